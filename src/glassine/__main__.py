@@ -1,0 +1,62 @@
+"""The command `glassine`: hand each verb its arguments, and speak of the user's mistakes in one line."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from glassine import __version__
+from glassine.errors import UserError
+
+LIGHTNING_VERBS = {
+    "fit": "train from a YAML",
+    "validate": "score a checkpoint on the validation split",
+    "test": "score a checkpoint on the test split",
+    "predict": "write what a checkpoint makes of a split",
+}
+# one module of glassine.cli a verb, with `add_parser(subparsers)` and `run(args)`; imported only when called, since
+# torch takes seconds to import
+VERBS = {
+    "cutout": "make an opaque sticker transparent",
+    "data": "fetch, build, describe and look at sticker data",
+    "benchmark": "score methods on held-out stickers and write the tables",
+    "export": "turn a training checkpoint into a folder of weights",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (`sys.argv` if None) and return its exit code: 0, or 2 after a mistake of the user's."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    verb = arguments[0] if arguments else ""
+    try:
+        if verb in LIGHTNING_VERBS:
+            importlib.import_module("glassine.cli.lightning").run(arguments)
+        else:
+            parser = argparse.ArgumentParser("glassine", description="Transparent animated stickers.")
+            parser.add_argument("--version", action="version", version=f"glassine {__version__}")
+            verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+            for name, says in {**LIGHTNING_VERBS, **VERBS}.items():
+                if name == verb:
+                    importlib.import_module(f"glassine.cli.{name}").add_parser(verbs)
+                else:
+                    verbs.add_parser(name, help=says)
+            args = parser.parse_args(arguments)
+            importlib.import_module(f"glassine.cli.{args.verb}").run(args)
+    except UserError as error:
+        print(f"glassine: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as stop:  # argparse has said what was wrong, or has shown its help
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("glassine: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def cli() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    cli()

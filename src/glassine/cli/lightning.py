@@ -1,0 +1,50 @@
+"""The verbs fit, validate, test and predict: LightningCLI over the project's tasks and its data module."""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+
+import torch
+from jsonargparse import ArgumentError
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningCLI
+
+from glassine.data.datamodule import StickerDataModule
+from glassine.errors import UserError
+from glassine.tasks.base import StickerTask
+
+VERBS = ("fit", "validate", "test", "predict")
+
+
+def run(arguments: Sequence[str]) -> LightningCLI:
+    """Run `fit|validate|test|predict -c FILE.yaml [--overrides]`.
+
+    Raises:
+        UserError: the YAML or an override is not understood; one line that names the key.
+    """
+    # workers and precision are set in the YAML; Lightning's advice says otherwise on small machines
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    torch.set_float32_matmul_precision("high")
+    try:
+        return LightningCLI(
+            StickerTask,
+            StickerDataModule,
+            subclass_mode_model=True,
+            trainer_class=Trainer,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            parser_kwargs={"exit_on_error": False, **{verb: {"exit_on_error": False} for verb in VERBS}},
+            # a checkpoint may come from anywhere: read tensors, run no code
+            args=[*arguments[:1], "--weights_only", "true", *arguments[1:]],
+        )
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise UserError(one_line(str(error))) from error
+
+
+def one_line(message: str) -> str:
+    """The parser's message without line breaks, the type it tried first, and the whole value that it was given."""
+    message = " ".join(message.split())
+    message = message.split(" - Expected a <class 'NoneType'>")[0]
+    return message.rpartition("Errors: - ")[2]

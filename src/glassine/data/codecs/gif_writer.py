@@ -1,0 +1,114 @@
+"""Write GIF frame by frame: Pillow packs the pictures (LZW), blocks, palettes and disposal are made here.
+
+Pillow's own animation writer merges equal neighbours. Blocks: GIF89a specification, CompuServe 1990.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glassine.data.codecs.quantise import quantise
+from glassine.data.codecs.timing import TickClock
+from glassine.data.codecs.writer import StickerWriter, mask_box
+
+_KEEP, _CLEAR = 1, 2
+
+
+class GifWriter(StickerWriter):
+    """GIF with a palette of its own for each frame and 1-bit alpha.
+
+    A frame stores only pixels that changed; where pixels become invisible the frame before is cleared away.
+    Durations are kept in steps of 10 ms, the rest carried over so that the whole does not drift, and none is shorter
+    than 20 ms, since browsers slow shorter ones down to 100 ms.
+
+    Args:
+        path: see `StickerWriter`.
+        width: see `StickerWriter`.
+        height: see `StickerWriter`.
+        loop: how often it plays. GIF counts repeats, which this writer takes care of.
+        alpha_threshold: pixels with alpha of at least this (1 to 255) are opaque, all others invisible.
+        dither: see `quantise`.
+    """
+
+    def __init__(self, path: Path, width: int, height: int, loop: int, alpha_threshold: int, dither: bool) -> None:
+        super().__init__(path, width, height, loop)
+        self.alpha_threshold, self.dither = alpha_threshold, dither
+        self._clock = TickClock(10, least=2, most=65_535)
+        self._waiting: tuple[np.ndarray, np.ndarray, int] | None = None  # colours, visible, ticks: not yet written
+        self._standing: tuple[np.ndarray, np.ndarray] | None = None  # what is left on the canvas before it
+
+    def _start(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._file.write(b"GIF89a" + struct.pack("<HHBBB", self.width, self.height, 0x70, 0, 0))
+        if self.loop != 1:  # without the extension it plays once
+            repeats = self.loop - 1 if self.loop else 0
+            self._file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", repeats, 0))
+
+    def _add(self, frame: np.ndarray, duration_ms: int) -> None:
+        visible = frame[..., 3] >= self.alpha_threshold
+        # how a frame is disposed of depends on the next one, so one frame waits
+        self._write_waiting(visible)
+        self._waiting = (frame[..., :3].copy(), visible, self._clock.ticks(duration_ms))
+
+    def _write_waiting(self, next_visible: np.ndarray) -> None:
+        if self._waiting is None:
+            return
+        colours, visible, ticks = self._waiting
+        drawn = visible
+        if self._standing is not None:
+            drawn = visible & ~(self._standing[1] & np.all(colours == self._standing[0], axis=-1))
+        clear = bool((visible & ~next_visible).any())
+        if self._file.tell() < 64 and self.num_frames == 1:
+            left, top, right, bottom = 0, 0, self.width, self.height  # programs differ on a first frame that is cropped
+        else:
+            left, top, right, bottom = mask_box(visible if clear else drawn)
+        box = (slice(top, bottom), slice(left, right))
+        self._write_picture(colours[box], drawn[box], (left, top), ticks, _CLEAR if clear else _KEEP)
+        self._standing = None if clear else (colours, visible)
+
+    def _write_picture(
+        self, colours: np.ndarray, drawn: np.ndarray, corner: tuple[int, int], ticks: int, disposal: int
+    ) -> None:
+        whole = bool(drawn.all())
+        numbers, palette = quantise(colours, drawn, 256 if whole else 255, self.dither)
+        hole = 0
+        if not whole:
+            hole = len(palette)
+            numbers[~drawn] = hole
+            palette = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
+        bits = max(1, (len(palette) - 1).bit_length())
+        table = palette.tobytes().ljust(3 << bits, b"\0")
+        self._file.write(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, disposal << 2 | (not whole), ticks, hole, 0))
+        height, width = drawn.shape
+        self._file.write(struct.pack("<BHHHHB", 0x2C, *corner, width, height, 0x80 | (bits - 1)) + table)
+        self._file.write(_packed(numbers, bits))
+
+    def _finish(self) -> None:
+        self._write_waiting(np.ones((self.height, self.width), bool))
+        self._file.write(b"\x3b")
+        self._file.close()
+
+    def _abandon(self) -> None:
+        self._file.close()
+
+
+def _packed(numbers: np.ndarray, bits: int) -> bytes:
+    """The code size and data blocks out of a still GIF of `h w` uint8."""
+    image = Image.fromarray(np.ascontiguousarray(numbers), "P")
+    image.putpalette(bytes(range(256)) * 3)
+    packed = io.BytesIO()
+    image.save(packed, format="GIF", optimize=False, interlace=0)
+    data = packed.getvalue()
+    place = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    while data[place] == 0x21:  # extensions
+        place += 2
+        while data[place]:
+            place += 1 + data[place]
+        place += 1
+    place += 10 + (3 << ((data[place + 9] & 7) + 1) if data[place + 9] & 0x80 else 0)
+    return data[place:-1]

@@ -1,0 +1,62 @@
+"""Open any supported file or bytes for reading."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+from glassine.data.codecs.gif import GifReader
+from glassine.data.codecs.guard import MAX_PIXELS
+from glassine.data.codecs.png import PngReader
+from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.sniff import Kind, sniff_file
+from glassine.data.codecs.still import StillReader
+from glassine.data.codecs.webp import WebpReader
+from glassine.errors import UserError
+
+
+def open_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> StickerReader:
+    """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
+
+    Args:
+        path: GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs.
+        max_pixels: largest frame that is read, width times height.
+
+    Returns:
+        A context manager; iterate it for `(frame h w 4 uint8 straight RGBA, duration_ms)`.
+
+    Raises:
+        UserError: missing, unreadable, of no supported kind, damaged, or too large.
+    """
+    path = Path(path)
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file; check the name") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({(error.strerror or 'error').lower()}); check it") from error
+    return _open_file(file, str(path), max_pixels)
+
+
+def open_bytes(data: bytes, name: str = "data", *, max_pixels: int = MAX_PIXELS) -> StickerReader:
+    """Like `open_sticker`, for bytes in memory; `name` is how messages call them."""
+    return _open_file(io.BytesIO(data), name, max_pixels)
+
+
+def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:
+    try:
+        match sniff_file(file, name):
+            case Kind.GIF:
+                return GifReader(file, name, max_pixels)
+            case Kind.WEBP:
+                return WebpReader(file, name, max_pixels)
+            case Kind.PNG:
+                return PngReader(file, name, max_pixels)
+            case Kind.JPEG | Kind.BMP:
+                return StillReader(file, name, max_pixels)
+            case kind:
+                raise UserError(f"{name}: {kind.value} cannot be read")
+    except BaseException:
+        file.close()
+        raise

@@ -1,0 +1,66 @@
+"""Tell the kind of a file by its first bytes, never by its name."""
+
+from __future__ import annotations
+
+import enum
+from typing import BinaryIO
+
+from glassine.errors import UserError
+
+SUPPORTED = "GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs"
+
+
+class Kind(enum.Enum):
+    """What a file holds. Still and animated WebP are one kind, and so are PNG and APNG."""
+
+    GIF = "GIF"
+    WEBP = "WebP"
+    PNG = "PNG"
+    JPEG = "JPEG"
+    BMP = "BMP"
+    MATROSKA = "WebM or MKV"
+    MP4 = "MP4 or MOV"
+    ZIP = "zip"
+
+
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+HEAD_BYTES = 16
+
+
+def sniff(head: bytes, name: str) -> Kind:
+    """The kind of a file.
+
+    Args:
+        head: the first 16 bytes.
+        name: how the message calls the file.
+
+    Raises:
+        UserError: empty, or none of the supported kinds.
+    """
+    if not head:
+        raise UserError(f"{name}: is empty (0 bytes); give an image or video: {SUPPORTED}")
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return Kind.GIF
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return Kind.WEBP
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return Kind.PNG
+    if head[:3] == b"\xff\xd8\xff":
+        return Kind.JPEG
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return Kind.BMP
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return Kind.MATROSKA
+    if head[4:8] in _MP4_BOXES:
+        return Kind.MP4
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return Kind.ZIP
+    raise UserError(f"{name}: is not an image or video that can be read; give one of: {SUPPORTED}")
+
+
+def sniff_file(file: BinaryIO, name: str) -> Kind:
+    """`sniff` for an open file; leaves it at its start."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return sniff(head, name)

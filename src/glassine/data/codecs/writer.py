@@ -1,0 +1,121 @@
+"""What all writers have in common."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from glassine.data.atomic import atomic_path
+from glassine.errors import UserError
+
+
+class StickerWriter(abc.ABC):
+    """Takes frames one after the other and keeps at most a few of them in memory.
+
+    A context manager: the file appears under its name only when the block ends well, and never half-written.
+
+    Args:
+        path: the file to make; its folder must exist.
+        width: of every frame, in pixels.
+        height: of every frame, in pixels.
+        loop: how often the animation plays, up to 65,535; 0 is for ever.
+    """
+
+    longest_side = 65_535
+
+    def __init__(self, path: Path, width: int, height: int, loop: int) -> None:
+        if not (1 <= width <= self.longest_side and 1 <= height <= self.longest_side):
+            raise UserError(
+                f"cannot write {path}: frames of {width}x{height} came; this format takes sides of 1 to "
+                f"{self.longest_side:,} pixels; scale it or choose another format"
+            )
+        if not 0 <= loop <= 65_535:
+            raise UserError(f"cannot write {path}: a loop count of {loop} came; give 0 (for ever) to 65,535")
+        self.path, self.width, self.height, self.loop = path, width, height, loop
+        self.num_frames = 0
+        self._stack = contextlib.ExitStack()
+
+    @abc.abstractmethod
+    def _start(self, path: Path) -> None:
+        """Open the temporary file."""
+
+    @abc.abstractmethod
+    def _add(self, frame: np.ndarray, duration_ms: int) -> None:
+        """Encode one checked frame, `h w 4` uint8."""
+
+    @abc.abstractmethod
+    def _finish(self) -> None:
+        """Write what is left and close the file."""
+
+    @abc.abstractmethod
+    def _abandon(self) -> None:
+        """Close the file after an error; it will be removed."""
+
+    def append(self, frame: np.ndarray, duration_ms: int) -> None:
+        """Add a frame.
+
+        Args:
+            frame: `h w 4` uint8, straight RGBA, of the writer's size.
+            duration_ms: how long it stands, at least 1 ms.
+
+        Raises:
+            UserError: another size or type than announced.
+        """
+        if frame.shape != (self.height, self.width, 4) or frame.dtype != np.uint8:
+            raise UserError(
+                f"cannot write {self.path}: a frame came as {frame.dtype} {frame.shape}; "
+                f"it must be uint8 ({self.height}, {self.width}, 4)"
+            )
+        if duration_ms < 1:
+            raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; give at least 1 ms")
+        self._add(np.ascontiguousarray(frame), int(duration_ms))
+        self.num_frames += 1
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._start(temporary)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:  # its end renames the file, or removes it when the block below raises
+            if error is None and self.num_frames:
+                try:
+                    self._finish()
+                except BaseException:
+                    self._abandon()
+                    raise
+            else:
+                self._abandon()
+                raise error or UserError(f"cannot write {self.path}: no frame came; append at least one")
+
+
+def changed_box(old: np.ndarray | None, new: np.ndarray) -> tuple[int, int, int, int]:
+    """Smallest box that holds every pixel in which two frames differ: left, top, right, bottom (exclusive).
+
+    Args:
+        old: `h w 4` uint8, or None for "all pixels differ".
+        new: `h w 4` uint8.
+
+    Returns:
+        A box of at least 1x1, also for equal frames: a frame that is not written at all would lose its time.
+    """
+    if old is None:
+        return 0, 0, new.shape[1], new.shape[0]
+    return mask_box(np.any(old != new, axis=-1))
+
+
+def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Smallest box, at least 1x1, that holds every True of `h w`: left, top, right, bottom (exclusive)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 1, 1
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

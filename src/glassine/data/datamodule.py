@@ -1,0 +1,252 @@
+"""The project's one data module: stickers from shards, from the procedural source, or from both."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from glassine.data.dataset import Clips, ClipTransform, ProceduralClips, ShardClips, StickerDataset, collate_stickers
+from glassine.data.sampler import ResumableLoader, ResumableSampler
+from glassine.data.shards import StickerShards
+from glassine.data.split import SPLITS, Split
+from glassine.data.transforms import StickerTransform, evaluation_conditions
+from glassine.errors import UserError
+
+
+class StickerDataModule(LightningDataModule):
+    """Stickers for training, validation, test and prediction, with or without a network.
+
+    Training is resumable to the sample: with `--ckpt_path` it goes on after the last batch the trainer finished, on
+    any number of ranks and workers, see :class:`~glassine.data.sampler.ResumableSampler`. A batch is the dict of
+    :class:`~glassine.data.dataset.StickerDataset`, tensors stacked, strings in lists.
+
+    Args:
+        root: shard folder, or several; None for procedural stickers alone.
+        batch_size: clips a batch and rank.
+        num_frames: frames a clip; 8 as in VSD2M and ILDiff.
+        size: height and width of a clip in pixels.
+        train_transform: None is :class:`~glassine.data.transforms.StickerTransform` with its defaults.
+        eval_transform: for validation, test and prediction; None is the evaluation condition `white`.
+        num_workers: worker processes of each loader; 0 loads in the training process.
+        seed: of the order, the frames and the transforms.
+        train_split: split of training.
+        val_split: split of validation.
+        test_split: split of test.
+        predict_split: split of prediction.
+        procedural: rendered stickers added to each training pass, new ones in every pass. Without `root`, validation,
+            test and prediction have an eighth as many, at least 8.
+        procedural_families: which kinds of them; None for all.
+        stills: train on stickers of one frame, too.
+        eval_stills: likewise for validation, test and prediction.
+        limit: most training stickers from `root`, evenly spread over all; None for all.
+        eval_limit: likewise for validation, test and prediction.
+        eval_batch_size: batch size there; None for `batch_size`.
+
+    Raises:
+        UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; on setup, what
+            :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
+    """
+
+    def __init__(
+        self,
+        root: str | list[str] | None = None,
+        batch_size: int = 8,
+        num_frames: int = 8,
+        size: tuple[int, int] = (256, 256),
+        train_transform: ClipTransform | None = None,
+        eval_transform: ClipTransform | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        train_split: str = "train",
+        val_split: str = "val",
+        test_split: str = "test",
+        predict_split: str = "test",
+        procedural: int = 0,
+        procedural_families: list[str] | None = None,
+        stills: bool = False,
+        eval_stills: bool = False,
+        limit: int | None = None,
+        eval_limit: int | None = None,
+        eval_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self.num_frames = num_frames
+        self.size = (int(size[0]), int(size[1]))
+        self.train_transform: ClipTransform = train_transform or StickerTransform()
+        self.eval_transform: ClipTransform = eval_transform or evaluation_conditions()[0]
+        self.num_workers = num_workers
+        self.seed = seed
+        self.splits: dict[str, Split] = {
+            "train": _split(train_split),
+            "val": _split(val_split),
+            "test": _split(test_split),
+            "predict": _split(predict_split),
+        }
+        self.procedural, self.procedural_families = procedural, procedural_families
+        self.stills, self.eval_stills = stills, eval_stills
+        self.limit, self.eval_limit = limit, eval_limit
+        self._check()
+        self._datasets: dict[str, StickerDataset] = {}
+        self._shards: StickerShards | None = None
+        self._resume_from: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
+
+    def _check(self) -> None:
+        if self.root is None and self.procedural < 1:
+            raise UserError(
+                "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
+            )
+        numbers = {
+            "batch_size": self.batch_size,
+            "num_frames": self.num_frames,
+            "eval_batch_size": self.eval_batch_size,
+        }
+        numbers |= {"size": min(self.size)} | {
+            name: value for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit)) if value is not None
+        }
+        for name, value in numbers.items():
+            if value < 1:
+                raise UserError(f"data module: {name} is {value}; it must be at least 1")
+
+    def dataset(self, stage: str) -> StickerDataset:
+        """The dataset of `"train"`, `"val"`, `"test"` or `"predict"`; made when first asked for.
+
+        Raises:
+            UserError: see the class.
+        """
+        if stage not in self._datasets:
+            training = stage == "train"
+            self._datasets[stage] = StickerDataset(
+                self._parts(stage),
+                self.num_frames,
+                self.size,
+                self.train_transform if training else self.eval_transform,
+                seed=self.seed,
+                training=training,
+            )
+        return self._datasets[stage]
+
+    def _parts(self, stage: str) -> list[Clips]:
+        training, split = stage == "train", self.splits[stage]
+        parts: list[Clips] = []
+        if self.root is not None:
+            self._shards = self._shards or StickerShards(self.root)
+            rows = self._shards.select(split, stills=self.stills if training else self.eval_stills)
+            limit = self.limit if training else self.eval_limit
+            if limit is not None and len(rows) > limit:
+                rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+            if not len(rows):
+                raise UserError(
+                    f"{self.root} has no sticker in split {split!r} (for {stage}); "
+                    "see `glassine data info`, or set `stills` where all are stills"
+                )
+            parts.append(ShardClips(self._shards, rows))
+        if self.procedural and (training or self.root is None):
+            length = self.procedural if training else max(8, self.procedural // 8)
+            # A series of its own for each split: what is tested has never been trained on
+            series = self.seed * len(SPLITS) + SPLITS.index(split)
+            parts.append(ProceduralClips(length, series, max(self.size), self.procedural_families))
+        return parts
+
+    def setup(self, stage: str) -> None:
+        """Open the shards, so that a wrong folder is reported before anything is trained."""
+        for name in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ("predict",)):
+            self.dataset(name)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled anew in each pass, whole batches, resumable."""
+        trainer = self.trainer
+        sampler = ResumableSampler(
+            len(self.dataset("train")),
+            self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            finished=self._finished_batches if trainer else None,
+        )
+        if self._resume_from:
+            sampler.load_state_dict(self._resume_from)
+        self._sampler = sampler
+        return ResumableLoader(
+            self.dataset("train"),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            **self._loader_settings(),  # type: ignore[arg-type]
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """All of the split, in order, without chance."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """All of the split, in order, without chance."""
+        return self._eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """All of the split, in order, without chance."""
+        return self._eval_loader("predict")
+
+    def _eval_loader(self, stage: str) -> DataLoader[Any]:
+        return DataLoader(self.dataset(stage), batch_size=self.eval_batch_size, **self._loader_settings())  # type: ignore[arg-type]
+
+    def _loader_settings(self) -> dict[str, object]:
+        return {
+            "collate_fn": collate_stickers,
+            "num_workers": self.num_workers,
+            "worker_init_fn": _one_thread,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    def _finished_batches(self) -> int:
+        # `processed` counts a batch after its optimizer step and before the callbacks that save checkpoints
+        assert self.trainer is not None
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return progress.processed  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stream stands; saved in every checkpoint."""
+        return dict(self._sampler.state_dict()) if hasattr(self, "_sampler") else {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from there when training starts."""
+        self._resume_from = dict(state_dict)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Name damaged stickers with the last batch of a training epoch."""
+        trainer = self.trainer
+        if trainer and trainer.training and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self.report_damage()
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Name damaged stickers that have not been named yet."""
+        self.report_damage()
+
+    def report_damage(self) -> None:
+        """Warn of damaged stickers met since the last report: how many, which, and why."""
+        for stage, dataset in self._datasets.items():
+            if dataset.num_damaged > self._reported.get(stage, 0):
+                self._reported[stage] = dataset.num_damaged
+                warnings.warn(f"{stage} stickers: {dataset.damage_line()}", stacklevel=2)
+
+
+def _split(name: str) -> Split:
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise UserError(f"split {name!r} came; choose one of {', '.join(SPLITS)}")
+
+
+def _one_thread(worker: int) -> None:
+    # Workers run side by side already; more threads would only fight over the cores
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

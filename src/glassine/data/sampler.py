@@ -1,0 +1,124 @@
+"""A sampler that goes on with the next sample after a stop: over ranks, worker prefetch and changed batch sizes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+SampleId = tuple[int, int]
+"""Which pass over the data, and which row: all randomness of a sample is drawn from (seed, pass, row)."""
+
+
+class ResumableSampler(DistributedSampler[Any]):
+    """Training order as one endless stream: pass 0 over all samples shuffled, then pass 1 shuffled anew, and so on.
+
+    The stream is cut into global batches of `batch_size * world_size` samples; rank r takes the r-th part of each.
+    Passes follow each other without a gap, so no sample is dropped at the end of a pass and none is repeated to fill a
+    batch: every sample comes exactly once a pass. The state is one number, how many samples of the stream are done.
+    Batches that workers had fetched ahead do not count: `finished` tells how many the trainer has really finished.
+    A run may go on with another batch size or number of ranks, the stream is the same.
+
+    It is a `DistributedSampler` so that Lightning leaves it in place; `set_epoch` matters only without `finished`.
+
+    Args:
+        length: number of samples, at least 1.
+        batch_size: per rank.
+        seed: of the order.
+        rank: this process, from 0.
+        world_size: number of processes.
+        finished: batches finished since the very first, counted by the trainer and restored from a checkpoint; None
+            where there is no trainer: epoch e (see `set_epoch`) then starts after e times `len(self)` samples.
+
+    Yields:
+        :data:`SampleId`, `len(self)` of them an iteration.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        finished: Callable[[], int] | None = None,
+    ) -> None:
+        if length < 1 or batch_size < 1:
+            raise ValueError(f"length {length} and batch size {batch_size} came; both must be at least 1")
+        super().__init__(_Rows(length), num_replicas=world_size, rank=rank, seed=seed)
+        self.length = length
+        self.batch_size = batch_size
+        self.finished = finished
+        self._origin = {"samples": 0, "batches": 0}
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of one batch over all ranks."""
+        return self.batch_size * self.num_replicas
+
+    def __len__(self) -> int:
+        """Samples of one epoch on this rank: whole batches only, at least one; the remainder opens the next epoch."""
+        return max(1, self.length // self.global_batch) * self.batch_size
+
+    def position(self) -> int:
+        """Samples of the stream that are done, over all ranks."""
+        if self.finished is None:
+            return self._origin["samples"] + self.epoch * len(self) * self.num_replicas
+        return self._origin["samples"] + (self.finished() - self._origin["batches"]) * self.global_batch
+
+    def state_dict(self) -> dict[str, int]:
+        """`samples` done and `batches` finished; the same on every rank."""
+        return {"samples": self.position(), "batches": self.finished() if self.finished is not None else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the samples that are done."""
+        self._origin = {"samples": int(state_dict["samples"]), "batches": int(state_dict["batches"])}
+
+    def __iter__(self) -> Iterator[SampleId]:
+        # Not lazily: workers prefetch at once, and the position must be that of this moment
+        first = self.position() + self.rank * self.batch_size
+        batches = len(self) // self.batch_size
+        return self._stream(first, batches)
+
+    def _stream(self, first: int, batches: int) -> Iterator[SampleId]:
+        pass_number, order = -1, np.empty(0, np.int64)
+        for batch in range(batches):
+            start = first + batch * self.global_batch
+            for place in range(start, start + self.batch_size):
+                if place // self.length != pass_number:
+                    pass_number = place // self.length
+                    order = np.random.default_rng((self.seed, pass_number)).permutation(self.length)
+                yield pass_number, int(order[place % self.length])
+
+
+class _Rows(Dataset[int]):
+    """`DistributedSampler` wants something with a length."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A `DataLoader` whose state is its sampler's; Lightning saves and restores it with the checkpoint."""
+
+    def state_dict(self) -> dict[str, int]:
+        """See :meth:`ResumableSampler.state_dict`; empty where a trainer has put in another sampler."""
+        return self.sampler.state_dict() if isinstance(self.sampler, ResumableSampler) else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the samples that are done."""
+        if state_dict and isinstance(self.sampler, ResumableSampler):
+            self.sampler.load_state_dict(state_dict)
+
+
+def sample_generator(seed: int, pass_number: int, row: int) -> torch.Generator:
+    """A fresh generator for one sample; the same three numbers give the same draws on every machine."""
+    words = np.random.SeedSequence((seed, pass_number, row)).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))

@@ -1,0 +1,97 @@
+"""From a source of stickers to a folder of shards, over several processes."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from glassine.data.sources import SourceItem, StickerSource
+from glassine.errors import UserError
+
+from .writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
+
+
+@dataclass
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        written: stickers written by this run.
+        skipped: stickers that were there from an earlier run.
+        damaged: key -> reason, of stickers that could not be read.
+    """
+
+    written: int = 0
+    skipped: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+def build_shards(
+    source: StickerSource,
+    folder: Path | str,
+    how: ShardFormat | None = None,
+    workers: int | None = None,
+    max_bytes: int = 128 * 2**20,
+    advance: Callable[[], None] = lambda: None,
+) -> BuildReport:
+    """Decode, resample and encode every sticker of a source; the shards do not depend on the number of processes.
+
+    A stopped build is taken up where it ended: complete shards are kept, their stickers are not decoded again. A
+    damaged sticker is left out and named in the report.
+
+    Args:
+        source: what to write.
+        folder: where to; made when missing.
+        how: codec, frames per second, size.
+        workers: processes; None for one per core, 0 for this process alone.
+        max_bytes: size from which a new shard is begun.
+        advance: called after each sticker of the source, for a progress bar.
+
+    Raises:
+        UserError: see :class:`ShardWriter`; or not one sticker could be read.
+    """
+    how = how or ShardFormat()
+    report = BuildReport()
+    with ShardWriter(folder, how, max_bytes) as writer:
+        for key, result in _encoded(source, writer.keys.copy(), how, workers):
+            if result is None:
+                report.skipped += 1
+            elif isinstance(result, str):
+                report.damaged[key] = result
+            else:
+                writer.append(result)
+                report.written += 1
+            advance()
+    if not report.written and not report.skipped:
+        first = next(iter(report.damaged.items()), None)
+        why = f"; the first, {first[0]}: {first[1]}" if first else ""
+        raise UserError(f"not one of {len(source)} stickers could be read{why}; nothing was written to {folder}")
+    return report
+
+
+def _encoded(
+    source: StickerSource, present: set[str], how: ShardFormat, workers: int | None
+) -> Iterator[tuple[str, EncodedSticker | str | None]]:
+    todo = (item if item.key not in present else item.key for item in source.items())
+    encode = partial(_encode_item, how=how)
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if count == 0:
+        yield from map(encode, todo)
+        return
+    with multiprocessing.Pool(count, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        yield from pool.imap(encode, todo, chunksize=2)
+
+
+def _encode_item(item: SourceItem | str, how: ShardFormat) -> tuple[str, EncodedSticker | str | None]:
+    """The sticker as bytes, or why it cannot be read, or None for the key of one that is there already."""
+    if isinstance(item, str):
+        return item, None
+    try:
+        sticker = item.load()
+    except (UserError, OSError, ValueError) as error:
+        return item.key, str(error)
+    return item.key, encode_sticker(item.key, sticker, item.info, how)

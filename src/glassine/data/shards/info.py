@@ -1,0 +1,96 @@
+"""What is known about one sticker besides its pixels."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from glassine.data.split import SPLITS, Split, split_of
+
+
+@dataclass(frozen=True)
+class StickerInfo:
+    """The metadata of one sticker; the fields of `{key}.json` in a shard, plus its key.
+
+    Attributes:
+        key: unique in a data set; letters, digits, ``-`` and ``_``.
+        group: near copies share a group, and so a split.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        description: English, as in VSD2M.
+        description_zh: Chinese.
+        trigger_words: words a person would type to find it.
+        domain: ``"cartoon"``, ``"real"``, ...
+        ocr: the text seen in it.
+        durations: milliseconds of each frame, at least 1.
+        loop: how often it plays, 0 for ever.
+        width: pixels.
+        height: pixels.
+        source: where it came from.
+    """
+
+    key: str
+    group: str
+    split: Split
+    description: str = ""
+    description_zh: str = ""
+    trigger_words: tuple[str, ...] = ()
+    domain: str = "cartoon"
+    ocr: str = ""
+    durations: tuple[int, ...] = (100,)
+    loop: int = 0
+    width: int = 0
+    height: int = 0
+    source: str = ""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are, at least 1."""
+        return len(self.durations)
+
+    @property
+    def fps(self) -> float:
+        """Mean frames per second over one play."""
+        return 1000.0 * len(self.durations) / max(1, sum(self.durations))
+
+    @property
+    def caption(self) -> str:
+        """The text condition of VSD2M, its section "Models": ``[Domain]\\t[Description]``, e.g. ``Cartoon\\ta cat``."""
+        return f"{self.domain.capitalize()}\t{self.description}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `{key}.json`: every field but the key."""
+        fields = asdict(self)
+        del fields["key"]
+        return {**fields, "trigger_words": list(self.trigger_words), "durations": list(self.durations)}
+
+    @classmethod
+    def from_json(
+        cls, key: str, content: Mapping[str, Any], durations: tuple[int, ...], width: int, height: int
+    ) -> "StickerInfo":
+        """Read `{key}.json` leniently: foreign shards lack fields, so each has a default and wrong types are put right.
+
+        Args:
+            key: the sample's key.
+            content: the JSON object.
+            durations: milliseconds of each frame, as the file itself has them.
+            width: pixels.
+            height: pixels.
+        """
+        group = str(content.get("group") or key)
+        split = content.get("split")
+        words = content.get("trigger_words") or ()
+        loop = content.get("loop")
+        return cls(
+            key=key,
+            group=group,
+            split=split if split in SPLITS else split_of(group),
+            description=str(content.get("description") or ""),
+            description_zh=str(content.get("description_zh") or ""),
+            trigger_words=tuple(map(str, words)) if isinstance(words, list | tuple) else (str(words),),
+            domain=str(content.get("domain") or "cartoon"),
+            ocr=str(content.get("ocr") or ""),
+            durations=durations,
+            loop=loop if isinstance(loop, int) and loop >= 0 else 0,
+            width=width,
+            height=height,
+            source=str(content.get("source") or ""),
+        )

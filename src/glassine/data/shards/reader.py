@@ -1,0 +1,213 @@
+"""Random access to shards: any frame of any sticker by one `pread`, from any process or thread."""
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glassine.data.codecs import read_frames
+from glassine.data.split import SPLITS, Split
+from glassine.errors import UserError
+
+from .frame_codecs import decode_frame
+from .index import IndexedSample, ShardIndex, index_path, load_index
+from .info import StickerInfo
+
+_TAR_HEADER = 512
+
+
+class StickerShards:
+    """A map-style view of one or more shard folders.
+
+    Nothing but numbers and names is held in memory; pixels and metadata are read when asked for. There is no shared
+    file position and no open file, so forked or spawned workers and threads may use one object at once.
+
+    Args:
+        root: a folder with `*.tar` files (or one tar file), or a list of such; searched in sorted order.
+
+    Attributes:
+        damaged: ``"shard:key"`` -> reason, of the samples (``"shard:*"``: whole files) left out when opening.
+
+    Raises:
+        UserError: no such folder, no tar file in it, none with an index (it says which command builds one), or not one
+            readable sample.
+    """
+
+    def __init__(self, root: Path | str | Sequence[Path | str]) -> None:
+        roots = [root] if isinstance(root, Path | str) else list(root)
+        tars = [tar for folder in roots for tar in find_tars(Path(folder))]
+        self.damaged: dict[str, str] = {}
+        self._tars: list[Path] = []
+        samples: list[IndexedSample] = []
+        shard_of: list[int] = []
+        for tar in tars:
+            index = self._open(tar)
+            shard_of += [len(self._tars)] * len(index.samples)
+            samples += index.samples
+            self._tars.append(tar)
+        if self.damaged:
+            warnings.warn(f"{len(self.damaged)} damaged: {_listed(self.damaged)}; the rest is used", stacklevel=2)
+        if not samples:
+            raise UserError(f"no readable sticker in {', '.join(map(str, roots))}: {_listed(self.damaged) or 'empty'}")
+        self._pack(samples, shard_of)
+
+    def _open(self, tar: Path) -> ShardIndex:
+        try:
+            index = load_index(tar)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{tar} has no index ({index_path(tar).name}); build it with `glassine data index {tar.parent}`"
+            ) from error
+        except (ValueError, OSError) as error:
+            self.damaged[f"{tar}:*"] = f"its index cannot be read ({error}); run `glassine data index {tar.parent}`"
+            return ShardIndex()
+        self.damaged.update({f"{tar}:{key}": reason for key, reason in index.damaged.items()})
+        size = tar.stat().st_size
+        if size != index.tar_bytes:
+            self.damaged[f"{tar}:*"] = f"the file has {size} bytes, its index is for {index.tar_bytes}"
+            index.samples = [sample for sample in index.samples if max(map(sum, sample.members)) <= size]
+        return index
+
+    def _pack(self, samples: list[IndexedSample], shard_of: list[int]) -> None:
+        # Arrays rather than objects: forked workers then share the memory, since nobody counts references in them
+        self._shard = np.array(shard_of, np.int32)
+        self._keys = np.array([sample.key for sample in samples])
+        self._groups = np.array([sample.group for sample in samples])
+        self._suffixes = np.array([sample.suffix for sample in samples])
+        self._splits = np.array([SPLITS.index(sample.split) for sample in samples], np.int8)
+        self._sizes = np.array([(sample.height, sample.width) for sample in samples], np.int32)
+        self._infos = np.array([sample.info for sample in samples], np.int64)
+        self._durations = np.array([d for sample in samples for d in sample.durations], np.int32)
+        self._frame_start = np.cumsum([0, *(len(sample.durations) for sample in samples)])
+        self._members = np.array([extent for sample in samples for extent in sample.members], np.int64)
+        self._member_start = np.cumsum([0, *(len(sample.members) for sample in samples)])
+
+    def __len__(self) -> int:
+        return len(self._shard)
+
+    @property
+    def num_shards(self) -> int:
+        """How many tar files there are."""
+        return len(self._tars)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all tar files together."""
+        return sum(tar.stat().st_size for tar in self._tars)
+
+    def select(self, split: Split | None = None, stills: bool = True) -> np.ndarray:
+        """Row numbers of one split (None: of all); without `stills` only those of two frames or more. `n` int64."""
+        chosen = np.ones(len(self), bool) if split is None else self._splits == SPLITS.index(split)
+        if not stills:
+            chosen &= np.diff(self._frame_start) > 1
+        return np.flatnonzero(chosen)
+
+    def key(self, row: int) -> str:
+        """The key of a sample, unique in its shard folder."""
+        return str(self._keys[row])
+
+    def group(self, row: int) -> str:
+        """The group of a sample."""
+        return str(self._groups[row])
+
+    def name(self, row: int) -> str:
+        """Shard and key, for messages."""
+        return f"{self._tars[self._shard[row]]}:{self._keys[row]}"
+
+    def durations(self, row: int) -> tuple[int, ...]:
+        """Milliseconds of each frame, without touching the disk."""
+        return tuple(self._durations[self._frame_start[row] : self._frame_start[row + 1]].tolist())
+
+    def metadata(self, row: int) -> StickerInfo:
+        """Read and parse `{key}.json`.
+
+        Raises:
+            ValueError: the bytes at this place are not that JSON (a damaged or exchanged shard).
+        """
+        offset, size = self._infos[row].tolist()
+        content = {}
+        if size:
+            block = self._pread(row, [(offset - _TAR_HEADER, size + _TAR_HEADER)])[0]
+            name = block[:100].split(b"\0")[0].decode(errors="replace")
+            if not name.endswith(f"{self.key(row)}.json"):
+                raise ValueError(f"found {name!r} where {self.key(row)}.json should be; index the shard again")
+            content = json.loads(block[_TAR_HEADER:])
+            if not isinstance(content, dict):
+                raise ValueError("its JSON is not an object")
+        height, width = self._sizes[row].tolist()
+        return StickerInfo.from_json(self.key(row), content, self.durations(row), width, height)
+
+    def read(self, row: int, frame_indices: Sequence[int]) -> np.ndarray:
+        """Decode some frames of one sticker, and of the fast form only those.
+
+        Args:
+            row: the sample.
+            frame_indices: any order, repeats allowed; a repeated frame is decoded once.
+
+        Returns:
+            `f h w 4` uint8, straight alpha.
+
+        Raises:
+            ValueError: damaged media.
+            IndexError: a frame that is not there.
+        """
+        count = int(self._frame_start[row + 1] - self._frame_start[row])
+        wanted = sorted(set(frame_indices))
+        if not wanted or wanted[0] < 0 or wanted[-1] >= count:
+            raise IndexError(f"frames {list(frame_indices)} asked for; {self.name(row)} has {count}")
+        members = self._members[self._member_start[row] : self._member_start[row + 1]]
+        place = {frame: number for number, frame in enumerate(wanted)}
+        order = [place[frame] for frame in frame_indices]
+        if suffix := str(self._suffixes[row]):
+            data = self._pread(row, members.tolist())[0]
+            try:
+                return read_frames(data, suffix, wanted)[order]
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        files = len(members) // count
+        parts = members.reshape(count, files, 2)[wanted]  # f files 2
+        starts = parts[..., 0].min(axis=1)  # the files of a frame are neighbours: one read for all of them
+        ends = parts.sum(axis=2).max(axis=1)
+        blocks = self._pread(row, np.stack([starts, ends - starts], axis=1).tolist())
+        frames = np.empty((len(wanted), *self._sizes[row].tolist(), 4), np.uint8)
+        for block, start, extents, frame in zip(blocks, starts, parts, frames, strict=True):
+            places = [(int(offset - start), int(size)) for offset, size in extents]
+            decode_frame([block[offset : offset + size] for offset, size in places], out=frame)
+        return frames if order == list(range(len(order))) else frames[order]
+
+    def _pread(self, row: int, extents: Sequence[Sequence[int]]) -> list[bytes]:
+        try:
+            file = os.open(self._tars[self._shard[row]], os.O_RDONLY)
+        except OSError as error:
+            raise ValueError(f"its shard cannot be opened: {error.strerror}") from error
+        try:
+            parts = [os.pread(file, size, offset) for offset, size in extents]
+        finally:
+            os.close(file)
+        if any(len(part) != size for part, (_, size) in zip(parts, extents, strict=True)):
+            raise ValueError("cut off by the end of the file")
+        return parts
+
+
+def find_tars(root: Path) -> list[Path]:
+    """The tar files of a folder and its subfolders, sorted; a tar file itself is a list of one.
+
+    Raises:
+        UserError: no such folder, or none in it.
+    """
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}; fetch or build shards first, e.g. `glassine data fetch fluent`")
+    tars = sorted(path for path in root.rglob("*.tar") if not path.name.startswith("."))
+    if not tars:
+        raise UserError(f"{root} has no .tar file; fetch or build shards first, e.g. `glassine data fetch fluent`")
+    return tars
+
+
+def _listed(damaged: dict[str, str], most: int = 5) -> str:
+    shown = [f"{name} ({reason})" for name, reason in list(damaged.items())[:most]]
+    return ", ".join(shown) + (f" and {len(damaged) - most} more" if len(damaged) > most else "")

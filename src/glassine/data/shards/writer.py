@@ -1,0 +1,199 @@
+"""Writing shards in the fast form: streamed, renamed when complete, and going on where a stopped run ended."""
+
+import io
+import json
+import re
+import secrets
+import tarfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+
+from .frame_codecs import FRAME_CODECS, encode_frame
+from .index import IndexedSample, ShardIndex, build_index, index_path, load_index
+from .info import StickerInfo
+from .resample import cap_fps, fit_size
+
+_BLOCK = 512
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+@dataclass(frozen=True)
+class ShardFormat:
+    """How stickers are stored.
+
+    Attributes:
+        codec: one of :data:`FRAME_CODECS`.
+        quality: 0 to 100, for the lossy codecs.
+        fps: at most so many frames a second, picked by time; None keeps all.
+        size: the longer side is at most so many pixels; None keeps all.
+    """
+
+    codec: str = "jpeg+alpha"
+    quality: int = 92
+    fps: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class EncodedSticker:
+    """A sticker as bytes, ready for a tar file; small enough to be sent between processes.
+
+    Attributes:
+        info: its metadata, with the durations and the size after resampling.
+        files: member suffix (after the key and a dot) -> bytes, in the order of writing.
+    """
+
+    info: StickerInfo
+    files: dict[str, bytes]
+
+
+def encode_sticker(
+    key: str, sticker: Sticker, info: Mapping[str, Any], how: ShardFormat | None = None
+) -> EncodedSticker:
+    """Resample and encode one sticker.
+
+    Args:
+        key: letters, digits, ``-`` and ``_``.
+        sticker: frames and timing.
+        info: what is known about it, any of the fields of :class:`StickerInfo`; timing and size are the sticker's own.
+        how: see :class:`ShardFormat`.
+
+    Raises:
+        UserError: a key that cannot name a member, or a setting that is not allowed.
+    """
+    how = how or ShardFormat()
+    if not _KEY.fullmatch(key):
+        raise UserError(f"key {key!r} came; use 1 to 80 letters, digits, '-' and '_'")
+    sticker = fit_size(cap_fps(sticker, how.fps), how.size)
+    about = StickerInfo.from_json(key, {**info, "loop": sticker.loop}, sticker.durations, sticker.width, sticker.height)
+    files = {"json": json.dumps(about.as_json(), ensure_ascii=False).encode()}
+    for number, frame in enumerate(sticker.frames):
+        for suffix, data in encode_frame(frame, how.codec, how.quality).items():
+            files[f"{number:03d}.{suffix}"] = data
+    return EncodedSticker(about, files)
+
+
+class ShardWriter:
+    """Writes `shard-000000.tar`, `shard-000001.tar`, ... with an index beside each; a context manager.
+
+    A shard gets its name when it is complete, its index just before that: whatever happens, a `.tar` in the folder is
+    whole. A writer on a folder that has shards goes on after them and knows their keys.
+
+    Args:
+        folder: made when missing.
+        how: see :class:`ShardFormat`; must equal what the folder's shards were made with.
+        max_bytes: a shard is closed when it has grown past this; what a stopped run loses is at most one shard.
+
+    Attributes:
+        keys: keys of complete samples, those of earlier runs included.
+
+    Raises:
+        UserError: an unusable folder, or one whose shards were made with other settings.
+    """
+
+    def __init__(self, folder: Path | str, how: ShardFormat | None = None, max_bytes: int = 128 * 2**20) -> None:
+        self.folder = Path(folder)
+        self.how = how or ShardFormat()
+        self.max_bytes = max_bytes
+        self.keys: set[str] = set()
+        if self.how.codec not in FRAME_CODECS:
+            raise UserError(f"frame codec {self.how.codec!r} came; choose one of {', '.join(FRAME_CODECS)}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder} cannot be made: {error.strerror}; choose another folder") from error
+        self._settings = json.loads(json.dumps(asdict(self.how)))
+        finished = sorted(self.folder.glob("shard-*.tar"))
+        for tar in finished:
+            self._adopt(tar)
+        self._number = 1 + max((int(tar.stem[6:]) for tar in finished if tar.stem[6:].isdigit()), default=-1)
+        self._tar: tarfile.TarFile | None = None
+        self._temporary = self.folder
+        self._index = ShardIndex()
+
+    def _adopt(self, tar: Path) -> None:
+        try:
+            index = load_index(tar)
+        except (FileNotFoundError, ValueError):
+            index = build_index(tar)
+            index.settings = self._settings
+            index.save(index_path(tar))
+        if index.settings != self._settings:
+            raise UserError(f"{tar} was made with {index.settings}, not {self._settings}; choose another folder")
+        self.keys.update(sample.key for sample in index.samples)
+
+    def write(self, key: str, sticker: Sticker, info: Mapping[str, Any]) -> None:
+        """Encode and append one sticker, see :func:`encode_sticker`. A key that is there already is an error."""
+        self.append(encode_sticker(key, sticker, info, self.how))
+
+    def append(self, encoded: EncodedSticker) -> None:
+        """Append one sticker that another process has encoded.
+
+        Raises:
+            UserError: its key is there already, or the disk is full.
+        """
+        info = encoded.info
+        if info.key in self.keys:
+            raise UserError(f"key {info.key!r} came twice; keys must differ within a data set")
+        try:
+            extents = {suffix: self._add(f"{info.key}.{suffix}", data) for suffix, data in encoded.files.items()}
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.folder}: {error.strerror}; free some space or choose another"
+            ) from error
+        where = extents.pop("json")
+        self._index.samples.append(
+            IndexedSample(
+                info.key,
+                info.group,
+                info.split,
+                info.durations,
+                info.width,
+                info.height,
+                where,
+                tuple(extents.values()),
+            )
+        )
+        self.keys.add(info.key)
+        if self._tar is not None and self._tar.offset >= self.max_bytes:
+            self._finish_shard()
+
+    def _add(self, name: str, data: bytes) -> tuple[int, int]:
+        if self._tar is None:
+            self._temporary = self.folder / f".shard-{self._number:06d}.{secrets.token_hex(4)}.part"
+            self._tar = tarfile.open(self._temporary, "w")  # noqa: SIM115 (closed by _finish_shard)
+            self._index = ShardIndex(settings=self._settings)
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        self._tar.addfile(member, io.BytesIO(data))
+        return self._tar.offset - -(-len(data) // _BLOCK) * _BLOCK, len(data)
+
+    def _finish_shard(self) -> None:
+        if self._tar is None:
+            return
+        self._tar.close()
+        self._tar = None
+        target = self.folder / f"shard-{self._number:06d}.tar"
+        self._index.tar_bytes = self._temporary.stat().st_size
+        self._index.save(index_path(target))
+        self._temporary.rename(target)
+        self._number += 1
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Complete the last shard; after an error what it holds so far is kept as well, since samples are whole."""
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self._finish_shard()
+        elif self._tar is not None:
+            self._tar.close()
+            self._temporary.unlink(missing_ok=True)

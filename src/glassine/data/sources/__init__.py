@@ -1,0 +1,54 @@
+"""Where stickers come from: each source iterates over items that say what they are and decode when asked."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from glassine.data.codecs import read_sticker
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+
+__all__ = ["SourceItem", "StickerSource"]
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """One sticker of a source, not decoded yet.
+
+    Attributes:
+        key: unique within the source; letters, digits, ``-`` and ``_`` only, so that it can name a shard member.
+        path: the media file, or None when the sticker is made rather than read.
+        info: the metadata the source knows: ``description``, ``description_zh``, ``trigger_words`` (list of str),
+            ``domain``, ``ocr``, ``group``, ``split``, ``source`` (all str but the list).
+        loader: makes the sticker when there is no file. Picklable, so that items can be handed to other processes.
+    """
+
+    key: str
+    path: Path | None
+    info: dict[str, Any] = field(default_factory=dict)
+    loader: Callable[[], Sticker] | None = None
+
+    def load(self) -> Sticker:
+        """Decode (or render) the sticker.
+
+        Raises:
+            UserError: the file is not a readable sticker.
+        """
+        if self.loader is not None:
+            return self.loader()
+        if self.path is None:
+            raise UserError(f"source item {self.key!r} has neither a file nor a loader; give it one of the two")
+        return read_sticker(self.path)
+
+
+class StickerSource(Protocol):
+    """Anything that can list stickers: its length is known and nothing is decoded while iterating."""
+
+    def __len__(self) -> int:
+        """How many items :meth:`items` yields."""
+        ...
+
+    def items(self) -> Iterator[SourceItem]:
+        """The items, in an order that is the same in every run."""
+        ...

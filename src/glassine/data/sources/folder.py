@@ -1,0 +1,175 @@
+"""Any folder of media files, with an optional table of what they show."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from glassine.data.sources import SourceItem
+from glassine.data.split import split_of
+from glassine.errors import UserError
+
+MEDIA_SUFFIXES = (
+    ".apng",
+    ".avi",
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webm",
+    ".webp",
+    ".zip",
+)
+COLUMNS = ("file", "description", "description_zh", "trigger_words", "ocr", "domain", "group")
+_TABLE_NAMES = ("stickers.csv", "stickers.jsonl", "metadata.csv", "metadata.jsonl")
+
+
+class FolderStickers:
+    """The media files of a folder and its subfolders as a source.
+
+    The table has the columns (CSV header or JSONL keys) ``file`` (a path inside the folder), ``description``,
+    ``description_zh``, ``trigger_words`` (separated by ``;``, or a JSON list), ``ocr``, ``domain`` and ``group``;
+    all but ``file`` may be left out. Files it does not name are read without a description, named after their stem.
+    The group of a file, which decides its split, is its stem unless the table gives one: give near copies one group.
+
+    Args:
+        folder: where the files are.
+        table: the CSV or JSONL file; when None, ``stickers.csv``, ``stickers.jsonl``, ``metadata.csv`` or
+            ``metadata.jsonl`` in the folder is used if there is one.
+        domain: of files for which the table gives none.
+
+    Raises:
+        UserError: no such folder, no media files in it, an unreadable table, an unknown column, or files in the table
+            that do not exist.
+    """
+
+    def __init__(self, folder: Path | str, table: Path | str | None = None, domain: str = "cartoon") -> None:
+        self._folder, self._domain = Path(folder), domain
+        if not self._folder.is_dir():
+            raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
+        self._paths = sorted(
+            path
+            for path in self._folder.rglob("*")
+            if path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+        if not self._paths:
+            raise UserError(f"{folder} holds no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
+        found = Path(table) if table is not None else _find_table(self._folder)
+        self._rows = {} if found is None else self._match(found)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def items(self) -> Iterator[SourceItem]:
+        """The files in the order of their paths; the key is the path with ``/`` and other signs turned into ``-``."""
+        used: set[str] = set()
+        for path in self._paths:
+            inside = path.relative_to(self._folder)
+            row = self._rows.get(path, {})
+            group = row.get("group") or path.stem
+            info: dict[str, Any] = {
+                "description": row.get("description", ""),
+                "description_zh": row.get("description_zh", ""),
+                "trigger_words": row.get("trigger_words", []),
+                "domain": row.get("domain") or self._domain,
+                "ocr": row.get("ocr", ""),
+                "group": group,
+                "split": split_of(group),
+                "source": "folder",
+            }
+            yield SourceItem(key=_unique_key(inside, used), path=path, info=info)
+
+    def _match(self, table: Path) -> dict[Path, dict[str, Any]]:
+        """The rows by the file they speak of."""
+        by_path: dict[Path, dict[str, Any]] = {}
+        known, missing = set(self._paths), []
+        for number, row in _read_table(table):
+            name = str(row.get("file") or "")
+            if not name:
+                raise UserError(f"{table} line {number} names no file; fill the column 'file'")
+            path = self._folder / name
+            if path in known:
+                by_path[path] = {**row, "trigger_words": _words(row.get("trigger_words"))}
+            else:
+                missing.append(name)
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise UserError(
+                f"{table} names {', '.join(missing[:3])}{more}, which {self._folder} does not hold as media; "
+                "correct the paths (relative to the folder) or remove the rows"
+            )
+        return by_path
+
+
+def _find_table(folder: Path) -> Path | None:
+    return next((folder / name for name in _TABLE_NAMES if (folder / name).is_file()), None)
+
+
+def _read_table(table: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The rows with their line numbers, their columns checked."""
+    if table.suffix.lower() not in (".csv", ".jsonl"):
+        raise UserError(f"{table} is not a table of stickers; give a .csv or a .jsonl file")
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{table} cannot be read ({error}); it must be a UTF-8 text file") from error
+    rows: list[tuple[int, dict[str, Any]]] = []
+    if table.suffix.lower() == ".csv":
+        reader = csv.DictReader(text.splitlines(keepends=True), restkey="(more cells than columns)")
+        _check_columns(table, list(reader.fieldnames or []))
+        rows += [(reader.line_num, {k: v for k, v in row.items() if v is not None}) for row in reader]
+    else:
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                rows.append((number, _parse_line(table, number, line)))
+    for number, row in rows:
+        _check_columns(table, ["file", *row], f" line {number}")
+    return rows
+
+
+def _parse_line(table: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{table} line {number} is not JSON ({error}); each line is one JSON object") from error
+    if not isinstance(row, dict):
+        raise UserError(f'{table} line {number} is not a JSON object; write {{"file": ..., "description": ...}}')
+    return row
+
+
+def _check_columns(table: Path, columns: list[str], where: str = "") -> None:
+    unknown = [c for c in columns if c not in COLUMNS]
+    if unknown or "file" not in columns:
+        problem = f"has the unknown column {unknown[0]!r}" if unknown else "has no column 'file'"
+        raise UserError(f"{table}{where} {problem}; allowed are {', '.join(COLUMNS)}")
+
+
+def _words(cell: Any) -> list[str]:
+    """Trigger words from a list, a JSON list in a cell, or words separated by ``;``."""
+    if isinstance(cell, str) and cell.strip().startswith("["):
+        try:
+            cell = json.loads(cell)
+        except ValueError:
+            cell = cell.strip().strip("[]")
+    if isinstance(cell, str):
+        cell = cell.split(";")
+    return [str(word).strip() for word in cell or [] if str(word).strip()]
+
+
+def _unique_key(inside: Path, used: set[str]) -> str:
+    """A shard-safe key: two files that differ by suffix or odd signs only still get two keys."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", str(inside.with_suffix(""))).strip("-") or "sticker"
+    key, count = plain, 1
+    while key in used:
+        count += 1
+        key = f"{plain}-{count}"
+    used.add(key)
+    return key

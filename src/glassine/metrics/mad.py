@@ -1,0 +1,26 @@
+"""Mean absolute difference of alpha."""
+
+from torch import Tensor
+
+from glassine.metrics.clip_metric import ClipMetric
+
+
+def mad(pred: Tensor, true: Tensor) -> Tensor:
+    """Mean |pred - true| over the whole clip, x1000, as the video-matting field prints it.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        true: the same shape.
+
+    Returns:
+        `b`, 0 to 1000.
+    """
+    return 1000 * (pred - true).abs().mean(dim=(1, 2, 3, 4))
+
+
+class MAD(ClipMetric):
+    """Mean absolute difference of alpha x1000 (Robust Video Matting, Lin et al. 2022, section 5); whole image."""
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `mad` of each clip, `b`."""
+        return mad(pred, true)

@@ -1,0 +1,120 @@
+"""ILDiff: alpha of an opaque animated sticker by implicit layout distillation (arXiv 2412.20901, section II)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from glassine.models.transparency import TestTimeAugmentation, average_views
+from glassine.nn.layout_adapter import LayoutAdapter
+
+PixelSource = Literal["reconstruction", "input"]
+
+
+@dataclass
+class ILDiffOutput:
+    """Unclipped results of one pass: alpha `b f 1 h w`, straight colour `b f 3 h w`, adjusted latents `b f 4 h/8 w/8`.
+
+    `reconstruction` (`b f 3 h w` in [-1, 1], unclipped) is what the frozen VAE decodes from the adjusted latents, where
+    the pass needed it.
+    """
+
+    alpha: Tensor
+    foreground: Tensor
+    latents: Tensor
+    reconstruction: Tensor | None = None
+
+
+class ILDiff(nn.Module):
+    """Frozen VAE latents plus the layout adapter's features, read by the transparency decoder.
+
+    Args:
+        vae: any 8x VAE with the diffusers interface; frozen.
+        decoder: LayerDiffuse's `TransparencyDecoder`, fine-tuned here (typed as a module so that a loader may make it).
+        adapter: the layout adapter; None gives LayerDiffuse's decoder on plain latents.
+        pixel_source: what the decoder's picture is: the VAE's `reconstruction` of the adjusted latents, as in the
+            papers, or the `input` itself, which keeps edges that the VAE blurs and saves its decoder.
+        hint: `layout_hint.LayoutHint`, ours; None is the paper. The decoder then needs its `channels` as
+            `hint_channels` and, as `mix_channels`, one more than it has candidates: alpha becomes a mean of the
+            decoder's own and the candidates', with softmax weights that the decoder gives each pixel.
+    """
+
+    def __init__(
+        self,
+        vae: nn.Module,
+        decoder: nn.Module,
+        adapter: LayoutAdapter | None,
+        pixel_source: PixelSource = "reconstruction",
+        hint: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+        self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
+
+    def train(self, mode: bool = True) -> "ILDiff":
+        """Train mode for all but the VAE, which stays frozen."""
+        super().train(mode)
+        self.vae.eval()
+        return self
+
+    @property
+    def temporal_radius(self) -> int:
+        """How many frames to each side a frame's result depends on."""
+        return self.adapter.temporal_radius if self.adapter is not None else 0
+
+    def adjusted_latents(self, clip: Tensor) -> Tensor:
+        """Posterior mean of each frame plus the adapter's output: `b f 3 h w` in [0, 1] to `b f 4 h/8 w/8`."""
+        flat = rearrange(clip, "b f c h w -> (b f) c h w")
+        latents = self.vae.encode(flat * 2 - 1).latent_dist.mean  # type: ignore[operator]
+        latents = rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1])
+        if self.adapter is not None:
+            latents = latents + self.adapter(clip, tuple(latents.shape[-2:]))
+        return latents
+
+    def reconstruct(self, latents: Tensor) -> Tensor:
+        """The frozen VAE's decode of `b f 4 h/8 w/8`: `b f 3 h w` in [-1, 1], unclipped."""
+        sample = self.vae.decode(rearrange(latents, "b f c h w -> (b f) c h w")).sample  # type: ignore[operator]
+        return rearrange(sample, "(b f) c h w -> b f c h w", f=latents.shape[1])
+
+    def forward(
+        self, clip: Tensor, background: Tensor | None = None, pixel_source: PixelSource | None = None
+    ) -> ILDiffOutput:
+        """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat colour `background` (`b 3`, for the hint)."""
+        inputs, latents, reconstruction = self.decoder_inputs(clip, background, pixel_source)
+        rgba = rearrange(self.read(*inputs), "(b f) c h w -> b f c h w", f=clip.shape[1])  # b f 4 h w, alpha first
+        return ILDiffOutput(rgba[:, :, :1], rgba[:, :, 1:], latents, reconstruction)
+
+    def decode(
+        self,
+        clip: Tensor,
+        background: Tensor | None = None,
+        pixel_source: PixelSource | None = None,
+        tta: TestTimeAugmentation = "none",
+    ) -> tuple[Tensor, Tensor]:
+        """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation."""
+        inputs, _, _ = self.decoder_inputs(clip, background, pixel_source)
+        rgba = rearrange(average_views(self.read, inputs, tta), "(b f) c h w -> b f c h w", f=clip.shape[1])
+        return rgba[:, :, :1], rgba[:, :, 1:]
+
+    def decoder_inputs(
+        self, clip: Tensor, background: Tensor | None, pixel_source: PixelSource | None
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Picture, latents (and hint, and candidates) with frames in the batch; then latents and reconstruction."""
+        latents = self.adjusted_latents(clip)
+        pixel, reconstruction = clip, None
+        if (pixel_source or self.pixel_source) == "reconstruction":
+            reconstruction = self.reconstruct(latents)
+            pixel = (reconstruction / 2 + 0.5).clamp(0, 1)
+        inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
+        return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], latents, reconstruction
+
+    def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, alphas: Tensor | None = None) -> Tensor:
+        """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""
+        out = self.decoder(pixel, latents, hint)  # n 4(+m) h w
+        if alphas is None:
+            return out
+        choices = torch.cat([out[:, :1], alphas], dim=1)  # n m h w
+        alpha = (out[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
+        return torch.cat([alpha, out[:, 1:4]], dim=1)

@@ -1,0 +1,249 @@
+"""Latent transparency: alpha hidden in the latents of a frozen VAE, and read back (LayerDiffuse, arXiv 2402.17113).
+
+The layouts are the official ones, so the official SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters);
+small networks are the same classes with smaller arguments. Shapes: images are `b c h w` in [0, 1], latents
+`b 4 h/8 w/8`, unscaled (not multiplied by the VAE's `scaling_factor`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block, get_up_block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+M = TypeVar("M", bound=nn.Module)
+TestTimeAugmentation = Literal["none", "hflip", "full"]
+LATENT_STRIDE = 8
+
+
+class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Latent offset that carries the alpha channel (section 3.1): `b 4 h w`, alpha first, to `b 4 h/8 w/8`.
+
+    Args:
+        latent_channels: channels of the VAE's latents.
+        block_out_channels: width at each scale, a stride of 2 between them; the official (32, 64, 128, 256).
+        patch_size: pixel-unshuffle before the first convolution, a cheaper stem for small networks; official 1.
+
+    The last convolution starts at zero: an untrained encoder leaves the latents as the VAE made them.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 4,
+        block_out_channels: Sequence[int] = (32, 64, 128, 256),
+        patch_size: int = 1,
+    ) -> None:
+        super().__init__()
+        if patch_size * 2 ** (len(block_out_channels) - 1) != LATENT_STRIDE:
+            raise ValueError(f"patch_size {patch_size} and {len(block_out_channels)} scales do not make a stride of 8")
+        width = block_out_channels[0]
+        layers: list[nn.Module] = [nn.Conv2d(4 * patch_size**2, width, 3, padding=1), nn.SiLU()]
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.SiLU()]
+        for wider in block_out_channels[1:]:
+            layers += [nn.Conv2d(width, wider, 3, padding=1, stride=2), nn.SiLU()]
+            layers += [nn.Conv2d(wider, wider, 3, padding=1), nn.SiLU()]
+            width = wider
+        self.blocks = nn.Sequential(*layers, zero_module(nn.Conv2d(width, latent_channels, 3, padding=1)))
+        self.patch_size = patch_size
+
+    def forward(self, alpha: Tensor, foreground: Tensor) -> Tensor:
+        """Offset from `alpha` (`b 1 h w`) and the colour-padded straight `foreground` (`b 3 h w`), both in [0, 1]."""
+        x = torch.cat([alpha, foreground], dim=1)  # b 4 h w
+        return self.blocks(F.pixel_unshuffle(x, self.patch_size))  # b 4 h/8 w/8
+
+
+class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """U-Net from an opaque picture and its latents to alpha and straight colour (section 3.1 and appendix A).
+
+    Args:
+        in_channels: channels of the picture.
+        latent_channels: channels of the latents.
+        block_out_channels: width at each scale; the official (32, 32, 64, 128, 256, 512, 512).
+        attention_scales: how many of the coarsest scales have self-attention; official 3.
+        layers_per_block: residual blocks a scale on the way down (one more on the way up).
+        attention_head_dim: width of a head.
+        norm_num_groups: groups of every GroupNorm.
+        patch_size: pixel-unshuffle at the entrance and pixel-shuffle at the exit, for small networks; official 1.
+        hint_channels: channels of an optional hint picture (ours: see `layout_hint.py`), added through a
+            zero-initialised convolution like the latents, so that weights trained without a hint still load and
+            start unchanged; official 0.
+        mix_channels: further output channels, after the four, from a zero-initialised convolution (ours: `ILDiff`
+            weighs alphas by them); official 0.
+
+    Height and width must be multiples of `size_multiple` (64 at full size).
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        latent_channels: int = 4,
+        block_out_channels: Sequence[int] = (32, 32, 64, 128, 256, 512, 512),
+        attention_scales: int = 3,
+        layers_per_block: int = 2,
+        attention_head_dim: int = 8,
+        norm_num_groups: int = 4,
+        patch_size: int = 1,
+        hint_channels: int = 0,
+        mix_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        widths, last = list(block_out_channels), len(block_out_channels) - 1
+        # the latents join where the U-Net's grid is theirs: before down block 3 at full size
+        self.latent_block = int(math.log2(LATENT_STRIDE // patch_size))
+        if not 1 <= self.latent_block <= last:
+            raise ValueError(f"patch_size {patch_size} with {len(widths)} scales never meets the latents' grid")
+        self.patch_size = patch_size
+        self.size_multiple = max(patch_size * 2**last, LATENT_STRIDE)
+
+        self.conv_in = nn.Conv2d(in_channels * patch_size**2, widths[0], 3, padding=1)
+        self.latent_conv_in = zero_module(nn.Conv2d(latent_channels, widths[self.latent_block - 1], 1))
+        self.hint_conv_in = None
+        if hint_channels:
+            self.hint_conv_in = zero_module(nn.Conv2d(hint_channels * patch_size**2, widths[0], 3, padding=1))
+
+        self.down_blocks = nn.ModuleList()
+        for i, width in enumerate(widths):
+            self.down_blocks.append(
+                get_down_block(
+                    "AttnDownBlock2D" if i > last - attention_scales else "DownBlock2D",
+                    num_layers=layers_per_block,
+                    in_channels=widths[max(i - 1, 0)],
+                    out_channels=width,
+                    temb_channels=None,  # type: ignore[arg-type]
+                    add_downsample=i < last,
+                    resnet_eps=1e-5,
+                    resnet_act_fn="silu",
+                    resnet_groups=norm_num_groups,
+                    attention_head_dim=attention_head_dim,
+                    downsample_padding=1,
+                )
+            )
+        self.mid_block = UNetMidBlock2D(
+            in_channels=widths[-1],
+            temb_channels=None,  # type: ignore[arg-type]
+            resnet_eps=1e-5,
+            resnet_act_fn="silu",
+            resnet_groups=norm_num_groups,
+            attention_head_dim=attention_head_dim,
+        )
+        self.up_blocks = nn.ModuleList()
+        for i in range(last, -1, -1):
+            self.up_blocks.append(
+                get_up_block(
+                    "AttnUpBlock2D" if i > last - attention_scales else "UpBlock2D",
+                    num_layers=layers_per_block + 1,
+                    in_channels=widths[max(i - 1, 0)],
+                    out_channels=widths[i],
+                    prev_output_channel=widths[min(i + 1, last)],
+                    temb_channels=None,  # type: ignore[arg-type]
+                    add_upsample=i > 0,
+                    resnet_eps=1e-5,
+                    resnet_act_fn="silu",
+                    resnet_groups=norm_num_groups,
+                    attention_head_dim=attention_head_dim,
+                )
+            )
+        self.conv_norm_out = nn.GroupNorm(norm_num_groups, widths[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(widths[0], 4 * patch_size**2, 3, padding=1)
+        self.mix_conv_out = None
+        if mix_channels:
+            self.mix_conv_out = zero_module(nn.Conv2d(widths[0], mix_channels * patch_size**2, 3, padding=1))
+
+    def forward(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None) -> Tensor:
+        """`pixel` (`b 3 h w`), `latents` (`b 4 h/8 w/8`), `hint` (`b k h w`) to `b 4 h w`: alpha first, unclipped.
+
+        With `mix_channels`, to `b 4+mix_channels h w`.
+        """
+        x = self.conv_in(F.pixel_unshuffle(pixel, self.patch_size))  # b d h/p w/p
+        if self.hint_conv_in is not None and hint is not None:
+            x = x + self.hint_conv_in(F.pixel_unshuffle(hint, self.patch_size))
+        skips = (x,)
+        for i, block in enumerate(self.down_blocks):
+            if i == self.latent_block:
+                x = x + self.latent_conv_in(latents)  # both on the grid h/8 w/8
+            x, more = block(hidden_states=x, temb=None)
+            skips += more
+        x = self.mid_block(x, None)
+        for block in self.up_blocks:
+            count = len(block.resnets)  # type: ignore[arg-type]
+            skips, used = skips[:-count], skips[-count:]
+            x = block(x, used, None)
+        x = F.silu(self.conv_norm_out(x))
+        rgba = F.pixel_shuffle(self.conv_out(x), self.patch_size)  # b 4 h w
+        if self.mix_conv_out is None:
+            return rgba
+        return torch.cat([rgba, F.pixel_shuffle(self.mix_conv_out(x), self.patch_size)], dim=1)
+
+
+class LatentTransparency(nn.Module):
+    """The codec: a frozen VAE with the transparency encoder and decoder around it.
+
+    Args:
+        vae: any 8x VAE with the diffusers interface; never trained here.
+        encoder: alpha and colour to a latent offset.
+        decoder: picture and latents to alpha and colour.
+        offset_scale: gain of the offset in units of the posterior's standard deviation. The released code uses 300,
+            so that the zero-initialised encoder does not start too weak; the paper's text has no such factor.
+    """
+
+    def __init__(
+        self, vae: nn.Module, encoder: TransparencyEncoder, decoder: TransparencyDecoder, offset_scale: float = 300.0
+    ) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+        self.encoder, self.decoder, self.offset_scale = encoder, decoder, offset_scale
+
+    def train(self, mode: bool = True) -> "LatentTransparency":
+        """Train mode for all but the VAE, which stays frozen."""
+        super().train(mode)
+        self.vae.eval()
+        return self
+
+    def encode(self, foreground: Tensor, alpha: Tensor) -> Tensor:
+        """Adjusted latents of a transparent picture.
+
+        `foreground` is straight and colour-padded, `b 3 h w`; `alpha` `b 1 h w`. The VAE sees the picture composited
+        on mid gray (premultiplied in [-1, 1]); the offset is deterministic: mean + std * offset_scale * encoder(...).
+        """
+        posterior = self.vae.encode((foreground * 2 - 1) * alpha).latent_dist  # type: ignore[operator]
+        return posterior.mean + posterior.std * (self.offset_scale * self.encoder(alpha, foreground))
+
+    def reconstruct(self, latents: Tensor) -> Tensor:
+        """What the frozen VAE makes of the latents: `b 3 h w` in [0, 1], on mid gray."""
+        return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
+
+    def decode(self, latents: Tensor, tta: TestTimeAugmentation = "none") -> tuple[Tensor, Tensor]:
+        """Alpha (`b 1 h w`) and straight colour (`b 3 h w`) of adjusted latents."""
+        rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
+        return rgba[:, :1], rgba[:, 1:]
+
+
+def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: TestTimeAugmentation) -> Tensor:
+    """LayerDiffuse's test-time augmentation: `decode(*inputs)`, `b 4 h w`, clipped to [0, 1].
+
+    `full` takes four rotations, with and without a flip, each clipped, then the median, which for an even count is the
+    lower of the two middle values; `hflip` takes two of the eight; `none` one.
+    """
+    views = {"none": [(False, 0)], "hflip": [(False, 0), (True, 0)]}.get(
+        tta, [(flip, turns) for flip in (False, True) for turns in range(4)]
+    )
+    results = []
+    for flip, turns in views:
+        seen = (torch.rot90(x.flip(3) if flip else x, turns, (2, 3)) for x in inputs)
+        rgba = torch.rot90(decode(*seen).clamp(0, 1), -turns, (2, 3))
+        results.append(rgba.flip(3) if flip else rgba)
+    return torch.stack(results).median(dim=0).values
+
+
+def zero_module(module: M) -> M:
+    """The module with all its parameters set to zero."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

@@ -1,0 +1,66 @@
+"""What a flat background tells before anything is learned: its colour, the distance to it, and what it encloses.
+
+Not in the papers. Which colour is background, and whether a patch of that colour lies outside the sticker or is shut in
+by its outline (an eye white, a tooth), a small network learns slowly; both follow from the picture.
+"""
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+LEVELS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
+
+
+def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
+    """The colour that most of the border has: `b f 3 h w` in [0, 1] to `b 3`.
+
+    The mode, not the mean or the median, since a sticker may touch the border: the fullest cell of a coarse colour
+    histogram over the border pixels of all frames, then the mean of the pixels within `tolerance` of that cell's.
+    """
+    border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., 0], clip[..., -1]], dim=-1)  # b f 3 n
+    border = rearrange(border, "b f c n -> b (f n) c")
+    colours = []
+    for pixels in border:  # n 3
+        cells = (pixels * 15.999).long().clamp(0, 15)
+        cell = cells @ pixels.new_tensor([256, 16, 1]).long()
+        fullest = torch.bincount(cell, minlength=4096).argmax()
+        centre = pixels[cell == fullest].mean(0)
+        near = (pixels - centre).abs().amax(1) < tolerance
+        colours.append(pixels[near].mean(0) if near.any() else centre)
+    return torch.stack(colours)
+
+
+def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tensor:
+    """How far from the background one must go to walk from the border to each pixel: `b h w` to `b h w`.
+
+    The smallest of `levels` at which the pixel is reached from outside the picture over pixels whose `distance` is
+    below that level, 1 where none reaches it: a flood fill at every tolerance at once. Not differentiable.
+    """
+    maps = (distance.detach().float().cpu().clamp(0, 1) * 255).byte().numpy()  # b h w
+    limits = [int(level * 255) for level in levels]
+    barriers = np.full(maps.shape, 1.0, np.float32)
+    for image, barrier in zip(maps, barriers, strict=True):
+        padded = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.uint8)  # the border ring is background
+        for level, limit in zip(reversed(levels), reversed(limits), strict=True):
+            padded[1:-1, 1:-1] = image > limit
+            cv2.floodFill(padded, None, (0, 0), 2)
+            barrier[padded[1:-1, 1:-1] == 2] = level
+    return torch.from_numpy(barriers).to(distance)
+
+
+class BackgroundEvidence(nn.Module):
+    """Five channels: signed difference to the background (3), its largest absolute value, and `border_barrier`."""
+
+    channels = 5
+
+    def forward(self, clip: Tensor, background: Tensor | None = None) -> Tensor:
+        """`clip` (`b f 3 h w` in [0, 1]) and its `background` (`b 3`, estimated if None) to `b f 5 h w`."""
+        if background is None:
+            background = estimate_background(clip)
+        difference = clip - repeat(background, "b c -> b 1 c 1 1")  # b f 3 h w
+        distance = difference.abs().amax(2)  # b f h w
+        flat = rearrange(distance, "b f h w -> (b f) h w")
+        barrier = rearrange(border_barrier(flat), "(b f) h w -> b f h w", f=clip.shape[1])
+        return torch.cat([difference, distance.unsqueeze(2), barrier.unsqueeze(2)], dim=2)

@@ -1,0 +1,120 @@
+"""Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+
+N = TypeVar("N", bound=nn.Module)
+ASSETS = Path(__file__).parent.parent / "assets"
+SHIPPED = "glassine:"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a `.safetensors` file or of a `.pt`/`.pth`/`.ckpt` file, read without running any code in it."""
+    if not path.is_file():
+        raise UserError(f"no weight file at {path}: give a .safetensors, .pt, .pth or .ckpt file that exists")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read as weights ({reason}): fetch or train it again") from error
+    return state.get("state_dict", state)
+
+
+def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tuple[str, ...] = ()) -> nn.Module:
+    """The `network` with its weights from elsewhere, for use as a `class_path` in a YAML.
+
+    Args:
+        network: any module.
+        weights: path of a file that `read_state` reads, or of a bundle (see `load_bundle`); every tensor of the network
+            must be in it and fit.
+        prefix: take only the entries that start so and drop the start, for instance `decoder.` of a codec.
+        fresh: parts of the network that the file need not have and that keep the values they were made with.
+
+    Raises:
+        UserError: the file is missing, unreadable, or made for another network; the message names the first misfit.
+    """
+    bundle = weights.startswith(SHIPPED) or Path(weights).is_dir()
+    entries = read_state(locate(weights) / "model.safetensors" if bundle else Path(weights))
+    state = {name.removeprefix(prefix): tensor for name, tensor in entries.items() if name.startswith(prefix)}
+    own = {name: tensor for name, tensor in network.state_dict().items() if fresh and name.startswith(tuple(fresh))}
+    load_exactly(network, own | state, weights)
+    return network
+
+
+def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+    """Load `state`, or say in one line which tensor of `origin` does not fit."""
+    own = network.state_dict()
+    for name in own.keys() | state.keys():
+        given, needed = (tuple(d[name].shape) if name in d else None for d in (state, own))
+        if given != needed:
+            raise UserError(
+                f"{origin} was made for another network: {name} is {given or 'missing'} there, "
+                f"{type(network).__name__} needs {needed or 'no such tensor'}"
+            )
+    network.load_state_dict(state)
+
+
+def locate(source: str) -> Path:
+    """Folder of a bundle: `glassine:NAME` for the ones that ship with the package, else a path."""
+    folder = ASSETS / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
+    if not (folder / "config.yaml").is_file():
+        shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))
+        raise UserError(
+            f"no weights at {source}: expected a folder with config.yaml, or one of {shipped or 'none yet'}"
+        )
+    return folder
+
+
+def load_bundle(source: str) -> nn.Module:
+    """A network from a folder with `config.yaml` (class_path, init_args) and `model.safetensors`.
+
+    Args:
+        source: the folder, or `glassine:NAME` for weights that ship with the package.
+
+    The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
+    from their own. Only `torch.nn.Module` classes and loaders of such are built.
+    """
+    folder = locate(source)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("network", type=nn.Module)
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    network: nn.Module = parser.instantiate(parser.parse_object({"network": config})).network
+    state = read_state(folder / "model.safetensors")
+    own = network.state_dict()
+    # frozen parts named in the configuration have their weights already
+    frozen = {name: tensor for name, tensor in own.items() if name not in state and is_frozen(network, name)}
+    load_exactly(network, frozen | state, source)
+    return network.eval()
+
+
+def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write what `load_bundle` reads; parameters that need no gradient are left out, unless all of them are.
+
+    Floating-point tensors are stored as `dtype`; half precision halves the file and is read back into the network's
+    own precision.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = network.state_dict()
+    if any(p.requires_grad for p in network.parameters()):
+        state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
+    stored = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
+    save_file({n: t.contiguous().cpu() for n, t in stored.items()}, folder / "model.safetensors")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def is_frozen(network: nn.Module, name: str) -> bool:
+    """Whether the tensor called `name` belongs to a part that is not trained."""
+    module = network.get_submodule(name.rpartition(".")[0])
+    parameters = list(module.parameters(recurse=False))
+    return bool(parameters) and not any(p.requires_grad for p in parameters)

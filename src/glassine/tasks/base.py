@@ -1,0 +1,60 @@
+"""What all tasks share: optimiser, schedule, and frozen parts that stay out of the checkpoint."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+
+class StickerTask(LightningModule):
+    """A LightningModule whose `frozen` submodules are neither trained nor saved.
+
+    Args:
+        optimizer: made over the parameters that need a gradient.
+        lr_scheduler: stepped once an optimiser step; None keeps the rate.
+
+    Subclasses name their frozen parts in `frozen` (dotted names), and return pictures for the logger from `preview`.
+    """
+
+    frozen: tuple[str, ...] = ()
+
+    def __init__(self, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None = None) -> None:
+        super().__init__()
+        self.optimizer_callable, self.lr_scheduler_callable = optimizer, lr_scheduler
+        self.register_state_dict_post_hook(drop_frozen)
+        self.register_load_state_dict_post_hook(forgive_frozen)
+
+    def trainable_parameters(self) -> Iterator[nn.Parameter]:
+        """What the optimiser is given."""
+        return (p for p in self.parameters() if p.requires_grad)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, and its schedule by step."""
+        optimizer = self.optimizer_callable(self.trainable_parameters())
+        if self.lr_scheduler_callable is None:
+            return optimizer
+        scheduler = self.lr_scheduler_callable(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Clips to look at: name to `b f 3 h w` or RGBA `b f 4 h w`, straight alpha, all in [0, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} shows nothing")
+
+
+def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """State-dict hook: forget the frozen parts."""
+    frozen = tuple(f"{prefix}{name}." for name in task.frozen)  # type: ignore[union-attr]
+    for name in [name for name in state if name.startswith(frozen)] if frozen else []:
+        del state[name]
+
+
+def forgive_frozen(task: nn.Module, keys: Any) -> None:
+    """Load hook: the frozen parts are not missing; they came with the task's constructor."""
+    frozen = tuple(f"{name}." for name in task.frozen)  # type: ignore[union-attr]
+    missing = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)] if frozen else []
+    if frozen:
+        keys.missing_keys[:] = missing

@@ -1,0 +1,136 @@
+"""Train ILDiff (arXiv 2412.20901, section II-B and figure 1)."""
+
+from typing import Any, Literal
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torch.nn import functional as F
+
+from glassine.metrics.matting_scores import MattingScores
+from glassine.models.ildiff import ILDiff, PixelSource
+from glassine.tasks.base import StickerTask
+
+Part = Literal["image_encoder", "adapter", "decoder"]
+
+
+class ILDiffTask(StickerTask):
+    """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
+
+    L_alpha and L_rgb are squared errors of what the transparency decoder reads; L_p is the squared error between the
+    clip and what the frozen VAE decodes from the adjusted latents. The paper gives no weights: all default to 1 but
+    L_rgb, whose padded colours outside the sticker matter to nobody.
+
+    Args:
+        ildiff: the network.
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`. The
+            paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent decoder" (II-B);
+            the default trains all, because L_alpha is read off the decoder and, for now, no distilled encoder exists.
+        alpha_weight: weight of L_alpha.
+        alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
+            soft.
+        rgb_weight: weight of L_rgb.
+        harmless_weight: weight of L_p.
+        harmless_frames: frames of each clip on which L_p is computed, drawn at random; None takes all. The VAE's
+            decoder is the dearest part of a step when the decoder reads the input.
+        pixel_sources: share of the training steps for each picture that the decoder may be fed; None uses the
+            network's own choice alone. With both, one set of weights serves both.
+    """
+
+    frozen = ("ildiff.vae",)
+
+    def __init__(
+        self,
+        ildiff: ILDiff,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder"),
+        alpha_weight: float = 1.0,
+        alpha_l1_weight: float = 0.0,
+        rgb_weight: float = 0.3,
+        harmless_weight: float = 1.0,
+        harmless_frames: int | None = None,
+        pixel_sources: dict[PixelSource, float] | None = None,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler)
+        self.ildiff, self.train_parts = ildiff, train_parts
+        self.alpha_weight, self.alpha_l1_weight, self.rgb_weight = alpha_weight, alpha_l1_weight, rgb_weight
+        self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
+        self.pixel_sources = pixel_sources
+        ildiff.decoder.requires_grad_("decoder" in train_parts)
+        if ildiff.adapter is not None:
+            ildiff.adapter.requires_grad_("adapter" in train_parts)
+            ildiff.adapter.image_encoder.requires_grad_("image_encoder" in train_parts)
+        self.scores = MattingScores()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on a batch of composited clips."""
+        clip, alpha = batch["clip"], batch["alpha"]
+        out = self.ildiff(clip, batch["background"], self.draw_pixel_source())
+        losses = {
+            "alpha": self.alpha_weight * F.mse_loss(out.alpha, alpha),
+            "alpha_l1": self.alpha_l1_weight * F.l1_loss(out.alpha, alpha),
+            "rgb": self.rgb_weight * F.mse_loss(out.foreground, batch["foreground"]),
+        }
+        if self.harmless_weight and self.ildiff.adapter is not None:
+            chosen = torch.randperm(clip.shape[1], device=clip.device)[: self.harmless_frames]
+            decoded = out.reconstruction
+            decoded = self.ildiff.reconstruct(out.latents[:, chosen]) if decoded is None else decoded[:, chosen]
+            losses["harmless"] = self.harmless_weight * F.mse_loss(decoded / 2 + 0.5, clip[:, chosen])
+        loss = torch.stack(list(losses.values())).sum()
+        self.log_dict({f"train/{name}": value for name, value in losses.items()} | {"train/loss": loss})
+        return loss
+
+    def draw_pixel_source(self) -> PixelSource | None:
+        """What feeds the decoder in this step."""
+        if self.pixel_sources is None:
+            return None
+        names, shares = list(self.pixel_sources), torch.tensor(list(self.pixel_sources.values()))
+        return names[int(torch.multinomial(shares, 1))]
+
+    def evaluation_step(self, batch: dict[str, Any]) -> None:
+        """Score a batch of whole clips."""
+        alpha, foreground = self.ildiff.decode(batch["clip"], batch["background"])
+        self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a batch."""
+        self.evaluation_step(batch)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Score a batch."""
+        self.evaluation_step(batch)
+
+    def log_scores(self, stage: str) -> None:
+        """Log all scores of the pass that ends, and start afresh."""
+        self.log_dict({f"{stage}/{name}": float(value) for name, value in self.scores.compute().items()})
+        self.scores.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        self.log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores."""
+        self.log_scores("test")
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """RGBA clips: `rgba` `b f 4 h w` in [0, 1], straight, with their `key`."""
+        alpha, foreground = self.ildiff.decode(batch["clip"], batch["background"])
+        return {"rgba": torch.cat([foreground, alpha], dim=2), "key": batch["key"]}
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Input, truth, result, and the two alphas as gray pictures."""
+        clip, truth = batch["clip"], batch["alpha"]
+        alpha, foreground = self.ildiff.decode(clip, batch["background"])
+        gray = {"true alpha": truth, "alpha": alpha}
+        return {
+            "input": clip,
+            "truth": torch.cat([batch["foreground"], truth], dim=2),
+            "result": torch.cat([foreground, alpha], dim=2),
+            **{name: rearrange(a.expand(-1, -1, 3, -1, -1), "b f c h w -> b f c h w") for name, a in gray.items()},
+        }

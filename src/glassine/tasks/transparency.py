@@ -1,0 +1,127 @@
+"""Train the latent transparency codec (LayerDiffuse, arXiv 2402.17113, section 3.1); no public code does."""
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.models.transparency import LatentTransparency
+from glassine.nn.patch_discriminator import PatchDiscriminator
+from glassine.tasks.base import StickerTask
+
+
+class TransparencyTask(StickerTask):
+    """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
+
+    L_recon is the squared error of alpha and of the colour-padded straight colour. L_identity (harmlessness) is the
+    squared error between what the frozen VAE decodes from the adjusted latents and the picture on mid gray, so that
+    the diffusion model's latents keep their meaning. L_disc is a PatchGAN on RGBA with hinge losses.
+
+    Args:
+        codec: frozen VAE, transparency encoder and decoder.
+        optimizer: for encoder and decoder, and made a second time for the discriminator.
+        lr_scheduler: see `StickerTask`.
+        discriminator: None trains without L_disc.
+        adversarial_weight: 0.01 in the paper.
+        adversarial_start: optimiser steps before L_disc sets in (the paper does not say; early it only disturbs).
+        identity_weight: 1 in the paper.
+        opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat colour, from
+            plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
+            (table II, "Layer Diffusion"): alpha of a sticker that has none in its latents.
+    """
+
+    frozen = ("codec.vae",)
+
+    def __init__(
+        self,
+        codec: LatentTransparency,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        discriminator: PatchDiscriminator | None = None,
+        adversarial_weight: float = 0.01,
+        adversarial_start: int = 0,
+        identity_weight: float = 1.0,
+        opaque_share: float = 0.0,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler)
+        self.codec, self.discriminator = codec, discriminator
+        self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
+        self.identity_weight, self.opaque_share = identity_weight, opaque_share
+        self.automatic_optimization = False  # two optimisers take turns
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser for the codec, one for the discriminator, each with its schedule."""
+        parts: list[nn.Module] = [nn.ModuleList([self.codec.encoder, self.codec.decoder])]
+        parts += [self.discriminator] if self.discriminator is not None else []
+        optimizers = [self.optimizer_callable(part.parameters()) for part in parts]
+        if self.lr_scheduler_callable is None:
+            return optimizers
+        return optimizers, [{"scheduler": self.lr_scheduler_callable(o), "interval": "step"} for o in optimizers]
+
+    def losses(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Named losses, the true and the decoded RGBA (`(b f) 4 h w`, alpha first)."""
+        clip, alpha, foreground = (
+            rearrange(batch[key], "b f c h w -> (b f) c h w") for key in ("clip", "alpha", "foreground")
+        )
+        if self.opaque_share and torch.rand((), device=clip.device) < self.opaque_share:
+            latents = self.codec.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
+            decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
+            identity = latents.new_zeros(())  # no offset, so nothing to keep harmless
+        else:
+            latents = self.codec.encode(foreground, alpha)
+            decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
+            identity = F.mse_loss(decoded, (foreground * 2 - 1) * alpha)
+        rgba = self.codec.decoder((decoded / 2 + 0.5).clamp(0, 1), latents)  # (b f) 4 h w, alpha first
+        named = {
+            "alpha": F.mse_loss(rgba[:, :1], alpha),
+            "colour": F.mse_loss(rgba[:, 1:], foreground),
+            "identity": self.identity_weight * identity,
+        }
+        return named, torch.cat([alpha, foreground], dim=1), rgba
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """One step of the codec, then one of the discriminator."""
+        optimizers, schedulers = self.optimizers(), self.lr_schedulers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        schedulers = schedulers if isinstance(schedulers, list) else [schedulers] if schedulers else []
+        named, real, fake = self.losses(batch)
+        steps = self.global_step // len(optimizers)  # Lightning counts the steps of both
+        if self.discriminator is not None and steps >= self.adversarial_start:
+            named["adversarial"] = -self.adversarial_weight * self.discriminator(fake).mean()
+        self.descend(optimizers[0], torch.stack(list(named.values())).sum())
+        if self.discriminator is not None:
+            judged = self.discriminator.hinge_loss(real, fake)
+            self.descend(optimizers[1], judged)
+            named["discriminator"] = judged
+        for scheduler in schedulers:
+            scheduler.step()  # type: ignore[call-arg]
+        self.log_dict({f"train/{name}": loss for name, loss in named.items()})
+
+    def descend(self, optimizer: Any, loss: Tensor) -> None:
+        """One clipped step; gradients that the other optimiser's loss left behind are dropped first."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
+        optimizer.step()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Alpha PSNR of the round trip (true alpha in, through the latents, out) and of harmlessness, in dB."""
+        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
+        latents = self.codec.encode(foreground, alpha)
+        decoded, _ = self.codec.decode(latents)
+        on_gray = (foreground - 0.5) * alpha + 0.5
+        for name, error in (("alpha", decoded - alpha), ("identity", self.codec.reconstruct(latents) - on_gray)):
+            psnr = -10 * error.square().flatten(1).mean(1).clamp_min(1e-6).log10()
+            self.log(f"val/{name}_psnr", psnr.mean(), batch_size=len(batch["alpha"]), sync_dist=True)
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The true sticker and the one that went through the latents."""
+        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
+        decoded_alpha, decoded_foreground = self.codec.decode(self.codec.encode(foreground, alpha))
+        clips = {"truth": (foreground, alpha), "round trip": (decoded_foreground, decoded_alpha)}
+        frames = batch["alpha"].shape[1]
+        return {n: rearrange(torch.cat(x, 1), "(b f) c h w -> b f c h w", f=frames) for n, x in clips.items()}

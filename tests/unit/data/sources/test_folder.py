@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glassine.data.sources.folder import FolderStickers
+from glassine.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "more").mkdir()
+    picture = Image.fromarray(np.full((6, 5, 4), 200, np.uint8))
+    for name in ("cat.webp", "more/cat.png", "more/dog (1).PNG"):
+        picture.save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not a sticker")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_files_without_a_table(folder: Path) -> None:
+    source = FolderStickers(folder, domain="real")
+    items = list(source.items())
+    assert len(source) == len(items) == 3
+    assert [item.key for item in items] == ["cat", "more-cat", "more-dog-1"]
+    assert [item.info["group"] for item in items] == ["cat", "cat", "dog (1)"]
+    assert items[0].info["split"] == items[1].info["split"]
+    assert items[0].info["domain"] == "real"
+    assert items[0].load().frames.shape == (1, 6, 5, 4)
+
+
+def test_csv_table(folder: Path) -> None:
+    (folder / "stickers.csv").write_text(
+        "file,description,description_zh,trigger_words,ocr,domain,group\n"
+        'more/cat.png,"a cat, waving",一只猫,wave; hi ;,HI,real,cats\n',
+        encoding="utf-8-sig",
+    )
+    info = {item.key: item.info for item in FolderStickers(folder).items()}
+    assert info["more-cat"]["description"] == "a cat, waving"
+    assert info["more-cat"]["description_zh"] == "一只猫"
+    assert info["more-cat"]["trigger_words"] == ["wave", "hi"]
+    assert (info["more-cat"]["ocr"], info["more-cat"]["domain"], info["more-cat"]["group"]) == ("HI", "real", "cats")
+    assert info["cat"]["description"] == ""
+
+
+def test_jsonl_table_with_word_lists(folder: Path) -> None:
+    table = folder / "captions.jsonl"
+    rows = [{"file": "cat.webp", "trigger_words": ["a", "b"]}, {"file": "more/cat.png", "trigger_words": '["c; d"]'}]
+    table.write_text("\n\n".join(json.dumps(row) for row in rows))
+    info = {item.key: item.info for item in FolderStickers(folder, table).items()}
+    assert info["cat"]["trigger_words"] == ["a", "b"]
+    assert info["more-cat"]["trigger_words"] == ["c; d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "file,descripton\ncat.webp,x\n", "unknown column 'descripton'; allowed are file, description"),
+        ("t.csv", "description\nx\n", "no column 'file'"),
+        ("t.csv", "", "no column 'file'"),
+        ("t.csv", "file\ncat.webp\nbird.gif\nnotes.txt\n", "bird.gif, notes.txt"),
+        ("t.csv", "file,ocr\n,x\n", "line 2 names no file"),
+        ("t.csv", "file,ocr\ncat.webp,x,y\n", "more cells than columns"),
+        ("t.jsonl", '{"file": "cat.webp", "mood": 1}', "unknown column 'mood'"),
+        ("t.jsonl", '{"file": "cat.webp"}\n{oops', "line 2 is not JSON"),
+        ("t.jsonl", "[1]", "not a JSON object"),
+        ("t.xlsx", "", "give a .csv or a .jsonl"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_one_line(folder: Path, name: str, text: str, message: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(UserError) as error:
+        FolderStickers(folder, folder / name)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a folder"):
+        FolderStickers(tmp_path / "no")
+    with pytest.raises(UserError, match="no media files"):
+        FolderStickers(tmp_path)
+
+
+def test_same_stem_twice_gives_two_keys(folder: Path) -> None:
+    Image.new("RGB", (4, 4)).save(folder / "cat.png")
+    keys = [item.key for item in FolderStickers(folder).items()]
+    assert len(set(keys)) == len(keys) == 4

@@ -1,0 +1,25 @@
+from collections import Counter
+
+from glassine.data.split import split_of
+
+
+def test_the_split_of_a_group_never_changes() -> None:
+    # fixed for ever: a checkpoint trained on one machine is scored on another
+    assert [split_of(g) for g in ("1f600", "1f9d1", "1f3c3", "1f4a6", "2764-200d-1fa79")] == [
+        "train",
+        "train",
+        "train",
+        "train",
+        "train",
+    ]
+
+
+def test_shares_are_eighty_ten_ten() -> None:
+    counts = Counter(split_of(f"group {i}") for i in range(20_000))
+    assert abs(counts["train"] / 20_000 - 0.8) < 0.01
+    assert abs(counts["val"] / 20_000 - 0.1) < 0.01
+    assert abs(counts["test"] / 20_000 - 0.1) < 0.01
+
+
+def test_chinese_group_names_work() -> None:
+    assert split_of("小猫") == split_of("小猫")
