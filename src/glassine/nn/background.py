@@ -36,15 +36,14 @@ def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tens
     """How far from the background one must go to walk from the border to each pixel: `b h w` to `b h w`.
 
     The smallest of `levels` at which the pixel is reached from outside the picture over pixels whose `distance` is
-    below that level, 1 where none reaches it: a flood fill at every tolerance at once. Not differentiable.
+    at most that level, 1 where none reaches it: a flood fill at every tolerance at once. Not differentiable.
     """
     maps = (distance.detach().float().cpu().clamp(0, 1) * 255).byte().numpy()  # b h w
     limits = [int(level * 255) for level in levels]
     barriers = np.full(maps.shape, 1.0, np.float32)
     for image, barrier in zip(maps, barriers, strict=True):
-        padded = np.zeros((image.shape[0] + 2, image.shape[1] + 2), np.uint8)  # the border ring is background
         for level, limit in zip(reversed(levels), reversed(limits), strict=True):
-            padded[1:-1, 1:-1] = image > limit
+            padded = np.pad((image > limit).astype(np.uint8), 1)  # a ring of background joins all border pixels
             cv2.floodFill(padded, None, (0, 0), 2)
             barrier[padded[1:-1, 1:-1] == 2] = level
     return torch.from_numpy(barriers).to(distance)

@@ -1,17 +1,22 @@
 """Read and write stickers and videos; everything is straight RGBA."""
 
+from glassine.data.codecs.creating import create_sticker
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS
 from glassine.data.codecs.opening import open_bytes, open_sticker
 from glassine.data.codecs.reader import StickerReader
-from glassine.data.codecs.whole import decode_bytes, read_frames, read_sticker
+from glassine.data.codecs.whole import decode_bytes, read_frames, read_sticker, write_sticker
+from glassine.data.codecs.writer import StickerWriter
 
 __all__ = [
     "MAX_PIXELS",
     "MAX_STICKER_PIXELS",
     "StickerReader",
+    "StickerWriter",
+    "create_sticker",
     "decode_bytes",
     "open_bytes",
     "open_sticker",
     "read_frames",
     "read_sticker",
+    "write_sticker",
 ]

@@ -63,8 +63,8 @@ class GifWriter(StickerWriter):
         if self._standing is not None:
             drawn = visible & ~(self._standing[1] & np.all(colours == self._standing[0], axis=-1))
         clear = bool((visible & ~next_visible).any())
-        if self._file.tell() < 64 and self.num_frames == 1:
-            left, top, right, bottom = 0, 0, self.width, self.height  # programs differ on a first frame that is cropped
+        if self._standing is None and self.num_frames == 1:
+            left, top, right, bottom = 0, 0, self.width, self.height  # programs differ on a cropped first frame
         else:
             left, top, right, bottom = mask_box(visible if clear else drawn)
         box = (slice(top, bottom), slice(left, right))
@@ -86,7 +86,7 @@ class GifWriter(StickerWriter):
         self._file.write(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, disposal << 2 | (not whole), ticks, hole, 0))
         height, width = drawn.shape
         self._file.write(struct.pack("<BHHHHB", 0x2C, *corner, width, height, 0x80 | (bits - 1)) + table)
-        self._file.write(_packed(numbers, bits))
+        self._file.write(_packed(numbers))
 
     def _finish(self) -> None:
         self._write_waiting(np.ones((self.height, self.width), bool))
@@ -97,7 +97,7 @@ class GifWriter(StickerWriter):
         self._file.close()
 
 
-def _packed(numbers: np.ndarray, bits: int) -> bytes:
+def _packed(numbers: np.ndarray) -> bytes:
     """The code size and data blocks out of a still GIF of `h w` uint8."""
     image = Image.fromarray(np.ascontiguousarray(numbers), "P")
     image.putpalette(bytes(range(256)) * 3)

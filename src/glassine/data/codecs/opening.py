@@ -9,9 +9,12 @@ from typing import BinaryIO
 from glassine.data.codecs.gif import GifReader
 from glassine.data.codecs.guard import MAX_PIXELS
 from glassine.data.codecs.png import PngReader
+from glassine.data.codecs.png_sequence import PngFolderReader, PngZipReader
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.sniff import Kind, sniff_file
 from glassine.data.codecs.still import StillReader
+from glassine.data.codecs.video import VideoReader
+from glassine.data.codecs.video_layout import check_matroska_whole, check_mp4_whole
 from glassine.data.codecs.webp import WebpReader
 from glassine.errors import UserError
 
@@ -30,6 +33,8 @@ def open_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> StickerRe
         UserError: missing, unreadable, of no supported kind, damaged, or too large.
     """
     path = Path(path)
+    if path.is_dir():
+        return PngFolderReader(path, max_pixels)
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
@@ -55,8 +60,14 @@ def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:
                 return PngReader(file, name, max_pixels)
             case Kind.JPEG | Kind.BMP:
                 return StillReader(file, name, max_pixels)
-            case kind:
-                raise UserError(f"{name}: {kind.value} cannot be read")
+            case Kind.ZIP:
+                return PngZipReader(file, name, max_pixels)
+            case Kind.MATROSKA:
+                check_matroska_whole(file, name)
+                return VideoReader(file, name, max_pixels)
+            case Kind.MP4:
+                check_mp4_whole(file, name)
+                return VideoReader(file, name, max_pixels)
     except BaseException:
         file.close()
         raise

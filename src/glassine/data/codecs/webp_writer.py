@@ -47,7 +47,9 @@ class WebpWriter(StickerWriter):
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         if duration_ms >= 1 << 24:
-            raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; WebP takes up to 16,777,215")
+            raise UserError(
+                f"cannot write {self.path}: a duration of {duration_ms} ms came; WebP takes up to 16,777,215"
+            )
         left, top, right, bottom = changed_box(self._previous, frame)
         left, top = left - left % 2, top - top % 2  # the container counts offsets in twos
         picture = _picture_chunks(frame[top:bottom, left:right], self.quality)
@@ -59,7 +61,9 @@ class WebpWriter(StickerWriter):
     def _finish(self) -> None:
         length = self._file.tell()
         if length - 8 >= 1 << 32:
-            raise UserError(f"cannot write {self.path}: it would pass 4 GiB, the most a WebP can hold; write .webm or .mov")
+            raise UserError(
+                f"cannot write {self.path}: it would pass 4 GiB, the most a WebP can hold; write .webm or .mov"
+            )
         self._file.seek(4)
         self._file.write(struct.pack("<I", length - 8))
         self._file.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glassine.data.codecs.creating import create_sticker
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS, damaged
 from glassine.data.codecs.opening import open_bytes, open_sticker
 from glassine.data.codecs.reader import StickerReader
@@ -71,6 +72,33 @@ def read_frames(
         reader = open_sticker(source, max_pixels=max_pixels)
     with reader:
         return reader.frames_at(list(indices))
+
+
+def write_sticker(
+    sticker: Sticker,
+    path: Path | str,
+    *,
+    quality: int | None = None,
+    alpha_threshold: int = 128,
+    dither: bool = False,
+) -> None:
+    """Write a whole sticker; the suffix tells the format, and the arguments are those of `create_sticker`.
+
+    Raises:
+        UserError: as `create_sticker`.
+    """
+    writer = create_sticker(
+        path,
+        sticker.width,
+        sticker.height,
+        sticker.loop,
+        quality=quality,
+        alpha_threshold=alpha_threshold,
+        dither=dither,
+    )
+    with writer:
+        for frame, duration in zip(sticker.frames, sticker.durations, strict=True):
+            writer.append(frame, duration)
 
 
 def _collect(reader: StickerReader, name: str) -> Sticker:

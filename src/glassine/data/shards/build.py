@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,8 +83,13 @@ def _encoded(
     if count == 0:
         yield from map(encode, todo)
         return
-    with multiprocessing.Pool(count, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+    with multiprocessing.Pool(count, initializer=_start_worker) as pool:
         yield from pool.imap(encode, todo, chunksize=2)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it completes the shard
+    cv2.setNumThreads(0)
 
 
 def _encode_item(item: SourceItem | str, how: ShardFormat) -> tuple[str, EncodedSticker | str | None]:

@@ -177,7 +177,9 @@ def _indexed(file: IO[bytes], key: str, members: dict[str, Extent], tar_bytes: i
 
 
 def _durations(stated: Any, count: int) -> tuple[int, ...]:
-    if isinstance(stated, list) and len(stated) == count and all(isinstance(d, int) for d in stated):
+    if isinstance(stated, list) and all(isinstance(d, int) for d in stated):
+        if len(stated) != count:
+            raise ValueError(f"its JSON states {len(stated)} frames, {count} are there")
         return tuple(max(1, d) for d in stated)
     return (DEFAULT_DURATION,) * count
 

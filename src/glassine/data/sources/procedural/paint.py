@@ -1,7 +1,7 @@
 """What a shape is filled with: each paint turns a mask and its place on the object into colours and opacity."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import cv2
@@ -170,6 +170,12 @@ class Puffy:
         return out, alpha
 
 
+@lru_cache(maxsize=16)
+def _grain(seed: int, h: int, w: int) -> Plane:
+    """Camera grain of a picture part, drawn once for all frames."""
+    return np.random.default_rng(seed).standard_normal((h, w), dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Texture:
     """A photo-like surface: a colour ramp looked up by a noise tile that is glued to the object, plus grain.
@@ -191,7 +197,8 @@ class Texture:
 
     def __post_init__(self) -> None:
         at = np.linspace(0, len(self.ramp) - 1, 256)
-        table = np.stack([np.interp(at, np.arange(len(self.ramp)), self.ramp[:, c]) for c in range(3)], axis=1)
+        knots = np.arange(len(self.ramp))
+        table = np.stack([np.interp(at, knots, self.ramp[:, c]) for c in range(3)], axis=1)
         object.__setattr__(self, "_table", table.astype(np.float32))
 
     def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
@@ -202,9 +209,9 @@ class Texture:
         noise = cv2.warpAffine(
             self.tile, matrix, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP
         )
-        grain = np.random.default_rng(self.seed).standard_normal((h, w), dtype=np.float32) * np.float32(self.grain)
-        index = np.clip(noise * 255, 0, 255).astype(np.uint8)
-        planes = np.moveaxis(self._table[index], -1, 0) + grain
+        index = cv2.convertScaleAbs(noise, alpha=255)
+        grain = _grain(self.seed % 8, h, w) * np.float32(self.grain)
+        planes = np.stack([np.asarray(cv2.LUT(index, self._table[:, c]), np.float32) + grain for c in range(3)])
         return np.clip(planes, 0, 1), spot.mask.alpha
 
 

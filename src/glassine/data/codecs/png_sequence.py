@@ -1,0 +1,144 @@
+"""Read a folder or .zip of PNGs, with or without a note of their timing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+
+from glassine.data.codecs.guard import ZERO_DELAY_MS, check_size, damaged, decoding
+from glassine.data.codecs.png import PngReader
+from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.sniff import Kind, sniff
+from glassine.errors import UserError
+
+TIMING_NAME = "animation.json"
+"""The note beside the PNGs: `{"durations": [ms, ...], "loop": 0}`. Without it each frame stands 100 ms, for ever."""
+
+_MOST_NOTE_BYTES = 2**26
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which frame2.png comes before frame10.png."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+class PngSequenceReader(StickerReader):
+    """PNGs in the natural order of their names, all of one size; straight alpha. Any frame is read alone."""
+
+    def __init__(self, name: str, members: list[str], max_pixels: int) -> None:
+        pngs = [member for member in members if PurePosixPath(member).suffix.lower() == ".png"]
+        self._pngs = sorted((png for png in pngs if not _hidden(png)), key=_natural)
+        self._name, self._max_pixels = name, max_pixels
+        if not self._pngs:
+            raise UserError(f"{name}: has no PNG files in it; give one with at least one PNG, or another format")
+        notes = [member for member in members if PurePosixPath(member).name == TIMING_NAME and not _hidden(member)]
+        self.num_frames = len(self._pngs)
+        self.durations: tuple[int, ...] = (ZERO_DELAY_MS,) * len(self._pngs)
+        if notes:
+            self.durations, self.loop = self._timing(notes[0])
+        with self._open(self._pngs[0]) as first:
+            self.width, self.height = first.width, first.height
+
+    @abstractmethod
+    def _read(self, member: str, limit: int) -> bytes:
+        """Content of a member; more than `limit` bytes is an error."""
+
+    def _open(self, member: str) -> PngReader:
+        name = f"{self._name}/{member}"
+        # a PNG of random pixels with 16 bits a channel is a little larger than 8 bytes a pixel
+        data = self._read(member, 9 * self._max_pixels + 2**20)
+        if sniff(data[:16], name) is not Kind.PNG:
+            raise damaged(name, "its content is no PNG")
+        return PngReader(io.BytesIO(data), name, self._max_pixels)
+
+    def _timing(self, member: str) -> tuple[tuple[int, ...], int]:
+        try:
+            note = json.loads(self._read(member, _MOST_NOTE_BYTES))
+            durations, loop = tuple(note["durations"]), note.get("loop", 0)
+            fits = len(durations) == len(self._pngs) and all(type(ms) is int and ms > 0 for ms in durations)
+            fits = fits and type(loop) is int and loop >= 0
+        except (ValueError, TypeError, KeyError, AttributeError):
+            fits = False
+        if not fits:
+            raise UserError(
+                f"{self._name}/{member}: is no timing note; it must be like {{'durations': [40, 40], 'loop': 0}} "
+                f"with whole milliseconds for each of the {len(self._pngs)} PNGs; correct it or remove it"
+            )
+        return durations, loop
+
+    def _frame(self, number: int) -> np.ndarray:
+        with self._open(self._pngs[number]) as picture:
+            check_size(f"{self._name}/{self._pngs[number]}", picture.width, picture.height, self._max_pixels)
+            if (picture.width, picture.height) != (self.width, self.height):
+                raise UserError(
+                    f"{self._name}/{self._pngs[number]}: is {picture.width}x{picture.height} and the first PNG is "
+                    f"{self.width}x{self.height}; all must have one size; scale them alike"
+                )
+            return next(iter(picture))[0]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        for number, duration in enumerate(self.durations):
+            yield self._frame(number), duration
+
+    def frames_at(self, indices: list[int]) -> np.ndarray:
+        """As in `StickerReader`, but reads nothing else than the frames asked for."""
+        outside = [index for index in indices if not 0 <= index < len(self._pngs)]
+        if outside or not indices:
+            return super().frames_at(outside[:1])
+        return np.stack([self._frame(index) for index in indices])
+
+
+def _hidden(member: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member).parts)
+
+
+class PngZipReader(PngSequenceReader):
+    """A .zip of PNGs."""
+
+    def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
+        with decoding(name):
+            self._zip = zipfile.ZipFile(file)
+            self._file = file
+            super().__init__(name, self._zip.namelist(), max_pixels)
+
+    def _read(self, member: str, limit: int) -> bytes:
+        size = self._zip.getinfo(member).file_size
+        if size > limit:
+            raise UserError(
+                f"{self._name}/{member}: unpacks to {size:,} bytes; at most {limit:,} are read; scale it down"
+            )
+        with decoding(f"{self._name}/{member}"):
+            return self._zip.read(member)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._zip.close()
+        self._file.close()
+
+
+class PngFolderReader(PngSequenceReader):
+    """A folder of PNGs."""
+
+    def __init__(self, folder: Path, max_pixels: int) -> None:
+        self._folder = folder
+        with decoding(str(folder)):
+            members = [member.name for member in folder.iterdir() if member.is_file()]
+        super().__init__(str(folder), members, max_pixels)
+
+    def _read(self, member: str, limit: int) -> bytes:
+        path = self._folder / member
+        with decoding(str(path)):
+            if path.stat().st_size > limit:
+                raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {limit:,} are read; scale it down")
+            return path.read_bytes()
+
+    def close(self) -> None:
+        """Nothing stays open between frames."""

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch import nn
+
+from glassine.models.ildiff import ILDiff
+from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.layout_hint import LayoutHint
+from glassine.models.transparency import TransparencyDecoder
+from glassine.models.vae import SmallVAE
+from glassine.nn.layout_adapter import LayoutAdapter
+
+
+def small_ildiff(depth: int = 1, hint: bool = True, pixel_source: str = "input") -> ILDiff:
+    torch.manual_seed(0)
+    encoder = TimmImageEncoder("mobilenetv3_small_050", stage=2)
+    decoder = TransparencyDecoder(
+        block_out_channels=(8, 8, 16),
+        attention_scales=1,
+        layers_per_block=1,
+        patch_size=2,
+        hint_channels=7 if hint else 0,
+        mix_channels=3 if hint else 0,
+    )
+    nn.init.normal_(decoder.latent_conv_in.weight)  # as after training
+    adapter = LayoutAdapter(encoder, depth=depth, width=8, zero_init=False)
+    return ILDiff(
+        SmallVAE(width=8, decoder_width=8, blocks=1),
+        decoder,
+        adapter,
+        pixel_source,  # type: ignore[arg-type]
+        LayoutHint() if hint else None,
+    ).eval()
+
+
+@pytest.fixture
+def clip() -> torch.Tensor:
+    clip = torch.ones(1, 4, 3, 32, 32)
+    clip[..., 8:24, 8:24] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    return clip
+
+
+@torch.no_grad()
+def test_the_adapters_features_are_added_to_the_latents(clip):
+    model = small_ildiff()
+    plain = model.vae.encode(clip[0] * 2 - 1).latent_dist.mean
+    expected = plain + model.adapter(clip, (4, 4))[0]
+    torch.testing.assert_close(model.adjusted_latents(clip)[0], expected)
+    assert not torch.allclose(expected, plain)
+
+
+@torch.no_grad()
+def test_the_decoder_is_fed_what_the_argument_says(clip):
+    seen = []
+    model = small_ildiff(hint=False, pixel_source="reconstruction")
+    model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    out = model(clip)
+    torch.testing.assert_close(seen[0], (model.reconstruct(out.latents)[0] / 2 + 0.5).clamp(0, 1))
+    model(clip, pixel_source="input")
+    torch.testing.assert_close(seen[1], clip[0])
+
+
+@torch.no_grad()
+def test_at_depth_0_frames_do_not_see_each_other_and_above_they_do_within_the_radius():
+    clip = torch.rand(1, 7, 3, 32, 32)
+    changed = clip.clone()
+    changed[:, 0] = 0
+    for depth in (0, 2):
+        model = small_ildiff(depth=depth, hint=False)
+        assert model.temporal_radius == depth
+        difference = (model.decode(clip)[0] - model.decode(changed)[0]).abs().amax((0, 2, 3, 4))
+        assert difference[depth + 1 :].max() < 1e-6  # far frames stay as they are
+        assert (difference[1 : depth + 1] > 0).all()
+
+
+@torch.no_grad()
+def test_with_a_hint_alpha_is_a_weighted_mean_of_the_decoders_and_the_candidates(clip):
+    model = small_ildiff()
+    nn.init.constant_(model.decoder.mix_conv_out.bias, 0)
+    bias = torch.zeros(3, 4)
+    bias[1] = 50.0  # believe the first candidate alone; pixel-shuffle keeps a channel's four entries together
+    model.decoder.mix_conv_out.bias.copy_(bias.flatten())
+    alpha, _ = model.decode(clip)
+    _, candidates = model.hint(clip)
+    torch.testing.assert_close(alpha[:, :, 0], candidates[:, :, 0])
+    assert alpha[0, 0, 0, 16, 16] == 1
+    assert alpha[0, 0, 0, 0, 0] < 1e-6
+
+
+def test_the_vae_stays_frozen_and_in_eval_mode():
+    model = small_ildiff().train()
+    assert not model.vae.training
+    assert not any(p.requires_grad for p in model.vae.parameters())
+    assert model.decoder.training

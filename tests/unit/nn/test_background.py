@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+
+from glassine.nn.background import BackgroundEvidence, border_barrier, estimate_background
+
+
+def test_the_background_is_the_borders_most_frequent_colour_even_if_the_sticker_covers_much_of_it():
+    clip = torch.full((1, 2, 3, 20, 20), 0.8)
+    clip[..., :, 12:] = torch.tensor([0.1, 0.2, 0.9])[:, None, None]  # touches 40% of the border
+    assert estimate_background(clip)[0].tolist() == pytest.approx([0.8] * 3)
+
+
+def test_noise_is_averaged_out_of_the_background():
+    clip = 0.5 + 0.01 * torch.randn(1, 8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert estimate_background(clip)[0].tolist() == pytest.approx([0.5] * 3, abs=0.005)
+
+
+def test_the_barrier_is_the_lowest_level_at_which_a_walk_from_outside_arrives():
+    distance = torch.zeros(9, 9)
+    distance[2:7, 2:7] = 0.3  # an outline of the distance 0.3 ...
+    distance[3:6, 3:6] = 0.0  # ... around an inside of the background's own colour
+    distance[4, 2] = 0.1  # with a weak place
+    barrier = border_barrier(distance[None], levels=(0.05, 0.2, 0.5))[0]
+    assert barrier[0, 0] == pytest.approx(0.05)
+    assert barrier[4, 4] == pytest.approx(0.2)  # reached through the weak place
+    assert barrier[2, 4] == pytest.approx(0.5)
+    distance[4, 2] = 0.9
+    distance[2:7, 2:7][distance[2:7, 2:7] > 0] = 0.9
+    assert border_barrier(distance[None], levels=(0.05, 0.2, 0.5))[0][4, 4] == 1
+
+
+def test_evidence_is_signed_difference_then_distance_then_barrier():
+    clip = torch.ones(1, 1, 3, 8, 8)
+    clip[0, 0, :, 2:6, 2:6] = torch.tensor([0.4, 1.0, 0.8])[:, None, None]
+    evidence = BackgroundEvidence()(clip)
+    assert evidence.shape == (1, 1, BackgroundEvidence.channels, 8, 8)
+    np.testing.assert_allclose(evidence[0, 0, :, 4, 4], [-0.6, 0, -0.2, 0.6, 1.0], atol=1e-6)

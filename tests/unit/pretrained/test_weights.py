@@ -1,0 +1,94 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from glassine.errors import UserError
+from glassine.models.vae import SmallVAE
+from glassine.pretrained.weights import load_bundle, read_state, save_bundle, with_weights
+
+SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
+
+
+def small_vae() -> SmallVAE:
+    return SmallVAE(**SMALL["init_args"])
+
+
+def test_a_bundle_comes_back_as_the_network_it_was_up_to_half_precision(tmp_path):
+    network = small_vae()
+    save_bundle(network, SMALL, tmp_path / "bundle")
+    again = load_bundle(str(tmp_path / "bundle"))
+    assert isinstance(again, SmallVAE)
+    assert not again.training
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_frozen_parts_stay_out_of_a_bundle_and_come_from_where_its_configuration_says(tmp_path):
+    save_bundle(small_vae(), SMALL, tmp_path / "vae")
+    config = {
+        "class_path": "glassine.models.transparency.LatentTransparency",
+        "init_args": {
+            "vae": {"class_path": "glassine.pretrained.weights.load_bundle", "init_args": {"source": f"{tmp_path}/vae"}},
+            "encoder": {
+                "class_path": "glassine.models.transparency.TransparencyEncoder",
+                "init_args": {"block_out_channels": [8, 8], "patch_size": 4},
+            },
+            "decoder": {
+                "class_path": "glassine.models.transparency.TransparencyDecoder",
+                "init_args": {"block_out_channels": [8, 8, 8], "attention_scales": 0, "patch_size": 2},
+            },
+        },
+    }
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser()
+    parser.add_argument("network", type=nn.Module)
+    codec = parser.instantiate(parser.parse_object({"network": config})).network
+    save_bundle(codec, config, tmp_path / "codec")
+    assert not any(name.startswith("vae.") for name in load_file(tmp_path / "codec" / "model.safetensors"))
+    again = load_bundle(str(tmp_path / "codec"))
+    torch.testing.assert_close(again.vae.state_dict(), codec.vae.state_dict())
+
+
+def test_weights_load_by_name_with_a_prefix_and_with_fresh_parts(tmp_path):
+    source = nn.ModuleDict({"net": nn.Linear(2, 2)})
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    target = nn.ModuleDict({"net": nn.Linear(2, 2), "new": nn.Linear(2, 1)})
+    before = target["new"].weight.clone()
+    with_weights(target, str(tmp_path / "w.safetensors"), fresh=("new.",))
+    torch.testing.assert_close(target["net"].weight, source["net"].weight)
+    torch.testing.assert_close(target["new"].weight, before)
+    plain = with_weights(nn.Linear(2, 2), str(tmp_path / "w.safetensors"), prefix="net.")
+    torch.testing.assert_close(plain.weight, source["net"].weight)
+
+
+def test_a_misfit_is_named_in_one_line(tmp_path):
+    save_file(nn.Linear(3, 2).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"weight is \(2, 3\) there, Linear needs \(2, 2\)"):
+        with_weights(nn.Linear(2, 2), str(tmp_path / "w.safetensors"))
+    with pytest.raises(UserError, match=r"bias is missing there"):
+        save_file({"weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
+        with_weights(nn.Linear(2, 2), str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pt"])
+def test_missing_and_broken_files_are_the_users_to_mend(tmp_path, name):
+    with pytest.raises(UserError, match="no weight file at"):
+        read_state(tmp_path / name)
+    (tmp_path / name).write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        read_state(tmp_path / name)
+    with pytest.raises(UserError, match="give a folder with config.yaml"):
+        load_bundle(str(tmp_path))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(UserError):
+        read_state(tmp_path / "trap.pt")
+    assert not (tmp_path / "sprung").exists()

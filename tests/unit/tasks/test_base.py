@@ -1,0 +1,56 @@
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import nn
+from torch.utils.data import DataLoader
+
+from glassine.tasks.base import StickerTask
+from glassine.tasks.checkpoints import LastCheckpoint
+
+
+class Task(StickerTask):
+    frozen = ("teacher",)
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+        torch.manual_seed(0)
+        self.teacher = nn.Linear(2, 2).requires_grad_(False)
+        torch.manual_seed(seed)
+        self.student = nn.Linear(2, 2)
+
+    def training_step(self, batch, batch_idx):
+        return (self.student(batch) - self.teacher(batch)).square().mean()
+
+    def train_dataloader(self):
+        return DataLoader(torch.ones(4, 2), batch_size=1)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_frozen_parts_stay_out_of_the_checkpoint_and_it_reloads(tmp_path, averaged):
+    callbacks = [LastCheckpoint(every_n_train_steps=100), *([EMAWeightAveraging(decay=0.5)] if averaged else [])]
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = Trainer(max_steps=3, callbacks=callbacks, default_root_dir=tmp_path, **quiet)
+    task = Task()
+    trainer.fit(task)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    assert set(checkpoint["state_dict"]) == {"student.weight", "student.bias"}
+    other = Task(seed=1)
+    other.load_state_dict(checkpoint["state_dict"])  # strict: only the frozen part may be missing
+    torch.testing.assert_close(other.student.weight, task.student.weight)
+    with pytest.raises(RuntimeError, match=r"student\.bias"):
+        other.load_state_dict({"student.weight": checkpoint["state_dict"]["student.weight"]})
+
+    resumed = Trainer(max_steps=6, callbacks=callbacks, default_root_dir=tmp_path / "more", **quiet)
+    resumed.fit(other, ckpt_path=path, weights_only=True)
+    assert resumed.global_step == 6
+
+
+def test_a_run_that_ends_between_two_beats_still_leaves_its_end(tmp_path):
+    trainer = Trainer(
+        max_steps=2, callbacks=[LastCheckpoint(every_n_train_steps=100)], default_root_dir=tmp_path, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    trainer.fit(Task())
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2

@@ -1,0 +1,64 @@
+"""Twenty steps of each task on the CPU end at the loss that they ended at when it was last changed on purpose."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from glassine.data.datamodule import StickerDataModule
+from glassine.models.ildiff import ILDiff
+from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.layout_hint import LayoutHint
+from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
+from glassine.models.vae import SmallVAE
+from glassine.nn.layout_adapter import LayoutAdapter
+from glassine.nn.patch_discriminator import PatchDiscriminator
+from glassine.tasks.ildiff import ILDiffTask
+from glassine.tasks.transparency import TransparencyTask
+from glassine.tasks.vae import VAETask
+
+
+def optimizer(parameters):
+    return torch.optim.AdamW(parameters, lr=2e-3)
+
+
+def vae() -> SmallVAE:
+    return SmallVAE(width=16, decoder_width=16, blocks=1)
+
+
+def decoder(**more: int) -> TransparencyDecoder:
+    return TransparencyDecoder(
+        block_out_channels=(8, 16, 16), attention_scales=1, layers_per_block=1, patch_size=2, **more
+    )
+
+
+def vae_task() -> VAETask:
+    return VAETask(vae(), optimizer)
+
+
+def transparency_task() -> TransparencyTask:
+    codec = LatentTransparency(vae(), TransparencyEncoder(block_out_channels=(8, 16), patch_size=4), decoder())
+    discriminator = PatchDiscriminator(width=4)
+    return TransparencyTask(codec, optimizer, discriminator=discriminator, adversarial_start=10, opaque_share=0.5)
+
+
+def ildiff_task() -> ILDiffTask:
+    adapter = LayoutAdapter(TimmImageEncoder("mobilenetv3_small_050", stage=2), depth=2, width=8)
+    model = ILDiff(vae(), decoder(hint_channels=7, mix_channels=3), adapter, "reconstruction", LayoutHint())
+    return ILDiffTask(model, optimizer, harmless_frames=1, pixel_sources={"input": 0.5, "reconstruction": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("make", "loss", "steps"),
+    [(vae_task, {"train/loss": 0.0}, 20), (transparency_task, {"train/alpha": 0.0, "train/adversarial": 0.0}, 40),
+     (ildiff_task, {"train/alpha": 0.0, "train/harmless": 0.0}, 20)],
+)  # fmt: skip
+def test_twenty_steps_end_at_the_golden_loss(make, loss, steps, tmp_path):
+    seed_everything(0, verbose=False)
+    data = StickerDataModule(procedural=40, size=(32, 32), num_frames=2, batch_size=2)
+    trainer = Trainer(
+        max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0, log_every_n_steps=1, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(make(), data)
+    reached = {name: float(trainer.callback_metrics[name]) for name in loss}
+    assert reached == pytest.approx(loss, rel=0.05), reached

@@ -1,0 +1,35 @@
+"""Every YAML under experiments/ is understood by the command line and has its row in the README there."""
+
+from pathlib import Path
+
+import pytest
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from glassine.data.datamodule import StickerDataModule
+from glassine.tasks.base import StickerTask
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+YAMLS = sorted(EXPERIMENTS.rglob("*.yaml"))
+
+
+def test_there_are_experiments():
+    assert len(YAMLS) >= 5
+
+
+@pytest.mark.parametrize("file", YAMLS, ids=lambda file: str(file.relative_to(EXPERIMENTS)))
+def test_it_is_parsed(file):
+    from lightning.pytorch import Trainer
+
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed_everything", type=bool | int)
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(StickerDataModule, "data")
+    parser.add_lightning_class_args(StickerTask, "model", subclass_mode=True)
+    config = parser.parse_path(file)
+    assert isinstance(config.model, Namespace)
+
+
+@pytest.mark.parametrize("file", YAMLS, ids=lambda file: str(file.relative_to(EXPERIMENTS)))
+def test_it_has_a_row_in_the_readme(file):
+    assert f"`{file.relative_to(EXPERIMENTS)}`" in (EXPERIMENTS / "README.md").read_text(encoding="utf-8")

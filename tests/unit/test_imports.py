@@ -1,0 +1,42 @@
+"""Who may import whom: the layers of the package, read from its import statements."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import glassine
+
+ROOT = Path(glassine.__file__).parent
+MAY_IMPORT = {
+    "nn": set(),
+    "data": set(),
+    "metrics": set(),
+    "pretrained": set(),
+    "assets": set(),
+    "models": {"nn"},
+    "tasks": {"models", "nn", "metrics"},
+    "pipelines": {"models", "nn", "data", "pretrained"},
+    "bench": {"pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "cli"},
+}
+
+
+def imported_folders(file: Path) -> set[str]:
+    """Folders of the package that a file imports from, absolutely or relatively."""
+    package = ("glassine", *file.relative_to(ROOT).parent.parts)
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            names.add(".".join([*base, *((node.module or "").split(".") if node.module else [])]))
+    parts = [name.split(".") for name in names if name.startswith("glassine.")]
+    return {part[1] for part in parts if (ROOT / part[1]).is_dir()}
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_a_layer_imports_only_the_layers_below_it(folder):
+    for file in (ROOT / folder).rglob("*.py"):
+        above = imported_folders(file) - {folder} - MAY_IMPORT[folder]
+        assert not above, f"{file.relative_to(ROOT)} imports {', '.join(sorted(above))}"
