@@ -83,18 +83,15 @@ class StickerDataModule(LightningDataModule):
         self.eval_transform: ClipTransform = eval_transform or evaluation_conditions()[0]
         self.num_workers = num_workers
         self.seed = seed
-        self.splits: dict[str, Split] = {
-            "train": _split(train_split),
-            "val": _split(val_split),
-            "test": _split(test_split),
-            "predict": _split(predict_split),
-        }
+        names = {"train": train_split, "val": val_split, "test": test_split, "predict": predict_split}
+        self.splits = {stage: _split(name) for stage, name in names.items()}
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
         self.limit, self.eval_limit = limit, eval_limit
         self._check()
         self._datasets: dict[str, StickerDataset] = {}
         self._shards: StickerShards | None = None
+        self._sampler: ResumableSampler | None = None
         self._resume_from: dict[str, int] = {}
         self._reported: dict[str, int] = {}
 
@@ -103,16 +100,9 @@ class StickerDataModule(LightningDataModule):
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
-        numbers = {
-            "batch_size": self.batch_size,
-            "num_frames": self.num_frames,
-            "eval_batch_size": self.eval_batch_size,
-        }
-        numbers |= {"size": min(self.size)} | {
-            name: value for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit)) if value is not None
-        }
-        for name, value in numbers.items():
-            if value < 1:
+        for name in ("batch_size", "eval_batch_size", "num_frames", "size", "limit", "eval_limit"):
+            value = getattr(self, name)
+            if value is not None and min(value if name == "size" else (value,)) < 1:
                 raise UserError(f"data module: {name} is {value}; it must be at least 1")
 
     def dataset(self, stage: str) -> StickerDataset:
@@ -171,7 +161,8 @@ class StickerDataModule(LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
             finished=self._finished_batches if trainer else None,
         )
-        if self._resume_from:
+        # A trainer that has finished less than the checkpoint's is another run, begun anew with this object
+        if self._resume_from and sampler.finished and sampler.finished() >= self._resume_from["batches"]:
             sampler.load_state_dict(self._resume_from)
         self._sampler = sampler
         return ResumableLoader(
@@ -214,7 +205,7 @@ class StickerDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training stream stands; saved in every checkpoint."""
-        return dict(self._sampler.state_dict()) if hasattr(self, "_sampler") else {}
+        return dict(self._sampler.state_dict()) if self._sampler else {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from there when training starts."""

@@ -1,6 +1,7 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
@@ -25,7 +26,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read as weights ({reason}): fetch or train it again") from error
     return state.get("state_dict", state)
@@ -70,9 +71,7 @@ def locate(source: str) -> Path:
     folder = ASSETS / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
     if not (folder / "config.yaml").is_file():
         shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))
-        raise UserError(
-            f"no weights at {source}: expected a folder with config.yaml, or one of {shipped or 'none yet'}"
-        )
+        raise UserError(f"no weights at {source}: give a folder with config.yaml, or one of {shipped or 'none yet'}")
     return folder
 
 

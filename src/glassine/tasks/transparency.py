@@ -26,7 +26,8 @@ class TransparencyTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         discriminator: None trains without L_disc.
         adversarial_weight: 0.01 in the paper.
-        adversarial_start: optimiser steps before L_disc sets in (the paper does not say; early it only disturbs).
+        adversarial_start: batches before L_disc sets in and the discriminator starts to learn (the paper does not
+            say; before the codec draws something like stickers there is nothing to judge).
         identity_weight: 1 in the paper.
         opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat colour, from
             plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
@@ -88,15 +89,16 @@ class TransparencyTask(StickerTask):
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers] if schedulers else []
         named, real, fake = self.losses(batch)
-        steps = self.global_step // len(optimizers)  # Lightning counts the steps of both
-        if self.discriminator is not None and steps >= self.adversarial_start:
+        # not global_step: Lightning counts the steps of both optimisers there
+        adversarial = self.trainer.fit_loop.total_batch_idx >= self.adversarial_start
+        if self.discriminator is not None and adversarial:
             named["adversarial"] = -self.adversarial_weight * self.discriminator(fake).mean()
         self.descend(optimizers[0], torch.stack(list(named.values())).sum())
-        if self.discriminator is not None:
+        if self.discriminator is not None and adversarial:
             judged = self.discriminator.hinge_loss(real, fake)
             self.descend(optimizers[1], judged)
             named["discriminator"] = judged
-        for scheduler in schedulers:
+        for scheduler in schedulers[: 2 if adversarial else 1]:
             scheduler.step()  # type: ignore[call-arg]
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 

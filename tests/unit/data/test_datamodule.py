@@ -118,7 +118,7 @@ def test_yaml_sets_every_argument() -> None:
     [
         ({}, "no `root` and `procedural: 0`"),
         ({"procedural": 4, "batch_size": 0}, "batch_size is 0"),
-        ({"procedural": 4, "size": (0, 8)}, "size is 0"),
+        ({"procedural": 4, "size": (0, 8)}, r"size is \(0, 8\)"),
         ({"procedural": 4, "val_split": "dev"}, "split 'dev' came; choose one of train, val, test"),
     ],
 )
@@ -130,6 +130,28 @@ def test_bad_settings_are_one_clear_line(settings: dict, message: str) -> None:
 def test_a_missing_folder_is_reported_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         StickerDataModule(str(tmp_path / "none")).setup("fit")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_new_run_with_the_same_object_begins_at_the_beginning(tmp_path: Path) -> None:
+    module = StickerDataModule(
+        write(tmp_path), batch_size=2, size=(16, 16), train_transform=plain, eval_transform=plain
+    )
+    first, second = Recorder(), Recorder()
+    trainer(tmp_path, max_epochs=2).fit(first, module)
+    module.load_state_dict(module.state_dict())
+    trainer(tmp_path, max_epochs=2).fit(second, module)
+    assert second.keys == first.keys
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_overfitting_takes_the_same_batches_again(tmp_path: Path) -> None:
+    module = StickerDataModule(
+        write(tmp_path), batch_size=2, size=(16, 16), train_transform=plain, eval_transform=plain
+    )
+    model = Recorder()
+    trainer(tmp_path, max_epochs=3, overfit_batches=2).fit(model, module)
+    assert model.keys == ["s0", "s1", "s2", "s3"] * 3
 
 
 def test_damaged_stickers_are_named_at_the_end_of_an_epoch_and_never_stop_training(tmp_path: Path) -> None:

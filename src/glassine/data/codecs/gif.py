@@ -1,91 +1,24 @@
-"""Read GIF: walk its blocks for size, timing and completeness, then let Pillow decode."""
+"""Read GIF: Pillow unpacks the pictures (LZW), they are laid over each other here, as browsers do it.
+
+Pillow and FFmpeg paint a cleared box in the background colour when a picture has no transparent colour of its own;
+browsers, and so this reader, always clear to transparent.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from glassine.data.codecs.guard import ZERO_DELAY_MS, check_size, damaged, decoding
+from glassine.data.codecs.gif_layout import GifPicture, gif_layout
+from glassine.data.codecs.guard import check_size, damaged, decoding
 from glassine.data.codecs.reader import StickerReader
 
-_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-
-
-@dataclass(frozen=True)
-class GifLayout:
-    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever)."""
-
-    width: int
-    height: int
-    durations: tuple[int, ...]
-    loop: int
-
-
-def _skip_blocks(file: BinaryIO) -> bytes:
-    """Pass the data blocks that follow; gives the first one's content."""
-    first: bytes | None = None
-    while True:
-        size = file.read(1)
-        if not size:
-            raise EOFError("a data block is missing")
-        content = file.read(size[0])
-        if len(content) < size[0]:
-            raise EOFError("a data block is too short")
-        if not content:
-            return first or b""
-        first = content if first is None else first
-
-
-def gif_layout(file: BinaryIO, name: str) -> GifLayout:
-    """Walk all blocks without decoding a pixel. A missing end mark after whole frames is forgiven.
-
-    A loop extension with the number n means "repeat n times", so n + 1 plays; without it a GIF plays once.
-
-    Raises:
-        UserError: cut off, or without a frame.
-    """
-    file.seek(6)
-    durations: list[int] = []
-    delay, loop = 0, 1
-    try:
-        width, height, flags = struct.unpack("<HHBxx", file.read(7))
-        if flags & 0x80:
-            file.seek(3 << ((flags & 7) + 1), 1)
-        while (mark := file.read(1)) and mark[0] != _TRAILER:
-            if mark[0] == _EXTENSION:
-                label = file.read(1)[0]
-                first = file.read(1)[0]
-                content = file.read(first)
-                if label == 0xF9 and first >= 4:
-                    delay = struct.unpack("<H", content[1:3])[0]
-                    _skip_blocks(file)
-                elif label == 0xFF and content in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
-                    told = _skip_blocks(file)
-                    if len(told) >= 3 and told[0] & 7 == 1:
-                        repeats = struct.unpack("<H", told[1:3])[0]
-                        loop = repeats + 1 if repeats else 0
-                elif first:
-                    _skip_blocks(file)
-            elif mark[0] == _IMAGE:
-                left, top, wide, high, flags = struct.unpack("<HHHHB", file.read(9))
-                if flags & 0x80:
-                    file.seek(3 << ((flags & 7) + 1), 1)
-                file.seek(1, 1)
-                _skip_blocks(file)
-                width, height = max(width, left + wide), max(height, top + high)
-                durations.append(delay * 10 or ZERO_DELAY_MS)
-                delay = 0
-            # any other byte between blocks is filler, which decoders pass over
-    except (EOFError, IndexError, struct.error) as error:
-        raise damaged(name, f"the GIF ends inside frame {len(durations) + 1}") from error
-    if not durations:
-        raise damaged(name, "the GIF has no frames")
-    return GifLayout(width, height, tuple(durations), loop)
+_CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 where they meant 3
 
 
 class GifReader(StickerReader):
@@ -95,7 +28,7 @@ class GifReader(StickerReader):
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
-        layout = gif_layout(file, name)
+        self._layout = layout = gif_layout(file, name)
         check_size(name, layout.width, layout.height, max_pixels)
         self._file, self._name = file, name
         self.width, self.height, self.loop = layout.width, layout.height, layout.loop
@@ -103,17 +36,44 @@ class GifReader(StickerReader):
         self.num_frames = len(layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        self._file.seek(0)
+        canvas = np.zeros((self.height, self.width, 4), np.uint8)
+        for picture, duration in zip(self._layout.pictures, self._layout.durations, strict=True):
+            left, top, width, height = picture.box
+            box = canvas[top : top + height, left : left + width]
+            before = box.copy() if picture.disposal in _RESTORE else None
+            if width and height:
+                numbers, palette = self._unpack(picture)
+                painted = (
+                    np.ones(numbers.shape, bool) if picture.transparent is None else numbers != picture.transparent
+                )
+                box[painted] = palette[numbers[painted]]
+            yield canvas.copy(), duration
+            if picture.disposal == _CLEAR:
+                box[...] = 0
+            elif before is not None:
+                box[...] = before
+
+    def _unpack(self, picture: GifPicture) -> tuple[np.ndarray, np.ndarray]:
+        """Colour numbers `h w` uint8 and the palette `256 4` uint8, opaque; missing colours are black."""
+        palette = np.zeros((256, 4), np.uint8)
+        palette[:, 3] = 255
+        colours = np.frombuffer(self._bytes(picture.table), np.uint8).reshape(-1, 3)
+        palette[: len(colours), :3] = colours
+        _, _, width, height = picture.box
+        # a GIF of this picture alone, without a colour table, so that Pillow hands out the bare numbers
+        alone = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
+        alone += struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0x40 if picture.interlaced else 0)
         with decoding(self._name):
-            image = Image.open(self._file, formats=("GIF",))
-            for number, duration in enumerate(self.durations):
-                image.seek(number)
-                frame = np.array(image.convert("RGBA"))
-                if frame.shape[:2] != (self.height, self.width):
-                    whole = np.zeros((self.height, self.width, 4), np.uint8)
-                    whole[: frame.shape[0], : frame.shape[1]] = frame
-                    frame = whole
-                yield frame, duration
+            image = Image.open(io.BytesIO(alone + self._bytes(picture.data) + b"\x3b"), formats=("GIF",))
+            return np.asarray(image), palette
+
+    def _bytes(self, span: tuple[int, int]) -> bytes:
+        begin, end = span
+        self._file.seek(begin)
+        data = self._file.read(end - begin)
+        if len(data) < end - begin:
+            raise damaged(self._name, "the GIF is shorter than when it was opened")
+        return data
 
     def close(self) -> None:
         """Let go of the file."""

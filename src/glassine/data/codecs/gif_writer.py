@@ -74,7 +74,8 @@ class GifWriter(StickerWriter):
     def _write_picture(
         self, colours: np.ndarray, drawn: np.ndarray, corner: tuple[int, int], ticks: int, disposal: int
     ) -> None:
-        whole = bool(drawn.all())
+        # other programs clear a box to the background colour unless its picture has a transparent one
+        whole = disposal == _KEEP and bool(drawn.all())
         numbers, palette = quantise(colours, drawn, 256 if whole else 255, self.dither)
         hole = 0
         if not whole:

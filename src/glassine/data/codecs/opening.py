@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from glassine.data.codecs.gif import GifReader
 from glassine.data.codecs.guard import MAX_PIXELS
@@ -13,18 +13,26 @@ from glassine.data.codecs.png_sequence import PngFolderReader, PngZipReader
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.sniff import Kind, sniff_file
 from glassine.data.codecs.still import StillReader
+from glassine.data.codecs.unpremultiplied import UnpremultipliedReader
 from glassine.data.codecs.video import VideoReader
 from glassine.data.codecs.video_layout import check_matroska_whole, check_mp4_whole
 from glassine.data.codecs.webp import WebpReader
 from glassine.errors import UserError
 
+AlphaMode = Literal["straight", "premultiplied"]
+"""How a file stores colours. All formats here store them straight; some editors export MOV premultiplied."""
 
-def open_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> StickerReader:
+
+def open_sticker(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, alpha_mode: AlphaMode = "straight"
+) -> StickerReader:
     """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
 
     Args:
         path: GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs.
         max_pixels: largest frame that is read, width times height.
+        alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
+            what is read is straight in any case.
 
     Returns:
         A context manager; iterate it for `(frame h w 4 uint8 straight RGBA, duration_ms)`.
@@ -32,7 +40,16 @@ def open_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> StickerRe
     Raises:
         UserError: missing, unreadable, of no supported kind, damaged, or too large.
     """
-    path = Path(path)
+    reader = _open_path(Path(path), max_pixels)
+    return UnpremultipliedReader(reader) if alpha_mode == "premultiplied" else reader
+
+
+def open_bytes(data: bytes, name: str = "data", *, max_pixels: int = MAX_PIXELS) -> StickerReader:
+    """Like `open_sticker`, for bytes in memory; `name` is how messages call them."""
+    return _open_file(io.BytesIO(data), name, max_pixels)
+
+
+def _open_path(path: Path, max_pixels: int) -> StickerReader:
     if path.is_dir():
         return PngFolderReader(path, max_pixels)
     try:
@@ -42,11 +59,6 @@ def open_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> StickerRe
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({(error.strerror or 'error').lower()}); check it") from error
     return _open_file(file, str(path), max_pixels)
-
-
-def open_bytes(data: bytes, name: str = "data", *, max_pixels: int = MAX_PIXELS) -> StickerReader:
-    """Like `open_sticker`, for bytes in memory; `name` is how messages call them."""
-    return _open_file(io.BytesIO(data), name, max_pixels)
 
 
 def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:
@@ -64,10 +76,10 @@ def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:
                 return PngZipReader(file, name, max_pixels)
             case Kind.MATROSKA:
                 check_matroska_whole(file, name)
-                return VideoReader(file, name, max_pixels)
+                return VideoReader(file, name, max_pixels, "matroska")
             case Kind.MP4:
                 check_mp4_whole(file, name)
-                return VideoReader(file, name, max_pixels)
+                return VideoReader(file, name, max_pixels, "mov")
     except BaseException:
         file.close()
         raise

@@ -82,14 +82,14 @@ class PngReader(StickerReader):
         self._file, self._name = file, name
         self.width, self.height, self.loop = self._layout.width, self._layout.height, self._layout.loop
         self.durations = self._layout.durations
-        self.num_frames = len(self.durations)
+        self.num_frames = len(self._layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         self._file.seek(0)
         with decoding(self._name):
             image = Image.open(self._file, formats=("PNG",))
             first = int(self._layout.hidden_default)
-            for number, duration in enumerate(self.durations):
+            for number, duration in enumerate(self._layout.durations):
                 image.seek(number + first)
                 yield np.array(image.convert("RGBA")), duration
 

@@ -41,7 +41,7 @@ class PngSequenceReader(StickerReader):
             raise UserError(f"{name}: has no PNG files in it; give one with at least one PNG, or another format")
         notes = [member for member in members if PurePosixPath(member).name == TIMING_NAME and not _hidden(member)]
         self.num_frames = len(self._pngs)
-        self.durations: tuple[int, ...] = (ZERO_DELAY_MS,) * len(self._pngs)
+        self.durations = (ZERO_DELAY_MS,) * len(self._pngs)
         if notes:
             self.durations, self.loop = self._timing(notes[0])
         with self._open(self._pngs[0]) as first:
@@ -85,7 +85,7 @@ class PngSequenceReader(StickerReader):
             return next(iter(picture))[0]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        for number, duration in enumerate(self.durations):
+        for number, duration in enumerate(self.durations or ()):
             yield self._frame(number), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:

@@ -19,6 +19,7 @@ class StickerReader(abc.ABC):
         width: of every frame, in pixels.
         height: of every frame, in pixels.
         num_frames: how many frames there are, or None where only decoding would tell.
+        durations: ms per frame where known before decoding (all but video), else None.
         loop: how often the animation plays; 0 is for ever.
         opaque: True where the file cannot hold alpha, so every frame has alpha 255.
     """
@@ -26,6 +27,7 @@ class StickerReader(abc.ABC):
     width: int
     height: int
     num_frames: int | None
+    durations: tuple[int, ...] | None = None
     loop: int = 0
     opaque: bool = False
 

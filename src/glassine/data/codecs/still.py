@@ -16,6 +16,7 @@ class StillReader(StickerReader):
     """One frame of 1000 ms out of a JPEG or BMP, turned upright as its EXIF note says."""
 
     num_frames = 1
+    durations = (STILL_MS,)
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
         self._file, self._name = file, name

@@ -12,6 +12,7 @@ import numpy as np
 
 from glassine.data.codecs.guard import check_size, damaged, decoding
 from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.video_random import jump_to_frames
 from glassine.errors import UserError
 
 # FFmpeg's own VP8 and VP9 decoders drop the alpha that WebM keeps in a second stream; libvpx's keep it
@@ -24,10 +25,16 @@ class VideoReader(StickerReader):
     Alpha is taken as straight, as FFmpeg, browsers and this package write it; some editors export premultiplied MOV,
     which no field of the file tells: see `open_sticker`. Colours go from YUV to RGB, so they are not exact to the bit.
     Frame times are rounded to milliseconds without drift.
+
+    Args:
+        file: open for reading.
+        name: how messages call it.
+        max_pixels: largest frame that is read.
+        demuxer: FFmpeg's name of the container, so that no other parser sees foreign bytes.
     """
 
-    def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
-        self._file, self._name, self._max_pixels = file, name, max_pixels
+    def __init__(self, file: BinaryIO, name: str, max_pixels: int, demuxer: str) -> None:
+        self._file, self._name, self._max_pixels, self._demuxer = file, name, max_pixels, demuxer
         with self._opened() as container:
             if not container.streams.video:
                 raise UserError(f"{name}: has no video track; give a file with pictures")
@@ -44,14 +51,14 @@ class VideoReader(StickerReader):
         first = next(self._frames(), None)
         if first is None:
             raise damaged(name, "the video has no frames")
-        self.rotated = first.rotation % 360 != 0
+        self._upright = first.rotation % 360 == 0
         self.opaque = not any(component.is_alpha for component in first.format.components)
         self.height, self.width = self._pixels(first).shape[:2]
 
     def _opened(self) -> Any:
         self._file.seek(0)
         with decoding(self._name):
-            return av.open(self._file, metadata_errors="replace")
+            return av.open(self._file, format=self._demuxer, metadata_errors="replace")
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         with self._opened() as container, decoding(self._name):
@@ -96,6 +103,14 @@ class VideoReader(StickerReader):
                 now, count = following, count + 1
             if self.num_frames and count < self.num_frames:
                 raise damaged(self._name, f"only {count} of {self.num_frames} frames can be decoded")
+
+    def frames_at(self, indices: list[int]) -> np.ndarray:
+        """As in `StickerReader`; jumps with decord where the video is opaque and decord is installed."""
+        if indices and min(indices) >= 0 and self.opaque and self._upright:
+            colours = jump_to_frames(self._file, indices)  # f h w 3
+            if colours is not None and colours.shape[1:3] == (self.height, self.width):
+                return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=-1)
+        return super().frames_at(indices)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -109,7 +109,7 @@ class WebmWriter(VideoWriter):
 
 
 class MovWriter(VideoWriter):
-    """ProRes 4444: 10-bit colour at full resolution, nearly lossless; alpha is lossless."""
+    """ProRes 4444: 10-bit colour at full resolution, nearly lossless; alpha is within 1, 0 and 255 exact."""
 
     container_format, codec, pixel_format = "mov", "prores_ks", "yuva444p10le"
     container_options = MappingProxyType({"movflags": "use_metadata_tags", "video_track_timescale": "1000"})

@@ -77,7 +77,7 @@ class WebpReader(StickerReader):
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
-        layout = webp_layout(file, name)
+        self._layout = layout = webp_layout(file, name)
         check_size(name, layout.width, layout.height, max_pixels)
         self._file, self._name = file, name
         self.width, self.height, self.loop = layout.width, layout.height, layout.loop
@@ -90,7 +90,7 @@ class WebpReader(StickerReader):
             image = Image.open(self._file, formats=("WEBP",))
             if getattr(image, "n_frames", 1) != self.num_frames:
                 raise damaged(self._name, f"only {getattr(image, 'n_frames', 1)} of {self.num_frames} frames are whole")
-            for number, duration in enumerate(self.durations):
+            for number, duration in enumerate(self._layout.durations):
                 image.seek(number)
                 yield np.array(image.convert("RGBA")), duration
 

@@ -9,23 +9,24 @@ import numpy as np
 
 from glassine.data.codecs.creating import create_sticker
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS, damaged
-from glassine.data.codecs.opening import open_bytes, open_sticker
+from glassine.data.codecs.opening import AlphaMode, open_bytes, open_sticker
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 
 
-def read_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Sticker:
+def read_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS, alpha_mode: AlphaMode = "straight") -> Sticker:
     """Read a whole sticker of any supported format (see `open_sticker`).
 
     Args:
         path: the file, or a folder of PNGs.
         max_pixels: largest frame that is read, width times height.
+        alpha_mode: how the file stores colours; what is returned is straight.
 
     Raises:
         UserError: as `open_sticker`; also when all frames together pass `MAX_STICKER_PIXELS`.
     """
-    with open_sticker(path, max_pixels=max_pixels) as reader:
+    with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode) as reader:
         return _collect(reader, str(path))
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
-_VARIATION, _JOINER = "fe0f", "200d"
+_JOINER = "200d"
+_SILENT = ("fe0f", "e007f")  # the variation selector and the end of a flag's tags: written by some, left out by others
 _GENDER_SIGNS = ("2640", "2642")
 
 # man, woman -> person; boy, girl -> child: drawn from one model, so their alpha is nearly the same
@@ -33,8 +34,8 @@ _SAME = {
 
 
 def _code_points(stem: str) -> list[str]:
-    """The stem's code points, lower case and at least four hex digits, without the emoji variation selector."""
-    return [p.zfill(4) for p in re.split("[-_]", stem.lower()) if p.zfill(4) != _VARIATION]
+    """The stem's code points that matter, lower case and at least four hex digits."""
+    return [p.zfill(4) for p in re.split("[-_]", stem.lower()) if p not in _SILENT]
 
 
 def emoji_key(stem: str) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -20,15 +21,11 @@ def test_a_sticker_depends_on_seed_and_number_only() -> None:
 
 
 def test_another_process_renders_the_same() -> None:
-    code = (
-        "import hashlib; from glassine.data.sources.procedural import ProceduralStickers as P; "
-        "print(hashlib.sha256(P(seed=1, size=32, num_frames=2)[6].frames.tobytes()).hexdigest())"
-    )
-    runs = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    }
-    assert len(runs) == 1
+    code = "from glassine.data.sources.procedural import ProceduralStickers as P; import zlib; print({})"
+    check = "zlib.crc32(P(seed=1, size=32, num_frames=2)[6].frames.tobytes())"
+    run = subprocess.run([sys.executable, "-c", code.format(check)], capture_output=True, text=True, check=True)
+    here = zlib.crc32(ProceduralStickers(seed=1, size=32, num_frames=2)[6].frames.tobytes())
+    assert int(run.stdout) == here
 
 
 def test_chosen_frames_equal_those_of_the_whole_sticker() -> None:
@@ -43,9 +40,9 @@ def test_chosen_frames_equal_those_of_the_whole_sticker() -> None:
 def test_two_sizes_show_the_same_thing() -> None:
     source = ProceduralStickers(size=128, num_frames=8, families=["flat", "glass", "fade"])
     for index in range(6):
-        small = source.render(index, [2], size=32)[0, ..., 3].astype(float)
-        large = source.render(index, [2])[0, ..., 3].astype(float).reshape(32, 4, 32, 4).mean((1, 3))
-        assert np.abs(small - large).mean() < 6
+        small = source.render(index, [2], size=64)[0, ..., 3].astype(float)
+        large = source.render(index, [2])[0, ..., 3].astype(float).reshape(64, 2, 64, 2).mean((1, 3))
+        assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -109,7 +106,8 @@ def test_wrong_arguments() -> None:
 def test_coverage_is_the_covered_area() -> None:
     box = coverage([rectangle(4.0, 4.0, 12.0, 10.0)], 16)
     assert box is not None
-    assert box.alpha.sum() == pytest.approx(48, rel=0.12)  # OpenCV's smooth edge reaches a quarter pixel out
+    assert 48 <= box.alpha.sum() <= 48 + 28 * 0.4  # the smooth edge reaches up to 0.4 pixel outwards
+    assert (box.alpha[5 - box.y : 9 - box.y, 5 - box.x : 11 - box.x] == 1).all()
     disc = coverage([ellipse(32, 32, 20)], 64)
     assert disc is not None
     assert disc.alpha.sum() == pytest.approx(np.pi * 400, rel=0.04)

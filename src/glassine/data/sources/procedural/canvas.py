@@ -12,7 +12,9 @@ from glassine.data.sources.procedural.outlines import Outline
 Plane = NDArray[np.float32]
 Colour = tuple[float, float, float] | Plane  # three numbers in 0..1, or planes 3 h w
 
-_OVERSAMPLE = 2  # with OpenCV's own edge smoothing on top: smooth edges at a fraction of the cost of 4x4 samples
+# with OpenCV's own edge smoothing on top: smooth edges at a fraction of the cost of 4x4 samples. That smoothing reaches
+# outwards, so shapes come out about a third of a pixel larger than drawn; the alpha is that of the larger shape.
+_OVERSAMPLE = 2
 _SHIFT = 4  # OpenCV reads fixed-point coordinates: 4 bits are 1/16 of an oversampled pixel
 
 

@@ -170,10 +170,10 @@ class Puffy:
         return out, alpha
 
 
-@lru_cache(maxsize=16)
-def _grain(seed: int, h: int, w: int) -> Plane:
-    """Camera grain of a picture part, drawn once for all frames."""
-    return np.random.default_rng(seed).standard_normal((h, w), dtype=np.float32)
+@lru_cache(maxsize=8)
+def _grain(seed: int, size: int) -> Plane:
+    """Camera grain for a whole picture, drawn once for all frames."""
+    return np.random.default_rng(seed).standard_normal((size, size), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -210,48 +210,8 @@ class Texture:
             self.tile, matrix, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP
         )
         index = cv2.convertScaleAbs(noise, alpha=255)
-        grain = _grain(self.seed % 8, h, w) * np.float32(self.grain)
+        right, low = spot.mask.x + w, spot.mask.y + h
+        sheet = _grain(self.seed % 4, 256 * -(-max(right, low) // 256))  # few sizes, so that the cache is hit
+        grain = sheet[spot.mask.y : low, spot.mask.x : right] * np.float32(self.grain)
         planes = np.stack([np.asarray(cv2.LUT(index, self._table[:, c]), np.float32) + grain for c in range(3)])
         return np.clip(planes, 0, 1), spot.mask.alpha
-
-
-@dataclass(frozen=True)
-class Glass:
-    """A see-through body: thin in the middle, denser and brighter towards its rim.
-
-    Attributes:
-        tint: its colour.
-        body: opacity in the middle, 0..1.
-        rim: opacity on the edge, 0..1.
-        softness: width of the rim in object units.
-        shine: how far the rim turns from the tint to white, 0..1.
-    """
-
-    tint: RGB
-    body: float = 0.25
-    rim: float = 0.85
-    softness: float = 0.12
-    shine: float = 0.5
-
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """The tint turning white, alpha times the glass's opacity."""
-        edge = np.clip((1 - spot.depth(self.softness)) * 2, 0, 1)
-        edge *= edge
-        colour = blend(self.tint, (1.0, 1.0, 1.0), edge * np.float32(self.shine))
-        return colour, spot.mask.alpha * (np.float32(self.body) + np.float32(self.rim - self.body) * edge)
-
-
-@dataclass(frozen=True)
-class Haze:
-    """A soft light or cloud: opacity falls from the middle to nothing at the edge of the unit circle around it."""
-
-    inner: RGB
-    outer: RGB
-    opacity: float = 0.8
-    power: float = 1.5
-
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """Colours from inner to outer, alpha falling outwards."""
-        x, y = spot.xy()
-        r = np.minimum(np.sqrt(x * x + y * y), 1)
-        return blend(self.inner, self.outer, r), spot.mask.alpha * ((1 - r) ** np.float32(self.power) * self.opacity)

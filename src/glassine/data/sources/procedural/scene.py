@@ -16,11 +16,12 @@ from glassine.data.sources.procedural.nature import NATURE
 from glassine.data.sources.procedural.objects import OBJECTS
 from glassine.data.sources.procedural.openings import OPENINGS
 from glassine.data.sources.procedural.outlines import drop, ellipse, flower, heart, place, polygon, star
-from glassine.data.sources.procedural.paint import Flat, Haze
+from glassine.data.sources.procedural.paint import Flat
 from glassine.data.sources.procedural.palette import Palette, hsv, random_palette
 from glassine.data.sources.procedural.parts import Part, Thing
 from glassine.data.sources.procedural.screens import SCREENS
 from glassine.data.sources.procedural.styles import Dressed, dress
+from glassine.data.sources.procedural.translucent import Haze
 
 # family -> what the caption says about it, in English and Chinese
 FAMILIES = {

@@ -7,9 +7,10 @@ import numpy as np
 
 from glassine.data.sources.procedural.canvas import Plane
 from glassine.data.sources.procedural.outlines import ellipse
-from glassine.data.sources.procedural.paint import RGB, Flat, Glass, Linear, Paint, Pattern, Puffy, Radial, Texture
+from glassine.data.sources.procedural.paint import RGB, Flat, Linear, Paint, Pattern, Puffy, Radial, Texture
 from glassine.data.sources.procedural.palette import Palette, hsv, tone
 from glassine.data.sources.procedural.parts import Part, Thing
+from glassine.data.sources.procedural.translucent import Glass
 
 STYLES = ("emoji", "flat", "line_art", "outline", "photo", "glass", "neon")
 

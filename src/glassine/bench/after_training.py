@@ -1,0 +1,124 @@
+"""What a fresh ILDiff run reached: `python -m glassine.bench.after_training lightning_logs/ildiff/tiny`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from einops import rearrange
+
+from glassine.bench.clip_scores import pack, score_clip, unmix
+from glassine.bench.console import pick_device, print_scores, progress_bar
+from glassine.bench.gallery import Cell, Pixels, draw_gallery, write_gallery
+from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
+from glassine.bench.loading import read_run_config
+from glassine.bench.methods import CODEC, Method, ildiff_method, make_methods
+from glassine.bench.scoring import score
+from glassine.data.split import Split
+from glassine.errors import UserError
+
+CONDITIONS = ("white", "gray", "own_colour_jpeg75")
+SHOWN = ("white", "own_colour_jpeg75", "gray", GLASS, "own_colour")
+COLUMNS = ("input", "truth", "LayerDiffuse", "ILDiff")
+
+
+def after_training(
+    run: Path,
+    data: str | None = None,
+    split: Split = "test",
+    stickers: int = 16,
+    size: int = 256,
+    codec: str = CODEC,
+    device: str = "auto",
+) -> tuple[Path, Path]:
+    """Score the run's ILDiff beside LayerDiffuse and two simple methods, print the table, draw the pictures.
+
+    Args:
+        run: folder with `config.yaml` and `checkpoints/last.ckpt`.
+        data: shard folder; None for the one the run was trained on.
+        split: of the stickers.
+        stickers: how many, each of its own group.
+        size: pixels.
+        codec: bundle or run of LayerDiffuse's codec.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The PNG and the animated WebP.
+
+    Raises:
+        UserError: there is no such run, or no data.
+    """
+    config = read_run_config(run / "checkpoints" / "last.ckpt")
+    root = data or config["data"].get("root")
+    if not root:
+        raise UserError(f"{run} was trained on procedural stickers alone; give a shard folder by --data")
+    held_out = HeldOut(root, split, size, limit=stickers)
+    simple = make_methods(["flood_fill", "colour_projection", "layer_diffuse"], codec=codec, device=pick_device(device))
+    ildiff = ildiff_method(str(run), pick_device(device))
+    if ildiff.function is None:
+        raise UserError(ildiff.missing)
+    name = Path(root).name
+    with progress_bar() as progress:
+        records = score([*simple, ildiff], held_out, run / "scores", CONDITIONS, data=name, progress=progress)
+    print_scores(records, f"{run} on held-out stickers")
+    still, animated = draw(held_out, simple[-1], ildiff, run / "held_out")
+    print(f"picture:   {still}\nanimation: {animated}")
+    return still, animated
+
+
+def draw(held_out: HeldOut, layer_diffuse: Method, ildiff: Method, stem: Path) -> tuple[Path, Path]:
+    """Input, truth and both results of a few stickers, each under another condition; evenly spread, none picked."""
+    rows, duration = [], 125
+    shown = [name for name in SHOWN if name in held_out.conditions][: len(held_out)]
+    for number, condition in enumerate(shown):
+        dataset = held_out.dataset(condition)
+        sample = pack(dataset[(2 * number + 1) * len(dataset) // (2 * len(shown))])
+        clip = rearrange(sample["clip"], "f c h w -> f h w c").numpy()
+        truth = rgba(sample["foreground"].float() / 255, sample["alpha"])
+        cells = [Cell(clip, CONDITION_TITLES[condition]), Cell(truth, "")]
+        for method in (layer_diffuse, ildiff):
+            if method.function is None:
+                cells.append(Cell(blank(clip), "no weights"))
+                continue
+            psnr = score_clip(method, sample).compute()["psnr_mean"]
+            pixels = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
+            alpha = method.alpha(pixels)
+            cells.append(Cell(rgba(unmix(pixels, alpha)[0], alpha[0]), f"{psnr:.1f} dB"))
+        rows.append(cells)
+    frames = draw_gallery(rows, COLUMNS)
+    return write_gallery(frames, [duration] * len(frames), stem)
+
+
+def rgba(colour: torch.Tensor, alpha: torch.Tensor) -> Pixels:
+    """`f 3 h w` and `f 1 h w` in [0, 1] to `f h w 4` uint8."""
+    frames = rearrange(torch.cat([colour, alpha], dim=1), "f c h w -> f h w c")
+    return (frames * 255).round().byte().numpy()
+
+
+def blank(clip: Pixels) -> Pixels:
+    """Nothing to see, as large as `clip`: `f h w 4`."""
+    return rgba(torch.zeros(len(clip), 3, *clip.shape[1:3]), torch.zeros(len(clip), 1, *clip.shape[1:3]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.after_training", description=__doc__)
+    parser.add_argument("run", type=Path, help="for instance lightning_logs/ildiff/tiny")
+    parser.add_argument("--data", help="shard folder; default: the one the run was trained on")
+    parser.add_argument("--split", choices=("val", "test"), default="test")
+    parser.add_argument("--stickers", type=int, default=16, help="how many held-out stickers")
+    parser.add_argument("--size", type=int, default=256, help="pixels")
+    parser.add_argument("--codec", default=CODEC, help="LayerDiffuse's codec: a bundle or a run")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    args = parser.parse_args(arguments)
+    try:
+        after_training(args.run, args.data, args.split, args.stickers, args.size, args.codec, args.device)
+    except UserError as error:
+        print(f"glassine: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Progress and tables in the terminal."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+
+from glassine.bench.records import Record
+from glassine.bench.scoring import Progress as ScoringProgress
+from glassine.bench.tables import Table, overview
+
+
+@contextmanager
+def progress_bar() -> Iterator[ScoringProgress]:
+    """What `score` may call; the bar is gone when the block ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+
+
+def print_scores(records: Sequence[Record], title: str = "") -> None:
+    """The overview of `records`, and what its numbers are."""
+    first = records[0]
+    caption = (
+        f"mean alpha PSNR in dB (share of stickers under 20 dB) over {len(first.stickers)} held-out stickers, "
+        f"split {first.split}, {first.size} px; the background is estimated, GrabCut is given the true box"
+    )
+    print_table(overview(records), title, caption)
+    for record in records:
+        if record.missing:
+            Console().print(f"{record.title}: {record.missing}", soft_wrap=True, highlight=False)
+
+
+def print_table(table: Table, title: str = "", caption: str = "") -> None:
+    """A table as `tables.py` makes them."""
+    console = Console()
+    head, rows = table
+    drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
+    for number, name in enumerate(head):
+        drawn.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        drawn.add_row(*row)
+    # a log has no width of its own; a narrow one would break the numbers
+    console.print(drawn, width=console.width if console.is_terminal else 140)
+
+
+def pick_device(name: str) -> str:
+    """`auto` is the GPU where there is one; `gpu` is `cuda`, as Lightning's accelerators are called."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if name == "gpu" else name

@@ -1,0 +1,82 @@
+"""Training runs that go on where they stopped: what the ablation and `make pretrain` share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from glassine.errors import UserError
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """One `glassine fit`.
+
+    Attributes:
+        config: the YAML.
+        folder: where the run writes, `save_dir/name/version` of its logger.
+        steps: when it is finished.
+        overrides: further arguments, for instance `--seed_everything 1`.
+    """
+
+    config: Path
+    folder: Path
+    steps: int
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last state."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def steps_done(self) -> int:
+        """Of an earlier call; 0 without a checkpoint."""
+        if not self.checkpoint.is_file():
+            return 0
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["global_step"])
+
+    def arguments(self) -> list[str]:
+        """What `glassine` is called with; it resumes if there is a checkpoint."""
+        resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
+        return ["fit", "-c", str(self.config), *self.overrides, *resume]
+
+    def finish(self) -> None:
+        """Train, or go on, unless all steps are done.
+
+        Raises:
+            UserError: training failed; its reason has been printed.
+        """
+        from glassine.__main__ import main
+
+        if self.steps_done >= self.steps:
+            return
+        if main(self.arguments()):
+            raise UserError(f"training {self.config} stopped early; {self.folder} is kept and the same command resumes")
+
+
+def read_yaml(config: Path) -> dict[str, Any]:
+    """An experiment's YAML; UserError where there is none."""
+    if not config.is_file():
+        raise UserError(f"no experiment at {config}: run this in the folder that holds `experiments`")
+    return yaml.safe_load(config.read_text(encoding="utf-8"))
+
+
+def logger_folder(config: dict[str, Any], version: str | None = None) -> Path:
+    """Where a run of this YAML writes; with another version of it if given."""
+    logger = config["trainer"]["logger"]["init_args"]
+    return Path(logger["save_dir"]) / logger["name"] / (version or logger["version"])
+
+
+def schedule_overrides(config: dict[str, Any], steps: int) -> Sequence[str]:
+    """Arguments that end training and its learning rate schedule after `steps`."""
+    found = ["--trainer.max_steps", str(steps)]
+    schedule = config["model"]["init_args"].get("lr_scheduler", {}).get("init_args", {})
+    for name in ("T_max", "total_steps"):
+        if name in schedule:
+            found += [f"--model.init_args.lr_scheduler.init_args.{name}", str(steps)]
+    return found

@@ -1,0 +1,125 @@
+"""What methods are compared on: held-out stickers under fixed conditions."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glassine.data.dataset import ProceduralClips, ShardClips, StickerDataset
+from glassine.data.shards import StickerShards
+from glassine.data.split import SPLITS, Split
+from glassine.data.transforms import evaluation_conditions
+from glassine.errors import UserError
+
+GLASS = "procedural_glass"
+CONDITION_TITLES = {
+    "white": "white",
+    "gray": "gray",
+    "own_colour": "own colour",
+    "own_colour_jpeg75": "own colour, JPEG 75",
+    "white_gif_palette": "GIF palette on white",
+    "vae_decoded": "VAE-decoded on white",
+    "faded": "faded on white",
+    GLASS: "procedural glass on white",
+}
+
+
+class HeldOut:
+    """One animated sticker of each held-out group (its first), so that skin tones do not count sixfold.
+
+    Args:
+        root: folder of shards.
+        split: `test`; `val` for choosing settings.
+        size: height and width in pixels.
+        num_frames: frames of each clip, evenly spaced over the sticker.
+        limit: most groups, evenly spread over all; None for all.
+        round_trip: encodes and decodes `f 3 h w` in [0, 1]; None leaves the condition `vae_decoded` out.
+
+    Attributes:
+        rows: the stickers' rows in the shards.
+        conditions: names, in the table's order.
+
+    Raises:
+        UserError: no such folder, no sticker in the split, or numbers out of range.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: Split = "test",
+        size: int = 256,
+        num_frames: int = 8,
+        limit: int | None = None,
+        round_trip: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        if size < 16 or size % 16 or num_frames < 1 or (limit is not None and limit < 1):
+            raise UserError(
+                f"size {size}, {num_frames} frames, limit {limit} came; give a multiple of 16, 1 or more, 1 or more"
+            )
+        self.split, self.size, self.num_frames = split, size, num_frames
+        self.shards = StickerShards(root)
+        self.rows = first_of_groups(self.shards, split, limit)
+        if not len(self.rows):
+            raise UserError(f"{root} has no animated sticker in split {split!r}; see `glassine data info {root}`")
+        self._transforms = {condition.name: condition for condition in evaluation_conditions(round_trip)}
+        self.conditions = tuple(name for name in CONDITION_TITLES if name in self._transforms or name == GLASS)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def dataset(self, condition: str) -> StickerDataset:
+        """The clips of one condition, as samples of the data module.
+
+        Raises:
+            UserError: an unknown condition.
+        """
+        if condition not in self.conditions:
+            raise UserError(f"condition {condition!r} came; choose from {', '.join(self.conditions)}")
+        size = (self.size, self.size)
+        if condition == GLASS:
+            # the series of this split in the data module, whose training series never meets it
+            glass = ProceduralClips(len(self), SPLITS.index(self.split), self.size, ["glass"])
+            return StickerDataset([glass], self.num_frames, size, self._transforms["white"])
+        return StickerDataset([ShardClips(self.shards, self.rows)], self.num_frames, size, self._transforms[condition])
+
+    def keys(self) -> list[str]:
+        """The stickers' keys."""
+        return [self.shards.key(int(row)) for row in self.rows]
+
+    def fingerprint(self, condition: str) -> str:
+        """Changes with the stickers, and with what the condition makes of the first of them."""
+        sample = self.dataset(condition)[0]
+        state = hashlib.blake2b(repr((self.keys(), self.size, self.num_frames)).encode(), digest_size=6)
+        for name in ("clip", "alpha"):
+            state.update((sample[name] * 255).round().byte().numpy().tobytes())
+        return state.hexdigest()
+
+
+def first_of_groups(shards: StickerShards, split: Split, limit: int | None = None) -> np.ndarray:
+    """Rows of the first animated sticker of each group of a split; at most `limit`, evenly spread. `n` int64."""
+    first: dict[str, int] = {}
+    for row in shards.select(split, stills=False).tolist():
+        first.setdefault(shards.group(row), row)
+    rows = np.array(list(first.values()), np.int64)
+    if limit is None or len(rows) <= limit:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+
+
+def vae_round_trip(vae: Any) -> Callable[[Tensor], Tensor]:
+    """Encode to the posterior mean and decode: `f 3 h w` in [0, 1] to the same, for a VAE in diffusers' interface."""
+
+    @torch.no_grad()
+    def round_trip(clip: Tensor) -> Tensor:
+        latents = vae.encode(clip * 2 - 1).latent_dist.mean  # f 4 h/8 w/8
+        return (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
+
+    return round_trip
+
+
+def unique_samples(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each sticker once: the data set puts the next one in the place of a damaged one."""
+    return list({sample["key"]: sample for sample in samples}.values())

@@ -1,0 +1,116 @@
+"""Networks to measure: from a folder of weights, or from what a training run left behind."""
+
+import argparse
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from glassine.errors import UserError
+from glassine.pretrained.weights import SHIPPED, is_frozen, load_bundle, load_exactly
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network in eval mode, and what a record says of it.
+
+    Attributes:
+        network: all parameters loaded.
+        origin: the bundle, or the run's folder or checkpoint relative to the working folder.
+        seed: of the training, where it is known.
+    """
+
+    network: nn.Module
+    origin: str
+    seed: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Twelve letters that change with any weight, frozen parts included."""
+        state = hashlib.blake2b(digest_size=6)
+        for name, tensor in sorted(self.network.state_dict().items()):
+            state.update(name.encode())
+            state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return state.hexdigest()
+
+
+def load_network(source: str, part: str = "ildiff") -> Loaded:
+    """Load a network to measure.
+
+    Args:
+        source: `glassine:NAME` or a folder of weights (`load_bundle`), a run's folder or a `.ckpt` file in it.
+        part: which argument of the trained task holds the network; for runs and checkpoints only.
+
+    Raises:
+        UserError: nothing there, or it was made for other code.
+    """
+    path = Path(source)
+    if path.is_dir() and not (path / "model.safetensors").is_file():
+        path = path / "checkpoints" / "last.ckpt"
+        if not path.is_file():
+            raise UserError(f"{source} has neither model.safetensors nor checkpoints/last.ckpt: train or export first")
+    try:
+        if path.suffix == ".ckpt":
+            return load_checkpoint(path, part)
+        return Loaded(load_bundle(source), source if source.startswith(SHIPPED) else shown(path))
+    except (argparse.ArgumentError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"{source} was made for another version of glassine ({last_line(error)}): train again"
+        ) from error
+
+
+def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
+    """The trained `part` of a checkpoint, built as the `config.yaml` of its run says; averaged weights where it has them.
+
+    Raises:
+        UserError: a file is missing, the run has no such part, or a trained tensor is missing or does not fit.
+    """
+    config = read_run_config(checkpoint)
+    parts = config["model"]["init_args"]
+    if part not in parts:
+        raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("network", type=nn.Module)
+    network: nn.Module = parser.instantiate(parser.parse_object({"network": parts[part]})).network
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    trained = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
+    own = network.state_dict()
+    frozen = {name: value for name, value in own.items() if name not in trained and is_frozen(network, name)}
+    load_exactly(network, frozen | trained, str(checkpoint))
+    seed = config.get("seed_everything")
+    return Loaded(network.eval(), shown(checkpoint), seed if type(seed) is int else None)
+
+
+def read_run_config(checkpoint: Path) -> dict[str, Any]:
+    """The `config.yaml` of the run that wrote `checkpoint`; UserError where either file is missing."""
+    file = checkpoint.parent.parent / "config.yaml"
+    for needed in (checkpoint, file):
+        if not needed.is_file():
+            raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def shown(path: Path) -> str:
+    """How a record names a path: relative to the working folder, else its end, so that nobody's home folder shows.
+
+    The last checkpoint of a run goes by the run's folder.
+    """
+    path = path.resolve()
+    if path.parts[-2:] == ("checkpoints", "last.ckpt"):
+        path = path.parent.parent
+    if path.is_relative_to(Path.cwd()):
+        return path.relative_to(Path.cwd()).as_posix()
+    return "/".join(path.parts[-4:]).lstrip("/")
+
+
+def last_line(error: Exception) -> str:
+    """The innermost reason of a parser's long message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next(
+        (line for line in lines if "has no attribute" in line or "not expected" in line), lines[0] if lines else ""
+    )

@@ -1,0 +1,109 @@
+"""Train the weights that ship in the package, one after the other: `python -m glassine.bench.pretrain`.
+
+Each stage stands on the one before it. A stopped stage goes on at its last checkpoint; a stage whose foundation has
+been trained anew since starts again.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
+from glassine.errors import UserError
+from glassine.pretrained.weights import ASSETS
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network.
+
+    Attributes:
+        config: its experiment.
+        part: the task's argument that holds it.
+        asset: folder in `assets`.
+    """
+
+    config: Path
+    part: str
+    asset: str
+
+
+STAGES = (
+    Stage(Path("experiments/vae/tiny.yaml"), "vae", "tiny-vae"),
+    Stage(Path("experiments/transparency/tiny.yaml"), "codec", "tiny-transparency"),
+    Stage(Path("experiments/ildiff/shipped.yaml"), "ildiff", "tiny-ildiff"),
+)
+
+
+def pretrain(
+    stages: Sequence[Stage] = STAGES,
+    assets: Path = ASSETS,
+    accelerator: str = "auto",
+    only: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Train and export.
+
+    Args:
+        stages: in their order.
+        assets: folder of the weights.
+        accelerator: as Lightning's.
+        only: names of assets; None for all.
+        overrides: further arguments of `glassine fit`.
+
+    Raises:
+        UserError: an experiment is missing, or a training failed.
+    """
+    from glassine.__main__ import main
+
+    unknown = [name for name in only or () if name not in {stage.asset for stage in stages}]
+    if unknown:
+        raise UserError(f"asset {unknown[0]!r} came; choose from {', '.join(stage.asset for stage in stages)}")
+    below: Path | None = None
+    for stage in stages:
+        weights = assets / stage.asset / "model.safetensors"
+        if only is None or stage.asset in only:
+            run = stage_run(stage, accelerator, overrides)
+            if run.checkpoint.is_file() and below is not None and is_newer(below, run.checkpoint):
+                print(f"{stage.asset}: {below.parent.name} has changed since, so this one starts again", flush=True)
+                shutil.rmtree(run.checkpoint.parent)
+            print(f"{stage.asset}: {run.steps_done} of {run.steps} steps done", flush=True)
+            run.finish()
+            if not weights.is_file() or is_newer(run.checkpoint, weights):
+                export = ["export", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
+                if main(export):
+                    raise UserError(f"{run.checkpoint} could not be exported")
+        below = weights
+
+
+def stage_run(stage: Stage, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:
+    """The training run of a stage, as long as its YAML says."""
+    content = read_yaml(stage.config)
+    arguments = ("--trainer.accelerator", accelerator, *overrides)
+    return FitRun(stage.config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
+
+
+def is_newer(one: Path, other: Path) -> bool:
+    """Whether `one` was written after `other`."""
+    return one.is_file() and one.stat().st_mtime > other.stat().st_mtime
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--only", nargs="+", metavar="ASSET", help=", ".join(stage.asset for stage in STAGES))
+    args = parser.parse_args(arguments)
+    try:
+        pretrain(accelerator=args.accelerator, only=args.only)
+    except UserError as error:
+        print(f"glassine: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command())

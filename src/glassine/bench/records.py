@@ -1,0 +1,148 @@
+"""Run records: what was measured, with what, on what, and when. Every number in a table comes from one."""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from glassine.data.atomic import atomic_path
+from glassine.errors import UserError
+
+PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
+
+
+@dataclass
+class Cell:
+    """Scores of one method under one condition.
+
+    Attributes:
+        inputs: fingerprint of the method and of the clips; the scores are kept while it stays the same.
+        stickers: how many.
+        scores: name to value, as `MattingScores` has them; None where nothing could be measured.
+        psnr: key of each sticker to its mean alpha PSNR in dB.
+    """
+
+    inputs: str
+    stickers: int
+    scores: dict[str, float | None]
+    psnr: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """One method, and one seed of it, on one set of stickers.
+
+    Attributes:
+        method: short name.
+        title: row of the table; records of one title are seeds of it.
+        split: of the stickers.
+        size: height and width, pixels.
+        num_frames: frames of a clip.
+        stickers: keys.
+        data: name of the data folder.
+        weights: bundle, or run that left the checkpoint.
+        config: the YAML it was trained with and what was changed in it, where that is known.
+        digest: of the weights.
+        seed: of the training, where it is known.
+        settings: other arguments of the method.
+        missing: why there are no scores.
+        costs: `parameters`, `ms_per_frame`, and what else was measured.
+        conditions: condition to its cell.
+        measured: how.
+        versions: of the packages.
+        hardware: of the machine.
+        date: of the last change, UTC.
+    """
+
+    method: str
+    title: str
+    split: str
+    size: int
+    num_frames: int
+    stickers: list[str]
+    data: str = ""
+    weights: str = ""
+    config: str = ""
+    digest: str = ""
+    seed: int | None = None
+    settings: dict[str, float | int | str] = field(default_factory=dict)
+    missing: str = ""
+    costs: dict[str, float | None] = field(default_factory=dict)
+    conditions: dict[str, Cell] = field(default_factory=dict)
+    measured: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, str | int] = field(default_factory=dict)
+    date: str = ""
+
+    @property
+    def setup(self) -> tuple[str, int, int, tuple[str, ...]]:
+        """What must be equal for two records to stand in one table."""
+        return self.split, self.size, self.num_frames, tuple(self.stickers)
+
+    @property
+    def file_name(self) -> str:
+        """One file a method and its weights, and a set of stickers."""
+        parts = [self.split, f"{self.size}px", str(len(self.stickers)), self.method, self.weights]
+        return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, parts))).strip("-").lower() + ".json"
+
+    def save(self, folder: Path) -> Path:
+        """Write the file, with today's versions, hardware and date."""
+        self.versions, self.hardware = versions(), hardware()
+        self.date = datetime.now(UTC).isoformat(timespec="minutes")
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / self.file_name) as path:
+            path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        return folder / self.file_name
+
+
+def read_record(path: Path) -> Record:
+    """Read one file.
+
+    Raises:
+        UserError: it is no record.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = {name: Cell(**cell) for name, cell in content.pop("conditions").items()}
+        return Record(**content, conditions=cells)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no benchmark record ({error}): remove it and measure again") from error
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All records of a folder, by file name; none where there is no folder."""
+    return [read_record(path) for path in sorted(folder.glob("*.json"))]
+
+
+def plain(value: float, digits: int = 5) -> float | None:
+    """A number as JSON may hold it: rounded, None for NaN and infinity."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that scores depend on."""
+    found = {"python": platform.python_version()}
+    for package in (*PACKAGES, "opencv-python-headless"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware() -> dict[str, str | int]:
+    """Processor, cores that this process may use, and the GPU."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
+        name = model.group(1).strip()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {"cpu": name, "cores": cores, "gpu": gpu}

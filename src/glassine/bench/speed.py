@@ -1,0 +1,55 @@
+"""What a method costs: milliseconds a frame, and the memory of a process that runs it once."""
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from glassine.bench.methods import Method, ildiff_method
+
+
+def milliseconds_per_frame(method: Method, clip: Tensor, true_alpha: Tensor, repeats: int = 3) -> float:
+    """Median time of `method` on a clip `b f 3 h w`, over its b times f frames, after one run to warm up."""
+
+    def once() -> None:
+        method.alpha(clip, None, true_alpha)
+
+    once()
+    return 1000 * statistics.median(seconds(once) for _ in range(repeats)) / (clip.shape[0] * clip.shape[1])
+
+
+def seconds(function: Callable[[], None]) -> float:
+    """Wall time of one call, with the GPU's work in it."""
+    synchronise()
+    start = time.perf_counter()
+    function()
+    synchronise()
+    return time.perf_counter() - start
+
+
+def synchronise() -> None:
+    """Wait for the GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_memory(source: str, shape: tuple[int, ...], device: str = "cpu") -> float:
+    """MiB at the peak of a fresh process that loads ILDiff from `source` and decodes one clip of `shape`.
+
+    On a GPU it is what tensors took there, on a CPU the whole resident process, Python and libraries included.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_decode_once, (source, shape, device))
+
+
+def _decode_once(source: str, shape: tuple[int, ...], device: str) -> float:
+    ildiff_method(source, device).alpha(torch.rand(shape))
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB

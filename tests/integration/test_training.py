@@ -1,0 +1,84 @@
+"""fit, validate, test, predict and export as a user types them, on procedural stickers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from glassine.__main__ import main
+from glassine.models.ildiff import ILDiff
+from glassine.pretrained.weights import load_bundle
+
+YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """The folder of a finished run of four steps."""
+    folder = tmp_path_factory.mktemp("run")
+    assert main(["fit", "-c", YAML, "--trainer.logger.init_args.save_dir", str(folder)]) == 0
+    return folder / "ildiff" / "small"
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["current_model_state"]
+
+
+def test_fit_leaves_a_checkpoint_its_configuration_and_panels_in_tensorboard(run):
+    assert (run / "config.yaml").is_file()
+    assert not any(name.startswith("ildiff.vae.") for name in weights(run))
+    events = EventAccumulator(str(run), size_guidance={"images": 0})
+    events.Reload()
+    assert {"train/loss", "val/psnr_mean", "val/dtssd"} <= set(events.Tags()["scalars"])
+    still, animated = (events.Images(f"preview/{kind}")[0] for kind in ("still", "animated"))
+    assert (still.width, still.height) == (5 * 32, 2 * 32)  # five clips, a row a sticker
+    assert animated.encoded_image_string.startswith(b"GIF89a")
+
+
+def test_a_stopped_run_resumes_to_exactly_the_weights_of_one_that_went_through(tmp_path):
+    def fit(name: str, steps: int, *more: str) -> Path:
+        where = ["--trainer.logger.init_args.save_dir", str(tmp_path), "--trainer.logger.init_args.version", name]
+        assert main(["fit", "-c", YAML, "--trainer.max_steps", str(steps), *where, *more]) == 0
+        return tmp_path / "ildiff" / name
+
+    through, stopped = fit("through", 6), fit("stopped", 3)
+    resumed = fit("resumed", 6, "--ckpt_path", str(stopped / "checkpoints" / "last.ckpt"))
+    torch.testing.assert_close(weights(resumed), weights(through), rtol=0, atol=0)
+    assert not torch.equal(*(next(iter(weights(r).values())) for r in (stopped, through)))
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_a_checkpoint_is_scored_and_used(run, verb, capsys, tmp_path):
+    checkpoint = str(run / "checkpoints" / "last.ckpt")
+    where = ["--trainer.logger.init_args.save_dir", str(tmp_path)]
+    assert main([verb, "-c", YAML, "--ckpt_path", checkpoint, *where]) == 0
+    if verb != "predict":
+        assert "psnr_mean" in capsys.readouterr().out
+
+
+def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    assert main(["export", str(checkpoint), "--part", "ildiff", "--to", str(tmp_path / "weights")]) == 0
+    network = load_bundle(str(tmp_path / "weights"))
+    assert isinstance(network, ILDiff)
+    averaged = torch.load(checkpoint, weights_only=True)["state_dict"]["ildiff.decoder.conv_in.weight"]
+    torch.testing.assert_close(network.decoder.conv_in.weight, averaged, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fit", "-c", YAML, "--model.init_args.alpha_wieght", "3"], "alpha_wieght"),
+        (["fit", "-c", YAML, "--data.batch_size", "many"], "batch_size"),
+        (["fit", "-c", "missing.yaml"], "missing.yaml"),
+        (["fit", "-c", YAML, "--ckpt_path", "missing.ckpt"], "missing.ckpt"),
+        (["export", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it_and_exit_code_2(arguments, says, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert says in error
+    assert error.count("\n") == 0
+    assert len(error) < 400
