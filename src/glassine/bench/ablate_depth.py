@@ -1,7 +1,7 @@
 """Does time help? `python -m glassine.bench.ablate_depth --seeds 0 1 2`: ILDiff at several temporal depths.
 
-The paper's table III. All depths are trained alike. Runs that are finished are kept, stopped ones go on. Scores are those of the validation split,
-since a depth may be chosen by them.
+The paper's table III. All depths are trained alike. Runs that are finished are kept, stopped ones go on. Scores are
+those of the validation split, since a depth may be chosen by them.
 """
 
 import argparse

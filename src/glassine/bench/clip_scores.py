@@ -10,6 +10,9 @@ from glassine.bench.records import Cell, plain
 from glassine.metrics import MattingScores
 from glassine.nn.background import estimate_background
 
+# not one of the conditions' backgrounds, on which a colour un-mixed from any alpha would come out right
+COMPOSITE_ON = "black"
+
 
 def pack(sample: dict[str, Any]) -> dict[str, Any]:
     """Only what scoring needs of a sample, pixels in 8 bits (which the clip has anyway): a third of the memory."""
@@ -22,7 +25,7 @@ def score_clip(method: Method, sample: dict[str, Any]) -> MattingScores:
     clip, foreground = (sample[name].float().unsqueeze(0) / 255 for name in ("clip", "foreground"))  # 1 f 3 h w
     true = sample["alpha"].unsqueeze(0)  # 1 f 1 h w
     alpha = method.alpha(clip, None, true)
-    scores = MattingScores()
+    scores = MattingScores(COMPOSITE_ON)
     scores.update(alpha, true, unmix(clip, alpha), foreground)
     return scores
 

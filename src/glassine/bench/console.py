@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 
 from glassine.bench.records import Record
 from glassine.bench.scoring import Progress as ScoringProgress
-from glassine.bench.tables import Table, overview
+from glassine.bench.tables import Table, overview, transposed
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def print_scores(records: Sequence[Record], title: str = "") -> None:
         f"mean alpha PSNR in dB (share of stickers under 20 dB) over {len(first.stickers)} held-out stickers, "
         f"split {first.split}, {first.size} px; the background is estimated, GrabCut is given the true box"
     )
-    print_table(overview(records), title, caption)
+    print_table(transposed(overview(records)), title, caption)
     for record in records:
         if record.missing:
             Console().print(f"{record.title}: {record.missing}", soft_wrap=True, highlight=False)
@@ -37,15 +37,15 @@ def print_scores(records: Sequence[Record], title: str = "") -> None:
 
 def print_table(table: Table, title: str = "", caption: str = "") -> None:
     """A table as `tables.py` makes them."""
-    console = Console()
+    # a log has no width of its own; Rich's 80 columns would break the numbers
+    console = Console() if Console().is_terminal else Console(width=120)
     head, rows = table
     drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
     for number, name in enumerate(head):
         drawn.add_column(name, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         drawn.add_row(*row)
-    # a log has no width of its own; a narrow one would break the numbers
-    console.print(drawn, width=console.width if console.is_terminal else 140)
+    console.print(drawn)
 
 
 def pick_device(name: str) -> str:

@@ -59,13 +59,12 @@ def load_network(source: str, part: str = "ildiff") -> Loaded:
             return load_checkpoint(path, part)
         return Loaded(load_bundle(source), source if source.startswith(SHIPPED) else shown(path))
     except (argparse.ArgumentError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{source} was made for another version of glassine ({last_line(error)}): train again"
-        ) from error
+        reason = innermost(error)
+        raise UserError(f"{source} was made for another version of glassine ({reason}): train again") from error
 
 
 def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
-    """The trained `part` of a checkpoint, built as the `config.yaml` of its run says; averaged weights where it has them.
+    """The trained `part` of a checkpoint, built as its run's `config.yaml` says; averaged weights where it has them.
 
     Raises:
         UserError: a file is missing, the run has no such part, or a trained tensor is missing or does not fit.
@@ -108,9 +107,8 @@ def shown(path: Path) -> str:
     return "/".join(path.parts[-4:]).lstrip("/")
 
 
-def last_line(error: Exception) -> str:
+def innermost(error: Exception) -> str:
     """The innermost reason of a parser's long message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next(
-        (line for line in lines if "has no attribute" in line or "not expected" in line), lines[0] if lines else ""
-    )
+    telling = [line for line in lines if "has no attribute" in line or "not expected" in line]
+    return (telling or lines or [""])[0]

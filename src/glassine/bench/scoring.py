@@ -20,8 +20,9 @@ Progress = Callable[[str, int, int], None]
 Row = tuple[Method, Record]
 
 MEASURED = (
-    "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out group; "
-    "the background is estimated by the method; composites on gray, colours un-mixed from the estimated background; "
+    "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out "
+    "group; the background is estimated by the method; composites on black, colours un-mixed from the estimated "
+    "background; "
     "ms per frame: median of 3 runs on one clip of that many frames, all cores"
 )
 

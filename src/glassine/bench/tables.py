@@ -14,7 +14,6 @@ from glassine.data.atomic import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
 """Head and rows."""
-HIGHER, LOWER = " ↑", " ↓"
 ERRORS = {
     "mad": "MAD",
     "mse": "MSE",
@@ -37,6 +36,12 @@ def overview(records: Sequence[Record]) -> Table:
         costs = [spread(row.cost("ms_per_frame"), short), spread(row.cost("parameters")[:1], parameters)]
         rows.append([row.label, *cells, *costs])
     return head, rows
+
+
+def transposed(table: Table) -> Table:
+    """A row for each condition instead of a column, for narrow terminals."""
+    head, *rows = [list(line) for line in zip(table[0], *table[1], strict=True)]
+    return ["", *head[1:]], rows
 
 
 def psnr_and_share(row: Row, condition: str) -> str:
@@ -82,15 +87,18 @@ def markdown(table: Table, text_columns: int = 1) -> str:
 def describe(records: Sequence[Record]) -> str:
     """One sentence: what the numbers of a table are of."""
     first = records[0]
-    machines = sorted(
-        {f"{r.hardware['cpu']}, {r.hardware['cores']} cores, GPU {r.hardware['gpu']}" for r in records if r.hardware}
-    )
+    machines = sorted({machine(record) for record in records if record.hardware})
     return (
         f"Alpha PSNR in dB, mean over {len(first.stickers)} held-out stickers (one a group) of `{first.data}`, split "
-        f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each; in brackets the share of stickers "
-        f"under 20 dB. Methods estimate the background; GrabCut alone is given the true box. "
+        f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each; in brackets the share of "
+        f"stickers under 20 dB. Methods estimate the background; GrabCut alone is given the true box. "
         f"Times on {'; '.join(machines)}."
     )
+
+
+def machine(record: Record) -> str:
+    """Where a record was measured."""
+    return f"{record.hardware['cpu']}, {record.hardware['cores']} cores, GPU {record.hardware['gpu']}"
 
 
 def published_tables(published: Sequence[dict[str, Any]]) -> str:
@@ -99,9 +107,8 @@ def published_tables(published: Sequence[dict[str, Any]]) -> str:
     for entry in published:
         head = ["published", *entry["columns"]]
         rows = [[row["name"], *(str(row[column]) for column in entry["columns"])] for row in entry["rows"]]
-        parts.append(
-            f"{entry['title']}: {entry['paper']}, table {entry['table']}, on {entry['data']}.\n\n{markdown((head, rows))}"
-        )
+        about = f"{entry['title']}: {entry['paper']}, table {entry['table']}, on {entry['data']}."
+        parts.append(f"{about}\n\n{markdown((head, rows))}")
     return "\n\n".join(parts)
 
 
@@ -128,7 +135,7 @@ def full_tables(records: Sequence[Record], published: Sequence[dict[str, Any]]) 
         parts.append(f"## {CONDITION_TITLES[name].capitalize()}\n\n" + "\n\n".join(tables))
     parts.append(
         "Errors have the units of the video-matting field: MAD, MSE x 1000, gradient and connectivity / 1000, "
-        "dtSSD x 100 without frame 0. `–`: nothing to measure, or not measured. Composites are on gray."
+        "dtSSD x 100 without frame 0. `–`: nothing to measure, or not measured. Composites are on black."
     )
     parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
     return "\n\n".join(parts) + "\n"

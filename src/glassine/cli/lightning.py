@@ -41,6 +41,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         )
     except (ArgumentError, argparse.ArgumentError) as error:
         raise UserError(one_line(str(error))) from error
+    except FileNotFoundError as error:  # a checkpoint, most likely; the YAML itself is the parser's
+        raise UserError(f"{one_line(str(error))}: give a file that exists") from error
 
 
 def one_line(message: str) -> str:

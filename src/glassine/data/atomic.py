@@ -36,7 +36,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path in the same folder and with the same suffix; it becomes `path` when the block succeeds.
 
     The block may make a file or a folder of that name. When the block raises, what it made is removed and an existing
-    `path` stays as it was; an `OSError` about the temporary path becomes a `UserError`. A file replaces a file; a folder replaces nothing but an empty folder.
+    `path` stays as it was; an `OSError` about the temporary path becomes a `UserError`. A file replaces a file; a
+    folder replaces nothing but an empty folder.
 
     Raises:
         UserError: the folder is missing or not writable, the disk is full, or `path` is a folder with content.
@@ -56,8 +57,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         _remove(temporary)
-        if error.errno is None or (error.filename and str(temporary.parent / temporary.stem) not in str(error.filename)):
-            raise  # about another file that the block touched
+        ours = not error.filename or str(temporary) in str(error.filename)
+        if error.errno is None or not ours:
+            raise
         reason = _REASONS.get(error.errno, os.strerror(error.errno).lower())
         raise UserError(f"cannot write {path}: {reason}") from error
     except BaseException:

@@ -1,4 +1,6 @@
-"""One checkpoint a run, `last.ckpt`, written every few steps and when training ends for whatever reason."""
+"""One checkpoint a run, `last.ckpt`, written every few steps and at the step that ends training."""
+
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -8,7 +10,8 @@ class LastCheckpoint(ModelCheckpoint):
     """`checkpoints/last.ckpt` of the run's folder, to resume from with `--ckpt_path` and to export.
 
     Lightning's own callback writes on a rhythm only: a run that `max_time` or `max_steps` ends between two beats would
-    lose its end.
+    lose its end. The end is written while its last batch is the current one, since after that Lightning takes the
+    epoch for finished, and a resumed run would skip the rest of it.
 
     Args:
         every_n_train_steps: the rhythm.
@@ -17,8 +20,9 @@ class LastCheckpoint(ModelCheckpoint):
     def __init__(self, every_n_train_steps: int = 500) -> None:
         super().__init__(filename="last", every_n_train_steps=every_n_train_steps, enable_version_counter=False)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the end."""
-        super().on_train_end(trainer, pl_module)
-        if self.dirpath is not None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+        """Write on the rhythm, and at the end."""
+        super().on_train_batch_end(trainer, pl_module, *rest)
+        ends = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
+        if ends and self.dirpath is not None:
             trainer.save_checkpoint(f"{self.dirpath}/last.ckpt", weights_only=False)

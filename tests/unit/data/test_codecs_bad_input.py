@@ -1,5 +1,6 @@
 """Bad files and bad places give one clear line, and no half-written output."""
 
+import contextlib
 import errno
 import io
 import os
@@ -63,12 +64,8 @@ def test_scrambled_files_never_crash(good: dict[str, bytes], suffix: str) -> Non
         data = bytearray(good[suffix])
         for place in random.integers(12, len(data), 8):
             data[place] ^= int(random.integers(1, 256))
-        try:
-            sticker = decode_bytes(bytes(data), suffix)
-        except UserError as error:
-            assert "\n" not in str(error)
-        else:
-            assert sticker.num_frames >= 1
+        with contextlib.suppress(UserError):  # any other error fails the test
+            assert decode_bytes(bytes(data), suffix).num_frames >= 1
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -119,14 +116,15 @@ def test_enormous_frames_are_refused_by_a_stated_limit(tmp_path: Path) -> None:
         archive.writestr("a.png", png_claiming(20_000, 20_000))
     one_line(tmp_path / "bomb.zip", "400,000,000 pixels")
     with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.png", bytes(9 * MAX_PIXELS + 2**20 + 1))
-    one_line(tmp_path / "zeros.zip", "unpacks to")
+        archive.writestr("a.png", bytes(9 * 1000 + 2**20 + 1))
+    with pytest.raises(UserError, match="unpacks to 1,057,577 bytes; at most 1,057,576"):
+        read_sticker(tmp_path / "zeros.zip", max_pixels=1000)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_limit_holds_for_every_format(good: dict[str, bytes], suffix: str) -> None:
     assert read_frames(good[suffix], suffix, [1], max_pixels=2000).shape == (1, 40, 50, 4)
-    with pytest.raises(UserError, match=r"40|2,000 pixels; at most 1,999"):
+    with pytest.raises(UserError, match=r"2,000 pixels; at most 1,999"):
         read_frames(good[suffix], suffix, [1], max_pixels=1999)
 
 

@@ -36,25 +36,24 @@ class GifReader(StickerReader):
         self.num_frames = len(layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        canvas = np.zeros((self.height, self.width, 4), np.uint8)
+        # one number for the four bytes of a pixel: several times faster to look up and to copy
+        canvas = np.zeros((self.height, self.width), np.uint32)
         for picture, duration in zip(self._layout.pictures, self._layout.durations, strict=True):
             left, top, width, height = picture.box
             box = canvas[top : top + height, left : left + width]
             before = box.copy() if picture.disposal in _RESTORE else None
             if width and height:
                 numbers, palette = self._unpack(picture)
-                painted = (
-                    np.ones(numbers.shape, bool) if picture.transparent is None else numbers != picture.transparent
-                )
-                box[painted] = palette[numbers[painted]]
-            yield canvas.copy(), duration
+                painted = True if picture.transparent is None else numbers != picture.transparent
+                np.copyto(box, palette[numbers], where=painted)
+            yield canvas.copy().view(np.uint8).reshape(self.height, self.width, 4), duration
             if picture.disposal == _CLEAR:
                 box[...] = 0
             elif before is not None:
                 box[...] = before
 
     def _unpack(self, picture: GifPicture) -> tuple[np.ndarray, np.ndarray]:
-        """Colour numbers `h w` uint8 and the palette `256 4` uint8, opaque; missing colours are black."""
+        """Colour numbers `h w` uint8 and the palette `256`, RGBA bytes seen as uint32, opaque; missing ones black."""
         palette = np.zeros((256, 4), np.uint8)
         palette[:, 3] = 255
         colours = np.frombuffer(self._bytes(picture.table), np.uint8).reshape(-1, 3)
@@ -65,7 +64,7 @@ class GifReader(StickerReader):
         alone += struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0x40 if picture.interlaced else 0)
         with decoding(self._name):
             image = Image.open(io.BytesIO(alone + self._bytes(picture.data) + b"\x3b"), formats=("GIF",))
-            return np.asarray(image), palette
+            return np.asarray(image), palette.view(np.uint32)[:, 0]
 
     def _bytes(self, span: tuple[int, int]) -> bytes:
         begin, end = span

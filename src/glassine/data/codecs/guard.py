@@ -41,6 +41,11 @@ _DECODE_ERRORS = (
 )
 
 
+def printable(text: str) -> str:
+    """A name fit for a one-line message: line breaks and the like become question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     """Refuse empty and enormous frames.
 
@@ -81,4 +86,4 @@ def decoding(name: str) -> Iterator[None]:
     except _DECODE_ERRORS as error:
         if isinstance(error, PermissionError):
             raise UserError(f"{name}: no permission to read it; change its permissions") from error
-        raise damaged(name, f"cannot be decoded ({type(error).__name__}: {str(error)[:120]})") from error
+        raise damaged(name, f"cannot be decoded ({type(error).__name__}: {printable(str(error))[:120]})") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from glassine.data.codecs.gif import GifReader
-from glassine.data.codecs.guard import MAX_PIXELS
+from glassine.data.codecs.guard import MAX_PIXELS, printable
 from glassine.data.codecs.png import PngReader
 from glassine.data.codecs.png_sequence import PngFolderReader, PngZipReader
 from glassine.data.codecs.reader import StickerReader
@@ -55,10 +55,12 @@ def _open_path(path: Path, max_pixels: int) -> StickerReader:
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file; check the name") from error
+        raise UserError(f"{printable(str(path))}: there is no such file; check the name") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({(error.strerror or 'error').lower()}); check it") from error
-    return _open_file(file, str(path), max_pixels)
+        raise UserError(
+            f"{printable(str(path))}: cannot be read ({(error.strerror or 'error').lower()}); check it"
+        ) from error
+    return _open_file(file, printable(str(path)), max_pixels)
 
 
 def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from glassine.data.codecs.guard import ZERO_DELAY_MS, check_size, damaged, decoding
+from glassine.data.codecs.guard import ZERO_DELAY_MS, check_size, damaged, decoding, printable
 from glassine.data.codecs.png import PngReader
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.sniff import Kind, sniff
@@ -51,8 +51,11 @@ class PngSequenceReader(StickerReader):
     def _read(self, member: str, limit: int) -> bytes:
         """Content of a member; more than `limit` bytes is an error."""
 
+    def _label(self, member: str) -> str:
+        return f"{self._name}/{printable(member)}"
+
     def _open(self, member: str) -> PngReader:
-        name = f"{self._name}/{member}"
+        name = self._label(member)
         # a PNG of random pixels with 16 bits a channel is a little larger than 8 bytes a pixel
         data = self._read(member, 9 * self._max_pixels + 2**20)
         if sniff(data[:16], name) is not Kind.PNG:
@@ -69,17 +72,17 @@ class PngSequenceReader(StickerReader):
             fits = False
         if not fits:
             raise UserError(
-                f"{self._name}/{member}: is no timing note; it must be like {{'durations': [40, 40], 'loop': 0}} "
+                f"{self._label(member)}: is no timing note; it must be like {{'durations': [40, 40], 'loop': 0}} "
                 f"with whole milliseconds for each of the {len(self._pngs)} PNGs; correct it or remove it"
             )
         return durations, loop
 
     def _frame(self, number: int) -> np.ndarray:
         with self._open(self._pngs[number]) as picture:
-            check_size(f"{self._name}/{self._pngs[number]}", picture.width, picture.height, self._max_pixels)
+            check_size(self._label(self._pngs[number]), picture.width, picture.height, self._max_pixels)
             if (picture.width, picture.height) != (self.width, self.height):
                 raise UserError(
-                    f"{self._name}/{self._pngs[number]}: is {picture.width}x{picture.height} and the first PNG is "
+                    f"{self._label(self._pngs[number])}: is {picture.width}x{picture.height} and the first PNG is "
                     f"{self.width}x{self.height}; all must have one size; scale them alike"
                 )
             return next(iter(picture))[0]
@@ -113,9 +116,9 @@ class PngZipReader(PngSequenceReader):
         size = self._zip.getinfo(member).file_size
         if size > limit:
             raise UserError(
-                f"{self._name}/{member}: unpacks to {size:,} bytes; at most {limit:,} are read; scale it down"
+                f"{self._label(member)}: unpacks to {size:,} bytes; at most {limit:,} are read; scale it down"
             )
-        with decoding(f"{self._name}/{member}"):
+        with decoding(self._label(member)):
             return self._zip.read(member)
 
     def close(self) -> None:

@@ -67,7 +67,8 @@ class VideoReader(StickerReader):
             if self._decoder:
                 context = av.CodecContext.create(self._decoder, "r")
                 context.extradata = stream.codec_context.extradata
-            context.options = {"max_pixels": str(self._max_pixels)}  # a stream may grow on the way
+            # a stream may grow on the way; decoders count pixels after rounding sides up to their blocks
+            context.options = {"max_pixels": str(2 * self._max_pixels + 2**14)}
             context.thread_type = "AUTO"
             # the last packet, which is empty, makes the decoder hand out what it held back
             for packet in container.demux(stream):
