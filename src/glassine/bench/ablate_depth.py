@@ -17,7 +17,7 @@ from glassine.bench.depth_report import depth_table, write_depth_report
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
 from glassine.bench.held_out import HeldOut
 from glassine.bench.methods import Method, ildiff_method
-from glassine.bench.records import Record, plain
+from glassine.bench.records import Record, plain, read_records
 from glassine.bench.scoring import score
 from glassine.bench.speed import peak_memory
 from glassine.data.split import Split
@@ -72,19 +72,20 @@ def ablate_depth(
     """
     root = data or read_yaml(config)["data"]["root"]
     held_out = HeldOut(root, split, size, limit=stickers)
-    device, records = pick_device(accelerator), []
+    device, folder = pick_device(accelerator), benchmarks / "results" / "ablate_depth"
+    records: list[Record] = []
     for seed in seeds:
         for depth in depths:
             run = depth_run(config, depth, seed, steps, accelerator, overrides)
             print(f"depth {depth}, seed {seed}: {run.steps_done} of {steps} steps done", flush=True)
             run.finish()
             method = depth_method(run, depth, device)
-            folder = benchmarks / "results" / "ablate_depth"
             with progress_bar() as progress:
                 (record,) = score([method], held_out, folder, CONDITIONS, data=Path(root).name, progress=progress)
             add_costs(record, run, steps, device)
             record.save(folder)
-            records.append(record)
+            # earlier calls' seeds and depths belong to the same table
+            records = [r for r in read_records(folder) if (r.setup, r.costs.get("steps")) == (record.setup, steps)]
             write_depth_report(records, benchmarks)
     print_table(depth_table(records), f"ILDiff after {steps} steps by temporal depth")
     print(f"wrote {benchmarks / 'ablate_depth.md'} and {benchmarks / 'ablate_depth.png'}")

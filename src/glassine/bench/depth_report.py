@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record
-from glassine.bench.rows import Row, conditions_of, fixed, parameters, short, spread, to_rows
+from glassine.bench.rows import Row, conditions_of, fixed, parameters, short, spread, to_rows, typical
 from glassine.bench.tables import Table, machine, markdown, psnr_and_share
 from glassine.data.atomic import atomic_path
 
@@ -25,9 +25,9 @@ def depth_table(records: Sequence[Record]) -> Table:
     for row in sorted_rows(records):
         cells = [psnr_and_share(row, name) for name in conditions]
         cells += [spread(mean_over(row, conditions, name), fixed(2)) for name in ("dtssd", "flicker")]
-        cells.append(spread(row.cost("seconds_per_clip"), short))
-        cells.append(spread(row.cost("peak_memory_mib"), fixed(0)))
-        cells.append(spread(row.cost("parameters")[:1], parameters))
+        cells.append(typical(row.cost("seconds_per_clip"), short))
+        cells.append(typical(row.cost("peak_memory_mib"), fixed(0)))
+        cells.append(typical(row.cost("parameters"), parameters))
         rows.append([row.label, *cells])
     return head, rows
 

@@ -74,6 +74,11 @@ def spread(values: Sequence[float], write: Callable[[float], str]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
 
 
+def typical(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """The median of measurements of the same thing, or a dash."""
+    return write(statistics.median(values)) if values else NOTHING
+
+
 def fixed(digits: int) -> Callable[[float], str]:
     """A number with so many decimals."""
     return lambda value: f"{value:.{digits}f}"

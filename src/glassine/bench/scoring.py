@@ -134,7 +134,9 @@ def open_record(method: Method, held_out: HeldOut, folder: Path, data: str) -> R
 def is_current(method: Method, record: Record, condition: str, clips: str) -> bool:
     """Whether the cell is there and was measured on the same."""
     cell = record.conditions.get(condition)
-    return cell is not None and cell.inputs == cell_inputs(method, clips)
+    if cell is None or cell.stickers < len(record.stickers):  # some were damaged then
+        return False
+    return cell.inputs == cell_inputs(method, clips)
 
 
 def cell_inputs(method: Method, clips: str) -> str:

@@ -9,7 +9,18 @@ import yaml
 
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record, read_records
-from glassine.bench.rows import Row, conditions_of, fixed, one_setup, parameters, percent, short, spread, to_rows
+from glassine.bench.rows import (
+    Row,
+    conditions_of,
+    fixed,
+    one_setup,
+    parameters,
+    percent,
+    short,
+    spread,
+    to_rows,
+    typical,
+)
 from glassine.data.atomic import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
@@ -33,7 +44,7 @@ def overview(records: Sequence[Record]) -> Table:
     rows = []
     for row in to_rows(records):
         cells = [psnr_and_share(row, name) for name in conditions]
-        costs = [spread(row.cost("ms_per_frame"), short), spread(row.cost("parameters")[:1], parameters)]
+        costs = [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
         rows.append([row.label, *cells, *costs])
     return head, rows
 
@@ -112,16 +123,9 @@ def published_tables(published: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def readme_block(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
-    """The README's table: the overview, and the published numbers apart from it."""
-    return "\n\n".join(
-        [
-            markdown(overview(records)),
-            describe(records),
-            "Published numbers, on another data set and not measured here:",
-            published_tables(published),
-        ]
-    )
+def readme_block(records: Sequence[Record]) -> str:
+    """The README's table: the overview, and what its numbers are of."""
+    return f"{markdown(overview(records))}\n\n{describe(records)}"
 
 
 def full_tables(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
@@ -166,7 +170,7 @@ def write_tables(benchmarks: Path, readme: Path | None = None) -> list[Path]:
     published = yaml.safe_load(source.read_text(encoding="utf-8")) if source.is_file() else []
     files = {benchmarks / "tables.md": full_tables(records, published)}
     if readme is not None and readme.is_file():
-        files[readme] = replace_block(readme.read_text(encoding="utf-8"), "alpha", readme_block(records, published))
+        files[readme] = replace_block(readme.read_text(encoding="utf-8"), "alpha", readme_block(records))
     for path, text in files.items():
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

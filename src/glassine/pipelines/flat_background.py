@@ -27,7 +27,7 @@ def parse_background(text: str) -> Colour | None:
         return None
     for spelling in (name, f"#{name}"):
         try:
-            return ImageColor.getrgb(spelling)[:3]  # type: ignore[return-value]
+            return ImageColor.getrgb(spelling)[:3]
         except ValueError:
             continue
     raise UserError(f"background {text!r} came; give auto, a colour name such as white or gray, or '#rrggbb'")

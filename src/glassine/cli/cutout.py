@@ -1,0 +1,198 @@
+"""`glassine cutout`: an opaque sticker in, a transparent one out."""
+
+import argparse
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glassine.data.atomic import atomic_path
+from glassine.data.codecs import StickerReader, StickerWriter, create_sticker, open_sticker
+from glassine.errors import UserError
+
+if TYPE_CHECKING:
+    from glassine.pipelines.cutout import CutoutPipeline
+
+Frame = NDArray[np.uint8]
+DESCRIPTION = """\
+Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, JPEG, WebM, MKV, MOV, MP4, and
+folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .webm .mov .zip,
+or a folder of PNGs without a suffix. Durations and loop count are kept. Colours are the input's own."""
+EPILOG = """\
+An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
+result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colours."""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "cutout",
+        help="make an opaque sticker transparent",
+        usage="glassine cutout [options] IN OUT\n       glassine cutout [options] IN [IN ...] --to FOLDER",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="input and output, or inputs with --to")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="write each input's result there, by its own name")
+    parser.add_argument("--suffix", default=".webp", help="format of the results with --to (default: %(default)s)")
+    parser.add_argument(
+        "--background",
+        default="auto",
+        metavar="COLOUR",
+        help="auto (found on the border of the first frames), white, gray, any CSS colour name, or '#rrggbb', with or "
+        "without the hash (default: %(default)s)",
+    )
+    parser.add_argument("--preview", type=Path, metavar="STRIP.png", help="also draw a few frames, before and after")
+    parser.add_argument(
+        "--weights",
+        default="glassine:tiny-ildiff",
+        metavar="NAME|FOLDER",
+        help="weights that ship with glassine, or a folder from `glassine export` (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decoder-input",
+        choices=["reconstruction", "input"],
+        help="what the transparency decoder looks at: the VAE's reconstruction, as in the papers, or the input itself "
+        "(default: what the weights were trained with)",
+    )
+    parser.add_argument(
+        "--tta",
+        choices=["none", "hflip", "full"],
+        default="none",
+        help="test-time augmentation: 1, 2 or 8 passes, median (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="longer side of what the network sees; edges are made sharp at full size after it (default: %(default)s)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
+    parser.add_argument(
+        "--chunk", type=int, default=16, metavar="FRAMES", help="frames a pass; less memory, more time if smaller"
+    )
+    parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Cut out one file, or several into a folder.
+
+    Raises:
+        UserError: a path, setting or file that cannot be used. With `--to` the other files are done all the same.
+    """
+    jobs = plan(args.paths, args.to, args.suffix, args.preview)
+    tool = Cutter(args)
+    if args.to is None:
+        tool.cut(*jobs[0])
+        return
+    failed = 0
+    for source, target in jobs:
+        try:
+            tool.cut(source, target)
+        except UserError as error:
+            failed += 1
+            print(f"glassine: {error}", file=sys.stderr)
+    if failed:
+        raise UserError(f"{failed} of {len(jobs)} files could not be cut out, see above; the others are in {args.to}")
+
+
+def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | None) -> list[tuple[Path, Path]]:
+    """Pairs of input and output.
+
+    Raises:
+        UserError: the paths do not say what to write where.
+    """
+    if preview is not None and preview.suffix.lower() != ".png":
+        raise UserError(f"preview {preview} came; it is a .png file")
+    if folder is None:
+        if len(paths) != 2:
+            came = ", ".join(map(str, paths))
+            raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
+        return [(paths[0], paths[1])]
+    if preview is not None:
+        raise UserError("--preview and --to came; a preview is drawn for a single input: leave one of them out")
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder} to write to; make it first")
+    jobs = [(path, folder / f"{path.stem}{suffix}") for path in paths]
+    twice = [target for number, (_, target) in enumerate(jobs) if target in [other for _, other in jobs[:number]]]
+    if twice:
+        raise UserError(f"two inputs would both become {twice[0]}; rename one, or cut them out into two folders")
+    return jobs
+
+
+class Cutter:
+    """Cuts out files one after the other with one set of weights, which is read when the first file is known good."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._console = Console(stderr=True, quiet=args.quiet, highlight=False)
+        self._pipeline: CutoutPipeline | None = None
+
+    def cut(self, source: Path, target: Path) -> None:
+        """Write `target`, and the preview if there shall be one; after an error neither."""
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            reader = stack.enter_context(open_sticker(source))
+            # the preview's block is the outer one, so that it appears only after the result has
+            preview = stack.enter_context(atomic_path(self._args.preview)) if self._args.preview else None
+            size = reader.width, reader.height
+            writer = stack.enter_context(create_sticker(target, *size, reader.loop, quality=self._args.quality))
+            self._write(reader, source.name, writer, preview)
+        frames = f"{writer.num_frames} frames" if writer.num_frames != 1 else "1 frame"
+        seconds = time.perf_counter() - started
+        self._console.print(f"{target}: {frames} of {size[0]}x{size[1]} in {seconds:.1f} s", soft_wrap=True)
+
+    def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
+        # imported late: torch takes seconds, which neither --help nor a mistyped file name should cost
+        from glassine.pipelines.preview import PreviewStrip
+
+        pipeline = self._load()
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        waiting: deque[Frame] = deque()  # frames on their way through the pipeline
+        strip = PreviewStrip()
+        with Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        ) as progress:
+            bar = progress.add_task(name, total=reader.num_frames)
+            for frame, duration in pipeline.stream(self._watched(reader, name, waiting)):
+                writer.append(frame, duration)
+                strip.add(waiting.popleft(), frame)
+                progress.advance(bar)
+        if preview is not None and writer.num_frames:
+            strip.picture().save(preview)
+
+    def _watched(self, reader: StickerReader, name: str, waiting: deque[Frame]) -> Iterator[tuple[Frame, int]]:
+        told = False
+        for frame, duration in reader:
+            if not told and (frame[..., 3] < 255).any():
+                self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
+                told = True
+            waiting.append(frame)
+            yield frame, duration
+
+    def _load(self) -> "CutoutPipeline":
+        from glassine.pipelines.cutout import CutoutPipeline
+        from glassine.pipelines.flat_background import parse_background
+
+        if self._pipeline is None:
+            self._pipeline = CutoutPipeline.from_pretrained(
+                self._args.weights,
+                parse_background(self._args.background),
+                self._args.decoder_input,
+                self._args.tta,
+                self._args.resolution,
+                self._args.chunk,
+                self._args.device,
+            )
+        return self._pipeline

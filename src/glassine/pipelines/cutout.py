@@ -1,0 +1,193 @@
+"""Cut stickers out of their background: opaque frames in, transparent frames out, of any size and any length."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import yaml
+from einops import rearrange
+from numpy.typing import NDArray
+
+from glassine.data.alpha import composite_frames
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+from glassine.models.ildiff import ILDiff, PixelSource
+from glassine.models.transparency import TestTimeAugmentation
+from glassine.pipelines.chunks import overlapping_windows
+from glassine.pipelines.flat_background import Colour, find_background
+from glassine.pipelines.unmix import unmix
+from glassine.pipelines.working_size import WorkingSize
+from glassine.pretrained.weights import load_bundle, locate, save_bundle
+
+Frame = NDArray[np.uint8]
+TINY = "glassine:tiny-ildiff"
+LOOKAHEAD = 8
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One frame on its way through the network: what came, what it looks like when opaque, what the network sees."""
+
+    came: Frame  # h w 4 uint8
+    duration: int
+    opaque: Frame  # h w 3 uint8
+    seen: NDArray[np.float32]  # 3 h' w'
+
+
+class CutoutPipeline:
+    """ILDiff as people call it.
+
+    Args:
+        ildiff: the network; anything with its `decode`, `temporal_radius` and `decoder.size_multiple`.
+        background: red, green, blue (0 to 255) of the flat background; None finds it on the border of the first
+            `LOOKAHEAD` frames and keeps it for the whole sticker, whatever the chunks.
+        pixel_source: what the transparency decoder looks at: the VAE's `reconstruction`, as the papers do, or the
+            `input`; None is the network's own setting.
+        tta: test-time augmentation, 1, 2 or 8 passes.
+        resolution: longer side, in pixels, of what the network sees.
+        chunk: frames a pass; only memory and time depend on it, the result does not.
+        device: where the network runs; `auto` is CUDA if there is any, else the CPU.
+        config: `class_path` and `init_args` of the network, for `save_pretrained`.
+
+    The network gives alpha; colours are the input's own, un-mixed from the background where it shines through. A frame
+    that comes with transparency is laid on the background first, and the result is nowhere more visible than it was.
+    """
+
+    def __init__(
+        self,
+        ildiff: ILDiff,
+        background: Colour | None = None,
+        pixel_source: PixelSource | None = None,
+        tta: TestTimeAugmentation = "none",
+        resolution: int = 256,
+        chunk: int = 16,
+        device: str = "auto",
+        config: dict | None = None,
+    ) -> None:
+        if not 16 <= resolution <= 4096:
+            raise UserError(f"resolution {resolution} came; give 16 to 4096 pixels, 256 is what the tiny network knows")
+        if chunk < 1:
+            raise UserError(f"chunk {chunk} came; give at least 1 frame")
+        self.device = pick_device(device)
+        self.ildiff = ildiff.to(self.device).eval()
+        self.background, self.pixel_source, self.tta = background, pixel_source, tta
+        self.resolution, self.chunk, self.config = resolution, chunk, config
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str = TINY,
+        background: Colour | None = None,
+        pixel_source: PixelSource | None = None,
+        tta: TestTimeAugmentation = "none",
+        resolution: int = 256,
+        chunk: int = 16,
+        device: str = "auto",
+    ) -> Self:
+        """The pipeline with weights from a folder that `save_pretrained` or `glassine export` wrote, or shipped ones.
+
+        Raises:
+            UserError: there are no weights at `source`, or they are not an ILDiff's.
+        """
+        try:
+            network = load_bundle(source)
+        except (argparse.ArgumentError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
+        if not isinstance(network, ILDiff):
+            raise UserError(f"{source} holds a {type(network).__name__}; cutout needs an ILDiff, such as {TINY}")
+        config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
+        return cls(network, background, pixel_source, tta, resolution, chunk, device, config)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is made if need be.
+
+        Raises:
+            ValueError: the pipeline was made from a network without its `config`.
+        """
+        if self.config is None:
+            raise ValueError("save_pretrained needs the network's class_path and init_args; pass them as config")
+        save_bundle(self.ildiff, self.config, Path(folder))
+
+    def __call__(self, sticker: Sticker) -> Sticker:
+        """Cut out a whole sticker in memory; durations and loop count stay as they are."""
+        pairs = zip(sticker.frames, sticker.durations, strict=True)
+        frames = np.stack([frame for frame, _ in self.stream(pairs)])
+        return Sticker(frames, sticker.durations, sticker.loop)
+
+    def stream(self, frames: Iterable[tuple[Frame, int]]) -> Iterator[tuple[Frame, int]]:
+        """Cut out frame by frame: `(h w 4 uint8 straight, duration)` in and out, in order, none lost.
+
+        All frames have one size. How many are held at once depends on `chunk`, the network's `temporal_radius` and
+        `LOOKAHEAD`, never on how many come.
+
+        Raises:
+            UserError: frames of another type or of changing size.
+        """
+        source = iter(frames)
+        head = list(islice(source, LOOKAHEAD))
+        if not head:
+            return
+        background = self.background or find_background([frame for frame, _ in head])
+        multiple: int = self.ildiff.decoder.size_multiple  # type: ignore[assignment]
+        size = WorkingSize.of(head[0][0].shape[:2], self.resolution, multiple)
+        prepared = (_prepare(frame, ms, background, size) for frame, ms in chain(_drain(head), source))
+        for window in overlapping_windows(prepared, self.chunk, self.ildiff.temporal_radius):
+            alphas = self._alphas(np.stack([item.seen for item in window.items]), background)[window.own]
+            for item, small in zip(window.items[window.own], alphas, strict=True):
+                yield _finish(item, size.enlarge(small, item.opaque), background), item.duration
+
+    @torch.inference_mode()
+    def _alphas(self, clip: NDArray[np.float32], background: Colour) -> NDArray[np.float32]:
+        """Alpha of one window, `f 3 h w` in [0, 1] to `f h w`."""
+        batch = rearrange(torch.from_numpy(clip), "f c h w -> 1 f c h w").to(self.device)
+        colour = torch.tensor([background], device=self.device, dtype=torch.float32) / 255  # 1 3
+        alpha, _ = self.ildiff.decode(batch, colour, self.pixel_source, self.tta)
+        return rearrange(alpha, "1 f 1 h w -> f h w").float().cpu().numpy()
+
+
+def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize) -> _Prepared:
+    expected = (*size.full, 4)
+    if frame.shape != expected or frame.dtype != np.uint8:
+        raise UserError(f"a frame came as {frame.dtype} {frame.shape}; all must be uint8 {expected}, as the first")
+    opaque = frame[..., :3] if (frame[..., 3] == 255).all() else composite_frames(frame, background)
+    return _Prepared(frame, duration, opaque, size.shrink(opaque, background))
+
+
+def _finish(item: _Prepared, alpha: NDArray[np.float32], background: Colour) -> Frame:
+    """The result's frame, `h w 4` uint8, from its full-size alpha (`h w` in [0, 1])."""
+    levels = (alpha * 255).round().astype(np.uint8)  # h w
+    came = item.came[..., 3]
+    result = unmix(item.opaque, levels, background)
+    kept = came <= levels
+    result[kept] = item.came[kept]  # nothing to take away: the pixel stays what it was
+    result[result[..., 3] == 0] = 0
+    return result
+
+
+def _drain(items: list) -> Iterator:
+    """The items in order, each let go of when it is taken."""
+    items.reverse()
+    while items:
+        yield items.pop()
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        UserError: no such device, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name!r} came, which this machine does not have; give auto, cpu or cuda") from error
+    return device

@@ -1,0 +1,6 @@
+"""Settings for all tests."""
+
+import os
+
+# before torch is imported: its threads wait for each other, which on a busy machine costs more than they bring
+os.environ.setdefault("OMP_NUM_THREADS", "1")

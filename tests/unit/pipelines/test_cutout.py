@@ -1,0 +1,194 @@
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+from glassine.models.ildiff import ILDiff
+from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.transparency import TransparencyDecoder
+from glassine.models.vae import SmallVAE
+from glassine.nn.layout_adapter import LayoutAdapter
+from glassine.pipelines.cutout import CutoutPipeline
+
+RED = (200, 30, 40)
+
+
+class ByColour(nn.Module):
+    """A network's stand-in: alpha is the distance from the background, over the frames around."""
+
+    temporal_radius = 2
+    decoder = SimpleNamespace(size_multiple=16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def decode(self, clip: Tensor, background: Tensor, pixel_source: str | None, tta: str) -> tuple[Tensor, Tensor]:
+        self.seen.append(tuple(clip.shape))
+        distance = (clip - background[:, None, :, None, None]).abs().amax(2, keepdim=True)  # b f 1 h w
+        padded = nn.functional.pad(distance, (0, 0, 0, 0, 0, 0, 2, 2))
+        weights = (0.1, 0.2, 4.0, 0.2, 0.1)
+        alpha = sum(w * padded[:, i : i + clip.shape[1]] for i, w in enumerate(weights))
+        return alpha.clamp(0, 1), clip
+
+
+def moving_square(frames: int = 9, height: int = 48, width: int = 64, background=(255, 255, 255)) -> Sticker:
+    pixels = np.full((frames, height, width, 4), 255, np.uint8)
+    pixels[..., :3] = background
+    for number, frame in enumerate(pixels):
+        left = 4 + number * 3 % max(width - 24, 1)
+        frame[8:-8, left : left + 16, :3] = RED
+        frame[8:-8, left + 16 : left + 18, :3] = np.add(RED, background) // 2
+    return Sticker(pixels, tuple(30 + 10 * i for i in range(frames)), loop=3)
+
+
+def cutout(**settings) -> CutoutPipeline:
+    return CutoutPipeline(ByColour(), device="cpu", **{"resolution": 64, **settings})  # type: ignore[arg-type]
+
+
+def test_the_square_stays_and_the_background_goes():
+    sticker = moving_square()
+    result = cutout()(sticker)
+    assert (result.durations, result.loop, result.frames.shape) == (sticker.durations, 3, sticker.frames.shape)
+    np.testing.assert_array_equal(result.frames[0, 20, 8], (*RED, 255))
+    assert not result.frames[0, 2].any()
+
+
+def test_colours_of_opaque_pixels_are_the_inputs_bit_for_bit():
+    sticker = moving_square()
+    sticker.frames[:, 10:30, 6:12, :3] = np.random.default_rng(0).integers(0, 120, (9, 20, 6, 3))
+    result = cutout()(sticker).frames
+    opaque = result[..., 3] == 255
+    assert opaque.sum() > 500
+    np.testing.assert_array_equal(result[opaque], sticker.frames[opaque])
+
+
+def test_chunks_give_what_the_whole_clip_gives():
+    sticker = moving_square(frames=11)
+    whole = cutout(chunk=100)(sticker).frames
+    for chunk in (1, 2, 3, 7, 11):
+        np.testing.assert_array_equal(cutout(chunk=chunk)(sticker).frames, whole)
+
+
+def small_ildiff(depth: int) -> ILDiff:
+    torch.manual_seed(0)
+    encoder = TimmImageEncoder("mobilenetv3_small_050", stage=2)
+    adapter = LayoutAdapter(encoder, depth=depth, width=8, zero_init=False)
+    decoder = TransparencyDecoder(block_out_channels=(8, 8, 16), attention_scales=1, layers_per_block=1, patch_size=2)
+    nn.init.normal_(decoder.latent_conv_in.weight)  # as after training: what the adapter says matters
+    return ILDiff(SmallVAE(width=8, decoder_width=8, blocks=1), decoder, adapter, pixel_source="input")
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_a_networks_chunks_give_what_the_whole_clip_gives(depth):
+    pipeline = CutoutPipeline(small_ildiff(depth), resolution=32, chunk=100, device="cpu")
+    sticker = moving_square(frames=9, height=32, width=32)
+    whole = pipeline(sticker).frames.astype(int)
+    assert whole[..., 3].std() > 1
+    for chunk in (1, 4):
+        pipeline.chunk = chunk
+        # another batch size may round the last bit of a sum otherwise
+        assert np.abs(pipeline(sticker).frames[..., 3].astype(int) - whole[..., 3]).max() <= 1
+
+
+def test_memory_does_not_grow_with_length():
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def frames(count: int):
+        nonlocal alive, most
+        for _ in range(count):
+            frame = np.full((16, 16, 4), 255, np.uint8)
+            weakref.finalize(frame, gone)
+            alive += 1
+            most = max(most, alive)
+            yield frame, 40
+
+    peaks = []
+    for count in (60, 600):
+        most = 0
+        assert sum(1 for _ in cutout(chunk=4, resolution=16).stream(frames(count))) == count
+        peaks.append(most)
+        assert alive == 0
+    assert peaks[0] == peaks[1] <= 2 * (4 + 2 * 2) + 8
+
+
+def test_results_come_before_the_input_ends():
+    read = 0
+
+    def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield np.full((16, 16, 4), 255, np.uint8), 40
+
+    results = cutout(chunk=4, resolution=16).stream(endless())
+    next(results)
+    assert read <= 8
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 90), (31, 17), (64, 64), (150, 149)])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_any_size_and_length(height, width, frames):
+    pixels = np.full((frames, height, width, 4), 255, np.uint8)
+    pipeline = cutout()
+    result = pipeline(Sticker(pixels, (40,) * frames))
+    assert result.frames.shape == pixels.shape
+    assert not result.frames.any()  # nothing but background
+    assert all(side % 16 == 0 for side in pipeline.ildiff.seen[0][-2:])  # type: ignore[operator,union-attr]
+
+
+def test_nothing_in_nothing_out():
+    assert list(cutout().stream([])) == []
+
+
+def test_a_background_that_is_given_is_not_looked_for():
+    sticker = moving_square(background=(10, 90, 200))
+    found, given = cutout()(sticker).frames, cutout(background=(10, 90, 200))(sticker).frames
+    np.testing.assert_array_equal(found, given)
+    assert cutout(background=(255, 255, 255))(sticker).frames[0, 2, 2, 3] == 255
+
+
+def test_soft_pixels_lose_the_backgrounds_colour():
+    sticker = moving_square()
+    truth = 128
+
+    class Known(ByColour):
+        def decode(self, clip, background, pixel_source, tta):
+            alpha = torch.where((clip[:, :, 1:2] > 0.3) & (clip[:, :, 1:2] < 0.9), truth / 255, 1.0)
+            return torch.where(clip[:, :, 1:2] > 0.9, 0.0, alpha), clip
+
+    result = CutoutPipeline(Known(), resolution=64, device="cpu")(sticker).frames  # type: ignore[arg-type]
+    soft = result[result[..., 3] == truth]
+    assert len(soft)
+    assert np.abs(soft[:, :3].astype(int) - RED).max() <= 2
+
+
+def test_what_comes_transparent_stays_so_and_keeps_its_colours():
+    sticker = moving_square()
+    sticker.frames[:, :4] = (0, 255, 0, 0)
+    sticker.frames[:, 20, 8, 3] = 90  # half transparent inside
+    result = cutout(background=(255, 255, 255))(sticker).frames
+    assert (result[..., 3] <= sticker.frames[..., 3]).all()
+    assert not result[:, :4].any()
+    assert result[0, 20, 8].tolist() == [*RED, 90]
+
+
+def test_frames_of_another_size_are_refused():
+    frames = [(np.full((8, size, 4), 255, np.uint8), 40) for size in (8, 8, 9)]
+    with pytest.raises(UserError, match=r"\(8, 9, 4\)"):
+        list(cutout().stream(frames))
+
+
+@pytest.mark.parametrize("settings", [{"resolution": 8}, {"chunk": 0}, {"device": "abacus"}, {"device": "cuda:99"}])
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(UserError, match="came"):
+        CutoutPipeline(ByColour(), **{"device": "cpu", **settings})  # type: ignore[arg-type]
