@@ -17,6 +17,7 @@ PixelSource = Literal["reconstruction", "input"]
 class ILDiffOutput:
     """Unclipped results of one pass: alpha `b f 1 h w`, straight colour `b f 3 h w`, adjusted latents `b f 4 h/8 w/8`.
 
+    `own_alpha` is what the decoder says before other methods' alphas are mixed in; without a hint it is `alpha`.
     `reconstruction` (`b f 3 h w` in [-1, 1], unclipped) is what the frozen VAE decodes from the adjusted latents, where
     the pass needed it.
     """
@@ -24,6 +25,7 @@ class ILDiffOutput:
     alpha: Tensor
     foreground: Tensor
     latents: Tensor
+    own_alpha: Tensor
     reconstruction: Tensor | None = None
 
 
@@ -83,8 +85,10 @@ class ILDiff(nn.Module):
     ) -> ILDiffOutput:
         """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat colour `background` (`b 3`, for the hint)."""
         inputs, latents, reconstruction = self.decoder_inputs(clip, background, pixel_source)
-        rgba = rearrange(self.read(*inputs), "(b f) c h w -> b f c h w", f=clip.shape[1])  # b f 4 h w, alpha first
-        return ILDiffOutput(rgba[:, :, :1], rgba[:, :, 1:], latents, reconstruction)
+        decoded = self.decoder(*inputs[:3])  # (b f) 4(+m) h w, alpha first
+        rgba = decoded if len(inputs) < 4 else self.mix(decoded, inputs[3])
+        rgba, own = (rearrange(x, "(b f) c h w -> b f c h w", f=clip.shape[1]) for x in (rgba, decoded[:, :1]))
+        return ILDiffOutput(rgba[:, :, :1], rgba[:, :, 1:], latents, own, reconstruction)
 
     def decode(
         self,
@@ -112,9 +116,11 @@ class ILDiff(nn.Module):
 
     def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, alphas: Tensor | None = None) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""
-        out = self.decoder(pixel, latents, hint)  # n 4(+m) h w
-        if alphas is None:
-            return out
-        choices = torch.cat([out[:, :1], alphas], dim=1)  # n m h w
-        alpha = (out[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
-        return torch.cat([alpha, out[:, 1:4]], dim=1)
+        decoded = self.decoder(pixel, latents, hint)
+        return decoded if alphas is None else self.mix(decoded, alphas)
+
+    def mix(self, decoded: Tensor, alphas: Tensor) -> Tensor:
+        """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`."""
+        choices = torch.cat([decoded[:, :1], alphas], dim=1)  # n m h w
+        alpha = (decoded[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
+        return torch.cat([alpha, decoded[:, 1:4]], dim=1)

@@ -32,6 +32,9 @@ class ILDiffTask(StickerTask):
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.
+        own_alpha_weight: weight of the same alpha errors on what the decoder says before the hint's candidates are
+            mixed in. Ours, for networks with a hint: candidates are right so often that the decoder, never asked,
+            would not learn what to say where all of them are wrong.
         rgb_weight: weight of L_rgb.
         harmless_weight: weight of L_p.
         harmless_frames: frames of each clip on which L_p is computed, drawn at random; None takes all. The VAE's
@@ -50,6 +53,7 @@ class ILDiffTask(StickerTask):
         train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder"),
         alpha_weight: float = 1.0,
         alpha_l1_weight: float = 0.0,
+        own_alpha_weight: float = 0.0,
         rgb_weight: float = 0.3,
         harmless_weight: float = 1.0,
         harmless_frames: int | None = None,
@@ -57,7 +61,8 @@ class ILDiffTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler)
         self.ildiff, self.train_parts = ildiff, train_parts
-        self.alpha_weight, self.alpha_l1_weight, self.rgb_weight = alpha_weight, alpha_l1_weight, rgb_weight
+        self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
+        self.own_alpha_weight, self.rgb_weight = own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
         ildiff.decoder.requires_grad_("decoder" in train_parts)
@@ -71,8 +76,8 @@ class ILDiffTask(StickerTask):
         clip, alpha = batch["clip"], batch["alpha"]
         out = self.ildiff(clip, batch["background"], self.draw_pixel_source())
         losses = {
-            "alpha": self.alpha_weight * F.mse_loss(out.alpha, alpha),
-            "alpha_l1": self.alpha_l1_weight * F.l1_loss(out.alpha, alpha),
+            "alpha": self.alpha_loss(out.alpha, alpha),
+            "own_alpha": self.own_alpha_weight * self.alpha_loss(out.own_alpha, alpha),
             "rgb": self.rgb_weight * F.mse_loss(out.foreground, batch["foreground"]),
         }
         if self.harmless_weight and self.ildiff.adapter is not None:
@@ -83,6 +88,10 @@ class ILDiffTask(StickerTask):
         loss = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value for name, value in losses.items()} | {"train/loss": loss})
         return loss
+
+    def alpha_loss(self, alpha: Tensor, truth: Tensor) -> Tensor:
+        """L_alpha, and its absolute companion."""
+        return self.alpha_weight * F.mse_loss(alpha, truth) + self.alpha_l1_weight * F.l1_loss(alpha, truth)
 
     def draw_pixel_source(self) -> PixelSource | None:
         """What feeds the decoder in this step."""
