@@ -105,22 +105,22 @@ def test_weights_saved_by_the_pipeline_cut_out_the_same(weights, source, sticker
 
 
 def test_settings_reach_the_network(weights, source):
-    def result(*more: str) -> bytes:
+    def alpha(*more: str) -> np.ndarray:
         target = source.with_name("out.zip")
         assert cutout(source, target, "--weights", weights, *more) == 0
-        return read_sticker(target).frames.tobytes()
+        return read_sticker(target).frames[..., 3].astype(int)
 
-    plain = result()
-    assert result("--chunk", "50") == plain
-    assert result("--decoder-input", "input") == plain
-    variants = [
-        result("--decoder-input", "reconstruction"),
-        result("--tta", "hflip"),
-        result("--resolution", "32"),
-        result("--background", "203040"),
-    ]
-    assert plain not in variants
-    assert len(set(variants)) == len(variants)
+    plain = alpha()
+    # another batch size may round the last bit of a sum otherwise
+    assert (alpha("--chunk", "50") != plain).mean() < 0.002
+    assert np.abs(alpha("--decoder-input", "input") - plain).max() == 0
+    for change in (
+        ["--decoder-input", "reconstruction"],
+        ["--tta", "hflip"],
+        ["--resolution", "32"],
+        ["--background", "203040"],
+    ):
+        assert np.abs(alpha(*change) - plain).max() > 8, change
 
 
 def test_the_preview_shows_input_and_result(weights, source):

@@ -40,6 +40,7 @@ class Method:
         digest: changes with the weights.
         seed: of the training, where it is known.
         parameters: number of them.
+        size_multiple: what height and width must be multiples of.
         missing: why there is no function.
     """
 
@@ -52,6 +53,7 @@ class Method:
     digest: str = ""
     seed: int | None = None
     parameters: int = 0
+    size_multiple: int = 1
     missing: str = ""
 
     @torch.no_grad()
@@ -164,6 +166,7 @@ def network_method(name: str, title: str, network: ILDiff, loaded: Loaded, devic
         digest=loaded.digest,
         seed=loaded.seed,
         parameters=parameters,
+        size_multiple=int(getattr(network.decoder, "size_multiple", 1)),
     )
 
 

@@ -14,6 +14,7 @@ from glassine.bench.methods import Method
 from glassine.bench.parallel import parallel_map
 from glassine.bench.records import Record, plain, read_record
 from glassine.bench.speed import milliseconds_per_frame
+from glassine.errors import UserError
 
 Progress = Callable[[str, int, int], None]
 """Called with what goes on, how many steps are done, and of how many."""
@@ -54,8 +55,11 @@ def score(
         The records, one a method.
 
     Raises:
-        UserError: an unknown condition, an unreadable record.
+        UserError: an unknown condition, a size that a method cannot take, an unreadable record.
     """
+    for method in methods:
+        if held_out.size % method.size_multiple:
+            raise UserError(f"size {held_out.size} came; {method.title} needs a multiple of {method.size_multiple}")
     names = list(held_out.conditions if conditions is None else conditions)
     prints = {name: held_out.fingerprint(name) for name in names}
     rows = [(method, open_record(method, held_out, folder, data)) for method in methods]

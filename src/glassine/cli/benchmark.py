@@ -8,7 +8,7 @@ from glassine.bench.held_out import CONDITION_TITLES, HeldOut, vae_round_trip
 from glassine.bench.loading import load_network
 from glassine.bench.methods import CODEC, SHIPPED_ILDIFF, TITLES, make_methods
 from glassine.bench.scoring import score
-from glassine.bench.tables import write_tables
+from glassine.bench.tables import RESULTS, write_tables
 from glassine.errors import UserError
 
 SHIPPED_VAE = "glassine:tiny-vae"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         measure(args)
     written = write_tables(args.to, args.readme)
     if not written and args.tables:
-        raise UserError(f"{args.to / 'results'} has no records of the test split; run `glassine benchmark` first")
+        raise UserError(f"{args.to / RESULTS} has no records of the test split; run `glassine benchmark` first")
     for path in written:
         print(f"wrote {path}")
 
@@ -70,7 +70,7 @@ def measure(args: argparse.Namespace) -> None:
         records = score(
             methods,
             held_out,
-            args.to / "results",
+            args.to / RESULTS,
             args.conditions,
             args.again,
             data=args.data.name,

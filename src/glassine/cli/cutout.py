@@ -79,7 +79,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument(
-        "--chunk", type=int, default=16, metavar="FRAMES", help="frames a pass; less memory, more time if smaller"
+        "--chunk", type=int, default=32, metavar="FRAMES", help="frames a pass; smaller: less memory, more time"
     )
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")

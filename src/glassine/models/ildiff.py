@@ -84,7 +84,8 @@ class ILDiff(nn.Module):
         self, clip: Tensor, background: Tensor | None = None, pixel_source: PixelSource | None = None
     ) -> ILDiffOutput:
         """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat colour `background` (`b 3`, for the hint)."""
-        inputs, latents, reconstruction = self.decoder_inputs(clip, background, pixel_source)
+        latents = self.adjusted_latents(clip)
+        inputs, reconstruction = self.decoder_inputs(clip, latents, background, pixel_source)
         decoded = self.decoder(*inputs[:3])  # (b f) 4(+m) h w, alpha first
         rgba = decoded if len(inputs) < 4 else self.mix(decoded, inputs[3])
         rgba, own = (rearrange(x, "(b f) c h w -> b f c h w", f=clip.shape[1]) for x in (rgba, decoded[:, :1]))
@@ -96,23 +97,33 @@ class ILDiff(nn.Module):
         background: Tensor | None = None,
         pixel_source: PixelSource | None = None,
         tta: TestTimeAugmentation = "none",
+        own: slice = slice(None),
+        frames_a_pass: int = 8,
     ) -> tuple[Tensor, Tensor]:
-        """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation."""
-        inputs, _, _ = self.decoder_inputs(clip, background, pixel_source)
-        rgba = rearrange(average_views(self.read, inputs, tta), "(b f) c h w -> b f c h w", f=clip.shape[1])
+        """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
+
+        `own` are the frames to decode; the others are only context for the adapter. Few frames go through the decoder
+        at a time, which bounds memory and, on a CPU, saves the page faults that large tensors cost.
+        """
+        latents, clip = self.adjusted_latents(clip)[:, own], clip[:, own]
+        passes = []
+        for part, seen in zip(clip.split(frames_a_pass, dim=1), latents.split(frames_a_pass, dim=1), strict=True):
+            inputs, _ = self.decoder_inputs(part, seen, background, pixel_source)
+            rgba = average_views(self.read, inputs, tta)
+            passes.append(rearrange(rgba, "(b f) c h w -> b f c h w", f=part.shape[1]))
+        rgba = torch.cat(passes, dim=1)
         return rgba[:, :, :1], rgba[:, :, 1:]
 
     def decoder_inputs(
-        self, clip: Tensor, background: Tensor | None, pixel_source: PixelSource | None
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Picture, latents (and hint, and candidates) with frames in the batch; then latents and reconstruction."""
-        latents = self.adjusted_latents(clip)
+        self, clip: Tensor, latents: Tensor, background: Tensor | None, pixel_source: PixelSource | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Picture, latents (and hint, and candidates) with frames in the batch; then the reconstruction."""
         pixel, reconstruction = clip, None
         if (pixel_source or self.pixel_source) == "reconstruction":
             reconstruction = self.reconstruct(latents)
             pixel = (reconstruction / 2 + 0.5).clamp(0, 1)
         inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
-        return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], latents, reconstruction
+        return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], reconstruction
 
     def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, alphas: Tensor | None = None) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""

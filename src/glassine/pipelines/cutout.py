@@ -27,6 +27,9 @@ from glassine.pretrained.weights import load_bundle, locate, save_bundle
 Frame = NDArray[np.uint8]
 TINY = "glassine:tiny-ildiff"
 LOOKAHEAD = 8
+CHUNK_PIXELS = 2**27  # of the input, so that a chunk of 4K or 8K frames fits in memory too
+# a network never says quite 0 or 1: what is this near to them is meant so, and an opaque pixel keeps its exact colour
+INVISIBLE_TO, OPAQUE_FROM = 4, 247
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class CutoutPipeline:
             `input`; None is the network's own setting.
         tta: test-time augmentation, 1, 2 or 8 passes.
         resolution: longer side, in pixels, of what the network sees.
-        chunk: frames a pass; only memory and time depend on it, the result does not.
+        chunk: frames a pass, fewer if they are huge; only memory and time depend on it, the result does not.
         device: where the network runs; `auto` is CUDA if there is any, else the CPU.
         config: `class_path` and `init_args` of the network, for `save_pretrained`.
 
@@ -65,7 +68,7 @@ class CutoutPipeline:
         pixel_source: PixelSource | None = None,
         tta: TestTimeAugmentation = "none",
         resolution: int = 256,
-        chunk: int = 16,
+        chunk: int = 32,
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
@@ -86,7 +89,7 @@ class CutoutPipeline:
         pixel_source: PixelSource | None = None,
         tta: TestTimeAugmentation = "none",
         resolution: int = 256,
-        chunk: int = 16,
+        chunk: int = 32,
         device: str = "auto",
     ) -> Self:
         """The pipeline with weights from a folder that `save_pretrained` or `glassine export` wrote, or shipped ones.
@@ -137,17 +140,18 @@ class CutoutPipeline:
         multiple: int = self.ildiff.decoder.size_multiple  # type: ignore[assignment]
         size = WorkingSize.of(head[0][0].shape[:2], self.resolution, multiple)
         prepared = (_prepare(frame, ms, background, size) for frame, ms in chain(_drain(head), source))
-        for window in overlapping_windows(prepared, self.chunk, self.ildiff.temporal_radius):
-            alphas = self._alphas(np.stack([item.seen for item in window.items]), background)[window.own]
+        chunk = max(1, min(self.chunk, CHUNK_PIXELS // (size.full[0] * size.full[1])))
+        for window in overlapping_windows(prepared, chunk, self.ildiff.temporal_radius):
+            alphas = self._alphas(np.stack([item.seen for item in window.items]), window.own, background)
             for item, small in zip(window.items[window.own], alphas, strict=True):
                 yield _finish(item, size.enlarge(small, item.opaque), background), item.duration
 
     @torch.inference_mode()
-    def _alphas(self, clip: NDArray[np.float32], background: Colour) -> NDArray[np.float32]:
-        """Alpha of one window, `f 3 h w` in [0, 1] to `f h w`."""
+    def _alphas(self, clip: NDArray[np.float32], own: slice, background: Colour) -> NDArray[np.float32]:
+        """Alpha of the own frames of one window, `f 3 h w` in [0, 1] to `g h w`."""
         batch = rearrange(torch.from_numpy(clip), "f c h w -> 1 f c h w").to(self.device)
         colour = torch.tensor([background], device=self.device, dtype=torch.float32) / 255  # 1 3
-        alpha, _ = self.ildiff.decode(batch, colour, self.pixel_source, self.tta)
+        alpha, _ = self.ildiff.decode(batch, colour, self.pixel_source, self.tta, own)
         return rearrange(alpha, "1 f 1 h w -> f h w").float().cpu().numpy()
 
 
@@ -162,6 +166,8 @@ def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize)
 def _finish(item: _Prepared, alpha: NDArray[np.float32], background: Colour) -> Frame:
     """The result's frame, `h w 4` uint8, from its full-size alpha (`h w` in [0, 1])."""
     levels = (alpha * 255).round().astype(np.uint8)  # h w
+    levels[levels <= INVISIBLE_TO] = 0
+    levels[levels >= OPAQUE_FROM] = 255
     came = item.came[..., 3]
     result = unmix(item.opaque, levels, background)
     kept = came <= levels

@@ -28,13 +28,15 @@ class ByColour(nn.Module):
         super().__init__()
         self.seen: list[tuple[int, ...]] = []
 
-    def decode(self, clip: Tensor, background: Tensor, pixel_source: str | None, tta: str) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, clip: Tensor, background: Tensor, pixel_source: str | None, tta: str, own: slice
+    ) -> tuple[Tensor, Tensor]:
         self.seen.append(tuple(clip.shape))
         distance = (clip - background[:, None, :, None, None]).abs().amax(2, keepdim=True)  # b f 1 h w
         padded = nn.functional.pad(distance, (0, 0, 0, 0, 0, 0, 2, 2))
         weights = (0.1, 0.2, 4.0, 0.2, 0.1)
         alpha = sum(w * padded[:, i : i + clip.shape[1]] for i, w in enumerate(weights))
-        return alpha.clamp(0, 1), clip
+        return alpha.clamp(0, 1)[:, own], clip[:, own]
 
 
 def moving_square(frames: int = 9, height: int = 48, width: int = 64, background=(255, 255, 255)) -> Sticker:
@@ -92,8 +94,9 @@ def test_a_networks_chunks_give_what_the_whole_clip_gives(depth):
     assert whole[..., 3].std() > 1
     for chunk in (1, 4):
         pipeline.chunk = chunk
-        # another batch size may round the last bit of a sum otherwise
-        assert np.abs(pipeline(sticker).frames[..., 3].astype(int) - whole[..., 3]).max() <= 1
+        difference = np.abs(pipeline(sticker).frames[..., 3].astype(int) - whole[..., 3])
+        # another batch size may round the last bit of a sum otherwise, here and there across a threshold
+        assert (difference > 0).mean() < 0.002
 
 
 def test_memory_does_not_grow_with_length():
@@ -157,14 +160,27 @@ def test_a_background_that_is_given_is_not_looked_for():
     assert cutout(background=(255, 255, 255))(sticker).frames[0, 2, 2, 3] == 255
 
 
+@pytest.mark.parametrize(("said", "level"), [(0.01, 0), (0.03, 8), (0.96, 245), (0.98, 255)])
+def test_nearly_invisible_and_nearly_opaque_are_meant_so(said, level):
+    class Almost(ByColour):
+        def decode(self, clip, background, pixel_source, tta, own):
+            return torch.full_like(clip[:, own, :1], said), clip[:, own]
+
+    sticker = moving_square(frames=1)
+    result = CutoutPipeline(Almost(), resolution=64, device="cpu")(sticker).frames  # type: ignore[arg-type]
+    assert set(result[..., 3].ravel()) == {level}
+    if level == 255:
+        np.testing.assert_array_equal(result, sticker.frames)
+
+
 def test_soft_pixels_lose_the_backgrounds_colour():
     sticker = moving_square()
     truth = 128
 
     class Known(ByColour):
-        def decode(self, clip, background, pixel_source, tta):
+        def decode(self, clip, background, pixel_source, tta, own):
             alpha = torch.where((clip[:, :, 1:2] > 0.3) & (clip[:, :, 1:2] < 0.9), truth / 255, 1.0)
-            return torch.where(clip[:, :, 1:2] > 0.9, 0.0, alpha), clip
+            return torch.where(clip[:, :, 1:2] > 0.9, 0.0, alpha)[:, own], clip[:, own]
 
     result = CutoutPipeline(Known(), resolution=64, device="cpu")(sticker).frames  # type: ignore[arg-type]
     soft = result[result[..., 3] == truth]

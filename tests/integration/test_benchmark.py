@@ -1,0 +1,166 @@
+"""From a trained run to scores, tables and pictures, as `make` and the command line do it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from glassine.__main__ import main
+from glassine.bench import ablate_depth as depth_module
+from glassine.bench import after_training, pretrain
+from glassine.bench.fit_runs import FitRun, logger_folder
+from glassine.bench.loading import load_network
+from glassine.bench.records import read_records
+from glassine.bench.tables import RESULTS
+from glassine.data.codecs import read_sticker
+from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
+from glassine.errors import UserError
+from glassine.pretrained.weights import load_bundle
+
+SMALL = Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    """Four procedural stickers, half of them for testing."""
+    folder = tmp_path_factory.mktemp("data") / "procedural"
+    source = ProceduralStickers(seed=5, size=64, num_frames=3)
+    with ShardWriter(folder) as writer:
+        for i in range(4):
+            about = {**source.info(i), "group": f"group-{i}", "split": ("test", "val")[i % 2]}
+            writer.write(f"sticker-{i}", source[i], about)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def config(data, tmp_path_factory) -> Path:
+    """The small experiment, writing into a folder of its own."""
+    folder = tmp_path_factory.mktemp("experiment")
+    content = yaml.safe_load(SMALL.read_text())
+    content["trainer"]["logger"]["init_args"]["save_dir"] = str(folder / "runs")
+    content["trainer"]["max_steps"] = 2
+    content["trainer"]["limit_val_batches"] = 0
+    path = folder / "ildiff_small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(config) -> Path:
+    """A finished run."""
+    folder = logger_folder(yaml.safe_load(config.read_text()))
+    FitRun(config, folder, 2).finish()
+    return folder
+
+
+def test_a_run_loads_with_its_averaged_weights_its_seed_and_without_its_path(run):
+    loaded = load_network(str(run))
+    averaged = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    name = "decoder.conv_in.weight"
+    torch.testing.assert_close(loaded.network.state_dict()[name], averaged[f"ildiff.{name}"])
+    assert loaded.seed == 0
+    assert not loaded.origin.startswith("/")
+
+
+def test_a_folder_of_weights_loads_and_wrong_sources_are_named(run, tmp_path):
+    bundle = tmp_path / "bundle"
+    assert main(["export", str(run / "checkpoints" / "last.ckpt"), "--part", "ildiff", "--to", str(bundle)]) == 0
+    assert load_network(str(bundle)).seed is None
+    with pytest.raises(UserError, match=r"neither model\.safetensors nor"):
+        load_network(str(tmp_path))
+    with pytest.raises(UserError, match="has no part 'codec'; its parts are ildiff"):
+        load_network(str(run), "codec")
+    config = (bundle / "config.yaml").read_text().replace("LayoutHint", "Horoscope")
+    (bundle / "config.yaml").write_text(config)
+    with pytest.raises(UserError, match=r"Horoscope"):
+        load_network(str(bundle))
+
+
+def test_after_training_prints_scores_and_draws_pictures(run, data, capsys):
+    assert after_training.main([str(run), "--data", data, "--stickers", "2", "--size", "64", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    for expected in ("flood fill", "ILDiff", "own colour, JPEG 75", "held_out.png", "held_out.webp"):
+        assert expected in printed
+    assert read_sticker(run / "held_out.png").num_frames == 1
+    assert read_sticker(run / "held_out.webp").num_frames == 8
+    assert {record.method for record in read_records(run / "scores")} >= {"flood_fill", "ildiff"}
+
+
+def test_after_training_of_no_run_is_one_line(tmp_path, capsys):
+    assert after_training.main([str(tmp_path / "nothing")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table:alpha -->\n<!-- /table -->\n")
+    command = ["benchmark", "--data", data, "--size", "64", "--to", str(tmp_path / "b"), "--readme", str(readme)]
+    command += ["--methods", "threshold", "colour_projection", "ildiff", "--conditions", "white", "procedural_glass"]
+    command += ["--device", "cpu", "--ildiff", str(run), str(tmp_path / "missing")]
+    assert main(command) == 0
+    assert "threshold" in capsys.readouterr().out
+    text = readme.read_text()
+    assert "| threshold | " in text
+    assert "procedural glass on white" in text
+    assert main([*command, "--tables"]) == 0
+    assert readme.read_text() == text
+    dates = {record.method: record.date for record in read_records(tmp_path / "b" / RESULTS)}
+    assert main(command) == 0
+    assert {r.method: r.date for r in read_records(tmp_path / "b" / RESULTS) if not r.missing}.items() <= dates.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--methods", "magic"], "magic"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--device", "abacus"], "abacus"),
+        (["--limit", "0"], "limit 0"),
+        (["--tables", "--to", "nowhere"], "no records"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(arguments, says, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    base = ["benchmark", "--data", data, "--methods", "threshold", "--size", "64"]
+    assert main([*base, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+
+
+def test_pretrain_trains_exports_and_then_has_nothing_to_do(config, tmp_path, monkeypatch, capsys):
+    content = yaml.safe_load(config.read_text())
+    content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
+    experiment = tmp_path / "shipped.yaml"
+    experiment.write_text(yaml.safe_dump(content))
+    stages = (pretrain.Stage(experiment, "ildiff", "tiny-ildiff"),)
+    pretrain.pretrain(stages, tmp_path / "assets", "cpu")
+    assert load_bundle(str(tmp_path / "assets" / "tiny-ildiff")).decoder is not None
+    assert "0 of 2 steps done" in capsys.readouterr().out
+    weights = tmp_path / "assets" / "tiny-ildiff" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    pretrain.pretrain(stages, tmp_path / "assets", "cpu")
+    assert "2 of 2 steps done" in capsys.readouterr().out
+    assert weights.stat().st_mtime_ns == written
+
+
+@pytest.mark.full
+def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, capsys):
+    def ablate(seeds):
+        return depth_module.ablate_depth(
+            [0, 2], seeds, 2, "cpu", stickers=1, size=64, config=config, data=data, benchmarks=tmp_path
+        )
+
+    tmp_path.mkdir(exist_ok=True)
+    assert [record.title for record in ablate([0])] == ["depth 0", "depth 2"]
+    assert (tmp_path / "ablate_depth.png").stat().st_size > 10_000
+    capsys.readouterr()
+    records = ablate([0, 1])
+    assert "depth 2, seed 0: 2 of 2 steps done" in capsys.readouterr().out
+    assert sorted((record.title, record.seed) for record in records) == [
+        ("depth 0", 0), ("depth 0", 1), ("depth 2", 0), ("depth 2", 1)
+    ]  # fmt: skip
+    assert {"seconds_per_clip", "peak_memory_mib", "parameters"} <= records[0].costs.keys()
+    assert "| depth 2 (2 seeds) |" in (tmp_path / "ablate_depth.md").read_text()

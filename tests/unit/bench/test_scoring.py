@@ -1,0 +1,184 @@
+"""Scoring: what methods are given, what is kept, and what a missing weight leads to."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from glassine.bench.held_out import GLASS, HeldOut
+from glassine.bench.methods import Method, make_methods
+from glassine.bench.records import read_records
+from glassine.bench.scoring import score
+from glassine.data.shards import ShardWriter
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+
+SIZE = 48
+GROUPS = {"disc": "test", "ring": "test", "bar": "test", "other": "val", "trained": "train"}
+
+
+def sticker(kind: str, shade: int) -> Sticker:
+    """A coloured shape with a soft edge that moves over four frames."""
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    frames = np.zeros((4, SIZE, SIZE, 4), np.uint8)
+    for number, frame in enumerate(frames):
+        radius = np.hypot(y - SIZE / 2, x - SIZE / 2 - number)
+        inside = {"disc": 15 - radius, "ring": 6 - abs(radius - 12), "bar": 6 - abs(y - SIZE / 2)}.get(
+            kind, 10 - radius
+        )
+        frame[..., :3] = np.stack([np.full_like(y, 200), shade + 2 * y, 30 + 3 * x], axis=-1)
+        frame[..., 3] = np.clip(inside, 0, 1) * 255
+    return Sticker(frames, (100,) * 4)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Shards with two variants of a sticker in each group, and one still."""
+    folder = tmp_path_factory.mktemp("shards")
+    with ShardWriter(folder) as writer:
+        for group, split in GROUPS.items():
+            for variant in range(2):
+                about = {"group": group, "split": split, "source": "test"}
+                writer.write(f"{group}-{variant}", sticker(group, 60 * variant), about)
+        still = Sticker(sticker("disc", 0).frames[:1], (100,))
+        writer.write("still", still, {"group": "still", "split": "test", "source": "test"})
+    return str(folder)
+
+
+@pytest.fixture
+def held_out(root):
+    return HeldOut(root, size=SIZE, num_frames=2)
+
+
+class Spy:
+    """A method that notes what it is given and answers with the truth or its opposite."""
+
+    def __init__(self, right: bool = True, fail_at: int | None = None) -> None:
+        self.right, self.fail_at, self.seen = right, fail_at, []
+
+    def __call__(self, clip, background, true_alpha):
+        self.seen.append((clip, background))
+        if self.fail_at is not None and len(self.seen) >= self.fail_at:
+            raise KeyboardInterrupt
+        return true_alpha if self.right else 1 - true_alpha
+
+    def method(self, **more) -> Method:
+        return Method("spy", "spy", self, **more)
+
+
+def test_one_animated_sticker_of_each_held_out_group(root, held_out):
+    assert held_out.keys() == ["disc-0", "ring-0", "bar-0"]
+    assert HeldOut(root, "val", SIZE).keys() == ["other-0"]
+    assert HeldOut(root, size=SIZE, limit=2).keys() == ["disc-0", "bar-0"]
+
+
+def test_every_condition_shows_the_same_truth_on_another_picture(root):
+    held_out = HeldOut(root, size=SIZE, num_frames=2, round_trip=lambda clip: clip * 0.9)
+    samples = {name: held_out.dataset(name)[0] for name in held_out.conditions if name not in (GLASS, "faded")}
+    assert {"white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded"} == set(samples)
+    for sample in samples.values():
+        torch.testing.assert_close(sample["alpha"], samples["white"]["alpha"])
+    assert len({held_out.fingerprint(name) for name in held_out.conditions}) == len(held_out.conditions)
+    assert held_out.dataset("faded")[0]["alpha"].max() == pytest.approx(0.5, abs=0.01)
+    assert "vae_decoded" not in HeldOut(root, size=SIZE).conditions
+
+
+def test_glass_is_half_transparent_and_as_many_as_there_are_stickers(held_out):
+    glass = held_out.dataset(GLASS)
+    assert len(glass) == len(held_out)
+    alpha = glass[0]["alpha"]
+    assert ((alpha > 0.1) & (alpha < 0.9)).float().mean() > 0.02
+
+
+def test_scores_of_the_truth_and_of_its_opposite(held_out, tmp_path):
+    right, wrong = Spy(), Spy(right=False)
+    methods = [right.method(), Method("wrong", "wrong", wrong)]
+    one, other = score(methods, held_out, tmp_path, ["white", "gray"], data="shapes")
+    assert one.conditions["white"].scores["psnr_mean"] == 60
+    assert one.conditions["white"].scores["psnr_share_under_20db"] == 0
+    assert one.conditions["white"].scores["composite_psnr"] > 30
+    assert other.conditions["gray"].scores["psnr_share_under_20db"] == 1
+    assert other.conditions["gray"].scores["mad"] > 900
+    assert one.conditions["white"].psnr == {"disc-0": 60, "ring-0": 60, "bar-0": 60}
+    assert one.costs["ms_per_frame"] > 0
+
+
+def test_no_method_is_told_the_background(held_out, tmp_path):
+    spy = Spy()
+    score([spy.method()], held_out, tmp_path, ["gray"])
+    assert spy.seen
+    assert all(background is None and clip.shape == (1, 2, 3, SIZE, SIZE) for clip, background in spy.seen)
+
+
+def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp_path):
+    def calls(method_of, **more) -> int:
+        spy = Spy()
+        score([method_of(spy)], held_out, tmp_path, ["white"], **more)
+        return len(spy.seen)
+
+    first = calls(lambda spy: spy.method(weights="w", digest="a"))
+    assert first >= len(held_out)
+    assert calls(lambda spy: spy.method(weights="w", digest="a")) == 0
+    assert calls(lambda spy: spy.method(weights="w", digest="a"), again=True) == first
+    assert calls(lambda spy: spy.method(weights="w", digest="b")) == first
+    assert calls(lambda spy: spy.method(weights="w", digest="b", settings={"band": 3})) == first
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_stopped_run_goes_on_with_the_condition_it_was_at(held_out, tmp_path):
+    warm_up = 4  # the measurement of speed
+    with pytest.raises(KeyboardInterrupt):
+        score([Spy(fail_at=warm_up + len(held_out) + 1).method()], held_out, tmp_path, ["white", "gray"])
+    (record,) = read_records(tmp_path)
+    assert list(record.conditions) == ["white"]
+    spy = Spy()
+    (record,) = score([spy.method()], held_out, tmp_path, ["white", "gray"])
+    assert len(spy.seen) == len(held_out)
+    assert list(record.conditions) == ["white", "gray"]
+
+
+def test_a_row_without_weights_says_so_and_has_no_number(held_out, tmp_path):
+    methods = make_methods(["threshold", "ildiff"], [str(tmp_path / "nowhere")])
+    _, record = score(methods, held_out, tmp_path / "results", ["white"])
+    assert "nowhere" in record.missing
+    assert not record.conditions
+    with pytest.raises(UserError, match="nowhere"):
+        methods[1].alpha(torch.zeros(1, 1, 3, 8, 8))
+
+
+def test_simple_methods_do_well_on_white_and_grab_cut_uses_the_box(held_out, tmp_path):
+    names = ["threshold", "flood_fill", "colour_projection", "grab_cut"]
+    records = score(make_methods(names), held_out, tmp_path, ["white"])
+    means = {record.method: record.conditions["white"].scores["psnr_mean"] for record in records}
+    assert means["colour_projection"] > means["threshold"] > 15
+    assert means["grab_cut"] > 10
+
+
+def test_records_name_no_folder_of_this_machine(held_out, root, tmp_path):
+    score(make_methods(["threshold"]), held_out, tmp_path, ["white"], data="shapes")
+    (path,) = tmp_path.iterdir()
+    text = path.read_text()
+    assert root not in text
+    assert json.loads(text)["hardware"]["cores"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"size": 50}, "multiple of 16"), ({"limit": 0}, "limit 0"), ({"split": "val", "num_frames": 0}, "0 frames")],
+)
+def test_numbers_out_of_range_are_refused(root, wrong, says):
+    with pytest.raises(UserError, match=says):
+        HeldOut(root, **wrong)
+
+
+def test_unknown_names_are_refused(held_out, tmp_path):
+    with pytest.raises(UserError, match="'sepia' came; choose from white"):
+        score([], held_out, tmp_path, ["sepia"])
+    with pytest.raises(UserError, match="'magic' came; choose from threshold"):
+        make_methods(["magic"])
+
+
+def test_a_size_that_a_network_cannot_take_is_refused(held_out, tmp_path):
+    with pytest.raises(UserError, match="size 48 came; spy needs a multiple of 64"):
+        score([Spy().method(size_multiple=64)], held_out, tmp_path)

@@ -1,0 +1,123 @@
+"""Tables: made from records alone, the same each time, and never mixing what does not belong together."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from glassine.bench.records import Cell, Record, plain, read_record, read_records
+from glassine.bench.rows import one_setup, to_rows
+from glassine.bench.tables import RESULTS, markdown, overview, replace_block, write_tables
+from glassine.errors import UserError
+
+REPOSITORY = Path(__file__).parents[3]
+STICKERS = ["a", "b", "c"]
+
+
+def record(method: str, psnr: float, **more) -> Record:
+    scores = {"psnr_mean": psnr, "psnr_median": psnr + 1, "psnr_share_under_20db": 0.25, "psnr_pooled": psnr - 1}
+    cell = Cell("x", 3, {**scores, "ssim": 0.9, "mad": 12.3456, "holes_filled": None}, {"a": psnr})
+    defaults = {"title": method, "split": "test", "size": 64, "num_frames": 8, "stickers": STICKERS, "data": "shapes"}
+    costs = {"ms_per_frame": 1.5, "parameters": 2_500_000}
+    return Record(method, **{**defaults, "conditions": {"white": cell}, "costs": costs, **more})
+
+
+def cells(text: str, row: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_record_survives_its_file_and_nan_becomes_null(tmp_path):
+    before = record("threshold", 21.5, seed=3)
+    path = before.save(tmp_path)
+    assert read_record(path) == before
+    assert before.versions["torch"]
+    assert re.match(r"\d{4}-\d\d-\d\dT", before.date)
+    assert plain(float("nan")) is None
+    assert '"holes_filled": null' in path.read_text()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"conditions": {"white": {"mean": 3}}}'])
+def test_a_broken_record_is_named(tmp_path, content):
+    (tmp_path / "broken.json").write_text(content)
+    with pytest.raises(UserError, match=r"broken\.json is no benchmark record"):
+        read_records(tmp_path)
+
+
+def test_the_overview_gives_the_mean_and_the_share_under_20_db():
+    text = markdown(overview([record("ildiff", 33.44), record("threshold", 21.0)]))
+    assert text.splitlines()[0] == "| method | white | ms a frame | parameters |"
+    assert cells(text, "ildiff") == ["ildiff", "33.4 (25%)", "1.5", "2.50 M"]
+    assert text.index("threshold") < text.index("ildiff")  # the table's order, not that of the records
+
+
+def test_seeds_of_one_title_are_one_row_with_their_spread():
+    seeds = [record("ildiff", value, title="ILDiff", seed=seed) for seed, value in enumerate([30.0, 32.0, 34.0])]
+    assert cells(markdown(overview(seeds)), "ILDiff")[:2] == ["ILDiff (3 seeds)", "32.0 ± 2.0 (25%)"]
+
+
+def test_a_method_without_weights_has_a_row_without_numbers():
+    missing = record("ildiff", 0, title="ILDiff", conditions={}, costs={}, missing="no weights at x")
+    text = markdown(overview([record("threshold", 21.0), missing]))
+    assert cells(text, "ILDiff") == ["ILDiff (no weights)", "–", "–", "–"]
+    found = record("ildiff", 30.0, title="ILDiff")
+    assert [row.records for row in to_rows([missing, found])] == [(found,)]
+
+
+def test_only_the_largest_set_of_held_out_stickers_is_shown():
+    full, part = record("threshold", 21.0), record("threshold", 50.0, stickers=["a"])
+    tuning = record("threshold", 60.0, split="val", stickers=["d", "e", "f", "g"])
+    assert one_setup([part, tuning, full]) == [full]
+    assert one_setup([tuning]) == []
+
+
+def test_tables_are_written_identically_from_the_same_records(tmp_path):
+    for one in (record("threshold", 21.0), record("ildiff", 33.0, weights="w")):
+        one.save(tmp_path / RESULTS)
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n\n<!-- table:alpha -->\nstale\n<!-- /table -->\n\nThe end.\n")
+    assert set(write_tables(tmp_path, readme)) == {tmp_path / "tables.md", readme}
+    first = (readme.read_text(), (tmp_path / "tables.md").read_text())
+    write_tables(tmp_path, readme)
+    assert (readme.read_text(), (tmp_path / "tables.md").read_text()) == first
+    assert first[0].startswith("# Title\n\n<!-- table:alpha -->\n| method | white |")
+    assert first[0].endswith("<!-- /table -->\n\nThe end.\n")
+    assert "stale" not in first[0]
+    assert "33.0 (25%)" in first[0]
+    assert cells(first[1].split("## White")[1], "ildiff")[1:6] == ["33.0", "34.0", "25%", "32.0", "0.900"]
+
+
+def test_nothing_is_written_without_records_of_the_test_split(tmp_path):
+    record("threshold", 21.0, split="val").save(tmp_path / RESULTS)
+    assert write_tables(tmp_path) == []
+    assert not (tmp_path / "tables.md").exists()
+
+
+def test_a_file_without_markers_stays_as_it_is():
+    assert replace_block("no table here", "alpha", "new") == "no table here"
+    assert replace_block("<!-- table:depth -->\nx\n<!-- /table -->", "alpha", "new").endswith("x\n<!-- /table -->")
+
+
+def test_published_numbers_stand_apart_and_are_marked(tmp_path):
+    record("threshold", 21.0).save(tmp_path / RESULTS)
+    (tmp_path / "published.yaml").write_text((REPOSITORY / "benchmarks" / "published.yaml").read_text())
+    write_tables(tmp_path)
+    ours, published = (tmp_path / "tables.md").read_text().split("## Published")
+    assert "28.04" in published
+    assert "TASD" in published
+    assert "28.04" not in ours
+
+
+def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
+    benchmarks = REPOSITORY / "benchmarks"
+    if not any(one.conditions for one in one_setup(read_records(benchmarks / RESULTS))):
+        pytest.skip("no records yet")
+    for one in (benchmarks / RESULTS).glob("*.json"):
+        (tmp_path / RESULTS).mkdir(parents=True, exist_ok=True)
+        (tmp_path / RESULTS / one.name).write_text(one.read_text())
+    (tmp_path / "published.yaml").write_text((benchmarks / "published.yaml").read_text())
+    readme = tmp_path / "README.md"
+    readme.write_text((REPOSITORY / "README.md").read_text())
+    write_tables(tmp_path, readme)
+    assert (tmp_path / "tables.md").read_text() == (benchmarks / "tables.md").read_text()
+    assert readme.read_text() == (REPOSITORY / "README.md").read_text()
