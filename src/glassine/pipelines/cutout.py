@@ -1,6 +1,5 @@
 """Cut stickers out of their background: opaque frames in, transparent frames out, of any size and any length."""
 
-import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -97,11 +96,7 @@ class CutoutPipeline:
         Raises:
             UserError: there are no weights at `source`, or they are not an ILDiff's.
         """
-        try:
-            network = load_bundle(source)
-        except (argparse.ArgumentError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
+        network = load_bundle(source)
         if not isinstance(network, ILDiff):
             raise UserError(f"{source} holds a {type(network).__name__}; cutout needs an ILDiff, such as {TINY}")
         config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))

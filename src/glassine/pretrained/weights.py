@@ -1,5 +1,6 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
+from argparse import ArgumentError
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TypeVar
@@ -83,12 +84,19 @@ def load_bundle(source: str) -> nn.Module:
 
     The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
     from their own. Only `torch.nn.Module` classes and loaders of such are built.
+
+    Raises:
+        UserError: no such folder, or its configuration and its weights do not make a network.
     """
     folder = locate(source)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("network", type=nn.Module)
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    network: nn.Module = parser.instantiate(parser.parse_object({"network": config})).network
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        network: nn.Module = parser.instantiate(parser.parse_object({"network": config})).network
+    except (ArgumentError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
     state = read_state(folder / "model.safetensors")
     own = network.state_dict()
     # frozen parts named in the configuration have their weights already
