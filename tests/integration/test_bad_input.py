@@ -164,19 +164,21 @@ def test_a_file_system_that_takes_no_files(fails, weights, source):
     fails(["cutout", source, "/proc/self/out.webp", "--weights", weights, "--quiet"], "/proc/self/out.webp")
 
 
-@pytest.fixture
+@contextmanager
 def small_files_only() -> Iterator[None]:
-    """The system refuses to let any file grow beyond 600 bytes."""
+    """The system refuses to let any file grow beyond 600 bytes; not a fixture, or pytest's own log would be one."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("target", ["out.webp", "out.gif", "out.png", "out.webm", "out.mov", "out.zip", "out"])
-def test_a_write_that_fails_half_way(fails, weights, source, request, target):
-    request.getfixturevalue("small_files_only")
-    fails(["cutout", source, target, "--weights", weights, "--quiet"], target)
+def test_a_write_that_fails_half_way(fails, weights, source, target):
+    with small_files_only():
+        fails(["cutout", source, target, "--weights", weights, "--quiet"], target)
 
 
 def test_a_preview_that_fails_takes_the_result_with_it(fails, tmp_path, weights):

@@ -127,7 +127,7 @@ def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp
 
 
 def test_a_stopped_run_goes_on_with_the_condition_it_was_at(held_out, tmp_path):
-    warm_up = 4  # the measurement of speed
+    warm_up = 6  # the measurement of speed
     with pytest.raises(KeyboardInterrupt):
         score([Spy(fail_at=warm_up + len(held_out) + 1).method()], held_out, tmp_path, ["white", "gray"])
     (record,) = read_records(tmp_path)
