@@ -1,5 +1,6 @@
 """From a trained run to scores, tables and pictures, as `make` and the command line do it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,17 @@ def test_a_folder_of_weights_loads_and_wrong_sources_are_named(run, tmp_path):
         load_network(str(run), "codec")
     config = (bundle / "config.yaml").read_text().replace("LayoutHint", "Horoscope")
     (bundle / "config.yaml").write_text(config)
-    with pytest.raises(UserError, match=r"Horoscope"):
+    with pytest.raises(UserError, match=r"config\.yaml does not describe a network"):
         load_network(str(bundle))
+
+
+def test_a_run_of_other_code_is_named_in_one_line(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "config.yaml").write_text((run / "config.yaml").read_text().replace("LayoutHint", "Horoscope"))
+    with pytest.raises(UserError, match=r"made for another version of glassine .*Horoscope") as caught:
+        load_network(str(copy))
+    assert "\n" not in str(caught.value)
 
 
 def test_after_training_prints_scores_and_draws_pictures(run, data, capsys):

@@ -86,6 +86,8 @@ def fixed(digits: int) -> Callable[[float], str]:
 
 def percent(value: float) -> str:
     """A share as a whole percentage; one decimal where it is small."""
+    if 0 < value < 0.0005:
+        return "<0.1%"
     return f"{100 * value:.1f}%" if 0 < value < 0.0095 else f"{100 * value:.0f}%"
 
 
@@ -95,7 +97,7 @@ def short(value: float) -> str:
         return "0"
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def parameters(value: float) -> str:

@@ -24,7 +24,7 @@ MEASURED = (
     "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out "
     "group; the background is estimated by the method; composites on black, colours un-mixed from the estimated "
     "background; "
-    "ms per frame: median of 3 runs on one clip of that many frames, all cores"
+    "ms per frame: shortest of 5 runs on one clip of that many frames, all cores"
 )
 
 

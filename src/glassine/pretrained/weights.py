@@ -95,7 +95,7 @@ def load_bundle(source: str) -> nn.Module:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         network: nn.Module = parser.instantiate(parser.parse_object({"network": config})).network
     except (ArgumentError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
         raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
     state = read_state(folder / "model.safetensors")
     own = network.state_dict()

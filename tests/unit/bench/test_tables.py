@@ -47,7 +47,7 @@ def test_a_broken_record_is_named(tmp_path, content):
 def test_the_overview_gives_the_mean_and_the_share_under_20_db():
     text = markdown(overview([record("ildiff", 33.44), record("threshold", 21.0)]))
     assert text.splitlines()[0] == "| method | white | ms a frame | parameters |"
-    assert cells(text, "ildiff") == ["ildiff", "33.4 (25%)", "1.5", "2.50 M"]
+    assert cells(text, "ildiff") == ["ildiff", "33.4 (25%)", "1.50", "2.50 M"]
     assert text.index("threshold") < text.index("ildiff")  # the table's order, not that of the records
 
 
