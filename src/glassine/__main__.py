@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from glassine import __version__
-from glassine.errors import UserError
+from glassine.errors import exit_code
 
 LIGHTNING_VERBS = {
     "fit": "train from a YAML",
@@ -27,30 +27,28 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` if None) and return its exit code: 0, or 2 after a mistake of the user's."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    verb = arguments[0] if arguments else ""
     try:
-        if verb in LIGHTNING_VERBS:
-            importlib.import_module("glassine.cli.lightning").run(arguments)
-        else:
-            parser = argparse.ArgumentParser("glassine", description="Transparent animated stickers.")
-            parser.add_argument("--version", action="version", version=f"glassine {__version__}")
-            verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-            for name, says in {**LIGHTNING_VERBS, **VERBS}.items():
-                if name == verb:
-                    importlib.import_module(f"glassine.cli.{name}").add_parser(verbs)
-                else:
-                    verbs.add_parser(name, help=says)
-            args = parser.parse_args(arguments)
-            importlib.import_module(f"glassine.cli.{args.verb}").run(args)
-    except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
-        return 2
+        return exit_code(lambda: run(arguments))
     except SystemExit as stop:  # argparse has said what was wrong, or has shown its help
         return stop.code if isinstance(stop.code, int) else 2
-    except KeyboardInterrupt:
-        print("glassine: stopped", file=sys.stderr)
-        return 130
-    return 0
+
+
+def run(arguments: list[str]) -> None:
+    """Hand `arguments` to the verb that they begin with."""
+    verb = arguments[0] if arguments else ""
+    if verb in LIGHTNING_VERBS:
+        importlib.import_module("glassine.cli.lightning").run(arguments)
+        return
+    parser = argparse.ArgumentParser("glassine", description="Transparent animated stickers.")
+    parser.add_argument("--version", action="version", version=f"glassine {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, says in {**LIGHTNING_VERBS, **VERBS}.items():
+        if name == verb:
+            importlib.import_module(f"glassine.cli.{name}").add_parser(verbs)
+        else:
+            verbs.add_parser(name, help=says)
+    args = parser.parse_args(arguments)
+    importlib.import_module(f"glassine.cli.{args.verb}").run(args)
 
 
 def cli() -> None:

@@ -21,7 +21,7 @@ from glassine.bench.records import Record, plain, read_records
 from glassine.bench.scoring import score
 from glassine.bench.speed import peak_memory
 from glassine.data.split import Split
-from glassine.errors import UserError
+from glassine.errors import UserError, exit_code
 
 CONFIG = Path("experiments/ildiff/tiny.yaml")
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
@@ -125,21 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if min(*args.depths, args.steps - 1, 0) < 0:
         parser.error("depths may not be negative, and there must be a step")
     torch.set_float32_matmul_precision("high")
-    try:
-        ablate_depth(
-            args.depths,
-            args.seeds,
-            args.steps,
-            args.accelerator,
-            args.split,
-            args.stickers,
-            args.size,
-            args.config,
+    return exit_code(
+        lambda: ablate_depth(
+            args.depths, args.seeds, args.steps, args.accelerator, args.split, args.stickers, args.size, args.config
         )
-    except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
-        return 2
-    return 0
+    )
 
 
 if __name__ == "__main__":

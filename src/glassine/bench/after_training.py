@@ -12,11 +12,11 @@ from glassine.bench.clip_scores import pack, score_clip, unmix
 from glassine.bench.console import pick_device, print_scores, progress_bar
 from glassine.bench.gallery import Cell, Pixels, draw_gallery, write_gallery
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
-from glassine.bench.loading import read_run_config
 from glassine.bench.methods import CODEC, Method, ildiff_method, make_methods
 from glassine.bench.scoring import score
 from glassine.data.split import Split
-from glassine.errors import UserError
+from glassine.errors import UserError, exit_code
+from glassine.pretrained.checkpoints import read_run_config
 
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
 SHOWN = ("white", "own_colour_jpeg75", "gray", GLASS, "own_colour")
@@ -112,12 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--codec", default=CODEC, help="LayerDiffuse's codec: a bundle or a run")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args(arguments)
-    try:
-        after_training(args.run, args.data, args.split, args.stickers, args.size, args.codec, args.device)
-    except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(
+        lambda: after_training(args.run, args.data, args.split, args.stickers, args.size, args.codec, args.device)
+    )
 
 
 if __name__ == "__main__":

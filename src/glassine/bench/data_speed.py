@@ -27,7 +27,7 @@ from glassine.bench.data_readers import NUM_FRAMES, installed, prepare_readers
 from glassine.data.atomic import atomic_path
 from glassine.data.shards import ShardFormat
 from glassine.data.sources.fluent import FluentStickers, default_cache
-from glassine.errors import UserError
+from glassine.errors import UserError, exit_code
 
 
 def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:
@@ -113,7 +113,7 @@ def table(record: dict) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, and write record and table."""
+    """The command line; returns its exit code."""
     parser = argparse.ArgumentParser(description="Clips per second of our reader and others")
     parser.add_argument(
         "--originals", type=Path, default=None, help="folder of animated WebP (default: fetched Fluent)"
@@ -124,18 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--record", type=Path, default=Path("benchmarks/results/data_speed.json"), help="default: %(default)s"
     )
     args = parser.parse_args(arguments)
-    try:
-        args.record.parent.mkdir(parents=True, exist_ok=True)
-        record = measure(_originals(args.originals, args.stickers), args.rounds)
-        with atomic_path(args.record) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        with atomic_path(args.record.with_suffix(".md")) as temporary:
-            temporary.write_text(table(record), encoding="utf-8")
-    except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure_and_write(args.originals, args.stickers, args.rounds, args.record))
+
+
+def measure_and_write(folder: Path | None, stickers: int, rounds: int, file: Path) -> None:
+    """Measure on `stickers` of `folder`, print the table, and write it beside the record in `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    record = measure(_originals(folder, stickers), rounds)
+    with atomic_path(file) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(file.with_suffix(".md")) as temporary:
+        temporary.write_text(table(record), encoding="utf-8")
     print(table(record))
-    return 0
 
 
 def _originals(folder: Path | None, count: int) -> list[Path]:

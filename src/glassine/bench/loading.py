@@ -4,15 +4,12 @@ import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
-from jsonargparse import ArgumentParser
 from torch import nn
 
 from glassine.errors import UserError
-from glassine.pretrained.weights import SHIPPED, is_frozen, load_bundle, load_exactly
+from glassine.pretrained.checkpoints import load_part, read_run_config
+from glassine.pretrained.weights import SHIPPED, load_bundle
 
 
 @dataclass(frozen=True)
@@ -70,28 +67,9 @@ def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
         UserError: a file is missing, the run has no such part, or a trained tensor is missing or does not fit.
     """
     config = read_run_config(checkpoint)
-    parts = config["model"]["init_args"]
-    if part not in parts:
-        raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("network", type=nn.Module)
-    network: nn.Module = parser.instantiate(parser.parse_object({"network": parts[part]})).network
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    trained = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
-    own = network.state_dict()
-    frozen = {name: value for name, value in own.items() if name not in trained and is_frozen(network, name)}
-    load_exactly(network, frozen | trained, str(checkpoint))
+    network, _ = load_part(checkpoint, part, config)
     seed = config.get("seed_everything")
-    return Loaded(network.eval(), shown(checkpoint), seed if type(seed) is int else None)
-
-
-def read_run_config(checkpoint: Path) -> dict[str, Any]:
-    """The `config.yaml` of the run that wrote `checkpoint`; UserError where either file is missing."""
-    file = checkpoint.parent.parent / "config.yaml"
-    for needed in (checkpoint, file):
-        if not needed.is_file():
-            raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return Loaded(network, shown(checkpoint), seed if type(seed) is int else None)
 
 
 def shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
-from glassine.errors import UserError
+from glassine.errors import UserError, exit_code
 from glassine.pretrained.weights import ASSETS
 
 
@@ -97,12 +97,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--only", nargs="+", metavar="ASSET", help=", ".join(stage.asset for stage in STAGES))
     args = parser.parse_args(arguments)
-    try:
-        pretrain(accelerator=args.accelerator, only=args.only)
-    except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class ILDiff(nn.Module):
         latents = self.adjusted_latents(clip)
         inputs, reconstruction = self.decoder_inputs(clip, latents, background, pixel_source)
         decoded = self.decoder(*inputs[:3])  # (b f) 4(+m) h w, alpha first
-        rgba = decoded if len(inputs) < 4 else self.mix(decoded, inputs[3])
+        rgba = self.mix(decoded, *inputs[3:])
         rgba, own = (rearrange(x, "(b f) c h w -> b f c h w", f=clip.shape[1]) for x in (rgba, decoded[:, :1]))
         return ILDiffOutput(rgba[:, :, :1], rgba[:, :, 1:], latents, own, reconstruction)
 
@@ -127,11 +127,12 @@ class ILDiff(nn.Module):
 
     def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, alphas: Tensor | None = None) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""
-        decoded = self.decoder(pixel, latents, hint)
-        return decoded if alphas is None else self.mix(decoded, alphas)
+        return self.mix(self.decoder(pixel, latents, hint), alphas)
 
-    def mix(self, decoded: Tensor, alphas: Tensor) -> Tensor:
+    def mix(self, decoded: Tensor, alphas: Tensor | None = None) -> Tensor:
         """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`."""
+        if alphas is None:
+            return decoded
         choices = torch.cat([decoded[:, :1], alphas], dim=1)  # n m h w
         alpha = (decoded[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
         return torch.cat([alpha, decoded[:, 1:4]], dim=1)

@@ -3,7 +3,6 @@
 from argparse import ArgumentError
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TypeVar
 
 import torch
 import yaml
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 
-N = TypeVar("N", bound=nn.Module)
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
 
@@ -89,20 +87,27 @@ def load_bundle(source: str) -> nn.Module:
         UserError: no such folder, or its configuration and its weights do not make a network.
     """
     folder = locate(source)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("network", type=nn.Module)
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        network: nn.Module = parser.instantiate(parser.parse_object({"network": config})).network
+        network = build_network(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
     except (ArgumentError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
         raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
-    state = read_state(folder / "model.safetensors")
-    own = network.state_dict()
-    # frozen parts named in the configuration have their weights already
-    frozen = {name: tensor for name, tensor in own.items() if name not in state and is_frozen(network, name)}
-    load_exactly(network, frozen | state, source)
+    load_trained(network, read_state(folder / "model.safetensors"), source)
     return network.eval()
+
+
+def build_network(config: dict) -> nn.Module:
+    """The network that `class_path` and `init_args` describe; argparse's ArgumentError where they describe none."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("network", type=nn.Module)
+    return parser.instantiate(parser.parse_object({"network": config})).network
+
+
+def load_trained(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+    """Load `state` as `load_exactly` does; only frozen parts, which the configuration filled, may be missing in it."""
+    own = network.state_dict()
+    frozen = {name: tensor for name, tensor in own.items() if name not in state and is_frozen(network, name)}
+    load_exactly(network, frozen | state, origin)
 
 
 def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:

@@ -48,13 +48,11 @@ class StickerTask(LightningModule):
 def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
     """State-dict hook: forget the frozen parts."""
     frozen = tuple(f"{prefix}{name}." for name in task.frozen)  # type: ignore[union-attr]
-    for name in [name for name in state if name.startswith(frozen)] if frozen else []:
+    for name in [name for name in state if name.startswith(frozen)]:
         del state[name]
 
 
 def forgive_frozen(task: nn.Module, keys: Any) -> None:
     """Load hook: the frozen parts are not missing; they came with the task's constructor."""
     frozen = tuple(f"{name}." for name in task.frozen)  # type: ignore[union-attr]
-    missing = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)] if frozen else []
-    if frozen:
-        keys.missing_keys[:] = missing
+    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)]

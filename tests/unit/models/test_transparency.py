@@ -12,6 +12,15 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+def small_codec() -> LatentTransparency:
+    torch.manual_seed(0)
+    return LatentTransparency(
+        SmallVAE(width=8, decoder_width=8, blocks=1),
+        TransparencyEncoder(block_out_channels=(8, 8), patch_size=4),
+        TransparencyDecoder(**SMALL, norm_num_groups=4),
+    )
+
+
 def test_full_size_networks_have_the_official_parameter_counts():
     with torch.device("meta"):
         assert parameters(TransparencyEncoder()) == 1_181_764
@@ -61,24 +70,14 @@ def test_a_decoder_that_never_meets_the_latents_grid_is_refused():
 
 
 def test_an_untrained_codec_leaves_the_latents_as_the_vae_makes_them_of_the_picture_on_gray():
-    torch.manual_seed(0)
-    codec = LatentTransparency(
-        SmallVAE(width=8, decoder_width=8, blocks=1),
-        TransparencyEncoder(block_out_channels=(8, 8), patch_size=4),
-        TransparencyDecoder(**SMALL, norm_num_groups=4),
-    )
+    codec = small_codec()
     foreground, alpha = torch.rand(2, 3, 16, 16), torch.rand(2, 1, 16, 16)
     on_gray = (foreground * 2 - 1) * alpha  # transparent is 0, mid gray
     torch.testing.assert_close(codec.encode(foreground, alpha), codec.vae.encode(on_gray).latent_dist.mean)
 
 
 def test_the_offset_is_counted_in_posterior_deviations_times_300():
-    torch.manual_seed(0)
-    codec = LatentTransparency(
-        SmallVAE(width=8, decoder_width=8, blocks=1),
-        TransparencyEncoder(block_out_channels=(8, 8), patch_size=4),
-        TransparencyDecoder(**SMALL, norm_num_groups=4),
-    )
+    codec = small_codec()
     nn.init.constant_(codec.encoder.blocks[-1].bias, 0.01)
     foreground, alpha = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
     posterior = codec.vae.encode(foreground * 2 - 1).latent_dist

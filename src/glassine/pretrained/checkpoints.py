@@ -1,0 +1,42 @@
+"""The trained network in a checkpoint that `glassine fit` left."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from glassine.errors import UserError
+from glassine.pretrained.weights import build_network, load_trained
+
+
+def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
+    """The `config.yaml` of the run that wrote `checkpoint`; UserError where either file is missing."""
+    file = config or checkpoint.parent.parent / "config.yaml"
+    for needed in (checkpoint, file):
+        if not needed.is_file():
+            raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained `part` of a checkpoint, averaged weights where it has them, and its `class_path` and `init_args`.
+
+    Args:
+        checkpoint: a `.ckpt` file; read without running any code in it.
+        part: argument of the task that holds the network: `vae`, `codec`, `ildiff`.
+        config: of the run, see `read_run_config`.
+
+    Raises:
+        UserError: the run has no such part, or a trained tensor is missing or does not fit.
+    """
+    parts = config["model"]["init_args"]
+    if part not in parts:
+        raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
+    network = build_network(parts[part])
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = f"{part}."
+    trained = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    load_trained(network, trained, str(checkpoint))
+    return network.eval(), parts[part]
