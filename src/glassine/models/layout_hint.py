@@ -19,15 +19,22 @@ class LayoutHint(nn.Module):
     """Background evidence and the alphas of classic methods.
 
     Args:
-        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default colour projection set for clean
-            pictures and for compressed ones.
+        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default colour projection, once set for
+            undamaged pictures and three times for compressed ones.
     """
 
     def __init__(self, candidates: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
         self.evidence = BackgroundEvidence()
         self.candidates = nn.ModuleList(
-            candidates or [ColourProjection(tolerance=0.02, band=1), ColourProjection(tolerance=0.05, band=4)]
+            candidates
+            or [
+                # chosen one after the other on the training split, each for what those before it get wrong
+                ColourProjection(tolerance=0.012, band=1),
+                ColourProjection(tolerance=0.02, band=4, median=5, gap=1),
+                ColourProjection(tolerance=0.012, band=4, median=5),
+                ColourProjection(tolerance=0.05, band=4, median=3, gap=2),
+            ]
         )
 
     @property

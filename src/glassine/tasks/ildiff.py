@@ -13,6 +13,7 @@ from glassine.models.ildiff import ILDiff, PixelSource
 from glassine.tasks.base import StickerTask
 
 Part = Literal["image_encoder", "adapter", "decoder"]
+RELATIVE_FLOOR = 1e-5  # 50 dB: nothing is gained beyond
 
 
 class ILDiffTask(StickerTask):
@@ -32,6 +33,9 @@ class ILDiffTask(StickerTask):
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.
+        relative_weight: weight of each clip's ln L_alpha beside them (the loss of HINet, arXiv 2105.06070, which is PSNR);
+            0 is the paper. Half the error then counts alike on clips that are easy and on clips that are hard, where
+            the other terms forget those that are nearly right.
         own_alpha_weight: weight of the same alpha errors on what the decoder says before the hint's candidates are
             mixed in. Ours, for networks with a hint: candidates are right so often that the decoder, never asked,
             would not learn what to say where all of them are wrong.
@@ -53,6 +57,7 @@ class ILDiffTask(StickerTask):
         train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder"),
         alpha_weight: float = 1.0,
         alpha_l1_weight: float = 0.0,
+        relative_weight: float = 0.0,
         own_alpha_weight: float = 0.0,
         rgb_weight: float = 0.3,
         harmless_weight: float = 1.0,
@@ -62,7 +67,7 @@ class ILDiffTask(StickerTask):
         super().__init__(optimizer, lr_scheduler)
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
-        self.own_alpha_weight, self.rgb_weight = own_alpha_weight, rgb_weight
+        self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
         ildiff.decoder.requires_grad_("decoder" in train_parts)
@@ -90,8 +95,11 @@ class ILDiffTask(StickerTask):
         return loss
 
     def alpha_loss(self, alpha: Tensor, truth: Tensor) -> Tensor:
-        """L_alpha, and its absolute companion."""
-        return self.alpha_weight * F.mse_loss(alpha, truth) + self.alpha_l1_weight * F.l1_loss(alpha, truth)
+        """L_alpha, and its absolute and relative companions."""
+        squared = (alpha - truth).square().flatten(1).mean(1)  # b
+        relative = squared.add(RELATIVE_FLOOR).log().mean()
+        absolute = F.l1_loss(alpha, truth)
+        return self.alpha_weight * squared.mean() + self.alpha_l1_weight * absolute + self.relative_weight * relative
 
     def draw_pixel_source(self) -> PixelSource | None:
         """What feeds the decoder in this step."""

@@ -18,8 +18,8 @@ def small_ildiff(depth: int = 1, hint: bool = True, pixel_source: str = "input")
         attention_scales=1,
         layers_per_block=1,
         patch_size=2,
-        hint_channels=7 if hint else 0,
-        mix_channels=3 if hint else 0,
+        hint_channels=9 if hint else 0,
+        mix_channels=5 if hint else 0,
     )
     nn.init.normal_(decoder.latent_conv_in.weight)  # as after training
     adapter = LayoutAdapter(encoder, depth=depth, width=8, zero_init=False)

@@ -43,7 +43,7 @@ def transparency_task() -> TransparencyTask:
 
 def ildiff_task() -> ILDiffTask:
     adapter = LayoutAdapter(TimmImageEncoder("mobilenetv3_small_050", stage=2), depth=2, width=8)
-    model = ILDiff(vae(), decoder(hint_channels=7, mix_channels=3), adapter, "reconstruction", LayoutHint())
+    model = ILDiff(vae(), decoder(hint_channels=9, mix_channels=5), adapter, "reconstruction", LayoutHint())
     return ILDiffTask(model, optimizer, harmless_frames=1, pixel_sources={"input": 0.5, "reconstruction": 0.5})
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...nn.background import estimate_background
 
-Mask = NDArray[np.uint8]
+Mask = NDArray[np.uint8] | NDArray[np.bool_]
 Pixels = NDArray[np.float32]
 
 
@@ -40,7 +40,7 @@ def background_distance(frame: Pixels, background: Pixels) -> Pixels:
     return np.abs(frame - background).max(axis=-1)
 
 
-def connected_to_border(near: NDArray[np.bool_]) -> Mask:
+def connected_to_border(near: Mask) -> NDArray[np.uint8]:
     """Return 1 where `near` (`h w`) holds and is connected, side by side, to the frame's border; else 0."""
     # A ring around the frame joins all border pixels, so that one fill reaches them all
     canvas = np.pad(near.astype(np.uint8), 1, constant_values=1)
