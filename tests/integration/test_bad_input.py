@@ -253,7 +253,7 @@ def test_an_unknown_key_in_a_yaml(fails, tmp_path):
     fails(["fit", "-c", "typo2.yaml"], "num_framess")
     fails(["fit", "-c", "nowhere.yaml"], "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("model: {class_path: [")
-    fails(["fit", "-c", "broken.yaml"], "line 2")
+    fails(["fit", "-c", "broken.yaml"], "broken.yaml, line 2")
 
 
 def test_shards_without_an_index(fails, tmp_path):

@@ -143,16 +143,22 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, says, data, tmp_path, 
 def test_pretrain_trains_exports_and_then_has_nothing_to_do(config, tmp_path, monkeypatch, capsys):
     content = yaml.safe_load(config.read_text())
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
-    experiment = tmp_path / "shipped.yaml"
-    experiment.write_text(yaml.safe_dump(content))
-    stages = (pretrain.Stage(experiment, "ildiff", "tiny-ildiff"),)
+    first, second = tmp_path / "shipped.yaml", tmp_path / "shipped_fine.yaml"
+    first.write_text(yaml.safe_dump(content))
+    logger = content["trainer"]["logger"]["init_args"]
+    content["model"]["init_args"]["init_from"] = (
+        f"{Path(logger['save_dir']) / logger['name'] / logger['version']}/checkpoints/last.ckpt"
+    )
+    logger["version"] = "fine"
+    second.write_text(yaml.safe_dump(content))
+    stages = (pretrain.Stage((first, second), "ildiff", "tiny-ildiff"),)
     pretrain.pretrain(stages, tmp_path / "assets", "cpu")
     assert load_bundle(str(tmp_path / "assets" / "tiny-ildiff")).decoder is not None
-    assert "0 of 2 steps done" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("0 of 2 steps done") == 2
     weights = tmp_path / "assets" / "tiny-ildiff" / "model.safetensors"
     written = weights.stat().st_mtime_ns
     pretrain.pretrain(stages, tmp_path / "assets", "cpu")
-    assert "2 of 2 steps done" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("2 of 2 steps done") == 2
     assert weights.stat().st_mtime_ns == written
 
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "pretrained": set(),
     "assets": set(),
     "models": {"nn"},
-    "tasks": {"models", "nn", "metrics"},
+    "tasks": {"models", "nn", "metrics", "pretrained"},
     "pipelines": {"models", "nn", "data", "pretrained"},
     "bench": {"pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "cli"},
 }

@@ -18,6 +18,7 @@ TITLES = {
     "threshold": "threshold",
     "flood_fill": "flood fill, soft edge",
     "colour_projection": "flood fill, colour projection",
+    "colour_projection_calm": "flood fill, colour projection, for damaged files",
     "grab_cut": "GrabCut, true box",
     "layer_diffuse": "LayerDiffuse",
     "ildiff": "ILDiff",
@@ -98,6 +99,8 @@ def make_methods(
         "threshold": lambda: [classic("threshold", Threshold())],
         "flood_fill": lambda: [classic("flood_fill", FloodFill())],
         "colour_projection": lambda: [classic("colour_projection", ColourProjection())],
+        # the best of 180 settings on the training split's own colours with JPEG 75, and a candidate of ILDiff's hint
+        "colour_projection_calm": lambda: [classic("colour_projection_calm", ColourProjection(0.02, 4, 5, 1))],
         "grab_cut": lambda: [grab_cut()],
         "layer_diffuse": lambda: [layer_diffuse(codec, device)],
         "ildiff": lambda: [ildiff_method(source, device, TITLES["ildiff"] + label) for source in ildiff],

@@ -1,7 +1,7 @@
 """Train the weights that ship in the package, one after the other: `python -m glassine.bench.pretrain`.
 
-Each stage stands on the one before it. A stopped stage goes on at its last checkpoint; a stage whose foundation has
-been trained anew since starts again.
+Each stage stands on the one before it. A stopped stage goes on at its last checkpoint; one whose foundation has been
+trained anew since starts again.
 """
 
 import argparse
@@ -21,20 +21,21 @@ class Stage:
     """One network.
 
     Attributes:
-        config: its experiment.
+        configs: its experiments, each of which starts from the weights of the one before; the last one's are shipped.
         part: the task's argument that holds it.
         asset: folder in `assets`.
     """
 
-    config: Path
+    configs: tuple[Path, ...]
     part: str
     asset: str
 
 
+EXPERIMENTS = Path("experiments")
 STAGES = (
-    Stage(Path("experiments/vae/tiny.yaml"), "vae", "tiny-vae"),
-    Stage(Path("experiments/transparency/tiny.yaml"), "codec", "tiny-transparency"),
-    Stage(Path("experiments/ildiff/shipped.yaml"), "ildiff", "tiny-ildiff"),
+    Stage((EXPERIMENTS / "vae/tiny.yaml",), "vae", "tiny-vae"),
+    Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency"),
+    Stage((EXPERIMENTS / "ildiff/shipped.yaml", EXPERIMENTS / "ildiff/shipped_fine.yaml"), "ildiff", "tiny-ildiff"),
 )
 
 
@@ -62,16 +63,18 @@ def pretrain(
     unknown = [name for name in only or () if name not in {stage.asset for stage in stages}]
     if unknown:
         raise UserError(f"asset {unknown[0]!r} came; choose from {', '.join(stage.asset for stage in stages)}")
-    below: Path | None = None
+    below: Path | None = None  # what the next run stands on
     for stage in stages:
         weights = assets / stage.asset / "model.safetensors"
         if only is None or stage.asset in only:
-            run = stage_run(stage, accelerator, overrides)
-            if run.checkpoint.is_file() and below is not None and is_newer(below, run.checkpoint):
-                print(f"{stage.asset}: {below.parent.name} has changed since, so this one starts again", flush=True)
-                shutil.rmtree(run.checkpoint.parent)
-            print(f"{stage.asset}: {run.steps_done} of {run.steps} steps done", flush=True)
-            run.finish()
+            for config in stage.configs:
+                run = fit_run(config, accelerator, overrides)
+                if run.checkpoint.is_file() and below is not None and is_newer(below, run.checkpoint):
+                    print(f"{config}: {below.parent.name} has changed since, so this one starts again", flush=True)
+                    shutil.rmtree(run.checkpoint.parent)
+                print(f"{config}: {run.steps_done} of {run.steps} steps done", flush=True)
+                run.finish()
+                below = run.checkpoint
             if not weights.is_file() or is_newer(run.checkpoint, weights):
                 export = ["export", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
                 if main(export):
@@ -79,11 +82,11 @@ def pretrain(
         below = weights
 
 
-def stage_run(stage: Stage, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:
-    """The training run of a stage, as long as its YAML says."""
-    content = read_yaml(stage.config)
+def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:
+    """The training run of an experiment, as long as its YAML says."""
+    content = read_yaml(config)
     arguments = ("--trainer.accelerator", accelerator, *overrides)
-    return FitRun(stage.config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
+    return FitRun(config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
 
 def is_newer(one: Path, other: Path) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jsonargparse import ArgumentError
@@ -40,9 +41,15 @@ def run(arguments: Sequence[str]) -> LightningCLI:
             args=[*arguments[:1], "--weights_only", "true", *arguments[1:]],
         )
     except (ArgumentError, argparse.ArgumentError) as error:
-        raise UserError(one_line(str(error))) from error
+        message = one_line(str(error)).replace('"<unicode string>"', configs(arguments))
+        raise UserError(f"{message} (see `glassine {arguments[0]} --help`)") from error
     except FileNotFoundError as error:  # a checkpoint, most likely; the YAML itself is the parser's
         raise UserError(f"{one_line(str(error))}: give a file that exists") from error
+
+
+def configs(arguments: Sequence[str]) -> str:
+    """The YAML files among `arguments`; the parser does not say which of them it could not read."""
+    return " ".join(value for name, value in pairwise(arguments) if name in ("-c", "--config")) or "the configuration"
 
 
 def one_line(message: str) -> str:

@@ -1,12 +1,15 @@
 """What all tasks share: optimiser, schedule, and frozen parts that stay out of the checkpoint."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
+
+from glassine.pretrained.weights import load_exactly, read_state
 
 
 class StickerTask(LightningModule):
@@ -15,21 +18,38 @@ class StickerTask(LightningModule):
     Args:
         optimizer: made over the parameters that need a gradient.
         lr_scheduler: stepped once an optimiser step; None keeps the rate.
+        init_from: checkpoint of an earlier run of the same task, whose weights, and nothing else, training starts from.
+            A run that is resumed with `--ckpt_path` does not read it.
 
     Subclasses name their frozen parts in `frozen` (dotted names), and return pictures for the logger from `preview`.
     """
 
     frozen: tuple[str, ...] = ()
 
-    def __init__(self, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None = None) -> None:
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+    ) -> None:
         super().__init__()
         self.optimizer_callable, self.lr_scheduler_callable = optimizer, lr_scheduler
+        self.init_from = init_from
         self.register_state_dict_post_hook(drop_frozen)
         self.register_load_state_dict_post_hook(forgive_frozen)
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """What the optimiser is given."""
         return (p for p in self.parameters() if p.requires_grad)
+
+    def setup(self, stage: str) -> None:
+        """Take the weights to start from.
+
+        Raises:
+            UserError: `init_from` is missing, unreadable, or made for another network.
+        """
+        if stage == "fit" and self.init_from is not None and self.trainer.ckpt_path is None:
+            load_exactly(self, read_state(Path(self.init_from)), self.init_from)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule by step."""

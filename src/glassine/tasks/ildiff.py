@@ -27,15 +27,16 @@ class ILDiffTask(StickerTask):
         ildiff: the network.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
         train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`. The
             paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent decoder" (II-B);
             the default trains all, because L_alpha is read off the decoder and, for now, no distilled encoder exists.
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.
-        relative_weight: weight of each clip's ln L_alpha beside them (the loss of HINet, arXiv 2105.06070, which is PSNR);
-            0 is the paper. Half the error then counts alike on clips that are easy and on clips that are hard, where
-            the other terms forget those that are nearly right.
+        relative_weight: weight of each clip's ln L_alpha beside them (HINet's loss, arXiv 2105.06070, which is PSNR); 0
+            is the paper. Halving the error then counts alike on easy clips and on hard ones, where the other terms
+            forget the clips that are nearly right.
         own_alpha_weight: weight of the same alpha errors on what the decoder says before the hint's candidates are
             mixed in. Ours, for networks with a hint: candidates are right so often that the decoder, never asked,
             would not learn what to say where all of them are wrong.
@@ -54,6 +55,7 @@ class ILDiffTask(StickerTask):
         ildiff: ILDiff,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
         train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder"),
         alpha_weight: float = 1.0,
         alpha_l1_weight: float = 0.0,
@@ -64,7 +66,7 @@ class ILDiffTask(StickerTask):
         harmless_frames: int | None = None,
         pixel_sources: dict[PixelSource, float] | None = None,
     ) -> None:
-        super().__init__(optimizer, lr_scheduler)
+        super().__init__(optimizer, lr_scheduler, init_from)
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight

@@ -24,6 +24,7 @@ class TransparencyTask(StickerTask):
         codec: frozen VAE, transparency encoder and decoder.
         optimizer: for encoder and decoder, and made a second time for the discriminator.
         lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
         discriminator: None trains without L_disc.
         adversarial_weight: 0.01 in the paper.
         adversarial_start: batches before L_disc sets in and the discriminator starts to learn (the paper does not
@@ -41,13 +42,14 @@ class TransparencyTask(StickerTask):
         codec: LatentTransparency,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
         discriminator: PatchDiscriminator | None = None,
         adversarial_weight: float = 0.01,
         adversarial_start: int = 0,
         identity_weight: float = 1.0,
         opaque_share: float = 0.0,
     ) -> None:
-        super().__init__(optimizer, lr_scheduler)
+        super().__init__(optimizer, lr_scheduler, init_from)
         self.codec, self.discriminator = codec, discriminator
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.identity_weight, self.opaque_share = identity_weight, opaque_share

@@ -21,6 +21,7 @@ class VAETask(StickerTask):
         vae: the network to train; diffusers interface.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
         kl_weight: weight of the KL divergence, summed over latents and averaged over pixels, small as in the paper.
         edge_weight: weight of the gradient term.
     """
@@ -30,10 +31,11 @@ class VAETask(StickerTask):
         vae: nn.Module,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
         kl_weight: float = 1e-5,
         edge_weight: float = 1.0,
     ) -> None:
-        super().__init__(optimizer, lr_scheduler)
+        super().__init__(optimizer, lr_scheduler, init_from)
         self.vae, self.kl_weight, self.edge_weight = vae, kl_weight, edge_weight
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

@@ -77,6 +77,27 @@ def test_tolerance_forgives_jpeg() -> None:
     assert errors[1] < errors[0] / 4
 
 
+def test_a_fill_that_minds_gaps_does_not_run_through_a_hole_in_the_outline() -> None:
+    ring = disc(16, soft=False) * (1 - disc(12, soft=False))  # a dark outline around the background's own colour
+    ring[..., SIZE // 2, : SIZE // 2] = 0  # with a hole one pixel wide
+    clip = on_white(ring, colour(0.1, 0.1, 0.1))
+    inside = (0, 0, 0, SIZE // 2, SIZE // 2 + 4)
+    assert ColourProjection()(clip)[inside] == 0
+    assert ColourProjection(gap=1)(clip)[inside] == 1
+    outside = disc(17, soft=False) == 0
+    assert ColourProjection(gap=1)(clip)[outside].max() == 0
+
+
+def test_a_median_forgives_single_wrong_pixels() -> None:
+    alpha = disc(14, soft=False)
+    clip = on_white(alpha, colour(0.8, 0.1, 0.1))
+    clip[..., ::8, ::8] *= 0.3
+    assert ((ColourProjection()(clip) - alpha).abs() > 0.5).sum() > 10
+    assert ((ColourProjection(median=3)(clip) - alpha).abs() > 0.5).sum() == 0
+    with pytest.raises(ValueError, match="must be 0, 3 or 5"):
+        ColourProjection(median=4)
+
+
 @pytest.mark.parametrize("method", [Threshold(), FloodFill(), ColourProjection()])
 def test_clips_of_a_batch_do_not_mix_and_an_empty_one_is_clear(method: torch.nn.Module) -> None:
     red, green = on_white(disc(14, False), colour(1, 0, 0)), on_white(disc(9, False), colour(0, 0.6, 0))

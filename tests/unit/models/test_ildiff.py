@@ -76,7 +76,7 @@ def test_at_depth_0_frames_do_not_see_each_other_and_above_they_do_within_the_ra
 def test_with_a_hint_alpha_is_a_weighted_mean_of_the_decoders_and_the_candidates(clip):
     model = small_ildiff()
     nn.init.constant_(model.decoder.mix_conv_out.bias, 0)
-    bias = torch.zeros(3, 4)
+    bias = torch.zeros(5, 4)
     bias[1] = 50.0  # believe the first candidate alone; pixel-shuffle keeps a channel's four entries together
     model.decoder.mix_conv_out.bias.copy_(bias.flatten())
     alpha, _ = model.decode(clip)

@@ -5,6 +5,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 from torch.utils.data import DataLoader
 
+from glassine.errors import UserError
 from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import LastCheckpoint
 
@@ -12,8 +13,8 @@ from glassine.tasks.checkpoints import LastCheckpoint
 class Task(StickerTask):
     frozen = ("teacher",)
 
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__(lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    def __init__(self, seed: int = 0, lr: float = 0.1, init_from: str | None = None) -> None:
+        super().__init__(lambda parameters: torch.optim.SGD(parameters, lr=lr), init_from=init_from)
         torch.manual_seed(0)
         self.teacher = nn.Linear(2, 2).requires_grad_(False)
         torch.manual_seed(seed)
@@ -54,3 +55,22 @@ def test_a_run_that_ends_between_two_beats_still_leaves_its_end(tmp_path):
     )  # fmt: skip
     trainer.fit(Task())
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_run_starts_from_the_weights_of_another(tmp_path, averaged):
+    source = Task(seed=1)
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "earlier.ckpt")
+    callbacks = [EMAWeightAveraging(decay=0.5)] if averaged else []
+    task = Task(lr=0.0, init_from=str(tmp_path / "earlier.ckpt"))
+    Trainer(max_steps=2, callbacks=callbacks, default_root_dir=tmp_path, enable_checkpointing=False, **QUIET).fit(task)
+    torch.testing.assert_close(task.student.state_dict(), source.student.state_dict())
+
+
+def test_a_missing_start_is_said_in_one_line(tmp_path):
+    trainer = Trainer(max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **QUIET)
+    with pytest.raises(UserError, match="no weight file at nowhere"):
+        trainer.fit(Task(init_from="nowhere.ckpt"))

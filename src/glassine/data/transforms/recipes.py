@@ -7,7 +7,7 @@ from .degradations import Blur, GifPalette, Jpeg, Noise, Resize, Webp
 
 
 def training_backgrounds() -> list[Background]:
-    """White and gray, as most stickers come, for a third; colours of the sticker itself, the hard ones, for nearly half."""
+    """White and gray, as most stickers come, are a third; the sticker's own colours, the hard ones, nearly half."""
     return [
         FlatBackground((1.0, 1.0, 1.0), "white", weight=0.24),
         FlatBackground((0.5, 0.5, 0.5), "gray", weight=0.12),
