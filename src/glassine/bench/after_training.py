@@ -5,22 +5,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from einops import rearrange
-
-from glassine.bench.clip_scores import pack, score_clip, unmix
 from glassine.bench.console import pick_device, print_scores, progress_bar
-from glassine.bench.gallery import Cell, Pixels, draw_gallery, write_gallery
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
-from glassine.bench.methods import CODEC, Method, ildiff_method, make_methods
+from glassine.bench.methods import CODEC, ildiff_method, make_methods
 from glassine.bench.scoring import score
+from glassine.bench.side_by_side import draw
 from glassine.data.split import Split
 from glassine.errors import UserError, exit_code
 from glassine.pretrained.checkpoints import read_run_config
 
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
 SHOWN = ("white", "own_colour_jpeg75", "gray", GLASS, "own_colour")
-COLUMNS = ("input", "truth", "LayerDiffuse", "ILDiff")
 
 
 def after_training(
@@ -62,43 +57,11 @@ def after_training(
     with progress_bar() as progress:
         records = score([*simple, ildiff], held_out, run / "scores", CONDITIONS, data=name, progress=progress)
     print_scores(records, f"{run} on held-out stickers")
-    still, animated = draw(held_out, simple[-1], ildiff, run / "held_out")
+    shown = [name for name in SHOWN if name in held_out.conditions][: len(held_out)]
+    rows = [(CONDITION_TITLES[name], held_out.dataset(name)) for name in shown]
+    still, animated = draw(rows, (simple[-1], ildiff), run / "held_out")
     print(f"picture:   {still}\nanimation: {animated}")
     return still, animated
-
-
-def draw(held_out: HeldOut, layer_diffuse: Method, ildiff: Method, stem: Path) -> tuple[Path, Path]:
-    """Input, truth and both results of a few stickers, each under another condition; evenly spread, none picked."""
-    rows, duration = [], 125
-    shown = [name for name in SHOWN if name in held_out.conditions][: len(held_out)]
-    for number, condition in enumerate(shown):
-        dataset = held_out.dataset(condition)
-        sample = pack(dataset[(2 * number + 1) * len(dataset) // (2 * len(shown))])
-        clip = rearrange(sample["clip"], "f c h w -> f h w c").numpy()
-        truth = rgba(sample["foreground"].float() / 255, sample["alpha"])
-        cells = [Cell(clip, CONDITION_TITLES[condition]), Cell(truth, "")]
-        for method in (layer_diffuse, ildiff):
-            if method.function is None:
-                cells.append(Cell(blank(clip), "no weights"))
-                continue
-            psnr = score_clip(method, sample).compute()["psnr_mean"]
-            pixels = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
-            alpha = method.alpha(pixels)
-            cells.append(Cell(rgba(unmix(pixels, alpha)[0], alpha[0]), f"{psnr:.1f} dB"))
-        rows.append(cells)
-    frames = draw_gallery(rows, COLUMNS)
-    return write_gallery(frames, [duration] * len(frames), stem)
-
-
-def rgba(colour: torch.Tensor, alpha: torch.Tensor) -> Pixels:
-    """`f 3 h w` and `f 1 h w` in [0, 1] to `f h w 4` uint8."""
-    frames = rearrange(torch.cat([colour, alpha], dim=1), "f c h w -> f h w c")
-    return (frames * 255).round().byte().numpy()
-
-
-def blank(clip: Pixels) -> Pixels:
-    """Nothing to see, as large as `clip`: `f h w 4`."""
-    return rgba(torch.zeros(len(clip), 3, *clip.shape[1:3]), torch.zeros(len(clip), 1, *clip.shape[1:3]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

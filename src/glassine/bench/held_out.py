@@ -24,7 +24,11 @@ CONDITION_TITLES = {
     "vae_decoded": "VAE-decoded on white",
     "faded": "faded on white",
     GLASS: "procedural glass on white",
+    "procedural_line_art": "procedural line art on white",
+    "procedural_flat": "procedural flat drawing on white",
+    "procedural_photo": "procedural photo cut-out on white",
 }
+PROCEDURAL = "procedural_"  # the rest of such a name is a family of the procedural source
 
 
 class HeldOut:
@@ -65,7 +69,8 @@ class HeldOut:
         if not len(self.rows):
             raise UserError(f"{root} has no animated sticker in split {split!r}; see `glassine data info {root}`")
         self._transforms = {condition.name: condition for condition in evaluation_conditions(round_trip)}
-        self.conditions = tuple(name for name in CONDITION_TITLES if name in self._transforms or name == GLASS)
+        known = self._transforms.keys()
+        self.conditions = tuple(n for n in CONDITION_TITLES if n in known or n.startswith(PROCEDURAL))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,12 +83,16 @@ class HeldOut:
         """
         if condition not in self.conditions:
             raise UserError(f"condition {condition!r} came; choose from {', '.join(self.conditions)}")
-        size = (self.size, self.size)
-        if condition == GLASS:
-            # the series of this split in the data module, whose training series never meets it
-            glass = ProceduralClips(len(self), SPLITS.index(self.split), self.size, ["glass"])
-            return StickerDataset([glass], self.num_frames, size, self._transforms["white"])
-        return StickerDataset([ShardClips(self.shards, self.rows)], self.num_frames, size, self._transforms[condition])
+        if condition.startswith(PROCEDURAL):
+            return self.procedural(condition.removeprefix(PROCEDURAL))
+        clips = ShardClips(self.shards, self.rows)
+        return StickerDataset([clips], self.num_frames, (self.size, self.size), self._transforms[condition])
+
+    def procedural(self, family: str, condition: str = "white") -> StickerDataset:
+        """As many procedural stickers of a family as there are real ones, under a condition for those."""
+        # the series of this split in the data module, whose training series never meets it
+        clips = ProceduralClips(len(self), SPLITS.index(self.split), self.size, [family])
+        return StickerDataset([clips], self.num_frames, (self.size, self.size), self._transforms[condition])
 
     def keys(self) -> list[str]:
         """The stickers' keys."""

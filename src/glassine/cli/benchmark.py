@@ -8,6 +8,7 @@ from glassine.bench.held_out import CONDITION_TITLES, HeldOut, vae_round_trip
 from glassine.bench.loading import load_network
 from glassine.bench.methods import CODEC, SHIPPED_ILDIFF, TITLES, make_methods
 from glassine.bench.scoring import score
+from glassine.bench.side_by_side import draw_procedural
 from glassine.bench.tables import RESULTS, write_tables
 from glassine.errors import UserError
 
@@ -77,3 +78,7 @@ def measure(args: argparse.Namespace) -> None:
             progress=progress,
         )
     print_scores(records)
+    networks = [method for method in methods if method.name in ("layer_diffuse", "ildiff")][:2]
+    if networks:
+        for path in draw_procedural(held_out, networks, args.to / "procedural"):
+            print(f"wrote {path}")

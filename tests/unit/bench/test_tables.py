@@ -80,7 +80,7 @@ def test_tables_are_written_identically_from_the_same_records(tmp_path):
     first = (readme.read_text(), (tmp_path / "tables.md").read_text())
     write_tables(tmp_path, readme)
     assert (readme.read_text(), (tmp_path / "tables.md").read_text()) == first
-    assert first[0].startswith("# Title\n\n<!-- table:alpha -->\n| method | white |")
+    assert first[0].startswith("# Title\n\n<!-- table:alpha -->\n|  | threshold | ildiff |")
     assert first[0].endswith("<!-- /table -->\n\nThe end.\n")
     assert "stale" not in first[0]
     assert "33.0 (25%)" in first[0]
