@@ -4,13 +4,15 @@ Not in the papers. Which colour is background, and whether a patch of that colou
 by its outline (an eye white, a tooth), a small network learns slowly; both follow from the picture.
 """
 
+import math
+
 import cv2
 import numpy as np
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-LEVELS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
+LEVELS = (0.008, 0.012, 0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
 
 
 def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
@@ -49,8 +51,20 @@ def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tens
     return torch.from_numpy(barriers).to(distance)
 
 
+def spread_small(distance: Tensor, unit: float = 0.01) -> Tensor:
+    """Map [0, 1] to [0, 1] by logarithm, so that 0.01 and 0.03 lie as far apart as 0.3 and 0.9.
+
+    Compression leaves differences of a hundredth, and a sticker on its own colour differs by little more: a network
+    that is fed with them as they are does not see them.
+    """
+    return torch.log1p(distance / unit) / math.log1p(1 / unit)
+
+
 class BackgroundEvidence(nn.Module):
-    """Five channels: signed difference to the background (3), its largest absolute value, and `border_barrier`."""
+    """Five channels: signed difference to the background (3), its largest absolute value, and `border_barrier`.
+
+    The last two are stretched by `spread_small`.
+    """
 
     channels = 5
 
@@ -59,7 +73,7 @@ class BackgroundEvidence(nn.Module):
         if background is None:
             background = estimate_background(clip)
         difference = clip - repeat(background, "b c -> b 1 c 1 1")  # b f 3 h w
-        distance = difference.abs().amax(2)  # b f h w
-        flat = rearrange(distance, "b f h w -> (b f) h w")
-        barrier = rearrange(border_barrier(flat), "(b f) h w -> b f h w", f=clip.shape[1])
-        return torch.cat([difference, distance.unsqueeze(2), barrier.unsqueeze(2)], dim=2)
+        distance = difference.abs().amax(2, keepdim=True)  # b f 1 h w
+        flat = rearrange(distance, "b f 1 h w -> (b f) h w")
+        barrier = rearrange(border_barrier(flat), "(b f) h w -> b f 1 h w", f=clip.shape[1])
+        return torch.cat([difference, spread_small(distance), spread_small(barrier)], dim=2)

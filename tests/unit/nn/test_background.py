@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from glassine.nn.background import BackgroundEvidence, border_barrier, estimate_background
+from glassine.nn.background import BackgroundEvidence, border_barrier, estimate_background, spread_small
 
 
 def test_the_background_is_the_borders_most_frequent_colour_even_if_the_sticker_covers_much_of_it():
@@ -30,9 +30,17 @@ def test_the_barrier_is_the_lowest_level_at_which_a_walk_from_outside_arrives():
     assert border_barrier(distance[None], levels=(0.05, 0.2, 0.5))[0][4, 4] == 1
 
 
+def test_small_distances_are_spread_and_the_ends_stay():
+    assert spread_small(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1])
+    low, high = torch.diff(spread_small(torch.tensor([0.02, 0.04]))), torch.diff(spread_small(torch.tensor([0.4, 0.8])))
+    assert low > 0.6 * high
+
+
 def test_evidence_is_signed_difference_then_distance_then_barrier():
     clip = torch.ones(1, 1, 3, 8, 8)
     clip[0, 0, :, 2:6, 2:6] = torch.tensor([0.4, 1.0, 0.8])[:, None, None]
     evidence = BackgroundEvidence()(clip)
     assert evidence.shape == (1, 1, BackgroundEvidence.channels, 8, 8)
-    np.testing.assert_allclose(evidence[0, 0, :, 4, 4], [-0.6, 0, -0.2, 0.6, 1.0], atol=1e-6)
+    np.testing.assert_allclose(
+        evidence[0, 0, :, 4, 4], [-0.6, 0, -0.2, spread_small(torch.tensor(0.6)), 1.0], atol=1e-6
+    )
