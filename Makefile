@@ -36,20 +36,20 @@ $(DATA)/.ready: | setup
 	touch $@
 
 train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, then score it and show pictures
-	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE)
-	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny
+	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
+	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps, and the table of it (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
-	$(BIN)/glassine benchmark --data $(DATA)
+	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)
 
 bench-data: setup data ## clips per second of our reader against other libraries
 	$(BIN)/python -m glassine.bench.data_speed
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
-	$(BIN)/python -m glassine.bench.pretrain
+	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE)
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest

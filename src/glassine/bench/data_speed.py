@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from glassine.atomic import atomic_path
 from glassine.bench.data_readers import NUM_FRAMES, installed, prepare_readers
-from glassine.data.atomic import atomic_path
 from glassine.data.shards import ShardFormat
 from glassine.data.sources.fluent import FluentStickers, default_cache
 from glassine.errors import UserError, exit_code

@@ -7,11 +7,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from glassine.atomic import atomic_path
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record
 from glassine.bench.rows import Row, conditions_of, fixed, parameters, short, spread, to_rows, typical
 from glassine.bench.tables import Table, machine, markdown, psnr_and_share
-from glassine.data.atomic import atomic_path
 
 COLOURS = ("#2a6fbb", "#777777", "#d1603d", "#3a8f5c")
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from glassine.data.dataset import ProceduralClips, ShardClips, StickerDataset
@@ -116,17 +115,6 @@ def first_of_groups(shards: StickerShards, split: Split, limit: int | None = Non
     if limit is None or len(rows) <= limit:
         return rows
     return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
-
-
-def vae_round_trip(vae: Any) -> Callable[[Tensor], Tensor]:
-    """Encode to the posterior mean and decode: `f 3 h w` in [0, 1] to the same, for a VAE in diffusers' interface."""
-
-    @torch.no_grad()
-    def round_trip(clip: Tensor) -> Tensor:
-        latents = vae.encode(clip * 2 - 1).latent_dist.mean  # f 4 h/8 w/8
-        return (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
-
-    return round_trip
 
 
 def unique_samples(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Networks to measure: from a folder of weights, or from what a training run left behind."""
 
-import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +50,9 @@ def load_network(source: str, part: str = "ildiff") -> Loaded:
         path = path / "checkpoints" / "last.ckpt"
         if not path.is_file():
             raise UserError(f"{source} has neither model.safetensors nor checkpoints/last.ckpt: train or export first")
-    try:
-        if path.suffix == ".ckpt":
-            return load_checkpoint(path, part)
-        return Loaded(load_bundle(source), source if source.startswith(SHIPPED) else shown(path))
-    except (argparse.ArgumentError, AttributeError, TypeError) as error:
-        reason = innermost(error)
-        raise UserError(f"{source} was made for another version of glassine ({reason}): train again") from error
+    if path.suffix == ".ckpt":
+        return load_checkpoint(path, part)
+    return Loaded(load_bundle(source), source if source.startswith(SHIPPED) else shown(path))
 
 
 def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
@@ -83,10 +78,3 @@ def shown(path: Path) -> str:
     if path.is_relative_to(Path.cwd()):
         return path.relative_to(Path.cwd()).as_posix()
     return "/".join(path.parts[-4:]).lstrip("/")
-
-
-def innermost(error: Exception) -> str:
-    """The innermost reason of a parser's long message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "has no attribute" in line or "not expected" in line]
-    return (telling or lines or [""])[0]

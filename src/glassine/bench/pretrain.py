@@ -5,8 +5,8 @@ trained anew since starts again.
 """
 
 import argparse
-import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ def pretrain(
             for config in stage.configs:
                 run = fit_run(config, accelerator, overrides)
                 if run.checkpoint.is_file() and below is not None and is_newer(below, run.checkpoint):
-                    print(f"{config}: {below.parent.name} has changed since, so this one starts again", flush=True)
-                    shutil.rmtree(run.checkpoint.parent)
+                    print(f"{config}: {below} has changed since, so this one starts again; the old run is kept beside")
+                    run.folder.rename(f"{run.folder}.{int(time.time())}")
                 print(f"{config}: {run.steps_done} of {run.steps} steps done", flush=True)
                 run.finish()
                 below = run.checkpoint

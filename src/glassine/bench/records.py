@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
 PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
@@ -89,7 +89,8 @@ class Record:
     @property
     def file_name(self) -> str:
         """One file a method and its weights, and a set of stickers."""
-        parts = [self.split, f"{self.size}px", str(len(self.stickers)), self.method, self.weights]
+        clips = f"{len(self.stickers)}x{self.num_frames}"
+        parts = [self.data, self.split, f"{self.size}px", clips, self.method, self.weights]
         return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, parts))).strip("-").lower() + ".json"
 
     def save(self, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from glassine.atomic import atomic_path
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record, read_records
 from glassine.bench.rows import (
@@ -21,7 +22,6 @@ from glassine.bench.rows import (
     to_rows,
     typical,
 )
-from glassine.data.atomic import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
 """Head and rows."""
@@ -102,8 +102,9 @@ def describe(records: Sequence[Record]) -> str:
     machines = sorted({machine(record) for record in records if record.hardware})
     return (
         f"Alpha PSNR in dB, mean over {len(first.stickers)} held-out stickers (one a group) of `{first.data}`, split "
-        f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each; in brackets the share of "
-        f"stickers under 20 dB. Methods estimate the background; GrabCut alone is given the true box. "
+        f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each (as many of our own for the "
+        f"procedural rows); in brackets the share of stickers under 20 dB. Methods estimate the background; GrabCut "
+        f"alone is given the true box. "
         f"Times on {'; '.join(machines)}."
     )
 
@@ -136,8 +137,9 @@ def full_tables(records: Sequence[Record], published: Sequence[dict[str, Any]]) 
         f"## Overview\n\n{describe(records)}\n\n{markdown(transposed(overview(records)))}",
     ]
     for name in conditions_of(records):
+        title = CONDITION_TITLES[name]
         tables = [markdown(alpha_detail(records, name)), markdown(matting_detail(records, name))]
-        parts.append(f"## {CONDITION_TITLES[name].capitalize()}\n\n" + "\n\n".join(tables))
+        parts.append(f"## {title[:1].upper() + title[1:]}\n\n" + "\n\n".join(tables))
     parts.append(
         "Errors have the units of the video-matting field: MAD, MSE x 1000, gradient and connectivity / 1000, "
         "dtSSD x 100 without frame 0. `–`: nothing to measure, or not measured. Composites are on black."

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from glassine.bench.console import pick_device, print_scores, progress_bar
-from glassine.bench.held_out import CONDITION_TITLES, HeldOut, vae_round_trip
+from glassine.bench.held_out import CONDITION_TITLES, HeldOut
 from glassine.bench.loading import load_network
 from glassine.bench.methods import CODEC, SHIPPED_ILDIFF, TITLES, make_methods
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw_procedural
 from glassine.bench.tables import RESULTS, write_tables
 from glassine.errors import UserError
+from glassine.models.vae import RoundTrip
 
 SHIPPED_VAE = "glassine:tiny-vae"
 
@@ -61,11 +62,11 @@ def measure(args: argparse.Namespace) -> None:
     """Score, save the records, and show this run's table."""
     device = pick_device(args.device)
     methods = make_methods(args.methods, args.ildiff, args.codec, device)
+    round_trip: RoundTrip | None = None
     try:
-        round_trip = vae_round_trip(load_network(args.vae, "vae").network)
+        round_trip = RoundTrip(load_network(args.vae, "vae").network)
     except UserError as error:
         print(f"the condition vae_decoded is left out: {error}")
-        round_trip = None
     held_out = HeldOut(str(args.data), args.split, args.size, limit=args.limit, round_trip=round_trip)
     with progress_bar() as progress:
         records = score(
@@ -79,6 +80,6 @@ def measure(args: argparse.Namespace) -> None:
         )
     print_scores(records)
     networks = [method for method in methods if method.name in ("layer_diffuse", "ildiff")][:2]
-    if networks:
+    if networks and args.split == "test" and args.limit is None:
         for path in draw_procedural(held_out, networks, args.to / "procedural"):
             print(f"wrote {path}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.data.codecs import StickerReader, StickerWriter, create_sticker, open_sticker
 from glassine.errors import UserError
 

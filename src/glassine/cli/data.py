@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,

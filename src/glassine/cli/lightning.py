@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.errors import UserError
@@ -34,6 +34,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
             StickerDataModule,
             subclass_mode_model=True,
             trainer_class=Trainer,
+            # other verbs would write theirs over the run's
+            save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
             save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,
             parser_kwargs={"exit_on_error": False, **{verb: {"exit_on_error": False} for verb in VERBS}},

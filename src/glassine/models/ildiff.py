@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.models.transparency import TestTimeAugmentation, average_views
+from glassine.nn.background import estimate_background
 from glassine.nn.layout_adapter import LayoutAdapter
 
 PixelSource = Literal["reconstruction", "input"]
@@ -41,6 +42,9 @@ class ILDiff(nn.Module):
         hint: `layout_hint.LayoutHint`, ours; None is the paper. The decoder then needs its `channels` as
             `hint_channels` and, as `mix_channels`, one more than it has candidates: alpha becomes a mean of the
             decoder's own and the candidates', with softmax weights that the decoder gives each pixel.
+
+    Raises:
+        ValueError: the decoder has other channels than the hint.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class ILDiff(nn.Module):
         super().__init__()
         self.vae = vae.requires_grad_(False).eval()
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
+        check_hint(decoder, hint)
 
     def train(self, mode: bool = True) -> "ILDiff":
         """Train mode for all but the VAE, which stays frozen."""
@@ -105,6 +110,8 @@ class ILDiff(nn.Module):
         `own` are the frames to decode; the others are only context for the adapter. Few frames go through the decoder
         at a time, which bounds memory and, on a CPU, saves the page faults that large tensors cost.
         """
+        if background is None and self.hint is not None:
+            background = estimate_background(clip)  # once, from all frames
         latents, clip = self.adjusted_latents(clip)[:, own], clip[:, own]
         passes = []
         for part, seen in zip(clip.split(frames_a_pass, dim=1), latents.split(frames_a_pass, dim=1), strict=True):
@@ -132,7 +139,21 @@ class ILDiff(nn.Module):
     def mix(self, decoded: Tensor, alphas: Tensor | None = None) -> Tensor:
         """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`."""
         if alphas is None:
-            return decoded
+            return decoded[:, :4]
         choices = torch.cat([decoded[:, :1], alphas], dim=1)  # n m h w
         alpha = (decoded[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
         return torch.cat([alpha, decoded[:, 1:4]], dim=1)
+
+
+def check_hint(decoder: nn.Module, hint: nn.Module | None) -> None:
+    """Raise ValueError where the decoder does not read what the hint gives, so that it is said before training."""
+    needed = (0, 0) if hint is None else (hint.channels, len(hint.candidates) + 1)  # type: ignore[arg-type]
+    config = getattr(decoder, "config", None)  # of diffusers; other decoders see for themselves
+    if config is None:
+        return
+    given = (config["hint_channels"], config["mix_channels"])
+    if given != needed:
+        raise ValueError(
+            f"the decoder has hint_channels {given[0]} and mix_channels {given[1]}; the hint needs {needed[0]} and "
+            f"{needed[1]}: change them, or the hint's candidates"
+        )

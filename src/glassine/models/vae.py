@@ -1,5 +1,6 @@
 """A small 8x VAE with the diffusers interface, for the tiny scale; the paper scale uses `AutoencoderKL`."""
 
+import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
@@ -60,6 +61,24 @@ class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction through the posterior's mean."""
         return self.decode(self.encode(x).latent_dist.mean).sample
+
+
+class RoundTrip(nn.Module):
+    """What a VAE keeps of pictures: encode to the posterior's mean and decode, for `VaeRoundTrip`.
+
+    Args:
+        vae: any VAE with the diffusers interface.
+    """
+
+    def __init__(self, vae: nn.Module) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, clip: Tensor) -> Tensor:
+        """`f 3 h w` in [0, 1] to the same."""
+        latents = self.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
+        return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
 
 class ResidualBlock(nn.Module):

@@ -38,7 +38,8 @@ def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tens
     """How far from the background one must go to walk from the border to each pixel: `b h w` to `b h w`.
 
     The smallest of `levels` at which the pixel is reached from outside the picture over pixels whose `distance` is
-    at most that level, 1 where none reaches it: a flood fill at every tolerance at once. Not differentiable.
+    at most that level, in whole 255ths, 1 where none reaches it: a flood fill at every tolerance at once. Not
+    differentiable.
     """
     maps = (distance.detach().float().cpu().clamp(0, 1) * 255).byte().numpy()  # b h w
     limits = [int(level * 255) for level in levels]
@@ -52,7 +53,7 @@ def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tens
 
 
 def spread_small(distance: Tensor, unit: float = 0.01) -> Tensor:
-    """Map [0, 1] to [0, 1] by logarithm, so that 0.01 and 0.03 lie as far apart as 0.3 and 0.9.
+    """Map [0, 1] to [0, 1] by logarithm, linear below `unit`: 0.01 and 0.1 lie nearly as far apart as 0.1 and 1.
 
     Compression leaves differences of a hundredth, and a sticker on its own colour differs by little more: a network
     that is fed with them as they are does not see them.

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import nn
 
 from glassine.errors import UserError
-from glassine.pretrained.weights import build_network, load_trained
+from glassine.pretrained.weights import build_network, load_trained, read_state
 
 
 def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
@@ -31,11 +30,12 @@ def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.M
     Raises:
         UserError: the run has no such part, or a trained tensor is missing or does not fit.
     """
-    parts = config["model"]["init_args"]
+    arguments = config["model"]["init_args"]
+    parts = {name: value for name, value in arguments.items() if isinstance(value, dict) and "class_path" in value}
     if part not in parts:
         raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
-    network = build_network(parts[part])
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    network = build_network(parts[part], f"the config.yaml of {checkpoint}")
+    state = read_state(checkpoint)
     prefix = f"{part}."
     trained = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     load_trained(network, trained, str(checkpoint))

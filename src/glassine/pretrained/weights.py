@@ -3,6 +3,7 @@
 from argparse import ArgumentError
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 import yaml
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -55,12 +57,13 @@ def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tupl
 def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Load `state`, or say in one line which tensor of `origin` does not fit."""
     own = network.state_dict()
-    for name in own.keys() | state.keys():
-        given, needed = (tuple(d[name].shape) if name in d else None for d in (state, own))
+    for name in dict.fromkeys([*own, *state]):
+        given = str(tuple(state[name].shape)) if name in state else "missing"
+        needed = str(tuple(own[name].shape)) if name in own else "no such tensor"
         if given != needed:
             raise UserError(
-                f"{origin} was made for another network: {name} is {given or 'missing'} there, "
-                f"{type(network).__name__} needs {needed or 'no such tensor'}"
+                f"{origin} was made for another network: {name} is {given} there, "
+                f"{type(network).__name__} needs {needed}"
             )
     network.load_state_dict(state)
 
@@ -88,19 +91,25 @@ def load_bundle(source: str) -> nn.Module:
     """
     folder = locate(source)
     try:
-        network = build_network(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    except (ArgumentError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
-        raise UserError(f"{source}/config.yaml does not describe a network ({reason}); export it again") from error
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"{source}/config.yaml cannot be read ({' '.join(str(error).split())}); export it again"
+        ) from error
+    network = build_network(config, f"{source}/config.yaml")
     load_trained(network, read_state(folder / "model.safetensors"), source)
     return network.eval()
 
 
-def build_network(config: dict) -> nn.Module:
-    """The network that `class_path` and `init_args` describe; argparse's ArgumentError where they describe none."""
+def build_network(config: Any, origin: str) -> nn.Module:
+    """The network that the `class_path` and `init_args` found in `origin` describe; UserError if they describe none."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("network", type=nn.Module)
-    return parser.instantiate(parser.parse_object({"network": config})).network
+    try:
+        return parser.instantiate(parser.parse_object({"network": config})).network
+    except (ArgumentError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
+        raise UserError(f"{origin} does not describe a network of this version ({reason}); make it again") from error
 
 
 def load_trained(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
@@ -116,13 +125,14 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
     Floating-point tensors are stored as `dtype`; half precision halves the file and is read back into the network's
     own precision.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = network.state_dict()
     if any(p.requires_grad for p in network.parameters()):
         state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
     stored = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
-    save_file({n: t.contiguous().cpu() for n, t in stored.items()}, folder / "model.safetensors")
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
+        save_file({n: t.contiguous().cpu() for n, t in stored.items()}, weights)
+        description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def is_frozen(network: nn.Module, name: str) -> bool:

@@ -42,13 +42,13 @@ class StickerTask(LightningModule):
         """What the optimiser is given."""
         return (p for p in self.parameters() if p.requires_grad)
 
-    def setup(self, stage: str) -> None:
+    def on_fit_start(self) -> None:
         """Take the weights to start from.
 
         Raises:
             UserError: `init_from` is missing, unreadable, or made for another network.
         """
-        if stage == "fit" and self.init_from is not None and self.trainer.ckpt_path is None:
+        if self.init_from is not None and self.trainer.ckpt_path is None:
             load_exactly(self, read_state(Path(self.init_from)), self.init_from)
 
     def configure_optimizers(self) -> Any:

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import torch
-from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,7 +12,7 @@ from glassine.models.ildiff import ILDiff, PixelSource
 from glassine.tasks.base import StickerTask
 
 Part = Literal["image_encoder", "adapter", "decoder"]
-RELATIVE_FLOOR = 1e-5  # 50 dB: nothing is gained beyond
+RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 
 
 class ILDiffTask(StickerTask):
@@ -151,5 +150,5 @@ class ILDiffTask(StickerTask):
             "input": clip,
             "truth": torch.cat([batch["foreground"], truth], dim=2),
             "result": torch.cat([foreground, alpha], dim=2),
-            **{name: rearrange(a.expand(-1, -1, 3, -1, -1), "b f c h w -> b f c h w") for name, a in gray.items()},
+            **{name: a.expand(-1, -1, 3, -1, -1) for name, a in gray.items()},
         }

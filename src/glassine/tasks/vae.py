@@ -22,7 +22,8 @@ class VAETask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        kl_weight: weight of the KL divergence, summed over latents and averaged over pixels, small as in the paper.
+        kl_weight: weight of the KL divergence, summed over latents and divided by the count of the pictures' values,
+            small as in the paper.
         edge_weight: weight of the gradient term.
     """
 

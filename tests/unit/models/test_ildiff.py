@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from glassine.models.classic import ColourProjection
 from glassine.models.ildiff import ILDiff
 from glassine.models.image_encoder import TimmImageEncoder
 from glassine.models.layout_hint import LayoutHint
@@ -91,3 +92,11 @@ def test_the_vae_stays_frozen_and_in_eval_mode():
     assert not model.vae.training
     assert not any(p.requires_grad for p in model.vae.parameters())
     assert model.decoder.training
+
+
+def test_a_decoder_that_does_not_read_the_hint_is_refused():
+    model = small_ildiff()
+    with pytest.raises(ValueError, match="hint needs 0 and 0"):
+        ILDiff(model.vae, model.decoder, model.adapter)
+    with pytest.raises(ValueError, match="hint needs 6 and 2"):
+        ILDiff(model.vae, model.decoder, model.adapter, hint=LayoutHint([ColourProjection()]))

@@ -36,8 +36,18 @@ def test_a_trained_tensor_that_the_checkpoint_lacks_is_not_filled_in_by_chance(t
 
 def test_a_part_that_the_run_does_not_have_is_named_beside_those_it_has(tmp_path):
     checkpoint, _ = leave_run(tmp_path)
-    with pytest.raises(UserError, match="no part 'ildiff'; its parts are kl_weight, vae"):
+    with pytest.raises(UserError, match="no part 'ildiff'; its parts are vae"):
         load_part(checkpoint, "ildiff", read_run_config(checkpoint))
+
+
+def test_a_run_of_other_code_and_a_damaged_checkpoint_are_one_line(tmp_path):
+    checkpoint, _ = leave_run(tmp_path)
+    other = {"model": {"init_args": {"vae": {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"wit": 8}}}}}
+    with pytest.raises(UserError, match="does not describe a network of this version"):
+        load_part(checkpoint, "vae", other)
+    checkpoint.write_bytes(b"PK")
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        load_part(checkpoint, "vae", CONFIG)
 
 
 def test_a_checkpoint_without_its_run_says_what_to_give(tmp_path):

@@ -95,3 +95,10 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     with pytest.raises(UserError):
         read_state(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("name", ["tiny-vae", "tiny-transparency", "tiny-ildiff"])
+def test_what_ships_loads(name):
+    network = load_bundle(f"glassine:{name}")
+    assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000
+    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())

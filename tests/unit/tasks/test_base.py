@@ -70,6 +70,16 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path, averaged):
     torch.testing.assert_close(task.student.state_dict(), source.student.state_dict())
 
 
+def test_a_resumed_run_does_not_need_the_weights_it_once_started_from(tmp_path):
+    Trainer(max_steps=2, callbacks=[LastCheckpoint(every_n_train_steps=100)], default_root_dir=tmp_path, **QUIET).fit(
+        Task(seed=1)
+    )
+    trainer = Trainer(max_steps=3, default_root_dir=tmp_path / "more", enable_checkpointing=False, **QUIET)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    trainer.fit(Task(init_from="nowhere.ckpt"), ckpt_path=path, weights_only=True)
+    assert trainer.global_step == 3
+
+
 def test_a_missing_start_is_said_in_one_line(tmp_path):
     trainer = Trainer(max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **QUIET)
     with pytest.raises(UserError, match="no weight file at nowhere"):

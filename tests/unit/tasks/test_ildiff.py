@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -58,6 +60,17 @@ def test_the_decoders_own_alpha_is_asked_for_beside_the_mixed_one():
     task.ildiff = Fixed()
     data = {"clip": truth, "alpha": truth, "background": None, "foreground": truth.expand(-1, -1, 3, -1, -1)}
     assert task.training_step(data, 0) == 0.25 * (1 + 1)  # squared and absolute error of 1
+
+
+def test_the_relative_loss_counts_a_halved_error_alike_on_easy_and_hard_clips():
+    task = make_task(alpha_weight=0.0, relative_weight=1.0)
+    truth = torch.zeros(1, 1, 1, 4, 4)
+    hard = task.alpha_loss(truth + 0.8, truth) - task.alpha_loss(truth + 0.4, truth)
+    easy = task.alpha_loss(truth + 0.08, truth) - task.alpha_loss(truth + 0.04, truth)
+    assert hard.item() == pytest.approx(math.log(4), rel=0.01)
+    assert easy.item() == pytest.approx(math.log(4), rel=0.01)
+    both = task.alpha_loss(torch.cat([truth + 0.8, truth + 0.08]), torch.cat([truth, truth]))
+    assert both.item() == pytest.approx((math.log(0.64) + math.log(0.0064)) / 2, rel=0.01)
 
 
 @pytest.mark.parametrize(

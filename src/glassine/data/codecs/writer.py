@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
 from .frame_codecs import decode_frame

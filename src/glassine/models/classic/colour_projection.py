@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from .outside import Mask, Pixels, background_distance, clip_pixels, connected_to_border
 
-THREADS = ThreadPoolExecutor(thread_name_prefix="colour-projection")  # numpy and OpenCV let go of Python's lock
-
 
 class ColourProjection(nn.Module):
     """Flood fill from the border, then alpha by colour in a band along the edge.
@@ -43,7 +41,8 @@ class ColourProjection(nn.Module):
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> Tensor:
         """Find alpha `b f 1 h w` in [0, 1] of `clip` (`b f 3 h w` in [0, 1]); `background` is `b 3` or estimated."""
-        planes = list(THREADS.map(self._plane, *clip_pixels(clip, background)))
+        with ThreadPoolExecutor() as threads:  # numpy and OpenCV let go of Python's lock
+            planes = list(threads.map(self._plane, *clip_pixels(clip, background)))
         return rearrange(torch.from_numpy(np.stack(planes)).to(clip), "(b f) h w -> b f 1 h w", b=len(clip))
 
     def _plane(self, frame: Pixels, background: Pixels) -> Pixels:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import Bytes, Degradation
 
@@ -14,13 +14,14 @@ class VaeRoundTrip(Degradation):
     """Encode to latents and decode again, by a callable handed in.
 
     Args:
-        round_trip: From `f 3 h w` in [0, 1] to the decoded clip of the same shape and range.
+        round_trip: For instance `models.vae.RoundTrip`: from `f 3 h w` in [0, 1] to the decoded clip of the same shape
+            and range.
         probability: How often a clip gets it.
     """
 
     name = "vae_decoded"
 
-    def __init__(self, round_trip: Callable[[Tensor], Tensor], probability: float = 1.0) -> None:
+    def __init__(self, round_trip: nn.Module | Callable[[Tensor], Tensor], probability: float = 1.0) -> None:
         super().__init__(probability)
         self.round_trip = round_trip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glassine.data.atomic import atomic_path
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
 
