@@ -119,11 +119,12 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     assert readme.read_text() == text
 
     def written():
-        measured = [p for p in (tmp_path / "b" / RESULTS).glob("*.json") if "missing" not in p.name]
+        # not ILDiff's: the frozen VAE of the small run has no weights of its own and is another one at each loading
+        measured = [p for p in (tmp_path / "b" / RESULTS).glob("*.json") if "ildiff" not in p.name]
         return {path.name: path.stat().st_mtime_ns for path in measured}
 
     first = written()
-    assert len(first) == 3
+    assert len(first) == 2
     assert main(command) == 0
     assert written() == first
 
