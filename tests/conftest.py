@@ -6,4 +6,4 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Lightning's logger keeps the standard error it finds at its import: let that be no test's own, which closes
-import lightning.pytorch  # noqa: E402, F401
+import lightning.pytorch  # noqa: F401
