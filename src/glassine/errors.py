@@ -16,11 +16,6 @@ def exit_code(work: Callable[[], object]) -> int:
     """Do `work` for a command line: 0, 2 after a UserError, which it prints, and 130 after an interrupt."""
     try:
         work()
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns it into exit code 1
-            print("glassine: stopped", file=sys.stderr)
-            return 130
-        raise
     except UserError as error:
         print(f"glassine: {error}", file=sys.stderr)
         return 2

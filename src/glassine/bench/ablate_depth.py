@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from glassine.bench.console import pick_device, print_table, progress_bar
+from glassine.bench.console import print_table, progress_bar
 from glassine.bench.depth_report import depth_table, write_depth_report
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
 from glassine.bench.held_out import HeldOut
@@ -22,6 +22,7 @@ from glassine.bench.scoring import score
 from glassine.bench.speed import peak_memory
 from glassine.data.split import Split
 from glassine.errors import UserError, exit_code
+from glassine.hardware import pick_device
 
 CONFIG = Path("experiments/ildiff/tiny.yaml")
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
@@ -92,7 +93,7 @@ def ablate_depth(
     return records
 
 
-def depth_method(run: FitRun, depth: int, device: str) -> Method:
+def depth_method(run: FitRun, depth: int, device: torch.device) -> Method:
     """The run's network as a row of its own."""
     method = ildiff_method(str(run.checkpoint), device, f"depth {depth}")
     if method.function is None:
@@ -100,7 +101,7 @@ def depth_method(run: FitRun, depth: int, device: str) -> Method:
     return dataclasses.replace(method, name="depth", config=f"{run.config} {' '.join(run.overrides)}")
 
 
-def add_costs(record: Record, run: FitRun, steps: int, device: str) -> None:
+def add_costs(record: Record, run: FitRun, steps: int, device: torch.device) -> None:
     """Seconds a clip, memory at the peak, and the training's length."""
     speed = record.costs["ms_per_frame"] or 0.0
     record.costs["seconds_per_clip"] = plain(speed * record.num_frames / 1000, 3)

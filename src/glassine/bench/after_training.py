@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glassine.bench.console import pick_device, print_scores, progress_bar
+from glassine.bench.console import print_scores, progress_bar
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
 from glassine.bench.methods import CODEC, ildiff_method, make_methods
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw
 from glassine.data.split import Split
 from glassine.errors import UserError, exit_code
+from glassine.hardware import pick_device
 from glassine.pretrained.checkpoints import read_run_config
 
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")

@@ -22,11 +22,15 @@ def pack(sample: dict[str, Any]) -> dict[str, Any]:
 
 def score_clip(method: Method, sample: dict[str, Any]) -> MattingScores:
     """Scores of one packed clip; the method is told neither the background nor, but for GrabCut's box, the truth."""
+    clip = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
+    return score_alpha(method.alpha(clip, None, sample["alpha"].unsqueeze(0)), sample)
+
+
+def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:
+    """Scores of a method's `alpha`, `1 f 1 h w`, for one packed clip."""
     clip, foreground = (sample[name].float().unsqueeze(0) / 255 for name in ("clip", "foreground"))  # 1 f 3 h w
-    true = sample["alpha"].unsqueeze(0)  # 1 f 1 h w
-    alpha = method.alpha(clip, None, true)
     scores = MattingScores(COMPOSITE_ON)
-    scores.update(alpha, true, unmix(clip, alpha), foreground)
+    scores.update(alpha, sample["alpha"].unsqueeze(0), unmix(clip, alpha), foreground)
     return scores
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
@@ -11,7 +10,6 @@ from rich.table import Table as RichTable
 from glassine.bench.records import Record
 from glassine.bench.scoring import Progress as ScoringProgress
 from glassine.bench.tables import Table, overview, transposed
-from glassine.errors import UserError
 
 
 @contextmanager
@@ -47,16 +45,3 @@ def print_table(table: Table, title: str = "", caption: str = "") -> None:
     for row in rows:
         drawn.add_row(*row)
     console.print(drawn)
-
-
-def pick_device(name: str) -> str:
-    """`auto` is the GPU where there is one; `gpu` is `cuda`, as Lightning's accelerators are called.
-
-    Raises:
-        UserError: another name, or there is no such GPU.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "gpu", "cuda") or (name != "cpu" and not torch.cuda.is_available()):
-        raise UserError(f"device {name!r} came; give auto, cpu, or gpu where there is a CUDA GPU")
-    return "cuda" if name == "gpu" else name

@@ -9,7 +9,6 @@ files.
 import argparse
 import datetime as dt
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from glassine.bench.data_readers import NUM_FRAMES, installed, prepare_readers
 from glassine.data.shards import ShardFormat
 from glassine.data.sources.fluent import FluentStickers, default_cache
 from glassine.errors import UserError, exit_code
+from glassine.hardware import hardware
 
 
 def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:
@@ -76,7 +76,7 @@ def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:
             "rounds": rounds,
             "shard_format": asdict(ShardFormat()),
         },
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
+        "hardware": hardware(),
         "versions": {"python": platform.python_version(), **_versions()},
         "rows": rows,
     }
@@ -87,16 +87,6 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in names if installed(name)}
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
 def table(record: dict) -> str:
     """The record as a Markdown table, in the order of speed."""
     lines = ["| reader | files | true alpha | clips/s on one core | against Pillow |", "|---|---|---|--:|--:|"]
@@ -104,10 +94,10 @@ def table(record: dict) -> str:
         alpha = "yes" if row["alpha"] else "no"
         speed = f"{row['clips_per_second']:.1f} | {row['ratio_to_pillow']:.2f}x"
         lines.append(f"| {row['reader']} | {row['files']} | {alpha} | {speed} |")
-    settings, hardware = record["settings"], record["hardware"]
+    settings, machine = record["settings"], record["hardware"]
     lines.append(
         f"\n{settings['frames_per_clip']} of {settings['median_frames_per_sticker']:.0f} frames (median) of "
-        f"{settings['stickers']} stickers; {hardware['processor'] or hardware['machine']}, {record['date']}."
+        f"{settings['stickers']} stickers; {machine['cpu']}, {record['date']}."
     )
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ from glassine.atomic import atomic_path
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record
 from glassine.bench.rows import Row, conditions_of, fixed, parameters, short, spread, to_rows, typical
-from glassine.bench.tables import Table, machine, markdown, psnr_and_share
+from glassine.bench.tables import Table, markdown, psnr_and_share
 
 COLOURS = ("#2a6fbb", "#777777", "#d1603d", "#3a8f5c")
 
@@ -62,7 +62,7 @@ def write_depth_report(records: Sequence[Record], folder: Path) -> None:
         f"{len(first.stickers)} stickers of `{first.data}`, split `{first.split}`, "
         f"{first.num_frames} frames of {first.size} x {first.size}; "
         f"dtSSD and flicker: mean over the conditions. A clip is {first.num_frames} frames; the peak is that of a "
-        f"whole process on a CPU, of the tensors on a GPU. On {machine(first)}. "
+        f"whole process on a CPU, of the tensors on a GPU. On {first.costs_on}. "
         f"Differences under 1 dB from one seed rank nothing.\n"
     )
     with atomic_path(folder / "ablate_depth.md") as path:

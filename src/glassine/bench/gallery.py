@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from glassine.checkerboard import checkerboard
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 
 Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels
 PAPER, INK, SOFT_INK = (250, 250, 248), (28, 28, 30), (110, 110, 115)
-SQUARE, LIGHT, DARK = 13, 245, 205
+SQUARE = 13  # pixels
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def draw_gallery(rows: Sequence[Sequence[Cell]], columns: Sequence[str]) -> Pixe
         top = MARGIN + HEAD + line * (CELL + CAPTION + GAP)
         for number, cell in enumerate(row):
             left = MARGIN + number * (CELL + GAP)
-            places.append((top, left, on_checkerboard(fit(cell.frames))))
+            places.append((top, left, over_checkerboard(fit(cell.frames))))
             middle = (left + CELL // 2, top + CELL + CAPTION // 2)
             draw.text(middle, cell.caption, SOFT_INK, ImageFont.load_default(15), anchor="mm")
     frames = np.repeat(np.asarray(page)[None], len(places[0][2]), axis=0)  # f H W 3
@@ -71,12 +72,11 @@ def premultiplied(frames: Pixels) -> Pixels:
     return np.concatenate([((frames[..., :3] * alpha + 127) // 255).astype(np.uint8), frames[..., 3:]], axis=-1)
 
 
-def on_checkerboard(frames: Pixels) -> Pixels:
+def over_checkerboard(frames: Pixels) -> Pixels:
     """Premultiplied `f h w 4` on gray squares; `f h w 3` as it is."""
     if frames.shape[-1] == 3:
         return frames
-    odd = np.add.outer(np.arange(frames.shape[1]) // SQUARE, np.arange(frames.shape[2]) // SQUARE) % 2
-    board = np.where(odd, DARK, LIGHT)[..., None]  # h w 1
+    board = checkerboard(frames.shape[1], frames.shape[2], SQUARE)
     mixed = frames[..., :3] + (board * (255 - frames[..., 3:].astype(np.int64)) + 127) // 255
     return mixed.clip(0, 255).astype(np.uint8)
 

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from glassine.bench.loading import Loaded, load_network
 from glassine.errors import UserError
-from glassine.models.classic import ColourProjection, FloodFill, GrabCut, Threshold, true_boxes
+from glassine.models.classic import ColourProjection, FloodFill, GrabCut, Threshold, for_damaged_files, true_boxes
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import LatentTransparency
 
 AlphaFunction = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 Setting = float | int | str
+CPU = torch.device("cpu")
 TITLES = {
     "threshold": "threshold",
     "flood_fill": "flood fill, soft edge",
@@ -43,6 +44,7 @@ class Method:
         parameters: number of them.
         size_multiple: what height and width must be multiples of.
         missing: why there is no function.
+        device: where it runs.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Method:
     parameters: int = 0
     size_multiple: int = 1
     missing: str = ""
+    device: torch.device = CPU
 
     @torch.no_grad()
     def alpha(self, clip: Tensor, background: Tensor | None = None, true_alpha: Tensor | None = None) -> Tensor:
@@ -78,7 +81,7 @@ def make_methods(
     names: Sequence[str] | None = None,
     ildiff: Sequence[str] = (SHIPPED_ILDIFF,),
     codec: str = CODEC,
-    device: str | torch.device = "cpu",
+    device: torch.device = CPU,
 ) -> list[Method]:
     """The rows asked for, in the table's order.
 
@@ -99,8 +102,8 @@ def make_methods(
         "threshold": lambda: [classic("threshold", Threshold())],
         "flood_fill": lambda: [classic("flood_fill", FloodFill())],
         "colour_projection": lambda: [classic("colour_projection", ColourProjection())],
-        # the best of 180 settings on the training split's own colours with JPEG 75, and a candidate of ILDiff's hint
-        "colour_projection_calm": lambda: [classic("colour_projection_calm", ColourProjection(0.02, 4, 5, 1))],
+        # ILDiff's hint has it as a candidate, so it has to stand beside ILDiff
+        "colour_projection_calm": lambda: [classic("colour_projection_calm", for_damaged_files())],
         "grab_cut": lambda: [grab_cut()],
         "layer_diffuse": lambda: [layer_diffuse(codec, device)],
         "ildiff": lambda: [ildiff_method(source, device, TITLES["ildiff"] + label) for source in ildiff],
@@ -125,7 +128,7 @@ def grab_cut() -> Method:
     return Method("grab_cut", TITLES["grab_cut"], function, settings_of(network))
 
 
-def layer_diffuse(source: str = CODEC, device: str | torch.device = "cpu") -> Method:
+def layer_diffuse(source: str = CODEC, device: torch.device = CPU) -> Method:
     """LayerDiffuse's transparency decoder on plain latents and the VAE's reconstruction, as the ILDiff paper has it."""
     try:
         loaded = load_network(source, "codec")
@@ -138,9 +141,7 @@ def layer_diffuse(source: str = CODEC, device: str | torch.device = "cpu") -> Me
     return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device)
 
 
-def ildiff_method(
-    source: str = SHIPPED_ILDIFF, device: str | torch.device = "cpu", title: str = TITLES["ildiff"]
-) -> Method:
+def ildiff_method(source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"]) -> Method:
     """ILDiff from a bundle, a run or a checkpoint."""
     try:
         loaded = load_network(source, "ildiff")
@@ -151,7 +152,7 @@ def ildiff_method(
     return network_method("ildiff", title, loaded.network, loaded, device)
 
 
-def network_method(name: str, title: str, network: ILDiff, loaded: Loaded, device: str | torch.device) -> Method:
+def network_method(name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device) -> Method:
     """Run `network` on `device`."""
     network = network.to(device)
 
@@ -169,6 +170,7 @@ def network_method(name: str, title: str, network: ILDiff, loaded: Loaded, devic
         digest=loaded.digest,
         seed=loaded.seed,
         parameters=parameters,
+        device=device,
         size_multiple=int(getattr(network.decoder, "size_multiple", 1)),
     )
 

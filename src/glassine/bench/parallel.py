@@ -1,6 +1,5 @@
 """A map over threads for work that uses one core at a time."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -8,12 +7,9 @@ from typing import Any, TypeVar
 import cv2
 import torch
 
+from glassine.hardware import cores
+
 R = TypeVar("R")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_map(

@@ -3,17 +3,15 @@
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from glassine.atomic import atomic_path
 from glassine.errors import UserError
+from glassine.hardware import hardware
 
 PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
 
@@ -54,6 +52,7 @@ class Record:
         settings: other arguments of the method.
         missing: why there are no scores.
         costs: `parameters`, `ms_per_frame`, and what else was measured.
+        costs_on: the processor or GPU that they were measured on.
         conditions: condition to its cell.
         measured: how.
         versions: of the packages.
@@ -75,6 +74,7 @@ class Record:
     settings: dict[str, float | int | str] = field(default_factory=dict)
     missing: str = ""
     costs: dict[str, float | None] = field(default_factory=dict)
+    costs_on: str = ""
     conditions: dict[str, Cell] = field(default_factory=dict)
     measured: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -136,14 +136,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def hardware() -> dict[str, str | int]:
-    """Processor, cores that this process may use, and the GPU."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
-        name = model.group(1).strip()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"cpu": name, "cores": cores, "gpu": gpu}

@@ -15,6 +15,7 @@ from glassine.bench.parallel import parallel_map
 from glassine.bench.records import Record, plain, read_record
 from glassine.bench.speed import milliseconds_per_frame
 from glassine.errors import UserError
+from glassine.hardware import hardware
 
 Progress = Callable[[str, int, int], None]
 """Called with what goes on, how many steps are done, and of how many."""
@@ -72,8 +73,9 @@ def score(
     for method, record in rows:
         if method.function is None:
             record.save(folder)
-        elif again or record.costs.get("ms_per_frame") is None:
-            record.costs |= {"ms_per_frame": plain(measure_speed(method, held_out), 3), "parameters": method.parameters}
+        elif again or record.costs_on != place(method):
+            record.costs_on = place(method)
+            record.costs = {"ms_per_frame": plain(measure_speed(method, held_out), 3), "parameters": method.parameters}
     for name, wanted in todo.items():
         samples = load_clips(held_out, name, partial(count.step, f"{CONDITION_TITLES[name]}: clips"))
         for method, record in wanted:
@@ -129,7 +131,7 @@ def open_record(method: Method, held_out: HeldOut, folder: Path, data: str) -> R
         return new
     old = read_record(path)
     if (old.setup, old.digest, old.settings) == (new.setup, new.digest, new.settings):
-        new.conditions, new.costs = old.conditions, old.costs
+        new.conditions, new.costs, new.costs_on = old.conditions, old.costs, old.costs_on
     if (old.title, old.config) != (new.title, new.config):
         new.save(folder)  # the same numbers, now in another row of the table
     return new
@@ -147,6 +149,12 @@ def cell_inputs(method: Method, clips: str) -> str:
     """Fingerprint of all that decides a cell's scores; `clips` is that of the clips."""
     parts = (__version__, method.name, method.digest, sorted(method.settings.items()), clips)
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+
+
+def place(method: Method) -> str:
+    """The processor, with its cores, or the GPU that a method runs on."""
+    machine = hardware()
+    return f"{machine['cpu']}, {machine['cores']} cores" if method.device.type == "cpu" else str(machine["gpu"])
 
 
 def measure_speed(method: Method, held_out: HeldOut) -> float:

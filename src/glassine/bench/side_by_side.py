@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from glassine.bench.clip_scores import pack, score_clip, unmix
+from glassine.bench.clip_scores import pack, score_alpha, unmix
 from glassine.bench.gallery import Cell, Pixels, draw_gallery, write_gallery
 from glassine.bench.held_out import HeldOut
 from glassine.bench.methods import Method
@@ -39,9 +39,9 @@ def draw(shown: Sequence[tuple[str, StickerDataset]], methods: Sequence[Method],
             if method.function is None:
                 cells.append(Cell(blank(clip), "no weights"))
                 continue
-            psnr = score_clip(method, sample).compute()["psnr_mean"]
             pixels = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
             alpha = method.alpha(pixels)
+            psnr = score_alpha(alpha, sample).compute()["psnr_mean"]
             cells.append(Cell(rgba(unmix(pixels, alpha)[0], alpha[0]), f"{psnr:.1f} dB"))
         rows.append(cells)
     frames = draw_gallery(rows, ("input", "truth", *(method.title for method in methods)))

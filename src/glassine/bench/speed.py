@@ -40,7 +40,7 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(source: str, shape: tuple[int, ...], device: str = "cpu") -> float:
+def peak_memory(source: str, shape: tuple[int, ...], device: torch.device) -> float:
     """MiB at the peak of a fresh process that loads ILDiff from `source` and decodes one clip of `shape`.
 
     On a GPU it is what tensors took there, on a CPU the whole resident process, Python and libraries included.
@@ -49,9 +49,9 @@ def peak_memory(source: str, shape: tuple[int, ...], device: str = "cpu") -> flo
         return pool.apply(_decode_once, (source, shape, device))
 
 
-def _decode_once(source: str, shape: tuple[int, ...], device: str) -> float:
+def _decode_once(source: str, shape: tuple[int, ...], device: torch.device) -> float:
     ildiff_method(source, device).alpha(torch.rand(shape))
-    if device != "cpu":
+    if device.type != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB

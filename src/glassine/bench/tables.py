@@ -99,7 +99,7 @@ def markdown(table: Table, text_columns: int = 1) -> str:
 def describe(records: Sequence[Record]) -> str:
     """One sentence: what the numbers of a table are of."""
     first = records[0]
-    machines = sorted({machine(record) for record in records if record.hardware})
+    machines = sorted({record.costs_on for record in records if record.costs_on})
     return (
         f"Alpha PSNR in dB, mean over {len(first.stickers)} held-out stickers (one a group) of `{first.data}`, split "
         f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each (as many of our own for the "
@@ -107,11 +107,6 @@ def describe(records: Sequence[Record]) -> str:
         f"alone is given the true box. "
         f"Times on {'; '.join(machines)}."
     )
-
-
-def machine(record: Record) -> str:
-    """Where a record was measured."""
-    return f"{record.hardware['cpu']}, {record.hardware['cores']} cores, GPU {record.hardware['gpu']}"
 
 
 def published_tables(published: Sequence[dict[str, Any]]) -> str:

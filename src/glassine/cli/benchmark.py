@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from glassine.bench.console import pick_device, print_scores, progress_bar
+from glassine.bench.console import print_scores, progress_bar
 from glassine.bench.held_out import CONDITION_TITLES, HeldOut
 from glassine.bench.loading import load_network
 from glassine.bench.methods import CODEC, SHIPPED_ILDIFF, TITLES, make_methods
@@ -11,6 +11,7 @@ from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw_procedural
 from glassine.bench.tables import RESULTS, write_tables
 from glassine.errors import UserError
+from glassine.hardware import pick_device
 from glassine.models.vae import RoundTrip
 
 SHIPPED_VAE = "glassine:tiny-vae"

@@ -62,7 +62,6 @@ def add_parser(subparsers: Any) -> None:
     )
     view_parser.add_argument("--split", choices=SPLITS, default=None, help="only this split")
     view_parser.add_argument("--tile", type=int, default=104, help="side of a frame in pixels (default: %(default)s)")
-    parser.set_defaults(run=run)
 
 
 def _add_format(parser: argparse.ArgumentParser, fps: float | None) -> None:

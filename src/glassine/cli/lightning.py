@@ -45,6 +45,10 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     except (ArgumentError, argparse.ArgumentError) as error:
         message = one_line(str(error)).replace('"<unicode string>"', configs(arguments))
         raise UserError(f"{message} (see `glassine {arguments[0]} --help`)") from error
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes exit code 1 of it
+            raise KeyboardInterrupt from stop
+        raise
     except FileNotFoundError as error:  # a checkpoint, most likely; the YAML itself is the parser's
         raise UserError(f"{one_line(str(error))}: give a file that exists") from error
 

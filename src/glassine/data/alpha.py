@@ -27,12 +27,12 @@ def composite(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     return rgb * alpha + background * (1 - alpha)
 
 
-def composite_frames(frames: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
-    """Put sticker frames on one flat colour.
+def composite_frames(frames: np.ndarray, background: tuple[int, int, int] | np.ndarray) -> np.ndarray:
+    """Put sticker frames on one flat colour or on a picture.
 
     Args:
         frames: `... h w 4` uint8, straight RGBA.
-        background: red, green, blue in 0..255.
+        background: red, green, blue in 0..255, or a picture `h w 1|3` of them.
 
     Returns:
         `... h w 3` uint8, each value rounded to the nearest.

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.models.transparency import TestTimeAugmentation, average_views
+from glassine.models.test_time_augmentation import TestTimeAugmentation, average_views
 from glassine.nn.background import estimate_background
 from glassine.nn.layout_adapter import LayoutAdapter
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from glassine.models.classic import ColourProjection
+from glassine.models.classic import ColourProjection, for_damaged_files
 from glassine.nn.background import BackgroundEvidence, estimate_background
 
 
@@ -31,7 +31,7 @@ class LayoutHint(nn.Module):
             or [
                 # chosen one after the other on the training split, each for what those before it get wrong
                 ColourProjection(tolerance=0.012, band=1),
-                ColourProjection(tolerance=0.02, band=4, median=5, gap=1),
+                for_damaged_files(),
                 ColourProjection(tolerance=0.012, band=4, median=5),
                 ColourProjection(tolerance=0.05, band=4, median=3, gap=2),
             ]

@@ -6,8 +6,8 @@ small networks are the same classes with smaller arguments. Shapes: images are `
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -16,8 +16,9 @@ from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.models.test_time_augmentation import TestTimeAugmentation, average_views
+
 M = TypeVar("M", bound=nn.Module)
-TestTimeAugmentation = Literal["none", "hflip", "full"]
 LATENT_STRIDE = 8
 
 
@@ -223,25 +224,6 @@ class LatentTransparency(nn.Module):
         """Alpha (`b 1 h w`) and straight colour (`b 3 h w`) of adjusted latents."""
         rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
         return rgba[:, :1], rgba[:, 1:]
-
-
-def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: TestTimeAugmentation) -> Tensor:
-    """LayerDiffuse's test-time augmentation: `decode(*inputs)`, `b 4 h w`, clipped to [0, 1].
-
-    `full` takes four rotations, with and without a flip, each clipped, then the median, which for an even count is the
-    lower of the two middle values; `hflip` is the mean of two of the eight (ours); `none` one.
-    """
-    views = {"none": [(False, 0)], "hflip": [(False, 0), (True, 0)]}.get(
-        tta, [(flip, turns) for flip in (False, True) for turns in range(4)]
-    )
-    results = []
-    for flip, turns in views:
-        seen = (torch.rot90(x.flip(3) if flip else x, turns, (2, 3)) for x in inputs)
-        rgba = torch.rot90(decode(*seen).clamp(0, 1), -turns, (2, 3))
-        results.append(rgba.flip(3) if flip else rgba)
-    if tta == "hflip":  # the lower of two would always be too low
-        return torch.stack(results).mean(dim=0)
-    return torch.stack(results).median(dim=0).values
 
 
 def zero_module(module: M) -> M:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
+from glassine.hardware import pick_device
 from glassine.models.ildiff import ILDiff, PixelSource
-from glassine.models.transparency import TestTimeAugmentation
+from glassine.models.test_time_augmentation import TestTimeAugmentation
 from glassine.pipelines.chunks import overlapping_windows
 from glassine.pipelines.flat_background import Colour, find_background
 from glassine.pipelines.unmix import unmix
@@ -176,19 +177,3 @@ def _drain(items: list) -> Iterator:
     items.reverse()
     while items:
         yield items.pop()
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device if there is one, else the CPU.
-
-    Raises:
-        UserError: no such device, or not on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device {name!r} came, which this machine does not have; give auto, cpu or cuda") from error
-    return device

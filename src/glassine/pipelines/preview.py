@@ -5,12 +5,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from glassine.checkerboard import checkerboard
 from glassine.data.alpha import composite_frames
 
 Picture = NDArray[np.uint8]
 MARGIN, GAP = 12, 6
 PAPER = (244, 245, 247)
-LIGHT, DARK = 255, 208
 
 
 class PreviewStrip:
@@ -54,7 +54,7 @@ class PreviewStrip:
             left = MARGIN + column * (width + GAP)
             for row, picture in enumerate((before, after)):
                 top = MARGIN + row * (height + GAP)
-                canvas[top : top + height, left : left + width] = on_checkerboard(picture)
+                canvas[top : top + height, left : left + width] = composite_frames(picture, checkerboard(height, width))
         return Image.fromarray(canvas)
 
     def _thumbnail(self, picture: Picture) -> Picture:
@@ -70,11 +70,3 @@ class PreviewStrip:
         colour = mixed[..., :3] / np.maximum(mixed[..., 3:] / 255, 1 / 255)
         small = np.concatenate([colour, mixed[..., 3:]], axis=-1)
         return np.clip(small.round(), 0, 255).astype(np.uint8)
-
-
-def on_checkerboard(picture: Picture, square: int = 8) -> Picture:
-    """`h w 4` uint8 straight RGBA laid on light squares: `h w 3` uint8."""
-    rows, columns = np.indices(picture.shape[:2]) // square
-    light = ((rows + columns) % 2 == 0)[..., None]  # h w 1
-    on_light, on_dark = (composite_frames(picture, (tone, tone, tone)) for tone in (LIGHT, DARK))
-    return np.where(light, on_light, on_dark)

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -11,9 +12,8 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
+from glassine.checkerboard import checkerboard
 from glassine.tasks.base import StickerTask
-
-CHECKER = (0.75, 0.95)
 
 
 class Previews(Callback):
@@ -61,11 +61,9 @@ def lay_out(clips: dict[str, Tensor]) -> Tensor:
     return torch.cat(columns, dim=-1).clamp(0, 1)
 
 
-def on_checkerboard(clip: Tensor, cell: int = 16) -> Tensor:
+def on_checkerboard(clip: Tensor, square: int = 16) -> Tensor:
     """Clips with alpha composited on gray squares; opaque ones as they are."""
     if clip.shape[2] == 3:
         return clip
-    height, width = clip.shape[-2:]
-    odd = (torch.arange(height)[:, None] // cell + torch.arange(width) // cell) % 2
-    board = torch.where(odd.bool(), CHECKER[0], CHECKER[1])
+    board = torch.from_numpy(checkerboard(clip.shape[-2], clip.shape[-1], square)[..., 0] / np.float32(255))  # h w
     return clip[:, :, :3] * clip[:, :, 3:] + board * (1 - clip[:, :, 3:])

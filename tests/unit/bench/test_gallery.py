@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from glassine.bench.gallery import CELL, Cell, draw_gallery, write_gallery
+from glassine.checkerboard import DARK, LIGHT
 from glassine.data.codecs import read_sticker
 
 
@@ -23,7 +24,7 @@ def test_clear_pixels_show_the_checkerboard_and_not_their_hidden_colour():
     frames = draw_gallery([[Cell(plain(255, 0, 0, 0))]], ["clear"])
     red, green = frames[0, :, :, 0].astype(int), frames[0, :, :, 1].astype(int)
     assert (red - green).max() < 10  # the paper is a trace warm
-    assert {205, 245} <= set(red[CELL // 2].tolist())
+    assert {LIGHT, DARK} <= set(red[CELL // 2].tolist())
 
 
 def test_it_is_written_still_and_animated(tmp_path):

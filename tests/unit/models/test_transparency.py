@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder, average_views
+from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
 from glassine.models.vae import SmallVAE
 
 SMALL = {"block_out_channels": (8, 8, 16), "attention_scales": 1, "layers_per_block": 1, "patch_size": 2}
@@ -82,15 +82,3 @@ def test_the_offset_is_counted_in_posterior_deviations_times_300():
     foreground, alpha = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
     posterior = codec.vae.encode(foreground * 2 - 1).latent_dist
     torch.testing.assert_close(codec.encode(foreground, alpha), posterior.mean + 3.0 * posterior.std)
-
-
-def test_eight_views_are_undone_before_they_are_averaged():
-    picture = torch.rand(1, 4, 6, 6)
-    torch.testing.assert_close(average_views(lambda x: x, [picture], "full"), picture)
-    torch.testing.assert_close(average_views(lambda x: x, [picture], "hflip"), picture)
-
-
-def test_the_average_is_the_lower_median_of_clipped_views():
-    values = iter([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 7.0])
-    result = average_views(lambda x: torch.full((1, 4, 2, 2), next(values)), [torch.zeros(1, 4, 2, 2)], "full")
-    assert result.unique().tolist() == pytest.approx([0.4])  # the fourth smallest of eight

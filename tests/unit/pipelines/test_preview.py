@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from glassine.checkerboard import DARK, LIGHT
 from glassine.pipelines.preview import GAP, MARGIN, PreviewStrip
 
 
@@ -31,7 +32,7 @@ def test_input_above_and_result_on_a_checkerboard_below():
     picture = np.asarray(strip.picture())
     assert (picture[MARGIN : MARGIN + 20, MARGIN : MARGIN + 30] == 90).all()
     below = picture[MARGIN + 20 + GAP : -MARGIN, MARGIN:-MARGIN, 0]
-    assert sorted(np.unique(below)) == [208, 255]
+    assert sorted(np.unique(below)) == [DARK, LIGHT]
 
 
 def test_invisible_colours_do_not_leak_into_thumbnails():

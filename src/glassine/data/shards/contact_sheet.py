@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from glassine.checkerboard import checkerboard
+from glassine.data.alpha import composite_frames
 from glassine.data.frame_sampling import sample_frames
 
 from .info import StickerInfo
@@ -10,7 +12,6 @@ from .reader import StickerShards
 from .resample import resize_frames
 
 _PAPER, _INK, _FAINT = (250, 250, 249), (28, 28, 30), (122, 122, 128)
-_LIGHT, _DARK = 255, 226
 _GAP, _MARGIN = 6, 28
 _Font = ImageFont.FreeTypeFont
 
@@ -38,7 +39,6 @@ def contact_sheet(
     lines = -(-len(rows) // columns)
     sheet = Image.new("RGB", (columns * step_x + _MARGIN, lines * step_y + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    board = _checkerboard(tile)
     for number, row in enumerate(rows.tolist()):
         left, top = _MARGIN + number % columns * step_x, _MARGIN + number // columns * step_y
         durations = shards.durations(row)
@@ -49,9 +49,8 @@ def contact_sheet(
             draw.text((left, top), _fitted(f"{shards.key(row)}: damaged ({error})", large, cell_width), _INK, large)
             continue
         for place, picture in enumerate(resize_frames(pictures, tile, tile, keep_shape=True)):
-            alpha = picture[..., 3:].astype(np.float32) / 255
-            mixed = picture[..., :3] * alpha + board[..., None] * (1 - alpha)
-            sheet.paste(Image.fromarray(mixed.round().astype(np.uint8)), (left + place * (tile + _GAP), top))
+            shown = composite_frames(picture, checkerboard(tile, tile))
+            sheet.paste(Image.fromarray(shown), (left + place * (tile + _GAP), top))
         _write(draw, info, (left, top + tile + 3), (large, small), cell_width)
     return sheet
 
@@ -78,9 +77,3 @@ def _fitted(text: str, font: _Font, width: int) -> str:
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-def _checkerboard(side: int, square: int = 8) -> np.ndarray:
-    """`side side` float32, two grays."""
-    line = np.arange(side) // square
-    return np.where((line[:, None] + line) % 2, _DARK, _LIGHT).astype(np.float32)
