@@ -40,7 +40,7 @@ train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, the
 	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps, and the table of it (SEEDS="0 1 2")
-	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE)
+	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
 	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)

@@ -48,6 +48,25 @@ def test_a_stopped_run_resumes_to_exactly_the_weights_of_one_that_went_through(t
     assert not torch.equal(*(next(iter(weights(r).values())) for r in (stopped, through)))
 
 
+SMALL = """
+  --data.root null --data.procedural 8 --data.size [64,64] --data.batch_size 2 --data.num_workers 0
+  --trainer.accelerator cpu --trainer.logger.init_args.version small
+"""
+FEW = {"fit": "--trainer.max_steps 2 --trainer.val_check_interval 2 --trainer.limit_val_batches 1"}
+FEW |= {verb: f"--trainer.limit_{name}_batches 1" for verb, name in [("validate", "val"), ("test", "test")]}
+FEW |= {"predict": "--trainer.limit_predict_batches 1"}
+
+
+@pytest.mark.parametrize("task", ["vae", "transparency"])
+def test_the_other_tasks_know_the_four_verbs_too(task, tmp_path, capsys):
+    where = ["-c", f"experiments/{task}/tiny.yaml", "--trainer.logger.init_args.save_dir", str(tmp_path)]
+    checkpoint = str(tmp_path / task / "small" / "checkpoints" / "last.ckpt")
+    for verb, few in FEW.items():
+        resume = [] if verb == "fit" else ["--ckpt_path", checkpoint]
+        assert main([verb, *where, *SMALL.split(), *few.split(), *resume]) == 0
+    assert f"test/{'psnr' if task == 'vae' else 'alpha_psnr'}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])
 def test_a_checkpoint_is_scored_and_used(run, verb, capsys, tmp_path):
     checkpoint = str(run / "checkpoints" / "last.ckpt")

@@ -64,7 +64,7 @@ def ablate_depth(
         stickers: how many, each of its own group.
         size: pixels.
         config: the YAML.
-        data: shard folder to score on; None for the YAML's.
+        data: shard folder to train and score on; None for the YAML's.
         benchmarks: folder of the records, the table and the plot.
         overrides: further arguments of `glassine fit`.
 
@@ -72,12 +72,15 @@ def ablate_depth(
         UserError: no such YAML, no data, or a training failed.
     """
     root = data or read_yaml(config)["data"]["root"]
+    overrides = ["--data.root", root, *overrides]
     held_out = HeldOut(root, split, size, limit=stickers)
     device, folder = pick_device(accelerator), benchmarks / "results" / "ablate_depth"
     records: list[Record] = []
     for seed in seeds:
         for depth in depths:
-            run = depth_run(config, depth, seed, steps, accelerator, overrides)
+            run = depth_run(
+                config, depth, seed, steps, accelerator, [*overrides, *(["--data.root", data] if data else [])]
+            )
             print(f"depth {depth}, seed {seed}: {run.steps_done} of {steps} steps done", flush=True)
             run.finish()
             method = depth_method(run, depth, device)
@@ -122,13 +125,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stickers", type=int, default=12, help="how many of them")
     parser.add_argument("--size", type=int, default=256, help="their pixels")
     parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--data", default=None, help="shard folder (default: the YAML's)")
     args = parser.parse_args(arguments)
     if min(*args.depths, args.steps - 1, 0) < 0:
         parser.error("depths may not be negative, and there must be a step")
     torch.set_float32_matmul_precision("high")
     return exit_code(
         lambda: ablate_depth(
-            args.depths, args.seeds, args.steps, args.accelerator, args.split, args.stickers, args.size, args.config
+            args.depths,
+            args.seeds,
+            args.steps,
+            args.accelerator,
+            args.split,
+            args.stickers,
+            args.size,
+            args.config,
+            args.data,
         )
     )
 

@@ -113,19 +113,35 @@ class TransparencyTask(StickerTask):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Alpha PSNR of the round trip (true alpha in, through the latents, out) and of harmlessness, in dB."""
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: dict[str, Any], stage: str) -> None:
+        """Log the round trip's PSNR, averaged over frames."""
         alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
         latents = self.codec.encode(foreground, alpha)
-        decoded, _ = self.codec.decode(latents)
+        picture = self.codec.reconstruct(latents)
         on_gray = (foreground - 0.5) * alpha + 0.5
-        for name, error in (("alpha", decoded - alpha), ("identity", self.codec.reconstruct(latents) - on_gray)):
+        decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
+        for name, error in (("alpha", decoded - alpha), ("identity", picture - on_gray)):
             psnr = -10 * error.square().flatten(1).mean(1).clamp_min(1e-6).log10()
-            self.log(f"val/{name}_psnr", psnr.mean(), batch_size=len(batch["alpha"]), sync_dist=True)
+            self.log(f"{stage}/{name}_psnr", psnr.mean(), batch_size=len(batch["alpha"]), sync_dist=True)
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """What came through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
+        return {"rgba": self.round_trip(batch), "key": batch["key"]}
+
+    def round_trip(self, batch: dict[str, Any]) -> Tensor:
+        """The batch's stickers, encoded and decoded: RGBA `b f 4 h w` in [0, 1], straight."""
+        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
+        alpha, foreground = self.codec.decode(self.codec.encode(foreground, alpha))
+        return rearrange(torch.cat([foreground, alpha], dim=1), "(b f) c h w -> b f c h w", f=batch["alpha"].shape[1])
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The true sticker and the one that went through the latents."""
-        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
-        decoded_alpha, decoded_foreground = self.codec.decode(self.codec.encode(foreground, alpha))
-        clips = {"truth": (foreground, alpha), "round trip": (decoded_foreground, decoded_alpha)}
-        frames = batch["alpha"].shape[1]
-        return {n: rearrange(torch.cat(x, 1), "(b f) c h w -> b f c h w", f=frames) for n, x in clips.items()}
+        truth = torch.cat([batch["foreground"], batch["alpha"]], dim=2)
+        return {"truth": truth, "round trip": self.round_trip(batch)}

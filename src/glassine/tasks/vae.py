@@ -52,14 +52,28 @@ class VAETask(StickerTask):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """PSNR of the reconstruction, in dB, averaged over frames."""
-        x = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
-        y = (self.vae(x * 2 - 1) / 2 + 0.5).clamp(0, 1)
-        error = (y - x).square().flatten(1).mean(1)  # (b f)
-        self.log("val/psnr", -10 * error.clamp_min(1e-6).log10().mean(), batch_size=len(batch["clip"]), sync_dist=True)
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: dict[str, Any], stage: str) -> None:
+        """Log the reconstruction's PSNR."""
+        error = (self.reconstruct(batch["clip"]) - batch["clip"]).square().mean((-3, -2, -1))  # b f
+        psnr = -10 * error.clamp_min(1e-6).log10().mean()
+        self.log(f"{stage}/psnr", psnr, batch_size=len(batch["clip"]), sync_dist=True)
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """The `reconstruction`, `b f 3 h w` in [0, 1], with its `key`."""
+        return {"reconstruction": self.reconstruct(batch["clip"]), "key": batch["key"]}
+
+    def reconstruct(self, clip: Tensor) -> Tensor:
+        """Through the latents' means and back, `b f 3 h w` in [0, 1]."""
+        y = self.vae(rearrange(clip, "b f c h w -> (b f) c h w") * 2 - 1) / 2 + 0.5
+        return rearrange(y.clamp(0, 1), "(b f) c h w -> b f c h w", f=clip.shape[1])
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Input and reconstruction."""
-        clip = batch["clip"]
-        y = self.vae(rearrange(clip, "b f c h w -> (b f) c h w") * 2 - 1) / 2 + 0.5
-        return {"input": clip, "reconstruction": rearrange(y.clamp(0, 1), "(b f) c h w -> b f c h w", f=clip.shape[1])}
+        return {"input": batch["clip"], "reconstruction": self.reconstruct(batch["clip"])}
