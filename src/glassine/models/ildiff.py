@@ -41,7 +41,8 @@ class ILDiff(nn.Module):
             papers, or the `input` itself, which keeps edges that the VAE blurs and saves its decoder.
         hint: `layout_hint.LayoutHint`, ours; None is the paper. The decoder then needs its `channels` as
             `hint_channels` and, as `mix_channels`, one more than it has candidates: alpha becomes a mean of the
-            decoder's own and the candidates', with softmax weights that the decoder gives each pixel.
+            decoder's own and the candidates', with softmax weights from what the decoder gives each pixel and the
+            hint each frame.
 
     Raises:
         ValueError: the decoder has other channels than the hint.
@@ -124,7 +125,7 @@ class ILDiff(nn.Module):
     def decoder_inputs(
         self, clip: Tensor, latents: Tensor, background: Tensor | None, pixel_source: PixelSource | None
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Picture, latents (and hint, and candidates) with frames in the batch; then the reconstruction."""
+        """Picture, latents (and hint, candidates, trust) with frames in the batch; then the reconstruction."""
         pixel, reconstruction = clip, None
         if (pixel_source or self.pixel_source) == "reconstruction":
             reconstruction = self.reconstruct(latents)
@@ -132,16 +133,19 @@ class ILDiff(nn.Module):
         inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
         return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], reconstruction
 
-    def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, alphas: Tensor | None = None) -> Tensor:
+    def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, *mixed: Tensor) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""
-        return self.mix(self.decoder(pixel, latents, hint), alphas)
+        return self.mix(self.decoder(pixel, latents, hint), *mixed)
 
-    def mix(self, decoded: Tensor, alphas: Tensor | None = None) -> Tensor:
-        """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`."""
-        if alphas is None:
+    def mix(self, decoded: Tensor, alphas: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+        """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`.
+
+        `trust` (`n m 1 1`) is added to these.
+        """
+        if alphas is None or trust is None:
             return decoded[:, :4]
         choices = torch.cat([decoded[:, :1], alphas], dim=1)  # n m h w
-        alpha = (decoded[:, 4:].softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
+        alpha = ((decoded[:, 4:] + trust).softmax(dim=1) * choices).sum(dim=1, keepdim=True)  # n 1 h w
         return torch.cat([alpha, decoded[:, 1:4]], dim=1)
 
 

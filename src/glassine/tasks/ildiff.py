@@ -11,7 +11,7 @@ from glassine.metrics.matting_scores import MattingScores
 from glassine.models.ildiff import ILDiff, PixelSource
 from glassine.tasks.base import StickerTask
 
-Part = Literal["image_encoder", "adapter", "decoder"]
+Part = Literal["image_encoder", "adapter", "decoder", "hint"]
 RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 
 
@@ -27,7 +27,8 @@ class ILDiffTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`. The
+        train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
+            (its trust). The
             paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent decoder" (II-B);
             the default trains all, because L_alpha is read off the decoder and, for now, no distilled encoder exists.
         alpha_weight: weight of L_alpha.
@@ -55,7 +56,7 @@ class ILDiffTask(StickerTask):
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
-        train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder"),
+        train_parts: tuple[Part, ...] = ("image_encoder", "adapter", "decoder", "hint"),
         alpha_weight: float = 1.0,
         alpha_l1_weight: float = 0.0,
         relative_weight: float = 0.0,
@@ -75,6 +76,8 @@ class ILDiffTask(StickerTask):
         if ildiff.adapter is not None:
             ildiff.adapter.requires_grad_("adapter" in train_parts)
             ildiff.adapter.image_encoder.requires_grad_("image_encoder" in train_parts)
+        if ildiff.hint is not None:
+            ildiff.hint.requires_grad_("hint" in train_parts)
         self.scores = MattingScores()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

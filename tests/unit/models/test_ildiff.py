@@ -81,7 +81,7 @@ def test_with_a_hint_alpha_is_a_weighted_mean_of_the_decoders_and_the_candidates
     bias[1] = 50.0  # believe the first candidate alone; pixel-shuffle keeps a channel's four entries together
     model.decoder.mix_conv_out.bias.copy_(bias.flatten())
     alpha, _ = model.decode(clip)
-    _, candidates = model.hint(clip)
+    _, candidates, _ = model.hint(clip)
     torch.testing.assert_close(alpha[:, :, 0], candidates[:, :, 0])
     assert alpha[0, 0, 0, 16, 16] == 1
     assert alpha[0, 0, 0, 0, 0] < 1e-6

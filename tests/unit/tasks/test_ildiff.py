@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from glassine.models.ildiff import ILDiff, ILDiffOutput
+from glassine.models.layout_hint import LayoutHint
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
@@ -18,12 +19,16 @@ class Pool(nn.Module):
         return nn.functional.avg_pool2d(x, 8)
 
 
-def make_task(**arguments) -> ILDiffTask:
+def make_task(hint: LayoutHint | None = None, **arguments) -> ILDiffTask:
     torch.manual_seed(0)
+    mixed = {} if hint is None else {"hint_channels": 9, "mix_channels": 5}
     model = ILDiff(
         SmallVAE(width=8, decoder_width=8, blocks=1),
-        TransparencyDecoder(block_out_channels=(8, 8, 8), attention_scales=0, layers_per_block=1, patch_size=2),
+        TransparencyDecoder(
+            block_out_channels=(8, 8, 8), attention_scales=0, layers_per_block=1, patch_size=2, **mixed
+        ),
         LayoutAdapter(Pool(), depth=1, width=8),
+        hint=hint,
     )
     task = ILDiffTask(model, lambda p: torch.optim.SGD(p, lr=0.0), **arguments)
     task.log_dict = lambda *_: None  # no trainer here
@@ -79,10 +84,11 @@ def test_the_relative_loss_counts_a_halved_error_alike_on_easy_and_hard_clips():
         (("adapter",), {"adapter"}),
         (("decoder",), {"decoder"}),
         (("image_encoder", "adapter", "decoder"), {"adapter", "decoder"}),
+        (("hint",), {"hint"}),
     ],
 )
 def test_only_the_parts_that_are_named_are_trained_and_never_the_vae(parts, trained):
-    task = make_task(train_parts=parts)
+    task = make_task(LayoutHint(), train_parts=parts)
     names = {name.split(".")[1] for name, p in task.named_parameters() if p.requires_grad}
     assert names == trained
 
