@@ -15,9 +15,8 @@ def disc(size: int = 64) -> torch.Tensor:
 def as_jpeg(clip: torch.Tensor) -> torch.Tensor:
     picture = (clip[0, 0].permute(1, 2, 0) * 255).round().byte().numpy()
     coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
-    return (
-        torch.from_numpy(np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))).permute(2, 0, 1)[None, None] / 255
-    )
+    decoded = torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return decoded.permute(2, 0, 1)[None, None] / 255
 
 
 def test_a_flat_picture_and_ramps_count_as_smooth():
