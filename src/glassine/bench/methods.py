@@ -22,6 +22,7 @@ TITLES = {
     "colour_projection_calm": "flood fill, colour projection, for damaged files",
     "grab_cut": "GrabCut, true box",
     "layer_diffuse": "LayerDiffuse",
+    "ildiff_own": "ILDiff, its decoder alone",
     "ildiff": "ILDiff",
 }
 CODEC = "glassine:tiny-transparency"
@@ -106,6 +107,8 @@ def make_methods(
         "colour_projection_calm": lambda: [classic("colour_projection_calm", for_damaged_files())],
         "grab_cut": lambda: [grab_cut()],
         "layer_diffuse": lambda: [layer_diffuse(codec, device)],
+        # what the network says by itself, so that nobody takes the hint's candidates for its merit
+        "ildiff_own": lambda: [ildiff_method(source, device, TITLES["ildiff_own"] + label, False) for source in ildiff],
         "ildiff": lambda: [ildiff_method(source, device, TITLES["ildiff"] + label) for source in ildiff],
     }
     return [method for name, make in makers.items() if names is None or name in names for method in make()]
@@ -141,23 +144,28 @@ def layer_diffuse(source: str = CODEC, device: torch.device = CPU) -> Method:
     return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device)
 
 
-def ildiff_method(source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"]) -> Method:
-    """ILDiff from a bundle, a run or a checkpoint."""
+def ildiff_method(
+    source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], mixed: bool = True
+) -> Method:
+    """ILDiff from a bundle, a run or a checkpoint; without `mixed`, before the hint's candidates are mixed in."""
+    name = "ildiff" if mixed else "ildiff_own"
     try:
         loaded = load_network(source, "ildiff")
     except UserError as error:
-        return Method("ildiff", title, weights=source, missing=str(error))
+        return Method(name, title, weights=source, missing=str(error))
     if not isinstance(loaded.network, ILDiff):
         raise UserError(f"{source} holds a {type(loaded.network).__name__}; this row needs an ILDiff")
-    return network_method("ildiff", title, loaded.network, loaded, device)
+    return network_method(name, title, loaded.network, loaded, device, mixed)
 
 
-def network_method(name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device) -> Method:
+def network_method(
+    name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device, mixed: bool = True
+) -> Method:
     """Run `network` on `device`."""
     network = network.to(device)
 
     def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
-        return network.decode(clip.to(device), None if background is None else background.to(device))[0]
+        return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
 
     parameters = sum(p.numel() for p in network.parameters())
     settings: dict[str, Setting] = {"pixel_source": network.pixel_source}

@@ -105,10 +105,12 @@ class ILDiff(nn.Module):
         tta: TestTimeAugmentation = "none",
         own: slice = slice(None),
         frames_a_pass: int = 8,
+        mixed: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
 
-        `own` are the frames to decode; the others are only context for the adapter. Few frames go through the decoder
+        `own` are the frames to decode; the others are only context for the adapter. Without `mixed`, alpha is what the
+        decoder says before the hint's candidates are mixed in. Few frames go through the decoder
         at a time, which bounds memory and, on a CPU, saves the page faults that large tensors cost.
         """
         if background is None and self.hint is not None:
@@ -117,6 +119,7 @@ class ILDiff(nn.Module):
         passes = []
         for part, seen in zip(clip.split(frames_a_pass, dim=1), latents.split(frames_a_pass, dim=1), strict=True):
             inputs, _ = self.decoder_inputs(part, seen, background, pixel_source)
+            inputs = inputs if mixed else inputs[:3]
             rgba = average_views(self.read, inputs, tta)
             passes.append(rearrange(rgba, "(b f) c h w -> b f c h w", f=part.shape[1]))
         rgba = torch.cat(passes, dim=1)

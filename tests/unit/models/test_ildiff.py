@@ -85,6 +85,8 @@ def test_with_a_hint_alpha_is_a_weighted_mean_of_the_decoders_and_the_candidates
     torch.testing.assert_close(alpha[:, :, 0], candidates[:, :, 0])
     assert alpha[0, 0, 0, 16, 16] == 1
     assert alpha[0, 0, 0, 0, 0] < 1e-6
+    own, _ = model.decode(clip, mixed=False)
+    torch.testing.assert_close(own, model(clip).own_alpha.clamp(0, 1))
 
 
 def test_the_vae_stays_frozen_and_in_eval_mode():
