@@ -138,8 +138,8 @@ def full_tables(records: Sequence[Record], published: Sequence[dict[str, Any]]) 
     parts.append(
         "Errors have the units of the video-matting field: MAD, MSE x 1000, gradient and connectivity / 1000, "
         "dtSSD x 100 without frame 0. `–`: nothing to measure, or not measured. Composites are on black. The VAE of "
-        "the VAE-decoded row has damaged part of ILDiff's training pictures, too. A faded sticker looks like a pale one "
-        "that is opaque; nothing in the picture tells."
+        "the VAE-decoded row has damaged part of ILDiff's training pictures, too. A faded sticker looks like a "
+        "pale one that is opaque; nothing in the picture tells."
     )
     parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
     return "\n\n".join(parts) + "\n"
