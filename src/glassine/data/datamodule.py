@@ -44,7 +44,7 @@ class StickerDataModule(LightningDataModule):
         stills: train on stickers of one frame, too.
         eval_stills: likewise for validation, test and prediction.
         limit: most training stickers from `root`, evenly spread over all; None for all.
-        eval_limit: likewise for validation, test and prediction.
+        val_limit: likewise for validation; test and prediction take all.
         eval_batch_size: batch size there; None for `batch_size`.
 
     Raises:
@@ -71,7 +71,7 @@ class StickerDataModule(LightningDataModule):
         stills: bool = False,
         eval_stills: bool = False,
         limit: int | None = None,
-        eval_limit: int | None = None,
+        val_limit: int | None = None,
         eval_batch_size: int | None = None,
     ) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class StickerDataModule(LightningDataModule):
         self.splits = {stage: _split(name) for stage, name in names.items()}
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
-        self.limit, self.eval_limit = limit, eval_limit
+        self.limit, self.val_limit = limit, val_limit
         self._check()
         self._datasets: dict[str, StickerDataset] = {}
         self._shards: StickerShards | None = None
@@ -100,7 +100,7 @@ class StickerDataModule(LightningDataModule):
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
-        for name in ("batch_size", "eval_batch_size", "num_frames", "size", "limit", "eval_limit"):
+        for name in ("batch_size", "eval_batch_size", "num_frames", "size", "limit", "val_limit"):
             value = getattr(self, name)
             if value is not None and min(value if name == "size" else (value,)) < 1:
                 raise UserError(f"data module: {name} is {value}; it must be at least 1")
@@ -129,7 +129,7 @@ class StickerDataModule(LightningDataModule):
         if self.root is not None:
             self._shards = self._shards or StickerShards(self.root)
             rows = self._shards.select(split, stills=self.stills if training else self.eval_stills)
-            limit = self.limit if training else self.eval_limit
+            limit = {"train": self.limit, "val": self.val_limit}.get(stage)
             if limit is not None and len(rows) > limit:
                 rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
             if not len(rows):

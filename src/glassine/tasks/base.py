@@ -1,5 +1,6 @@
 """What all tasks share: optimiser, schedule, and frozen parts that stay out of the checkpoint."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ class StickerTask(LightningModule):
         """
         if self.init_from is not None and self.trainer.ckpt_path is None:
             load_exactly(self, read_state(Path(self.init_from)), self.init_from)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Draw each step's random numbers from a stream of its own, so that a resumed run draws as an unbroken one."""
+        place = (int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_rank, self.trainer.fit_loop.total_batch_idx)
+        torch.manual_seed(hash(place) % 2**63)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule by step."""

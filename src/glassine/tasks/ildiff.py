@@ -113,8 +113,8 @@ class ILDiffTask(StickerTask):
         return names[int(torch.multinomial(shares, 1))]
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips."""
-        alpha, foreground = self.ildiff.decode(batch["clip"], batch["background"])
+        """Score a batch of whole clips; the background is told in training alone."""
+        alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -140,14 +140,14 @@ class ILDiffTask(StickerTask):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """RGBA clips: `rgba` `b f 4 h w` in [0, 1], straight, with their `key`."""
-        alpha, foreground = self.ildiff.decode(batch["clip"], batch["background"])
+        alpha, foreground = self.ildiff.decode(batch["clip"])
         return {"rgba": torch.cat([foreground, alpha], dim=2), "key": batch["key"]}
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Input, truth, result, and the two alphas as gray pictures."""
         clip, truth = batch["clip"], batch["alpha"]
-        alpha, foreground = self.ildiff.decode(clip, batch["background"])
+        alpha, foreground = self.ildiff.decode(clip)
         gray = {"true alpha": truth, "alpha": alpha}
         return {
             "input": clip,

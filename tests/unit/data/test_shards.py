@@ -75,6 +75,21 @@ def gif_shard(folder: Path, damaged: str = "") -> list[list[np.ndarray]]:
     return pictures
 
 
+def test_a_gif_without_its_end_mark_is_read_as_every_viewer_reads_it(tmp_path: Path) -> None:
+    data = BytesIO()
+    frames = [Image.fromarray(frame) for frame in disc(0).frames]
+    frames[0].save(data, "GIF", save_all=True, append_images=frames[1:], duration=80, disposal=2)
+    content = data.getvalue().removesuffix(b";")
+    with tarfile.open(tmp_path / "part.tar", "w") as archive:
+        member = tarfile.TarInfo("k.gif")
+        member.size = len(content)
+        archive.addfile(member, BytesIO(content))
+    build_index(tmp_path / "part.tar").save(index_path(tmp_path / "part.tar"))
+    shards = StickerShards(tmp_path)
+    assert len(shards) == 1
+    assert shards.read(0, [4]).shape == (1, 24, 24, 4)
+
+
 def visible_equal(first: np.ndarray, second: np.ndarray) -> bool:
     return bool((first[..., 3] == second[..., 3]).all() and (first == second)[first[..., 3] > 0].all())
 
@@ -133,6 +148,19 @@ def test_webdataset_groups_and_decodes_the_samples(tmp_path: Path) -> None:
     assert [sample["__key__"] for sample in samples] == ["s0", "s1", "s2", "s3"]
     assert samples[3]["json"]["group"] == "g3"
     assert visible_equal(disc(3, frames=5).frames[4], np.asarray(samples[3]["004.webp"]))
+
+
+@pytest.mark.full
+def test_ray_data_groups_the_samples_too(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is large and not installed with glassine; `pip install 'ray[data]'`")
+    write(tmp_path)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        samples = ray.data.read_webdataset(str(tmp_path / "shard-000000.tar"), decoder=False).take_all()
+    finally:
+        ray.shutdown()
+    assert sorted(sample["__key__"] for sample in samples) == ["s0", "s1", "s2", "s3"]
+    assert all({"json", "000.webp"} <= set(sample) for sample in samples)
 
 
 def test_the_frame_rate_cap_keeps_length_and_shows_what_stood_then(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from torch import nn
 
 from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
-from glassine.pretrained.weights import load_bundle, read_state, save_bundle, with_weights
+from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, with_weights
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
 
@@ -102,3 +102,12 @@ def test_what_ships_loads(name):
     network = load_bundle(f"glassine:{name}")
     assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+
+
+def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
+    folders = [folder for folder in ASSETS.iterdir() if folder.is_dir() and folder.name.startswith("tiny-")]
+    assert sum(file.stat().st_size for folder in folders for file in folder.iterdir()) <= 15e6
+    for folder in folders:
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "dB", "Apache-2.0"):
+            assert word in card, f"{folder.name}: no {word!r}"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from glassine.atomic import atomic_path
+from glassine.data.codecs.guard import ZERO_DELAY_MS
+from glassine.data.codecs.opening import open_bytes
 from glassine.errors import UserError
 
 from .frame_codecs import decode_frame
 from .info import StickerInfo
-from .timing import DEFAULT_DURATION, file_timing
 
 INDEX_SUFFIX = ".index.json"
 CONTAINER_SUFFIXES = ("gif", "webp", "apng", "png")
@@ -120,7 +121,7 @@ def build_index(tar: Path) -> ShardIndex:
             for key, members in _samples(file, index):
                 try:
                     index.samples.append(_indexed(file, key, members, index.tar_bytes))
-                except (ValueError, OSError) as error:
+                except (UserError, ValueError, OSError) as error:
                     index.damaged[key] = str(error)
             return index
     except OSError as error:
@@ -168,8 +169,11 @@ def _indexed(file: IO[bytes], key: str, members: dict[str, Extent], tar_bytes: i
         durations = _durations(content.get("durations"), len(media))
         extents, suffix = tuple(extent for files in media for extent in files), ""
     elif suffix:
-        timing = file_timing(_read(file, members[suffix]))
-        durations, width, height, extents = timing.durations, timing.width, timing.height, (members[suffix],)
+        extents = (members[suffix],)
+        with open_bytes(_read(file, members[suffix]), f"{key}.{suffix}") as reader:
+            if reader.durations is None:
+                raise ValueError(f"{key}.{suffix} is a video; shards hold GIF, WebP and PNG files")
+            durations, width, height = reader.durations, reader.width, reader.height
     else:
         raise ValueError(f"no media; it has {', '.join(sorted(members))}")
     info = StickerInfo.from_json(key, content, durations, width, height)
@@ -181,7 +185,7 @@ def _durations(stated: Any, count: int) -> tuple[int, ...]:
         if len(stated) != count:
             raise ValueError(f"its JSON states {len(stated)} frames, {count} are there")
         return tuple(max(1, d) for d in stated)
-    return (DEFAULT_DURATION,) * count
+    return (ZERO_DELAY_MS,) * count
 
 
 def _read(file: IO[bytes], extent: Extent) -> bytes:

@@ -13,7 +13,6 @@ from glassine.errors import UserError
 
 MEDIA_SUFFIXES = (
     ".apng",
-    ".avi",
     ".bmp",
     ".gif",
     ".jpeg",
@@ -22,8 +21,6 @@ MEDIA_SUFFIXES = (
     ".mov",
     ".mp4",
     ".png",
-    ".tif",
-    ".tiff",
     ".webm",
     ".webp",
     ".zip",

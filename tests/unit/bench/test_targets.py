@@ -1,0 +1,24 @@
+from glassine.bench.records import Cell, Record
+from glassine.bench.targets import targets_table
+
+TARGETS = {
+    "method": "cutout",
+    "at_least": {"psnr_mean": {"white": 32, "gray": 32}},
+    "at_most": {"psnr_share_under_20db": {"white": 0.05}, "ms_per_frame": 68},
+}
+
+
+def record(method: str, psnr: float, share: float, ms: float) -> Record:
+    cell = Cell("x", 1, {"psnr_mean": psnr, "psnr_share_under_20db": share})
+    costs = {"ms_per_frame": ms}
+    return Record(method, method, "test", 64, 8, ["a"], conditions={"white": cell}, costs=costs)
+
+
+def test_each_target_is_met_or_says_by_how_much_it_is_missed():
+    _, rows = targets_table([record("cutout", 30.5, 0.04, 70), record("threshold", 90.0, 0.5, 1)], TARGETS)
+    assert rows == [
+        ["mean PSNR, white", "at least 32.0 dB", "30.5 dB", "1.5 dB"],
+        ["mean PSNR, gray", "at least 32.0 dB", "–", "–"],  # not measured
+        ["share under 20 dB, white", "at most 5%", "4%", "met"],
+        ["ms a frame", "at most 68.0", "70.0", "2.00"],
+    ]
