@@ -28,7 +28,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        # torch's own words about a file of another kind are a page, and advise to run the code in it
+        reason = "it holds something else" if isinstance(error, UnpicklingError) else str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read as weights ({reason}): fetch or train it again") from error
     return state.get("state_dict", state)
 

@@ -59,3 +59,9 @@ def test_no_animated_sticker_is_one_clear_line(tmp_path: Path, capsys: pytest.Ca
     assert main(["--originals", str(tmp_path), "--record", str(tmp_path / "out.json")]) == 2
     assert "no animated sticker to measure with" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
+
+
+def test_the_committed_table_is_made_from_the_committed_record():
+    results = Path(__file__).parents[3] / "benchmarks" / "results"
+    record = json.loads((results / "data_speed.json").read_text(encoding="utf-8"))
+    assert table(record) == (results / "data_speed.md").read_text(encoding="utf-8")
