@@ -1,4 +1,6 @@
+import cv2
 import numpy as np
+import pytest
 
 from glassine.data.alpha import composite_frames
 from glassine.pipelines.unmix import unmix
@@ -29,3 +31,23 @@ def test_colours_out_of_reach_are_clipped():
     opaque = np.full((1, 1, 3), 250, np.uint8)
     result = unmix(opaque, np.full((1, 1), 20, np.uint8), (0, 128, 255))
     assert result[0, 0].tolist() == [255, 255, 191, 20]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128)])
+def test_soft_pixels_come_out_nearer_the_truth_than_with_pymattings_estimation(background):
+    pymatting = pytest.importorskip("pymatting")  # compiles for half a minute
+    alpha = np.zeros((96, 96), np.float32)
+    cv2.circle(alpha, (48, 48), 30, 1.0, -1)
+    alpha = (cv2.GaussianBlur(alpha, (0, 0), 4) * 255).round().astype(np.uint8)  # a glow around a disc
+    y, x = np.indices(alpha.shape)
+    colour = np.stack([2 * x, 2 * y, np.where((x // 12) % 2, 220, 40)], axis=-1).clip(0, 255).astype(np.uint8)
+    truth = np.concatenate([colour, alpha[..., None]], axis=-1)
+    opaque = composite_frames(truth, background)
+    soft = (alpha > 0) & (alpha < 255)
+
+    def error(estimated: np.ndarray) -> float:
+        return float((np.abs(estimated.astype(float) - colour) * (alpha[..., None] / 255.0))[soft].mean())
+
+    guessed = pymatting.estimate_foreground_ml(opaque / 255.0, alpha / 255.0)
+    assert error(unmix(opaque, alpha, background)[..., :3]) < 0.2 * error((guessed * 255).clip(0, 255))
