@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from glassine.data.dataset import Clips, ClipTransform, ProceduralClips, ShardClips, StickerDataset, collate_stickers
@@ -186,7 +187,12 @@ class StickerDataModule(LightningDataModule):
         return self._eval_loader("predict")
 
     def _eval_loader(self, stage: str) -> DataLoader[Any]:
-        return DataLoader(self.dataset(stage), batch_size=self.eval_batch_size, **self._loader_settings())  # type: ignore[arg-type]
+        dataset, sampler = self.dataset(stage), None
+        if self.trainer is not None and self.trainer.world_size > 1:
+            # Lightning's own choice would score some stickers twice, to give every process as many
+            ranks = {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
+            sampler = UnrepeatedDistributedSampler(dataset, shuffle=False, **ranks)
+        return DataLoader(dataset, self.eval_batch_size, sampler=sampler, **self._loader_settings())  # type: ignore[arg-type]
 
     def _loader_settings(self) -> dict[str, object]:
         return {

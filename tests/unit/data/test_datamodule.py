@@ -1,5 +1,6 @@
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,22 @@ def test_stills_and_limit_choose_what_is_trained_on(tmp_path: Path) -> None:
     limited = StickerDataModule(root, limit=3, procedural=5, size=(16, 16), train_transform=plain).dataset("train")
     assert [limited[row]["key"] for row in range(3)] == ["s0", "s5", "s9"]
     assert len(limited) == 8
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_several_processes_score_each_sticker_once(processes: int) -> None:
+    seen = []
+    for rank in range(processes):
+        data = StickerDataModule(procedural=40, size=(16, 16), train_transform=plain, eval_transform=plain)
+        data.trainer = SimpleNamespace(world_size=processes, global_rank=rank)
+        loader = data.val_dataloader()
+        seen += [index for batch in loader.batch_sampler for index in batch]
+    assert sorted(seen) == list(range(len(data.dataset("val"))))
+
+
+def test_only_training_and_validation_are_limited(tmp_path: Path) -> None:
+    data = StickerDataModule(write(tmp_path), limit=3, val_limit=1, size=(16, 16), test_split="train")
+    assert [len(data.dataset(stage)) for stage in ("train", "val", "test")] == [3, 1, 9]
 
 
 def test_evaluation_gives_the_same_batch_every_time() -> None:
