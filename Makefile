@@ -9,11 +9,6 @@ PACKS ?= 1 2 3 4
 SEEDS ?= 0
 DEVICE ?= auto
 
-# glibc gives big tensors back to the system after each use; keeping them halves the time spent in page faults on a CPU
-export MALLOC_MMAP_MAX_ := 0
-export MALLOC_TRIM_THRESHOLD_ := 8000000000
-export MALLOC_TOP_PAD_ := 268435456
-
 .PHONY: help setup data train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from glassine import __version__
+from glassine.allocator import keep_freed_memory
 from glassine.errors import exit_code
 
 LIGHTNING_VERBS = {
@@ -27,6 +28,7 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` if None) and return its exit code: 0, or 2 after a mistake of the user's."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    keep_freed_memory()
     try:
         return exit_code(lambda: run(arguments))
     except SystemExit as stop:  # argparse has said what was wrong, or has shown its help

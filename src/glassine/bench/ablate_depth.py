@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from glassine.allocator import keep_freed_memory
 from glassine.bench.console import print_table, progress_bar
 from glassine.bench.depth_report import depth_table, write_depth_report
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
@@ -127,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--data", default=None, help="shard folder (default: the YAML's)")
     args = parser.parse_args(arguments)
+    keep_freed_memory()
     if min(*args.depths, args.steps - 1, 0) < 0:
         parser.error("depths may not be negative, and there must be a step")
     torch.set_float32_matmul_precision("high")

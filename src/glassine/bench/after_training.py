@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from glassine.allocator import keep_freed_memory
 from glassine.bench.console import print_scores, progress_bar
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
 from glassine.bench.methods import CODEC, ildiff_method, make_methods
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--codec", default=CODEC, help="LayerDiffuse's codec: a bundle or a run")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args(arguments)
+    keep_freed_memory()
     return exit_code(
         lambda: after_training(args.run, args.data, args.split, args.stickers, args.size, args.codec, args.device)
     )

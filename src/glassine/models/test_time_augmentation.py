@@ -23,6 +23,8 @@ def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: 
         seen = (torch.rot90(x.flip(3) if flip else x, turns, (2, 3)) for x in inputs)
         rgba = torch.rot90(decode(*seen).clamp(0, 1), -turns, (2, 3))
         results.append(rgba.flip(3) if flip else rgba)
+    if tta == "none":
+        return results[0]
     if tta == "hflip":  # the lower of two would always be too low
         return torch.stack(results).mean(dim=0)
     return torch.stack(results).median(dim=0).values
