@@ -76,6 +76,7 @@ def score(
         elif again or record.costs_on != place(method):
             record.costs_on = place(method)
             record.costs = {"ms_per_frame": plain(measure_speed(method, held_out), 3), "parameters": method.parameters}
+            record.save(folder)
     for name, wanted in todo.items():
         samples = load_clips(held_out, name, partial(count.step, f"{CONDITION_TITLES[name]}: clips"))
         for method, record in wanted:

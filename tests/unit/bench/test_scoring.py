@@ -128,6 +128,17 @@ def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_costs_are_measured_again_on_another_machine_and_scores_are_not(held_out, tmp_path, monkeypatch):
+    machine = {"cpu": "abacus", "cores": 1, "gpu": "none"}
+    monkeypatch.setattr("glassine.bench.scoring.hardware", lambda: machine)
+    score([Spy().method()], held_out, tmp_path, ["white"])
+    machine["cpu"], again = "slide rule", Spy()
+    score([again.method()], held_out, tmp_path, ["white"])
+    (record,) = read_records(tmp_path)
+    assert record.costs_on == "slide rule, 1 cores"
+    assert len({float(clip.sum()) for clip, _ in again.seen}) == 1  # one clip for its time, none for its scores
+
+
 def test_a_stopped_run_goes_on_with_the_condition_it_was_at(held_out, tmp_path):
     warm_up = 6  # the measurement of speed
     with pytest.raises(KeyboardInterrupt):
