@@ -49,9 +49,10 @@ class ColourProjection(nn.Module):
         """Return alpha `h w` of one frame `h w 3`."""
         calm = np.asarray(cv2.medianBlur(frame, self.median), np.float32) if self.median else frame
         outside = self._fill(background_distance(calm, background) <= self.tolerance)
-        depth = cv2.distanceTransform(1 - outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         alpha = 1 - outside.astype(np.float32)
-        solid = depth > self.band
+        offsets = np.square(np.arange(-self.band, self.band + 1))
+        disc = (np.add.outer(offsets, offsets) <= self.band**2).astype(np.uint8)
+        solid = cv2.erode(1 - outside, disc) > 0  # more than `band` pixels away from all that is outside
         if not solid.any():
             return alpha
         edge = (outside == 0) & ~solid

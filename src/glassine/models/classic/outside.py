@@ -37,7 +37,10 @@ def clip_pixels(clip: Tensor, background: Tensor | None) -> tuple[Pixels, Pixels
 
 def background_distance(frame: Pixels, background: Pixels) -> Pixels:
     """Largest difference of any channel: `h w 3` and `3` to `h w` in [0, 1]."""
-    return np.abs(frame - background).max(axis=-1)
+    largest = np.abs(frame[..., 0] - background[0])
+    for channel in (1, 2):  # numpy's maximum over an axis of three takes twenty times as long
+        np.maximum(largest, np.abs(frame[..., channel] - background[channel]), out=largest)
+    return largest
 
 
 def connected_to_border(near: Mask) -> NDArray[np.uint8]:
