@@ -52,7 +52,8 @@ def ildiff_task() -> ILDiffTask:
     [(vae_task, {"train/loss": 0.93289}, 20),
      (transparency_task, {"train/alpha": 0.22394, "train/colour": 0.12465, "train/identity": 0.33770,
                           "train/adversarial": 0.010988, "train/discriminator": 0.17886}, 30),
-     (ildiff_task, {"train/alpha": 0.05405, "train/harmless": 0.13202, "train/rgb": 0.033755, "train/loss": 0.21983}, 20)],
+     (ildiff_task, {"train/alpha": 0.05405, "train/harmless": 0.13202, "train/rgb": 0.033755,
+                    "train/loss": 0.21983}, 20)],
 )  # fmt: skip
 def test_twenty_steps_end_at_the_golden_loss(make, loss, steps, tmp_path):
     seed_everything(0, verbose=False)
