@@ -96,6 +96,7 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
         (["fit", "-c", YAML, "--data.batch_size", "many"], "batch_size"),
         (["fit", "-c", "missing.yaml"], "missing.yaml"),
         (["fit", "-c", YAML, "--ckpt_path", "missing.ckpt"], "missing.ckpt"),
+        (["fit", "-c", YAML, "--ckpt_path=missing.ckpt"], "missing.ckpt"),
         (["test", "-c", YAML, "--ckpt_path", YAML], "cannot be read as weights"),
         (["export", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
     ],

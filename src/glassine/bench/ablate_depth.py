@@ -79,9 +79,7 @@ def ablate_depth(
     records: list[Record] = []
     for seed in seeds:
         for depth in depths:
-            run = depth_run(
-                config, depth, seed, steps, accelerator, [*overrides, *(["--data.root", data] if data else [])]
-            )
+            run = depth_run(config, depth, seed, steps, accelerator, overrides)
             print(f"depth {depth}, seed {seed}: {run.steps_done} of {steps} steps done", flush=True)
             run.finish()
             method = depth_method(run, depth, device)

@@ -1,7 +1,7 @@
 """The rows of the score table: from an opaque clip to alpha, by whatever means."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -112,9 +112,9 @@ def make_methods(
         "grab_cut": lambda: [grab_cut()],
         "layer_diffuse": lambda: [layer_diffuse(codec, device)],
         # without the hint's candidates in the mix; the decoder still looks at them
-        "ildiff_own": lambda: [ildiff_method(source, device, TITLES["ildiff_own"] + label, False) for source in ildiff],
-        "ildiff": lambda: [ildiff_method(source, device, TITLES["ildiff"] + label) for source in ildiff],
-        "cutout": lambda: [cutout_method(source, device, TITLES["cutout"] + label) for source in ildiff],
+        "ildiff_own": lambda: [ildiff_method(s, device, TITLES["ildiff_own"] + label, "ildiff_own") for s in ildiff],
+        "ildiff": lambda: [ildiff_method(s, device, TITLES["ildiff"] + label) for s in ildiff],
+        "cutout": lambda: [ildiff_method(s, device, TITLES["cutout"] + label, "cutout") for s in ildiff],
     }
     return [method for name, make in makers.items() if names is None or name in names for method in make()]
 
@@ -146,30 +146,40 @@ def layer_diffuse(source: str = CODEC, device: torch.device = CPU) -> Method:
     if not isinstance(codec, LatentTransparency):
         raise UserError(f"{source} holds a {type(codec).__name__}; LayerDiffuse needs a LatentTransparency")
     network = ILDiff(codec.vae, codec.decoder, adapter=None, pixel_source="reconstruction").eval()
-    return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device)
+    network = network.to(device)
+    return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device, decoding(network, device))
 
 
 def ildiff_method(
-    source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], mixed: bool = True
+    source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], name: str = "ildiff"
 ) -> Method:
-    """ILDiff from a bundle, a run or a checkpoint; without `mixed`, before the hint's candidates are mixed in."""
-    name = "ildiff" if mixed else "ildiff_own"
+    """ILDiff from a bundle, a run or a checkpoint, in one of three uses.
+
+    `name` is `ildiff`, `ildiff_own` before the hint's candidates are mixed in, or `cutout` for all of `glassine cutout`
+    but reading and writing files, which is what its users get.
+    """
     try:
         loaded = load_network(source, "ildiff")
     except UserError as error:
         return Method(name, title, weights=source, missing=str(error))
     if not isinstance(loaded.network, ILDiff):
         raise UserError(f"{source} holds a {type(loaded.network).__name__}; this row needs an ILDiff")
-    return network_method(name, title, loaded.network, loaded, device, mixed)
+    network = loaded.network.to(device)
+    function = cutting_out(network, device) if name == "cutout" else decoding(network, device, name != "ildiff_own")
+    return network_method(name, title, network, loaded, device, function)
 
 
-def cutout_method(source: str, device: torch.device, title: str) -> Method:
-    """The whole of `glassine cutout` but for reading and writing files, which is what its users get."""
-    method = ildiff_method(source, device, title)
-    if method.function is None:
-        return replace(method, name="cutout")
-    network = load_network(source, "ildiff").network
-    assert isinstance(network, ILDiff)  # ildiff_method has looked
+def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> AlphaFunction:
+    """What the network reads off a clip."""
+
+    def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
+        return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
+
+    return function
+
+
+def cutting_out(network: ILDiff, device: torch.device) -> AlphaFunction:
+    """What the pipeline makes of a clip's frames."""
     pipeline = CutoutPipeline(network, device=str(device))
 
     def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
@@ -180,18 +190,13 @@ def cutout_method(source: str, device: torch.device, title: str) -> Method:
             alphas.append(torch.from_numpy(np.stack(results)).float() / 255)
         return torch.stack(alphas)[:, :, None]
 
-    return replace(method, name="cutout", function=function)
+    return function
 
 
 def network_method(
-    name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device, mixed: bool = True
+    name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device, function: AlphaFunction
 ) -> Method:
-    """Run `network` on `device`."""
-    network = network.to(device)
-
-    def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
-        return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
-
+    """The row of a `network` that `function` uses."""
     parameters = sum(p.numel() for p in network.parameters())
     settings: dict[str, Setting] = {"pixel_source": network.pixel_source}
     return Method(

@@ -73,8 +73,8 @@ def score(
     for method, record in rows:
         if method.function is None:
             record.save(folder)
-        elif again or record.costs_on != place(method):
-            record.costs_on = place(method)
+        elif (here := place(method)) != record.costs_on or again:
+            record.costs_on = here
             record.costs = {"ms_per_frame": plain(measure_speed(method, held_out), 3), "parameters": method.parameters}
             record.save(folder)
     for name, wanted in todo.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from glassine.cli.predictions import PredictionWriter
 from glassine.data.datamodule import StickerDataModule
@@ -31,9 +31,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     torch.set_float32_matmul_precision("high")
-    check_checkpoint(arguments)
     try:
-        return LightningCLI(
+        return StickerCLI(
             StickerTask,
             StickerDataModule,
             subclass_mode_model=True,
@@ -56,11 +55,15 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         raise
 
 
-def check_checkpoint(arguments: Sequence[str]) -> None:
-    """Raise UserError where a `--ckpt_path` among the arguments is missing, damaged, or no checkpoint."""
-    for name, value in pairwise(arguments):
-        if name == "--ckpt_path" and value not in ("best", "last", "null"):
-            read_state(Path(value))
+class StickerCLI(LightningCLI):
+    """LightningCLI that says what is wrong with a checkpoint before it builds anything."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Raise UserError where `ckpt_path`, wherever it was set, is missing, damaged, or no checkpoint."""
+        super().parse_arguments(parser, args)
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path not in (None, "best", "last"):
+            read_state(Path(path))
 
 
 def configs(arguments: Sequence[str]) -> str:

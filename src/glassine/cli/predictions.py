@@ -34,19 +34,22 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write one batch."""
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
-        folder.mkdir(parents=True, exist_ok=True)
         clips = next(value for name, value in prediction.items() if name != "key")
         for key, clip, fps in zip(prediction["key"], clips, batch["fps"].tolist(), strict=True):
             frames = as_frames(clip)
             sticker = Sticker(frames, (max(1, round(1000 / fps)),) * len(frames))
-            path = folder / f"{key}.webp"
+            path = folder(trainer) / f"{key}.webp"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_sticker(sticker, path)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where they are."""
-        print(f"wrote {Path(trainer.log_dir or trainer.default_root_dir) / 'predictions'}")
+        print(f"wrote {folder(trainer)}")
+
+
+def folder(trainer: Trainer) -> Path:
+    """Where a run's predictions lie."""
+    return Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
 
 
 def as_frames(clip: Tensor) -> Any:

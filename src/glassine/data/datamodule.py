@@ -192,7 +192,12 @@ class StickerDataModule(LightningDataModule):
             # Lightning's own choice would score some stickers twice, to give every process as many
             ranks = {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
             sampler = UnrepeatedDistributedSampler(dataset, shuffle=False, **ranks)
-        return DataLoader(dataset, self.eval_batch_size, sampler=sampler, **self._loader_settings())  # type: ignore[arg-type]
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,  # by name: Lightning builds the loader of a prediction anew
+            sampler=sampler,
+            **self._loader_settings(),  # type: ignore[arg-type]
+        )
 
     def _loader_settings(self) -> dict[str, object]:
         return {

@@ -110,8 +110,8 @@ class ILDiff(nn.Module):
         """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
 
         `own` are the frames to decode; the others are only context for the adapter. Without `mixed`, alpha is what the
-        decoder says before the hint's candidates are mixed in. Few frames go through the decoder
-        at a time, which bounds memory and, on a CPU, saves the page faults that large tensors cost.
+        decoder says before the hint's candidates are mixed in. Few frames go through the decoder at a time, which
+        bounds memory and, on a CPU, saves the page faults that large tensors cost.
         """
         if background is None and self.hint is not None:
             background = estimate_background(clip)  # once, from all frames

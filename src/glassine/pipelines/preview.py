@@ -50,11 +50,12 @@ class PreviewStrip:
         height, width = chosen[0][0].shape[:2]
         canvas = np.empty((2 * MARGIN + 2 * height + GAP, 2 * MARGIN + count * (width + GAP) - GAP, 3), np.uint8)
         canvas[:] = PAPER
+        board = checkerboard(height, width)
         for column, (before, after) in enumerate(chosen):
             left = MARGIN + column * (width + GAP)
             for row, picture in enumerate((before, after)):
                 top = MARGIN + row * (height + GAP)
-                canvas[top : top + height, left : left + width] = composite_frames(picture, checkerboard(height, width))
+                canvas[top : top + height, left : left + width] = composite_frames(picture, board)
         return Image.fromarray(canvas)
 
     def _thumbnail(self, picture: Picture) -> Picture:

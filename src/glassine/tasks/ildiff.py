@@ -28,9 +28,9 @@ class ILDiffTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
-            (its trust). The
-            paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent decoder" (II-B);
-            the default trains all, because L_alpha is read off the decoder and, for now, no distilled encoder exists.
+            (its trust). The paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent
+            decoder" (II-B); the default trains all, because L_alpha is read off the decoder and, for now, no distilled
+            encoder exists.
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.

@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.metrics.psnr import psnr
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.patch_discriminator import PatchDiscriminator
 from glassine.tasks.base import StickerTask
@@ -126,9 +127,9 @@ class TransparencyTask(StickerTask):
         picture = self.codec.reconstruct(latents)
         on_gray = (foreground - 0.5) * alpha + 0.5
         decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
-        for name, error in (("alpha", decoded - alpha), ("identity", picture - on_gray)):
-            psnr = -10 * error.square().flatten(1).mean(1).clamp_min(1e-6).log10()
-            self.log(f"{stage}/{name}_psnr", psnr.mean(), batch_size=len(batch["alpha"]), sync_dist=True)
+        for name, result, truth in (("alpha", decoded, alpha), ("identity", picture, on_gray)):
+            quality = psnr(result[None], truth[None]).mean()
+            self.log(f"{stage}/{name}_psnr", quality, batch_size=len(batch["alpha"]), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """What came through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""

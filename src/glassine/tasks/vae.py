@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.metrics.psnr import psnr
 from glassine.tasks.base import StickerTask
 
 
@@ -60,9 +61,8 @@ class VAETask(StickerTask):
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log the reconstruction's PSNR."""
-        error = (self.reconstruct(batch["clip"]) - batch["clip"]).square().mean((-3, -2, -1))  # b f
-        psnr = -10 * error.clamp_min(1e-6).log10().mean()
-        self.log(f"{stage}/psnr", psnr, batch_size=len(batch["clip"]), sync_dist=True)
+        quality = psnr(self.reconstruct(batch["clip"]), batch["clip"]).mean()
+        self.log(f"{stage}/psnr", quality, batch_size=len(batch["clip"]), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """The `reconstruction`, `b f 3 h w` in [0, 1], with its `key`."""

@@ -110,8 +110,6 @@ def test_published_numbers_stand_apart_and_are_marked(tmp_path):
 
 def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     benchmarks = REPOSITORY / "benchmarks"
-    if not any(one.conditions for one in one_setup(read_records(benchmarks / RESULTS))):
-        pytest.skip("no records yet")
     for one in (benchmarks / RESULTS).glob("*.json"):
         (tmp_path / RESULTS).mkdir(parents=True, exist_ok=True)
         (tmp_path / RESULTS / one.name).write_text(one.read_text())

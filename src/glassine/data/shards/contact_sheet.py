@@ -39,6 +39,7 @@ def contact_sheet(
     lines = -(-len(rows) // columns)
     sheet = Image.new("RGB", (columns * step_x + _MARGIN, lines * step_y + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
+    board = checkerboard(tile, tile)
     for number, row in enumerate(rows.tolist()):
         left, top = _MARGIN + number % columns * step_x, _MARGIN + number // columns * step_y
         durations = shards.durations(row)
@@ -49,7 +50,7 @@ def contact_sheet(
             draw.text((left, top), _fitted(f"{shards.key(row)}: damaged ({error})", large, cell_width), _INK, large)
             continue
         for place, picture in enumerate(resize_frames(pictures, tile, tile, keep_shape=True)):
-            shown = composite_frames(picture, checkerboard(tile, tile))
+            shown = composite_frames(picture, board)
             sheet.paste(Image.fromarray(shown), (left + place * (tile + _GAP), top))
         _write(draw, info, (left, top + tile + 3), (large, small), cell_width)
     return sheet
