@@ -25,6 +25,7 @@ class TimmImageEncoder(nn.Module):
         super().__init__()
         self.network = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(stage,))
         info: Any = self.network.feature_info
+        drop_later_blocks(self.network, info.module_name()[0])
         self.out_channels: int = info.channels()[0]
         self.stride: int = info.reduction()[0]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
@@ -33,3 +34,14 @@ class TimmImageEncoder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """The feature map."""
         return self.network((pictures - self.mean) / self.std)[0]
+
+
+def drop_later_blocks(network: nn.Module, last: str) -> None:
+    """Delete what follows the block named `last`, for instance `blocks.2`.
+
+    timm's MobileNets run and keep their blocks behind the last map that is asked for; they would cost time, count as
+    parameters, and never get a gradient.
+    """
+    blocks, _, number = last.rpartition(".")
+    if number.isdigit():
+        del network.get_submodule(blocks)[int(number) + 1 :]  # type: ignore[operator]

@@ -25,8 +25,8 @@ def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
     border = rearrange(border, "b f c n -> b (f n) c")
     colours = []
     for pixels in border:  # n 3
-        cells = (pixels * 15.999).long().clamp(0, 15)
-        cell = cells @ pixels.new_tensor([256, 16, 1]).long()
+        red, green, blue = (pixels * 15.999).long().clamp(0, 15).unbind(1)
+        cell = (red * 16 + green) * 16 + blue  # by hand: CUDA has no matrix product of integers
         fullest = torch.bincount(cell, minlength=4096).argmax()
         centre = pixels[cell == fullest].mean(0)
         near = (pixels - centre).abs().amax(1) < tolerance

@@ -43,12 +43,22 @@ class StickerTask(LightningModule):
         """What the optimiser is given."""
         return (p for p in self.parameters() if p.requires_grad)
 
+    def train(self, mode: bool = True) -> "StickerTask":
+        """Train mode for what learns; the rest stays as it is used, running statistics included."""
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
+        return self
+
     def on_fit_start(self) -> None:
         """Take the weights to start from.
 
         Raises:
             UserError: `init_from` is missing, unreadable, or made for another network.
         """
+        self.train()  # Lightning leaves the modes as it finds them
         if self.init_from is not None and self.trainer.ckpt_path is None:
             load_exactly(self, read_state(Path(self.init_from)), self.init_from)
 

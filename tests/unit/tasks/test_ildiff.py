@@ -93,6 +93,16 @@ def test_only_the_parts_that_are_named_are_trained_and_never_the_vae(parts, trai
     assert names == trained
 
 
+def test_parts_that_are_not_trained_keep_their_running_statistics():
+    task = make_task(LayoutHint(), train_parts=("hint",))
+    encoder = nn.Sequential(Pool(), nn.BatchNorm2d(3)).requires_grad_(False)
+    task.ildiff.adapter.image_encoder = encoder
+    task.train()
+    task.ildiff(torch.rand(1, 2, 3, 32, 32), torch.ones(1, 3))
+    assert encoder[1].num_batches_tracked == 0
+    assert task.ildiff.hint.training
+
+
 def test_the_pictures_that_feed_the_decoder_are_drawn_by_their_shares():
     task = make_task(pixel_sources={"input": 1.0, "reconstruction": 0.0})
     assert {task.draw_pixel_source() for _ in range(20)} == {"input"}
