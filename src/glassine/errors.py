@@ -23,6 +23,8 @@ OUTPUT_ERRORS = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
     errno.ENOTDIR: "one of its folders is a file; choose another folder",
+    errno.EEXIST: "a file of this name is in the way; choose another name",
+    errno.EISDIR: "a folder of this name is in the way; choose another name",
 }
 
 

@@ -196,9 +196,18 @@ def test_a_write_that_fails_half_way(fails, weights, source, target):
         fails(["cutout", source, target, "--weights", weights, "--quiet"], target)
 
 
+def test_a_build_that_fails_half_way_leaves_no_shard(monkeypatch, tmp_path, source, capsys):
+    monkeypatch.chdir(tmp_path)
+    with small_files_only():
+        assert main(["data", "build", "--from", ".", "--to", "shards", "--workers", "0"]) == 2
+    assert "the file grew past the allowed size" in capsys.readouterr().err
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
 def test_a_preview_that_fails_takes_the_result_with_it(fails, tmp_path, weights):
     Image.new("RGB", (200, 200), "white").save(tmp_path / "in.png")
     fails(["cutout", "in.png", "out.webp", "--preview", "in.png/strip.png", "--weights", weights, "--quiet"], "in.png")
+    fails(["cutout", "in.png", "out.png", "--preview", "./out.png", "--weights", weights, "--quiet"], "two files")
     fails(["cutout", "in.png", "out.webp", "--preview", "strip.jpg", "--weights", weights, "--quiet"], "strip.jpg")
 
 

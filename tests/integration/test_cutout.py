@@ -143,7 +143,7 @@ def test_several_inputs_go_to_a_folder_and_a_bad_one_does_not_stop_the_others(we
     folder.mkdir()
     write_sticker(sticker, second)
     bad.write_bytes(b"GIF89a, but no more than that")
-    assert cutout(source, bad, second, "--to", folder, "--suffix", ".png", "--weights", weights, "--quiet") == 2
+    assert cutout(source, bad, second, "--to", folder, "--suffix", "png", "--weights", weights, "--quiet") == 2
     assert sorted(path.name for path in folder.iterdir()) == ["in.png", "second.png"]
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2

@@ -78,6 +78,16 @@ def test_a_damaged_file_is_named_and_the_rest_is_written(folder: Path, capsys: p
     assert len(StickerShards(folder / "shards")) == 5
 
 
+def test_damaged_metadata_is_named_and_the_rest_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build(folder)
+    (tar,) = (folder / "shards").glob("*.tar")
+    tar.write_bytes(tar.read_bytes().replace(b"wave3.json", b"wove3.json"))
+    assert main(["data", "info", str(folder / "shards")]) == 0
+    out = capsys.readouterr().out
+    assert "1 damaged, left out" in out
+    assert "wave3: wave3.json is not where its index says" in out
+
+
 def test_shards_from_elsewhere_need_an_index_and_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with tarfile.open(tmp_path / "part.tar", "w") as archive:
         for name, data in (("a.webp", animation(1)), ("a.json", json.dumps({"description": "a wave"}).encode())):
@@ -102,6 +112,9 @@ def test_shards_from_elsewhere_need_an_index_and_get_one(tmp_path: Path, capsys:
         (["view", "shards", "missing/sheet.png"], "there is no folder missing"),
         (["build", "--from", "nowhere", "--to", "out"], "nowhere is not a folder"),
         (["build", "--from", "files", "--to", "out", "--workers", "0", "--quality", "200"], "quality 200"),
+        (["build", "--from", "files", "--to", "out", "--workers", "-1"], "-1 workers"),
+        (["build", "--from", "files", "--to", "out", "--fps", "-3"], "-3 frames a second"),
+        (["build", "--from", "files", "--to", "out", "--size", "0"], "size 0"),
         (["build", "--from", "files", "--to", "shards", "--size", "8", "--workers", "0"], "was made with"),
         (["fetch", "fluent", "--packs", "7"], "fluent packs [7]"),
     ],
@@ -118,4 +131,4 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert error.count("\n") == 1
     assert "Traceback" not in error
     assert not (folder / "sheet.gif").exists()
-    assert not list(folder.glob("out/*"))
+    assert not (folder / "out").exists()

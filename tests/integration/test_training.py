@@ -98,6 +98,7 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
         (["fit", "-c", YAML, "--ckpt_path", "missing.ckpt"], "missing.ckpt"),
         (["fit", "-c", YAML, "--ckpt_path=missing.ckpt"], "missing.ckpt"),
         (["test", "-c", YAML, "--ckpt_path", YAML], "cannot be read as weights"),
+        (["export", YAML, "--part", "ildiff", "--to", "x", "--config", "README.md"], "not the configuration of a run"),
         (["export", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
     ],
 )

@@ -133,12 +133,15 @@ def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | No
         if len(paths) != 2:
             came = ", ".join(map(str, paths))
             raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
+        if preview is not None and preview.absolute() == paths[1].absolute():
+            raise UserError(f"{preview} came as the result and as its preview; name two files")
         return [(paths[0], paths[1])]
     if preview is not None:
         raise UserError("--preview and --to came; a preview is drawn for a single input: leave one of them out")
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} to write to; make it first")
-    jobs = [(path, folder / f"{path.stem}{suffix}") for path in paths]
+    ending = f".{suffix.removeprefix('.')}" if suffix else ""
+    jobs = [(path, folder / f"{path.stem}{ending}") for path in paths]
     twice = [target for number, (_, target) in enumerate(jobs) if target in [other for _, other in jobs[:number]]]
     if twice:
         raise UserError(f"two inputs would both become {twice[0]}; rename one, or cut them out into two folders")

@@ -15,6 +15,7 @@ from glassine.atomic import atomic_path
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
+    StickerInfo,
     StickerShards,
     build_index,
     build_shards,
@@ -136,12 +137,12 @@ def _info(shards: StickerShards, console: Console) -> None:
     domains: Counter[str] = Counter()
     for split in (*SPLITS, None):
         rows = shards.select(split).tolist()
-        infos = [shards.metadata(row) for row in rows]
+        infos, damaged = _infos(shards, rows)
         domains = Counter(info.domain for info in infos)
         lengths = [sum(info.durations) / 1000 for info in infos if info.num_frames > 1]
         table.add_row(
             split or "all",
-            str(len(rows)),
+            str(len(infos)),
             str(len({info.group for info in infos})),
             str(len(lengths)),
             str(sum(info.num_frames for info in infos)),
@@ -151,6 +152,18 @@ def _info(shards: StickerShards, console: Console) -> None:
         )
     console.print(table)
     console.print(f"domains: {_most(domains, 8)}; length: median of the animated ones", highlight=False)
+    _name_damaged(damaged, console)
+
+
+def _infos(shards: StickerShards, rows: list[int]) -> tuple[list[StickerInfo], dict[str, str]]:
+    """The metadata of these rows, and why others have none."""
+    infos, damaged = [], dict[str, str]()
+    for row in rows:
+        try:
+            infos.append(shards.metadata(row))
+        except ValueError as error:
+            damaged[shards.name(row)] = str(error)
+    return infos, damaged
 
 
 def _most(counts: Counter[str], shown: int = 2) -> str:

@@ -22,6 +22,11 @@ class PredictionWriter(BasePredictionWriter):
 
     def __init__(self) -> None:
         super().__init__("batch")
+        self.folder = Path()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the folder; all processes must ask for it together, and later not all have as many stickers."""
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
 
     def write_on_batch_end(
         self,
@@ -38,18 +43,13 @@ class PredictionWriter(BasePredictionWriter):
         for key, clip, fps in zip(prediction["key"], clips, batch["fps"].tolist(), strict=True):
             frames = as_frames(clip)
             sticker = Sticker(frames, (max(1, round(1000 / fps)),) * len(frames))
-            path = folder(trainer) / f"{key}.webp"
+            path = self.folder / f"{key}.webp"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_sticker(sticker, path)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where they are."""
-        print(f"wrote {folder(trainer)}")
-
-
-def folder(trainer: Trainer) -> Path:
-    """Where a run's predictions lie."""
-    return Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
+        print(f"wrote {self.folder}")
 
 
 def as_frames(clip: Tensor) -> Any:

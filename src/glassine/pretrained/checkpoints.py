@@ -16,7 +16,12 @@ def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, A
     for needed in (checkpoint, file):
         if not needed.is_file():
             raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content["model"]["init_args"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is not the configuration of a run: give the one that `glassine fit` wrote") from error
+    return content
 
 
 def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:

@@ -26,12 +26,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-        # torch's own words about a file of another kind are a page, and advise to run the code in it
-        reason = "it holds something else" if isinstance(error, UnpicklingError) else str(error).splitlines()[0]
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be read as weights ({reason}): fetch or train it again") from error
-    return state.get("state_dict", state)
+    except (UnpicklingError, LookupError, AttributeError, TypeError) as error:
+        # torch's own words about a file of another kind are a page, and advise to run the code in it; or it stumbles
+        raise UserError(
+            f"{path} cannot be read as weights (it holds something else): fetch or train it again"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UserError(f"{path} holds no named tensors: give a network's weights or a run's checkpoint")
+    return state
 
 
 def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tuple[str, ...] = ()) -> nn.Module:

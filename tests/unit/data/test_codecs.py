@@ -4,6 +4,7 @@ import itertools
 import tracemalloc
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -160,3 +161,14 @@ def test_premultiplied_files_are_read_straight_when_told(tmp_path: Path) -> None
     write_sticker(Sticker(frames, (40,)), tmp_path / "a.png")
     assert read_sticker(tmp_path / "a.png").frames[0, 0, 0].tolist() == [100, 50, 0, 128]
     assert read_sticker(tmp_path / "a.png", alpha_mode="premultiplied").frames[0, 0, 0].tolist() == [199, 100, 0, 128]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bit_pngs_keep_their_brightness(tmp_path: Path, channels: int) -> None:
+    levels = np.array([0, 0x1234, 0x8000, 0xFFFF], np.uint16)
+    pixels = np.repeat(np.tile(levels, (2, 1))[..., None], channels, axis=2)
+    pixels[..., 3:] = 0xFFFF
+    cv2.imwrite(str(tmp_path / "deep.png"), pixels)
+    colours = read_sticker(tmp_path / "deep.png").frames[0, 0]
+    assert colours[:, 0].tolist() == [0, 0x12, 0x80, 0xFF]
+    assert (colours[:, 3] == 255).all()

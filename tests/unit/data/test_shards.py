@@ -197,6 +197,28 @@ def test_gif_shards_are_read_as_they_are_once_indexed(tmp_path: Path) -> None:
     assert visible_equal(shards.read(1, [4, 0, 4]), np.stack([pictures[1][4], pictures[1][0], pictures[1][4]]))
 
 
+@pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("key", ["表情1", "a/b" + "c" * 40 + "/" + "d" * 90, "名" * 40, "UPPER"])
+def test_keys_from_elsewhere_may_be_long_and_in_any_script(tmp_path: Path, tar_format: int, key: str) -> None:
+    gif_shard(tmp_path / "plain")
+    tar = tmp_path / "part.tar"
+    with tarfile.open(tmp_path / "plain" / "part.tar") as plain:
+        members = [(m.name.replace("k0", key), plain.extractfile(m).read()) for m in plain if m.name.startswith("k0")]
+    with tarfile.open(tar, "w", format=tar_format) as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            try:
+                archive.addfile(member, BytesIO(data))
+            except ValueError:
+                pytest.skip("this format has no room for the name")
+    build_index(tar).save(index_path(tar))
+    shards = StickerShards(tar)
+    assert shards.key(0) == key
+    assert shards.metadata(0).description == "a disc 0"
+    assert shards.read(0, [1]).shape == (1, 24, 24, 4)
+
+
 def test_a_damaged_gif_is_left_out_and_named(tmp_path: Path) -> None:
     gif_shard(tmp_path / "tasd", damaged="k1")
     tar = tmp_path / "tasd" / "part.tar"

@@ -86,6 +86,20 @@ def test_missing_and_broken_files_are_the_users_to_mend(tmp_path, name):
         load_bundle(str(tmp_path))
 
 
+@pytest.mark.parametrize("data", [b"hello world of text", b"model:\n  a: 1", b"(dp0\n.", b"\x80\x02.", bytes(100)])
+def test_files_of_another_kind_are_named_in_one_line(tmp_path, data):
+    (tmp_path / "notes.ckpt").write_bytes(data)
+    with pytest.raises(UserError, match=r"notes\.ckpt (cannot be read as weights|holds no named tensors)") as error:
+        read_state(tmp_path / "notes.ckpt")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_with_one_tensor_is_no_network(tmp_path):
+    torch.save(torch.ones(3), tmp_path / "one.pt")
+    with pytest.raises(UserError, match="holds no named tensors"):
+        read_state(tmp_path / "one.pt")
+
+
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     class Trap:
         def __reduce__(self):

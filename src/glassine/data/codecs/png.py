@@ -91,8 +91,15 @@ class PngReader(StickerReader):
             first = int(self._layout.hidden_default)
             for number, duration in enumerate(self._layout.durations):
                 image.seek(number + first)
-                yield np.array(image.convert("RGBA")), duration
+                yield np.array(eight_bit(image).convert("RGBA")), duration
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """The picture with its gray brought down from 16 bits, which Pillow would clip; it does so itself with colours."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int32) >> 8).astype(np.uint8))

@@ -53,8 +53,10 @@ def build_shards(
         advance: called after each sticker of the source, for a progress bar.
 
     Raises:
-        UserError: see :class:`ShardWriter`; or not one sticker could be read.
+        UserError: see :class:`ShardWriter`; a negative number of workers; or not one sticker could be read.
     """
+    if workers is not None and workers < 0:
+        raise UserError(f"{workers} workers came; choose 0 for none beside this process, or more")
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
@@ -97,7 +99,6 @@ def _encode_item(item: SourceItem | str, how: ShardFormat) -> tuple[str, Encoded
     if isinstance(item, str):
         return item, None
     try:
-        sticker = item.load()
+        return item.key, encode_sticker(item.key, item.load(), item.info, how)
     except (UserError, OSError, ValueError) as error:
         return item.key, str(error)
-    return item.key, encode_sticker(item.key, sticker, item.info, how)

@@ -131,9 +131,8 @@ class StickerShards:
         content = {}
         if size:
             block = self._pread(row, [(offset - _TAR_HEADER, size + _TAR_HEADER)])[0]
-            name = block[:100].split(b"\0")[0].decode(errors="replace")
-            if not name.endswith(f"{self.key(row)}.json"):
-                raise ValueError(f"found {name!r} where {self.key(row)}.json should be; index the shard again")
+            if not names_member(block, f"{self.key(row)}.json"):
+                raise ValueError(f"{self.key(row)}.json is not where its index says; index the shard again")
             content = json.loads(block[_TAR_HEADER:])
             if not isinstance(content, dict):
                 raise ValueError("its JSON is not an object")
@@ -190,6 +189,20 @@ class StickerShards:
         if any(len(part) != size for part, (_, size) in zip(parts, extents, strict=True)):
             raise ValueError("cut off by the end of the file")
         return parts
+
+
+def names_member(header: bytes, path: str) -> bool:
+    """Whether a tar header can be that of the member `path`.
+
+    Its field of 100 bytes holds the whole name, the last part of it (ustar), or as much of it as fits (GNU, pax), in
+    UTF-8 or with question marks for what is not ASCII (pax).
+    """
+    name = header[:100].split(b"\0")[0].lower()
+    for whole in (path.lower().encode(errors="surrogateescape"), path.lower().encode("ascii", "replace")):
+        start = whole.removesuffix(name)
+        if name and (name == whole[:100] or (start != whole and start[-1:] == b"/")):
+            return True
+    return False
 
 
 def find_tars(root: Path) -> list[Path]:

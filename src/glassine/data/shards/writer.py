@@ -6,13 +6,14 @@ import re
 import secrets
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.errors import UserError, output_error
 
 from .frame_codecs import FRAME_CODECS, encode_frame
 from .index import IndexedSample, ShardIndex, build_index, index_path, load_index
@@ -38,6 +39,17 @@ class ShardFormat:
     quality: int = 92
     fps: float | None = None
     size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a setting that no sticker can be stored with."""
+        if self.codec not in FRAME_CODECS:
+            raise UserError(f"frame codec {self.codec!r} came; choose one of {', '.join(FRAME_CODECS)}")
+        if not 0 <= self.quality <= 100:
+            raise UserError(f"quality {self.quality} came; choose 0 to 100")
+        if self.fps is not None and self.fps <= 0:
+            raise UserError(f"{self.fps:g} frames a second came; choose more than 0, or none to keep all")
+        if self.size is not None and self.size < 1:
+            raise UserError(f"size {self.size} came; choose 1 or more, or none to keep all")
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,6 @@ class ShardWriter:
         self.how = how or ShardFormat()
         self.max_bytes = max_bytes
         self.keys: set[str] = set()
-        if self.how.codec not in FRAME_CODECS:
-            raise UserError(f"frame codec {self.how.codec!r} came; choose one of {', '.join(FRAME_CODECS)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -144,9 +154,7 @@ class ShardWriter:
         try:
             extents = {suffix: self._add(f"{info.key}.{suffix}", data) for suffix, data in encoded.files.items()}
         except OSError as error:
-            raise UserError(
-                f"cannot write to {self.folder}: {error.strerror}; free some space or choose another"
-            ) from error
+            raise output_error(self.folder, error) from error
         where = extents.pop("json")
         self._index.samples.append(
             IndexedSample(
@@ -177,13 +185,25 @@ class ShardWriter:
     def _finish_shard(self) -> None:
         if self._tar is None:
             return
-        self._tar.close()
-        self._tar = None
         target = self.folder / f"shard-{self._number:06d}.tar"
-        self._index.tar_bytes = self._temporary.stat().st_size
-        self._index.save(index_path(target))
-        self._temporary.rename(target)
+        try:
+            self._tar.close()
+            self._index.tar_bytes = self._temporary.stat().st_size
+            self._index.save(index_path(target))
+            self._temporary.rename(target)
+        except (OSError, UserError) as error:
+            self._discard_shard()
+            raise output_error(target, error) if isinstance(error, OSError) else error from error
+        self._tar = None
         self._number += 1
+
+    def _discard_shard(self) -> None:
+        if self._tar is None:
+            return
+        with suppress(OSError):  # a full disk cannot take its end either
+            self._tar.close()
+        self._tar = None
+        self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -191,9 +211,8 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Complete the last shard; after an error what it holds so far is kept as well, since samples are whole."""
+        """Complete the last shard, also when interrupted; after an error it is dropped, the ones before it stay."""
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._finish_shard()
-        elif self._tar is not None:
-            self._tar.close()
-            self._temporary.unlink(missing_ok=True)
+        else:
+            self._discard_shard()

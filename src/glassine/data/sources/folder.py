@@ -1,12 +1,14 @@
 """Any folder of media files, with an optional table of what they show."""
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from glassine.data.codecs.png_sequence import TIMING_NAME
 from glassine.data.sources import SourceItem
 from glassine.data.split import split_of
 from glassine.errors import UserError
@@ -26,11 +28,12 @@ MEDIA_SUFFIXES = (
     ".zip",
 )
 COLUMNS = ("file", "description", "description_zh", "trigger_words", "ocr", "domain", "group")
+_LONGEST_KEY = 60  # what makes it unique comes behind it
 _TABLE_NAMES = ("stickers.csv", "stickers.jsonl", "metadata.csv", "metadata.jsonl")
 
 
 class FolderStickers:
-    """The media files of a folder and its subfolders as a source.
+    """The media files of a folder and its subfolders as a source; a folder of PNGs with its timing is one sticker.
 
     The table has the columns (CSV header or JSONL keys) ``file`` (a path inside the folder), ``description``,
     ``description_zh``, ``trigger_words`` (separated by ``;``, or a JSON list), ``ocr``, ``domain`` and ``group``;
@@ -52,15 +55,14 @@ class FolderStickers:
         self._folder, self._domain = Path(folder), domain
         if not self._folder.is_dir():
             raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
-        self._paths = sorted(
-            path
-            for path in self._folder.rglob("*")
-            if path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
+        found = {path for path in self._folder.rglob("*") if not path.name.startswith(".")}
+        folders = {path.parent for path in found if path.name == TIMING_NAME}  # each a sticker, frame by frame
+        files = {path for path in found if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()}
+        self._paths = sorted(folders | {path for path in files if path.parent not in folders})
         if not self._paths:
             raise UserError(f"{folder} holds no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
-        found = Path(table) if table is not None else _find_table(self._folder)
-        self._rows = {} if found is None else self._match(found)
+        rows = Path(table) if table is not None else _find_table(self._folder)
+        self._rows = {} if rows is None else self._match(rows)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -162,8 +164,10 @@ def _words(cell: Any) -> list[str]:
 
 
 def _unique_key(inside: Path, used: set[str]) -> str:
-    """A shard-safe key: two files that differ by suffix or odd signs only still get two keys."""
+    """A shard-safe key: two files that differ by suffix or odd signs only, or in a long name's end, get two keys."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", str(inside.with_suffix(""))).strip("-") or "sticker"
+    if len(plain) > _LONGEST_KEY:
+        plain = f"{plain[:_LONGEST_KEY]}-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"
     key, count = plain, 1
     while key in used:
         count += 1

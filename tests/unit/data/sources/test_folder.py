@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glassine.data.codecs import write_sticker
 from glassine.data.sources.folder import FolderStickers
+from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 
 
@@ -82,6 +84,23 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         FolderStickers(tmp_path / "no")
     with pytest.raises(UserError, match="no media files"):
         FolderStickers(tmp_path)
+
+
+def test_a_folder_of_pngs_that_we_wrote_is_one_sticker(tmp_path: Path) -> None:
+    frames = np.full((3, 4, 4, 4), 255, np.uint8)
+    write_sticker(Sticker(frames, (50, 60, 70)), tmp_path / "cat")
+    Image.new("RGB", (4, 4)).save(tmp_path / "dog.png")
+    cat, dog = FolderStickers(tmp_path).items()
+    assert (cat.key, cat.info["group"], dog.key) == ("cat", "cat", "dog")
+    assert cat.load().durations == (50, 60, 70)
+
+
+def test_long_names_get_short_keys_that_still_differ(tmp_path: Path) -> None:
+    for end in "ab":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{'x' * 150}{end}.png")
+    keys = [item.key for item in FolderStickers(tmp_path).items()]
+    assert len(set(keys)) == 2
+    assert max(map(len, keys)) <= 80
 
 
 def test_same_stem_twice_gives_two_keys(folder: Path) -> None:
