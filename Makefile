@@ -50,6 +50,7 @@ test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest
 
 test-full: setup ## all tests, the slow ones too
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,full]'
 	$(BIN)/python -m pytest -m ''
 
 lint: setup ## ruff and mypy

@@ -1,5 +1,7 @@
 """fit, validate, test, predict and export as a user types them, on procedural stickers."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,23 @@ def test_the_other_tasks_know_the_four_verbs_too(task, tmp_path, capsys):
         resume = [] if verb == "fit" else ["--ckpt_path", checkpoint]
         assert main([verb, *where, *SMALL.split(), *few.split(), *resume]) == 0
     assert f"test/{'psnr' if task == 'vae' else 'alpha_psnr'}" in capsys.readouterr().out
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("task", ["ildiff", "vae", "transparency"])
+def test_two_processes_train_together_and_predict_every_sticker_once(task, tmp_path):
+    where = ["-c", f"experiments/{task}/tiny.yaml", "--trainer.logger.init_args.save_dir", str(tmp_path)]
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true", "--data.procedural", "72"]
+    checkpoint = str(tmp_path / task / "small" / "checkpoints" / "last.ckpt")
+    for verb, more in (
+        ("fit", FEW["fit"].split()),
+        ("predict", ["--ckpt_path", checkpoint, "--data.eval_batch_size", "2"]),
+    ):
+        command = [sys.executable, "-m", "glassine", verb, *where, *SMALL.split(), *two, *more]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+    count = len(list((tmp_path / task / "small" / "predictions").glob("**/*.webp")))
+    assert count == 9  # an eighth, which two processes cannot halve
 
 
 @pytest.mark.parametrize("verb", ["validate", "test", "predict"])

@@ -72,9 +72,8 @@ def ablate_depth(
     Raises:
         UserError: no such YAML, no data, or a training failed.
     """
-    root = data or read_yaml(config)["data"]["root"]
-    overrides = ["--data.root", root, *overrides]
-    held_out = HeldOut(root, split, size, limit=stickers)
+    overrides = [*(["--data.root", data] if data else []), *overrides]
+    held_out = HeldOut(data or read_yaml(config)["data"]["root"], split, size, limit=stickers)
     device, folder = pick_device(accelerator), benchmarks / "results" / "ablate_depth"
     records: list[Record] = []
     for seed in seeds:
@@ -84,7 +83,7 @@ def ablate_depth(
             run.finish()
             method = depth_method(run, depth, device)
             with progress_bar() as progress:
-                (record,) = score([method], held_out, folder, CONDITIONS, data=Path(root).name, progress=progress)
+                (record,) = score([method], held_out, folder, CONDITIONS, data=held_out.name, progress=progress)
             add_costs(record, run, steps, device)
             record.save(folder)
             # earlier calls' seeds and depths belong to the same table

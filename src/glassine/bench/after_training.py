@@ -55,9 +55,8 @@ def after_training(
     ildiff = ildiff_method(str(run), pick_device(device))
     if ildiff.function is None:
         raise UserError(ildiff.missing)
-    name = Path(root).name
     with progress_bar() as progress:
-        records = score([*simple, ildiff], held_out, run / "scores", CONDITIONS, data=name, progress=progress)
+        records = score([*simple, ildiff], held_out, run / "scores", CONDITIONS, data=held_out.name, progress=progress)
     print_scores(records, f"{run} on held-out stickers")
     shown = [name for name in SHOWN if name in held_out.conditions][: len(held_out)]
     rows = [(CONDITION_TITLES[name], held_out.dataset(name)) for name in shown]

@@ -1,5 +1,6 @@
 """Training runs that go on where they stopped: what the ablation and `make pretrain` share."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import torch
 import yaml
 
+from glassine.atomic import atomic_path
 from glassine.errors import UserError
+
+ASKED = "asked.json"
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,34 @@ class FitRun:
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
         return ["fit", "-c", str(self.config), *self.overrides, *resume]
 
+    def asked(self) -> dict[str, Any]:
+        """All that decides what comes out: the YAML and the other arguments, but for the device."""
+        others = list(self.overrides)
+        if "--trainer.accelerator" in others:
+            device = others.index("--trainer.accelerator")
+            del others[device : device + 2]
+        return {"config": read_yaml(self.config), "overrides": others}
+
+    def asked_before(self) -> dict[str, Any] | None:
+        """The same of the call that made the folder; None where `glassine fit` was called by hand."""
+        file = self.folder / ASKED
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
     def finish(self) -> None:
         """Train, or go on, unless all steps are done.
 
         Raises:
-            UserError: training failed; its reason has been printed.
+            UserError: training failed; its reason has been printed. Or what is there was asked for otherwise.
         """
         from glassine.__main__ import main
 
+        if self.checkpoint.is_file() and self.asked_before() not in (None, self.asked()):
+            raise UserError(f"{self.folder} was trained by another {self.config}, or otherwise; move it out of the way")
         if self.steps_done >= self.steps:
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.folder / ASKED) as temporary:
+            temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         if main(self.arguments()):
             raise UserError(f"training {self.config} stopped early; {self.folder} is kept and the same command resumes")
 

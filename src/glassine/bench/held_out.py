@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class HeldOut:
     """One animated sticker of each held-out group (its first), so that skin tones do not count sixfold.
 
     Args:
-        root: folder of shards.
+        root: folder of shards, or several.
         split: `test`; `val` for choosing settings.
         size: height and width in pixels.
         num_frames: frames of each clip, evenly spaced over the sticker.
@@ -42,6 +43,7 @@ class HeldOut:
         round_trip: encodes and decodes `f 3 h w` in [0, 1]; None leaves the condition `vae_decoded` out.
 
     Attributes:
+        name: of the folder, or of all of them.
         rows: the stickers' rows in the shards.
         conditions: names, in the table's order.
 
@@ -51,7 +53,7 @@ class HeldOut:
 
     def __init__(
         self,
-        root: str,
+        root: str | list[str],
         split: Split = "test",
         size: int = 256,
         num_frames: int = 8,
@@ -63,6 +65,7 @@ class HeldOut:
                 f"size {size}, {num_frames} frames, limit {limit} came; give a multiple of 16, 1 or more, 1 or more"
             )
         self.split, self.size, self.num_frames = split, size, num_frames
+        self.name = "+".join(Path(folder).name for folder in ([root] if isinstance(root, str) else root))
         self.shards = StickerShards(root)
         self.rows = first_of_groups(self.shards, split, limit)
         if not len(self.rows):

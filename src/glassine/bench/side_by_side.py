@@ -12,7 +12,7 @@ from glassine.bench.held_out import HeldOut
 from glassine.bench.methods import Method
 from glassine.data.dataset import StickerDataset
 
-# nothing of a third party's: these pictures stand in the README
+# nothing of a third party's: the README shows them
 DRAWN = {
     "line drawing on white": ("line_art", "white"),
     "emoji on its colour, JPEG 75": ("emoji", "own_colour_jpeg75"),

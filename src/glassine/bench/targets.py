@@ -6,7 +6,7 @@ from typing import Any
 
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.records import Record
-from glassine.bench.rows import NOTHING, fixed, percent, short, to_rows
+from glassine.bench.rows import NOTHING, Row, conditions_of, fixed, percent, short, to_rows
 
 WORDS = {
     "psnr_mean": ("mean PSNR", "dB", fixed(1)),
@@ -20,9 +20,11 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
 
     Args:
         records: of one setup; only the method that `targets` names is read, the mean over its seeds.
-        targets: `method`, and `at_least` and `at_most` of score to condition to value, or of cost to value.
+        targets: `method`; `at_least` and `at_most` of score to condition to value, or of cost to value; `above`, of the
+            method that it should be better than in every condition to the score that says so.
     """
-    rows = [row for row in to_rows(records) if row.records[0].method == targets["method"]]
+    rows = rows_of(records, targets["method"])
+    scored = [name for name in conditions_of(records) if any(row.score(name, "psnr_mean") for row in rows)]
     lines = []
     for name, condition, target, sign in listed(targets):
         word, unit, write = WORDS[name]
@@ -33,7 +35,23 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
         reached = f"{write(statistics.fmean(values))} {unit}".strip() if values else NOTHING
         short_by = f"{write(gap)} {unit}".strip() if gap > 0 else "met"
         lines.append([what, limit, reached, short_by if values else NOTHING])
+    for rival, name in targets.get("above", {}).items():
+        for other in rows_of(records, rival):
+            pairs = {condition: (means(rows, condition, name), means([other], condition, name)) for condition in scored}
+            lost = [CONDITION_TITLES[condition] for condition, (ours, theirs) in pairs.items() if ours <= theirs]
+            reached = f"{len(pairs) - len(lost)} of {len(pairs)} conditions"
+            lines.append([f"{WORDS[name][0]} above {other.label}", "everywhere", reached, ", ".join(lost) or "met"])
     return ["", "target", "reached", "short by"], lines
+
+
+def rows_of(records: Sequence[Record], method: str) -> list[Row]:
+    """The rows of one method."""
+    return [row for row in to_rows(records) if row.records[0].method == method]
+
+
+def means(rows: Sequence[Row], condition: str, name: str) -> float:
+    """A score's mean over rows and seeds."""
+    return statistics.fmean(value for row in rows for value in row.score(condition, name))
 
 
 def listed(targets: dict[str, Any]) -> Iterator[tuple[str, str, float, int]]:

@@ -22,3 +22,15 @@ def test_each_target_is_met_or_says_by_how_much_it_is_missed():
         ["share under 20 dB, white", "at most 5%", "4%", "met"],
         ["ms a frame", "at most 68.0", "70.0", "2.00"],
     ]
+
+
+def test_a_method_that_should_be_above_another_one_names_where_it_is_not():
+    targets = {"method": "cutout", "above": {"threshold": "psnr_mean"}}
+    ours, theirs = record("cutout", 30.5, 0.0, 1), record("threshold", 29.0, 0.0, 1)
+    assert targets_table([ours, theirs], targets)[1] == [
+        ["mean PSNR above threshold", "everywhere", "1 of 1 conditions", "met"]
+    ]
+    theirs.conditions["white"].scores["psnr_mean"] = 31.0
+    assert targets_table([ours, theirs], targets)[1] == [
+        ["mean PSNR above threshold", "everywhere", "0 of 1 conditions", "white"]
+    ]

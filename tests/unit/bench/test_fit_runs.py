@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from glassine.bench.fit_runs import FitRun
+from glassine.errors import UserError
+
+
+def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, monkeypatch):
+    trained = []
+
+    def train(arguments):
+        trained.append(arguments)
+        checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"global_step": 2}, checkpoint)
+        return 0
+
+    monkeypatch.setattr("glassine.__main__.main", train)
+    config = tmp_path / "tiny.yaml"
+    config.write_text("rate: 1\n")
+    on_cpu = FitRun(config, tmp_path / "run", 2, ("--trainer.accelerator", "cpu", "--seed", "1"))
+    on_gpu = FitRun(config, tmp_path / "run", 2, ("--trainer.accelerator", "gpu", "--seed", "1"))
+    on_cpu.finish()
+    on_gpu.finish()
+    assert len(trained) == 1
+    with pytest.raises(UserError, match="move it out of the way"):
+        FitRun(config, tmp_path / "run", 2, ("--seed", "2")).finish()
+    config.write_text("rate: 2\n")
+    with pytest.raises(UserError, match="move it out of the way"):
+        on_cpu.finish()
