@@ -1,5 +1,6 @@
 """What all tasks share: optimiser, schedule, and frozen parts that stay out of the checkpoint."""
 
+import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,14 @@ class StickerTask(LightningModule):
         self.init_from = init_from
         self.register_state_dict_post_hook(drop_frozen)
         self.register_load_state_dict_post_hook(forgive_frozen)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StickerTask":
+        """A copy, as weight averaging keeps one, that shares what makes the optimiser: it holds on to the trainer."""
+        copied = type(self).__new__(type(self))
+        shared = (self.optimizer_callable, self.lr_scheduler_callable)
+        memo.update({id(self): copied, **{id(maker): maker for maker in shared}})
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """What the optimiser is given."""
