@@ -24,7 +24,6 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
             method that it should be better than in every condition to the score that says so.
     """
     rows = rows_of(records, targets["method"])
-    scored = [name for name in conditions_of(records) if any(row.score(name, "psnr_mean") for row in rows)]
     lines = []
     for name, condition, target, sign in listed(targets):
         word, unit, write = WORDS[name]
@@ -37,7 +36,9 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
         lines.append([what, limit, reached, short_by if values else NOTHING])
     for rival, name in targets.get("above", {}).items():
         for other in rows_of(records, rival):
-            pairs = {condition: (means(rows, condition, name), means([other], condition, name)) for condition in scored}
+            scored = conditions_of(r for row in rows for r in row.records), conditions_of(other.records)
+            both = [name for name in scored[0] if name in scored[1]]
+            pairs = {condition: (means(rows, condition, name), means([other], condition, name)) for condition in both}
             lost = [CONDITION_TITLES[condition] for condition, (ours, theirs) in pairs.items() if ours <= theirs]
             reached = f"{len(pairs) - len(lost)} of {len(pairs)} conditions"
             lines.append([f"{WORDS[name][0]} above {other.label}", "everywhere", reached, ", ".join(lost) or "met"])
