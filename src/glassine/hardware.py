@@ -37,5 +37,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device {name!r} came, which this machine does not have; give auto, cpu or gpu") from error
+        raise UserError(
+            f"device {name!r} came, which this machine does not have; give auto, cpu, gpu or cuda:1"
+        ) from error
     return device

@@ -25,12 +25,12 @@ SMALL = Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> str:
-    """Four procedural stickers, half of them for testing."""
+    """Six procedural stickers, two in each split."""
     folder = tmp_path_factory.mktemp("data") / "procedural"
     source = ProceduralStickers(seed=5, size=64, num_frames=3)
     with ShardWriter(folder) as writer:
-        for i in range(4):
-            about = {**source.info(i), "group": f"group-{i}", "split": ("test", "val")[i % 2]}
+        for i in range(6):
+            about = {**source.info(i), "group": f"group-{i}", "split": ("test", "val", "train")[i % 3]}
             writer.write(f"sticker-{i}", source[i], about)
     return str(folder)
 

@@ -162,3 +162,10 @@ def test_an_input_with_transparency_is_named_and_never_gets_more_visible(weights
 def test_the_input_itself_can_be_replaced(weights, source):
     assert cutout(source, source, "--weights", weights) == 0
     assert read_sticker(source).durations == DURATIONS
+
+
+def test_inputs_are_not_written_over_by_results_for_a_folder(weights, source, sticker, capsys):
+    before = source.read_bytes()
+    assert cutout(source, "--to", source.parent, "--suffix", source.suffix, "--weights", weights, "--quiet") == 2
+    assert "is an input and would be written over" in capsys.readouterr().err
+    assert source.read_bytes() == before

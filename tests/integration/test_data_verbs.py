@@ -69,6 +69,12 @@ def test_building_again_writes_only_what_is_new(folder: Path, capsys: pytest.Cap
     assert len(StickerShards(folder / "shards")) == 6
 
 
+def test_an_index_made_again_knows_how_the_shards_were_made(folder: Path) -> None:
+    build(folder)
+    assert main(["data", "index", str(folder / "shards")]) == 0
+    assert build(folder) == 0
+
+
 def test_a_damaged_file_is_named_and_the_rest_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "files" / "broken.webp").write_bytes(animation(0)[:90])
     assert build(folder) == 0

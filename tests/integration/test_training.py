@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from glassine.__main__ import main
 from glassine.data.codecs import read_sticker
+from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.pretrained.weights import load_bundle
 
@@ -104,6 +105,10 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
     assert main(["export", str(checkpoint), "--part", "ildiff", "--to", str(tmp_path / "weights")]) == 0
     network = load_bundle(str(tmp_path / "weights"))
     assert isinstance(network, ILDiff)
+    assert {file.stat().st_mode & 0o444 for file in (tmp_path / "weights").iterdir()} == {0o444}
+    for training in (run, checkpoint):
+        with pytest.raises(UserError, match=r"is a training run: first `glassine export .*last\.ckpt --part ildiff"):
+            load_bundle(str(training))
     averaged = torch.load(checkpoint, weights_only=True)["state_dict"]["ildiff.decoder.conv_in.weight"]
     torch.testing.assert_close(network.decoder.conv_in.weight, averaged, atol=1e-3, rtol=1e-3)
 

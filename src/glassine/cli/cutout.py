@@ -142,6 +142,10 @@ def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | No
         raise UserError(f"there is no folder {folder} to write to; make it first")
     ending = f".{suffix.removeprefix('.')}" if suffix else ""
     jobs = [(path, folder / f"{path.stem}{ending}") for path in paths]
+    inputs = {path.resolve() for path in paths}
+    over = [target for _, target in jobs if target.resolve() in inputs]
+    if over:
+        raise UserError(f"{over[0]} is an input and would be written over; choose another --to or --suffix")
     twice = [target for number, (_, target) in enumerate(jobs) if target in [other for _, other in jobs[:number]]]
     if twice:
         raise UserError(f"two inputs would both become {twice[0]}; rename one, or cut them out into two folders")

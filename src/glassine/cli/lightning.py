@@ -30,6 +30,8 @@ def run(arguments: Sequence[str]) -> LightningCLI:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    # the averaged weights are the checkpoint's own: they are what is scored
+    warnings.filterwarnings("ignore", ".*WeightAveraging state cannot be restored.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # what does not learn
     torch.set_float32_matmul_precision("high")

@@ -37,6 +37,7 @@ def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.M
     """
     arguments = config["model"]["init_args"]
     parts = {name: value for name, value in arguments.items() if isinstance(value, dict) and "class_path" in value}
+    parts = {name: value for name, value in parts.items() if name not in ("optimizer", "lr_scheduler")}
     if part not in parts:
         raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
     network = build_network(parts[part], f"the config.yaml of {checkpoint}")

@@ -79,6 +79,9 @@ def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
 def locate(source: str) -> Path:
     """Folder of a bundle: `glassine:NAME` for the ones that ship with the package, else a path."""
     folder = ASSETS / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
+    if folder.suffix == ".ckpt" or (folder / "checkpoints").is_dir():
+        checkpoint = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "last.ckpt"
+        raise UserError(f"{source} is a training run: first `glassine export {checkpoint} --part ildiff --to FOLDER`")
     if not (folder / "config.yaml").is_file():
         shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))
         raise UserError(f"no weights at {source}: give a folder with config.yaml, or one of {shipped or 'none yet'}")
@@ -141,6 +144,7 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
     with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
         save_file({n: t.contiguous().cpu() for n, t in stored.items()}, weights)
         description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        weights.chmod(description.stat().st_mode)  # safetensors lets nobody but the owner read
 
 
 def is_frozen(network: nn.Module, name: str) -> bool:

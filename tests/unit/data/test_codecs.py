@@ -172,3 +172,14 @@ def test_sixteen_bit_pngs_keep_their_brightness(tmp_path: Path, channels: int) -
     colours = read_sticker(tmp_path / "deep.png").frames[0, 0]
     assert colours[:, 0].tolist() == [0, 0x12, 0x80, 0xFF]
     assert (colours[:, 3] == 255).all()
+
+
+@pytest.mark.parametrize("width", [17, 20, 34, 66, 100])
+@pytest.mark.parametrize("suffix", [".webm", ".mov"])
+def test_video_with_alpha_keeps_its_last_columns_at_any_width(tmp_path: Path, suffix: str, width: int) -> None:
+    frames = np.full((3, 18, width, 4), (200, 60, 90, 255), np.uint8)
+    frames[:, :, : width // 2, 3] = 0
+    write_sticker(Sticker(frames, (40,) * 3), tmp_path / f"a{suffix}")
+    read = read_sticker(tmp_path / f"a{suffix}").frames.astype(int)
+    assert np.abs(read[:, :, -width // 3 :] - (200, 60, 90, 255)).max() < 12
+    assert read[:, :, : width // 3, 3].max() < 12

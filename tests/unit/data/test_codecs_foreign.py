@@ -98,6 +98,15 @@ def write_opaque(path: Path, codec: str, times: list[int], size: tuple[int, int]
         container.mux(stream.encode(None))
 
 
+@pytest.mark.parametrize("width", [18, 20, 34, 66, 68, 100, 498])
+def test_opaque_video_of_any_width_is_opaque_to_its_last_column(tmp_path: Path, width: int) -> None:
+    write_opaque(tmp_path / "v.mp4", "libx264", [0, 40, 80], (width, 48))
+    with open_sticker(tmp_path / "v.mp4") as reader:
+        frames = np.stack([frame for frame, _ in reader])
+    assert (frames[..., 3] == 255).all()
+    assert np.ptp(frames.astype(int), axis=2).max() <= 2  # gray from edge to edge
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".webm", "libvpx-vp9")])
 def test_opaque_video_with_uneven_times(tmp_path: Path, suffix: str, codec: str) -> None:
     times = [0, 40, 80, 180, 200, 260, 300, 340, 380, 420]

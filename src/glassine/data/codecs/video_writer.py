@@ -54,8 +54,9 @@ class VideoWriter(StickerWriter):
         self._stream = stream
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
+        # one thread: FFmpeg's write past the ends of their rows, at widths that 16 does not divide, into each other's
         picture = av.VideoFrame.from_ndarray(_bled(frame), format="rgba").reformat(
-            format=self.pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
+            format=self.pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1
         )
         picture.pts, picture.time_base = self._time, Fraction(1, 1000)
         self._durations[self._time] = duration_ms
