@@ -28,7 +28,7 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
     for name, condition, target, sign in listed(targets):
         word, unit, write = WORDS[name]
         what = f"{word}, {CONDITION_TITLES[condition]}" if condition else word
-        values = [v for row in rows for v in (row.score(condition, name) if condition else row.cost(name))]
+        values = values_of(rows, name, condition)
         gap = sign * (target - statistics.fmean(values)) if values else 0.0
         limit = f"{'at least' if sign > 0 else 'at most'} {write(target)} {unit}".strip()
         reached = f"{write(statistics.fmean(values))} {unit}".strip() if values else NOTHING
@@ -36,11 +36,10 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
         lines.append([what, limit, reached, short_by if values else NOTHING])
     for rival, name in targets.get("above", {}).items():
         for other in rows_of(records, rival):
-            scored = conditions_of(r for row in rows for r in row.records), conditions_of(other.records)
-            both = [name for name in scored[0] if name in scored[1]]
-            pairs = {condition: (means(rows, condition, name), means([other], condition, name)) for condition in both}
-            lost = [CONDITION_TITLES[condition] for condition, (ours, theirs) in pairs.items() if ours <= theirs]
-            reached = f"{len(pairs) - len(lost)} of {len(pairs)} conditions"
+            pairs = {c: (values_of(rows, name, c), values_of([other], name, c)) for c in conditions_of(records)}
+            leads = {c: statistics.fmean(a) - statistics.fmean(b) for c, (a, b) in pairs.items() if a and b}
+            lost = [CONDITION_TITLES[condition] for condition, lead in leads.items() if lead <= 0]
+            reached = f"{len(leads) - len(lost)} of {len(leads)} conditions"
             lines.append([f"{WORDS[name][0]} above {other.label}", "everywhere", reached, ", ".join(lost) or "met"])
     return ["", "target", "reached", "short by"], lines
 
@@ -50,9 +49,9 @@ def rows_of(records: Sequence[Record], method: str) -> list[Row]:
     return [row for row in to_rows(records) if row.records[0].method == method]
 
 
-def means(rows: Sequence[Row], condition: str, name: str) -> float:
-    """A score's mean over rows and seeds."""
-    return statistics.fmean(value for row in rows for value in row.score(condition, name))
+def values_of(rows: Sequence[Row], name: str, condition: str) -> list[float]:
+    """A score in a condition, or without one a cost, of all rows and seeds that have it."""
+    return [value for row in rows for value in (row.score(condition, name) if condition else row.cost(name))]
 
 
 def listed(targets: dict[str, Any]) -> Iterator[tuple[str, str, float, int]]:

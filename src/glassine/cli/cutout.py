@@ -133,7 +133,7 @@ def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | No
         if len(paths) != 2:
             came = ", ".join(map(str, paths))
             raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
-        if preview is not None and preview.absolute() == paths[1].absolute():
+        if preview is not None and preview.resolve() == paths[1].resolve():
             raise UserError(f"{preview} came as the result and as its preview; name two files")
         return [(paths[0], paths[1])]
     if preview is not None:

@@ -138,11 +138,9 @@ def _info(shards: StickerShards, console: Console) -> None:
     table = Table(title=f"{len(shards)} stickers in {shards.num_shards} shards, {shards.num_bytes / 1e6:.0f} MB")
     for column in ("split", "stickers", "groups", "animated", "frames", "length", "sizes"):
         table.add_column(column, justify="left" if column in ("split", "sizes") else "right", no_wrap=True)
-    domains: Counter[str] = Counter()
+    readable, damaged = _infos(shards)
     for split in (*SPLITS, None):
-        rows = shards.select(split).tolist()
-        infos, damaged = _infos(shards, rows)
-        domains = Counter(info.domain for info in infos)
+        infos = [readable[row] for row in shards.select(split).tolist() if row in readable]
         lengths = [sum(info.durations) / 1000 for info in infos if info.num_frames > 1]
         table.add_row(
             split or "all",
@@ -155,16 +153,17 @@ def _info(shards: StickerShards, console: Console) -> None:
             end_section=split == SPLITS[-1],
         )
     console.print(table)
+    domains = Counter(info.domain for info in readable.values())
     console.print(f"domains: {_most(domains, 8)}; length: median of the animated ones", highlight=False)
     _name_damaged(damaged, console)
 
 
-def _infos(shards: StickerShards, rows: list[int]) -> tuple[list[StickerInfo], dict[str, str]]:
-    """The metadata of these rows, and why others have none."""
-    infos, damaged = [], dict[str, str]()
-    for row in rows:
+def _infos(shards: StickerShards) -> tuple[dict[int, StickerInfo], dict[str, str]]:
+    """The metadata by row, and by name why others have none."""
+    infos, damaged = dict[int, StickerInfo](), dict[str, str]()
+    for row in range(len(shards)):
         try:
-            infos.append(shards.metadata(row))
+            infos[row] = shards.metadata(row)
         except ValueError as error:
             damaged[shards.name(row)] = str(error)
     return infos, damaged

@@ -60,9 +60,8 @@ class ILDiff(nn.Module):
         self.vae = vae.requires_grad_(False).eval()
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
         check_hint(decoder, hint)
-        for convolutional in (vae, decoder, adapter and adapter.image_encoder):
-            if isinstance(convolutional, nn.Module):  # an eighth less time for a clip on a CPU
-                convolutional.to(memory_format=torch.channels_last)
+        for convolutional in (vae, decoder, *([adapter.image_encoder] if adapter is not None else [])):
+            convolutional.to(memory_format=torch.channels_last)  # an eighth less time for a clip on a CPU
 
     def train(self, mode: bool = True) -> "ILDiff":
         """Train mode for all but the VAE, which stays frozen."""

@@ -36,8 +36,8 @@ def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.M
         UserError: the run has no such part, or a trained tensor is missing or does not fit.
     """
     arguments = config["model"]["init_args"]
-    parts = {name: value for name, value in arguments.items() if isinstance(value, dict) and "class_path" in value}
-    parts = {name: value for name, value in parts.items() if name not in ("optimizer", "lr_scheduler")}
+    networks = arguments.keys() - {"optimizer", "lr_scheduler"}
+    parts = {n: v for n, v in arguments.items() if n in networks and isinstance(v, dict) and "class_path" in v}
     if part not in parts:
         raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
     network = build_network(parts[part], f"the config.yaml of {checkpoint}")

@@ -78,7 +78,7 @@ class VideoReader(StickerReader):
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         check_size(self._name, frame.width, frame.height, self._max_pixels)
-        # planes, since FFmpeg leaves the last columns of packed RGBA unwritten at many widths; one thread, see `_add`
+        # planes, since FFmpeg leaves the last columns of packed RGBA unwritten at many widths; thread as in VideoWriter
         pixels = frame.to_ndarray(format="gbrap", threads=1)
         return np.rot90(pixels, frame.rotation // 90) if frame.rotation % 360 else pixels
 

@@ -191,9 +191,12 @@ class ShardWriter:
             self._index.tar_bytes = self._temporary.stat().st_size
             self._index.save(index_path(target))
             self._temporary.rename(target)
-        except (OSError, UserError) as error:
+        except OSError as error:
             self._discard_shard()
-            raise output_error(target, error) if isinstance(error, OSError) else error from error
+            raise output_error(target, error) from error
+        except UserError:
+            self._discard_shard()
+            raise
         self._tar = None
         self._number += 1
 
