@@ -9,7 +9,7 @@ PACKS ?= 1 2 3 4
 SEEDS ?= 0
 DEVICE ?= auto
 
-.PHONY: help setup data train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
+.PHONY: help setup data train-distill train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,11 @@ data: $(DATA)/.ready-$(subst $() ,-,$(PACKS)) ## fetch the Fluent stickers and b
 $(DATA)/.ready-%: | setup
 	$(BIN)/glassine data fetch fluent --packs $(PACKS) --to $(DATA)
 	touch $@
+
+train-distill: setup data ## distil the shipped small SAM into a layout encoder, and probe what it learned
+	$(BIN)/glassine data cache-features $(DATA) --views 1 --device $(DEVICE) --to data/features/tiny
+	$(BIN)/glassine fit -c experiments/distill/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
+	$(BIN)/python -m glassine.bench.linear_probe lightning_logs/distill/tiny --device $(DEVICE)
 
 train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, then score it and show pictures
 	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)

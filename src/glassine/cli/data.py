@@ -1,4 +1,4 @@
-"""`glassine data`: fetch, build, index, describe and look at shards."""
+"""`glassine data`: fetch, build, index, describe and look at shards, and cache what a teacher makes of them."""
 
 import argparse
 import warnings
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from glassine.atomic import atomic_path
+from glassine.cli import cache_features
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
@@ -66,6 +67,11 @@ def add_parser(subparsers: Any) -> None:
     view_parser.add_argument("--split", choices=SPLITS, default=None, help="only this split")
     view_parser.add_argument("--tile", type=int, default=104, help="side of a frame in pixels (default: %(default)s)")
 
+    cache_parser = verbs.add_parser(
+        "cache-features", help="write what a SAM makes of the training stickers, for `data.features` of a distillation"
+    )
+    cache_features.add_arguments(cache_parser)
+
 
 def _add_format(parser: argparse.ArgumentParser, fps: float | None) -> None:
     said = "all frames" if fps is None else f"{fps:g}"
@@ -95,6 +101,8 @@ def run(args: argparse.Namespace) -> None:
         _index(args.shards, console)
     elif args.data_verb == "info":
         _info(_open(args.shards, console), console)
+    elif args.data_verb == "cache-features":
+        cache_features.run(args, console)
     else:
         _view(args, console)
 

@@ -12,6 +12,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from glassine.data.dataset import Clips, ClipTransform, ProceduralClips, ShardClips, StickerDataset, collate_stickers
+from glassine.data.feature_cache import CachedFeatures
 from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
 from glassine.data.split import SPLITS, Split
@@ -47,6 +48,8 @@ class StickerDataModule(LightningDataModule):
         limit: most training stickers from `root`, evenly spread over all; None for all.
         val_limit: likewise for validation; test and prediction take all.
         eval_batch_size: batch size there; None for `batch_size`.
+        features: folder that `glassine data cache-features` wrote; training then takes its pictures, as clips of one
+            frame, and the teacher's features from there instead of from `root`.
 
     Raises:
         UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; on setup, what
@@ -74,6 +77,7 @@ class StickerDataModule(LightningDataModule):
         limit: int | None = None,
         val_limit: int | None = None,
         eval_batch_size: int | None = None,
+        features: str | None = None,
     ) -> None:
         super().__init__()
         self.root = root
@@ -88,9 +92,9 @@ class StickerDataModule(LightningDataModule):
         self.splits = {stage: _split(name) for stage, name in names.items()}
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
-        self.limit, self.val_limit = limit, val_limit
+        self.limit, self.val_limit, self.features = limit, val_limit, features
         self._check()
-        self._datasets: dict[str, StickerDataset] = {}
+        self._datasets: dict[str, StickerDataset | CachedFeatures] = {}
         self._shards: StickerShards | None = None
         self._sampler: ResumableSampler | None = None
         self._resume_from: dict[str, int] = {}
@@ -106,12 +110,14 @@ class StickerDataModule(LightningDataModule):
             if value is not None and min(value if name == "size" else (value,)) < 1:
                 raise UserError(f"data module: {name} is {value}; it must be at least 1")
 
-    def dataset(self, stage: str) -> StickerDataset:
+    def dataset(self, stage: str) -> StickerDataset | CachedFeatures:
         """The dataset of `"train"`, `"val"`, `"test"` or `"predict"`; made when first asked for.
 
         Raises:
             UserError: see the class.
         """
+        if stage not in self._datasets and stage == "train" and self.features is not None:
+            self._datasets[stage] = CachedFeatures(self.features, self.size)
         if stage not in self._datasets:
             training = stage == "train"
             self._datasets[stage] = StickerDataset(
@@ -123,6 +129,11 @@ class StickerDataModule(LightningDataModule):
                 training=training,
             )
         return self._datasets[stage]
+
+    @property
+    def features_identity(self) -> dict[str, str] | None:
+        """The teacher whose cached features training takes; None where it takes none."""
+        return None if self.features is None else CachedFeatures(self.features).identity
 
     def _parts(self, stage: str) -> list[Clips]:
         training, split = stage == "train", self.splits[stage]

@@ -35,7 +35,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} cannot be read as weights (it holds something else): fetch or train it again"
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    for name in ("state_dict", "model"):  # Lightning's checkpoints, EfficientSAM's
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    state = content if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path} holds no named tensors: give a network's weights or a run's checkpoint")
     return state

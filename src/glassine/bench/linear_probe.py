@@ -1,0 +1,200 @@
+"""Has the student learned something? Linear probing of a distillation: `python -m glassine.bench.linear_probe RUN`.
+
+A logistic regression reads foreground or background off each frozen feature alone, before the distillation and after
+it, beside the teacher's features and beside plain pixels. On a background of the sticker's own colour, pixels say
+little.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from lightning.pytorch import seed_everything
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_auroc
+
+from glassine.allocator import keep_freed_memory
+from glassine.atomic import atomic_path
+from glassine.bench.console import print_table
+from glassine.bench.held_out import HeldOut
+from glassine.bench.loading import shown
+from glassine.bench.records import plain, versions
+from glassine.bench.tables import Table, markdown
+from glassine.data.split import Split
+from glassine.errors import UserError, exit_code
+from glassine.hardware import hardware, pick_device
+from glassine.models.masked_reconstruction import MaskedReconstruction
+from glassine.pretrained.checkpoints import load_part, read_run_config
+from glassine.pretrained.weights import build_network
+
+Encoder = Callable[[Tensor], Tensor]
+"""Pictures `n 3 h w` in [0, 1] to features `n c g g`."""
+
+CONDITION = "own_colour"
+TITLES = {
+    "pixels": "pixels of the patch",
+    "before": "student before distillation",
+    "after": "student after distillation",
+    "teacher": "teacher",
+}
+MEASURED = (
+    "logistic regression on single features, standardised, fitted on one frame of each of {train} training stickers "
+    "and read on {test} held-out groups, all on their own main colour at {size} px; a feature is foreground where its "
+    "patch has a mean alpha of at least 0.5; accuracy, and the area under the ROC curve"
+)
+
+
+def probe_run(
+    run: Path,
+    data: str | None = None,
+    train_stickers: int = 200,
+    split: Split = "test",
+    folder: Path = Path("benchmarks"),
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Probe a run's student, print the table, and write the record and `distill.md`.
+
+    Args:
+        run: folder with `config.yaml` and `checkpoints/last.ckpt`.
+        data: shard folder; None for the one of the run.
+        train_stickers: to fit on, of other groups than those of the probe's test.
+        split: to read on.
+        folder: of `results/distill` and of the table.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The record.
+
+    Raises:
+        UserError: there is no such run, or no data.
+    """
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    config = read_run_config(checkpoint)
+    root, size = data or config["data"]["root"], config["data"]["size"][0]
+    place = pick_device(device)
+    trained, description = load_part(checkpoint, "reconstruction", config)
+    seed_everything(config.get("seed_everything") or 0, verbose=False)
+    fresh = build_network(description, str(run)).eval()
+    teacher = build_network(config["model"]["init_args"]["teacher"], str(run)).eval()
+    if not isinstance(trained, MaskedReconstruction) or not isinstance(fresh, MaskedReconstruction):
+        raise UserError(f"{run} trained a {type(trained).__name__}; give the run of a distillation")
+    stride = trained.encoder.stride
+    encoders: dict[str, Encoder] = {
+        "pixels": lambda pictures: F.pixel_unshuffle(pictures, stride),
+        "before": fresh.encoder.to(place),
+        "after": trained.encoder.to(place),
+        "teacher": teacher.to(place),
+    }
+    known = HeldOut(root, "train", size, num_frames=1, limit=train_stickers)
+    unknown = HeldOut(root, split, size, num_frames=1)
+    scores = {name: probe(encoder, known, unknown, place) for name, encoder in encoders.items()}
+    record = {
+        "run": shown(run),
+        "seed": config.get("seed_everything"),
+        "split": split,
+        "steps": int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]),
+        "scores": scores,
+        "measured": MEASURED.format(train=len(known), test=len(unknown), size=size),
+        "versions": versions(),
+        "hardware": hardware(),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }
+    write_report(record, folder)
+    print_table(probe_table(scores), f"Linear probing of {shown(run)}")
+    return record
+
+
+@torch.no_grad()
+def tokens(encoder: Encoder, held_out: HeldOut, device: torch.device) -> tuple[Tensor, Tensor]:
+    """All features of the stickers, `n c`, and whether each is foreground, `n` bool."""
+    features, labels = [], []
+    for pictures, alpha in batches(held_out):
+        feature = encoder(pictures.to(device)).float().cpu()  # n c g g
+        truth = F.interpolate(alpha, feature.shape[-2:], mode="area") >= 0.5  # n 1 g g
+        features.append(rearrange(feature, "n c h w -> (n h w) c"))
+        labels.append(rearrange(truth, "n 1 h w -> (n h w)"))
+    return torch.cat(features), torch.cat(labels)
+
+
+def batches(held_out: HeldOut, size: int = 16) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures `n 3 h w` and alphas `n 1 h w`."""
+    dataset = held_out.dataset(CONDITION)
+    for start in range(0, len(dataset), size):
+        samples = [dataset[row] for row in range(start, min(start + size, len(dataset)))]
+        yield torch.stack([s["clip"][0] for s in samples]), torch.stack([s["alpha"][0] for s in samples])
+
+
+def probe(encoder: Encoder, known: HeldOut, unknown: HeldOut, device: torch.device) -> dict[str, float | None]:
+    """`accuracy` and `auroc` on the unknown stickers of a regression fitted on the known ones."""
+    x, y = tokens(encoder, known, device)
+    mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
+    weight, bias = fit_logistic((x - mean) / std, y)
+    x, y = tokens(encoder, unknown, device)
+    logits = ((x - mean) / std) @ weight + bias
+    accuracy = ((logits > 0) == y).float().mean()
+    return {"accuracy": plain(float(accuracy), 4), "auroc": plain(float(binary_auroc(logits, y.long())), 4)}
+
+
+def fit_logistic(x: Tensor, y: Tensor, ridge: float = 1e-4, steps: int = 100) -> tuple[Tensor, Tensor]:
+    """Weights `c` and bias of the regression from `n c` to `n` bool that costs the least entropy, by L-BFGS."""
+    weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(x @ weight + bias, y.float()) + ridge * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return weight.detach(), bias.detach()
+
+
+def probe_table(scores: dict[str, dict[str, float | None]]) -> Table:
+    """A row for each kind of feature."""
+    rows = [
+        [title, f"{100 * (scores[n]['accuracy'] or 0):.1f}%", f"{scores[n]['auroc']:.3f}"]
+        for n, title in TITLES.items()
+    ]
+    return ["features", "accuracy ↑", "AUROC ↑"], rows
+
+
+def write_report(record: dict[str, Any], folder: Path) -> None:
+    """Write the record and the table of it."""
+    results = folder / "results" / "distill"
+    results.mkdir(parents=True, exist_ok=True)
+    name = record["run"].replace("/", "-")
+    with atomic_path(results / f"{name}.json") as path:
+        path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = (
+        "# Linear probing of the layout encoder\n\nGenerated by `make train-distill` from `results/distill/*.json`.\n\n"
+        f"{markdown(probe_table(record['scores']))}\n\n`{record['run']}` after {record['steps']} steps, split "
+        f"`{record['split']}`: {record['measured']}.\n"
+    )
+    with atomic_path(folder / "distill.md") as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.linear_probe", description=__doc__)
+    parser.add_argument("run", type=Path, help="for instance lightning_logs/distill/tiny")
+    parser.add_argument("--data", help="shard folder; default: the one of the run")
+    parser.add_argument("--stickers", type=int, default=200, help="training stickers to fit on")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="to read on")
+    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of results and table")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    args = parser.parse_args(arguments)
+    keep_freed_memory()
+    return exit_code(lambda: probe_run(args.run, args.data, args.stickers, args.split, args.to, args.device))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Segment Anything (arXiv 2304.02643) with gradients and at any size, out of `segment_anything`'s own classes.
+
+`segment_anything.build_sam` fixes the picture at 1024 px and `Sam.forward` has no gradients; the parts do neither.
+Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right and below.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.nn.prompts import Prompts
+
+PIXEL_MEAN, PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def make_sam(
+    image_size: int = 1024,
+    embed_dim: int = 768,
+    depth: int = 12,
+    num_heads: int = 12,
+    global_attn_indexes: Sequence[int] = (2, 5, 8, 11),
+    window_size: int = 14,
+    out_channels: int = 256,
+    decoder_mlp_dim: int = 2048,
+    patch_size: int = 16,
+) -> Sam:
+    """SAM of any size with fresh weights, for use as a `class_path` in a YAML; the defaults are ViT-B's.
+
+    Args:
+        image_size: longer side of what it sees, in pixels; a multiple of `patch_size`.
+        embed_dim: width of the image encoder.
+        depth: its blocks.
+        num_heads: heads of each.
+        global_attn_indexes: blocks that attend over the whole picture instead of a window.
+        window_size: side of a window, in patches.
+        out_channels: channels of the picture's embedding and width of the mask decoder; a multiple of 8.
+        decoder_mlp_dim: hidden width in the mask decoder.
+        patch_size: pixels to a patch.
+
+    Raises:
+        ValueError: sizes that do not go together.
+    """
+    if image_size % patch_size or out_channels % 8 or embed_dim % num_heads:
+        raise ValueError(
+            f"image_size {image_size}, patch_size {patch_size}, out_channels {out_channels}, embed_dim {embed_dim} and "
+            f"num_heads {num_heads} came; each must divide evenly: patches into the picture, 8 into out_channels, heads"
+        )
+    grid = image_size // patch_size
+    return Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=image_size,
+            patch_size=patch_size,
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            out_chans=out_channels,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=window_size,
+            global_attn_indexes=tuple(global_attn_indexes),
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=out_channels,
+            image_embedding_size=(grid, grid),
+            input_image_size=(image_size, image_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=out_channels, mlp_dim=decoder_mlp_dim, num_heads=8),
+            transformer_dim=out_channels,
+            iou_head_depth=3,
+            iou_head_hidden_dim=out_channels,
+        ),
+        pixel_mean=PIXEL_MEAN,
+        pixel_std=PIXEL_STD,
+    )
+
+
+def seen_size(sam: Sam, height: int, width: int) -> tuple[int, int]:
+    """Height and width at which SAM sees a picture, before the padding."""
+    scale = sam.image_encoder.img_size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def embed_pictures(sam: Sam, pictures: Tensor) -> Tensor:
+    """The image encoder's output for `n 3 h w` in [0, 1]: `n c g g`, padding included."""
+    seen = seen_size(sam, *pictures.shape[-2:])
+    if pictures.shape[-2:] != seen:
+        pictures = F.interpolate(pictures, seen, mode="bilinear", antialias=True, align_corners=False)
+    return sam.image_encoder(sam.preprocess(pictures * 255))  # normalised, padded
+
+
+def decode_masks(
+    sam: Sam, embedding: Tensor, prompts: Prompts, size: tuple[int, int], multimask: bool
+) -> tuple[Tensor, Tensor]:
+    """Mask logits `k m s s` at a quarter of SAM's size, padding included, and predicted IoU `k m`, for one picture.
+
+    Args:
+        sam: the network.
+        embedding: of that picture, `1 c g g`.
+        prompts: in pixels of the picture.
+        size: its height and width.
+        multimask: three masks a prompt (for a single point, which may mean a part or the whole) instead of one.
+
+    Raises:
+        UserError: a prompt lies outside the picture.
+    """
+    prompts.check(*size)
+    seen = seen_size(sam, *size)
+    scaled = prompts.scaled(seen[1] / size[1], seen[0] / size[0])
+    sparse, dense = sam.prompt_encoder(points=scaled.labelled_points, boxes=scaled.boxes, masks=None)
+    masks, iou = sam.mask_decoder(
+        image_embeddings=embedding,
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=multimask,
+    )
+    return masks, iou
+
+
+def enlarge_masks(sam: Sam, masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits `k m s s` without the padding and at the picture's `size`, `k m h w`."""
+    return sam.postprocess_masks(masks, seen_size(sam, *size), size)
+
+
+def shrink_masks(sam: Sam, masks: Tensor) -> Tensor:
+    """Masks `k h w` in [0, 1] as SAM's decoder is to draw them, `k s s`, padding clear: training's target."""
+    height, width = seen_size(sam, *masks.shape[-2:])
+    side, small = sam.image_encoder.img_size, 4 * sam.prompt_encoder.image_embedding_size[0]
+    seen = F.interpolate(masks[:, None], (height, width), mode="area")
+    padded = F.pad(seen, (0, side - width, 0, side - height))
+    return F.interpolate(padded, (small, small), mode="area")[:, 0]
+
+
+class SamTeacher(nn.Module):
+    """SAM's frozen image encoder as a teacher: `n 3 h w` in [0, 1] to features `n c g' g'` without the padding.
+
+    Args:
+        sam: only its image encoder is kept in use.
+
+    Attributes:
+        out_channels: channels of the features, 256 for every published SAM.
+        identity: tells this teacher from others: image size, channels, and a digest of its weights.
+    """
+
+    def __init__(self, sam: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(sam, Sam):
+            raise TypeError(f"a {type(sam).__name__} came as teacher; give a segment_anything Sam")
+        self.sam = sam.requires_grad_(False).eval()
+        self.out_channels = int(sam.prompt_encoder.embed_dim)
+        size = int(sam.image_encoder.img_size)
+        self.identity = {
+            "image_size": str(size),
+            "out_channels": str(self.out_channels),
+            "digest": weights_digest(sam.image_encoder),
+        }
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The features."""
+        features = embed_pictures(self.sam, pictures)  # n c g g
+        encoder = self.sam.image_encoder
+        patch = encoder.img_size // features.shape[-1]
+        height, width = (-(-side // patch) for side in seen_size(self.sam, *pictures.shape[-2:]))
+        return features[:, :, :height, :width]
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Sixteen letters that change with any weight."""
+    state = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(network.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()

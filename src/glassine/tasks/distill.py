@@ -1,0 +1,149 @@
+"""Distil SAM into a light image encoder: ILDiff (arXiv 2412.20901, section II-B), by SAMI (2312.00863)."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.errors import UserError
+from glassine.models.masked_reconstruction import MaskedReconstruction
+from glassine.tasks.base import StickerTask
+
+TargetGrid = Literal["student", "teacher", "same"]
+Distance = Literal["mse", "cosine"]
+
+
+class DistillTask(StickerTask):
+    """L_R = || f_sam(x) - f_h(x) ||^2: the student's rebuilt features against the frozen teacher's, over all tokens.
+
+    The data module's batches may bring the teacher's features, `teacher_features` `b c g g` (see
+    `StickerDataModule(features=...)`); otherwise the teacher runs in every step.
+
+    Args:
+        reconstruction: student, decoder and head.
+        teacher: pictures `n 3 h w` in [0, 1] to features `n c g g`, with `out_channels` and `identity`, for instance
+            `SamTeacher`; frozen.
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        target_grid: where the teacher's map and the student's differ in size (64 x 64 and 14 x 14 for SAM and a 224 px
+            student; no paper says how they meet), what is resized: the teacher's map to the `student`'s grid by area,
+            the default, since it keeps every target token a mean of teacher tokens; the student's to the `teacher`'s,
+            bilinearly; or, with `same`, nothing: another size is an error.
+        distance: `mse`, mean over tokens and channels, as in both papers; or `cosine`, 1 - cosine similarity of each
+            token, averaged.
+
+    Raises:
+        ValueError: the reconstruction has other channels than the teacher.
+    """
+
+    frozen = ("teacher",)
+
+    def __init__(
+        self,
+        reconstruction: MaskedReconstruction,
+        teacher: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        target_grid: TargetGrid = "student",
+        distance: Distance = "mse",
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if reconstruction.target_channels != teacher.out_channels:
+            raise ValueError(
+                f"target_channels is {reconstruction.target_channels}, but the teacher gives {teacher.out_channels}"
+            )
+        self.reconstruction, self.teacher = reconstruction, teacher.requires_grad_(False).eval()
+        # the neck belongs to SAM's mask decoder, which is trained after SAMI
+        reconstruction.encoder.neck.requires_grad_(False)
+        self.target_grid, self.distance = target_grid, distance
+
+    def on_fit_start(self) -> None:
+        """Refuse features that another teacher made."""
+        super().on_fit_start()
+        cached: Mapping[str, str] | None = getattr(getattr(self.trainer, "datamodule", None), "features_identity", None)
+        ours = self.teacher.identity
+        if cached is not None and dict(cached) != dict(ours):  # type: ignore[arg-type]
+            raise UserError(
+                f"the cached features are of another teacher ({shown(cached)}) than this run's ({shown(ours)}): "  # type: ignore[arg-type]
+                "run `glassine data cache-features` with this teacher, or set data.features to null"
+            )
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on all frames of the clips."""
+        pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
+        loss = self.compare(self.reconstruction(pictures), self.targets(batch, pictures))
+        self.log("train/loss", loss)
+        return loss
+
+    def targets(self, batch: dict[str, Any], pictures: Tensor) -> Tensor:
+        """The teacher's features of the pictures, `n c g g`, from the batch where it has them."""
+        if "teacher_features" in batch:
+            return batch["teacher_features"].to(pictures)
+        with torch.no_grad():
+            return self.teacher(pictures)
+
+    def compare(self, rebuilt: Tensor, target: Tensor) -> Tensor:
+        """L_R of `n c h' w'` against the teacher's `n c g g`; UserError where the grids do not fit."""
+        if rebuilt.shape[-2:] != target.shape[-2:]:
+            student, teacher = (f"{x.shape[-2]} x {x.shape[-1]}" for x in (rebuilt, target))
+            if self.target_grid == "same":
+                raise UserError(
+                    f"the student's grid is {student}, the teacher's {teacher}: change data.size, or set target_grid "
+                    "to student or teacher"
+                )
+            if self.target_grid == "student":
+                target = F.interpolate(target, rebuilt.shape[-2:], mode="area")
+            else:
+                rebuilt = F.interpolate(rebuilt, target.shape[-2:], mode="bilinear", align_corners=False)
+        if self.distance == "cosine":
+            return (1 - F.cosine_similarity(rebuilt, target, dim=1)).mean()
+        return F.mse_loss(rebuilt, target)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """L_R under masks that are the same each time, and relative to the variance of the teacher's features."""
+        self.evaluate(batch, "val", batch_idx)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluate(batch, "test", batch_idx)
+
+    def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
+        """Log both."""
+        pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
+        target = self.targets(batch, pictures)
+        rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(batch_idx))
+        loss = self.compare(rebuilt, target)
+        variance = target.var(dim=(0, 2, 3)).mean()  # what saying the mean would leave
+        named = {f"{stage}/loss": loss, f"{stage}/unexplained": loss / variance}
+        self.log_dict(named, batch_size=len(pictures), sync_dist=True)
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The clip, and the teacher's and the rebuilt features, their first three principal components as colours."""
+        pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
+        target = self.targets(batch, pictures)
+        rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(0))
+        size = pictures.shape[-2:]
+        target, rebuilt = (F.interpolate(x, size, mode="nearest") for x in (target, rebuilt))
+        rows = rearrange(target, "n c h w -> (n h w) c")
+        mean = rows.mean(0)
+        axes = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors[:, -3:]  # c 3
+        shown_as = {}
+        for name, features in (("teacher", target), ("rebuilt", rebuilt)):
+            colours = (rearrange(features, "n c h w -> n h w c") - mean) @ axes  # n h w 3
+            spread = ((rows - mean) @ axes).std(0) * 2
+            shown_as[name] = rearrange((colours / (2 * spread) + 0.5).clamp(0, 1), "n h w c -> n c h w")
+        frames = batch["clip"].shape[1]
+        pictured = {"input": pictures, **shown_as}
+        return {name: rearrange(x, "(b f) c h w -> b f c h w", f=frames) for name, x in pictured.items()}
+
+
+def shown(identity: Mapping[str, str]) -> str:
+    """A teacher in words."""
+    return ", ".join(f"{name} {value}" for name, value in identity.items())

@@ -1,0 +1,173 @@
+"""Train SAM on stickers (Segment Anything, arXiv 2304.02643, section 3, appendix A); Meta's is private.
+
+Nothing but stickers with alpha is needed: scenes are composed of several, and each one's visible mask is what a point
+on it or a box around it asks for.
+"""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from segment_anything.modeling import Sam
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, shrink_masks
+from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points
+from glassine.nn.scenes import compose_scenes
+from glassine.tasks.base import StickerTask
+
+
+class PromptableSegmentationTask(StickerTask):
+    """L = focal_weight * focal + dice + iou_weight * (predicted IoU - IoU)^2, for one round of prompts.
+
+    Half of the objects are asked for by a point, half by a box. A point may mean a part or the whole: of its three
+    masks the one with the smallest loss learns (appendix A, "Making the model ambiguity-aware"). SAM's further rounds
+    of correcting clicks are left out: ILDiff prompts once.
+
+    Args:
+        sam: the network; all of it learns (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        most_layers: a scene has two to this many stickers.
+        single_share: share of the batches that show single stickers as the data module made them, damage included.
+        least_area: a sticker less visible than this share of the picture is not asked for.
+        focal_weight: 20 in the paper, with dice at 1.
+        iou_weight: 1 in the paper.
+    """
+
+    def __init__(
+        self,
+        sam: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        most_layers: int = 4,
+        single_share: float = 0.3,
+        least_area: float = 0.004,
+        focal_weight: float = 20.0,
+        iou_weight: float = 1.0,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(sam, Sam):
+            raise TypeError(f"a {type(sam).__name__} came; this task trains a segment_anything Sam")
+        if most_layers < 2:
+            raise ValueError(f"most_layers is {most_layers}; a scene has at least 2 stickers")
+        self.sam, self.most_layers, self.single_share, self.least_area = sam, most_layers, single_share, least_area
+        self.focal_weight, self.iou_weight = focal_weight, iou_weight
+
+    def scenes(
+        self, batch: dict[str, Any], layers: int, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Pictures `b 3 h w`, and for each the masks that may be asked for, `k h w` bool; one layer: the batch's own.
+
+        First frames alone are used.
+        """
+        if layers == 1:
+            pictures, seen = batch["clip"][:, 0], batch["alpha"][:, 0]  # b 3 h w, b 1 h w
+        else:
+            pictures, seen = compose_scenes(
+                batch["foreground"][:, 0], batch["alpha"][:, 0], batch["background"], layers, generator
+            )
+        masks = seen > 0.5  # b k h w
+        large = masks.float().mean((-2, -1)) >= self.least_area  # b k
+        return pictures, [mask[keep] for mask, keep in zip(masks, large, strict=True)]
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on scenes of the batch's stickers."""
+        single = bool(torch.rand(()) < self.single_share)
+        pictures, masks = self.scenes(batch, 1 if single else int(torch.randint(2, self.most_layers + 1, ())))
+        embeddings = embed_pictures(self.sam, pictures)  # b c g g
+        losses = [
+            self.prompt_loss(embedding[None], truth, bool(torch.rand(()) < 0.5))
+            for embedding, truth in zip(embeddings, masks, strict=True)
+            if len(truth)
+        ]
+        if not losses:  # nothing but faded or tiny stickers
+            return embeddings.sum() * 0
+        named = {name: torch.stack([one[name] for one in losses]).mean() for name in losses[0]}
+        loss = torch.stack(list(named.values())).sum()
+        self.log_dict({f"train/{name}": value for name, value in named.items()} | {"train/loss": loss})
+        return loss
+
+    def prompt_loss(self, embedding: Tensor, truth: Tensor, by_point: bool) -> dict[str, Tensor]:
+        """Losses of one picture's objects, all asked for in one way: `1 c g g`, `k h w` bool."""
+        size = (truth.shape[-2], truth.shape[-1])
+        if by_point:
+            prompts = Prompts(points=random_points(truth))
+        else:
+            prompts = Prompts(boxes=loosened(boxes_of(truth), size))
+        logits, predicted_iou = decode_masks(self.sam, embedding, prompts, size, multimask=by_point)  # k m s s, k m
+        target = shrink_masks(self.sam, truth.float())[:, None].expand_as(logits)
+        focal, dice = focal_loss(logits, target), dice_loss(logits, target)  # k m
+        best = (self.focal_weight * focal + dice).argmin(dim=1, keepdim=True)  # k 1
+        return {
+            "focal": self.focal_weight * focal.gather(1, best).mean(),
+            "dice": dice.gather(1, best).mean(),
+            "iou": self.iou_weight * F.mse_loss(predicted_iou, mask_iou(logits > 0, target > 0.5)),
+        }
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Mean IoU by point and by box, on the clips and on scenes of two."""
+        self.evaluate(batch, "val", batch_idx)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluate(batch, "test", batch_idx)
+
+    def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
+        """Log the IoU of the mask that the network itself prefers."""
+        for name, layers in (("single", 1), ("scene", 2)):
+            pictures, masks = self.scenes(batch, layers, torch.Generator().manual_seed(batch_idx))
+            embeddings = embed_pictures(self.sam, pictures)
+            for embedding, truth in zip(embeddings, masks, strict=True):
+                if not len(truth):
+                    continue
+                for kind, prompts in (
+                    ("point", Prompts(points=centre_points(truth))),
+                    ("box", Prompts(boxes=boxes_of(truth))),
+                ):
+                    best = self.best_masks(embedding[None], prompts, truth)
+                    iou = mask_iou(best[:, None], truth[:, None]).mean()
+                    self.log(f"{stage}/{name}_{kind}_iou", iou, batch_size=len(truth), sync_dist=True)
+
+    def best_masks(self, embedding: Tensor, prompts: Prompts, truth: Tensor) -> Tensor:
+        """For each prompt the mask of the highest predicted IoU, `k h w` bool."""
+        size = (truth.shape[-2], truth.shape[-1])
+        logits, iou = decode_masks(self.sam, embedding, prompts, size, multimask=prompts.boxes is None)
+        best = logits[torch.arange(len(logits)), iou.argmax(1)]  # k s s
+        return enlarge_masks(self.sam, best[:, None], size)[:, 0] > 0
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Scenes, and the masks that a point at each sticker's centre gives, one colour channel a sticker."""
+        pictures, masks = self.scenes(batch, 2, torch.Generator().manual_seed(0))
+        shown = {"scene": pictures, "truth": torch.zeros_like(pictures), "by point": torch.zeros_like(pictures)}
+        for row, (embedding, truth) in enumerate(zip(embed_pictures(self.sam, pictures), masks, strict=True)):
+            if len(truth):
+                found = self.best_masks(embedding[None], Prompts(points=centre_points(truth)), truth)
+                shown["truth"][row, : len(truth)] = truth.float()
+                shown["by point"][row, : len(truth)] = found.float()
+        return {name: pictures[:, None] for name, pictures in shown.items()}  # b 1 3 h w
+
+
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, positive: float = 0.25) -> Tensor:
+    """Focal loss (arXiv 1708.02002, equation 5) averaged over pixels, `... h w` to `...`."""
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    wrong = (logits.sigmoid() - target).abs()  # 1 - p_t
+    weight = positive * target + (1 - positive) * (1 - target)
+    return (weight * wrong**gamma * entropy).mean((-2, -1))
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - soft Dice (V-Net, arXiv 1606.04797), `... h w` to `...`."""
+    soft = logits.sigmoid()
+    common = (soft * target).sum((-2, -1))
+    return 1 - (2 * common + 1) / (soft.sum((-2, -1)) + target.sum((-2, -1)) + 1)
+
+
+def mask_iou(one: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of bool masks, `... h w` to `...`; 1 where both are empty."""
+    common, either = (one & other).sum((-2, -1)), (one | other).sum((-2, -1))
+    return torch.where(either > 0, common / either.clamp(min=1), 1.0)

@@ -1,0 +1,47 @@
+import torch
+
+from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points
+
+
+def masks() -> torch.Tensor:
+    shapes = torch.zeros(2, 40, 60, dtype=torch.bool)
+    shapes[0, 5:15, 20:51] = True
+    shapes[1, 10:31, 10:31] = True  # a ring
+    shapes[1, 15:26, 15:26] = False
+    return shapes
+
+
+def test_boxes_touch_the_outermost_pixels():
+    assert boxes_of(masks()).tolist() == [[20, 5, 50, 14], [10, 10, 30, 30]]
+
+
+def test_a_centre_lies_on_the_object_even_where_its_middle_is_a_hole():
+    points = centre_points(masks())
+    assert points[0].tolist() in ([35, 9], [35, 10])
+    x, y = points[1].long().tolist()
+    assert masks()[1, y, x]
+
+
+def test_random_points_lie_on_the_object_and_are_spread_over_it():
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([random_points(masks(), generator) for _ in range(200)]).long()  # 200 k 2
+    for number, mask in enumerate(masks()):
+        assert mask[drawn[:, number, 1], drawn[:, number, 0]].all()
+    assert len(set(drawn[:, 0, 0].tolist())) > 25
+
+
+def test_loosened_boxes_stay_near_and_in_the_picture():
+    boxes = boxes_of(masks()).repeat(500, 1)
+    moved = loosened(boxes, (40, 60), torch.Generator().manual_seed(0))
+    assert (moved >= 0).all()
+    assert (moved[:, [0, 2]] <= 59).all()
+    assert (moved[:, [1, 3]] <= 39).all()
+    assert (moved - boxes).abs().max() <= 20
+    spread = (moved - boxes)[::2, 0].std()  # left sides of the first, which is 30 wide
+    assert 2.4 < spread < 3.6
+
+
+def test_scaling_takes_x_and_y_apart():
+    prompts = Prompts(torch.tensor([[2.0, 3.0]]), torch.tensor([[1.0, 2.0, 3.0, 4.0]])).scaled(10, 100)
+    assert prompts.points.tolist() == [[20, 300]]
+    assert prompts.boxes.tolist() == [[10, 200, 30, 400]]
