@@ -23,10 +23,12 @@ CONDITION_TITLES = {
     "white_gif_palette": "GIF palette on white",
     "vae_decoded": "VAE-decoded on white",
     "faded": "faded on white",
+    "moving_background": "moving background",
     GLASS: "procedural glass on white",
     "procedural_line_art": "procedural line art on white",
     "procedural_flat": "procedural flat drawing on white",
     "procedural_photo": "procedural photo cut-out on white",
+    "procedural_group": "procedural, several see-through things on white",
 }
 PROCEDURAL = "procedural_"  # the rest of such a name is a family of the procedural source
 

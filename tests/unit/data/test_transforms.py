@@ -195,6 +195,7 @@ def test_evaluation_conditions_are_the_columns_of_the_score_table() -> None:
         "white_gif_palette",
         "vae_decoded",
         "faded",
+        "moving_background",
     ]
     assert "vae_decoded" not in [condition.name for condition in evaluation_conditions()]
 

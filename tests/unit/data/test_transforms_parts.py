@@ -17,6 +17,7 @@ from glassine.data.transforms import (
     Jpeg,
     LineArt,
     Move,
+    MovingBackground,
     Noise,
     PunchHoles,
     Recolour,
@@ -25,6 +26,7 @@ from glassine.data.transforms import (
     Texture,
     VaeRoundTrip,
     Webp,
+    make_sample,
 )
 
 
@@ -204,3 +206,23 @@ def test_the_vae_is_handed_pixels_in_range_and_clipped_after(clip: np.ndarray, r
 
     decoded = VaeRoundTrip(brighter)(clip, rng)
     assert np.array_equal(decoded, np.minimum(clip.astype(int) + 2, 255))
+
+
+def test_a_moving_background_pans_smoothly_behind_the_sticker(frames: np.ndarray, rng: np.random.Generator) -> None:
+    long = np.repeat(frames[:1], 90, axis=0)
+    pictures = MovingBackground(speed=0.05)(long, rng)
+    assert pictures.shape == (90, 64, 64, 3)
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+    steps = np.abs(np.diff(pictures, axis=0)).mean((1, 2, 3))
+    assert steps.max() < 2 * np.median(steps)  # no jump, also where it turns round
+    assert np.median(steps) > 0.002
+    sample = make_sample(frames, MovingBackground()(frames, rng), [], rng, "moving")
+    assert sample["background"].shape == (3,)
+    clear = sample["alpha"][1, 0] == 0
+    assert sample["clip"][1][:, clear].std() > 0.05
+
+
+def test_a_moving_background_of_no_patches_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 patches came"):
+        MovingBackground(patches=0)

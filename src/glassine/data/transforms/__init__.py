@@ -6,6 +6,7 @@ from .base import Augmentation, Background, Degradation
 from .degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
 from .evaluation import EvalCondition, evaluation_conditions
 from .main_colour import main_colour, outline_colour
+from .moving_background import MovingBackground
 from .recipes import training_augmentations, training_backgrounds, training_degradations
 from .sample import ClipSample, make_sample
 from .sticker_transform import StickerTransform
@@ -26,6 +27,7 @@ __all__ = [
     "Jpeg",
     "LineArt",
     "Move",
+    "MovingBackground",
     "Noise",
     "OutlineColour",
     "OwnColour",

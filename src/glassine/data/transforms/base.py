@@ -35,7 +35,7 @@ class Augmentation(ABC):
 
 
 class Background(ABC):
-    """Chooses the one flat colour that a clip is composited on.
+    """Chooses what a clip is composited on: one flat colour, or a picture for every frame.
 
     Args:
         weight: How often it is chosen against its neighbours in the list.
@@ -50,7 +50,7 @@ class Background(ABC):
 
     @abstractmethod
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Choose the colour for `frames` (straight RGBA `f h w 4` in [0, 1]); returns `3` in [0, 1]."""
+        """Choose for `frames` (straight RGBA `f h w 4` in [0, 1]); returns `3` or `f h w 3` in [0, 1]."""
 
 
 class Degradation(ABC):

@@ -11,6 +11,7 @@ from .augmentations import Fade
 from .backgrounds import FlatBackground, OwnColour
 from .base import Augmentation, Background, Bytes, Degradation
 from .degradations import GifPalette, Jpeg, VaeRoundTrip
+from .moving_background import MovingBackground
 from .sample import ClipSample, make_sample, sticker_floats
 
 
@@ -59,4 +60,5 @@ def evaluation_conditions(round_trip: Callable[[Tensor], Tensor] | None = None) 
         conditions.append(EvalCondition("vae_decoded", white, degradations=(VaeRoundTrip(round_trip),)))
     faded = Fade((0.5, 0.5), over_time=0.0, across=0.0, probability=1.0)
     conditions.append(EvalCondition("faded", white, augmentations=(faded,)))
+    conditions.append(EvalCondition("moving_background", MovingBackground()))
     return tuple(conditions)

@@ -23,7 +23,7 @@ class ClipSample(TypedDict):
     clip: Tensor  # f 3 h w, what a user brings: on the background, damaged
     foreground: Tensor  # f 3 h w, straight colours, bled into where alpha is (nearly) 0
     alpha: Tensor  # f 1 h w
-    background: Tensor  # 3
+    background: Tensor  # 3; the mean colour of a background that is a picture
     condition: str  # what was done, as in "own_colour+jpeg"
 
 
@@ -43,7 +43,7 @@ def make_sample(
 
     Args:
         frames: Straight RGBA `f h w 4` in [0, 1].
-        background: `3` in [0, 1].
+        background: `3` or `f h w 3` in [0, 1].
         degradations: All of these are applied, in this order.
         rng: Their randomness.
         condition: Name of what was done.
@@ -52,9 +52,12 @@ def make_sample(
     colour, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()  # f 3 h w, f 1 h w
     padded = pad_colour(colour, alpha, factor=_PADDING_FACTOR)
     foreground = torch.where(alpha >= _COLOUR_COUNTS, colour, padded)
-    flat = torch.from_numpy(background)
+    behind = torch.from_numpy(background)
+    flat = behind
+    if behind.ndim > 1:
+        behind, flat = rearrange(behind, "f h w c -> f c h w"), behind.mean((0, 1, 2))
     return ClipSample(
-        clip=_damaged(composite(foreground, alpha, flat), degradations, rng),
+        clip=_damaged(composite(foreground, alpha, behind), degradations, rng),
         foreground=foreground,
         alpha=alpha,
         background=flat,
