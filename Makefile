@@ -6,13 +6,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA := data/fluent
 PACKS ?= 1 2 3 4
-SEEDS ?= 0
+SEEDS ?= 0 1 2
 DEVICE ?= auto
 
-.PHONY: help setup data train-distill train-ildiff ablate-depth benchmark bench-data pretrain test test-full lint format tensorboard clean
+.PHONY: help setup data train-distill train-ildiff ablate-depth ablate-variants benchmark bench-data pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup: $(BIN)/.ready ## make .venv and install glassine and its dependencies into it
 
@@ -39,8 +39,11 @@ train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, the
 	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
 	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
 
-ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps, and the table of it (SEEDS="0 1 2")
+ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
+
+ablate-variants: setup data ## ILDiff with one thing changed: layout, time, masks, loss weights (SEEDS="0 1 2")
+	$(BIN)/python -m glassine.bench.ablate_variants --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
 	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)

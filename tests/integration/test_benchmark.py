@@ -10,6 +10,8 @@ import yaml
 from glassine.__main__ import main
 from glassine.bench import ablate_depth as depth_module
 from glassine.bench import after_training, pretrain
+from glassine.bench.ablate_variants import ablate_variants
+from glassine.bench.ablation import Trial
 from glassine.bench.fit_runs import FitRun, logger_folder
 from glassine.bench.loading import load_network
 from glassine.bench.records import read_records
@@ -185,9 +187,8 @@ def test_pretrain_trains_exports_and_then_has_nothing_to_do(config, tmp_path, mo
 @pytest.mark.full
 def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, capsys):
     def ablate(seeds):
-        return depth_module.ablate_depth(
-            [0, 2], seeds, 2, "cpu", stickers=1, size=64, config=config, data=data, benchmarks=tmp_path
-        )
+        trial = Trial(seeds, steps=2, accelerator="cpu", stickers=1, size=64, data=data)
+        return depth_module.ablate_depth([0, 2], trial, config, tmp_path)
 
     tmp_path.mkdir(exist_ok=True)
     assert [record.title for record in ablate([0])] == ["depth 0", "depth 2"]
@@ -200,3 +201,17 @@ def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, ca
     ]  # fmt: skip
     assert {"seconds_per_clip", "peak_memory_mib", "parameters"} <= records[0].costs.keys()
     assert "| depth 2 (2 seeds) |" in (tmp_path / "ablate_depth.md").read_text()
+
+
+@pytest.mark.full
+def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_path):
+    folder = tmp_path / "experiments"
+    (folder / "variants").mkdir(parents=True)
+    content = yaml.safe_load(config.read_text())
+    for name in ("variants/no_layout", "tiny_paper"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        del content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"]["depth"]
+    trial = Trial(steps=2, accelerator="cpu", stickers=1, size=64, data=data)
+    ablate_variants(("variants/no_layout", "tiny_paper"), trial, folder, tmp_path)
+    table = (tmp_path / "ablate_variants.md").read_text()
+    assert 0 < table.index("| as in the paper") < table.index("| without layout")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from glassine.allocator import keep_freed_memory
 from glassine.bench.console import print_scores, progress_bar
+from glassine.bench.decoder_methods import CODEC, ildiff_method
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
-from glassine.bench.methods import CODEC, ildiff_method, make_methods
+from glassine.bench.methods import Sources, make_methods
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw
 from glassine.data.split import Split
@@ -51,7 +52,9 @@ def after_training(
     if not root:
         raise UserError(f"{run} was trained on procedural stickers alone; give a shard folder by --data")
     held_out = HeldOut(root, split, size, limit=stickers)
-    simple = make_methods(["flood_fill", "colour_projection", "layer_diffuse"], codec=codec, device=pick_device(device))
+    simple = make_methods(
+        ["flood_fill", "colour_projection", "layer_diffuse"], Sources(codec=codec), pick_device(device)
+    )
     ildiff = ildiff_method(str(run), pick_device(device))
     if ildiff.function is None:
         raise UserError(ildiff.missing)

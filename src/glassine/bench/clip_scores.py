@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from glassine.bench.methods import Method
+from glassine.bench.method import Method
 from glassine.bench.records import Cell, plain
 from glassine.metrics import MattingScores
 from glassine.nn.background import estimate_background

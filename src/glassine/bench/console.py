@@ -26,7 +26,7 @@ def print_scores(records: Sequence[Record], title: str = "") -> None:
     first = records[0]
     caption = (
         f"mean alpha PSNR in dB (share of stickers under 20 dB) over {len(first.stickers)} held-out stickers, "
-        f"split {first.split}, {first.size} px; the background is estimated, GrabCut is given the true box"
+        f"split {first.split}, {first.size} px; the background is estimated, prompts come from the true alpha"
     )
     print_table(transposed(overview(records)), title, caption)
     for record in records:

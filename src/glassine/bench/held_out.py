@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from glassine.data.dataset import ProceduralClips, ShardClips, StickerDataset
+from glassine.data.clips import ProceduralClips, ShardClips, spread_rows
+from glassine.data.dataset import StickerDataset
 from glassine.data.shards import StickerShards
 from glassine.data.split import SPLITS, Split
 from glassine.data.transforms import evaluation_conditions
@@ -116,10 +117,7 @@ def first_of_groups(shards: StickerShards, split: Split, limit: int | None = Non
     first: dict[str, int] = {}
     for row in shards.select(split, stills=False).tolist():
         first.setdefault(shards.group(row), row)
-    rows = np.array(list(first.values()), np.int64)
-    if limit is None or len(rows) <= limit:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+    return spread_rows(np.array(list(first.values()), np.int64), limit)
 
 
 def unique_samples(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

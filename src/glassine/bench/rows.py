@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from glassine.bench.held_out import CONDITION_TITLES
-from glassine.bench.methods import TITLES
+from glassine.bench.method import TITLES
 from glassine.bench.records import Record
 
 NOTHING = "–"

@@ -10,7 +10,7 @@ from typing import Any
 from glassine import __version__
 from glassine.bench.clip_scores import make_cell, pack, score_clip
 from glassine.bench.held_out import CONDITION_TITLES, HeldOut, unique_samples
-from glassine.bench.methods import Method
+from glassine.bench.method import Method
 from glassine.bench.parallel import parallel_map
 from glassine.bench.records import Record, plain, read_record
 from glassine.bench.speed import milliseconds_per_frame

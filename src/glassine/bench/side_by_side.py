@@ -9,7 +9,7 @@ from einops import rearrange
 from glassine.bench.clip_scores import pack, score_alpha, unmix
 from glassine.bench.gallery import Cell, Pixels, draw_gallery, write_gallery
 from glassine.bench.held_out import HeldOut
-from glassine.bench.methods import Method
+from glassine.bench.method import Method
 from glassine.data.dataset import StickerDataset
 
 # nothing of a third party's: the README shows them

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glassine.bench.methods import Method, ildiff_method
+from glassine.bench.decoder_methods import ildiff_method
+from glassine.bench.method import Method
 
 
 def milliseconds_per_frame(method: Method, clip: Tensor, true_alpha: Tensor, repeats: int = 5) -> float:

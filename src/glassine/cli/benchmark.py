@@ -4,9 +4,12 @@ import argparse
 from pathlib import Path
 
 from glassine.bench.console import print_scores, progress_bar
+from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF
 from glassine.bench.held_out import CONDITION_TITLES, HeldOut
 from glassine.bench.loading import load_network
-from glassine.bench.methods import CODEC, SHIPPED_ILDIFF, TITLES, make_methods
+from glassine.bench.method import TITLES
+from glassine.bench.methods import Sources, make_methods
+from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw_procedural
 from glassine.bench.tables import RESULTS, write_tables
@@ -40,6 +43,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown with their spread",
     )
     parser.add_argument("--codec", default=CODEC, help="LayerDiffuse's codec: bundle, run folder or .ckpt")
+    parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder or .ckpt")
+    parser.add_argument("--matting-anything", default=SHIPPED_MATTING, help="the same for Matting Anything")
+    parser.add_argument("--sam2", metavar="ID", help="SAM-2: hub id or folder; without it the row stays empty")
     parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
     parser.add_argument("--device", default="auto", help="of the networks: auto, cpu or cuda")
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
@@ -62,7 +68,9 @@ def run(args: argparse.Namespace) -> None:
 def measure(args: argparse.Namespace) -> None:
     """Score, save the records, and show this run's table."""
     device = pick_device(args.device)
-    methods = make_methods(args.methods, args.ildiff, args.codec, device)
+    methods = make_methods(
+        args.methods, Sources(args.ildiff, args.codec, args.sam, args.matting_anything, args.sam2), device
+    )
     round_trip: RoundTrip | None = None
     try:
         round_trip = RoundTrip(load_network(args.vae, "vae").network)

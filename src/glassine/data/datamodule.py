@@ -4,18 +4,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
-from glassine.data.dataset import Clips, ClipTransform, ProceduralClips, ShardClips, StickerDataset, collate_stickers
+from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
+from glassine.data.dataset import ClipTransform, StickerDataset, collate_stickers, one_thread
 from glassine.data.feature_cache import CachedFeatures
 from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
-from glassine.data.split import SPLITS, Split
+from glassine.data.split import SPLITS, checked_split
 from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.errors import UserError
 
@@ -89,7 +88,7 @@ class StickerDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         names = {"train": train_split, "val": val_split, "test": test_split, "predict": predict_split}
-        self.splits = {stage: _split(name) for stage, name in names.items()}
+        self.splits = {stage: checked_split(name) for stage, name in names.items()}
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
         self.limit, self.val_limit, self.features = limit, val_limit, features
@@ -141,9 +140,7 @@ class StickerDataModule(LightningDataModule):
         if self.root is not None:
             self._shards = self._shards or StickerShards(self.root)
             rows = self._shards.select(split, stills=self.stills if training else self.eval_stills)
-            limit = {"train": self.limit, "val": self.val_limit}.get(stage)
-            if limit is not None and len(rows) > limit:
-                rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+            rows = spread_rows(rows, {"train": self.limit, "val": self.val_limit}.get(stage))
             if not len(rows):
                 raise UserError(
                     f"{self.root} has no sticker in split {split!r} (for {stage}); "
@@ -214,7 +211,7 @@ class StickerDataModule(LightningDataModule):
         return {
             "collate_fn": collate_stickers,
             "num_workers": self.num_workers,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": one_thread,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
@@ -250,16 +247,3 @@ class StickerDataModule(LightningDataModule):
             if dataset.num_damaged > self._reported.get(stage, 0):
                 self._reported[stage] = dataset.num_damaged
                 warnings.warn(f"{stage} stickers: {dataset.damage_line()}", stacklevel=2)
-
-
-def _split(name: str) -> Split:
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise UserError(f"split {name!r} came; choose one of {', '.join(SPLITS)}")
-
-
-def _one_thread(worker: int) -> None:
-    # Workers run side by side already; more threads would only fight over the cores
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

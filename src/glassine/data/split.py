@@ -3,6 +3,8 @@
 import hashlib
 from typing import Literal, get_args
 
+from glassine.errors import UserError
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -27,3 +29,11 @@ def split_of(group: str) -> Split:
     if position < _TRAIN_SHARE:
         return "train"
     return "val" if position < _TRAIN_SHARE + _VAL_SHARE else "test"
+
+
+def checked_split(name: str) -> Split:
+    """The split of that name; UserError where there is none."""
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise UserError(f"split {name!r} came; choose one of {', '.join(SPLITS)}")

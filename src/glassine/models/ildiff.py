@@ -1,5 +1,6 @@
 """ILDiff: alpha of an opaque animated sticker by implicit layout distillation (arXiv 2412.20901, section II)."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from glassine.errors import UserError
 from glassine.models.test_time_augmentation import TestTimeAugmentation, average_views
 from glassine.nn.background import estimate_background
 from glassine.nn.layout_adapter import LayoutAdapter
@@ -44,8 +46,13 @@ class ILDiff(nn.Module):
             decoder's own and the candidates', with softmax weights from what the decoder gives each pixel and the
             hint each frame.
 
+        alpha_gain: ours; None, the paper, takes the decoder's first channel x for alpha as it is, unclipped. A number
+            makes alpha sigmoid(alpha_gain * (x - 0.5)): nearly all of a sticker is quite clear or quite opaque, which
+            a saturating function says with ease where a linear one must hit 0 and 1 exactly. At 8, a decoder trained
+            without it starts nearly unchanged.
+
     Raises:
-        ValueError: the decoder has other channels than the hint.
+        ValueError: the decoder has other channels than the hint, or the gain is not positive.
     """
 
     def __init__(
@@ -55,8 +62,12 @@ class ILDiff(nn.Module):
         adapter: LayoutAdapter | None,
         pixel_source: PixelSource = "reconstruction",
         hint: nn.Module | None = None,
+        alpha_gain: float | None = None,
     ) -> None:
         super().__init__()
+        if alpha_gain is not None and alpha_gain <= 0:
+            raise ValueError(f"alpha_gain {alpha_gain} came; give a number above 0, or null for the paper's alpha")
+        self.alpha_gain = alpha_gain
         self.vae = vae.requires_grad_(False).eval()
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
         check_hint(decoder, hint)
@@ -74,8 +85,21 @@ class ILDiff(nn.Module):
         """How many frames to each side a frame's result depends on."""
         return self.adapter.temporal_radius if self.adapter is not None else 0
 
+    @property
+    def size_multiple(self) -> int:
+        """What height and width must be multiples of."""
+        stride = int(getattr(self.adapter.image_encoder, "stride", 1)) if self.adapter is not None else 1
+        return math.lcm(8, int(getattr(self.decoder, "size_multiple", 1)), stride)
+
     def adjusted_latents(self, clip: Tensor) -> Tensor:
-        """Posterior mean of each frame plus the adapter's output: `b f 3 h w` in [0, 1] to `b f 4 h/8 w/8`."""
+        """Posterior mean of each frame plus the adapter's output: `b f 3 h w` in [0, 1] to `b f 4 h/8 w/8`.
+
+        Raises:
+            UserError: a side is no multiple of what the networks need.
+        """
+        height, width = clip.shape[-2:]
+        if height % self.size_multiple or width % self.size_multiple:
+            raise UserError(f"clips of {height} x {width} came; this ILDiff needs multiples of {self.size_multiple}")
         flat = rearrange(clip, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(flat * 2 - 1).latent_dist.mean  # type: ignore[operator]
         latents = rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1])
@@ -94,7 +118,7 @@ class ILDiff(nn.Module):
         """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat colour `background` (`b 3`, for the hint)."""
         latents = self.adjusted_latents(clip)
         inputs, reconstruction = self.decoder_inputs(clip, latents, background, pixel_source)
-        decoded = self.decoder(*inputs[:3])  # (b f) 4(+m) h w, alpha first
+        decoded = self.saturate(self.decoder(*inputs[:3]))  # (b f) 4(+m) h w, alpha first
         rgba = self.mix(decoded, *inputs[3:])
         rgba, own = (rearrange(x, "(b f) c h w -> b f c h w", f=clip.shape[1]) for x in (rgba, decoded[:, :1]))
         return ILDiffOutput(rgba[:, :, :1], rgba[:, :, 1:], latents, own, reconstruction)
@@ -140,7 +164,13 @@ class ILDiff(nn.Module):
 
     def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, *mixed: Tensor) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""
-        return self.mix(self.decoder(pixel, latents, hint), *mixed)
+        return self.mix(self.saturate(self.decoder(pixel, latents, hint)), *mixed)
+
+    def saturate(self, decoded: Tensor) -> Tensor:
+        """`n 4(+m) h w` with `alpha_gain` applied to the first channel."""
+        if self.alpha_gain is None:
+            return decoded
+        return torch.cat([(self.alpha_gain * (decoded[:, :1] - 0.5)).sigmoid(), decoded[:, 1:]], dim=1)
 
     def mix(self, decoded: Tensor, alphas: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
         """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`.

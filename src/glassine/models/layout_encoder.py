@@ -9,6 +9,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.errors import UserError
 from glassine.models.image_encoder import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -73,16 +74,16 @@ class LayoutEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """The features; raises ValueError where a side is no multiple of the patch size."""
+        """The features."""
         grid = self.grid(pictures)
         tokens = self.transform(self.embed(pictures))  # n l d
         return self.neck(rearrange(tokens, "n (h w) d -> n d h w", h=grid[0]))
 
     def grid(self, pictures: Tensor) -> tuple[int, int]:
-        """Rows and columns of features that a picture gives."""
+        """Rows and columns of features that a picture gives; UserError where a side is no multiple of `stride`."""
         height, width = pictures.shape[-2:]
         if height % self.stride or width % self.stride:
-            raise ValueError(f"pictures are {height} x {width}; the layout encoder needs multiples of {self.stride}")
+            raise UserError(f"pictures of {height} x {width} came; the layout encoder needs multiples of {self.stride}")
         return height // self.stride, width // self.stride
 
     def embed(self, pictures: Tensor) -> Tensor:

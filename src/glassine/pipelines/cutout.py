@@ -46,7 +46,7 @@ class CutoutPipeline:
     """ILDiff as people call it.
 
     Args:
-        ildiff: the network; anything with its `decode`, `temporal_radius` and `decoder.size_multiple`.
+        ildiff: the network; anything with its `decode`, `temporal_radius` and `size_multiple`.
         background: red, green, blue (0 to 255) of the flat background; None finds it on the border of the first
             `LOOKAHEAD` frames and keeps it for the whole sticker, whatever the chunks.
         pixel_source: what the transparency decoder looks at: the VAE's `reconstruction`, as the papers do, or the
@@ -133,7 +133,7 @@ class CutoutPipeline:
         if not head:
             return
         background = self.background or find_background([frame for frame, _ in head])
-        multiple: int = self.ildiff.decoder.size_multiple  # type: ignore[assignment]
+        multiple: int = self.ildiff.size_multiple
         size = WorkingSize.of(head[0][0].shape[:2], self.resolution, multiple)
         prepared = (_prepare(frame, ms, background, size) for frame, ms in chain(_drain(head), source))
         chunk = max(1, min(self.chunk, CHUNK_PIXELS // (size.full[0] * size.full[1])))

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.metrics.matting_scores import MattingScores
@@ -23,7 +23,7 @@ class ILDiffTask(StickerTask):
     L_rgb, whose padded colours outside the sticker matter to nobody.
 
     Args:
-        ildiff: the network.
+        ildiff: the network (typed as a module so that a loader may make it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
@@ -52,7 +52,7 @@ class ILDiffTask(StickerTask):
 
     def __init__(
         self,
-        ildiff: ILDiff,
+        ildiff: nn.Module,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
@@ -67,6 +67,8 @@ class ILDiffTask(StickerTask):
         pixel_sources: dict[PixelSource, float] | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(ildiff, ILDiff):
+            raise TypeError(f"a {type(ildiff).__name__} came; this task trains an ILDiff")
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight

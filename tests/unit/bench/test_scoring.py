@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from glassine.bench.held_out import GLASS, HeldOut
-from glassine.bench.methods import Method, make_methods
+from glassine.bench.method import Method
+from glassine.bench.methods import Sources, make_methods
 from glassine.bench.records import read_records
 from glassine.bench.scoring import score
 from glassine.data.shards import ShardWriter
@@ -78,7 +79,8 @@ def test_every_condition_shows_the_same_truth_on_another_picture(root):
     samples = {
         name: held_out.dataset(name)[0] for name in held_out.conditions if not name.startswith(("procedural", "faded"))
     }
-    assert {"white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded"} == set(samples)
+    colours = {"white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded"}
+    assert colours | {"moving_background"} == set(samples)
     for sample in samples.values():
         torch.testing.assert_close(sample["alpha"], samples["white"]["alpha"])
     assert len({held_out.fingerprint(name) for name in held_out.conditions}) == len(held_out.conditions)
@@ -152,7 +154,7 @@ def test_a_stopped_run_goes_on_with_the_condition_it_was_at(held_out, tmp_path):
 
 
 def test_a_row_without_weights_says_so_and_has_no_number(held_out, tmp_path):
-    methods = make_methods(["threshold", "ildiff"], [str(tmp_path / "nowhere")])
+    methods = make_methods(["threshold", "ildiff"], Sources([str(tmp_path / "nowhere")]))
     _, record = score(methods, held_out, tmp_path / "results", ["white"])
     assert "nowhere" in record.missing
     assert not record.conditions

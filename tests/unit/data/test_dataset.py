@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from glassine.data.dataset import ProceduralClips, ShardClips, StickerDataset, collate_stickers
+from glassine.data.clips import ProceduralClips, ShardClips
+from glassine.data.dataset import StickerDataset, collate_stickers
 from glassine.data.shards import ShardWriter, StickerShards, load_index
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError

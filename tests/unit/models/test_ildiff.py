@@ -102,3 +102,30 @@ def test_a_decoder_that_does_not_read_the_hint_is_refused():
         ILDiff(model.vae, model.decoder, model.adapter)
     with pytest.raises(ValueError, match="hint needs 6 and 2"):
         ILDiff(model.vae, model.decoder, model.adapter, hint=LayoutHint([ColourProjection()]))
+
+
+@torch.no_grad()
+def test_a_gain_bends_the_decoders_alpha_towards_clear_and_opaque_and_leaves_colours(clip):
+    model = small_ildiff(hint=False)
+    plain = model(clip)
+    model.alpha_gain = 8.0
+    bent = model(clip)
+    torch.testing.assert_close(bent.alpha, (8 * (plain.alpha - 0.5)).sigmoid())
+    torch.testing.assert_close(bent.foreground, plain.foreground)
+    torch.testing.assert_close(model.decode(clip)[0], bent.alpha)
+
+
+@torch.no_grad()
+def test_a_gain_bends_no_candidate(clip):
+    model = small_ildiff()
+    nn.init.zeros_(model.decoder.mix_conv_out.bias)
+    model.decoder.mix_conv_out.bias[16:] += 100  # 5 channels of 2 x 2 pixels: the last candidate alone is believed
+    model.alpha_gain = 8.0
+    candidate = model.hint(clip)[1][:, :, 3:]
+    torch.testing.assert_close(model(clip).alpha, candidate, atol=1e-4, rtol=0)
+
+
+def test_a_gain_is_positive():
+    model = small_ildiff(hint=False)
+    with pytest.raises(ValueError, match="alpha_gain 0 came"):
+        ILDiff(model.vae, model.decoder, None, alpha_gain=0)

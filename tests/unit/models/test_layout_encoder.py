@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from glassine.errors import UserError
 from glassine.models.layout_encoder import LayoutEncoder
 from glassine.pretrained.weights import with_weights
 
@@ -99,7 +100,7 @@ def test_without_a_neck_the_blocks_output_is_the_feature():
 
 
 def test_a_picture_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"40 x 64.*multiples of 16"):
+    with pytest.raises(UserError, match=r"40 x 64.*multiples of 16"):
         LayoutEncoder(24, 1, 3)(torch.rand(1, 3, 40, 64))
     with pytest.raises(ValueError, match="divide"):
         LayoutEncoder(25, 1, 3)

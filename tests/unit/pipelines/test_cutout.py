@@ -1,5 +1,4 @@
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ class ByColour(nn.Module):
     """A network's stand-in: alpha is the distance from the background, over the frames around."""
 
     temporal_radius = 2
-    decoder = SimpleNamespace(size_multiple=16)
+    size_multiple = 16
 
     def __init__(self) -> None:
         super().__init__()

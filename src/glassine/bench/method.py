@@ -1,0 +1,81 @@
+"""One row of the score table: from an opaque clip to alpha, by whatever means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+
+AlphaFunction = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+Setting = float | int | str
+CPU = torch.device("cpu")
+TITLES = {
+    "threshold": "threshold",
+    "flood_fill": "flood fill, soft edge",
+    "colour_projection": "flood fill, colour projection",
+    "colour_projection_calm": "flood fill, colour projection, for damaged files",
+    "grab_cut": "GrabCut, true box",
+    "matting_anything": "Matting Anything, true point and box",
+    "sam": "SAM, true point and box",
+    "sam2": "SAM-2, true point and box of one frame",
+    "layer_diffuse": "LayerDiffuse",
+    "ildiff_own": "ILDiff, its decoder alone",
+    "ildiff": "ILDiff",
+    "cutout": "ILDiff in `glassine cutout`",
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row.
+
+    Attributes:
+        name: key of `TITLES`, or another that the caller chose.
+        title: the row's name; rows of the same title are seeds of one method.
+        function: clip, background, true alpha to alpha; None where its weights are missing.
+        settings: the constructor's arguments.
+        weights: bundle, or run that left the checkpoint.
+        config: the YAML it was trained with and what was changed in it, where that is known.
+        digest: changes with the weights.
+        seed: of the training, where it is known.
+        parameters: number of them.
+        size_multiple: what height and width must be multiples of.
+        missing: why there is no function.
+        device: where it runs.
+    """
+
+    name: str
+    title: str
+    function: AlphaFunction | None = None
+    settings: dict[str, Setting] = field(default_factory=dict)
+    weights: str = ""
+    config: str = ""
+    digest: str = ""
+    seed: int | None = None
+    parameters: int = 0
+    size_multiple: int = 1
+    missing: str = ""
+    device: torch.device = CPU
+
+    @torch.no_grad()
+    def alpha(self, clip: Tensor, background: Tensor | None = None, true_alpha: Tensor | None = None) -> Tensor:
+        """Alpha `b f 1 h w` in [0, 1], on the CPU.
+
+        Args:
+            clip: `b f 3 h w` in [0, 1], opaque.
+            background: `b 3`; None lets the method estimate it, as it must for a user's file.
+            true_alpha: `b f 1 h w`, read by methods that are given the true box, and by no other.
+
+        Raises:
+            UserError: the method's weights are missing.
+        """
+        if self.function is None:
+            raise UserError(f"{self.title}: {self.missing}")
+        return self.function(clip, background, true_alpha).float().cpu()
+
+
+def settings_of(network: nn.Module) -> dict[str, Setting]:
+    """The plain numbers that a small module keeps of its constructor."""
+    return {n: v for n, v in vars(network).items() if isinstance(v, int | float) and n[0] != "_" and n != "training"}

@@ -1,0 +1,99 @@
+"""Where a dataset's stickers come from: rows of shards, or the procedural source without end."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from glassine.data.frame_sampling import sample_frames
+from glassine.data.shards import StickerInfo, StickerShards
+from glassine.data.sources.procedural import ProceduralStickers
+
+_NO_END = 2**40
+
+
+class Clips(Protocol):
+    """What the dataset reads from: sticker `row` of pass `pass_number` over the data."""
+
+    def __len__(self) -> int:
+        """How many stickers there are."""
+        ...
+
+    def name(self, row: int) -> str:
+        """For messages."""
+        ...
+
+    def clip(
+        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+    ) -> tuple[np.ndarray, float, StickerInfo]:
+        """Chosen frames `f h w 4` uint8, their frames per second, and the metadata; ValueError where damaged."""
+        ...
+
+
+class ShardClips:
+    """Stickers from shards.
+
+    Args:
+        shards: where they are.
+        rows: which of them.
+    """
+
+    def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray) -> None:
+        self.shards = shards
+        self.rows = np.asarray(rows, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, row: int) -> str:
+        """Shard and key."""
+        return self.shards.name(int(self.rows[row]))
+
+    def clip(
+        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+    ) -> tuple[np.ndarray, float, StickerInfo]:
+        """See :class:`Clips`; the same stickers in every pass."""
+        place = int(self.rows[row])
+        frames, fps = sample_frames(self.shards.durations(place), num_frames, generator)
+        return self.shards.read(place, frames), fps, self.shards.metadata(place)
+
+
+class ProceduralClips:
+    """Rendered stickers; in every pass new ones, so a training never sees one twice.
+
+    Args:
+        length: how many there are in a pass.
+        seed: of the series; give each split its own.
+        size: longer side in pixels.
+        families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
+    """
+
+    def __init__(self, length: int, seed: int, size: int, families: Sequence[str] | None = None) -> None:
+        self.length = length
+        self.source = ProceduralStickers(seed=seed, size=size, length=_NO_END, families=families)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name(self, row: int) -> str:
+        """Its number."""
+        return f"procedural {row}"
+
+    def clip(
+        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+    ) -> tuple[np.ndarray, float, StickerInfo]:
+        """See :class:`Clips`; pass p shows the stickers from p * length on."""
+        number = (pass_number * self.length + row) % _NO_END
+        about = self.source.info(number)
+        frames, fps = sample_frames(about["durations"], num_frames, generator)
+        side = self.source.size
+        info = StickerInfo.from_json(about["group"], about, tuple(about["durations"]), side, side)
+        return self.source.render(number, frames), fps, info
+
+
+def spread_rows(rows: np.ndarray, limit: int | None) -> np.ndarray:
+    """At most `limit` of the `rows`, evenly spread over all; None for all."""
+    if limit is None or len(rows) <= limit:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
