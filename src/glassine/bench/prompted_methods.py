@@ -9,8 +9,6 @@ from glassine.errors import UserError
 from glassine.models.classic import GrabCut, true_boxes
 from glassine.models.matting_anything import MattingAnything
 from glassine.models.prompted_sam import PromptedSam
-from glassine.models.prompted_sam2 import PromptedSam2
-from glassine.pretrained.sam2 import sam2_video
 
 SHIPPED_SAM = "glassine:tiny-sam"
 SHIPPED_MATTING = "glassine:tiny-matting-anything"
@@ -57,6 +55,9 @@ def sam2(source: str | None = None, device: torch.device = CPU) -> Method:
     if source is None:
         missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, or the folder of a copy"
         return Method("sam2", TITLES["sam2"], missing=missing)
+    from glassine.models.prompted_sam2 import PromptedSam2  # transformers takes seconds to import
+    from glassine.pretrained.sam2 import sam2_video
+
     try:
         loaded = Loaded(PromptedSam2(sam2_video(source)), source)
     except UserError as error:
@@ -77,6 +78,7 @@ def prompted(name: str, network: nn.Module, loaded: Loaded, device: torch.device
         name,
         TITLES[name],
         function,
+        settings_of(network),
         weights=loaded.origin,
         digest=loaded.digest,
         seed=loaded.seed,
