@@ -35,7 +35,7 @@ EXPERIMENTS = Path("experiments")
 STAGES = (
     Stage((EXPERIMENTS / "vae/tiny.yaml",), "vae", "tiny-vae"),
     Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency"),
-    Stage((EXPERIMENTS / "sam/tiny.yaml",), "sam", "tiny-sam"),
+    Stage((EXPERIMENTS / "sam/tiny.yaml", EXPERIMENTS / "sam/tiny_prompts.yaml"), "sam", "tiny-sam"),
     Stage((EXPERIMENTS / "distill/shipped.yaml",), "reconstruction.encoder", "tiny-layout"),
     Stage(
         tuple(EXPERIMENTS / "ildiff" / f"{name}.yaml" for name in ("shipped", "shipped_fine", "shipped_trust")),

@@ -4,7 +4,7 @@ Nothing but stickers with alpha is needed: scenes are composed of several, and e
 on it or a box around it asks for.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -17,16 +17,18 @@ from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, rand
 from glassine.nn.scenes import compose_scenes
 from glassine.tasks.base import StickerTask
 
+PromptKind = Literal["point", "box", "both"]
+
 
 class PromptableSegmentationTask(StickerTask):
     """L = focal_weight * focal + dice + iou_weight * (predicted IoU - IoU)^2, for one round of prompts.
 
-    Half of the objects are asked for by a point, half by a box. A point may mean a part or the whole: of its three
-    masks the one with the smallest loss learns (appendix A, "Making the model ambiguity-aware"). SAM's further rounds
-    of correcting clicks are left out: ILDiff prompts once.
+    Objects are asked for by a point, a box, or both. A point alone may mean a part or the whole: of its three masks the
+    one with the smallest loss learns (appendix A, "Making the model ambiguity-aware"). SAM's further rounds of
+    correcting clicks are left out: ILDiff prompts once.
 
     Args:
-        sam: the network; all of it learns (typed as a module so that a loader may make it).
+        sam: the network (typed as a module so that a loader may make it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
@@ -35,6 +37,13 @@ class PromptableSegmentationTask(StickerTask):
         least_area: a sticker less visible than this share of the picture is not asked for.
         focal_weight: 20 in the paper, with dice at 1.
         iou_weight: 1 in the paper.
+        prompt_shares: how often a picture's objects are asked for by each kind of prompt.
+        tune_image_encoder: whether it learns, too; without it the prompts' side alone does, at a third of the time, and
+            what was distilled from the encoder stays valid.
+
+    Raises:
+        TypeError: `sam` is something else.
+        ValueError: fewer than two layers, or shares that are negative or all 0.
     """
 
     def __init__(
@@ -48,6 +57,8 @@ class PromptableSegmentationTask(StickerTask):
         least_area: float = 0.004,
         focal_weight: float = 20.0,
         iou_weight: float = 1.0,
+        prompt_shares: dict[PromptKind, float] | None = None,
+        tune_image_encoder: bool = True,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(sam, Sam):
@@ -56,6 +67,10 @@ class PromptableSegmentationTask(StickerTask):
             raise ValueError(f"most_layers is {most_layers}; a scene has at least 2 stickers")
         self.sam, self.most_layers, self.single_share, self.least_area = sam, most_layers, single_share, least_area
         self.focal_weight, self.iou_weight = focal_weight, iou_weight
+        self.prompt_shares: dict[PromptKind, float] = prompt_shares or {"point": 1.0, "box": 1.0, "both": 1.0}
+        if min(self.prompt_shares.values()) < 0 or not sum(self.prompt_shares.values()):
+            raise ValueError(f"prompt_shares {self.prompt_shares} came; give shares of 0 or more, one of them above 0")
+        sam.image_encoder.requires_grad_(tune_image_encoder)
 
     def scenes(
         self, batch: dict[str, Any], layers: int, generator: torch.Generator | None = None
@@ -80,25 +95,29 @@ class PromptableSegmentationTask(StickerTask):
         pictures, masks = self.scenes(batch, 1 if single else int(torch.randint(2, self.most_layers + 1, ())))
         embeddings = embed_pictures(self.sam, pictures)  # b c g g
         losses = [
-            self.prompt_loss(embedding[None], truth, bool(torch.rand(()) < 0.5))
+            self.prompt_loss(embedding[None], truth, self.draw_kind())
             for embedding, truth in zip(embeddings, masks, strict=True)
             if len(truth)
         ]
         if not losses:  # nothing but faded or tiny stickers
-            return embeddings.sum() * 0
+            return torch.stack([p.sum() for p in self.trainable_parameters()]).sum() * 0
         named = {name: torch.stack([one[name] for one in losses]).mean() for name in losses[0]}
         loss = torch.stack(list(named.values())).sum()
         self.log_dict({f"train/{name}": value for name, value in named.items()} | {"train/loss": loss})
         return loss
 
-    def prompt_loss(self, embedding: Tensor, truth: Tensor, by_point: bool) -> dict[str, Tensor]:
+    def draw_kind(self) -> PromptKind:
+        """How one picture's objects are asked for."""
+        kinds = list(self.prompt_shares)
+        return kinds[int(torch.multinomial(torch.tensor(list(self.prompt_shares.values())), 1))]
+
+    def prompt_loss(self, embedding: Tensor, truth: Tensor, kind: PromptKind) -> dict[str, Tensor]:
         """Losses of one picture's objects, all asked for in one way: `1 c g g`, `k h w` bool."""
         size = (truth.shape[-2], truth.shape[-1])
-        if by_point:
-            prompts = Prompts(points=random_points(truth))
-        else:
-            prompts = Prompts(boxes=loosened(boxes_of(truth), size))
-        logits, predicted_iou = decode_masks(self.sam, embedding, prompts, size, multimask=by_point)  # k m s s, k m
+        points = random_points(truth) if kind != "box" else None
+        boxes = loosened(boxes_of(truth), size) if kind != "point" else None
+        prompts = Prompts(points, boxes)
+        logits, predicted_iou = decode_masks(self.sam, embedding, prompts, size, kind == "point")  # k m s s, k m
         target = shrink_masks(self.sam, truth.float())[:, None].expand_as(logits)
         focal, dice = focal_loss(logits, target), dice_loss(logits, target)  # k m
         best = (self.focal_weight * focal + dice).argmin(dim=1, keepdim=True)  # k 1
@@ -109,7 +128,7 @@ class PromptableSegmentationTask(StickerTask):
         }
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Mean IoU by point and by box, on the clips and on scenes of two."""
+        """Mean IoU by point, by box and by both, on the clips and on scenes of two."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -124,9 +143,11 @@ class PromptableSegmentationTask(StickerTask):
             for embedding, truth in zip(embeddings, masks, strict=True):
                 if not len(truth):
                     continue
+                points, boxes = centre_points(truth), boxes_of(truth)
                 for kind, prompts in (
-                    ("point", Prompts(points=centre_points(truth))),
-                    ("box", Prompts(boxes=boxes_of(truth))),
+                    ("point", Prompts(points)),
+                    ("box", Prompts(boxes=boxes)),
+                    ("both", Prompts(points, boxes)),
                 ):
                     best = self.best_masks(embedding[None], prompts, truth)
                     iou = mask_iou(best[:, None], truth[:, None]).mean()

@@ -43,7 +43,7 @@ def test_of_a_points_three_masks_the_best_one_learns():
     task = make_task()
     truth = make_batch(1)["alpha"][0, 0] > 0.5
     embedding = embed_pictures(task.sam, make_batch(1)["clip"][:, 0])
-    named = task.prompt_loss(embedding, truth, by_point=True)
+    named = task.prompt_loss(embedding, truth, kind="point")
     (named["focal"] + named["dice"]).backward()
     learned = [
         any(p.grad.abs().sum() > 0 for p in head.parameters())
@@ -70,7 +70,7 @@ def test_it_learns_what_a_box_means():
     def loss() -> torch.Tensor:
         embeddings = embed_pictures(task.sam, pictures)
         torch.manual_seed(0)
-        parts = [task.prompt_loss(e[None], m, by_point=False) for e, m in zip(embeddings, masks, strict=True)]
+        parts = [task.prompt_loss(e[None], m, kind="box") for e, m in zip(embeddings, masks, strict=True)]
         return sum(sum(part.values()) for part in parts)
 
     first = loss()
@@ -86,5 +86,22 @@ def test_validation_logs_an_iou_for_points_and_boxes_on_stickers_and_scenes():
     task.log = lambda name, value, **_: logged.setdefault(name, float(value))
     with torch.no_grad():
         task.validation_step(make_batch(), 0)
-    assert set(logged) == {f"val/{a}_{b}_iou" for a in ("single", "scene") for b in ("point", "box")}
+    assert set(logged) == {f"val/{a}_{b}_iou" for a in ("single", "scene") for b in ("point", "box", "both")}
     assert all(0 <= value <= 1 for value in logged.values())
+
+
+def test_prompts_come_by_their_shares():
+    task = make_task(prompt_shares={"point": 1.0, "both": 3.0})
+    torch.manual_seed(0)
+    drawn = [task.draw_kind() for _ in range(400)]
+    assert "box" not in drawn
+    assert 0.68 < drawn.count("both") / 400 < 0.82
+    with pytest.raises(ValueError, match="prompt_shares"):
+        make_task(prompt_shares={"point": 0.0})
+
+
+def test_the_prompts_side_alone_can_learn():
+    task = make_task(tune_image_encoder=False, single_share=1.0)
+    task.training_step(make_batch(), 0).backward()
+    learned = {n.split(".")[1] for n, p in task.named_parameters() if p.grad is not None and p.grad.abs().sum()}
+    assert learned == {"mask_decoder", "prompt_encoder"}
