@@ -16,7 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from glassine.errors import UserError
 from glassine.models.prompted_sam import checked_sam
 from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, seen_size
-from glassine.nn.prompts import Prompts, boxes_of, centre_points
+from glassine.nn.prompts import Prompts, boxes_of, centre_points, visible_part
 
 SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
 
@@ -37,8 +37,8 @@ class MattingAnything(nn.Module):
     Args:
         sam: a segment_anything `Sam`; frozen (typed as a module so that a loader may make it).
         head: what is trained.
-        multimask: let SAM draw three masks and take the one it prefers, as the authors do for boxes, too; our own SAM
-            has learnt to draw one for a box.
+        multimask: let SAM draw three masks and take the one it prefers, as the authors do; without it SAM draws one, as
+            it was meant to for anything but a single point.
         bands: diameters, in pixels, by which uncertain regions grow before the next finer scale replaces them.
         one_sided: keep what a coarser scale is sure to be foreground, as the authors do; see `uncertain_band`.
         within_mask: no alpha outside the box around SAM's mask, as the authors have it for pictures of one thing.
@@ -126,12 +126,9 @@ class MattingAnything(nn.Module):
 
 
 def prompts_of(alpha: Tensor, points: bool) -> list[Prompts | None]:
-    """The box around each alpha of `n 1 h w`, and with `points` its centre, too; None where nothing is visible.
-
-    Pixels count from half of the highest alpha, so that fading does not change a sticker's prompts.
-    """
-    masks = [frame > frame.max() / 2 if frame.max() > SURE / 2 else None for frame in alpha]  # 1 h w each
-    return [m if m is None else Prompts(centre_points(m) if points else None, boxes_of(m)) for m in masks]
+    """The box around each alpha of `n 1 h w`, and with `points` its centre, too; None where nothing is visible."""
+    masks = visible_part(alpha)  # n 1 h w
+    return [Prompts(centre_points(m) if points else None, boxes_of(m)) if m.any() else None for m in masks]
 
 
 def refine(mattes: Mattes, bands: tuple[int, int], one_sided: bool, within_mask: bool) -> Tensor:

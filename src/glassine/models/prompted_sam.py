@@ -8,9 +8,7 @@ from torch.nn import functional as F
 
 from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks
 from glassine.nn.background import estimate_background
-from glassine.nn.prompts import Prompts, boxes_of, centre_points
-
-VISIBLE = 0.5  # alpha from which a pixel counts as the object that the prompts mean
+from glassine.nn.prompts import Prompts, boxes_of, centre_points, visible_part
 
 
 class PromptedSam(nn.Module):
@@ -26,10 +24,10 @@ class PromptedSam(nn.Module):
 
     @torch.no_grad()
     def forward(self, clip: Tensor, true_alpha: Tensor) -> Tensor:
-        """Alpha `b f 1 h w`, 0 or 1, of `b f 3 h w` in [0, 1]; 0 in frames whose `true_alpha` is nowhere 0.5."""
+        """Alpha `b f 1 h w`, 0 or 1, of `b f 3 h w` in [0, 1]; 0 in frames whose `true_alpha` shows nothing."""
         frames = clip.shape[1]
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
-        truth = rearrange(true_alpha, "b f 1 h w -> (b f) h w") > VISIBLE
+        truth = visible_part(rearrange(true_alpha, "b f 1 h w -> (b f) h w"))
         embeddings = embed_pictures(self.sam, pictures)  # n c g g
         masks = [self.mask(embedding[None], one) for embedding, one in zip(embeddings, truth, strict=True)]
         return rearrange(torch.stack(masks), "(b f) h w -> b f 1 h w", f=frames).to(clip)

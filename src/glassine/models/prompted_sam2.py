@@ -7,7 +7,7 @@ from torchvision.transforms.v2.functional import normalize
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from glassine.nn.prompts import boxes_of, centre_points
+from glassine.nn.prompts import boxes_of, centre_points, visible_part
 
 LEFT_TOP, RIGHT_BOTTOM, ON_SUBJECT = 2, 3, 1  # labels of points; SAM 2 takes a box as two
 SUBJECT = 1  # any number does, there is one thing to follow
@@ -28,17 +28,14 @@ class PromptedSam2(nn.Module):
         prompt_first: prompt the first frame that shows the subject. The paper does not say which one it took; the
             default is the frame that shows most of it, since stickers often start as a speck or a fading corner, and
             a comparison should give the other method its best chance.
-        threshold: a pixel of the true alpha above this belongs to the subject, as in `true_boxes`.
     """
 
-    def __init__(
-        self, network: nn.Module, soft: bool = False, prompt_first: bool = False, threshold: float = 0.02
-    ) -> None:
+    def __init__(self, network: nn.Module, soft: bool = False, prompt_first: bool = False) -> None:
         super().__init__()
         if not isinstance(network, Sam2VideoModel):
             raise TypeError(f"a {type(network).__name__} came; give a transformers Sam2VideoModel")
         self.network = network.requires_grad_(False).eval()
-        self.soft, self.prompt_first, self.threshold = soft, prompt_first, threshold
+        self.soft, self.prompt_first = soft, prompt_first
 
     def train(self, mode: bool = True) -> "PromptedSam2":
         """Train mode for all but the network, which stays frozen."""
@@ -62,15 +59,15 @@ class PromptedSam2(nn.Module):
         """
         if alpha.shape != clip[:, :, :1].shape:
             raise ValueError(f"clip {tuple(clip.shape)} and alpha {tuple(alpha.shape)} came; they differ in size")
-        visible = alpha[:, :, 0] > self.threshold  # b f h w
-        return torch.stack([self.follow(*one) for one in zip(clip, visible, strict=True)])
+        return torch.stack([self.follow(*one) for one in zip(clip, alpha[:, :, 0], strict=True)])
 
-    def follow(self, frames: Tensor, visible: Tensor) -> Tensor:
-        """Alpha `f 1 h w` of one clip `f 3 h w` whose subject is `visible`, `f h w` bool."""
-        area = visible.sum((-2, -1))  # f
-        if not area.any():
+    def follow(self, frames: Tensor, true_alpha: Tensor) -> Tensor:
+        """Alpha `f 1 h w` of one clip `f 3 h w` whose true one is `f h w`."""
+        visible = visible_part(true_alpha)  # f h w
+        shown = (true_alpha * visible).sum((-2, -1))  # f
+        if not shown.any():
             return torch.zeros_like(frames[:, :1])
-        prompted = int((area > 0 if self.prompt_first else area).int().argmax())  # of equal ones the first
+        prompted = int((shown > 0).int().argmax() if self.prompt_first else shown.argmax())
         session = self.open_session(frames)
         self.prompt(session, prompted, visible[prompted])
         logits = {

@@ -48,6 +48,16 @@ class Prompts:
                 )
 
 
+def visible_part(alpha: Tensor) -> Tensor:
+    """What a true alpha `... h w` in [0, 1] shows for prompts to be made of, `... h w` bool.
+
+    From half of the frame's highest alpha, so that a fading sticker keeps its prompts; nothing where all is below a
+    255th.
+    """
+    highest = alpha.amax((-2, -1), keepdim=True)
+    return (alpha > highest / 2) & (highest >= 1 / 255)
+
+
 def boxes_of(masks: Tensor) -> Tensor:
     """The outer rectangle of each mask, `k h w` bool to `k 4` float, last pixels included; no mask may be empty."""
     return masks_to_boxes(masks).float()

@@ -1,6 +1,6 @@
 import torch
 
-from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points
+from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points, visible_part
 
 
 def masks() -> torch.Tensor:
@@ -45,3 +45,13 @@ def test_scaling_takes_x_and_y_apart():
     prompts = Prompts(torch.tensor([[2.0, 3.0]]), torch.tensor([[1.0, 2.0, 3.0, 4.0]])).scaled(10, 100)
     assert prompts.points.tolist() == [[20, 300]]
     assert prompts.boxes.tolist() == [[10, 200, 30, 400]]
+
+
+def test_a_fading_sticker_keeps_its_prompts_until_it_is_gone():
+    alpha = torch.zeros(3, 8, 8)
+    alpha[:, 2:5, 2:6] = torch.tensor([1.0, 0.1, 0.001])[:, None, None]
+    alpha[0, 7, 7] = 0.3  # a faint speck beside something solid
+    solid, faded, gone = visible_part(alpha)
+    assert torch.equal(solid, faded)
+    assert solid.sum() == 12
+    assert not gone.any()
