@@ -21,7 +21,7 @@ VERBS = {
     "cutout": "make an opaque sticker transparent",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "score methods on held-out stickers and write the tables",
-    "export": "turn a training checkpoint into a folder of weights",
+    "export": "write a network as a folder of weights or as an ONNX file",
 }
 
 

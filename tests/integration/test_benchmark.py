@@ -69,7 +69,8 @@ def test_a_run_loads_with_its_averaged_weights_its_seed_and_without_its_path(run
 
 def test_a_folder_of_weights_loads_and_wrong_sources_are_named(run, tmp_path):
     bundle = tmp_path / "bundle"
-    assert main(["export", str(run / "checkpoints" / "last.ckpt"), "--part", "ildiff", "--to", str(bundle)]) == 0
+    checkpoint = str(run / "checkpoints" / "last.ckpt")
+    assert main(["export", "weights", checkpoint, "--part", "ildiff", "--to", str(bundle)]) == 0
     assert load_network(str(bundle)).seed is None
     with pytest.raises(UserError, match=r"neither model\.safetensors nor"):
         load_network(str(tmp_path))

@@ -102,12 +102,12 @@ def test_a_checkpoint_is_scored_and_used(run, verb, capsys, tmp_path):
 
 def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
     checkpoint = run / "checkpoints" / "last.ckpt"
-    assert main(["export", str(checkpoint), "--part", "ildiff", "--to", str(tmp_path / "weights")]) == 0
+    assert main(["export", "weights", str(checkpoint), "--part", "ildiff", "--to", str(tmp_path / "weights")]) == 0
     network = load_bundle(str(tmp_path / "weights"))
     assert isinstance(network, ILDiff)
     assert {file.stat().st_mode & 0o444 for file in (tmp_path / "weights").iterdir()} == {0o444}
     for training in (run, checkpoint):
-        with pytest.raises(UserError, match=r"is a training run: first `glassine export .*last\.ckpt --part ildiff"):
+        with pytest.raises(UserError, match=r"training run: first `glassine export weights .*last\.ckpt --part ildiff"):
             load_bundle(str(training))
     averaged = torch.load(checkpoint, weights_only=True)["state_dict"]["ildiff.decoder.conv_in.weight"]
     torch.testing.assert_close(network.decoder.conv_in.weight, averaged, atol=1e-3, rtol=1e-3)
@@ -122,8 +122,11 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
         (["fit", "-c", YAML, "--ckpt_path", "missing.ckpt"], "missing.ckpt"),
         (["fit", "-c", YAML, "--ckpt_path=missing.ckpt"], "missing.ckpt"),
         (["test", "-c", YAML, "--ckpt_path", YAML], "cannot be read as weights"),
-        (["export", YAML, "--part", "ildiff", "--to", "x", "--config", "README.md"], "not the configuration of a run"),
-        (["export", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
+        (
+            ["export", "weights", YAML, "--part", "ildiff", "--to", "x", "--config", "README.md"],
+            "not the configuration of a run",
+        ),
+        (["export", "weights", "missing.ckpt", "--part", "ildiff", "--to", "x"], "missing.ckpt"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it_and_exit_code_2(arguments, says, capsys):

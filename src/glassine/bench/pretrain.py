@@ -82,7 +82,7 @@ def pretrain(
                 run.finish()
                 below = run.checkpoint
             if not weights.is_file() or is_newer(run.checkpoint, weights):
-                export = ["export", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
+                export = ["export", "weights", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
                 if main(export):
                     raise UserError(f"{run.checkpoint} could not be exported")
         below = weights

@@ -56,7 +56,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--weights",
         default="glassine:tiny-ildiff",
         metavar="NAME|FOLDER",
-        help="weights that ship with glassine, or a folder from `glassine export` (default: %(default)s)",
+        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
     parser.add_argument(
         "--decoder-input",

@@ -1,24 +1,97 @@
-"""`glassine export`: the network of a training checkpoint as a folder of weights that every verb and YAML can name."""
+"""`glassine export`: trained networks for other uses, as a folder of weights or as an ONNX file."""
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
+from glassine.errors import UserError
 from glassine.pretrained.checkpoints import load_part, read_run_config
 from glassine.pretrained.weights import save_bundle
+
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+ONNX = """\
+Write the cutout network as one ONNX file for use outside Python: an opaque clip in, alpha and straight colours out.
+Everything the network needs is in the file, the flood fills of its hint too; any number of frames, one size.
+
+  in   clip             1 f 3 h w in [0, 1], RGB
+       background       1 3 in [0, 1], or -1 -1 -1: found on the border
+  out  alpha            1 f 1 h w in [0, 1]
+       colour           1 f 3 h w in [0, 1], un-mixed from the background
+       used_background  1 3
+
+Resizing, windows of long stickers and reading files are left to the caller; the file's metadata say what windows need.
+Before the file is kept its results are compared with torch's, to 0.001. All this takes about a minute."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    parser = verbs.add_parser("export", help="turn a training checkpoint into a folder of weights")
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt below lightning_logs")
-    parser.add_argument("--part", required=True, help="argument of the task that holds the network: vae, codec, ildiff")
-    parser.add_argument("--to", type=Path, required=True, help="folder to write config.yaml and model.safetensors into")
-    parser.add_argument("--config", type=Path, help="the run's config.yaml; default: the one above the checkpoint")
+    parser = verbs.add_parser("export", help="write a network as a folder of weights or as an ONNX file")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    weights = kinds.add_parser("weights", help="turn a training checkpoint into a folder of weights")
+    weights.add_argument("checkpoint", type=Path, help="a .ckpt below lightning_logs")
+    weights.add_argument("--part", required=True, help="argument of the task with the network: vae, codec, ildiff")
+    weights.add_argument(
+        "--to", type=Path, required=True, help="folder to write config.yaml and model.safetensors into"
+    )
+    weights.add_argument("--config", type=Path, help="the run's config.yaml; default: the one above the checkpoint")
+
+    onnx = kinds.add_parser(
+        "onnx",
+        help="write the cutout network for use outside Python",
+        description=ONNX,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    onnx.add_argument(
+        "source",
+        nargs="?",
+        default="glassine:tiny-ildiff",
+        metavar="NAME|FOLDER",
+        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
+    )
+    onnx.add_argument("--to", type=Path, required=True, metavar="FILE.onnx", help="file to write")
+    onnx.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        default=[256],
+        metavar="PIXELS",
+        help="height and width of the clips, or one number for both (default: 256)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder."""
+    """Write the folder, or the file.
+
+    Raises:
+        UserError: something that cannot be read, written or expressed, or packages are missing.
+    """
+    if args.kind == "onnx":
+        write_onnx(args.source, args.to, args.size)
+        return
     config = read_run_config(args.checkpoint, args.config)
     network, description = load_part(args.checkpoint, args.part, config)
     save_bundle(network, description, args.to)
     print(f"wrote {args.to}/config.yaml and {args.to}/model.safetensors")
+
+
+def write_onnx(source: str, target: Path, sides: list[int]) -> None:
+    """Write the file.
+
+    Raises:
+        UserError: see `export_onnx`; or packages are missing, or `source` holds no ILDiff.
+    """
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{' and '.join(missing)} cannot be found; ONNX needs it: `pip install 'glassine[onnx]'`")
+    if len(sides) > 2:
+        raise UserError(f"size {' '.join(map(str, sides))} came; give one number, or height and width")
+    # imported late: these take seconds, and the packages may be missing
+    from glassine.pipelines.cutout import CutoutPipeline
+    from glassine.pipelines.onnx_export import export_onnx
+
+    network = CutoutPipeline.from_pretrained(source, device="cpu").ildiff
+    size = sides[0], sides[-1]
+    difference = export_onnx(network, target, size, source)
+    megabytes = target.stat().st_size / 1e6
+    print(f"wrote {target}: {megabytes:.1f} MB, clips of {size[0]} x {size[1]}, within {difference:.0e} of torch")

@@ -92,7 +92,7 @@ class CutoutPipeline:
         chunk: int = 32,
         device: str = "auto",
     ) -> Self:
-        """The pipeline with weights from a folder that `save_pretrained` or `glassine export` wrote, or shipped ones.
+        """The pipeline with weights from a folder of `save_pretrained` or `glassine export weights`, or shipped ones.
 
         Raises:
             UserError: there are no weights at `source`, or they are not an ILDiff's.

@@ -1,0 +1,171 @@
+"""Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does."""
+
+import warnings
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from einops import rearrange
+from onnx import helper
+from torch import Tensor
+
+from glassine import __version__
+from glassine.atomic import atomic_path
+from glassine.data.alpha import composite_frames
+from glassine.data.sources.procedural import ProceduralStickers
+from glassine.errors import UserError
+from glassine.models.ildiff import ILDiff
+from glassine.pipelines.cutout import INVISIBLE_TO, OPAQUE_FROM
+from glassine.pipelines.flat_background import find_background
+from glassine.pipelines.onnx_export import flood_fill, median, nearest
+from glassine.pipelines.onnx_export.cutout_graph import FIND, CutoutGraph, unmixed
+from glassine.pipelines.onnx_export.nodes import DOMAIN, OPSET, Nodes
+
+TOLERANCE = 1e-3
+INPUTS, OUTPUTS = ("clip", "background"), ("alpha", "colour", "used_background")
+SAMPLE_FRAMES = 4
+TRACED_FRAMES = 3  # others than in the sample: the file takes any number
+MEANING = {
+    "clip": "1 f 3 h w float32 in [0, 1]: f opaque RGB frames, h and w as in `size`; f is free",
+    "background": "1 3 float32: the flat background's RGB in [0, 1], or -1 -1 -1 to have it found on the border",
+    "alpha": "1 f 1 h w float32 in [0, 1]",
+    "colour": "1 f 3 h w float32 in [0, 1]: straight RGB, un-mixed from the background",
+    "used_background": "1 3 float32: the background that was given or found",
+    "finish": f"`glassine cutout` takes alpha up to {INVISIBLE_TO}/255 as 0; from {OPAQUE_FROM}/255 on it takes alpha "
+    "as 1 and the clip's own colour",
+}
+
+
+def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256), source: str = "") -> float:
+    """Write `ildiff` and all that belongs to it, the hint's classic methods too, as one ONNX file.
+
+    Args:
+        ildiff: the network; it is moved to the CPU.
+        target: the `.onnx` file.
+        size: height and width in pixels that the file shall take; the number of frames stays free.
+        source: what the file's metadata call the network.
+
+    Returns:
+        The largest difference between the file's results in ONNX Runtime and the network's in torch, for a sample
+        sticker: of alpha, and of colour times alpha.
+
+    Raises:
+        UserError: the target is no .onnx file or cannot be written, the network cannot take the size or cannot be
+            expressed in ONNX, or the file's results differ by more than `TOLERANCE`. Then nothing is written.
+    """
+    if target.suffix.lower() != ".onnx":
+        raise UserError(f"{target} came; the file must end in .onnx")
+    check_size(size, cast(int, ildiff.decoder.size_multiple))
+    if not hasattr(torch.onnx, "ops"):
+        raise UserError(f"torch {torch.__version__} is installed; writing ONNX needs 2.8 or newer: update it")
+    ildiff = ildiff.cpu().eval()
+    with atomic_path(target) as temporary:
+        model = to_onnx(ildiff, size)
+        about = {"version": __version__, "source": source, "size": f"{size[0]} {size[1]}", **MEANING}
+        about["temporal_radius"] = f"{ildiff.temporal_radius}: of a longer sticker's windows, frames nearer to a cut"
+        about["temporal_radius"] += " than this are only context, so windows overlap by twice as many"
+        helper.set_model_props(model, {f"glassine.{name}": text for name, text in about.items()})
+        onnx.save(model, temporary)
+        difference = compare(temporary, ildiff, size)
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"in ONNX Runtime {onnxruntime.__version__} the file's results differ by {difference:.2g} from torch's "
+                f"({TOLERANCE} is allowed), so {target} was not written: try another version of onnxruntime"
+            )
+    return difference
+
+
+def check_size(size: tuple[int, int], multiple: int) -> None:
+    """Raise UserError where the network cannot take pictures of that height and width."""
+    if any(side % multiple or not 0 < side <= nearest.LONGEST for side in size):
+        raise UserError(
+            f"size {size[0]} x {size[1]} came; height and width must be multiples of {multiple}, "
+            f"up to {nearest.LONGEST // multiple * multiple}"
+        )
+
+
+def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
+    """The network as a graph of ONNX's own operations.
+
+    Raises:
+        UserError: it has a part that cannot be expressed.
+    """
+    graph = CutoutGraph(ildiff).eval()
+    inputs = torch.rand(1, TRACED_FRAMES, 3, *size), torch.full((1, 3), FIND)
+    frames = torch.export.Dim("frames", min=2, max=63)  # a bound of the tracing, from a case of diffusers' upsampling
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(
+                graph,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes={"clip": {1: frames}, "background": None},
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise UserError(f"the network cannot be written as ONNX: {reason}; leave that part out") from error
+    assert program is not None
+    model = program.model_proto
+    expand(model, size)
+    model.producer_name, model.producer_version = "glassine", __version__
+    onnx.checker.check_model(model)
+    return model
+
+
+def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
+    """Put what is written by hand in the place of the nodes that stand for it."""
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for number, node in enumerate(nodes):
+        if node.domain != DOMAIN:
+            model.graph.node.append(node)
+            continue
+        written = Nodes(f"{node.op_type}_{number}")
+        came = node.input[0]
+        if node.op_type == flood_fill.NAME:
+            result = flood_fill.write_connected_planes(written, came, *size)
+        elif node.op_type == nearest.NAME:
+            result = nearest.write_nearest_pixel(written, came, *size)
+        else:
+            result = median.write_median_filter(written, came, *size, width=node.attribute[0].i)
+        model.graph.node.extend(written.ending_in(result, node.output[0]))
+    kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def compare(file: Path, ildiff: ILDiff, size: tuple[int, int]) -> float:
+    """Largest difference between the file and the network, which runs as in `cutout`, for a sample sticker."""
+    frames = sample_frames(size)
+    clip = rearrange(torch.from_numpy(frames), "f h w c -> 1 f c h w").float() / 255
+    found = torch.tensor([find_background(list(np.insert(frames, 3, 255, axis=-1)))]) / 255  # 1 3
+    with torch.inference_mode():
+        alpha, _ = ildiff.decode(clip, found)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    feed = {"clip": clip.numpy(), "background": np.full((1, 3), FIND, np.float32)}
+    results = dict(zip(OUTPUTS, (torch.from_numpy(x) for x in session.run(list(OUTPUTS), feed)), strict=True))
+    colour = unmixed(clip, alpha, found)
+    pairs: list[tuple[Tensor, Tensor]] = [
+        (results["alpha"], alpha),
+        (results["colour"] * results["alpha"], colour * alpha),
+        (results["used_background"], found),
+    ]
+    return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+
+
+def sample_frames(size: tuple[int, int]) -> np.ndarray:
+    """A drawing on white, `f h w 3` uint8; the later half of its frames is damaged, as by compression."""
+    stickers = ProceduralStickers(seed=0, size=max(size), length=1)
+    rgba = stickers.render(0, range(SAMPLE_FRAMES))[:, : size[0], : size[1]]
+    frames = np.stack([composite_frames(frame, (255, 255, 255)) for frame in rgba])
+    noise = np.random.default_rng(0).integers(-3, 4, frames[SAMPLE_FRAMES // 2 :].shape)
+    frames[SAMPLE_FRAMES // 2 :] = np.clip(frames[SAMPLE_FRAMES // 2 :] + noise, 0, 255)
+    return frames
