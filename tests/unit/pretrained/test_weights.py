@@ -111,10 +111,10 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("name", ["tiny-vae", "tiny-transparency", "tiny-ildiff"])
+@pytest.mark.parametrize("name", sorted(folder.name for folder in ASSETS.glob("tiny-*")))
 def test_what_ships_loads(name):
     network = load_bundle(f"glassine:{name}")
-    assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000
+    assert sum(parameter.numel() for parameter in network.parameters()) > 500_000
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
 
 
@@ -123,5 +123,6 @@ def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
     assert sum(file.stat().st_size for folder in folders for file in folder.iterdir()) <= 30e6
     for folder in folders:
         card = (folder / "README.md").read_text(encoding="utf-8")
-        for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "dB", "Apache-2.0"):
+        for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "Apache-2.0"):
             assert word in card, f"{folder.name}: no {word!r}"
+        assert any(unit in card for unit in ("dB", "IoU", "AUROC")), f"{folder.name}: no score"
