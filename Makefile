@@ -42,7 +42,7 @@ train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, the
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
-ablate-variants: setup data ## ILDiff with one thing changed: layout, time, masks, loss weights (SEEDS="0 1 2")
+ablate-variants: setup data ## variants of ILDiff: layout, time, masks, loss weights (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_variants --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md

@@ -100,7 +100,7 @@ def run_arms(
     root = trial.data or read_yaml(arms[0].config)["data"]["root"]
     held_out = HeldOut(root, trial.split, trial.size, limit=trial.stickers)
     device = pick_device(trial.accelerator)
-    records: list[Record] = []
+    configs, records = {arm.config.as_posix() for arm in arms}, list[Record]()
     for seed in trial.seeds:
         for arm in arms:
             run = trial.run(arm, seed)
@@ -111,12 +111,20 @@ def run_arms(
                 (record,) = score([row], held_out, folder, CONDITIONS, data=held_out.name, progress=progress)
             add_costs(record, run, trial.steps, device)
             record.save(folder)
-            # earlier calls' seeds and arms belong to the same table
-            records = [
-                r for r in read_records(folder) if (r.setup, r.costs.get("steps")) == (record.setup, trial.steps)
-            ]
+            # earlier calls' seeds and arms belong to the same table, those of another YAML do not
+            records = [r for r in read_records(folder) if kind_of(r) == kind_of(record) and config_of(r) in configs]
             report(records)
     return records
+
+
+def kind_of(record: Record) -> tuple[object, ...]:
+    """What must be equal for two records of an ablation to be compared."""
+    return record.setup, record.costs.get("steps")
+
+
+def config_of(record: Record) -> str:
+    """The YAML that its network was trained by."""
+    return record.config.partition(" ")[0]
 
 
 def arm_method(run: FitRun, arm: Arm, name: str, device: torch.device) -> Method:

@@ -1,5 +1,6 @@
 """Training runs that go on where they stopped: what the ablation and `make pretrain` share."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import yaml
 
 from glassine.atomic import atomic_path
 from glassine.errors import UserError
+from glassine.pretrained.weights import ASSETS, SHIPPED
 
 ASKED = "asked.json"
 
@@ -50,12 +52,13 @@ class FitRun:
         return ["fit", "-c", str(self.config), *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
-        """All that decides what comes out: the YAML and the other arguments, but for the device."""
+        """All that decides what comes out: the YAML, the other arguments but for the device, and shipped weights."""
         others = list(self.overrides)
         if "--trainer.accelerator" in others:
             device = others.index("--trainer.accelerator")
             del others[device : device + 2]
-        return {"config": read_yaml(self.config), "overrides": others}
+        config = read_yaml(self.config)
+        return {"config": config, "overrides": others, "weights": shipped_digests(config)}
 
     def asked_before(self) -> dict[str, Any] | None:
         """The same of the call that made the folder; None where `glassine fit` was called by hand."""
@@ -86,6 +89,17 @@ def read_yaml(config: Path) -> dict[str, Any]:
     if not config.is_file():
         raise UserError(f"no experiment at {config}: run this in the folder that holds `experiments`")
     return yaml.safe_load(config.read_text(encoding="utf-8"))
+
+
+def shipped_digests(config: Any) -> dict[str, str]:
+    """Of all weights that a YAML names as `glassine:NAME`, and what they are."""
+    if isinstance(config, dict | list):
+        parts = config.values() if isinstance(config, dict) else config
+        return {name: digest for part in parts for name, digest in shipped_digests(part).items()}
+    if not isinstance(config, str) or not config.startswith(SHIPPED):
+        return {}
+    file = ASSETS / config.removeprefix(SHIPPED) / "model.safetensors"
+    return {config: hashlib.blake2b(file.read_bytes(), digest_size=6).hexdigest() if file.is_file() else "missing"}
 
 
 def logger_folder(config: dict[str, Any], version: str | None = None) -> Path:

@@ -78,4 +78,6 @@ class Method:
 
 def settings_of(network: nn.Module) -> dict[str, Setting]:
     """The plain numbers that a small module keeps of its constructor."""
-    return {n: v for n, v in vars(network).items() if isinstance(v, int | float) and n[0] != "_" and n != "training"}
+    kept = {n: v for n, v in vars(network).items() if n[0] != "_" and n != "training"}
+    plain = {n: v for n, v in kept.items() if isinstance(v, int | float)}
+    return plain | {n: str(v) for n, v in kept.items() if isinstance(v, tuple)}

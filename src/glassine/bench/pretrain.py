@@ -24,23 +24,27 @@ class Stage:
         configs: its experiments, each of which starts from the weights of the one before; the last one's are shipped.
         part: the task's argument that holds it.
         asset: folder in `assets`.
+        on: assets that it stands on.
     """
 
     configs: tuple[Path, ...]
     part: str
     asset: str
+    on: tuple[str, ...] = ()
 
 
 EXPERIMENTS = Path("experiments")
 STAGES = (
     Stage((EXPERIMENTS / "vae/tiny.yaml",), "vae", "tiny-vae"),
-    Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency"),
+    Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency", ("tiny-vae",)),
     Stage((EXPERIMENTS / "sam/tiny.yaml", EXPERIMENTS / "sam/tiny_prompts.yaml"), "sam", "tiny-sam"),
-    Stage((EXPERIMENTS / "distill/shipped.yaml",), "reconstruction.encoder", "tiny-layout"),
+    Stage((EXPERIMENTS / "distill/shipped.yaml",), "reconstruction.encoder", "tiny-layout", ("tiny-sam",)),
+    Stage((EXPERIMENTS / "matting_anything/tiny.yaml",), "network", "tiny-matting-anything", ("tiny-sam",)),
     Stage(
         tuple(EXPERIMENTS / "ildiff" / f"{name}.yaml" for name in ("shipped", "shipped_fine", "shipped_trust")),
         "ildiff",
         "tiny-ildiff",
+        ("tiny-transparency", "tiny-layout"),
     ),
 )
 
@@ -69,23 +73,23 @@ def pretrain(
     unknown = [name for name in only or () if name not in {stage.asset for stage in stages}]
     if unknown:
         raise UserError(f"asset {unknown[0]!r} came; choose from {', '.join(stage.asset for stage in stages)}")
-    below: Path | None = None  # what the next run stands on
     for stage in stages:
         weights = assets / stage.asset / "model.safetensors"
+        below = [assets / name / "model.safetensors" for name in stage.on]  # what the next run stands on
         if only is None or stage.asset in only:
             for config in stage.configs:
                 run = fit_run(config, accelerator, overrides)
-                if run.checkpoint.is_file() and below is not None and is_newer(below, run.checkpoint):
-                    print(f"{config}: {below} has changed since, so this one starts again; the old run is kept beside")
+                changed = [path for path in below if run.checkpoint.is_file() and is_newer(path, run.checkpoint)]
+                if changed:
+                    print(f"{config}: {changed[0]} has changed since, so it starts again; the old run is kept beside")
                     run.folder.rename(f"{run.folder}.{int(time.time())}")
                 print(f"{config}: {run.steps_done} of {run.steps} steps done", flush=True)
                 run.finish()
-                below = run.checkpoint
+                below = [run.checkpoint]
             if not weights.is_file() or is_newer(run.checkpoint, weights):
                 export = ["export", "weights", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
                 if main(export):
                     raise UserError(f"{run.checkpoint} could not be exported")
-        below = weights
 
 
 def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:

@@ -52,16 +52,19 @@ def targets_table(records: Sequence[Record], targets: dict[str, Any]) -> tuple[l
 def below_all(records: Sequence[Record], rows: Sequence[Row], name: str) -> list[str]:
     """The line that says which methods have as small an error."""
 
-    def mean(row: Row) -> float | None:
-        values = [v for condition in conditions_of(records) for v in row.score(condition, name)]
-        return statistics.fmean(values) if values else None
+    def means(row: Row) -> dict[str, float]:
+        return {c: statistics.fmean(v) for c in conditions_of(records) if (v := row.score(c, name))}
 
-    ours = [value for row in rows if (value := mean(row)) is not None]
-    others = [row for row in to_rows(records) if row.records[0].method not in OURS]
-    if not ours:
-        return [f"mean {LOWEST[name]}", "lowest", NOTHING, NOTHING]
-    ahead = [row.label for row in others if (value := mean(row)) is not None and value <= min(ours)]
-    return [f"mean {LOWEST[name]} over all conditions", "lowest", fixed(2)(min(ours)), ", ".join(ahead) or "met"]
+    what = f"mean {LOWEST[name]} over all conditions"
+    if not rows or not (ours := means(rows[0])):
+        return [what, "lowest", NOTHING, NOTHING]
+    ahead = []
+    for row in to_rows(records):
+        theirs = {} if row.records[0].method in OURS else means(row)
+        common = ours.keys() & theirs.keys()
+        if common and sum(theirs[c] - ours[c] for c in common) <= 0:
+            ahead.append(row.label)
+    return [what, "lowest", fixed(2)(statistics.fmean(ours.values())), ", ".join(ahead) or "met"]
 
 
 def rows_of(records: Sequence[Record], method: str) -> list[Row]:

@@ -35,10 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it."""
     from glassine.data.datamodule import StickerDataModule
+    from glassine.data.dataset import StickerDataset
     from glassine.data.feature_cache import write_features
 
-    if min(args.views, args.size, args.grid or 1) < 1:
-        raise UserError(f"views {args.views}, size {args.size}, grid {args.grid} came; each must be at least 1")
+    if min(args.views, args.size, args.grid or 1, args.procedural + 1) < 1:
+        raise UserError(
+            f"views {args.views}, size {args.size}, grid {args.grid}, procedural {args.procedural} came; give at least "
+            "1, 1, 1 and 0"
+        )
     pictures = StickerDataModule(
         root=str(args.shards),
         num_frames=1,
@@ -48,10 +52,12 @@ def run(args: argparse.Namespace, console: Console) -> None:
         limit=args.limit,
         procedural=args.procedural,
     ).dataset("train")
+    assert isinstance(pictures, StickerDataset)  # no cache was named
     teacher, identity = load_teacher(args)
     samples = [(view, row) for view in range(args.views) for row in range(len(pictures))]
     settings = {
-        "stickers": f"{args.shards.name}/{args.split}",
+        "stickers": pictures.fingerprint(),
+        "split": args.split,
         "size": str(args.size),
         "views": str(args.views),
         "procedural": str(args.procedural),

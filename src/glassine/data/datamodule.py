@@ -104,6 +104,8 @@ class StickerDataModule(LightningDataModule):
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
+        if self.procedural < 0:
+            raise UserError(f"data module: procedural is {self.procedural}; it must be 0 or more")
         for name in ("batch_size", "eval_batch_size", "num_frames", "size", "limit", "val_limit"):
             value = getattr(self, name)
             if value is not None and min(value if name == "size" else (value,)) < 1:

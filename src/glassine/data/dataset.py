@@ -1,5 +1,6 @@
 """Stickers as a map-style dataset: read, choose frames, resize, transform; damaged ones are replaced and named."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,11 @@ class StickerDataset(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    def fingerprint(self) -> str:
+        """Changes with the stickers, their order, and the seed."""
+        names = [self.seed, *(self._name(row) for row in range(len(self)))]
+        return hashlib.blake2b(repr(names).encode(), digest_size=6).hexdigest()
 
     @property
     def num_damaged(self) -> int:

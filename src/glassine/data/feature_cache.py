@@ -61,14 +61,14 @@ def write_features(
         "settings": json.dumps({**settings, "grid": str(grid or "teacher"), "samples": str(len(samples))}),
         "files": str(count),
     }
+    for path in sorted(folder.glob("features-*.safetensors")):  # before anything is written
+        check_header(path, read_header(path), header)
     folder.mkdir(parents=True, exist_ok=True)
     made = 0
     for number in range(count):
         path = folder / f"features-{number:06d}.safetensors"
         part = samples[number * samples_a_file : (number + 1) * samples_a_file]
-        if path.is_file():
-            check_header(path, read_header(path), header)
-        else:
+        if not path.is_file():
             pictures, features = [], []
             for start in range(0, len(part), batch_size):
                 clips = [dataset[sample]["clip"][0] for sample in part[start : start + batch_size]]
@@ -171,7 +171,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 def check_header(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Raise UserError where a file was made by another teacher or of other pictures."""
-    for name, what in (("identity", "another teacher"), ("settings", "other pictures")):
+    for name, what in (("identity", "another teacher"), ("settings", "other pictures"), ("files", "another division")):
         if found[name] != wanted[name]:
             raise UserError(
                 f"{path} holds features of {what} ({plainly(found[name])}) than this run's ({plainly(wanted[name])}): "

@@ -1,6 +1,7 @@
 """Matting Anything (arXiv 2306.05399): a frozen SAM, and a small head that turns its mask into alpha.
 
-What the paper leaves open is as in the authors' code (SHI-Labs/Matting-Anything, MIT).
+What the paper leaves open is as in the authors' code (SHI-Labs/Matting-Anything, MIT), but for the initialisation,
+which is torch's.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ class MattingAnything(nn.Module):
             it was meant to for anything but a single point.
         bands: diameters, in pixels, by which uncertain regions grow before the next finer scale replaces them.
         one_sided: keep what a coarser scale is sure to be foreground, as the authors do; see `uncertain_band`.
-        within_mask: no alpha outside the box around SAM's mask, as the authors have it for pictures of one thing.
+        within_mask: cut the coarsest alpha to the box around SAM's mask, as the authors do for pictures of one thing.
         centre_point: beside the box, prompts made from a true alpha have its centre point, as ILDiff compares (arXiv
             2412.20901, V-B); it need not help a SAM that learnt from one prompt at a time.
 

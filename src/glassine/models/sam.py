@@ -144,14 +144,16 @@ class SamTeacher(nn.Module):
 
     Args:
         sam: only its image encoder is kept in use.
+        pictures_a_pass: how many it sees at a time; ViT-H's attention over 1024 px takes half a GB for each.
 
     Attributes:
         out_channels: channels of the features, 256 for every published SAM.
         identity: tells this teacher from others: image size, channels, and a digest of its weights.
     """
 
-    def __init__(self, sam: nn.Module) -> None:
+    def __init__(self, sam: nn.Module, pictures_a_pass: int = 16) -> None:
         super().__init__()
+        self.pictures_a_pass = pictures_a_pass
         if not isinstance(sam, Sam):
             raise TypeError(f"a {type(sam).__name__} came as teacher; give a segment_anything Sam")
         self.sam = sam.requires_grad_(False).eval()
@@ -166,7 +168,8 @@ class SamTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
         """The features."""
-        features = embed_pictures(self.sam, pictures)  # n c g g
+        parts = [embed_pictures(self.sam, part) for part in pictures.split(self.pictures_a_pass)]
+        features = torch.cat(parts)  # n c g g
         encoder = self.sam.image_encoder
         patch = encoder.img_size // features.shape[-1]
         height, width = (-(-side // patch) for side in seen_size(self.sam, *pictures.shape[-2:]))

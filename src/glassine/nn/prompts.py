@@ -31,15 +31,23 @@ class Prompts:
     def scaled(self, x: float, y: float) -> "Prompts":
         """The same on a picture `x` times as wide and `y` times as high."""
         factors = torch.tensor([x, y])
-        points = None if self.points is None else self.points * factors.to(self.points)
-        boxes = None if self.boxes is None else self.boxes * factors.repeat(2).to(self.boxes)
+        points = None if self.points is None else self.points.float() * factors.to(self.points.device)
+        boxes = None if self.boxes is None else self.boxes.float() * factors.repeat(2).to(self.boxes.device)
         return Prompts(points, boxes)
 
     def check(self, height: int, width: int) -> None:
-        """Raise UserError where there is no prompt, or where one lies outside a picture of this size."""
+        """Raise UserError where there is no prompt, a malformed one, or one outside a picture of this size."""
         given = [corners.reshape(-1, 2) for corners in (self.points, self.boxes) if corners is not None]
         if not given:
             raise UserError("no prompt came; give points, boxes or both")
+        shapes = [tuple(x.shape) for x in (self.points, self.boxes) if x is not None]
+        widths = [n for n, x in ((2, self.points), (4, self.boxes)) if x is not None]
+        if shapes != [(len(given[-1]) * 2 // widths[-1], width) for width in widths]:
+            raise UserError(f"prompts of shapes {shapes} came; give points k 2 and boxes k 4, as many of each")
+        if self.boxes is not None and (self.boxes[:, 2:] < self.boxes[:, :2]).any():
+            raise UserError(
+                "a box came whose right or bottom lies before its left or top; give left, top, right, bottom"
+            )
         for corner in torch.cat(given).tolist():
             if not (0 <= corner[0] <= width and 0 <= corner[1] <= height):
                 raise UserError(
@@ -77,7 +85,10 @@ def centre_points(masks: Tensor) -> Tensor:
 
 
 def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """A foreground pixel of each mask, all equally likely: `k h w` bool to `k 2` float; none may be empty."""
+    """A foreground pixel of each mask, all equally likely: `k h w` bool to `k 2` float; none may be empty.
+
+    A `generator`, here and below, is on the device of what it draws for.
+    """
     chosen = torch.multinomial(masks.flatten(1).float(), 1, generator=generator)[:, 0]  # k
     width = masks.shape[-1]
     return torch.stack([chosen % width, chosen // width], dim=-1).float()

@@ -14,7 +14,7 @@ def compose_scenes(
     generator: torch.Generator | None = None,
     scales: tuple[float, float] = (0.3, 0.9),
 ) -> tuple[Tensor, Tensor]:
-    """Each sticker of a batch with others of the batch, moved, scaled, turned and mirrored, over its background.
+    """Each sticker of a batch and others drawn from the batch, moved, scaled, turned and mirrored, over its background.
 
     Args:
         foreground: straight colours `b 3 h w` in [0, 1].
@@ -51,7 +51,7 @@ def random_moves(count: int, scales: tuple[float, float], generator: torch.Gener
     scale = scales[0] + (scales[1] - scales[0]) * draws[:, 0]
     angle = (draws[:, 1] - 0.5) * (torch.pi / 3)  # 30 degrees to each side
     mirror = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)
-    centre = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2, the whole sticker stays in the picture
+    centre = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2; unless turned, all of it stays inside
     cos, sin = angle.cos() / scale, angle.sin() / scale
     turn = torch.stack([mirror * cos, mirror * sin, -sin, cos], dim=-1).view(count, 2, 2)
     return torch.cat([turn, -turn @ centre[:, :, None]], dim=2)

@@ -92,11 +92,12 @@ def locate(source: str) -> Path:
     return folder
 
 
-def load_bundle(source: str) -> nn.Module:
+def load_bundle(source: str, frozen: bool = False) -> nn.Module:
     """A network from a folder with `config.yaml` (class_path, init_args) and `model.safetensors`.
 
     Args:
         source: the folder, or `glassine:NAME` for weights that ship with the package.
+        frozen: whether it is never to be trained; a network that it is a part of then leaves it out of its own files.
 
     The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
     from their own. Only `torch.nn.Module` classes and loaders of such are built.
@@ -113,7 +114,7 @@ def load_bundle(source: str) -> nn.Module:
         ) from error
     network = build_network(config, f"{source}/config.yaml")
     load_trained(network, read_state(folder / "model.safetensors"), source)
-    return network.eval()
+    return network.eval().requires_grad_(False) if frozen else network.eval()
 
 
 def build_network(config: Any, origin: str) -> nn.Module:

@@ -90,6 +90,13 @@ class DistillTask(StickerTask):
 
     def compare(self, rebuilt: Tensor, target: Tensor) -> Tensor:
         """L_R of `n c h' w'` against the teacher's `n c g g`; UserError where the grids do not fit."""
+        rebuilt, target = self.meet(rebuilt, target)
+        if self.distance == "cosine":
+            return (1 - F.cosine_similarity(rebuilt, target, dim=1)).mean()
+        return F.mse_loss(rebuilt, target)
+
+    def meet(self, rebuilt: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Both on one grid, as `target_grid` says."""
         if rebuilt.shape[-2:] != target.shape[-2:]:
             student, teacher = (f"{x.shape[-2]} x {x.shape[-1]}" for x in (rebuilt, target))
             if self.target_grid == "same":
@@ -101,12 +108,10 @@ class DistillTask(StickerTask):
                 target = F.interpolate(target, rebuilt.shape[-2:], mode="area")
             else:
                 rebuilt = F.interpolate(rebuilt, target.shape[-2:], mode="bilinear", align_corners=False)
-        if self.distance == "cosine":
-            return (1 - F.cosine_similarity(rebuilt, target, dim=1)).mean()
-        return F.mse_loss(rebuilt, target)
+        return rebuilt, target
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """L_R under masks that are the same each time, and relative to the variance of the teacher's features."""
+        """L_R under masks that are the same each time, and the share of the teacher's variance that is left."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -118,9 +123,10 @@ class DistillTask(StickerTask):
         pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
         target = self.targets(batch, pictures)
         rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(batch_idx))
-        loss = self.compare(rebuilt, target)
+        rebuilt, target = self.meet(rebuilt, target)
         variance = target.var(dim=(0, 2, 3)).mean()  # what saying the mean would leave
-        named = {f"{stage}/loss": loss, f"{stage}/unexplained": loss / variance}
+        unexplained = F.mse_loss(rebuilt, target) / variance
+        named = {f"{stage}/loss": self.compare(rebuilt, target), f"{stage}/unexplained": unexplained}
         self.log_dict(named, batch_size=len(pictures), sync_dist=True)
 
     @torch.no_grad()

@@ -28,9 +28,8 @@ class ILDiffTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
-            (its trust). The paper says both "only fine-tune the layout adapter" (V-A) and "fine-tune the transparent
-            decoder" (II-B); the default trains all, because L_alpha is read off the decoder and, for now, no distilled
-            encoder exists.
+            (its trust). What came frozen stays so. The paper says both "only fine-tune the layout adapter" (V-A) and
+            "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is read off the decoder.
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.
@@ -48,7 +47,7 @@ class ILDiffTask(StickerTask):
             network's own choice alone. With both, one set of weights serves both.
     """
 
-    frozen = ("ildiff.vae",)
+    frozen: tuple[str, ...] = ("ildiff.vae",)
 
     def __init__(
         self,
@@ -74,12 +73,11 @@ class ILDiffTask(StickerTask):
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
-        ildiff.decoder.requires_grad_("decoder" in train_parts)
-        if ildiff.adapter is not None:
-            ildiff.adapter.requires_grad_("adapter" in train_parts)
-            ildiff.adapter.image_encoder.requires_grad_("image_encoder" in train_parts)
-        if ildiff.hint is not None:
-            ildiff.hint.requires_grad_("hint" in train_parts)
+        if ildiff.adapter is not None and not any(p.requires_grad for p in ildiff.adapter.image_encoder.parameters()):
+            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # it came frozen, and its YAML brings it again
+        for part, modules in parts_of(ildiff).items():
+            for module in modules if part not in train_parts else ():
+                module.requires_grad_(False)
         self.scores = MattingScores()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -157,3 +155,11 @@ class ILDiffTask(StickerTask):
             "result": torch.cat([foreground, alpha], dim=2),
             **{name: a.expand(-1, -1, 3, -1, -1) for name, a in gray.items()},
         }
+
+
+def parts_of(ildiff: ILDiff) -> dict[Part, list[nn.Module]]:
+    """The modules that each of `train_parts` names."""
+    adapter = dict(ildiff.adapter.named_children()) if ildiff.adapter is not None else {}
+    encoder = [adapter.pop("image_encoder")] if adapter else []
+    hint = [ildiff.hint] if ildiff.hint is not None else []
+    return {"decoder": [ildiff.decoder], "image_encoder": encoder, "adapter": list(adapter.values()), "hint": hint}

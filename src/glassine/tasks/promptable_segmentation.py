@@ -4,13 +4,14 @@ Nothing but stickers with alpha is needed: scenes are composed of several, and e
 on it or a box around it asks for.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import MeanMetric
 
 from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, shrink_masks
 from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points
@@ -18,6 +19,7 @@ from glassine.nn.scenes import compose_scenes
 from glassine.tasks.base import StickerTask
 
 PromptKind = Literal["point", "box", "both"]
+KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
 
 class PromptableSegmentationTask(StickerTask):
@@ -71,6 +73,8 @@ class PromptableSegmentationTask(StickerTask):
         if min(self.prompt_shares.values()) < 0 or not sum(self.prompt_shares.values()):
             raise ValueError(f"prompt_shares {self.prompt_shares} came; give shares of 0 or more, one of them above 0")
         sam.image_encoder.requires_grad_(tune_image_encoder)
+        sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # for masks as prompts, of which there are none here
+        self.iou = nn.ModuleDict({f"{where}_{kind}": MeanMetric() for where in ("single", "scene") for kind in KINDS})
 
     def scenes(
         self, batch: dict[str, Any], layers: int, generator: torch.Generator | None = None
@@ -129,14 +133,28 @@ class PromptableSegmentationTask(StickerTask):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Mean IoU by point, by box and by both, on the clips and on scenes of two."""
-        self.evaluate(batch, "val", batch_idx)
+        self.evaluate(batch, batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The same of the test split."""
-        self.evaluate(batch, "test", batch_idx)
+        self.evaluate(batch, batch_idx)
 
-    def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
-        """Log the IoU of the mask that the network itself prefers."""
+    def on_validation_epoch_end(self) -> None:
+        """Log the means."""
+        self.log_iou("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means."""
+        self.log_iou("test")
+
+    def log_iou(self, stage: str) -> None:
+        """Log the mean IoUs of the pass that ends, and start afresh."""
+        for name, metric in self.iou.items():
+            self.log(f"{stage}/{name}_iou", metric.compute())  # type: ignore[operator]
+            metric.reset()  # type: ignore[operator]
+
+    def evaluate(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Count the IoU of the mask that the network itself prefers."""
         for name, layers in (("single", 1), ("scene", 2)):
             pictures, masks = self.scenes(batch, layers, torch.Generator().manual_seed(batch_idx))
             embeddings = embed_pictures(self.sam, pictures)
@@ -150,8 +168,7 @@ class PromptableSegmentationTask(StickerTask):
                     ("both", Prompts(points, boxes)),
                 ):
                     best = self.best_masks(embedding[None], prompts, truth)
-                    iou = mask_iou(best[:, None], truth[:, None]).mean()
-                    self.log(f"{stage}/{name}_{kind}_iou", iou, batch_size=len(truth), sync_dist=True)
+                    self.iou[f"{name}_{kind}"].update(mask_iou(best, truth))  # type: ignore[operator]
 
     def best_masks(self, embedding: Tensor, prompts: Prompts, truth: Tensor) -> Tensor:
         """For each prompt the mask of the highest predicted IoU, `k h w` bool."""

@@ -86,6 +86,7 @@ def test_validation_logs_an_iou_for_points_and_boxes_on_stickers_and_scenes():
     task.log = lambda name, value, **_: logged.setdefault(name, float(value))
     with torch.no_grad():
         task.validation_step(make_batch(), 0)
+        task.on_validation_epoch_end()
     assert set(logged) == {f"val/{a}_{b}_iou" for a in ("single", "scene") for b in ("point", "box", "both")}
     assert all(0 <= value <= 1 for value in logged.values())
 

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnx
@@ -58,7 +57,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
     """
     if target.suffix.lower() != ".onnx":
         raise UserError(f"{target} came; the file must end in .onnx")
-    check_size(size, cast(int, ildiff.decoder.size_multiple))
+    check_size(size, ildiff.size_multiple)
     if not hasattr(torch.onnx, "ops"):
         raise UserError(f"torch {torch.__version__} is installed; writing ONNX needs 2.8 or newer: update it")
     ildiff = ildiff.cpu().eval()
