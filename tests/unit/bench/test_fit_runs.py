@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from glassine.bench.fit_runs import FitRun
+from glassine.bench import fit_runs
+from glassine.bench.fit_runs import FitRun, shipped_digests
 from glassine.errors import UserError
 
 
@@ -28,3 +29,16 @@ def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, 
     config.write_text("rate: 2\n")
     with pytest.raises(UserError, match="move it out of the way"):
         on_cpu.finish()
+
+
+def test_a_run_knows_the_shipped_weights_that_its_yaml_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_runs, "ASSETS", tmp_path)
+    (tmp_path / "tiny-x").mkdir()
+    file = tmp_path / "tiny-x" / "model.safetensors"
+    file.write_bytes(b"one")
+    config = {"model": {"parts": [{"source": "glassine:tiny-x"}, 3, None]}, "data": "glassine:tiny-y"}
+    first = shipped_digests(config)
+    assert first.keys() == {"glassine:tiny-x", "glassine:tiny-y"}
+    assert first["glassine:tiny-y"] == "missing"
+    file.write_bytes(b"two")
+    assert shipped_digests(config) != first

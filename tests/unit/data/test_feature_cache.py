@@ -101,3 +101,11 @@ def test_the_data_module_trains_on_it_and_validates_on_stickers(tmp_path):
     assert batch["teacher_features"].shape == (4, 3, 4, 4)
     assert module.features_identity == IDENTITY
     assert "alpha" in next(iter(module.val_dataloader()))
+
+
+def test_a_folder_is_looked_through_before_anything_is_written_into_it(tmp_path):
+    write(tmp_path)
+    (tmp_path / "features-000000.safetensors").unlink()
+    with pytest.raises(UserError, match="another teacher"):
+        write(tmp_path, identity=IDENTITY | {"digest": "xyz"})
+    assert not (tmp_path / "features-000000.safetensors").exists()

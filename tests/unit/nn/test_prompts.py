@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from glassine.errors import UserError
 from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points, visible_part
 
 
@@ -55,3 +57,22 @@ def test_a_fading_sticker_keeps_its_prompts_until_it_is_gone():
     assert torch.equal(solid, faded)
     assert solid.sum() == 12
     assert not gone.any()
+
+
+def test_whole_numbers_are_scaled_like_others():
+    prompts = Prompts(torch.tensor([[100, 50]]), torch.tensor([[10, 20, 30, 40]])).scaled(0.25, 2.5)
+    assert prompts.points.tolist() == [[25, 125]]
+    assert prompts.boxes.tolist() == [[2.5, 50, 7.5, 100]]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (Prompts(torch.zeros(2, 2), torch.zeros(1, 4)), "as many of each"),
+        (Prompts(torch.zeros(2)), "points k 2"),
+        (Prompts(boxes=torch.tensor([[5.0, 5.0, 2.0, 9.0]])), "ends before it begins"),
+    ],
+)
+def test_malformed_prompts_are_refused(prompts, said):
+    with pytest.raises(UserError, match=said):
+        prompts.check(64, 64)

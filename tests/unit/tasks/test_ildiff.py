@@ -108,3 +108,20 @@ def test_the_pictures_that_feed_the_decoder_are_drawn_by_their_shares():
     assert {task.draw_pixel_source() for _ in range(20)} == {"input"}
     task.pixel_sources = {"input": 0.5, "reconstruction": 0.5}
     assert {task.draw_pixel_source() for _ in range(50)} == {"input", "reconstruction"}
+
+
+@pytest.mark.parametrize("came_frozen", [True, False])
+def test_an_encoder_that_came_frozen_stays_so_and_out_of_the_checkpoint(came_frozen):
+    encoder = nn.Sequential(nn.Conv2d(3, 3, 8, stride=8))
+    encoder.out_channels = 3
+    encoder.requires_grad_(not came_frozen)
+    model = make_task().ildiff
+    model.adapter = LayoutAdapter(encoder, depth=1, width=8)
+    task = ILDiffTask(model, lambda p: torch.optim.SGD(p, lr=0.0))
+    saved = [name for name in task.state_dict() if "image_encoder" in name]
+    assert bool(saved) is not came_frozen
+    assert all(p.requires_grad is not came_frozen for p in encoder.parameters())
+    task = ILDiffTask(model, lambda p: torch.optim.SGD(p, lr=0.0), train_parts=("adapter",))
+    learned = {name.split(".")[1] for name, p in task.named_parameters() if p.requires_grad}
+    assert learned == {"adapter"}
+    assert not any(p.requires_grad for p in encoder.parameters())
