@@ -45,9 +45,7 @@ class Prompts:
         if shapes != [(len(given[-1]) * 2 // widths[-1], width) for width in widths]:
             raise UserError(f"prompts of shapes {shapes} came; give points k 2 and boxes k 4, as many of each")
         if self.boxes is not None and (self.boxes[:, 2:] < self.boxes[:, :2]).any():
-            raise UserError(
-                "a box came whose right or bottom lies before its left or top; give left, top, right, bottom"
-            )
+            raise UserError("a box came that ends before it begins; give left, top, right and bottom, in this order")
         for corner in torch.cat(given).tolist():
             if not (0 <= corner[0] <= width and 0 <= corner[1] <= height):
                 raise UserError(
