@@ -64,11 +64,6 @@ class MattingAnything(nn.Module):
         self.sam = checked_sam(sam)
         if (needed := self.sam.prompt_encoder.embed_dim) != head.feature_channels:
             raise ValueError(f"the head has feature_channels {head.feature_channels}; this SAM needs {needed}")
-        # As a buffer beside no parameter it would be saved with the head, as if it were trained
-        layer, name = self.sam.prompt_encoder.pe_layer, "positional_encoding_gaussian_matrix"
-        matrix = nn.Parameter(getattr(layer, name).detach(), requires_grad=False)
-        delattr(layer, name)
-        layer.register_parameter(name, matrix)
         self.head, self.multimask, self.centre_point = head, multimask, centre_point
         self.bands, self.one_sided, self.within_mask = bands, one_sided, within_mask
 

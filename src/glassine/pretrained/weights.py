@@ -153,7 +153,14 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
 
 
 def is_frozen(network: nn.Module, name: str) -> bool:
-    """Whether the tensor called `name` belongs to a part that is not trained."""
-    module = network.get_submodule(name.rpartition(".")[0])
-    parameters = list(module.parameters(recurse=False))
-    return bool(parameters) and not any(p.requires_grad for p in parameters)
+    """Whether the tensor called `name` belongs to a part that is not trained.
+
+    That of a module without parameters goes by the smallest part around it that has some.
+    """
+    place = name.rpartition(".")[0]
+    while True:
+        module = network.get_submodule(place)
+        parameters = list(module.parameters(recurse=False)) or list(module.parameters())
+        if parameters or not place:
+            return bool(parameters) and not any(p.requires_grad for p in parameters)
+        place = place.rpartition(".")[0]

@@ -126,3 +126,15 @@ def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
         for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "Apache-2.0"):
             assert word in card, f"{folder.name}: no {word!r}"
         assert any(unit in card for unit in ("dB", "IoU", "AUROC")), f"{folder.name}: no score"
+
+
+def test_buffers_of_a_frozen_part_stay_out_of_the_bundle(tmp_path):
+    class Waves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("matrix", torch.rand(2, 2))
+
+    network = nn.Sequential(nn.Sequential(Waves(), nn.Linear(2, 2)).requires_grad_(False), nn.Linear(2, 2), Waves())
+    save_bundle(network, {}, tmp_path)
+    stored = set(read_state(tmp_path / "model.safetensors"))
+    assert stored == {"1.weight", "1.bias", "2.matrix"}
