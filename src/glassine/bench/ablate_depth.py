@@ -22,7 +22,6 @@ from glassine.errors import UserError, exit_code
 CONFIG = Path("experiments/ildiff/tiny_paper.yaml")
 DEPTHS = (0, 3, 5, 8)
 DEPTH = "--model.init_args.ildiff.init_args.adapter.init_args.depth"
-STEPS = 150
 
 
 def ablate_depth(
@@ -46,7 +45,7 @@ def ablate_depth(
         raise UserError(f"depth {min(depths)} came; a depth is 0 or more")
     arms = [Arm(f"depth{depth}", f"depth {depth}", config, (DEPTH, str(depth))) for depth in depths]
     report = partial(write_depth_report, folder=benchmarks)
-    records = run_arms(arms, trial or Trial(steps=STEPS), benchmarks / "results" / "ablate_depth", "depth", report)
+    records = run_arms(arms, trial or Trial(), benchmarks / "results" / "ablate_depth", "depth", report)
     print_table(depth_table(records), "ILDiff by temporal depth")
     print(f"wrote {benchmarks / 'ablate_depth.md'} and {benchmarks / 'ablate_depth.png'}")
     return records
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m glassine.bench.ablate_depth", description=__doc__)
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
     parser.add_argument("--config", type=Path, default=CONFIG)
-    add_arguments(parser, STEPS)
+    add_arguments(parser)
     args = parser.parse_args(arguments)
     keep_freed_memory()
     torch.set_float32_matmul_precision("high")

@@ -145,10 +145,12 @@ def add_costs(record: Record, run: FitRun, steps: int, device: torch.device) -> 
     record.costs["steps"] = steps
 
 
-def add_arguments(parser: argparse.ArgumentParser, steps: int) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What every ablation's command line takes; `trial_of` reads it."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--steps", type=int, default=steps, help="optimiser steps of each run (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=Trial.steps, help="optimiser steps of each run (default: %(default)s)"
+    )
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="stickers to score")
     parser.add_argument("--stickers", type=int, default=12, help="how many of them")

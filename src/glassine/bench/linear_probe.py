@@ -30,7 +30,6 @@ from glassine.bench.tables import Table, markdown
 from glassine.data.split import Split
 from glassine.errors import UserError, exit_code
 from glassine.hardware import hardware, pick_device
-from glassine.models.layout_encoder import LayoutEncoder
 from glassine.models.masked_reconstruction import MaskedReconstruction
 from glassine.pretrained.checkpoints import load_part, read_run_config
 from glassine.pretrained.weights import build_network
@@ -91,8 +90,8 @@ def probe_run(
     stride = trained.encoder.stride
     encoders: dict[str, Encoder] = {
         "pixels": lambda pictures: F.pixel_unshuffle(pictures, stride),
-        "before": blocks_of(fresh.encoder.to(place)),
-        "after": blocks_of(trained.encoder.to(place)),
+        "before": fresh.encoder.to(place).blocks_output,
+        "after": trained.encoder.to(place).blocks_output,
         "teacher": teacher.to(place),
     }
     known = HeldOut(root, "train", size, num_frames=1, limit=train_stickers)
@@ -112,17 +111,6 @@ def probe_run(
     write_report(record, folder)
     print_table(probe_table(scores), f"Linear probing of {shown(run)}")
     return record
-
-
-def blocks_of(student: LayoutEncoder) -> Encoder:
-    """What the distillation trains: the student without a neck."""
-
-    def encode(pictures: Tensor) -> Tensor:
-        return rearrange(
-            student.transform(student.embed(pictures)), "n (h w) d -> n d h w", h=student.grid(pictures)[0]
-        )
-
-    return encode
 
 
 @torch.no_grad()

@@ -1,11 +1,11 @@
 """Networks to measure: from a folder of weights, or from what a training run left behind."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
+from glassine.digest import weights_digest
 from glassine.errors import UserError
 from glassine.pretrained.checkpoints import load_part, read_run_config
 from glassine.pretrained.weights import SHIPPED, load_bundle
@@ -28,11 +28,7 @@ class Loaded:
     @property
     def digest(self) -> str:
         """Twelve letters that change with any weight, frozen parts included."""
-        state = hashlib.blake2b(digest_size=6)
-        for name, tensor in sorted(self.network.state_dict().items()):
-            state.update(name.encode())
-            state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return state.hexdigest()
+        return weights_digest(self.network)
 
 
 def load_network(source: str, part: str = "ildiff") -> Loaded:

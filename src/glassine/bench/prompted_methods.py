@@ -15,7 +15,7 @@ SHIPPED_MATTING = "glassine:tiny-matting-anything"
 
 
 def grab_cut() -> Method:
-    """GrabCut; the one row that is told something true."""
+    """GrabCut in the true box."""
     network = GrabCut()
 
     def function(clip: Tensor, _: Tensor | None, true_alpha: Tensor | None) -> Tensor:

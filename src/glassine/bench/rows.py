@@ -105,3 +105,22 @@ def parameters(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
+
+
+def mean_over(row: Row, conditions: Sequence[str], name: str) -> list[float]:
+    """A score's mean over the conditions, one a seed."""
+    per_seed = []
+    for record in row.records:
+        values = [v for c in conditions if (v := record.conditions[c].scores.get(name)) is not None]
+        if values:
+            per_seed.append(statistics.fmean(values))
+    return per_seed
+
+
+def after_steps(record: Record) -> str:
+    """One sentence: what the numbers of an ablation's table are of."""
+    return (
+        f"After {record.costs['steps']:.0f} steps each; mean alpha PSNR in dB (share under 20 dB) over "
+        f"{len(record.stickers)} stickers of `{record.data}`, split `{record.split}`, {record.num_frames} frames of "
+        f"{record.size} x {record.size};"
+    )

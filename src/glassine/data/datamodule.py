@@ -134,7 +134,7 @@ class StickerDataModule(LightningDataModule):
     @property
     def features_identity(self) -> dict[str, str] | None:
         """The teacher whose cached features training takes; None where it takes none."""
-        return None if self.features is None else CachedFeatures(self.features).identity
+        return train.identity if isinstance(train := self.dataset("train"), CachedFeatures) else None
 
     def _parts(self, stage: str) -> list[Clips]:
         training, split = stage == "train", self.splits[stage]

@@ -75,9 +75,12 @@ class LayoutEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The features."""
-        grid = self.grid(pictures)
+        return self.neck(self.blocks_output(pictures))
+
+    def blocks_output(self, pictures: Tensor) -> Tensor:
+        """What the blocks alone, which SAMI trains, make of the pictures: `n d h/16 w/16`."""
         tokens = self.transform(self.embed(pictures))  # n l d
-        return self.neck(rearrange(tokens, "n (h w) d -> n d h w", h=grid[0]))
+        return rearrange(tokens, "n (h w) d -> n d h w", h=self.grid(pictures)[0])
 
     def grid(self, pictures: Tensor) -> tuple[int, int]:
         """Rows and columns of features that a picture gives; UserError where a side is no multiple of `stride`."""

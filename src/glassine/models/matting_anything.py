@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from glassine.errors import UserError
-from glassine.models.prompted_sam import checked_sam
-from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, seen_size
+from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, frozen_sam, seen_size
 from glassine.nn.prompts import Prompts, boxes_of, centre_points, visible_part
 
 SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
@@ -61,7 +60,7 @@ class MattingAnything(nn.Module):
         centre_point: bool = True,
     ) -> None:
         super().__init__()
-        self.sam = checked_sam(sam)
+        self.sam = frozen_sam(sam)
         if (needed := self.sam.prompt_encoder.embed_dim) != head.feature_channels:
             raise ValueError(f"the head has feature_channels {head.feature_channels}; this SAM needs {needed}")
         self.head, self.multimask, self.centre_point = head, multimask, centre_point

@@ -2,11 +2,10 @@
 
 import torch
 from einops import rearrange
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks
+from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, frozen_sam
 from glassine.nn.background import estimate_background
 from glassine.nn.prompts import Prompts, boxes_of, centre_points, visible_part
 
@@ -20,7 +19,7 @@ class PromptedSam(nn.Module):
 
     def __init__(self, sam: nn.Module) -> None:
         super().__init__()
-        self.sam = checked_sam(sam)
+        self.sam = frozen_sam(sam)
 
     @torch.no_grad()
     def forward(self, clip: Tensor, true_alpha: Tensor) -> Tensor:
@@ -58,7 +57,7 @@ class SamMaskEncoder(nn.Module):
 
     def __init__(self, sam: nn.Module, tolerance: float = 0.06) -> None:
         super().__init__()
-        self.sam, self.tolerance = checked_sam(sam), tolerance
+        self.sam, self.tolerance = frozen_sam(sam), tolerance
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
@@ -78,10 +77,3 @@ class SamMaskEncoder(nn.Module):
         differs = ((pictures - colour[:, :, None, None]).abs() > self.tolerance).any(1)  # n h w
         differs |= ~differs.any(dim=-1, keepdim=True).any(dim=-2, keepdim=True)
         return boxes_of(differs)
-
-
-def checked_sam(sam: nn.Module) -> Sam:
-    """The network, frozen; TypeError if it is no SAM."""
-    if not isinstance(sam, Sam):
-        raise TypeError(f"a {type(sam).__name__} came; give a segment_anything Sam")
-    return sam.requires_grad_(False).eval()

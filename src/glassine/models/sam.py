@@ -4,7 +4,6 @@
 Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right and below.
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,6 +12,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.digest import weights_digest
 from glassine.nn.prompts import Prompts
 
 PIXEL_MEAN, PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -80,6 +80,13 @@ def make_sam(
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
+
+
+def frozen_sam(sam: nn.Module) -> Sam:
+    """The network, frozen; TypeError if it is no SAM."""
+    if not isinstance(sam, Sam):
+        raise TypeError(f"a {type(sam).__name__} came; give a segment_anything Sam")
+    return sam.requires_grad_(False).eval()
 
 
 def seen_size(sam: Sam, height: int, width: int) -> tuple[int, int]:
@@ -154,15 +161,13 @@ class SamTeacher(nn.Module):
     def __init__(self, sam: nn.Module, pictures_a_pass: int = 16) -> None:
         super().__init__()
         self.pictures_a_pass = pictures_a_pass
-        if not isinstance(sam, Sam):
-            raise TypeError(f"a {type(sam).__name__} came as teacher; give a segment_anything Sam")
-        self.sam = sam.requires_grad_(False).eval()
-        self.out_channels = int(sam.prompt_encoder.embed_dim)
-        size = int(sam.image_encoder.img_size)
+        self.sam = frozen_sam(sam)
+        self.out_channels = int(self.sam.prompt_encoder.embed_dim)
+        size = int(self.sam.image_encoder.img_size)
         self.identity = {
             "image_size": str(size),
             "out_channels": str(self.out_channels),
-            "digest": weights_digest(sam.image_encoder),
+            "digest": weights_digest(self.sam.image_encoder),
         }
 
     @torch.no_grad()
@@ -174,12 +179,3 @@ class SamTeacher(nn.Module):
         patch = encoder.img_size // features.shape[-1]
         height, width = (-(-side // patch) for side in seen_size(self.sam, *pictures.shape[-2:]))
         return features[:, :, :height, :width]
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Sixteen letters that change with any weight."""
-    state = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(network.state_dict().items()):
-        state.update(name.encode())
-        state.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()

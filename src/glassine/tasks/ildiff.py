@@ -7,15 +7,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.metrics.matting_scores import MattingScores
 from glassine.models.ildiff import ILDiff, PixelSource
-from glassine.tasks.base import StickerTask
+from glassine.tasks.scored import ScoredTask
 
 Part = Literal["image_encoder", "adapter", "decoder", "hint"]
 RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 
 
-class ILDiffTask(StickerTask):
+class ILDiffTask(ScoredTask):
     """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
 
     L_alpha and L_rgb are squared errors of what the transparency decoder reads; L_p is the squared error between the
@@ -78,7 +77,6 @@ class ILDiffTask(StickerTask):
         for part, modules in parts_of(ildiff).items():
             for module in modules if part not in train_parts else ():
                 module.requires_grad_(False)
-        self.scores = MattingScores()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of composited clips."""
@@ -116,27 +114,6 @@ class ILDiffTask(StickerTask):
         """Score a batch of whole clips; the background is told in training alone."""
         alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
-
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a batch."""
-        self.evaluation_step(batch)
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a batch."""
-        self.evaluation_step(batch)
-
-    def log_scores(self, stage: str) -> None:
-        """Log all scores of the pass that ends, and start afresh."""
-        self.log_dict({f"{stage}/{name}": float(value) for name, value in self.scores.compute().items()})
-        self.scores.reset()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self.log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self.log_scores("test")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """RGBA clips: `rgba` `b f 4 h w` in [0, 1], straight, with their `key`."""

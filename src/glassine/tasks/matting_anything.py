@@ -7,15 +7,14 @@ from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from glassine.metrics.matting_scores import MattingScores
 from glassine.models.matting_anything import SURE, Mattes, MattingAnything, dilated, prompts_of, uncertain_band
 from glassine.nn.laplacian import laplacian_l1, weighted_l1
-from glassine.tasks.base import StickerTask
+from glassine.tasks.scored import ScoredTask
 
 Region = Literal["all", "mask", "trimap", "coarser"]
 
 
-class MattingAnythingTask(StickerTask):
+class MattingAnythingTask(ScoredTask):
     """L = sum over the scales of scale_weight * (l1_weight * absolute error + laplacian_weight * Laplacian error).
 
     The prompt is the box around the true alpha. Stride 8 learns everywhere. Strides 4 and 1 do so for `warmup_steps`;
@@ -63,7 +62,6 @@ class MattingAnythingTask(StickerTask):
         self.scale_weights, self.l1_weight, self.laplacian_weight = scale_weights, l1_weight, laplacian_weight
         self.warmup_steps, self.trimap_width, self.band_widths = warmup_steps, trimap_width, band_widths
         self.point_share = point_share
-        self.scores = MattingScores()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on the frames of a batch of composited clips."""
@@ -71,7 +69,7 @@ class MattingAnythingTask(StickerTask):
         given = prompts_of(truth, points=bool(torch.rand(()) < self.point_share))
         asked = [(place, prompt) for place, prompt in enumerate(given) if prompt is not None]
         if not asked:
-            return torch.stack([p.sum() for p in self.trainable_parameters()]).sum() * 0
+            return self.zero_loss()
         places, prompts = map(list, zip(*asked, strict=True))
         mattes = self.network(pictures[places], prompts)
         losses = self.losses(mattes, truth[places], self.draw_region(self.global_step))
@@ -120,27 +118,6 @@ class MattingAnythingTask(StickerTask):
     def evaluation_step(self, batch: dict[str, Any]) -> None:
         """Score a batch of whole clips, prompted from their true alpha."""
         self.scores.update(self.network.decode(batch["clip"], batch["alpha"]), batch["alpha"])
-
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a batch."""
-        self.evaluation_step(batch)
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Score a batch."""
-        self.evaluation_step(batch)
-
-    def log_scores(self, stage: str) -> None:
-        """Log all scores of the pass that ends, and start afresh."""
-        self.log_dict({f"{stage}/{name}": float(value) for name, value in self.scores.compute().items()})
-        self.scores.reset()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        self.log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the scores."""
-        self.log_scores("test")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """RGBA clips: `rgba` `b f 4 h w` in [0, 1] with their `key`; the colours are the input's, not un-mixed."""
