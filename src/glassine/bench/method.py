@@ -21,10 +21,16 @@ TITLES = {
     "sam": "SAM, true point and box",
     "sam2": "SAM-2, true point and box of one frame",
     "layer_diffuse": "LayerDiffuse",
+    "ildiff_paper": "ILDiff as published, short training",
+    "ildiff_no_layout": "the same without layout",
+    "ildiff_no_time": "the same without time",
+    "ildiff_explicit_masks": "the same with explicit masks",
     "ildiff_own": "ILDiff, its decoder alone",
     "ildiff": "ILDiff",
     "cutout": "ILDiff in `glassine cutout`",
 }
+# trained for few steps: they stand in their paper's table and the details, not in the overview
+BRIEF = frozenset(["ildiff_paper", "ildiff_no_layout", "ildiff_no_time", "ildiff_explicit_masks"])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from glassine.bench import prompted_methods
 from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF, ildiff_method, layer_diffuse
 from glassine.bench.method import CPU, TITLES, Method, settings_of
 from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
+from glassine.bench.variant_methods import ARMS, RUNS, variant
 from glassine.errors import UserError
 from glassine.models.classic import ColourProjection, FloodFill, Threshold, for_damaged_files
 
@@ -24,6 +27,7 @@ class Sources:
         sam: a SAM of ours.
         matting_anything: a Matting Anything of ours.
         sam2: a hub id or a folder in transformers' format; None for no weights.
+        variants: folder of the runs of `make ablate-variants`.
     """
 
     ildiff: Sequence[str] = (SHIPPED_ILDIFF,)
@@ -31,6 +35,7 @@ class Sources:
     sam: str = SHIPPED_SAM
     matting_anything: str = SHIPPED_MATTING
     sam2: str | None = None
+    variants: Path = RUNS
 
 
 def make_methods(
@@ -65,12 +70,18 @@ def make_methods(
         "sam": lambda: [prompted_methods.sam(sources.sam, device)],
         "sam2": lambda: [prompted_methods.sam2(sources.sam2, device)],
         "layer_diffuse": lambda: [layer_diffuse(sources.codec, device)],
+        **{name: partial(one_variant, name, sources, device) for name in ARMS},
         # without the hint's candidates in the mix; the decoder still looks at them
         "ildiff_own": lambda: [ildiff_method(s, device, TITLES["ildiff_own"] + label, "ildiff_own") for s in ildiff],
         "ildiff": lambda: [ildiff_method(s, device, TITLES["ildiff"] + label) for s in ildiff],
         "cutout": lambda: [ildiff_method(s, device, TITLES["cutout"] + label, "cutout") for s in ildiff],
     }
     return [method for name, make in makers.items() if names is None or name in names for method in make()]
+
+
+def one_variant(name: str, sources: Sources, device: torch.device) -> list[Method]:
+    """A row of ILDiff without one of its parts."""
+    return [variant(name, sources.variants, device)]
 
 
 def classic(name: str, network: nn.Module) -> Method:

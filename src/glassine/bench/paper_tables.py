@@ -13,6 +13,10 @@ TABLE_II = {
     "sam": "SAM",
     "sam2": "SAM-2",
     "layer_diffuse": "LayerDiffuse",
+    "ildiff_paper": "",  # these four are not in the paper's table, but what its text asks
+    "ildiff_no_layout": "",
+    "ildiff_no_time": "",
+    "ildiff_explicit_masks": "",
     "ildiff": "ILDiff",
 }
 PUBLISHED = ("published PSNR (TASD-T)", "published SSIM (TASD-T)")

@@ -41,6 +41,15 @@ def test_rows_without_weights_say_what_they_need():
         rows["sam2"].alpha(torch.rand(1, 1, 3, 64, 64))
 
 
+def test_variants_of_ildiff_come_from_the_ablations_runs(tmp_path):
+    (missing,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
+    assert "make ablate-variants" in missing.missing
+    for run in ("variants-no_time-seed1-150steps", "variants-no_time-seed0-150steps", "variants-no_time-seed0-20steps"):
+        (tmp_path / run).mkdir()
+    (longest,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
+    assert "variants-no_time-seed0-150steps has neither" in longest.missing  # the longest run, of the lowest seed
+
+
 def test_another_networks_weights_are_refused(sam):
     with pytest.raises(UserError, match="holds a Sam; this row needs a MattingAnything"):
         make_methods(["matting_anything"], Sources(matting_anything=sam))

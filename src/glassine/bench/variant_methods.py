@@ -1,0 +1,36 @@
+"""Rows of ILDiff without one of its parts: the networks that `make ablate-variants` trains, for a few steps each.
+
+They compare with each other, and with the paper's ILDiff after as many steps; not with what ships.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+
+from glassine.bench.decoder_methods import ildiff_method
+from glassine.bench.method import CPU, TITLES, Method
+
+RUNS = Path("lightning_logs/ildiff")
+ARMS = {
+    "ildiff_paper": "tiny_paper",
+    "ildiff_no_layout": "variants-no_layout",
+    "ildiff_no_time": "variants-no_time",
+    "ildiff_explicit_masks": "variants-explicit_masks",
+}
+
+
+def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> Method:
+    """The row of the longest run of that variant, of the lowest seed among those.
+
+    Args:
+        name: key of `ARMS`.
+        runs: folder of the ablation's runs.
+        device: where the network runs.
+    """
+    pattern = re.compile(re.escape(ARMS[name]) + r"-seed(\d+)-(\d+)steps")
+    found = [(match, path) for path in runs.glob("*") if (match := pattern.fullmatch(path.name))]
+    if not found:
+        return Method(name, TITLES[name], missing="no run of it here; `make ablate-variants` trains it")
+    _, path = min(found, key=lambda pair: (-int(pair[0][2]), int(pair[0][1])))
+    return ildiff_method(str(path), device, TITLES[name], name)
