@@ -19,6 +19,7 @@ LIGHTNING_VERBS = {
 # torch takes seconds to import
 VERBS = {
     "cutout": "make an opaque sticker transparent",
+    "generate": "make animated stickers from text",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "score methods on held-out stickers and write the tables",
     "export": "write a network as a folder of weights or as an ONNX file",

@@ -1,0 +1,208 @@
+"""Text to a clip by latent diffusion: the parts that VSD2M's methods share, around a video UNet that may be any."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from einops import rearrange
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+
+Solver = Literal["ddim", "dpm++"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How latents are sampled.
+
+    Attributes:
+        steps: of the solver; VSD2M takes 25 of DDIM (its section "Experimental Setups"), DPM-Solver++ needs 8 to 15.
+        guidance_scale: of classifier-free guidance; 1 is without it, and half the work.
+        solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
+
+    Raises:
+        UserError: numbers or names that are not allowed.
+    """
+
+    steps: int = 25
+    guidance_scale: float = 7.5
+    solver: Solver = "ddim"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise UserError(f"{self.steps} steps came; give 1 to 1000, 25 is the usual number")
+        if self.guidance_scale < 0:
+            raise UserError(f"guidance scale {self.guidance_scale} came; give at least 0, 7.5 is the usual number")
+        if self.solver not in get_args(Solver):
+            raise UserError(f"solver {self.solver!r} came; give {' or '.join(get_args(Solver))}")
+
+
+class TextToVideo(nn.Module):
+    """A video UNet with the VAE, the text encoder and the noise schedule that it was trained with.
+
+    Args:
+        unet: called as diffusers' `UNet3DConditionModel`. With one input channel more than the latents have it is told
+            which frames are given (see `glassine.nn.frame_masks`).
+        vae: diffusers interface; frozen.
+        text_encoder: `list[str]` to `b n d`; frozen.
+        scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
+    """
+
+    def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, scheduler: DDPMScheduler) -> None:
+        super().__init__()
+        self.unet, self.scheduler = unet, scheduler
+        self.vae = vae.requires_grad_(False).eval()
+        self.text_encoder = text_encoder.requires_grad_(False).eval()
+        if self.takes_given_frames not in (0, 1):
+            came, latents = unet.config["in_channels"], self.latent_channels  # type: ignore[index]
+            raise ValueError(f"a UNet of {came} input channels came; these latents need {latents} or {latents + 1}")
+
+    def train(self, mode: bool = True) -> "TextToVideo":
+        """Train mode for the UNet; the rest stays as it is used."""
+        super().train(mode)
+        self.vae.eval()
+        self.text_encoder.eval()
+        return self
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the VAE's latents."""
+        return int(self.vae.config["latent_channels"])  # type: ignore[index]
+
+    @property
+    def takes_given_frames(self) -> int:
+        """1 where the UNet is told which frames are given, else 0."""
+        return int(self.unet.config["in_channels"]) - self.latent_channels  # type: ignore[index]
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width must be multiples of: the VAE's eighth, halved by all but one block of the UNet."""
+        return 8 * 2 ** (len(self.unet.config["block_out_channels"]) - 1)  # type: ignore[index]
+
+    @torch.no_grad()
+    def encode(self, clip: Tensor) -> Tensor:
+        """Latents `b f c h/8 w/8` as the UNet takes them, of an opaque `clip` `b f 3 h w` in [0, 1]."""
+        frames = rearrange(clip * 2 - 1, "b f c h w -> (b f) c h w")
+        latents = self.vae.encode(frames).latent_dist.mean  # type: ignore[operator]
+        return rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]) * self.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, frames_a_pass: int = 8) -> Tensor:
+        """The clip `b f 3 8h 8w` in [0, 1] of `latents` `b f c h w`; few frames at a time bound the memory."""
+        frames = rearrange(latents / self.scaling_factor, "b f c h w -> (b f) c h w")
+        decoded = [self.vae.decode(part).sample for part in frames.split(frames_a_pass)]  # type: ignore[operator]
+        clip = (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
+        return rearrange(clip, "(b f) c h w -> b f c h w", f=latents.shape[1])
+
+    @property
+    def scaling_factor(self) -> float:
+        """What the VAE's latents are multiplied by, to have a standard deviation of about 1."""
+        return float(self.vae.config["scaling_factor"])  # type: ignore[index]
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        known: Tensor | None = None,
+        given: Tensor | None = None,
+    ) -> Tensor:
+        """The UNet's prediction `b f c h w`.
+
+        Args:
+            noisy: latents `b f c h w`.
+            timesteps: `b`.
+            prompt_embeds: `b n d`.
+            known: clean latents `b f c h w`, read where `given`.
+            given: `b f` bool, frames that are given instead of made.
+
+        Raises:
+            UserError: frames are given to a UNet that does not take them.
+        """
+        if given is not None and known is not None and given.any():
+            if not self.takes_given_frames:
+                raise UserError(
+                    f"frames are given to a UNet of {self.latent_channels} input channels; one of "
+                    f"{self.latent_channels + 1} takes them"
+                )
+            noisy = torch.where(given[:, :, None, None, None], known, noisy)
+        if self.takes_given_frames:
+            mask = torch.zeros(noisy.shape[:2], dtype=torch.bool, device=noisy.device) if given is None else given
+            mask = mask[:, :, None, None, None].to(noisy.dtype).expand(-1, -1, 1, *noisy.shape[-2:])  # b f 1 h w
+            noisy = torch.cat([noisy, mask], dim=2)
+        sample = rearrange(noisy, "b f c h w -> b c f h w")
+        return rearrange(self.unet(sample, timesteps, prompt_embeds).sample, "b c f h w -> b f c h w")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        num_frames: int = 8,
+        negative_prompt: str = "",
+        sampling: Sampling | None = None,
+        known: Tensor | None = None,
+        given: Tensor | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> Tensor:
+        """Clips `b f 3 h w` in [0, 1].
+
+        Args:
+            prompts: one a clip.
+            seeds: one a clip; the same prompt, seed and settings give the same clip, up to rounding in any batch.
+            size: height and width in pixels.
+            num_frames: f.
+            negative_prompt: what guidance leads away from.
+            sampling: None for the default.
+            known: clean latents `b f c h w`, read where `given`.
+            given: `b f` bool, frames that are given instead of made.
+            progress: called after each step with its number and the number of steps.
+
+        Raises:
+            UserError: a size that the networks cannot take, no frame, or not one seed a prompt.
+        """
+        sampling = sampling or Sampling()
+        self.check_size(size, num_frames)
+        if len(prompts) != len(seeds) or not prompts:
+            raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")
+        guided = sampling.guidance_scale != 1
+        embeds = self.text_encoder([negative_prompt] * len(prompts) * guided + list(prompts))  # (2)b n d
+        shape = (num_frames, self.latent_channels, size[0] // 8, size[1] // 8)
+        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        solver = make_solver(self.scheduler, sampling.solver)
+        solver.set_timesteps(sampling.steps, device=embeds.device)
+        latents = torch.stack(noise).to(embeds) * solver.init_noise_sigma  # b f c h w
+        copies = 1 + guided
+        for number, timestep in enumerate(solver.timesteps):
+            noisy = solver.scale_model_input(latents, timestep)
+            conditions = [None if x is None else torch.cat([x] * copies) for x in (known, given)]
+            steps = timestep.expand(copies * len(prompts))
+            prediction = self(torch.cat([noisy] * copies), steps, embeds, *conditions)
+            if guided:
+                without, towards = prediction.chunk(2)
+                prediction = without + sampling.guidance_scale * (towards - without)
+            latents = solver.step(prediction, timestep, latents).prev_sample
+            progress(number + 1, len(solver.timesteps))
+        if known is not None and given is not None:
+            latents = torch.where(given[:, :, None, None, None], known, latents)
+        return self.decode(latents)
+
+    def check_size(self, size: tuple[int, int], num_frames: int) -> None:
+        """Raise UserError where the networks cannot take clips of that size."""
+        multiple = self.size_multiple
+        if min(size) < multiple or size[0] % multiple or size[1] % multiple:
+            raise UserError(f"clips of {size[0]} x {size[1]} asked for; this network makes multiples of {multiple}")
+        if num_frames < 1:
+            raise UserError(f"{num_frames} frames asked for; give at least 1, 8 is what the networks are trained for")
+
+
+def make_solver(scheduler: DDPMScheduler, name: Solver) -> Any:
+    """The solver for the noise schedule of `scheduler`."""
+    if name == "ddim":
+        return DDIMScheduler.from_config(scheduler.config)
+    return DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type="dpmsolver++")

@@ -1,0 +1,169 @@
+"""Train text-to-sticker video generation (VSD2M, arXiv 2412.08259, "Methodology" and "Experimental Setups")."""
+
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.nn.curriculum import Curriculum
+from glassine.nn.frame_masks import FrameMasks
+from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.tasks.base import StickerTask
+
+
+class StickerVideoTask(StickerTask):
+    """Noise prediction on latents, equation 2 of the paper; all of its diffusion methods differ in the UNet alone.
+
+    A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, as the VAE gives them), and `caption`
+    (`[Domain]\\t[Description]`) or cached `prompt_embeds` (`b n d`).
+
+    Args:
+        generator: a `TextToVideo` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        train_spatial: whether the UNet's spatial part is trained, too; the paper trains "the 3D convolution layer"
+            alone, on Stable Diffusion's spatial part. From scratch there is nothing to freeze.
+        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
+        stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
+            Video Diffusion Models does (arXiv 2204.03458, section 3), which teaches no standing still.
+        frame_masks: draws frames that are given, for a UNet that takes them; None gives none.
+        curriculum: weighs clips by difficulty; None weighs all alike.
+        gradient_checkpointing: less memory for more time.
+        preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+    """
+
+    frozen: tuple[str, ...] = ("generator.vae", "generator.text_encoder")
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        train_spatial: bool = True,
+        drop_prompt: float = 0.1,
+        min_snr_gamma: float | None = None,
+        stills: Literal["repeat", "frame"] = "repeat",
+        frame_masks: FrameMasks | None = None,
+        curriculum: Curriculum | None = None,
+        gradient_checkpointing: bool = False,
+        preview_sampling: Sampling | None = None,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(generator, TextToVideo):
+            raise TypeError(f"a {type(generator).__name__} came; this task trains a TextToVideo")
+        if frame_masks is not None and not generator.takes_given_frames:
+            raise ValueError(f"frame_masks needs a UNet of {generator.latent_channels + 1} input channels")
+        self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
+        self.stills, self.frame_masks, self.curriculum = stills, frame_masks, curriculum
+        self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
+        if not train_spatial:
+            generator.unet.freeze_spatial()  # type: ignore[operator]
+        if gradient_checkpointing:
+            generator.unet.enable_gradient_checkpointing()  # type: ignore[operator]
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on a batch of clips."""
+        latents, prompt_embeds = self.inputs(batch)
+        dropped = torch.rand(len(latents), 1, 1, device=latents.device) < self.drop_prompt
+        prompt_embeds = torch.where(dropped, self.empty_prompt(prompt_embeds), prompt_embeds)
+        steps = self.generator.scheduler.config["num_train_timesteps"]
+        timesteps = torch.randint(steps, (len(latents),), device=latents.device)
+        noise = torch.randn_like(latents)
+        losses = torch.cat(
+            [
+                self.losses(latents[rows, :frames], noise[rows, :frames], timesteps[rows], prompt_embeds[rows])
+                for rows, frames in self.groups(latents)
+            ]
+        )  # b
+        self.log("train/loss", losses.mean())
+        return losses.mean()
+
+    def groups(self, latents: Tensor) -> list[tuple[Tensor, int]]:
+        """Rows that go through the UNet together, and with how many frames."""
+        frames = latents.shape[1]
+        still = (latents == latents[:, :1]).flatten(1).all(1)  # b
+        split = [(~still, frames), (still, 1)] if self.stills == "frame" else [(torch.ones_like(still), frames)]
+        return [(rows, number) for rows, number in split if rows.any()]
+
+    def losses(self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """The weighted squared error `b` of frames that are not given."""
+        given = torch.zeros(latents.shape[:2], dtype=torch.bool)
+        if self.frame_masks is not None:
+            given = self.frame_masks(*latents.shape[:2])
+        given = given.to(latents.device)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, given)  # b f
+        losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
+        if self.min_snr_gamma is not None:
+            snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
+            kind = self.generator.scheduler.config["prediction_type"]
+            losses = losses * min_snr_weight(snr, self.min_snr_gamma, kind)
+        return losses if self.curriculum is None else losses * self.curriculum(latents, given, losses)
+
+    def errors(
+        self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor, given: Tensor | None = None
+    ) -> Tensor:
+        """Squared error of the prediction `b f`, mean over channels and pixels."""
+        scheduler = self.generator.scheduler
+        noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
+        target = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
+            "sample": lambda: latents,
+        }[scheduler.config["prediction_type"]]()
+        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given)
+        return (prediction.float() - target.float()).square().flatten(2).mean(2)
+
+    def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
+        if "latents" in batch:
+            latents = batch["latents"] * self.generator.scaling_factor
+        else:
+            latents = self.generator.encode(batch["clip"])
+        with torch.no_grad():
+            embeds = batch.get("prompt_embeds")
+            embeds = self.generator.text_encoder(batch["caption"]) if embeds is None else embeds
+        return latents, embeds.to(latents)
+
+    @torch.no_grad()
+    def empty_prompt(self, like: Tensor) -> Tensor:
+        """The embedding of no prompt, `1 n d`, on the device of `like`."""
+        return self.generator.text_encoder([""]).to(like)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The loss, with the same noise in every validation."""
+        self.evaluation_step(batch, batch_idx, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The loss, with the same noise in every test."""
+        self.evaluation_step(batch, batch_idx, "test")
+
+    def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
+        """Log the unweighted loss at evenly spread steps."""
+        latents, prompt_embeds = self.inputs(batch)
+        chance = torch.Generator().manual_seed(batch_idx)
+        noise = torch.randn(latents.shape, generator=chance).to(latents)
+        steps = self.generator.scheduler.config["num_train_timesteps"]
+        places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
+        timesteps = (places * steps).long().to(latents.device)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds)
+        self.log(f"{stage}/loss", errors.mean(), batch_size=len(latents), sync_dist=True)
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
+        seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
+        shape = batch["clip"].shape
+        clip = self.generator.sample(batch["caption"], seeds, (shape[-2], shape[-1]), shape[1], sampling=Sampling())
+        return {"clip": clip, "caption": batch["caption"], "key": batch["key"]}
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The stickers, what the VAE keeps of them, and clips sampled for their captions with fixed seeds."""
+        clip = batch["clip"]
+        size, seeds = (clip.shape[-2], clip.shape[-1]), list(range(len(clip)))
+        sampled = self.generator.sample(batch["caption"], seeds, size, clip.shape[1], sampling=self.preview_sampling)
+        return {"sticker": clip, "through the VAE": self.generator.decode(self.generator.encode(clip)), "made": sampled}

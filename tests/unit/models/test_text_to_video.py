@@ -1,0 +1,106 @@
+import pytest
+import torch
+from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_unet
+
+from glassine.errors import UserError
+from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
+from glassine.models.vae import SmallVAE
+
+FAST = Sampling(steps=3)
+
+
+class Oracle(torch.nn.Module):
+    """Knows the clean latents, and so predicts the noise without error."""
+
+    def __init__(self, truth: torch.Tensor, scheduler) -> None:
+        super().__init__()
+        self.truth, self.scheduler = truth, scheduler
+        self.config = {"in_channels": 4, "block_out_channels": (8, 8)}
+
+    def forward(self, sample, timestep, encoder_hidden_states):
+        kept = self.scheduler.alphas_cumprod[timestep][:, None, None, None, None]
+        clean = self.truth.expand_as(sample)
+        noise = (sample - kept.sqrt() * clean) / (1 - kept).sqrt()
+        kind = self.scheduler.config.prediction_type
+        velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        return type("Output", (), {"sample": noise if kind == "epsilon" else velocity})
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm++"])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_sampling_with_a_perfect_network_finds_the_clean_latents(solver, kind):
+    generator = tiny_generator(kind)
+    truth = torch.randn(1, 4, 3, 4, 4)  # b c f h w
+    generator.unet = Oracle(truth, generator.scheduler)
+    clip = generator.sample(["x"], [0], (32, 32), 3, sampling=Sampling(12, 1.0, solver))
+    wanted = generator.decode(truth.movedim(1, 2))
+    assert (clip - wanted).abs().max() < 0.02
+
+
+def test_the_same_seed_gives_the_same_clip_and_prompts_and_seeds_matter():
+    generator = tiny_generator()
+    make = lambda prompt, seed: generator.sample([prompt], [seed], (32, 32), 2, sampling=FAST)  # noqa: E731
+    first = make("a cat", 0)
+    assert first.shape == (1, 2, 3, 32, 32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert torch.equal(make("a cat", 0), first)
+    assert not torch.equal(make("a dog", 0), first)
+    assert not torch.equal(make("a cat", 1), first)
+
+
+def test_a_batch_gives_each_seed_its_own_clip():
+    generator = tiny_generator()
+    both = generator.sample(["a cat", "a dog"], [3, 4], (32, 32), 2, sampling=FAST)
+    alone = generator.sample(["a dog"], [4], (32, 32), 2, sampling=FAST)
+    torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=0)
+
+
+def test_guidance_one_is_the_plain_prediction_and_a_negative_prompt_leads_elsewhere():
+    generator = tiny_generator()
+    calls = []
+    generator.unet.register_forward_hook(lambda _, args, __: calls.append(len(args[0])))
+    generator.sample(["a cat"], [0], (32, 32), 2, sampling=Sampling(2, 1.0))
+    assert calls == [1, 1]
+    make = lambda negative: generator.sample(["a cat"], [0], (32, 32), 2, negative, FAST)  # noqa: E731
+    assert not torch.equal(make(""), make("a dog"))
+
+
+def test_given_frames_come_back_as_they_were():
+    generator = tiny_generator(in_channels=5)
+    clip = torch.rand(1, 4, 3, 32, 32)
+    known, given = generator.encode(clip), torch.tensor([[True, False, False, True]])
+    made = generator.sample(["a cat"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+    torch.testing.assert_close(made[given], generator.decode(known)[given])
+    with pytest.raises(UserError, match="5 takes them"):
+        tiny_generator().sample(["a"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+
+
+def test_progress_counts_the_steps():
+    seen = []
+    tiny_generator().sample(["a"], [0], (32, 32), 1, sampling=FAST, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_cannot_be_made_is_said():
+    generator = tiny_generator()
+    with pytest.raises(UserError, match="40 x 32 asked for; this network makes multiples of 16"):
+        generator.sample(["a"], [0], (40, 32), 1)
+    with pytest.raises(UserError, match="0 frames"):
+        generator.sample(["a"], [0], (32, 32), 0)
+    with pytest.raises(UserError, match="one seed for each"):
+        generator.sample(["a", "b"], [0], (32, 32))
+    with pytest.raises(UserError, match="0 steps"):
+        Sampling(steps=0)
+    with pytest.raises(UserError, match="ddim or dpm"):
+        Sampling(solver="euler")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="7 input channels"):
+        TextToVideo(tiny_unet(7), SmallVAE(width=8, decoder_width=8), LetterText(), generator.scheduler)
+
+
+def test_solvers_keep_the_schedule():
+    generator = tiny_generator("v_prediction")
+    for name in ("ddim", "dpm++"):
+        solver = make_solver(generator.scheduler, name)  # type: ignore[arg-type]
+        assert solver.config.prediction_type == "v_prediction"
+        assert torch.equal(solver.alphas_cumprod, generator.scheduler.alphas_cumprod)

@@ -1,0 +1,120 @@
+import pytest
+import torch
+from tests.helpers.tiny_generator import tiny_generator
+
+from glassine.nn.curriculum import Curriculum
+from glassine.nn.frame_masks import FrameMasks
+from glassine.tasks.sticker_video import StickerVideoTask
+
+
+def make_task(kind: str = "epsilon", in_channels: int = 4, **arguments) -> StickerVideoTask:
+    generator = tiny_generator(kind, in_channels)
+    return StickerVideoTask(generator, lambda p: torch.optim.Adam(p, lr=0.002), **arguments)
+
+
+def make_batch(clips: int = 4, frames: int = 3) -> dict:
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "clip": torch.rand(clips, frames, 3, 32, 32, generator=generator),
+        "caption": ["a cat", "dog"] * (clips // 2),
+    }
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_the_loss_is_the_squared_error_of_what_the_schedule_predicts(kind):
+    task = make_task(kind, drop_prompt=0.0)
+    latents = task.generator.encode(make_batch()["clip"])  # b f c h w
+    noise, timesteps = torch.randn_like(latents), torch.tensor([0, 10, 500, 999])
+    kept = task.generator.scheduler.alphas_cumprod[timesteps][:, None, None, None, None]
+    noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
+    velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
+    target = {"epsilon": noise, "v_prediction": velocity, "sample": latents}[kind]
+    embeds = task.generator.text_encoder(make_batch()["caption"])
+    prediction = task.generator(noisy, timesteps, embeds)
+    wanted = (prediction - target).square().mean((1, 2, 3, 4))
+    torch.testing.assert_close(task.losses(latents, noise, timesteps, embeds), wanted)
+
+
+def test_training_learns_and_vae_and_text_encoder_stay_out_of_the_checkpoint():
+    task, batch = make_task(), make_batch()
+    optimizer, losses = task.configure_optimizers(), []
+    for step in range(40):
+        torch.manual_seed(step % 4)
+        loss = task.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
+    assert {name.split(".")[1] for name in task.state_dict()} == {"unet"}
+
+
+def test_cached_latents_and_embeddings_stand_in_for_vae_and_text_encoder():
+    task, batch = make_task(drop_prompt=0.0), make_batch()
+    latents, embeds = task.inputs(batch)
+    cached = {"latents": latents / task.generator.scaling_factor, "prompt_embeds": embeds, "caption": batch["caption"]}
+    torch.manual_seed(0)
+    fresh = task.training_step(batch, 0)
+    task.generator.vae.encode = None  # must not be called
+    torch.manual_seed(0)
+    torch.testing.assert_close(task.training_step(cached, 0), fresh)
+
+
+def test_all_prompts_dropped_train_the_network_without_text():
+    task, batch = make_task(drop_prompt=1.0), make_batch()
+    torch.manual_seed(0)
+    first = task.training_step(batch, 0)
+    torch.manual_seed(0)
+    assert torch.equal(task.training_step(batch | {"caption": ["other"] * 4}, 0), first)
+
+
+def test_stills_can_go_through_as_single_frames():
+    task, batch = make_task(stills="frame"), make_batch()
+    batch["clip"][1] = batch["clip"][1, :1]
+    shapes = []
+    task.generator.unet.register_forward_hook(lambda _, args, __: shapes.append(tuple(args[0].shape)))
+    task.training_step(batch, 0)
+    assert shapes == [(3, 4, 3, 4, 4), (1, 4, 1, 4, 4)]  # three clips of three frames, one of one
+
+
+def test_given_frames_do_not_count_in_the_loss():
+    task = make_task(in_channels=5, frame_masks=FrameMasks(0, 1, 0))
+    latents, embeds = task.inputs(make_batch())
+    noise, steps = torch.randn_like(latents), torch.full((4,), 500)
+    torch.manual_seed(0)
+    first = task.losses(latents, noise, steps, embeds)
+    changed = noise.clone()
+    changed[:, 0] += 1  # the first frame is always given
+    torch.manual_seed(0)
+    torch.testing.assert_close(task.losses(latents, changed, steps, embeds), first)
+    with pytest.raises(ValueError, match="5 input channels"):
+        make_task(frame_masks=FrameMasks())
+
+
+def test_min_snr_and_curriculum_weigh_the_losses():
+    plain, task = make_task(), make_task(min_snr_gamma=5.0)
+    latents, embeds = plain.inputs(make_batch())
+    noise, steps = torch.randn_like(latents), torch.tensor([0, 300, 700, 999])
+    ratio = task.losses(latents, noise, steps, embeds) / plain.losses(latents, noise, steps, embeds)
+    assert ratio[0] < 0.05  # almost clean: its noise hardly matters
+    torch.testing.assert_close(ratio[3], torch.tensor(1.0))
+    curriculum = make_task(curriculum=Curriculum(steps=10))
+    assert torch.isfinite(curriculum.training_step(make_batch(), 0))
+    assert "curriculum.step" in curriculum.state_dict()
+
+
+def test_gradients_do_not_depend_on_checkpointing():
+    gradients = []
+    for checkpointing in (False, True):
+        task = make_task(gradient_checkpointing=checkpointing)
+        torch.manual_seed(0)
+        task.training_step(make_batch(), 0).backward()
+        gradients.append([p.grad for p in task.generator.unet.parameters() if p.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_previews_show_the_sticker_the_vaes_version_and_a_sample():
+    shown = make_task().preview(make_batch(2))
+    assert list(shown) == ["sticker", "through the VAE", "made"]
+    assert {tuple(clip.shape) for clip in shown.values()} == {(2, 3, 3, 32, 32)}
