@@ -1,0 +1,119 @@
+"""Clips and captions in one space: the suite's own evaluator, where no public weights can be had."""
+
+from collections.abc import Sequence
+
+import timm
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.models.image_encoder import IMAGENET_MEAN, IMAGENET_STD
+
+
+class ClipEncoder(nn.Module):
+    """Features of a clip: a timm network on each frame, then residual convolutions over the frames.
+
+    Args:
+        name: timm model, without weights.
+        size: pixels of both sides of what it sees; clips are resized to that.
+        channels: of the features; few, so that the covariance of a few hundred clips has full rank.
+        temporal_layers: convolutions over three frames each; 0 looks at every frame alone.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str = "mobilenetv4_conv_small_050",
+        size: int = 96,
+        channels: int = 128,
+        temporal_layers: int = 2,
+    ) -> None:
+        super().__init__()
+        self.frames = timm.create_model(name, num_classes=channels)
+        self.out_channels = channels
+        self.temporal = nn.ModuleList(TemporalBlock(self.out_channels) for _ in range(temporal_layers))
+        self.size = size
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Opaque clips `b f 3 h w` in [0, 1] to features `b d`."""
+        pictures = rearrange(clip, "b f c h w -> (b f) c h w")
+        if pictures.shape[-2:] != (self.size, self.size):
+            pictures = F.interpolate(
+                pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+            )
+        features = self.frames((pictures - self.mean) / self.std)  # (b f) d
+        features = rearrange(features, "(b f) d -> b d f", f=clip.shape[1])
+        for block in self.temporal:
+            features = block(features)
+        return features.mean(dim=2)
+
+
+class TemporalBlock(nn.Module):
+    """A residual convolution over time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+        self.mix = nn.Conv1d(channels, channels, 3, padding=1, groups=channels)
+        self.widen, self.narrow = nn.Conv1d(channels, channels // 2, 1), nn.Conv1d(channels // 2, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`b d f` to the same."""
+        hidden = self.widen(self.mix(self.norm(features)))
+        return features + self.narrow(F.gelu(hidden))
+
+
+class StickerCLIP(nn.Module):
+    """Contrastive image-text training (CLIP, arXiv 2103.00020, section 2.3) on stickers and their captions.
+
+    With temporal layers and a motion head it is the video encoder behind `fvd_glassine`, without them the image-text
+    model behind `clip_glassine`. Neither is FVD's I3D or CLIP; numbers of theirs compare with each other alone.
+
+    Args:
+        encoder: clips to `b d`.
+        text_encoder: `list[str]` to `b n d'`, padded positions zero; frozen.
+        text_channels: d'.
+        width: of the space.
+        motions: kinds of motion that a head tells apart, see `glassine.tasks.sticker_clip`; 0 is no head.
+    """
+
+    def __init__(
+        self, encoder: ClipEncoder, text_encoder: nn.Module, text_channels: int, width: int = 128, motions: int = 0
+    ) -> None:
+        super().__init__()
+        self.encoder, self.text_encoder = encoder, text_encoder.requires_grad_(False).eval()
+        self.of_clip = nn.Linear(encoder.out_channels, width)
+        self.of_text = nn.Sequential(nn.Linear(text_channels, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.logit_scale = nn.Parameter(torch.tensor(2.6593))  # ln(1 / 0.07), section 2.5
+        self.motion_head = nn.Linear(encoder.out_channels, motions) if motions else None
+
+    def train(self, mode: bool = True) -> "StickerCLIP":
+        """Train mode for all but the text encoder."""
+        super().train(mode)
+        self.text_encoder.eval()
+        return self
+
+    def features(self, clip: Tensor) -> Tensor:
+        """What a Fréchet distance is taken of: `b d`."""
+        return self.encoder(clip)
+
+    def embed_clips(self, clip: Tensor) -> Tensor:
+        """Unit vectors `b width` of opaque clips `b f 3 h w` in [0, 1]."""
+        return F.normalize(self.of_clip(self.encoder(clip)), dim=-1)
+
+    def embed_pictures(self, pictures: Tensor) -> Tensor:
+        """Unit vectors `b width` of pictures `b 3 h w` in [0, 1]."""
+        return self.embed_clips(pictures[:, None])
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors `b width`."""
+        with torch.no_grad():
+            states = self.text_encoder(list(texts))  # b n d'
+        counted = states.abs().sum(dim=-1, keepdim=True) > 0  # b n 1
+        pooled = (states * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)  # b d'
+        return F.normalize(self.of_text(pooled), dim=-1)

@@ -1,0 +1,124 @@
+"""Train the suite's own evaluators: which clip belongs to which caption, and how it moves."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.models.sticker_clip import StickerCLIP
+from glassine.tasks.base import StickerTask
+
+MOTIONS = ("as it is", "still", "shuffled", "reversed")
+
+
+class StickerCLIPTask(StickerTask):
+    """InfoNCE between clips and captions (CLIP, arXiv 2103.00020, figure 3), with several right pairs in a batch.
+
+    Stickers of one `group` are the same but for skin tone or gender, so each is right for the others' captions: the
+    target is even over them. With a motion head, each clip is also shown with its frames as they are, repeated, in
+    disorder, or backwards, and the head says which: a distance between distributions of features then feels motion.
+    Backwards is often no different from forwards, so that the head's accuracy cannot reach 1.
+
+    Args:
+        clip: a `StickerCLIP` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        motion_weight: weight of the head's cross-entropy.
+        words: share of the captions that are replaced by trigger words, one or several in disorder.
+    """
+
+    frozen: tuple[str, ...] = ("clip.text_encoder",)
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        motion_weight: float = 0.3,
+        words: float = 0.3,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(clip, StickerCLIP):
+            raise TypeError(f"a {type(clip).__name__} came; this task trains a StickerCLIP")
+        head = clip.motion_head
+        if head is not None and head.out_features != len(MOTIONS):
+            raise ValueError(f"a head for {head.out_features} motions came; there are {len(MOTIONS)}: {MOTIONS}")
+        self.clip, self.motion_weight, self.words = clip, motion_weight, words
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on a batch of clips with captions."""
+        texts = [self.say(*about) for about in zip(batch["caption"], batch["trigger_words"], strict=True)]
+        loss = self.contrast(self.clip.embed_clips(batch["clip"]), self.clip.embed_texts(texts), batch["group"])
+        self.log("train/contrast", loss)
+        if self.clip.motion_head is not None:
+            clips, kinds = moved(batch["clip"])
+            motion = F.cross_entropy(self.clip.motion_head(self.clip.features(clips)), kinds)
+            self.log("train/motion", motion)
+            loss = loss + self.motion_weight * motion
+        self.log("train/loss", loss)
+        return loss
+
+    def contrast(self, clips: Tensor, texts: Tensor, groups: list[str]) -> Tensor:
+        """Mean cross-entropy in both directions, of unit vectors `b d`."""
+        logits = self.clip.logit_scale.clamp(max=4.6052).exp() * clips @ texts.T  # b b; at most 100, section 2.5
+        same = torch.tensor([[a == b for b in groups] for a in groups], device=logits.device, dtype=logits.dtype)
+        target = same / same.sum(dim=1, keepdim=True)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+    def say(self, caption: str, trigger_words: list[str]) -> str:
+        """The caption, or some trigger words instead."""
+        if not trigger_words or torch.rand(()) >= self.words:
+            return caption
+        order = torch.randperm(len(trigger_words))[: 1 + int(torch.randint(3, ()))]
+        return " ".join(trigger_words[int(i)] for i in order)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Gather embeddings; motions are scored at once."""
+        self.evaluation_step(batch, batch_idx, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluation_step(batch, batch_idx, "test")
+
+    def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
+        """Log recall within the batch and the motion head's accuracy."""
+        clips, texts = self.clip.embed_clips(batch["clip"]), self.clip.embed_texts(batch["caption"])
+        best = (clips @ texts.T).argmax(dim=1).tolist()
+        found = [batch["group"][row] == batch["group"][column] for row, column in enumerate(best)]
+        named = {f"{stage}/recall": sum(found) / len(found)}
+        if self.clip.motion_head is not None:
+            shown, kinds = moved(batch["clip"], torch.Generator().manual_seed(batch_idx))
+            named[f"{stage}/motion"] = self.accuracy(shown, kinds)
+        self.log_dict(named, batch_size=len(found), sync_dist=True)
+
+    def accuracy(self, clips: Tensor, kinds: Tensor) -> float:
+        """Of the motion head."""
+        assert self.clip.motion_head is not None
+        said = self.clip.motion_head(self.clip.features(clips)).argmax(dim=1)
+        return (said == kinds).float().mean().item()
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The clips beside what the motion head is shown."""
+        return {"input": batch["clip"], "moved": moved(batch["clip"], torch.Generator().manual_seed(0))[0]}
+
+
+def moved(clip: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Clips `b f 3 h w` with their frames in another order, and which of `MOTIONS` each is, `b`."""
+    count, frames = clip.shape[:2]
+    kinds = torch.randint(len(MOTIONS), (count,), generator=generator)
+    forward = torch.arange(frames)
+    orders = torch.stack(
+        [
+            forward.expand(count, -1),
+            torch.randint(frames, (count, 1), generator=generator).expand(-1, frames),
+            torch.rand(count, frames, generator=generator).argsort(dim=1),
+            forward.flip(0).expand(count, -1),
+        ]
+    )  # m b f
+    order = orders[kinds, torch.arange(count)].to(clip.device)  # b f
+    return clip[torch.arange(count, device=clip.device)[:, None], order], kinds.to(clip.device)

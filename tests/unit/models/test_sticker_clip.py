@@ -1,0 +1,47 @@
+import torch
+from tests.helpers.tiny_generator import WIDTH, LetterText
+
+from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
+
+
+class RepeatedState(torch.nn.Module):
+    """The same state once a letter, then zeros."""
+
+    def forward(self, texts: list[str]) -> torch.Tensor:
+        states = torch.zeros(len(texts), 8, WIDTH)
+        for row, text in enumerate(texts):
+            states[row, : len(text)] = torch.arange(1.0, WIDTH + 1)
+        return states
+
+
+def make_clip(temporal_layers: int = 2, motions: int = 4) -> StickerCLIP:
+    torch.manual_seed(0)
+    encoder = ClipEncoder("test_resnet", 32, 24, temporal_layers)
+    return StickerCLIP(encoder, LetterText(), WIDTH, 16, motions).eval()
+
+
+def test_embeddings_are_unit_vectors_of_one_space():
+    clip = make_clip()
+    clips, texts = clip.embed_clips(torch.rand(3, 4, 3, 40, 40)), clip.embed_texts(["a cat", "a dog", ""])
+    assert clips.shape == texts.shape == (3, 16)
+    torch.testing.assert_close(clips.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(texts.norm(dim=1), torch.ones(3))
+
+
+def test_order_of_frames_matters_with_temporal_layers_and_not_without():
+    frames = torch.rand(1, 4, 3, 32, 32)
+    with_time, without = make_clip(2), make_clip(0, 0)
+    assert not torch.allclose(with_time.features(frames), with_time.features(frames.flip(1)), atol=1e-5)
+    torch.testing.assert_close(without.features(frames), without.features(frames.flip(1)))
+
+
+def test_padding_of_a_text_does_not_count():
+    clip = make_clip()
+    clip.text_encoder = RepeatedState()
+    torch.testing.assert_close(clip.embed_texts(["aa"]), clip.embed_texts(["a"]))
+
+
+def test_the_text_encoder_is_not_trained():
+    clip = make_clip().train()
+    assert not clip.text_encoder.training
+    assert not any(p.requires_grad for p in clip.text_encoder.parameters())
