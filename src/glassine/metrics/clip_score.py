@@ -1,0 +1,187 @@
+"""How well generated clips fit their captions, by a network that embeds pictures and texts into one space."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.utilities.data import dim_zero_cat
+
+from glassine.errors import UserError
+from glassine.metrics.composite import background_colour
+from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+
+Reading = Literal["softmax", "cosine", "relative"]
+ID_COLUMNS = 2  # 24 bits of a caption's digest each, whole numbers that float32 holds
+CLIPS_AT_ONCE = 64
+TIE = 1e-6  # what rounding makes of equal clips
+
+
+def caption_id(caption: str) -> list[int]:
+    """Two numbers below 2^24 that tell captions apart on every process alike."""
+    digest = hashlib.sha256(caption.encode()).digest()
+    return [int.from_bytes(digest[:3]), int.from_bytes(digest[3:6])]
+
+
+def own_probability(frames: Tensor, candidates: Tensor, own: Tensor, logit_scale: float) -> Tensor:
+    """Mean over frames of the softmax over all candidate captions, at the clip's own.
+
+    Args:
+        frames: normalised embeddings, `n f d`.
+        candidates: normalised embeddings of the captions, `k d`.
+        own: the index of each clip's caption, `n`.
+        logit_scale: what cosines are multiplied by.
+
+    Returns:
+        `n`, 0 to 1.
+    """
+    parts = [
+        (logit_scale * part @ candidates.T).softmax(-1).mean(1).gather(1, index[:, None])[:, 0]  # n f k -> n k -> n
+        for part, index in zip(frames.split(CLIPS_AT_ONCE), own.split(CLIPS_AT_ONCE), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def recall(similarity: Tensor, matches: Tensor, top: int) -> float:
+    """The share of rows with a match among their `top` most similar columns.
+
+    A column that is no match and exactly as similar as the best match ranks before it: a model that makes the same clip
+    for every caption finds nothing.
+
+    Args:
+        similarity: `q k`.
+        matches: which columns are right answers, bool `q k`, at least one a row.
+        top: how many columns are looked at.
+    """
+    best = similarity.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)  # q 1
+    before = ((similarity > best - TIE) & ~matches).sum(1)  # q
+    return (before < top).double().mean().item()
+
+
+class ClipScores(GeneratedClipMetric):
+    """CLIP score, CLIP similarity and retrieval between clips and their captions, in one pass over the networks.
+
+    `clip_NAME_score_BACKGROUND`
+        Mean over clips of the mean over frames of 100 cos(frame, caption), at least 0: torchmetrics' `CLIPScore`, which
+        clamps the mean and not each pair, with all frames as samples. Hessel et al. 2021 multiply by 2.5 instead.
+    `clip_NAME_similarity_READING_BACKGROUND`
+        VSD2M's CLIP similarity (arXiv 2412.08259, Metrics), whose "candidates [...] are all texts in the test set". It
+        follows GODIVA (arXiv 2104.14806, section 4.2.1): the mean over frames of CLIP(text, frame). GODIVA has no
+        candidates and VSD2M does not say what they do, so the reading is an argument:
+        `softmax` (default): CLIP's zero-shot classification, that is the probability of the clip's own caption among
+        all distinct captions of the updates; score the whole test set. Of the three, only this one has candidates.
+        `cosine`: GODIVA's SIM (equation 14), cosines as they are.
+        `relative`: GODIVA's relative matching (equation 15): SIM divided by that of the real clip with the same
+        caption, averaged over pairs; `update` needs the real clips.
+    `clip_NAME_t2v_r1_BACKGROUND`, `..._t2v_r5_...`, `..._v2t_r1_...`, `..._v2t_r5_...`
+        Retrieval of clips by text and of texts by clip among all updates, by SIM: the share found first, or among the
+        first five. Equal captions are one text, and every clip made for it is a right answer; see `recall` for ties.
+
+    Captions are embedded as they are handed in; whether `Cartoon\\t` stays in front is the caller's choice.
+
+    Args:
+        images: opaque pictures `n 3 h w` in [0, 1] to embeddings `n d`; resizing and scaling are its own.
+        texts: list of `n` captions to embeddings `n d`.
+        name: what the network is called in the results: `vit_l_14`, `glassine`.
+        background: what transparent clips are composited on; RGB clips are taken to lie on it.
+        reading: of CLIP similarity, see above.
+        logit_scale: what cosines are multiplied by before the softmax; 100 for OpenAI's CLIP.
+
+    Raises:
+        UserError: an unknown colour, reading or name.
+    """
+
+    higher_is_better = True
+    rows: list[Tensor]
+    shape: Tensor
+
+    def __init__(
+        self,
+        images: Callable[[Tensor], Tensor],
+        texts: Callable[[list[str]], Tensor],
+        name: str,
+        background: str = "white",
+        reading: Reading = "softmax",
+        logit_scale: float = 100.0,
+    ) -> None:
+        super().__init__()
+        if reading not in get_args(Reading):
+            raise UserError(f"reading {reading!r} came; choose from {', '.join(get_args(Reading))}")
+        background_colour(background)
+        self.images, self.texts = self.hold(images), self.hold(texts)
+        self.background, self.reading, self.logit_scale = background, reading, logit_scale
+        wanted = ("score", f"similarity_{reading}", "t2v_r1", "t2v_r5", "v2t_r1", "v2t_r5")
+        self.names = [score_name("clip", name, what, background) for what in wanted]
+        self.name_n = score_name("clip", name, background, "n")
+        # rows are kept flat: a process without clips has an empty list, which has to be gathered with the others'
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
+        self.add_state("shape", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="max")
+
+    def embed(self, clips: Tensor) -> Tensor:
+        """Normalised embeddings of all frames, `b f d`."""
+        opaque = opaque_clips(clips, self.background)
+        with exactly(clips.device):
+            flat = self.images(rearrange(opaque, "b f c h w -> (b f) c h w"))  # (b f) d
+        return functional.normalize(rearrange(flat.float(), "(b f) d -> b f d", b=len(clips)), dim=-1)
+
+    def update(self, clips: Tensor, captions: Sequence[str], real: Tensor | None = None) -> None:
+        """Add generated clips and what they were made for.
+
+        Args:
+            clips: `b f c h w` in [0, 1], straight RGBA or RGB; all of equally many frames.
+            captions: `b` of them.
+            real: the real clips with these captions; needed and used by the `relative` reading only.
+
+        Raises:
+            ValueError: clips of another shape or type, or not as many captions as clips.
+            UserError: values that are NaN or outside [0, 1], clips longer or shorter than those before, or no real
+                clips where they are needed.
+        """
+        if len(captions) != len(clips):
+            raise ValueError(f"{len(captions)} captions for {len(clips)} clips; each needs one")
+        if self.reading == "relative" and real is None:
+            raise UserError("relative CLIP similarity divides by that of real clips: hand them in or choose cosine")
+        frames = self.embed(clips)  # b f d
+        with exactly(clips.device):
+            texts = functional.normalize(self.texts(list(captions)).to(frames).detach(), dim=-1)  # b d
+        if frames.shape[2] != texts.shape[1]:
+            raise ValueError(
+                f"pictures have {frames.shape[2]} features and texts {texts.shape[1]}; they must share a space"
+            )
+        shape = torch.tensor(frames.shape[1:], device=self.shape.device)
+        if self.shape.any() and not torch.equal(shape, self.shape):
+            raise UserError(
+                f"clips of {shape[0]} frames came after clips of {self.shape[0]}; score clips of one length"
+            )
+        reference = torch.full((len(clips),), torch.nan, device=frames.device)
+        if self.reading == "relative" and real is not None:
+            reference = torch.einsum("b f d, b d -> b f", self.embed(real), texts).mean(1)  # b
+        ids = torch.tensor([caption_id(caption) for caption in captions], device=frames.device)  # b 2
+        columns = [ids.to(frames), reference[:, None], texts, frames.flatten(1)]
+        self.shape = shape
+        self.rows.append(torch.cat(columns, dim=1).flatten())  # (b columns)
+
+    def compute(self) -> dict[str, float]:
+        """All scores by their names, NaN if there is no clip, and as `_n` the clips they are made of."""
+        if not self.shape.any():
+            return dict.fromkeys(self.names, float("nan")) | {self.name_n: 0}
+        length, width = self.shape.tolist()
+        table = dim_zero_cat(self.rows).view(-1, ID_COLUMNS + 1 + width * (1 + length))
+        ids, reference, texts, frames = table.split([ID_COLUMNS, 1, width, width * length], dim=1)
+        frames, texts = frames.double().unflatten(1, (length, width)), texts.double()  # n f d, n d
+        _, own = torch.unique(ids, dim=0, return_inverse=True)  # n, the index of each clip's caption
+        candidates = texts.new_zeros(int(own.max()) + 1, width).index_copy(0, own, texts)  # k d
+        similarity = frames.mean(1) @ candidates.T  # n k
+        cosine = similarity.gather(1, own[:, None])[:, 0]  # n
+        if self.reading == "softmax":
+            read = own_probability(frames, candidates, own, self.logit_scale)
+        else:
+            read = cosine / reference[:, 0].double() if self.reading == "relative" else cosine
+        scores = [max(100 * cosine.mean().item(), 0.0), read.mean().item()]
+        matches = functional.one_hot(own, len(candidates)).bool()  # n k
+        scores += [recall(similarity.T, matches.T, top) for top in (1, 5)]
+        scores += [recall(similarity, matches, top) for top in (1, 5)]
+        return dict(zip(self.names, scores, strict=True)) | {self.name_n: len(own)}

@@ -1,0 +1,98 @@
+"""CLIP's two encoders, for scores that compare pictures with captions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, CLIPConfig, CLIPModel, CLIPProcessor
+
+from glassine.errors import UserError
+
+
+class CLIP(nn.Module):
+    """CLIP (Radford et al. 2021, arXiv 2103.00020) in transformers' own format, with its tokenizer and its resizing.
+
+    `encode_images` and `encode_texts` are the two functions that `glassine.metrics.clip_score.ClipScores` is given.
+
+    Args:
+        source: a hub id such as `openai/clip-vit-large-patch14`, or the path of a local copy.
+        revision: branch, tag or commit on the hub.
+        batch_size: of captions and of pictures that are encoded at once.
+
+    Raises:
+        UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
+    """
+
+    def __init__(self, source: str, revision: str | None = None, batch_size: int = 64) -> None:
+        super().__init__()
+        self.network, self.processor = load_clip(source, revision or "main")
+        self.network.requires_grad_(False)
+        self.batch_size = batch_size
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by before a softmax."""
+        return self.network.logit_scale.exp().item()
+
+    def encode_images(self, frames: Tensor) -> Tensor:
+        """Embeddings `n d`, not normalised, of opaque pictures `n 3 h w` in [0, 1].
+
+        They are rounded to 8 bits first, since CLIP's bicubic resizing is defined on such and clips there.
+        """
+        pictures = (frames * 255).round().to(torch.uint8)
+        device = self.network.device
+        parts = []
+        for batch in pictures.split(self.batch_size):
+            pixels = self.processor.image_processor(images=list(batch.cpu()), return_tensors="pt")["pixel_values"]
+            parts.append(pooled(self.network.get_image_features(pixel_values=pixels.to(device))))
+        return torch.cat(parts)  # n d
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings `n d`, not normalised, of captions as they are; what is too long for CLIP is cut off."""
+        config: Any = self.network.config.text_config
+        parts = []
+        for start in range(0, len(texts), self.batch_size):
+            tokens = self.processor.tokenizer(
+                list(texts[start : start + self.batch_size]),
+                padding=True, truncation=True, max_length=config.max_position_embeddings, return_tensors="pt",
+            ).to(self.network.device)  # fmt: skip
+            parts.append(
+                pooled(
+                    self.network.get_text_features(
+                        input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+                    )
+                )
+            )
+        return torch.cat(parts)  # n d
+
+
+def pooled(features: Any) -> Tensor:
+    """What `get_*_features` is asked for: a tensor before transformers 5, a field of an output object since."""
+    return features if isinstance(features, Tensor) else features.pooler_output
+
+
+def load_clip(source: str, revision: str) -> tuple[CLIPModel, Any]:
+    """The network in eval mode and its processor; UserError where `source` has none."""
+    try:
+        kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
+        if kind != CLIPConfig.model_type:
+            # transformers would warn and go on with fresh weights
+            raise UserError(f"{source!r} holds a {kind} model; give one of kind {CLIPConfig.model_type}")
+        loaded: Any = CLIPModel.from_pretrained(
+            source, revision=revision, use_safetensors=True, output_loading_info=True
+        )
+        processor = CLIPProcessor.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(
+            f"no CLIP at {source!r} ({reason}): give a reachable hub id such as openai/clip-vit-large-patch14 "
+            "or a local folder with its tokenizer and processor"
+        ) from error
+    network, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"{source!r} lacks {len(missing)} of CLIP's tensors, {missing[0]} among them: fetch or save it again"
+        )
+    return network.eval(), processor
