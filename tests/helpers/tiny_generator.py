@@ -48,5 +48,5 @@ def tiny_generator(prediction_type: str = "epsilon", in_channels: int = 4) -> Te
         prediction_type=prediction_type,
         steps_offset=1,
     )
-    vae = SmallVAE(width=8, decoder_width=8, blocks=1)
+    vae = SmallVAE(4, 8, 8, 1, latents_mean=(0.1, -0.1, 0.0, 0.2), latents_std=(0.2, 0.3, 0.2, 0.3))
     return TextToVideo(tiny_unet(in_channels), vae, LetterText(), scheduler)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from glassine.cli import caching
 from glassine.errors import UserError
 from glassine.hardware import pick_device
 
@@ -17,25 +17,16 @@ TINY_SAM = "glassine:tiny-sam"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("shards", type=Path, metavar="SHARDS")
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
+    caching.add_arguments(parser, views=2)
     parser.add_argument("--teacher", default=TINY_SAM, help="weights of a SAM of ours (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, help="Meta's sam_vit_*.pth instead, named by --model")
     parser.add_argument("--model", choices=("vit_b", "vit_l", "vit_h"), help="which SAM --checkpoint holds")
     parser.add_argument("--size", type=int, default=256, help="of the student's pictures in pixels, of both sides")
-    parser.add_argument("--views", type=int, default=2, help="random views of each sticker (default: %(default)s)")
     parser.add_argument("--grid", type=int, help="reduce features to so many rows and columns (default: the teacher's)")
-    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
-    parser.add_argument("--split", default="train", help="default: %(default)s")
-    parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")
-    parser.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it."""
-    from glassine.data.datamodule import StickerDataModule
-    from glassine.data.dataset import StickerDataset
     from glassine.data.feature_cache import write_features
 
     if min(args.views, args.size, args.grid or 1, args.procedural + 1) < 1:
@@ -43,16 +34,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
             f"views {args.views}, size {args.size}, grid {args.grid}, procedural {args.procedural} came; give at least "
             "1, 1, 1 and 0"
         )
-    pictures = StickerDataModule(
-        root=str(args.shards),
-        num_frames=1,
-        size=(args.size, args.size),
-        stills=not args.animated_only,
-        train_split=args.split,
-        limit=args.limit,
-        procedural=args.procedural,
-    ).dataset("train")
-    assert isinstance(pictures, StickerDataset)  # no cache was named
+    pictures = caching.chosen_stickers(args, num_frames=1, size=(args.size, args.size))
     teacher, identity = load_teacher(args)
     samples = [(view, row) for view in range(args.views) for row in range(len(pictures))]
     settings = {
@@ -62,21 +44,9 @@ def run(args: argparse.Namespace, console: Console) -> None:
         "views": str(args.views),
         "procedural": str(args.procedural),
     }
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"writing {args.to}", total=len(samples))
-        made = write_features(
-            pictures,
-            samples,
-            teacher,
-            identity,
-            settings,
-            args.to,
-            args.grid,
-            progress=lambda done, _: progress.update(task, completed=done),
-        )
-    if pictures.num_damaged:
-        console.print(pictures.damage_line(), style="yellow", highlight=False, markup=False)
+    with caching.progress_bar(console, f"writing {args.to}", len(samples)) as progress:
+        made = write_features(pictures, samples, teacher, identity, settings, args.to, args.grid, progress=progress)
+    caching.name_damage(pictures, console)
     console.print(f"{args.to}: {len(samples)} pictures, {made} files written now", highlight=False)
 
 

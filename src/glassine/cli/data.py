@@ -1,4 +1,4 @@
-"""`glassine data`: fetch, build, index, describe and look at shards, and cache what a teacher makes of them."""
+"""`glassine data`: fetch, build, index, describe and look at shards, and cache what networks make of them."""
 
 import argparse
 import warnings
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from glassine.atomic import atomic_path
-from glassine.cli import cache_features
+from glassine.cli import cache_features, cache_latents
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
@@ -71,6 +71,10 @@ def add_parser(subparsers: Any) -> None:
         "cache-features", help="write what a SAM makes of the training stickers, for `data.features` of a distillation"
     )
     cache_features.add_arguments(cache_parser)
+    latents_parser = verbs.add_parser(
+        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `data.latents` of a training"
+    )
+    cache_latents.add_arguments(latents_parser)
 
 
 def _add_format(parser: argparse.ArgumentParser, fps: float | None) -> None:
@@ -103,6 +107,8 @@ def run(args: argparse.Namespace) -> None:
         _info(_open(args.shards, console), console)
     elif args.data_verb == "cache-features":
         cache_features.run(args, console)
+    elif args.data_verb == "cache-latents":
+        cache_latents.run(args, console)
     else:
         _view(args, console)
 

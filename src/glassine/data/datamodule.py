@@ -12,11 +12,15 @@ from torch.utils.data import DataLoader
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import ClipTransform, StickerDataset, collate_stickers, one_thread
 from glassine.data.feature_cache import CachedFeatures
+from glassine.data.latent_cache import CachedLatents
 from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
 from glassine.data.split import SPLITS, checked_split
+from glassine.data.text_pairs import PairedTexts, TextPairs
 from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.errors import UserError
+
+AnyDataset = StickerDataset | CachedFeatures | CachedLatents | PairedTexts
 
 
 class StickerDataModule(LightningDataModule):
@@ -49,9 +53,13 @@ class StickerDataModule(LightningDataModule):
         eval_batch_size: batch size there; None for `batch_size`.
         features: folder that `glassine data cache-features` wrote; training then takes its pictures, as clips of one
             frame, and the teacher's features from there instead of from `root`.
+        latents: folder that `glassine data cache-latents` wrote; training then takes `latents` and `prompt_embeds` from
+            there (see :class:`~glassine.data.latent_cache.CachedLatents`), and no clips.
+        chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
+        pairs: texts instead of stickers, for all stages.
 
     Raises:
-        UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; on setup, what
+        UserError: neither `root` nor `procedural` nor `pairs`, an unknown split, numbers out of range; on setup, what
             :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
     """
 
@@ -77,6 +85,9 @@ class StickerDataModule(LightningDataModule):
         val_limit: int | None = None,
         eval_batch_size: int | None = None,
         features: str | None = None,
+        latents: str | None = None,
+        chinese: float = 0.25,
+        pairs: TextPairs | None = None,
     ) -> None:
         super().__init__()
         self.root = root
@@ -91,19 +102,22 @@ class StickerDataModule(LightningDataModule):
         self.splits = {stage: checked_split(name) for stage, name in names.items()}
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
-        self.limit, self.val_limit, self.features = limit, val_limit, features
+        self.limit, self.val_limit = limit, val_limit
+        self.features, self.latents, self.chinese, self.pairs = features, latents, chinese, pairs
         self._check()
-        self._datasets: dict[str, StickerDataset | CachedFeatures] = {}
+        self._datasets: dict[str, AnyDataset] = {}
         self._shards: StickerShards | None = None
         self._sampler: ResumableSampler | None = None
         self._resume_from: dict[str, int] = {}
         self._reported: dict[str, int] = {}
 
     def _check(self) -> None:
-        if self.root is None and self.procedural < 1:
+        if self.root is None and self.procedural < 1 and self.pairs is None:
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
+        if self.features is not None and self.latents is not None:
+            raise UserError("data module: features and latents came; training takes one of them, set the other to null")
         if self.procedural < 0:
             raise UserError(f"data module: procedural is {self.procedural}; it must be 0 or more")
         for name in ("batch_size", "eval_batch_size", "num_frames", "size", "limit", "val_limit"):
@@ -111,30 +125,40 @@ class StickerDataModule(LightningDataModule):
             if value is not None and min(value if name == "size" else (value,)) < 1:
                 raise UserError(f"data module: {name} is {value}; it must be at least 1")
 
-    def dataset(self, stage: str) -> StickerDataset | CachedFeatures:
+    def dataset(self, stage: str) -> AnyDataset:
         """The dataset of `"train"`, `"val"`, `"test"` or `"predict"`; made when first asked for.
 
         Raises:
             UserError: see the class.
         """
-        if stage not in self._datasets and stage == "train" and self.features is not None:
-            self._datasets[stage] = CachedFeatures(self.features, self.size)
         if stage not in self._datasets:
-            training = stage == "train"
-            self._datasets[stage] = StickerDataset(
-                self._parts(stage),
-                self.num_frames,
-                self.size,
-                self.train_transform if training else self.eval_transform,
-                seed=self.seed,
-                training=training,
-            )
+            self._datasets[stage] = self._ready_made(stage) or self._stickers(stage)
         return self._datasets[stage]
+
+    def _ready_made(self, stage: str) -> AnyDataset | None:
+        """What stands in for stickers in this stage, if anything does."""
+        if self.pairs is not None:
+            return self.pairs.dataset(stage)
+        if stage == "train" and self.features is not None:
+            return CachedFeatures(self.features, self.size)
+        if stage == "train" and self.latents is not None:
+            return CachedLatents(self.latents, self.num_frames, self.size, self.chinese, self.seed)
+        return None
+
+    def _stickers(self, stage: str) -> StickerDataset:
+        training = stage == "train"
+        transform = self.train_transform if training else self.eval_transform
+        return StickerDataset(self._parts(stage), self.num_frames, self.size, transform, self.seed, training)
 
     @property
     def features_identity(self) -> dict[str, str] | None:
         """The teacher whose cached features training takes; None where it takes none."""
         return train.identity if isinstance(train := self.dataset("train"), CachedFeatures) else None
+
+    @property
+    def latents_identity(self) -> dict[str, str] | None:
+        """The VAE and text encoder whose cached latents training takes; None where it takes none."""
+        return train.identity if isinstance(train := self.dataset("train"), CachedLatents) else None
 
     def _parts(self, stage: str) -> list[Clips]:
         training, split = stage == "train", self.splits[stage]

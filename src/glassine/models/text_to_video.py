@@ -88,20 +88,31 @@ class TextToVideo(nn.Module):
         """Latents `b f c h/8 w/8` as the UNet takes them, of an opaque `clip` `b f 3 h w` in [0, 1]."""
         frames = rearrange(clip * 2 - 1, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(frames).latent_dist.mean  # type: ignore[operator]
-        return rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]) * self.scaling_factor
+        return self.normalise(rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]))
 
     @torch.no_grad()
     def decode(self, latents: Tensor, frames_a_pass: int = 8) -> Tensor:
         """The clip `b f 3 8h 8w` in [0, 1] of `latents` `b f c h w`; few frames at a time bound the memory."""
-        frames = rearrange(latents / self.scaling_factor, "b f c h w -> (b f) c h w")
+        mean, std = self.latent_statistics(latents)
+        frames = rearrange(latents * std + mean, "b f c h w -> (b f) c h w")
         decoded = [self.vae.decode(part).sample for part in frames.split(frames_a_pass)]  # type: ignore[operator]
         clip = (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
         return rearrange(clip, "(b f) c h w -> b f c h w", f=latents.shape[1])
 
-    @property
-    def scaling_factor(self) -> float:
-        """What the VAE's latents are multiplied by, to have a standard deviation of about 1."""
-        return float(self.vae.config["scaling_factor"])  # type: ignore[index]
+    def normalise(self, latents: Tensor) -> Tensor:
+        """Latents `b f c h w` as the VAE gives them to a mean of about 0 and a standard deviation of about 1."""
+        mean, std = self.latent_statistics(latents)
+        return (latents - mean) / std
+
+    def latent_statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """What is taken away from the VAE's latents, and what they are divided by: `c 1 1` each, by diffusers' names.
+
+        Stable Diffusion's VAEs have `scaling_factor` alone; `latents_mean` and `latents_std` are one a channel.
+        """
+        config: Any = self.vae.config
+        mean, std = config.get("latents_mean") or (0.0,), config.get("latents_std") or (1.0,)
+        scale = config["scaling_factor"]
+        return like.new_tensor(mean).view(-1, 1, 1), like.new_tensor(std).view(-1, 1, 1) / scale
 
     def forward(
         self,

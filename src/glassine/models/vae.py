@@ -18,6 +18,8 @@ class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         decoder_width: channels of the decoder's last stage, at a quarter of the resolution.
         blocks: residual blocks a stage.
         scaling_factor: what a diffusion model multiplies the latents by; 1 / their standard deviation.
+        latents_mean: one a channel, what it takes away first; None for nothing.
+        latents_std: one a channel, what it divides by then; None for 1.
     """
 
     @register_to_config
@@ -28,6 +30,8 @@ class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         decoder_width: int = 48,
         blocks: int = 2,
         scaling_factor: float = 1.0,
+        latents_mean: tuple[float, ...] | None = None,
+        latents_std: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = nn.Sequential(

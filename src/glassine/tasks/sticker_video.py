@@ -10,6 +10,8 @@ from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
 from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.pretrained.latent_identity import check_latents
+from glassine.pretrained.spatial_part import take_spatial_part
 from glassine.tasks.base import StickerTask
 
 
@@ -24,6 +26,8 @@ class StickerVideoTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
+        spatial_from: `TextToVideo` whose UNet's spatial part training starts from, see `take_spatial_part`; None keeps
+            what the UNet came with.
         train_spatial: whether the UNet's spatial part is trained, too; the paper trains "the 3D convolution layer"
             alone, on Stable Diffusion's spatial part. From scratch there is nothing to freeze.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
@@ -44,6 +48,7 @@ class StickerVideoTask(StickerTask):
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
+        spatial_from: str | None = None,
         train_spatial: bool = True,
         drop_prompt: float = 0.1,
         min_snr_gamma: float | None = None,
@@ -60,11 +65,20 @@ class StickerVideoTask(StickerTask):
             raise ValueError(f"frame_masks needs a UNet of {generator.latent_channels + 1} input channels")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
         self.stills, self.frame_masks, self.curriculum = stills, frame_masks, curriculum
+        self.spatial_from = spatial_from
         self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
         if gradient_checkpointing:
             generator.unet.enable_gradient_checkpointing()  # type: ignore[operator]
+
+    def on_fit_start(self) -> None:
+        """Take the spatial part to start from; refuse cached latents that other networks made."""
+        super().on_fit_start()
+        if self.spatial_from is not None and self.trainer.ckpt_path is None:
+            self.print(take_spatial_part(self.generator.unet, self.spatial_from))  # type: ignore[arg-type]
+        cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
+        check_latents(cached, self.generator.vae, self.generator.text_encoder)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of clips."""
@@ -121,7 +135,7 @@ class StickerVideoTask(StickerTask):
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
         if "latents" in batch:
-            latents = batch["latents"] * self.generator.scaling_factor
+            latents = self.generator.normalise(batch["latents"])
         else:
             latents = self.generator.encode(batch["clip"])
         with torch.no_grad():

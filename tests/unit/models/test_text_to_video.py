@@ -104,3 +104,13 @@ def test_solvers_keep_the_schedule():
         solver = make_solver(generator.scheduler, name)  # type: ignore[arg-type]
         assert solver.config.prediction_type == "v_prediction"
         assert torch.equal(solver.alphas_cumprod, generator.scheduler.alphas_cumprod)
+
+
+def test_latents_are_normalised_as_the_vae_says_and_back():
+    generator, clip = tiny_generator(), torch.rand(2, 2, 3, 32, 32)
+    raw = generator.vae.encode(clip.flatten(0, 1) * 2 - 1).latent_dist.mean.unflatten(0, (2, 2))
+    latents = generator.encode(clip)
+    mean, std = (torch.tensor(generator.vae.config[name]).view(-1, 1, 1) for name in ("latents_mean", "latents_std"))
+    torch.testing.assert_close(latents, (raw - mean) / std)
+    there_and_back = generator.vae(clip.flatten(0, 1) * 2 - 1).unflatten(0, (2, 2)) / 2 + 0.5
+    torch.testing.assert_close(generator.decode(latents), there_and_back.clamp(0, 1))

@@ -51,8 +51,10 @@ def test_training_learns_and_vae_and_text_encoder_stay_out_of_the_checkpoint():
 
 def test_cached_latents_and_embeddings_stand_in_for_vae_and_text_encoder():
     task, batch = make_task(drop_prompt=0.0), make_batch()
-    latents, embeds = task.inputs(batch)
-    cached = {"latents": latents / task.generator.scaling_factor, "prompt_embeds": embeds, "caption": batch["caption"]}
+    clip = batch["clip"]
+    raw = task.generator.vae.encode(clip.flatten(0, 1) * 2 - 1).latent_dist.mean.unflatten(0, clip.shape[:2])
+    embeds = task.generator.text_encoder(batch["caption"])
+    cached = {"latents": raw, "prompt_embeds": embeds, "caption": batch["caption"]}
     torch.manual_seed(0)
     fresh = task.training_step(batch, 0)
     task.generator.vae.encode = None  # must not be called

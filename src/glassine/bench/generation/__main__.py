@@ -1,0 +1,122 @@
+"""VSD2M's tables 4, 5 and 7 at the tiny scale: `python -m glassine.bench.generation`.
+
+Every method is trained alike on real stickers, on procedural ones, and on both; STI on stills, too. What is trained or
+scored already is kept, so a stopped run goes on.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from glassine.allocator import keep_freed_memory
+from glassine.bench.console import progress_bar
+from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
+from glassine.bench.generation.methods import CACHES, METHODS, TRAINING_SETS
+from glassine.bench.generation.runs import Budget, Run, score_run, train
+from glassine.bench.generation.tables import generation_report, write_report
+from glassine.bench.generation.test_set import SETS, TestSet
+from glassine.bench.records import Record, read_records
+from glassine.bench.tables import read_optional
+from glassine.errors import UserError, exit_code
+from glassine.hardware import pick_device
+from glassine.models.parameter_counts import METHODS as FULL_SIZE
+from glassine.models.parameter_counts import count_parameters
+
+RESULTS = Path("results") / "generation"
+
+
+def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
+    """All runs: first seeds first, so that a table stands early."""
+    runs = [
+        Run(method, training_set, seed, budget)
+        for training_set in training_sets
+        for method in methods
+        for seed in range(METHODS[method].seeds if seeds is None else seeds)
+        # stills are the question of table 5, which is asked of STI; seeds are those of table 4
+        if (training_set != "stills" or method == "sti") and (training_set == "stickers" or seed == 0)
+    ]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def make_caches(runs: Sequence[Run], budget: Budget, device: str) -> None:
+    """Write the latent caches that are missing.
+
+    Raises:
+        UserError: no such data, or a cache of other networks.
+    """
+    from glassine.__main__ import main
+
+    for name in sorted({cache for run in runs for cache in TRAINING_SETS[run.training_set].caches}):
+        call = ["data", "cache-latents", budget.data, "--to", str(budget.latents / name), "--device", device]
+        if main([*call, *CACHES[name]]):
+            raise UserError(f"the latents of {name} could not be cached, see above; the same command goes on")
+
+
+def study(runs: Sequence[Run], test_sets: dict[str, TestSet], evaluators: Evaluators, benchmarks: Path) -> list[Record]:
+    """Train and score; the tables are written after every run."""
+    records: list[Record] = []
+    for run in runs:
+        checkpoint = train(run)
+        with progress_bar() as progress:
+            score_run(run, checkpoint, test_sets, evaluators, benchmarks / RESULTS, progress)
+        records = report(benchmarks, run.budget.steps)
+    return records
+
+
+def report(benchmarks: Path, steps: int) -> list[Record]:
+    """Write `generation.md` from the records of runs of so many steps, and return these."""
+    records = [record for record in read_records(benchmarks / RESULTS) if record.costs.get("steps") == steps]
+    if records:
+        full = {name: count_parameters(parts) for name, parts in FULL_SIZE.items()}
+        published = read_optional(benchmarks / "published_vsd2m.yaml") or []
+        write_report(generation_report(records, published, full), benchmarks / "generation.md")
+    return records
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.generation", description=__doc__)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS))
+    parser.add_argument("--seeds", type=int, help="of each method (default: 3 for STI and VideoLDM, else 1)")
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=96, help="of each test set (default: %(default)s)")
+    parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
+    parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
+    parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
+    parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
+    parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
+    parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
+    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
+    parser.add_argument("--tables", action="store_true", help="train nothing, only write the tables again")
+    args = parser.parse_args(arguments)
+    keep_freed_memory()
+    torch.set_float32_matmul_precision("high")
+    return exit_code(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    if args.tables:
+        if not report(args.to, args.steps):
+            raise UserError(f"{args.to / RESULTS} has no records of {args.steps} steps; run without --tables first")
+        return
+    if min(args.steps, args.clips, 1 if args.seeds is None else args.seeds) < 1:
+        raise UserError(f"steps {args.steps}, clips {args.clips}, seeds {args.seeds} came; give at least 1 of each")
+    budget = Budget(args.steps, args.device, args.latents, args.data)
+    runs = planned(args.methods, args.training_sets, args.seeds, budget)
+    sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa)
+    evaluators = Evaluators(sources, pick_device(args.device))
+    test_sets = {name: TestSet(name, args.data, count=args.clips) for name in SETS}
+    make_caches(runs, budget, args.device)
+    study(runs, test_sets, evaluators, args.to)
+    print(f"wrote {args.to / 'generation.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

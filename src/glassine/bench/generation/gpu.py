@@ -1,0 +1,268 @@
+"""Speed of full-size text-to-sticker networks on a CUDA GPU: `python -m glassine.bench.generation.gpu`.
+
+Weights are random: time does not depend on them. The network with STI layers is measured against diffusers' unmodified
+`UNet3DConditionModel` in the same run, sampled as VSD2M's table 4 does (one clip of 8 x 256 x 256, guidance), and
+trained. The record says what was measured, `gpu.md` shows it.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet3DConditionModel
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from glassine.atomic import atomic_path
+from glassine.bench.generation.gpu_report import report
+from glassine.bench.records import versions
+from glassine.errors import UserError, exit_code
+from glassine.hardware import hardware, pick_device
+from glassine.models.parameter_counts import stable_diffusion_vae
+from glassine.models.text_to_video import make_solver
+from glassine.models.video_unet import VideoUNet
+from glassine.nn.sti import STI
+
+# dense bf16 TFLOP/s that makers state, by a part of the device's name
+PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "4090": 165.0, "V100": 125.0}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is made: the paper's by default.
+
+    Attributes:
+        unet: arguments of both UNets.
+        latents: `c f h w`.
+        text: tokens and width of the prompt's embedding.
+        repeats: how often each time is taken.
+        vae: makes the VAE.
+    """
+
+    unet: dict[str, Any] = field(default_factory=dict)
+    latents: tuple[int, int, int, int] = (4, 8, 32, 32)
+    text: tuple[int, int] = (77, 1024)
+    repeats: int = 5
+    vae: Callable[[], nn.Module] = stable_diffusion_vae
+
+
+def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str, Any]:
+    """All numbers of the record."""
+    networks: dict[str, Callable[[], nn.Module]] = {
+        "diffusers UNet3D": lambda: UNet3DConditionModel(**size.unet),
+        "STI": lambda: VideoUNet(temporal=STI(), **size.unet),
+    }
+    found: dict[str, Any] = {"sampling": {}, "training": {}}
+    for name, make in networks.items():
+        unet = built(make, device)
+        found["sampling"][name] = sampling_times(unet, size, device)
+        if name == "STI":
+            found["profile"] = profiled(unet, size, device)
+            found["decode_s"] = decode_time(size, device)
+            if compiled:
+                fast = torch.compile(unet.to(memory_format=torch.preserve_format), mode="max-autotune")
+                found["sampling"]["STI, compiled with CUDA graphs"] = sampling_times(fast, size, device)
+        elif compiled:
+            fast = torch.compile(unet, mode="max-autotune")
+            found["sampling"]["diffusers UNet3D, compiled with CUDA graphs"] = sampling_times(fast, size, device)
+        del unet
+        free()
+    for checkpointing in (False, True):
+        for spatial in (True, False):
+            what = "all weights" if spatial else "temporal layers"
+            name = f"{what}{', gradient checkpointing' if checkpointing else ''}"
+            found["training"][name] = training_cost(networks["STI"], size, device, checkpointing, spatial)
+            free()
+    return found
+
+
+def built(make: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    """The network in bf16, made on its device."""
+    with device:
+        return make().to(torch.bfloat16).eval().requires_grad_(False)
+
+
+def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Tensor]:
+    """Noise `b c f h w` and prompt embeddings `b n d`, bf16."""
+    noise = torch.randn(clips, *size.latents, device=device, dtype=torch.bfloat16)
+    return noise, torch.randn(clips, *size.text, device=device, dtype=torch.bfloat16)
+
+
+@torch.no_grad()
+def sample(unet: nn.Module, size: Size, device: torch.device, steps: int, solver: str) -> Tensor:
+    """Latents of one clip, with guidance."""
+    from diffusers import DDPMScheduler
+
+    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
+    stepper = make_solver(schedule, solver)  # type: ignore[arg-type]
+    stepper.set_timesteps(steps, device=device)
+    latents, _ = inputs(size, device)
+    _, embeds = inputs(size, device, clips=2)
+    for step in stepper.timesteps:
+        both = unet(torch.cat([latents, latents]), step.expand(2), embeds).sample.clone()  # a graph reuses its output
+        without, towards = both.chunk(2)
+        latents = stepper.step(without + 7.5 * (towards - without), step, latents).prev_sample.to(torch.bfloat16)
+    return latents
+
+
+def sampling_times(unet: nn.Module, size: Size, device: torch.device) -> dict[str, float]:
+    """Seconds a clip with the paper's 25 steps of DDIM and with 8 of DPM-Solver++: median after two runs to warm up."""
+    found = {}
+    for name, steps, solver in (("ddim_25_s", 25, "ddim"), ("dpm_8_s", 8, "dpm++")):
+        taken = [seconds(lambda s=steps, v=solver: sample(unet, size, device, s, v)) for _ in range(2 + size.repeats)]  # type: ignore[misc]
+        found[name] = statistics.median(taken[2:])
+    return found
+
+
+@torch.no_grad()
+def decode_time(size: Size, device: torch.device) -> float:
+    """Seconds that the VAE takes for the frames."""
+    vae: AutoencoderKL = built(size.vae, device)  # type: ignore[assignment]
+    latents = torch.randn(size.latents[1], *size.latents[:1], *size.latents[2:], device=device, dtype=torch.bfloat16)
+    return statistics.median([seconds(lambda: vae.decode(latents)) for _ in range(2 + size.repeats)][2:])
+
+
+@torch.no_grad()
+def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str, Any]]:
+    """The ten kinds of operations that take most of a pass with guidance, and their share."""
+    noise, embeds = inputs(size, device, clips=2)
+    step = torch.tensor(500, device=device).expand(2)
+    unet(noise, step, embeds)
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as trace:
+        unet(noise, step, embeds)
+        synchronise(device)
+    events = trace.key_averages()
+    times = {e.key: float(e.self_device_time_total if on_gpu else e.self_cpu_time_total) for e in events}
+    total = sum(times.values()) or 1.0
+    top = sorted(times.items(), key=lambda pair: -pair[1])[:10]
+    return [{"operation": name[:80], "share": round(taken / total, 4)} for name, taken in top]
+
+
+def training_cost(
+    make: Callable[[], nn.Module], size: Size, device: torch.device, checkpointing: bool, spatial: bool
+) -> dict[str, float | None]:
+    """Seconds and model-FLOP utilisation of a training step on one clip in bf16 autocast, and the peak of memory."""
+    with device:
+        unet = make()
+    unet.train()
+    if not spatial:
+        unet.freeze_spatial()  # type: ignore[operator]
+    if checkpointing:
+        unet.enable_gradient_checkpointing()  # type: ignore[operator]
+    optimizer = torch.optim.AdamW((p for p in unet.parameters() if p.requires_grad), lr=1e-5)
+    noise, embeds = (x.float() for x in inputs(size, device))
+    step = torch.tensor([500], device=device)
+
+    def once() -> None:
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = unet(noise, step, embeds).sample.float().square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    once()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    taken = statistics.median([seconds(once) for _ in range(size.repeats)])
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        unet(noise, step, embeds)
+    # backward is twice the forward where all weights learn; what checkpointing computes again is no model FLOP
+    flops = counter.get_total_flops() * (3 if spatial else 2)
+    peak = peak_tflops(device)
+    return {
+        "step_s": taken,
+        "model_tflop_s": flops / taken / 1e12,
+        "mfu": flops / taken / 1e12 / peak if peak and spatial else None,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
+    }
+
+
+def peak_tflops(device: torch.device) -> float | None:
+    """What the maker states for dense bf16; None where it is not known here."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else ""
+    return next((peak for part, peak in PEAK_TFLOPS.items() if part in name), None)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Wall time of one call, with the GPU's work in it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    synchronise(device)
+    start = time.perf_counter()
+    work()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the GPU's work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def free() -> None:
+    """Give memory back between networks."""
+    gc.collect()
+    torch.compiler.reset()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def quiet_compiler() -> Iterator[None]:
+    """Without the autotuner's tables."""
+    import torch._inductor.config as inductor
+
+    with inductor.patch(autotune_num_choices_displayed=0):
+        yield
+
+
+def run(to: Path, device: torch.device, size: Size | None = None, compiled: bool = True) -> dict[str, Any]:
+    """Measure, write the record and the table, and return the record."""
+    size = size or Size()
+    with quiet_compiler():
+        found = measure(size, device, compiled)
+    _, frames, height, width = size.latents
+    record = {
+        **found,
+        "clip": [frames, 8 * height, 8 * width],
+        "hardware": hardware(),
+        "versions": versions(),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }
+    (to / "results").mkdir(parents=True, exist_ok=True)
+    with atomic_path(to / "results" / "gpu_generation.json") as path:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(to / "gpu.md") as path:
+        path.write_text(report(record), encoding="utf-8")
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.generation.gpu", description=__doc__)
+    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of the record and the table")
+    args = parser.parse_args(arguments)
+
+    def work() -> None:
+        if not torch.cuda.is_available():
+            raise UserError("no CUDA GPU here; the full-size networks are measured on one")
+        run(args.to, pick_device("cuda"))
+        print(f"wrote {args.to / 'gpu.md'}")
+
+    return exit_code(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

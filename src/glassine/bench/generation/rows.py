@@ -1,0 +1,98 @@
+"""What makes clips: a trained network of any of VSD2M's methods, called in one way."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from glassine.bench.generation.test_set import CaptionedClip
+from glassine.bench.loading import load_network
+from glassine.errors import UserError
+from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.video_gpt import Sampling as CodeSampling
+from glassine.models.video_gpt import VideoGPT
+
+Tell = Callable[[int, int], None]
+# few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
+SHORT = Sampling(steps=10, guidance_scale=5.0, solver="dpm++")
+PAPER = Sampling(steps=25, guidance_scale=5.0, solver="ddim")
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A network that makes clips.
+
+    Attributes:
+        make: captioned clips, seeds and the way of sampling to clips `n f 3 h w` in [0, 1].
+        parameters: of all its networks.
+        digest: changes with any weight.
+    """
+
+    make: Callable[[Sequence[CaptionedClip], Sequence[int], Sampling], Tensor]
+    parameters: int
+    digest: str
+
+    def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
+        """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""
+        made = []
+        for start in range(0, len(wanted), batch):
+            part = wanted[start : start + batch]
+            made.append(self.make(part, range(start, start + len(part)), SHORT).cpu())
+            tell(start + len(part), len(wanted))
+        return torch.cat(made)
+
+    def seconds_a_clip(self, one: CaptionedClip, repeats: int = 2) -> float:
+        """The shortest time that a clip takes with the paper's 25 steps of DDIM, after one short run to warm up."""
+        self.make([one], [0], SHORT)
+        return min(self.timed(one) for _ in range(repeats))
+
+    def timed(self, one: CaptionedClip) -> float:
+        """Seconds for one clip."""
+        start = time.perf_counter()
+        self.make([one], [0], PAPER).cpu()
+        return time.perf_counter() - start
+
+
+def load_maker(source: str, part: str, device: torch.device) -> Maker:
+    """The network that a run left behind, or a bundle's.
+
+    Args:
+        source: see `load_network`.
+        part: argument of the task that holds the network.
+        device: where it runs.
+
+    Raises:
+        UserError: nothing there, or a network that makes no clips.
+    """
+    loaded = load_network(source, part)
+    network = loaded.network.to(device)
+    parameters = sum(p.numel() for p in network.parameters())
+    if isinstance(network, TextToVideo):
+        return Maker(lambda *asked: from_captions(network, *asked), parameters, loaded.digest)
+    if isinstance(network, VideoGPT):
+        return Maker(lambda *asked: from_tags(network, *asked), parameters, loaded.digest)
+    raise UserError(
+        f"{source} holds a {type(network).__name__}, which makes no clips; give a TextToVideo or a VideoGPT"
+    )
+
+
+def from_captions(
+    network: TextToVideo, wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling
+) -> Tensor:
+    """Clips for the captions."""
+    frames, _, height, width = wanted[0].clip.shape
+    captions = [one.caption for one in wanted]
+    return network.sample(captions, list(seeds), (height, width), frames, sampling=sampling)
+
+
+def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: Sampling) -> Tensor:
+    """Clips for the trigger words; VideoGPT "can only be controlled with tags". Enlarged to the size that is wanted."""
+    tags = [list(one.trigger_words) for one in wanted]
+    made = network.sample(tags, CodeSampling(), torch.Generator().manual_seed(seeds[0]))  # n f 3 h w
+    size = wanted[0].clip.shape[-2:]
+    if made.shape[-2:] == size:
+        return made
+    flat = torch.nn.functional.interpolate(made.flatten(0, 1), size, mode="bilinear", antialias=True)
+    return flat.unflatten(0, made.shape[:2]).clamp(0, 1)

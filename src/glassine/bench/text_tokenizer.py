@@ -1,0 +1,98 @@
+"""Make the tokenizer of a small bilingual text encoder: `python -m glassine.bench.text_tokenizer --to FOLDER`."""
+
+import argparse
+import re
+import string
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import WordPieceTrainer
+from transformers import PreTrainedTokenizerFast
+
+from glassine.data.text_pairs import TextPairs
+from glassine.errors import UserError, exit_code
+
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+PLAIN = string.ascii_lowercase + string.digits
+
+
+def make_tokenizer(
+    texts: Sequence[str], words: Sequence[str], vocab_size: int, pieces: int = 1500
+) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer, lower case, in which each Chinese character stands alone, as BERT has it.
+
+    All characters and words of the texts are tokens, then come pieces of words, then words of the list until there are
+    enough. A learned vocabulary would spend a third of its tokens on pieces that only lead to words.
+
+    Args:
+        texts: what has to be spelled well.
+        words: more words, the frequent ones first.
+        vocab_size: tokens at most, the four special ones included.
+        pieces: of words, learned from all words.
+
+    Raises:
+        UserError: the texts alone need more tokens.
+    """
+    lower = " ".join(texts).lower()
+    own = sorted(set(re.findall(r"[a-z]{2,}", lower)))
+    characters = sorted({*lower, *PLAIN} - {*string.whitespace})
+    tokens = [*SPECIAL.values(), *characters, *(f"##{character}" for character in PLAIN), *own]
+    tokens += [*learned_pieces([*own, *words], pieces), *words]
+    unique = list(dict.fromkeys(tokens))[:vocab_size]
+    if own and own[-1] not in unique:
+        raise UserError(f"vocab-size {vocab_size} came; the texts alone need {unique.index(own[0]) + len(own)}")
+    tokenizer = bert_like(WordPiece({token: number for number, token in enumerate(unique)}, unk_token="[UNK]"))
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+
+
+def learned_pieces(words: Sequence[str], count: int) -> list[str]:
+    """About `count` frequent pieces that go on a word, `##ing`."""
+    tokenizer = bert_like(WordPiece(unk_token="[UNK]"))
+    trainer = WordPieceTrainer(vocab_size=2 * count, show_progress=False)
+    tokenizer.train_from_iterator(words, trainer)
+    return sorted(token for token in tokenizer.get_vocab() if token.startswith("##"))[:count]
+
+
+def bert_like(model: WordPiece) -> Tokenizer:
+    """A tokenizer that splits texts as BERT's does."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = BertNormalizer(lowercase=True, handle_chinese_chars=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    return tokenizer
+
+
+def make(folder: Path, vocab_size: int, words: int) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` for what `TextPairs` gives.
+
+    Raises:
+        UserError: too few tokens, or the texts are not there.
+    """
+    pairs = TextPairs(words=words)
+    texts = [text for emoji in pairs.known for text in (emoji.label, emoji.label_zh, *emoji.tags, *emoji.tags_zh)]
+    texts += [text for pair in pairs.pairs() for text in pair if pair[1]]  # with the phrases' words
+    tokenizer = make_tokenizer(texts, pairs.words, vocab_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(folder)
+    print(f"wrote {folder}/tokenizer.json: {len(tokenizer)} tokens")
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.text_tokenizer", description=__doc__)
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--vocab-size", type=int, default=9000, help="at most so many tokens (default: %(default)s)")
+    parser.add_argument("--words", type=int, default=12000, help="of MiniLM's vocabulary (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    return exit_code(lambda: make(args.to, args.vocab_size, args.words))
+
+
+if __name__ == "__main__":
+    sys.exit(command())

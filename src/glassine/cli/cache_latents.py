@@ -1,0 +1,115 @@
+"""`glassine data cache-latents`: latents and text embeddings of stickers, made once, for `glassine fit`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from glassine.cli import caching
+from glassine.errors import UserError
+from glassine.hardware import pick_device
+from glassine.pretrained.weights import SHIPPED
+
+TINY_VAE, TINY_TEXT = "glassine:tiny-vae", "glassine:tiny-text"
+FRAMES_A_PASS = 32  # through the VAE; bounds the memory
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    caching.add_arguments(parser, views=4)
+    parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
+    )
+    parser.add_argument("--background", default="white", help="a colour's name or '#rrggbb' (default: %(default)s)")
+    parser.add_argument(
+        "--flip", action="store_true", help="add each view mirrored; writing and arrows are mirrored too"
+    )
+    parser.add_argument("--vae", default=TINY_VAE, metavar="SOURCE", help="hub id, path or ours (default: %(default)s)")
+    parser.add_argument("--vae-subfolder", metavar="NAME", help="vae in a Stable Diffusion checkpoint")
+    parser.add_argument(
+        "--text-encoder", default=TINY_TEXT, metavar="SOURCE", help="hub id, path or ours (default: %(default)s)"
+    )
+    parser.add_argument("--text-subfolder", metavar="NAME", help="text_encoder in a Stable Diffusion checkpoint")
+    parser.add_argument("--tokenizer-subfolder", metavar="NAME", help="tokenizer there")
+    parser.add_argument("--layer", type=int, help="layers of the text encoder to use (default: all)")
+    parser.add_argument("--length", type=int, help="tokens of a text (default: the text encoder's, at most 77)")
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
+    from glassine.data.latent_cache import write_latents
+    from glassine.data.sticker_views import StickerViews
+    from glassine.pipelines.flat_background import parse_background
+    from glassine.pretrained.latent_identity import latent_identity
+    from glassine.pretrained.text_encoder import TextEncoder
+
+    size = (args.size[0], args.size[-1])
+    if len(args.size) > 2 or min(args.views, args.frames, args.procedural + 1, *size) < 1 or any(s % 8 for s in size):
+        raise UserError(
+            f"views {args.views}, frames {args.frames}, procedural {args.procedural}, size "
+            f"{' '.join(map(str, args.size))} came; give at least 1, 1 and 0, and one or two multiples of 8"
+        )
+    background = parse_background(args.background)
+    if background is None:
+        raise UserError("background auto came; stickers need one colour, such as white or '#rrggbb'")
+    stickers = caching.chosen_stickers(args, args.frames, size)
+    device = pick_device(args.device)
+    vae, encode = load_vae(args.vae, args.vae_subfolder, device)
+    places = (args.text_subfolder, args.tokenizer_subfolder, args.layer, args.length)
+    encoder = TextEncoder(args.text_encoder, *places, too_long="cut").to(device)
+    cut = set[str]()
+
+    @torch.no_grad()
+    def embed(texts: list[str]) -> Tensor:
+        cut.update(text for text in texts if encoder.count(text) > encoder.room)
+        return encoder(texts)
+
+    views = StickerViews(stickers, background)
+    settings = {
+        "stickers": stickers.fingerprint(),
+        "split": args.split,
+        "size": f"{size[0]} x {size[1]}",
+        "num_frames": str(args.frames),
+        "background": "#{:02x}{:02x}{:02x}".format(*background),
+    }
+    identity = latent_identity(vae, encoder)
+    with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
+        networks = (encode, embed, identity)
+        made = write_latents(views, len(views), args.views, *networks, settings, args.to, args.flip, progress=progress)
+    caching.name_damage(views.stickers, console)
+    if cut:
+        some = ", ".join(sorted(cut)[:3]).replace("\t", " ")
+        told = f"{len(cut)} captions of more than {encoder.room} tokens were cut, for instance: {some}"
+        console.print(told, style="yellow", highlight=False, markup=False)
+    size_mb = sum(path.stat().st_size for path in args.to.glob("latents-*")) / 1e6
+    shown = f"{args.to}: {len(views)} stickers in {args.views * (1 + args.flip)} views, {size_mb:.1f} MB"
+    console.print(f"{shown}, {made} files written now", highlight=False)
+
+
+def load_vae(
+    source: str, subfolder: str | None, device: torch.device
+) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
+    """A VAE, and what makes the latents `f c h/8 w/8` of a clip `f 3 h w` in [0, 1] with it.
+
+    Raises:
+        UserError: there is none at `source`.
+    """
+    from glassine.bench.loading import load_network
+    from glassine.pretrained.stable_diffusion import stable_diffusion_vae
+
+    ours = source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file()
+    vae = load_network(source, "vae").network if ours else stable_diffusion_vae(source, subfolder)
+    if not hasattr(vae, "encode"):
+        raise UserError(f"{source} holds a {type(vae).__name__}; latents need a VAE, such as {TINY_VAE}")
+    vae = vae.requires_grad_(False).eval().to(device)
+
+    @torch.no_grad()
+    def encode(clip: Tensor) -> Tensor:
+        parts = (2 * clip.to(device) - 1).split(FRAMES_A_PASS)
+        return torch.cat([vae.encode(part).latent_dist.mean for part in parts])
+
+    return vae, encode

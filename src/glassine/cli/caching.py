@@ -1,0 +1,55 @@
+"""What `glassine data cache-features` and `cache-latents` share: which stickers, and the progress bar."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glassine.data.dataset import StickerDataset
+
+
+def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:
+    """Add the arguments that both verbs have."""
+    parser.add_argument("shards", type=Path, metavar="SHARDS")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
+    parser.add_argument("--views", type=int, default=views, help="random views of each sticker (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
+    parser.add_argument("--split", default="train", help="default: %(default)s")
+    parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")
+    parser.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
+
+
+def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> StickerDataset:
+    """The stickers that the arguments name, as training has them."""
+    from glassine.data.datamodule import StickerDataModule
+
+    stickers = StickerDataModule(
+        root=str(args.shards),
+        num_frames=num_frames,
+        size=size,
+        stills=not args.animated_only,
+        train_split=args.split,
+        limit=args.limit,
+        procedural=args.procedural,
+    ).dataset("train")
+    assert isinstance(stickers, StickerDataset)  # no cache was named
+    return stickers
+
+
+@contextmanager
+def progress_bar(console: Console, says: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar, and what moves it: called with how many are done, and of how many."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(says, total=total)
+        yield lambda done, _: progress.update(task, completed=done)
+
+
+def name_damage(stickers: StickerDataset, console: Console) -> None:
+    """Say which stickers were damaged."""
+    if stickers.num_damaged:
+        console.print(stickers.damage_line(), style="yellow", highlight=False, markup=False)

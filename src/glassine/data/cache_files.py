@@ -1,0 +1,179 @@
+"""What the caches on disk share: a folder of files, each of which says whose work it holds and of what.
+
+Such a cache is written file by file, so that a stopped run goes on with the next one.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from glassine.atomic import atomic_path
+from glassine.data.sampler import SampleId
+from glassine.errors import UserError
+
+Identity = Mapping[str, str]
+Progress = Callable[[int, int], None]
+Content = tuple[dict[str, Tensor], dict[str, str]]
+"""Tensors of a file, and what else its header says."""
+
+
+@dataclass(frozen=True)
+class CacheKind:
+    """One kind of cache.
+
+    Attributes:
+        stem: of its files, `STEM-NNNNNN.safetensors`; also the tensor whose first axis is the samples.
+        what: what it holds, for messages.
+        makers: who makes that, for messages.
+        verb: of `glassine data`, which writes it.
+    """
+
+    stem: str
+    what: str
+    makers: str
+    verb: str
+
+    def path(self, folder: Path, number: int) -> Path:
+        """The file of that number."""
+        return folder / f"{self.stem}-{number:06d}.safetensors"
+
+    def paths(self, folder: Path) -> list[Path]:
+        """The files that are there."""
+        return sorted(folder.glob(f"{self.stem}-*.safetensors"))
+
+    def header(self, path: Path) -> dict[str, str]:
+        """The header of a file, and its `count` of samples; UserError where it is damaged."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = dict(file.metadata() or {})
+                header["count"] = str(file.get_slice(self.stem).get_shape()[0])
+                if missing := {"identity", "settings", "files"} - header.keys():
+                    raise KeyError(f"no {min(missing)}")
+        except (SafetensorError, KeyError, OSError) as error:
+            raise UserError(f"{path} is not a file of cached {self.what} or is damaged ({error}): delete it") from error
+        return header
+
+    def check(self, path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Raise UserError where a file was made by others or of other pictures."""
+        reasons = {"identity": f"another {self.makers}", "settings": "other pictures", "files": "another division"}
+        for name, what in reasons.items():
+            if found[name] != wanted[name]:
+                raise UserError(
+                    f"{path} holds {self.what} of {what} ({plainly(found[name])}) than this run's "
+                    f"({plainly(wanted[name])}): choose another folder or delete this one"
+                )
+
+
+def write_cache(
+    kind: CacheKind,
+    folder: Path,
+    identity: Identity,
+    settings: Identity,
+    samples: Sequence[SampleId],
+    make: Callable[[Sequence[SampleId], Callable[[int], None]], Content],
+    samples_a_file: int,
+    progress: Progress = lambda *_: None,
+) -> int:
+    """Write what is still missing of a cache; returns how many files were made.
+
+    Args:
+        kind: of cache.
+        folder: of the cache.
+        identity: of the networks that make it.
+        settings: how the pictures were made.
+        samples: all of them, by pass and row.
+        make: the content for some of them; it is handed a function to tell how many are done.
+        samples_a_file: samples of each file but the last.
+        progress: called with the samples done, and of how many.
+
+    Raises:
+        UserError: the folder holds another cache.
+    """
+    count = -(-len(samples) // samples_a_file)
+    header = {
+        "identity": json.dumps(dict(identity)),
+        "settings": json.dumps({**settings, "samples": str(len(samples))}),
+        "files": str(count),
+    }
+    for path in kind.paths(folder):  # before anything is written
+        kind.check(path, kind.header(path), header)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = 0
+    for number in range(count):
+        path, start = kind.path(folder, number), number * samples_a_file
+        part = samples[start : start + samples_a_file]
+        if not path.is_file():
+            tensors, said = make(part, partial(_tell, progress, start, len(samples)))
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary, header | said)
+            made += 1
+        progress(start + len(part), len(samples))
+    return made
+
+
+def _tell(progress: Progress, start: int, total: int, done: int) -> None:
+    progress(start + done, total)
+
+
+class CacheFiles:
+    """The files of a finished cache.
+
+    Args:
+        kind: of cache.
+        folder: of the cache.
+
+    Attributes:
+        identity: of the networks that made it.
+        settings: how the pictures were made.
+        headers: of the files.
+
+    Raises:
+        UserError: no cache, an unfinished or a damaged one, or files that do not belong together.
+    """
+
+    def __init__(self, kind: CacheKind, folder: Path) -> None:
+        self.paths = kind.paths(folder)
+        if not self.paths:
+            raise UserError(f"no cached {kind.what} in {folder}: make them with `glassine data {kind.verb}`")
+        self.headers = [kind.header(path) for path in self.paths]
+        for path, header in zip(self.paths, self.headers, strict=True):
+            kind.check(path, header, self.headers[0])
+        if len(self.paths) < int(self.headers[0]["files"]):
+            raise UserError(
+                f"{folder} has {len(self.paths)} of {self.headers[0]['files']} files: run the same "
+                f"`glassine data {kind.verb}` again to finish it"
+            )
+        self.identity: dict[str, str] = json.loads(self.headers[0]["identity"])
+        self.settings: dict[str, str] = json.loads(self.headers[0]["settings"])
+        self._counts = [int(header["count"]) for header in self.headers]
+        self._open: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def find(self, row: int) -> tuple[int, int]:
+        """The number of the file with a sample, and its place there."""
+        return divmod(row, self._counts[0])
+
+    def file(self, number: int) -> Any:
+        """That file, open; one handle a process."""
+        if number not in self._open:
+            self._open[number] = safe_open(self.paths[number], framework="pt")
+        return self._open[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files, which another process cannot use."""
+        return {**self.__dict__, "_open": {}}
+
+
+def plainly(text: str) -> str:
+    """A JSON dict as words; of other JSON, the text."""
+    content = json.loads(text)
+    return ", ".join(f"{name} {value}" for name, value in content.items()) if isinstance(content, dict) else text

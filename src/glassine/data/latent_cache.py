@@ -1,0 +1,169 @@
+"""Latents and text embeddings of stickers on disk, so that a training step runs neither VAE nor text encoder.
+
+A cache is a folder of `latents-NNNNNN.safetensors`. Each holds, for n stickers in v views, `latents` `n v f c h w`
+float16 (the posterior's mean, unscaled), `prompt_embeds` `m t d` float16 (English captions, then the Chinese ones that
+there are; t is as long as the longest of them needs) and `fps` `n v`; the first file the embedding of the empty prompt,
+too. The header says what made them, how, and what is known about the stickers.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from glassine.data.cache_files import CacheFiles, CacheKind, Content, Identity, Progress, write_cache
+from glassine.data.sampler import SampleId, sample_generator
+from glassine.errors import UserError
+
+LATENTS = CacheKind("latents", what="latents", makers="VAE or text encoder", verb="cache-latents")
+ABOUT = ("key", "group", "domain", "caption", "caption_zh", "trigger_words")
+
+
+def write_latents(
+    dataset: Dataset[dict[str, Any]],
+    stickers: int,
+    views: int,
+    encode: Callable[[Tensor], Tensor],
+    embed: Callable[[list[str]], Tensor],
+    identity: Identity,
+    settings: Identity,
+    folder: Path,
+    flip: bool = False,
+    stickers_a_file: int = 64,
+    progress: Progress = lambda *_: None,
+) -> int:
+    """Write what is still missing of a cache; returns how many files were made.
+
+    Args:
+        dataset: sample (view, row) has `clip` `f 3 h w` in [0, 1], `fps`, `caption`, `caption_zh` (empty where there is
+            none), `trigger_words`, `key`, `group` and `domain`; all but the first two the same in every view.
+        stickers: how many of its rows.
+        views: random draws of each sticker's frames.
+        encode: clip to latents `f c h/8 w/8`.
+        embed: texts to `b n d`.
+        identity: of both.
+        settings: how the clips were made; `num_frames` and `size` (`128 x 128`) are read again by `CachedLatents`.
+        folder: of the cache.
+        flip: add each view mirrored, since latents cannot be: odd views are the mirrored ones.
+        stickers_a_file: of each file but the last.
+        progress: called with the stickers done, and of how many.
+
+    Raises:
+        UserError: the folder holds a cache of other networks or of other stickers.
+    """
+    empty = embed([""]).half().cpu()  # 1 n d
+
+    def make(part: Sequence[SampleId], tell: Callable[[int], None]) -> Content:
+        latents, rates, about = [], [], []
+        for done, (_, row) in enumerate(part):
+            samples = [dataset[view, row] for view in range(views)]
+            if len({sample["key"] for sample in samples}) > 1:  # one is damaged: from now on the next stands in
+                samples = [dataset[view, row] for view in range(views)]
+            clips = [clip for sample in samples for clip in mirrored(sample["clip"], flip)]
+            latents.append(torch.stack([encode(clip).half().cpu() for clip in clips]))  # v f c h w
+            rates.append([float(sample["fps"]) for sample in samples for _ in range(1 + flip)])
+            about.append({name: samples[0][name] for name in ABOUT})
+            tell(done + 1)
+        texts = [one["caption"] for one in about]
+        for one in about:
+            one["chinese"] = len(texts) if one["caption_zh"] else None
+            texts += [one["caption_zh"]] if one["caption_zh"] else []
+        embeds = torch.cat([embed(texts[at : at + 32]).half().cpu() for at in range(0, len(texts), 32)])  # m n d
+        tensors = {"latents": torch.stack(latents), "fps": torch.tensor(rates), "prompt_embeds": without_end(embeds)}
+        if part[0][1] == 0:
+            tensors["empty_prompt_embeds"] = empty[0]
+        return tensors, {"about": json.dumps(about, ensure_ascii=False)}
+
+    made_of = {**settings, "views": str(views), "flip": str(flip), "tokens": str(empty.shape[1])}
+    rows = [(0, row) for row in range(stickers)]
+    return write_cache(LATENTS, folder, identity, made_of, rows, make, stickers_a_file, progress)
+
+
+def mirrored(clip: Tensor, flip: bool) -> list[Tensor]:
+    """The clip `f c h w` and, if wanted, its mirror image."""
+    return [clip, clip.flip(-1)] if flip else [clip]
+
+
+def without_end(embeds: Tensor) -> Tensor:
+    """`m n d` without the tokens at the end that are zero in every text: padding."""
+    used = embeds.abs().amax((0, 2)).nonzero()
+    return embeds[:, : int(used.max()) + 1 if len(used) else 1].contiguous()
+
+
+class CachedLatents(Dataset[dict[str, Any]]):
+    """The samples of a cache, one a sticker: pass p shows view p, and from the first again after the last.
+
+    A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key` and
+    `group`.
+
+    Args:
+        folder: of the cache.
+        num_frames: frames that the clips must have; None for any.
+        size: height and width that the clips must have had; None for any.
+        chinese: share of the samples that come with their Chinese caption, where they have one.
+        seed: of that choice.
+
+    Attributes:
+        identity: of VAE and text encoder.
+        settings: how the clips were made.
+        empty_prompt_embeds: `n d`, for training without a prompt.
+
+    Raises:
+        UserError: no cache, an unfinished or a damaged one, one of other clips, or a share that is none.
+    """
+
+    num_damaged = 0
+
+    def __init__(
+        self,
+        folder: Path | str,
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        chinese: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        if not 0 <= chinese <= 1:
+            raise UserError(f"a share of {chinese} Chinese captions came; it lies in [0, 1]")
+        self.files = CacheFiles(LATENTS, Path(folder))
+        self.identity, self.settings = self.files.identity, self.files.settings
+        wanted = {"num_frames": num_frames, "size": None if size is None else f"{size[0]} x {size[1]}"}
+        for name, value in wanted.items():
+            if value is not None and self.settings[name] != str(value):
+                raise UserError(
+                    f"{folder} holds clips of {name} {self.settings[name]}, but data.{name} is {value}: make them equal"
+                )
+        self.chinese, self.seed = chinese, seed
+        self.about = [json.loads(header["about"]) for header in self.files.headers]
+        self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        pass_number, row = (0, item) if isinstance(item, int) else item
+        number, place = self.files.find(row)
+        file, about = self.files.file(number), self.about[number][place]
+        draw = float(torch.rand((), generator=sample_generator(self.seed, pass_number, row)))
+        in_chinese = about["chinese"] is not None and draw < self.chinese
+        latents = file.get_slice("latents")
+        view = pass_number % latents.get_shape()[1]
+        embeds = file.get_slice("prompt_embeds")[about["chinese"] if in_chinese else place].float()  # t d
+        return {
+            "latents": latents[place, view].float(),
+            "prompt_embeds": F.pad(embeds, (0, 0, 0, int(self.settings["tokens"]) - len(embeds))),  # n d
+            "caption": about["caption_zh" if in_chinese else "caption"],
+            "trigger_words": about["trigger_words"],
+            "domain": about["domain"],
+            "fps": float(file.get_slice("fps")[place, view]),
+            "key": about["key"],
+            "group": about["group"],
+        }
+
+    def damage_line(self) -> str:
+        """For the data module: a cache is whole or is refused."""
+        return ""

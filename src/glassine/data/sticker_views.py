@@ -1,0 +1,75 @@
+"""Stickers as a cache of latents sees them: on one flat colour, in several draws of their frames."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from glassine.data.alpha import composite_frames
+from glassine.data.clips import Clips
+from glassine.data.dataset import StickerDataset
+from glassine.data.sampler import SampleId
+from glassine.data.shards import StickerInfo
+
+
+class StickerViews(Dataset[dict[str, Any]]):
+    """Sample (view, row) is the sticker `row`, its frames drawn as training draws them in pass `view`.
+
+    Samples are those of `StickerDataset`, with `clip` `f 3 h w` in [0, 1] and `caption_zh`, which is empty where there
+    is none.
+
+    Args:
+        stickers: which; their transform is left out.
+        background: red, green, blue in 0..255.
+
+    Attributes:
+        stickers: what is read.
+    """
+
+    def __init__(self, stickers: StickerDataset, background: tuple[int, int, int]) -> None:
+        self.parts = [_OnePass(part) for part in stickers.parts]
+        transform = _OnColour(background)
+        how = (stickers.num_frames, stickers.size, transform, stickers.seed)
+        self.stickers = StickerDataset(self.parts, *how, training=True)
+
+    def __len__(self) -> int:
+        return len(self.stickers)
+
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        sample = self.stickers[item]
+        chinese = next(part.chinese[sample["key"]] for part in self.parts if sample["key"] in part.chinese)
+        return {**sample, "caption_zh": f"{sample['domain'].capitalize()}\t{chinese}" if chinese else ""}
+
+
+@dataclass
+class _OnePass:
+    """The same stickers in every pass, rendered ones too, and what they are called in Chinese, by key."""
+
+    part: Clips
+    chinese: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def name(self, row: int) -> str:
+        return self.part.name(row)
+
+    def clip(
+        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+    ) -> tuple[np.ndarray, float, StickerInfo]:
+        frames, fps, info = self.part.clip(row, 0, num_frames, generator)
+        self.chinese[info.key] = info.description_zh
+        return frames, fps, info
+
+
+@dataclass(frozen=True)
+class _OnColour:
+    background: tuple[int, int, int]
+
+    def __call__(self, frames: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+        opaque = torch.from_numpy(composite_frames(frames, self.background))
+        return {"clip": rearrange(opaque, "f h w c -> f c h w").float() / 255}

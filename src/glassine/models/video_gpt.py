@@ -1,0 +1,294 @@
+"""VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, told tags.
+
+Size: VSD2M (table 4) says 0.102 B, neither depth nor width. Its other rows count VAE and text encoder, so here VQ-VAE
+and prior count together: the authors' VQ-VAE (21.14 M), width 576 and 4 heads of their prior, 20 layers as in their
+larger one for GIFs (github.com/wilson1yan/VideoGPT; VideoGPT-Paper, `gpt_large`): 102.36 M with 500 tags. If the prior
+alone were meant, 8 layers of width 1024 and 1024 codes have 102.23 M. The authors' own combinations do not fit: 49, 54
+and 276 M.
+
+Objective: VideoGPT is autoregressive, and VSD2M puts its 193 s a clip down to "serial prediction". But its text
+("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) is that of MAGVIT (arXiv 2212.05199,
+section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Literal
+
+import torch
+from einops import rearrange
+from timm.layers import Mlp
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from glassine.models.video_vqvae import Attention, VideoVQVAE
+
+Generator = torch.Generator | None
+Progress = Callable[[int, int], None]
+
+
+class TagVocabulary:
+    """Known tags, and the shares in which a sticker has them; case and outer spaces do not count.
+
+    Args:
+        words: the tags; ValueError where one comes twice.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = [plain(word) for word in words]
+        self.places = {word: place for place, word in enumerate(self.words)}
+        if len(self.places) < len(self.words):
+            raise ValueError(f"the tag {Counter(self.words).most_common(1)[0][0]!r} came twice; give each once")
+
+    @classmethod
+    def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":
+        """The trigger words that at least `min_count` stickers have, the most frequent first."""
+        counts = Counter(word for words in stickers for word in {plain(word) for word in words})
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return cls(word for word, stickers_with in ordered if stickers_with >= min_count)
+
+    def mixture(self, stickers: Sequence[Iterable[str]]) -> Tensor:
+        """`b v`: a sticker's known tags in equal shares that sum up to 1; zeros where none is known."""
+        shares = torch.zeros(len(stickers), len(self.words))
+        for row, words in zip(shares, stickers, strict=True):
+            listed = [words] if isinstance(words, str) else words
+            row[[self.places[word] for word in map(plain, listed) if word in self.places]] = 1
+        return shares / shares.sum(1, keepdim=True).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How codes are drawn.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the likeliest code.
+        top_k: draw among this many of the likeliest; None for all.
+        top_p: draw among the likeliest that together have this probability, above 0 to 1.
+        guidance_scale: 1 is off; more moves logits away from those for no tags (arXiv 2207.12598).
+        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one takes one a code.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    guidance_scale: float = 1.0
+    steps: int = 12
+
+    def __post_init__(self) -> None:
+        whole = min(self.steps, 1 if self.top_k is None else self.top_k)
+        if self.temperature < 0 or whole < 1 or not 0 < self.top_p <= 1:
+            raise ValueError(f"{self} came; temperature is 0 or more, top_k and steps 1 or more, top_p above 0 up to 1")
+
+    def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
+        if self.guidance_scale != 1:
+            told, untold = logits.chunk(2)
+            logits = untold + self.guidance_scale * (told - untold)
+        logits = logits.float() / (self.temperature or 1)
+        if self.top_k:
+            least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p < 1:
+            ordered, order = logits.sort(descending=True)
+            chances = ordered.softmax(-1)
+            surplus = chances.cumsum(-1) - chances >= self.top_p
+            logits = logits.masked_fill(surplus.scatter(-1, order, surplus), -torch.inf)
+        codes = (logits + gumbel(logits, generator) if self.temperature else logits).argmax(-1)
+        return codes, logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
+
+
+class VideoGPT(nn.Module):
+    """Transformer over the flattened codes of a clip, after a token for its tags.
+
+    As in the authors' code: the vectors of codes are the input, the output layer begins at zero, positions are a table
+    an axis, side by side, attention is full. Theirs puts a class into the gain and offset of each norm; here the mean
+    of the tags' vectors is the first token, as a class is in MAGVIT: it takes any number of tags in any order, and 20
+    layers of norms for 500 tags would be 24 M parameters. A vector of its own stands for no known tag.
+
+    Args:
+        vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.
+        tags: the vocabulary, see `TagVocabulary.count`; other words are ignored.
+        frames: of a clip.
+        size: its height and width in pixels.
+        width: of a token; a multiple of `heads`.
+        layers: transformer blocks.
+        heads: of each attention.
+        dropout: after attention and after feed-forward.
+        objective: `autoregressive`, each code from those before it; or `masked`, all codes from those not masked, with
+            masks and order of MaskGIT (MAGVIT, section 2), attention both ways.
+        gradient_checkpointing: compute blocks again in the backward pass, as the authors do, to save memory.
+
+    Raises:
+        TypeError: `vqvae` is something else.
+        ValueError: a width that does not divide, or a tag twice.
+        UserError: the VQ-VAE cannot take such clips.
+    """
+
+    def __init__(
+        self,
+        vqvae: nn.Module,
+        tags: list[str],
+        frames: int = 8,
+        size: tuple[int, int] = (256, 256),
+        width: int = 576,
+        layers: int = 20,
+        heads: int = 4,
+        dropout: float = 0.2,
+        objective: Literal["autoregressive", "masked"] = "autoregressive",
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(vqvae, VideoVQVAE):
+            raise TypeError(f"a {type(vqvae).__name__} came; the prior stands on a VideoVQVAE")
+        if width % heads:
+            raise ValueError(f"width {width} came; it must be a multiple of heads, {heads}")
+        self.vqvae = vqvae.requires_grad_(False).eval()
+        self.vocabulary, self.grid = TagVocabulary(tags), vqvae.grid(frames, size)
+        self.masked, self.gradient_checkpointing = objective == "masked", gradient_checkpointing
+        self.tags = nn.Parameter(torch.randn(len(tags), vqvae.code_width))
+        self.no_tags = nn.Parameter(torch.randn(vqvae.code_width))
+        self.mask = nn.Parameter(torch.randn(1, vqvae.code_width)) if self.masked else None
+        self.input = nn.Linear(vqvae.code_width, width, bias=False)
+        widths = (width // 3, width // 3, width - 2 * (width // 3))
+        self.positions = nn.ParameterList(torch.randn(n, d) * 0.01 for n, d in zip(self.grid, widths, strict=True))
+        self.blocks = nn.ModuleList(Block(width, heads, dropout, not self.masked) for _ in range(layers))
+        self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, vqvae.codes, bias=False)
+        nn.init.normal_(self.input.weight, std=0.02)
+        nn.init.zeros_(self.output.weight)
+
+    def train(self, mode: bool = True) -> "VideoGPT":
+        """Train mode for the prior; the VQ-VAE stays as it is used."""
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    @torch.no_grad()
+    def encode(self, clip: Tensor) -> Tensor:
+        """Codes `b n` of clips `b f 3 h w` in [0, 1], frame by frame and row by row."""
+        return self.vqvae.encode(clip).flatten(1)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Clips `b f 3 h w` in [0, 1] of codes `b n`."""
+        return self.vqvae.decode(codes.unflatten(1, self.grid))
+
+    def nats(self, codes: Tensor, mixture: Tensor, generator: Generator = None) -> Tensor:
+        """-log p, `b n`, of the codes `b n` of stickers with tags `b v` (see `TagVocabulary.mixture`).
+
+        A masked prior answers for all codes, masked or not, as equation 1 has it; `generator` (CPU) draws the masks.
+        """
+        given = codes
+        if self.masked:
+            count = (torch.rand(len(codes), 1, generator=generator) * pi / 2).cos() * codes.shape[1]  # b 1
+            ranks = torch.rand(codes.shape, generator=generator).argsort(1).argsort(1)
+            given = codes.masked_fill((ranks < count).to(codes.device), self.vqvae.codes)
+        logits = self(given, mixture).float()
+        return F.cross_entropy(rearrange(logits, "b n k -> b k n"), codes, reduction="none")
+
+    def forward(self, codes: Tensor, mixture: Tensor) -> Tensor:
+        """Logits `b n k` for the codes `b n`; where a masked prior is not to see one, `vqvae.codes` stands for it."""
+        start = self.input(self.tag_vectors(mixture))[:, None]  # b 1 d
+        table = self.vqvae.codebook.vectors
+        if self.mask is not None:
+            tokens = self.input(torch.cat([table, self.mask])[codes]) + self.places()
+            x = torch.cat([start, tokens], dim=1)  # b 1+n d
+        else:
+            x = torch.cat([start, self.input(table[codes[:, :-1]])], dim=1) + self.places()  # b n d
+        for block in self.blocks:
+            again = self.gradient_checkpointing and self.training
+            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
+        return self.output(self.norm(x[:, -codes.shape[1] :]))
+
+    def tag_vectors(self, mixture: Tensor) -> Tensor:
+        """`b v` to `b c`: the mean of the tags' vectors, or the one for none."""
+        return mixture @ self.tags + (1 - mixture.sum(1, keepdim=True)) * self.no_tags
+
+    def places(self) -> Tensor:
+        """Position embeddings, `n d`."""
+        f, h, w = self.positions
+        shape = (*self.grid, -1)
+        axes = f[:, None, None].expand(shape), h[None, :, None].expand(shape), w[None, None].expand(shape)
+        return torch.cat(axes, dim=-1).flatten(0, 2)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        tags: Sequence[Iterable[str]],
+        sampling: Sampling | None = None,
+        generator: Generator = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Clips `b f 3 h w` in [0, 1], one for each list of tags.
+
+        Args:
+            tags: words; a list without a known one asks for any sticker.
+            sampling: see there; None for its defaults.
+            generator: of all chance; a seed gives the same codes on every run.
+            progress: called after each step with the steps done and those there are.
+        """
+        sampling = sampling or Sampling()
+        mixture = self.vocabulary.mixture(tags).to(self.no_tags)
+        if sampling.guidance_scale != 1:
+            mixture = torch.cat([mixture, torch.zeros_like(mixture)])
+        draw = self.draw_masked if self.masked else self.draw_serially
+        for done, codes in enumerate(draw(mixture, sampling, generator), 1):
+            if progress is not None:
+                progress(done, sampling.steps if self.masked else codes.shape[1])
+        return self.decode(codes[: len(tags)])
+
+    def draw_serially(self, mixture: Tensor, sampling: Sampling, generator: Generator) -> Iterator[Tensor]:
+        """Codes `b n` after each step, one more each time."""
+        places, vectors = self.places(), self.tag_vectors(mixture)  # n d, b c
+        codes = torch.zeros(len(mixture), len(places), dtype=torch.long, device=mixture.device)
+        caches: list[list[Tensor]] = [[] for _ in self.blocks]
+        for step, place in enumerate(places):
+            x = (self.input(vectors) + place)[:, None]  # b 1 d
+            for block, cache in zip(self.blocks, caches, strict=True):
+                x = block(x, cache)
+            drawn, _ = sampling.draw(self.output(self.norm(x[:, 0])), generator)  # b
+            codes[:, step] = drawn.repeat(len(codes) // len(drawn))  # with guidance, all of them twice
+            vectors = self.vqvae.codebook.vectors[codes[:, step]]
+            yield codes
+
+    def draw_masked(self, mixture: Tensor, sampling: Sampling, generator: Generator) -> Iterator[Tensor]:
+        """Codes `b n` after each pass: the surest stay, the rest is masked and drawn again (MaskGIT's order)."""
+        n, masked = len(self.places()), self.vqvae.codes
+        codes = torch.full((len(mixture), n), masked, device=mixture.device)
+        for step in range(1, sampling.steps + 1):
+            drawn, sureness = sampling.draw(self(codes, mixture), generator)  # b n
+            known = codes[: len(drawn)] != masked
+            noise = gumbel(sureness, generator) * sampling.temperature * (1 - step / sampling.steps)
+            ranks = (sureness + noise).masked_fill(known, torch.inf).argsort(1, descending=True).argsort(1)
+            kept = ranks < n - int(n * cos(pi / 2 * step / sampling.steps))
+            codes = torch.where(known, codes[: len(drawn)], torch.where(kept, drawn, masked))
+            codes = codes.repeat(len(mixture) // len(drawn), 1)
+            yield codes
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each after a norm, around an identity."""
+
+    def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = nn.LayerNorm(width), Attention(width, heads, causal)
+        self.mlp_norm, self.mlp = nn.LayerNorm(width), Mlp(width, 4 * width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, cache: list[Tensor] | None = None) -> Tensor:
+        """`b n d` to the same; see `Attention` for the `cache`."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), cache))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+def gumbel(like: Tensor, generator: Generator) -> Tensor:
+    """Gumbel noise of a tensor's shape, drawn where the generator is: the largest of logits + noise is a fair draw."""
+    place = like.device if generator is None else generator.device
+    return -(-torch.rand(like.shape, generator=generator, device=place).log()).log().to(like)
+
+
+def plain(word: str) -> str:
+    """A tag as it is compared."""
+    return " ".join(word.split()).casefold()

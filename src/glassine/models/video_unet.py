@@ -1,0 +1,147 @@
+"""The video UNet of VSD2M's methods: diffusers' `UNet3DConditionModel` with temporal layers of one's choice."""
+
+from typing import Any
+
+from diffusers import UNet3DConditionModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
+from torch import Tensor, nn
+
+from glassine.models.temporal_unet import TemporalUNet
+from glassine.nn.temporal import MakeAVideo, TemporalMethod
+from glassine.nn.temporal.method import make_method
+
+DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
+UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
+
+
+class VideoUNet(TemporalUNet, UNet3DConditionModel):  # type: ignore[misc]
+    """`UNet3DConditionModel` whose temporal layers a `TemporalMethod` puts in; saved and loaded as any diffusers model.
+
+    All arguments but `temporal` are diffusers'; their defaults are ModelScope's text-to-video UNet (read in the
+    `unet/config.json` of `ali-vilab/text-to-video-ms-1.7b`), the full size of the paper's methods. In a YAML, methods
+    differ in one key:
+
+    ```yaml
+    class_path: glassine.models.video_unet.VideoUNet
+    init_args:
+      temporal: glassine.nn.sti.STI    # or glassine.nn.temporal.VideoLDM, .VideoFactory, .MakeAVideo
+    ```
+
+    Args:
+        sample_size: not used by the network.
+        in_channels: channels of the noisy latents, and of what is given beside them.
+        out_channels: channels of the prediction.
+        down_block_types: one a resolution.
+        up_block_types: one a resolution.
+        block_out_channels: widths, multiples of `norm_num_groups` and of `attention_head_dim`.
+        layers_per_block: layers in a block on the way down; one more on the way up.
+        downsample_padding: see diffusers.
+        mid_block_scale_factor: see diffusers.
+        act_fn: see diffusers.
+        norm_num_groups: of all GroupNorms.
+        norm_eps: of the GroupNorms in residual blocks.
+        cross_attention_dim: width of the text embeddings.
+        attention_head_dim: channels of an attention head.
+        num_attention_heads: must stay None, as in diffusers.
+        time_cond_proj_dim: see diffusers.
+        temporal: the method, or `class_path` and `init_args` of one, as they stand in a saved `config.json`. None is
+            `MakeAVideo`, diffusers' own layers: ModelScope's folder is loaded by `from_pretrained` as it is.
+
+    Raises:
+        UserError: `temporal` describes no method, or one that does not go with the widths.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = DOWN,
+        up_block_types: tuple[str, ...] = UP,
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        downsample_padding: int = 1,
+        mid_block_scale_factor: float = 1,
+        act_fn: str = "silu",
+        norm_num_groups: int = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int = 1024,
+        attention_head_dim: int = 64,
+        num_attention_heads: int | None = None,
+        time_cond_proj_dim: int | None = None,
+        temporal: TemporalMethod | dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            downsample_padding=downsample_padding,
+            mid_block_scale_factor=mid_block_scale_factor,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            norm_eps=norm_eps,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=attention_head_dim,
+            num_attention_heads=num_attention_heads,
+            time_cond_proj_dim=time_cond_proj_dim,
+        )
+        method = MakeAVideo() if temporal is None else make_method(temporal)
+        # here and not after: only what stands when the constructor returns is filled by `from_pretrained`
+        self.put_in(method)
+        self.register_to_config(temporal=method.describe())
+
+    def put_in(self, method: TemporalMethod) -> None:
+        """Let `method` replace the temporal layers."""
+        attentions = 0
+        for name, layer in self.temporal_layers().items():
+            replacement: nn.Module
+            if isinstance(layer, TemporalConvLayer):
+                replacement = method.convolution(layer)
+            else:
+                replacement = method.attention(layer, attentions)  # type: ignore[arg-type]
+                attentions += 1
+            self.set_submodule(name, replacement)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Tensor,
+        class_labels: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        down_block_additional_residuals: tuple[Tensor] | None = None,
+        mid_block_additional_residual: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> UNet3DConditionOutput | tuple[Tensor]:
+        """The prediction for noisy latents, `b c f h w`; the last arguments are diffusers'.
+
+        Args:
+            sample: noisy latents `b c f h w`.
+            timestep: `b`, or one for all.
+            encoder_hidden_states: text embeddings `b n d`.
+
+        Raises:
+            UserError: shapes that the network does not take.
+        """
+        self.check_inputs(sample, encoder_hidden_states)
+        return super().forward(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            class_labels=class_labels,
+            timestep_cond=timestep_cond,
+            attention_mask=attention_mask,
+            cross_attention_kwargs=cross_attention_kwargs,
+            down_block_additional_residuals=down_block_additional_residuals,
+            mid_block_additional_residual=mid_block_additional_residual,
+            return_dict=return_dict,
+        )

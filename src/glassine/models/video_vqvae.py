@@ -1,0 +1,249 @@
+"""VideoGPT's first stage (arXiv 2104.10157): a 3D VQ-VAE that turns a clip into a small grid of codes.
+
+Facts are from the authors' code (github.com/wilson1yan/VideoGPT, `videogpt/vqvae.py`); where they are left, it is said.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import chain
+
+import torch
+from einops import parse_shape, rearrange
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+from glassine.errors import UserError
+
+AXES = ("(b h w) f d", "(b f w) h d", "(b f h) w d")
+
+
+class VideoVQVAE(nn.Module):
+    """Strided 3D convolutions and axial-attention residual blocks around a codebook.
+
+    The defaults are the authors': 21.142 M parameters; the codebook's vectors are buffers, since no gradient reaches
+    them. Two differences, which do not show at 4 x 4 x 4: an axis that a stage does not halve has a kernel of 3 there
+    (4 would pad unevenly), and the decoder's stages mirror the encoder's. Under DDP, the norms' batch statistics are
+    each process's own unless `trainer.sync_batchnorm` is true; those of the codebook are summed.
+
+    Args:
+        width: channels inside; even, and a multiple of `heads`.
+        blocks: residual blocks of the encoder, and of the decoder.
+        heads: of each axial attention.
+        codes: vectors in the codebook. 2048 in the authors' code, 1024 in that of their paper (VideoGPT-Paper).
+        code_width: their length.
+        downsample: how many frames, rows and columns a code stands for: powers of two, not all 1.
+        decay: of the codebook's moving averages, a training step.
+        restart_below: a code that fewer latents than this choose in a step (moving average, all processes together) is
+            dead and starts anew from a latent of the batch; 0 for never.
+
+    Raises:
+        ValueError: a downsampling that is no power of two, or a width that does not divide.
+    """
+
+    def __init__(
+        self,
+        width: int = 240,
+        blocks: int = 4,
+        heads: int = 2,
+        codes: int = 2048,
+        code_width: int = 256,
+        downsample: tuple[int, int, int] = (4, 4, 4),
+        decay: float = 0.99,
+        restart_below: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if any(d < 1 or d & (d - 1) for d in downsample) or max(downsample) == 1:
+            raise ValueError(f"downsample {tuple(downsample)} came; give three powers of two, not all of them 1")
+        if width % 2 or width % heads:
+            raise ValueError(f"width {width} came; it must be even and a multiple of heads, {heads}")
+        self.downsample, self.codes, self.code_width = tuple(downsample), codes, code_width
+        halvings = int(math.log2(max(downsample)))
+        strides = [tuple(2 if d >> stage > 1 else 1 for d in downsample) for stage in range(halvings)]
+        inner = [width] * (halvings - 1)
+        down = zip([3, *inner], [*inner, width], strides, strict=True)
+        up = zip([*inner, width], [*inner, 3], reversed(strides), strict=True)
+        self.encoder = nn.Sequential(
+            *chain.from_iterable((strided(nn.Conv3d, *stage), nn.ReLU()) for stage in down),
+            nn.Conv3d(width, width, 3, padding=1),
+            *(AttentionResidualBlock(width, heads) for _ in range(blocks)),
+            nn.BatchNorm3d(width),
+            nn.ReLU(),
+            nn.Conv3d(width, code_width, 1),
+        )
+        self.codebook = Codebook(codes, code_width, decay, restart_below)
+        self.decoder = nn.Sequential(
+            nn.Conv3d(code_width, width, 1),
+            *(AttentionResidualBlock(width, heads) for _ in range(blocks)),
+            nn.BatchNorm3d(width),
+            *chain.from_iterable((nn.ReLU(), strided(nn.ConvTranspose3d, *stage)) for stage in up),
+        )
+
+    def grid(self, frames: int, size: tuple[int, int]) -> tuple[int, int, int]:
+        """Codes of a clip along time, height and width; UserError where it cannot be divided so."""
+        clip = (frames, *size)
+        if any(n % d for n, d in zip(clip, self.downsample, strict=True)):
+            given, needed = (" x ".join(map(str, numbers)) for numbers in (clip, self.downsample))
+            hint = "change num_frames or size"
+            raise UserError(f"a clip of {given} (f h w) came; this VQ-VAE takes multiples of {needed}: {hint}")
+        f, h, w = (n // d for n, d in zip(clip, self.downsample, strict=True))
+        return f, h, w
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Into codes and back; in training mode the codebook learns.
+
+        Args:
+            clip: `b f 3 h w` in [0, 1].
+
+        Returns:
+            The reconstruction `b f 3 h w`, not clipped; the codes `b f' h' w'`; and the mean squared distance of the
+            latents to their codes' vectors.
+        """
+        latents = self.latents(clip)  # b f' h' w' d
+        if self.training:
+            self.codebook.begin(latents)
+        codes = self.codebook.nearest(latents)  # b f' h' w'
+        chosen = self.codebook.vectors[codes]  # b f' h' w' d
+        if self.training:
+            self.codebook.learn(latents, codes)
+        straight_through = latents + (chosen - latents).detach()
+        return self.render(straight_through), codes, F.mse_loss(latents, chosen)
+
+    def encode(self, clip: Tensor) -> Tensor:
+        """Codes `b f' h' w'` of clips `b f 3 h w` in [0, 1]; nothing is learnt."""
+        return self.codebook.nearest(self.latents(clip))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Clips `b f 3 h w` in [0, 1] of codes `b f' h' w'`."""
+        return self.render(self.codebook.vectors[codes]).clamp(0, 1)
+
+    def latents(self, clip: Tensor) -> Tensor:
+        """The encoder's answer before it is quantised, `b f' h' w' d` in full precision."""
+        self.grid(clip.shape[1], (clip.shape[3], clip.shape[4]))
+        latents = self.encoder(rearrange(clip - 0.5, "b f c h w -> b c f h w"))
+        return rearrange(latents, "b d f h w -> b f h w d").float()
+
+    def render(self, latents: Tensor) -> Tensor:
+        """Decoder: `b f' h' w' d` to clips `b f 3 h w` around [0, 1]."""
+        return rearrange(self.decoder(rearrange(latents, "b f h w d -> b d f h w")), "b c f h w -> b f c h w") + 0.5
+
+
+class Codebook(nn.Module):
+    """Vectors that follow the mean of the latents that choose them (VQ-VAE, arXiv 1711.00937).
+
+    Under DDP each process counts and sums up the latents that chose a code; one all-reduce adds counts and sums over
+    the processes, so that all hold the same codebook, as if one had seen the whole batch. Vectors to begin and to
+    restart with are drawn on the first process and broadcast.
+
+    Three differences to the authors' code: the moving averages are of shares of a batch, so that its size does not
+    matter; a restarted code counts as an average one, so that it has time to be chosen; and that the codebook has begun
+    is kept in checkpoints, where theirs begins anew on resuming.
+    """
+
+    vectors: Tensor
+    sums: Tensor
+    shares: Tensor
+    begun: Tensor
+
+    def __init__(self, codes: int, width: int, decay: float, restart_below: float) -> None:
+        super().__init__()
+        self.decay, self.restart_below = decay, restart_below
+        self.register_buffer("vectors", torch.randn(codes, width))
+        self.register_buffer("sums", torch.zeros(codes, width))
+        self.register_buffer("shares", torch.zeros(codes))
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def nearest(self, latents: Tensor) -> Tensor:
+        """The code of each latent, `... d` to `...`."""
+        with torch.autocast(latents.device.type, enabled=False):
+            vectors = self.vectors.float()
+            # the latents' own lengths are left out: they are the same for all codes
+            return (vectors.square().sum(1) - 2 * latents @ vectors.T).argmin(-1)
+
+    @torch.no_grad()
+    def begin(self, latents: Tensor) -> None:
+        """Take the vectors from the first batch, `... d`."""
+        if not self.begun:
+            self.restart(torch.ones_like(self.shares, dtype=torch.bool), latents.flatten(0, -2))
+            self.begun.fill_(True)
+
+    @torch.no_grad()
+    def learn(self, latents: Tensor, codes: Tensor) -> None:
+        """One step of the moving averages, for latents `... d` with codes `...`."""
+        latents, codes = latents.flatten(0, -2), codes.flatten()  # n d, n
+        counted = F.pad(latents, (0, 1), value=1.0)  # n d+1
+        seen = counted.new_zeros(len(self.vectors), counted.shape[1]).index_add_(0, codes, counted)  # sums | counts
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(seen)
+        total = seen[:, -1].sum()
+        self.sums.lerp_(seen[:, :-1] / total, 1 - self.decay)
+        self.shares.lerp_(seen[:, -1] / total, 1 - self.decay)
+        self.vectors.copy_(self.sums / self.shares.clamp(min=1e-12)[:, None])
+        self.restart(self.shares * total < self.restart_below, latents)
+
+    def restart(self, dead: Tensor, latents: Tensor) -> None:
+        """Put the `dead` codes (bool, one each) on random latents `n d`."""
+        many = len(self.vectors)
+        places = torch.randperm(len(latents), device=latents.device).repeat(-(-many // len(latents)))[:many]
+        drawn = latents[places]
+        if len(latents) < many:  # some come twice
+            drawn = drawn + torch.randn_like(drawn) * 0.01 / drawn.shape[1] ** 0.5
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.broadcast(drawn, 0)
+        self.vectors.copy_(torch.where(dead[:, None], drawn, self.vectors))
+        self.sums.copy_(torch.where(dead[:, None], drawn / many, self.sums))
+        self.shares.masked_fill_(dead, 1 / many)
+
+
+class AttentionResidualBlock(nn.Module):
+    """A 3 x 3 x 3 and a 1 x 1 x 1 convolution and axial attention, each after a norm and a ReLU, around an identity."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            *(nn.BatchNorm3d(width), nn.ReLU(), nn.Conv3d(width, width // 2, 3, padding=1, bias=False)),
+            *(nn.BatchNorm3d(width // 2), nn.ReLU(), nn.Conv3d(width // 2, width, 1, bias=False)),
+            *(nn.BatchNorm3d(width), nn.ReLU(), AxialAttention(width, heads)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`b d f h w` to the same."""
+        return x + self.block(x)
+
+
+class AxialAttention(nn.Module):
+    """Self-attention along time, height and width apart, summed."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.along = nn.ModuleList(Attention(width, heads) for _ in AXES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`b d f h w` to the same."""
+        shape, total = parse_shape(x, "b d f h w"), torch.zeros_like(x)
+        for axis, attention in zip(AXES, self.along, strict=True):
+            lines = attention(rearrange(x, f"b d f h w -> {axis}"))
+            total = total + rearrange(lines, f"{axis} -> b d f h w", **shape)
+        return total
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; with `causal`, tokens see none after them."""
+
+    def __init__(self, width: int, heads: int, causal: bool = False) -> None:
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, cache: list[Tensor] | None = None) -> Tensor:
+        """`b n d` to the same. A `cache` keeps keys and values of tokens that come one by one; it is empty at first."""
+        q, k, v = rearrange(self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads)
+        if cache is not None:
+            cache[:] = k, v = [torch.cat(pair, dim=2) for pair in zip(cache, (k, v), strict=True)] if cache else [k, v]
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and cache is None)
+        return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+
+
+def strided(kind: Callable[..., nn.Module], given: int, made: int, stride: tuple[int, ...]) -> nn.Module:
+    """A convolution that halves (or, transposed, doubles) the axes whose stride is 2."""
+    return kind(given, made, kernel_size=tuple(4 if s == 2 else 3 for s in stride), stride=stride, padding=1)

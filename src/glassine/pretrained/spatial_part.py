@@ -1,0 +1,37 @@
+"""The spatial part of a video UNet from a network of ours: an image network's, or another video network's."""
+
+from pathlib import Path
+
+from torch import nn
+
+from glassine.errors import UserError
+from glassine.pretrained.video_unet import TEMPORAL, Taken, take
+from glassine.pretrained.weights import locate, read_state
+
+
+def take_spatial_part(unet: nn.Module, source: str) -> Taken:
+    """Fill the spatial part of a `VideoUNet`; its temporal layers stay as they are.
+
+    VSD2M starts all its methods from one text-to-image model, Stable Diffusion 2.1 (`with_image_weights`). At the tiny
+    scale that model is ours.
+
+    Args:
+        unet: the network.
+        source: a bundle of a `TextToVideo` (`glassine:NAME` or a folder), or the checkpoint of a run that trained one.
+
+    Raises:
+        UserError: nothing there, or the spatial part of another architecture; the message names where.
+    """
+    checkpoint = Path(source).suffix == ".ckpt"
+    state = read_state(Path(source) if checkpoint else locate(source) / "model.safetensors")
+    prefix = "generator.unet." if checkpoint else "unet."
+    inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own = unet.state_dict()
+    spatial = {  # bundles are of half precision
+        name: tensor.to(own[name].dtype) if name in own else tensor
+        for name, tensor in inside.items()
+        if not TEMPORAL.match(name)
+    }
+    if not spatial:
+        raise UserError(f"{source} holds no UNet of a TextToVideo; give glassine:tiny-sti or a run of its training")
+    return take(unet, spatial, source, [])

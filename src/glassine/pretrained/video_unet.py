@@ -1,0 +1,211 @@
+"""Public weights for a video UNet: ModelScope's and I2VGen-XL's own, or Stable Diffusion's for the spatial part."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import I2VGenXLUNet, UNet2DConditionModel, UNet3DConditionModel
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+
+VIDEO = {kind.__name__: kind for kind in (UNet3DConditionModel, I2VGenXLUNet)}
+IMAGE = {UNet2DConditionModel.__name__: UNet2DConditionModel}
+# a temporal layer's name and that of a tensor in it
+TEMPORAL = re.compile(r"(transformer_in|.+?\.temp_(?:attentions|convs)\.\d+)\.(.+)")
+# what two networks can differ in without a tensor that shows it
+SETTINGS = ("act_fn", "norm_num_groups", "norm_eps", "mid_block_scale_factor", "downsample_padding")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a checkpoint's weights.
+
+    Attributes:
+        origin: where they come from.
+        taken: tensors of the network that were filled.
+        fresh: tensors of temporal layers that the checkpoint does not have; these keep their initialisation.
+        unused: tensors of the checkpoint's temporal layers that have no place in the network.
+    """
+
+    origin: str
+    taken: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """A line for each of the three that there is."""
+        lines = [f"{len(self.taken)} tensors taken from {self.origin}"]
+        lines += [f"new, as initialised: {part}" for part in by_layer(self.fresh)]
+        lines += [f"there, but not used: {part}" for part in by_layer(self.unused)]
+        return "\n".join(lines)
+
+
+def with_video_weights(
+    unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
+) -> nn.Module:
+    """A video UNet with public weights, for use as a `class_path` in a YAML; says what was taken.
+
+    Args:
+        unet: a `VideoUNet`, for a folder of `UNet3DConditionModel`, or an `I2VGen`, for one of `I2VGenXLUNet`. Layers
+            that its method has put in keep their initialisation, but for those of diffusers' layers that they keep.
+        source: a hub id such as `ali-vilab/text-to-video-ms-1.7b`, or the path of a local copy.
+        subfolder: where the UNet lies in it; null if `source` is the UNet itself.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UserError: see `take_video_weights`.
+    """
+    rank_zero_info(str(take_video_weights(unet, source, subfolder, revision)))
+    return unet
+
+
+def with_image_weights(
+    unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
+) -> nn.Module:
+    """A `VideoUNet` whose spatial part is an image UNet's, as VSD2M starts; for use as a `class_path` in a YAML.
+
+    Args:
+        unet: the network; its temporal layers keep their initialisation.
+        source: a hub id such as `stabilityai/stable-diffusion-2-1`, or the path of a local copy.
+        subfolder: where the UNet lies in it; null if `source` is the UNet itself.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UserError: see `take_image_weights`.
+    """
+    rank_zero_info(str(take_image_weights(unet, source, subfolder, revision)))
+    return unet
+
+
+def take_video_weights(
+    unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
+) -> Taken:
+    """What `with_video_weights` does.
+
+    Raises:
+        UserError: nothing there, another kind of network, or an architecture that differs; the message names where.
+    """
+    kinds = {name: kind for name, kind in VIDEO.items() if isinstance(unet, kind)}
+    donor = load_donor(source, subfolder, revision, kinds)
+    differences = [
+        difference(name, donor.config[name], unet.config[name])  # type: ignore[index]
+        for name in (*SETTINGS, "attention_head_dim")
+        if name in donor.config and donor.config[name] != unet.config[name]  # type: ignore[index]
+    ]
+    return take(unet, donor.state_dict(), source, differences)
+
+
+def take_image_weights(
+    unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
+) -> Taken:
+    """What `with_image_weights` does.
+
+    Raises:
+        UserError: nothing there, another kind of network, or an architecture that differs; the message names where.
+    """
+    donor = load_donor(source, subfolder, revision, IMAGE)
+    own: Any = unet.config
+    differences = [
+        difference(name, donor.config[name], own[name])
+        for name in SETTINGS
+        if name in donor.config and donor.config[name] != own[name]
+    ]
+    # what diffusers calls the dimension of a head is their number in an image UNet
+    heads = donor.config["num_attention_heads"] or donor.config["attention_head_dim"]
+    heads = [heads] * len(own["block_out_channels"]) if isinstance(heads, int) else list(heads)
+    needed = [width // own["attention_head_dim"] for width in own["block_out_channels"]]
+    if heads != needed:
+        differences.append(difference("the number of attention heads", heads, needed))
+    return take(unet, donor.state_dict(), source, differences)
+
+
+def load_donor(
+    source: str, subfolder: str | None, revision: str | None, kinds: dict[str, Callable[..., Any]]
+) -> ModelMixin:
+    """The network at `source`, if it is of one of the `kinds` and whole."""
+    options: dict[str, Any] = {"subfolder": subfolder, "revision": revision}
+    try:
+        name = UNet2DConditionModel.load_config(source, **options)["_class_name"]
+        if name not in kinds:
+            raise UserError(f"{source!r} holds a {name}; this network takes weights of {' or '.join(kinds) or 'none'}")
+        donor, report = kinds[name].from_pretrained(  # type: ignore[attr-defined]
+            source, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(
+            f"no UNet at {source!r}, folder {subfolder!r} ({reason}): give a reachable hub id or a local folder"
+        ) from error
+    if missing := sorted(report["missing_keys"]):
+        # diffusers would warn and go on with random weights
+        raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
+    return donor
+
+
+@torch.no_grad()
+def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: list[str]) -> Taken:
+    """Copy what fits from `state`; only temporal layers may lack something or be left over."""
+    layers: dict[str, nn.Module] = unet.temporal_layers()  # type: ignore[operator]
+    own = unet.state_dict()
+    given: dict[str, Tensor] = {}
+    unused = []
+    for name, tensor in state.items():
+        match = TEMPORAL.match(name)
+        layer = layers.get(match[1]) if match else None
+        if match and hasattr(layer, "base"):
+            name = f"{match[1]}.base.{match[2]}"
+        elif match and not isinstance(layer, TransformerTemporalModel | TemporalConvLayer):
+            unused.append(name)  # even where another method's layer has tensors of that name
+            continue
+        if name not in own:
+            differences.append(f"{name} has no place here")
+            continue
+        given[name] = with_more_inputs(tensor, own[name]) if name == "conv_in.weight" else tensor
+        if given[name].shape != own[name].shape:
+            differences.append(difference(name, tuple(given[name].shape), tuple(own[name].shape)))
+    fresh = [name for name in own if name not in given]
+    differences += [f"{name} is missing there" for name in fresh if not TEMPORAL.match(name)]
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise UserError(
+            f"{source!r} was made for another network: {'; '.join(differences[:3])}{more}. "
+            "Give weights of this architecture, or the network the arguments of theirs"
+        )
+    unet.load_state_dict(given, strict=False)
+    return Taken(source, tuple(given), tuple(fresh), tuple(unused))
+
+
+def with_more_inputs(weight: Tensor, own: Tensor) -> Tensor:
+    """`weight` with zeros for input channels that only `own` has, such as a mask of given frames."""
+    more = own.shape[1] - weight.shape[1]
+    return weight if more <= 0 else torch.cat([weight, weight.new_zeros(len(weight), more, *weight.shape[2:])], dim=1)
+
+
+def by_layer(names: tuple[str, ...]) -> list[str]:
+    """Tensors of temporal layers in few words: layers that have the same ones together."""
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        if match := TEMPORAL.match(name):
+            layers.setdefault(match[1], []).append(match[2])
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for layer, tensors in layers.items():
+        alike.setdefault(tuple(tensors), []).append(layer)
+    return [f"{shortened(tensors)} in {shortened(layers)}" for tensors, layers in alike.items()]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first two names and how many more there are."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def difference(name: str, there: Any, here: Any) -> str:
+    """How one thing differs, in words."""
+    return f"{name} is {there} there, {here} here"

@@ -1,0 +1,127 @@
+"""Train VideoGPT's first stage (arXiv 2104.10157): the 3D VQ-VAE, whose codes the prior then learns."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from glassine.metrics.psnr import psnr
+from glassine.models.video_vqvae import VideoVQVAE
+from glassine.tasks.base import StickerTask
+
+
+class VideoVQVAETask(StickerTask):
+    """L = |x - x'|^2 / data_variance + commitment_weight * |z - e|^2; the codebook learns by moving averages.
+
+    Logged beside the loss: the perplexity of the codes, `exp(entropy)`, their number where all are as frequent, and
+    the share of them that occur, in `train/` of one process's batch, in `val/` and `test/` of the whole pass.
+
+    Args:
+        vqvae: the network to train, a `VideoVQVAE` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        data_variance: of the pixels' values; 0.06 in the authors' code.
+        commitment_weight: 0.25 in the authors' code.
+
+    Raises:
+        TypeError: `vqvae` is something else.
+    """
+
+    def __init__(
+        self,
+        vqvae: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        data_variance: float = 0.06,
+        commitment_weight: float = 0.25,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(vqvae, VideoVQVAE):
+            raise TypeError(f"a {type(vqvae).__name__} came; this task trains a VideoVQVAE")
+        self.vqvae, self.data_variance, self.commitment_weight = vqvae, data_variance, commitment_weight
+        self.code_use = CodeUse(vqvae.codes)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on `clip` (`b f 3 h w`)."""
+        reconstruction, codes, commitment = self.vqvae(batch["clip"])
+        error = F.mse_loss(reconstruction, batch["clip"])
+        loss = error / self.data_variance + self.commitment_weight * commitment
+        named = {"loss": loss, "error": error, "commitment": commitment}
+        named |= evenness(torch.bincount(codes.flatten(), minlength=self.vqvae.codes))
+        self.log_dict({f"train/{name}": value for name, value in named.items()})
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """PSNR of the reconstruction, in dB, averaged over frames, and the use of the codes."""
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same of the test split."""
+        self.evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the use of the codes."""
+        self.log_code_use("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the use of the codes."""
+        self.log_code_use("test")
+
+    def evaluate(self, batch: dict[str, Any], stage: str) -> None:
+        """Log the PSNR, and count the codes."""
+        codes = self.vqvae.encode(batch["clip"])
+        self.code_use.update(codes)
+        quality = psnr(self.vqvae.decode(codes), batch["clip"]).mean()
+        self.log(f"{stage}/psnr", quality, batch_size=len(codes), sync_dist=True)
+
+    def log_code_use(self, stage: str) -> None:
+        """Log the use of the codes in the pass that ends, and start afresh."""
+        self.log_dict({f"{stage}/{name}": value for name, value in self.code_use.compute().items()})
+        self.code_use.reset()
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """The `reconstruction`, `b f 3 h w` in [0, 1], with its `key`."""
+        return {"reconstruction": self.reconstruct(batch["clip"]), "key": batch["key"]}
+
+    def reconstruct(self, clip: Tensor) -> Tensor:
+        """Into codes and back, `b f 3 h w` in [0, 1]."""
+        return self.vqvae.decode(self.vqvae.encode(clip))
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Input and reconstruction."""
+        return {"input": batch["clip"], "reconstruction": self.reconstruct(batch["clip"])}
+
+
+class CodeUse(Metric):
+    """How many of a codebook's codes occur, and how evenly, over a pass and all processes.
+
+    Args:
+        codes: how many there are.
+    """
+
+    full_state_update = False
+    counts: Tensor
+
+    def __init__(self, codes: int) -> None:
+        super().__init__()
+        self.add_state("counts", default=torch.zeros(codes, dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, codes: Tensor) -> None:
+        """Count codes of any shape."""
+        self.counts += torch.bincount(codes.flatten(), minlength=len(self.counts))
+
+    def compute(self) -> dict[str, Tensor]:
+        """`perplexity`, 1 to the number of codes, and `used`, 0 to 1."""
+        return evenness(self.counts)
+
+
+def evenness(counts: Tensor) -> dict[str, Tensor]:
+    """`perplexity` and share `used` of codes that occur so often, `k`."""
+    shares = counts / counts.sum().clamp(min=1)
+    return {"perplexity": torch.special.entr(shares).sum().exp(), "used": (counts > 0).float().mean()}

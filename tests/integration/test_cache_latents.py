@@ -1,0 +1,100 @@
+"""`glassine data cache-latents`, as a user types it, on procedural stickers and with small networks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from glassine.__main__ import main
+from glassine.bench.text_tokenizer import make_tokenizer
+from glassine.data.datamodule import StickerDataModule
+from glassine.data.latent_cache import CachedLatents
+from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
+from glassine.errors import UserError
+from glassine.models.vae import SmallVAE
+from glassine.pretrained.latent_identity import check_latents
+from glassine.pretrained.text_encoder import TextEncoder, save_text_encoder, small_bert
+from glassine.pretrained.weights import load_bundle, save_bundle
+
+VAE = {"width": 8, "decoder_width": 8, "blocks": 1}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    build_shards(ProceduralStickers(size=32, num_frames=4, length=12), folder, ShardFormat(), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> tuple[str, str]:
+    """Folders of a VAE and of a text encoder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("networks")
+    save_bundle(SmallVAE(**VAE), {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE}, folder / "vae")
+    make_tokenizer(["a red cat"], [], 90).save_pretrained(folder / "text")
+    small_bert(90, 16, 1, 2, 40).save_pretrained(folder / "text")
+    return str(folder / "vae"), str(folder / "text")
+
+
+def arguments(shards: Path, networks: tuple[str, str], folder: Path, *more: str) -> list[str]:
+    names = ["data", "cache-latents", str(shards), "--to", str(folder), "--vae", networks[0]]
+    return [*names, "--text-encoder", networks[1], "--frames", "3", "--size", "32", "--device", "cpu", *more]
+
+
+def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networks, tmp_path, capsys):
+    folder = tmp_path / "latents"
+    assert main(arguments(shards, networks, folder, "--views", "2", "--background", "gray", "--length", "40")) == 0
+    assert "stickers in 2 views" in capsys.readouterr().out
+    assert main(arguments(shards, networks, folder, "--views", "2", "--background", "gray", "--length", "40")) == 0
+    assert "0 files written now" in capsys.readouterr().out
+    vae, encoder = load_bundle(networks[0]), TextEncoder(networks[1], length=40, too_long="cut")
+    cache = CachedLatents(folder, 3, (32, 32), chinese=0)
+    check_latents(cache.identity, vae, encoder)
+
+    from glassine.data.sticker_views import StickerViews
+
+    stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
+    views = StickerViews(stickers, (128, 128, 128))
+    assert len(cache) == len(views)
+    for number, row in ((0, 0), (1, 2), (2, 2)):
+        item, sample = cache[number, row], views[number % 2, row]
+        latents = vae.encode(2 * sample["clip"] - 1).latent_dist.mean
+        torch.testing.assert_close(item["latents"], latents, atol=2e-3, rtol=2e-3)
+        torch.testing.assert_close(item["prompt_embeds"], encoder([item["caption"]])[0], atol=2e-3, rtol=2e-3)
+        assert item["caption"] == sample["caption"]
+    assert "\u7684" in " ".join(CachedLatents(folder, chinese=1)[row]["caption"] for row in range(len(cache)))
+    torch.testing.assert_close(cache.empty_prompt_embeds, encoder([""])[0], atol=2e-3, rtol=2e-3)
+
+
+def test_a_cache_of_other_networks_is_refused(shards, networks, tmp_path, capsys):
+    folder = tmp_path / "latents"
+    assert main(arguments(shards, networks, folder, "--views", "1", "--limit", "2")) == 0
+    assert main(arguments(shards, networks, folder, "--views", "1", "--limit", "2", "--length", "9")) == 2
+    assert "another VAE or text encoder" in capsys.readouterr().err
+    encoder = TextEncoder(networks[1])
+    cached = CachedLatents(folder).identity
+    check_latents(cached, load_bundle(networks[0]), encoder)
+    check_latents(None, SmallVAE(**VAE), encoder)
+    with pytest.raises(UserError, match=r"another VAE or text encoder \(vae \w+\) than this run's \(vae \w+\)"):
+        check_latents(cached, SmallVAE(**VAE), encoder)
+
+
+def test_captions_that_are_too_long_are_cut_and_counted(shards, networks, tmp_path, capsys):
+    assert main(arguments(shards, networks, tmp_path / "latents", "--limit", "2", "--length", "5")) == 0
+    assert "captions of more than 3 tokens were cut" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--size", "30"], "multiples of 8"),
+        (["--views", "0"], "views 0"),
+        (["--background", "auto"], "stickers need one colour"),
+        (["--vae", "glassine:tiny-sam"], "latents need a VAE"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(shards, networks, tmp_path, capsys, more, message):
+    assert main(arguments(shards, networks, tmp_path / "latents", *more)) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""The tables of text-to-sticker methods: what is run, how clips are scored, and what is written."""
+
+import pytest
+import torch
+from tests.helpers.tiny_generator import WIDTH, tiny_generator
+
+from glassine.bench.generation.__main__ import planned
+from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
+from glassine.bench.generation.methods import METHODS
+from glassine.bench.generation.rows import Maker, from_captions
+from glassine.bench.generation.runs import Budget, Run
+from glassine.bench.generation.tables import data_table, generation_report, method_table
+from glassine.bench.generation.test_set import TestSet
+from glassine.bench.records import Cell, Record
+from glassine.errors import UserError
+from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
+from glassine.models.text_to_video import Sampling
+from glassine.pretrained.weights import save_bundle
+
+TEXT = {"class_path": "tests.helpers.tiny_generator.LetterText"}
+ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> EvaluatorSources:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("evaluator")
+    encoder = {"class_path": "glassine.models.sticker_clip.ClipEncoder", "init_args": ENCODER}
+    arguments = {"encoder": encoder, "text_encoder": TEXT, "text_channels": WIDTH, "width": 8}
+    network = StickerCLIP(ClipEncoder(**ENCODER), tiny_generator().text_encoder, WIDTH, 8)
+    network.text_encoder.requires_grad_(True)  # so that it is saved with the rest
+    save_bundle(network, {"class_path": "glassine.models.sticker_clip.StickerCLIP", "init_args": arguments}, folder)
+    return EvaluatorSources(str(folder), str(folder))
+
+
+@pytest.fixture(scope="module")
+def test_set() -> TestSet:
+    return TestSet("procedural", count=6, size=32, num_frames=8)
+
+
+def test_the_real_clips_score_better_than_noise(sources, test_set):
+    evaluators, real = Evaluators(sources), test_set.stacked()
+    captions = [one.caption for one in test_set.clips]
+    same = evaluators.score(real, real, captions)
+    noise = evaluators.score(real, torch.rand(real.shape, generator=torch.Generator().manual_seed(0)), captions)
+    assert abs(same["fvd_glassine_native_8f_white"]) < 1e-6
+    assert noise["fvd_glassine_native_8f_white"] > 0.01
+    assert same["fvd_glassine_native_8f_white_n_fake"] == len(captions)
+    assert not [name for name in same if name.split("_")[1] != "glassine"]  # never by the name of another network
+
+
+def test_test_stickers_are_the_same_each_time_and_not_those_of_validation(test_set):
+    again, other = TestSet("procedural", count=6, size=32), TestSet("procedural", split="val", count=6, size=32)
+    assert again.fingerprint() == test_set.fingerprint()
+    assert other.fingerprint() != test_set.fingerprint()
+    with pytest.raises(UserError, match="choose from stickers, procedural"):
+        TestSet("cats")
+
+
+def test_a_clip_is_made_for_every_caption_by_a_seed_of_its_own(test_set):
+    network = tiny_generator()
+    asked = []
+
+    def make(wanted, seeds, sampling: Sampling) -> torch.Tensor:
+        asked.extend(seeds)
+        return from_captions(network, wanted, seeds, Sampling(2, sampling.guidance_scale, sampling.solver))
+
+    made = Maker(make, 1, "x").clips(test_set.clips, batch=4)
+    assert made.shape == test_set.stacked().shape
+    assert asked == list(range(6))
+
+
+def test_all_methods_are_planned_and_first_seeds_come_first():
+    runs = planned(list(METHODS), ["stickers", "both", "stills"], None, Budget())
+    seeds = {method: {run.seed for run in runs if run.method == method} for method in METHODS}
+    assert seeds["sti"] == seeds["video_ldm"] == {0, 1, 2}
+    assert seeds["video_gpt"] == {0}
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    assert {run.method for run in runs if run.training_set == "stills"} == {"sti"}
+
+
+def test_a_run_is_told_its_seed_its_data_and_its_first_stage():
+    (one,) = Run("sti", "both", 2, Budget(steps=7)).stages()
+    told = " ".join(one.overrides)
+    assert one.folder.name == "sti-both-seed2-7steps"
+    assert "--seed_everything 2" in told
+    assert '--data.latents ["data/latents/stickers", "data/latents/procedural"]' in told
+    first, second = Run("video_gpt", "procedural", 0, Budget(steps=7)).stages()
+    assert "--data.root null" in " ".join(first.overrides)
+    assert str(first.checkpoint) in second.overrides
+
+
+def record(method: str, data: str, seed: int, fvd: float) -> Record:
+    scores = {"fvd_glassine_native_8f_white": fvd, "clip_glassine_score_white": 20.0}
+    cells = {name: Cell("x", 6, dict(scores)) for name in (["stickers", "procedural"] if data == "both" else [data])}
+    costs = {"steps": 7.0, "seconds_per_clip": 2.0, "parameters": 5e6}
+    settings = {"sampler": "dpm++ 10", "guidance_scale": 5.0}
+    title = METHODS[method].title
+    return Record(method, title, "test", 32, 8, [], data, seed=seed, conditions=cells, costs=costs, settings=settings)
+
+
+def test_seeds_stand_in_one_row_with_their_spread_and_published_numbers_apart():
+    records = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("sti", "both", 0, 1.0)]
+    records.append(record("video_gpt", "stickers", 0, 9.0))
+    head, rows = method_table(records, "stickers", "stickers")
+    assert [row[0] for row in rows] == ["VideoGPT", "STI (2 seeds)"]
+    assert rows[1][1] == "3.00 ± 1.41"
+    assert "s a clip" in head
+    _, trained_on = data_table(records, "stickers")
+    assert [row[0] for row in trained_on] == ["real stickers (2 seeds)", "both"]
+    published = [
+        {
+            "table": "4",
+            "title": "t",
+            "data": "VSD-R",
+            "paper": "VSD2M",
+            "columns": ["FVD"],
+            "rows": [{"name": "STI", "FVD": 2613.41}],
+        }
+    ]
+    page = generation_report(records, published, {"STI": {"UNet": 3_000_000, "VAE": 1_500_000}})
+    assert "| STI | 3.000 | 1.500 | 4.500 |" in page
+    ours, theirs = page.split("## Published")
+    assert "2613.41" in theirs
+    assert "2613.41" not in ours
