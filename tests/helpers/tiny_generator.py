@@ -1,13 +1,16 @@
 """A text-to-video network small enough to be trained in a test."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, UNet3DConditionModel
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
+from glassine.models.video_unet import VideoUNet
+from glassine.pretrained.weights import save_bundle
 
 WIDTH = 16
 
@@ -25,28 +28,52 @@ class LetterText(nn.Module):
         return self.table(torch.tensor(letters))
 
 
-def tiny_unet(in_channels: int = 4) -> UNet3DConditionModel:
-    return UNet3DConditionModel(
-        in_channels=in_channels,
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
-        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=WIDTH,
-        attention_head_dim=8,
-    )
+UNET = {
+    "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"],
+    "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"],
+    "block_out_channels": [16, 32],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "cross_attention_dim": WIDTH,
+    "attention_head_dim": 8,
+}
+SCHEDULE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "steps_offset": 1,
+}
+VAE = {
+    "width": 8,
+    "decoder_width": 8,
+    "blocks": 1,
+    "latents_mean": [0.1, -0.1, 0.0, 0.2],
+    "latents_std": [0.2, 0.3, 0.2, 0.3],
+}
+
+
+def tiny_unet(in_channels: int = 4) -> VideoUNet:
+    return VideoUNet(in_channels=in_channels, **UNET)
 
 
 def tiny_generator(prediction_type: str = "epsilon", in_channels: int = 4) -> TextToVideo:
     torch.manual_seed(0)
-    scheduler = DDPMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        prediction_type=prediction_type,
-        steps_offset=1,
-    )
-    vae = SmallVAE(4, 8, 8, 1, latents_mean=(0.1, -0.1, 0.0, 0.2), latents_std=(0.2, 0.3, 0.2, 0.3))
-    return TextToVideo(tiny_unet(in_channels), vae, LetterText(), scheduler)
+    scheduler = DDPMScheduler(prediction_type=prediction_type, **SCHEDULE)
+    return TextToVideo(tiny_unet(in_channels), SmallVAE(**VAE), LetterText(), scheduler)
+
+
+def save_tiny_generator(folder: Path) -> str:
+    """A bundle of the network, as `glassine export weights` writes it."""
+    description = {
+        "class_path": "glassine.models.text_to_video.TextToVideo",
+        "init_args": {
+            "unet": {"class_path": "glassine.models.video_unet.VideoUNet", "init_args": UNET},
+            "vae": {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE},
+            "text_encoder": {"class_path": "tests.helpers.tiny_generator.LetterText"},
+            "scheduler": {"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
+        },
+    }
+    network = tiny_generator().requires_grad_(True)  # the frozen parts too, so that they are in the file
+    save_bundle(network, description, folder)
+    return str(folder)

@@ -14,7 +14,7 @@ from glassine.data.sources.procedural import ProceduralStickers
 from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.latent_identity import check_latents
-from glassine.pretrained.text_encoder import TextEncoder, save_text_encoder, small_bert
+from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
 
 VAE = {"width": 8, "decoder_width": 8, "blocks": 1}

@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from glassine.atomic import atomic_path
+from glassine.data.codecs import check_suffix, write_sticker
 from glassine.errors import UserError
 
 DESCRIPTION = """\
@@ -69,7 +71,6 @@ def run(args: argparse.Namespace) -> None:
     if len(args.size) > 2:
         raise UserError(f"size {' '.join(map(str, args.size))} came; give one number, or height and width")
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.data.codecs import write_sticker
     from glassine.models.text_to_video import Sampling
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.film_strips import film_strips
@@ -106,8 +107,6 @@ def run(args: argparse.Namespace) -> None:
         shown = f"{target}: {sticker.num_frames} frames of {sticker.width}x{sticker.height}"
         console.print(shown, soft_wrap=True)
     if args.sheet is not None:
-        from glassine.atomic import atomic_path
-
         with atomic_path(args.sheet) as path:
             film_strips(stickers, [f"{args.prompt}, seed {seed}" for seed in seeds]).save(path, "PNG")
         console.print(f"{args.sheet}: {len(stickers)} stickers", soft_wrap=True)
@@ -124,6 +123,7 @@ def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:
         raise UserError(f"{count} stickers asked for; give --n 1 to 1000")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise UserError(f"sheet {sheet} came; it is a .png file")
+    check_suffix(out)
     for path in (out, *([sheet] if sheet is not None else [])):
         if not path.resolve().parent.is_dir():
             raise UserError(f"there is no folder {path.resolve().parent} to write to; make it first")

@@ -73,21 +73,21 @@ class DistillTextTask(StickerTask):
     def start(self, pairs: list[tuple[str, str]]) -> None:
         """Set token embeddings and head from the answers: texts to read, each with the text that was asked about."""
         middle = self.answers.mean(0)
-        # largest first: the student's width may be the smaller one
         axes = torch.linalg.eigh((self.answers - middle).T @ (self.answers - middle)).eigenvectors.flip(1)  # d d
         axes = axes[:, : self.student.width]  # type: ignore[misc]
-        meanings = (self.answers - middle) @ axes  # m w
+        meanings = (self.answers - middle) @ axes  # m w, or m d where the student is the wider one
         read = self.student.tokenizer([text for text, _ in pairs], add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         counts = torch.tensor([len(tokens) for tokens in read])
         tokens = torch.tensor([token for tokens in read for token in tokens])  # t
         rows = torch.tensor([self.places[asked] for _, asked in pairs]).repeat_interleave(counts)  # t
         shares = counts.repeat_interleave(counts).float()[:, None] ** -2  # short texts say most about their tokens
         table = self.student.network.get_input_embeddings().weight  # type: ignore[union-attr, operator]
-        sums = torch.zeros(table.shape).index_add_(0, tokens, meanings[rows] * shares)
+        sums = torch.zeros(len(table), axes.shape[1]).index_add_(0, tokens, meanings[rows] * shares)
         weights = torch.zeros(len(table), 1).index_add_(0, tokens, shares)
         met = weights[:, 0] > 0
-        table[met.to(table.device)] = (sums / weights)[met].to(table)
-        self.head.weight.copy_(axes / axes.shape[1] ** 0.5)  # the student's norm layers make each part about 1
+        table[met.to(table.device), : axes.shape[1]] = (sums / weights)[met].to(table)
+        self.head.weight.zero_()
+        self.head.weight[:, : axes.shape[1]] = axes / axes.shape[1] ** 0.5  # the student's norms make each part about 1
         self.head.bias.copy_(middle)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

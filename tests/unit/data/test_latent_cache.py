@@ -61,13 +61,13 @@ def test_chinese_captions_come_at_the_given_share_with_their_own_embedding(tmp_p
     write(tmp_path)
     for share in (0.0, 0.3, 1.0):
         cache = CachedLatents(tmp_path, chinese=share)
-        drawn = [cache[number, row] for row in (1, 3) for number in range(200)]
+        drawn = [cache[number, row] for row in (1, 3) for number in range(80)]
         found = sum("猫" in item["caption"] for item in drawn) / len(drawn)
-        assert abs(found - share) < 0.08
+        assert abs(found - share) < 0.12
         for item in drawn[::37]:
             assert torch.equal(item["prompt_embeds"], embed([item["caption"]])[0])
         assert not any("猫" in cache[number, 2]["caption"] for number in range(20))
-        assert [item["caption"] for item in drawn] == [cache[n, r]["caption"] for r in (1, 3) for n in range(200)]
+        assert [item["caption"] for item in drawn] == [cache[n, r]["caption"] for r in (1, 3) for n in range(80)]
 
 
 def test_mirrored_views_stand_between_the_others(tmp_path):
@@ -115,7 +115,7 @@ def test_a_cache_of_other_networks_or_stickers_is_not_written_into(tmp_path):
 
 
 def test_damage_and_what_does_not_fit_are_said(tmp_path):
-    with pytest.raises(UserError, match="no cached latents in .*: make them with `glassine data cache-latents`"):
+    with pytest.raises(UserError, match=r"no cached latents in .*: make them with `glassine data cache-latents`"):
         CachedLatents(tmp_path)
     write(tmp_path)
     with pytest.raises(UserError, match=r"holds clips of size 16 x 16, but data.size is 32 x 32"):

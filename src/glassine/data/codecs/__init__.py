@@ -1,6 +1,6 @@
 """Read and write stickers and videos; everything is straight RGBA."""
 
-from glassine.data.codecs.creating import create_sticker
+from glassine.data.codecs.creating import check_suffix, create_sticker
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS
 from glassine.data.codecs.opening import open_bytes, open_sticker
 from glassine.data.codecs.reader import StickerReader
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_STICKER_PIXELS",
     "StickerReader",
     "StickerWriter",
+    "check_suffix",
     "create_sticker",
     "decode_bytes",
     "open_bytes",

@@ -12,6 +12,7 @@ from glassine.data.codecs.webp_writer import WebpWriter
 from glassine.data.codecs.writer import StickerWriter
 from glassine.errors import UserError
 
+SUFFIXES = (".webp", ".gif", ".png", ".apng", ".webm", ".mov", ".zip", "")
 WRITABLE = ".webp, .gif, .png or .apng, .webm, .mov, .zip (of PNGs), or no suffix for a folder of PNGs"
 
 
@@ -44,6 +45,7 @@ def create_sticker(
         UserError: a suffix that cannot hold alpha, a setting out of range, or a folder that cannot be written to.
     """
     path = Path(path)
+    check_suffix(path)
     if quality is not None and not 0 <= quality <= 100:
         raise UserError(f"a quality of {quality} came; give 0 (small) to 100 (best)")
     if not 1 <= alpha_threshold <= 255:
@@ -61,9 +63,14 @@ def create_sticker(
             return MovWriter(path, width, height, loop)
         case ".zip":
             return PngZipWriter(path, width, height, loop)
-        case "":
+        case _:
             return PngFolderWriter(path, width, height, loop)
-        case ".mp4" | ".mkv" | ".jpg" | ".jpeg" | ".bmp" as suffix:
-            raise UserError(f"cannot write {path}: {suffix} is written without transparency; choose {WRITABLE}")
-        case suffix:
-            raise UserError(f"cannot write {path}: {suffix} is no format that can be written; choose {WRITABLE}")
+
+
+def check_suffix(path: Path) -> None:
+    """Raise UserError where no sticker can be written to `path`, before anything is computed for it."""
+    suffix = path.suffix.lower()
+    if suffix in (".mp4", ".mkv", ".jpg", ".jpeg", ".bmp"):
+        raise UserError(f"cannot write {path}: {suffix} is written without transparency; choose {WRITABLE}")
+    if suffix not in SUFFIXES:
+        raise UserError(f"cannot write {path}: {suffix} is no format that can be written; choose {WRITABLE}")

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from PIL import Image
+from tests.helpers.tiny_generator import save_tiny_generator
+
+from glassine.__main__ import main
+from glassine.data.codecs import read_sticker
+
+FAST = ["--size", "32", "--frames", "2", "--steps", "2", "--device", "cpu", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> list[str]:
+    return ["--weights", save_tiny_generator(tmp_path_factory.mktemp("generator"))]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".png", ".zip"])
+def test_one_sticker_in_the_format_of_its_suffix(weights, tmp_path, suffix):
+    out = tmp_path / f"cat{suffix}"
+    assert main(["generate", "a cat", str(out), *FAST, *weights]) == 0
+    assert read_sticker(out).frames.shape == (2, 32, 32, 4)
+
+
+def test_several_are_numbered_by_seed_and_shown_in_a_sheet(weights, tmp_path):
+    call = ["generate", "a cat", str(tmp_path / "cat.webp"), "--n", "2", "--seed", "7", *FAST, *weights]
+    assert main([*call, "--sheet", str(tmp_path / "all.png")]) == 0
+    first, second = (read_sticker(tmp_path / f"cat-{n}.webp").frames for n in (0, 1))
+    assert not np.array_equal(first, second)
+    assert Image.open(tmp_path / "all.png").size[0] > 2 * 128
+    assert main(["generate", "a cat", str(tmp_path / "again.webp"), "--seed", "8", *FAST, *weights]) == 0
+    assert np.array_equal(read_sticker(tmp_path / "again.webp").frames, second)
+
+
+def test_transparent_stickers_are_cut_out(weights, tmp_path):
+    out = tmp_path / "cat.webp"
+    assert main(["generate", "a cat", str(out), "--transparent", *FAST, *weights]) == 0
+    assert read_sticker(out).frames.shape == (2, 32, 32, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["  ", "OUT.webp"], "an empty prompt came"),
+        (["a cat", "OUT.mp4"], ".mp4 is written without transparency"),
+        (["a cat", "nowhere/OUT.webp"], "there is no folder"),
+        (["a cat", "OUT.webp", "--n", "0"], "give --n 1 to 1000"),
+        (["a cat", "OUT.webp", "--sheet", "OUT.jpg"], "it is a .png file"),
+        (["a cat", "OUT.png", "--sheet", "OUT.png"], "name two files"),
+        (["a cat", "OUT.webp", "--size", "30"], "multiples of 16"),
+        (["a cat", "OUT.webp", "--steps", "0"], "0 steps came"),
+        (["a cat", "OUT.webp", "--frames", "0"], "0 frames asked for"),
+        (["a cat", "OUT.webp", "--guidance", "-1"], "guidance scale -1.0 came"),
+        (["a cat", "OUT.webp", "--fps", "0"], "0 frames a second"),
+    ],
+)
+def test_mistakes_are_said_in_one_line_and_leave_nothing(weights, tmp_path, capsys, arguments, complaint):
+    given = [argument.replace("OUT", str(tmp_path / "out")) for argument in arguments]
+    assert main(["generate", *given[:2], *FAST, *weights, *given[2:]]) == 2
+    said = capsys.readouterr().err.strip()
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
