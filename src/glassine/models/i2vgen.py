@@ -11,7 +11,7 @@ from glassine.models.video_unet import DOWN, UP
 IMAGE_CHANNELS = 4  # of the image's latents, fixed in diffusers
 
 
-class I2VGen(TemporalUNet, I2VGenXLUNet):  # type: ignore[misc]
+class I2VGen(TemporalUNet, I2VGenXLUNet):
     """diffusers' `I2VGenXLUNet`, called as `VideoUNet`: its image is zero, in latents and in embedding.
 
     A zero embedding is what diffusers' pipeline takes for the unguided half of its classifier-free guidance. The
@@ -65,7 +65,7 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):  # type: ignore[misc]
             num_attention_heads=num_attention_heads,
         )
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         sample: Tensor,
         timestep: Tensor | float | int,

@@ -21,7 +21,7 @@ Parts = Mapping[str, Callable[[], nn.Module]]
 
 def stable_diffusion_vae() -> nn.Module:
     """The VAE of Stable Diffusion, which ModelScope and I2VGen-XL use as well."""
-    return AutoencoderKL(
+    return AutoencoderKL(  # type: ignore[return-value]
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(128, 256, 512, 512),

@@ -16,7 +16,7 @@ DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", 
 UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
 
 
-class VideoUNet(TemporalUNet, UNet3DConditionModel):  # type: ignore[misc]
+class VideoUNet(TemporalUNet, UNet3DConditionModel):
     """`UNet3DConditionModel` whose temporal layers a `TemporalMethod` puts in; saved and loaded as any diffusers model.
 
     All arguments but `temporal` are diffusers'; their defaults are ModelScope's text-to-video UNet (read in the
@@ -95,7 +95,7 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):  # type: ignore[misc]
         method = MakeAVideo() if temporal is None else make_method(temporal)
         # here and not after: only what stands when the constructor returns is filled by `from_pretrained`
         self.put_in(method)
-        self.register_to_config(temporal=method.describe())
+        self.register_to_config(temporal=method.describe())  # type: ignore[operator]
 
     def put_in(self, method: TemporalMethod) -> None:
         """Let `method` replace the temporal layers."""

@@ -15,7 +15,7 @@ def checkpoint_layer(layer: nn.Module, enable: bool = True) -> None:
     """
     layer.__dict__.pop("forward", None)
     if enable:
-        layer.forward = partial(recomputed, layer)  # type: ignore[method-assign]
+        layer.forward = partial(recomputed, layer)
 
 
 def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Public weights for a video UNet: ModelScope's and I2VGen-XL's own, or Stable Diffusion's for the spatial part."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ def take_image_weights(
 
 
 def load_donor(
-    source: str, subfolder: str | None, revision: str | None, kinds: dict[str, Callable[..., Any]]
+    source: str, subfolder: str | None, revision: str | None, kinds: Mapping[str, Callable[..., Any]]
 ) -> ModelMixin:
     """The network at `source`, if it is of one of the `kinds` and whole."""
     options: dict[str, Any] = {"subfolder": subfolder, "revision": revision}

@@ -103,7 +103,7 @@ def test_a_class_path_alone_is_the_method_with_its_defaults():
         ({"class_path": "glassine.nn.sti.STI", "init_args": {"gama": 2}}, "gama"),
         ({"class_path": "glassine.nn.sti.STI", "init_args": {"gamma": "two"}}, "two"),
         ({"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}, "Linear"),
-        ({"class_path": "os.system", "init_args": {"command": "true"}}, "system"),
+        ({"class_path": "collections.OrderedDict"}, "OrderedDict"),
         ({}, "no temporal method"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Make-A-Video (Singer et al., arXiv 2209.14792, section 3.2): space first, then time at each pixel alone."""
+"""Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel alone."""
 
 from dataclasses import dataclass
 

@@ -26,7 +26,7 @@ def clip_positions(frames: int, height: int, width: int, channels: int, like: Te
 
 
 def sinusoid(length: int, channels: int, like: Tensor) -> Tensor:
-    """`length channels` with periods from 2 pi to 10,000 times that (arXiv 1706.03762, section 3.5); even channels."""
+    """`length channels` with periods from 2 pi to 10,000 times that (arXiv 1706.03762); even channels."""
     steps = torch.arange(length, device=like.device, dtype=torch.float32)
     rates = torch.exp(torch.arange(channels // 2, device=like.device) * (-2 * math.log(MAX_PERIOD) / channels))
     angles = steps[:, None] * rates

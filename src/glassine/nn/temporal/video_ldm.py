@@ -1,4 +1,4 @@
-"""VideoLDM (Blattmann et al., arXiv 2304.08818, section 3.1): each temporal layer mixed with what it was given."""
+"""VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with what it was given."""
 
 from dataclasses import dataclass
 
