@@ -42,11 +42,10 @@ def make_tokenizer(
     lower = " ".join(texts).lower()
     own = sorted(set(re.findall(r"[a-z]{2,}", lower)))
     characters = sorted({*lower, *PLAIN} - {*string.whitespace})
-    tokens = [*SPECIAL.values(), *characters, *(f"##{character}" for character in PLAIN), *own]
-    tokens += [*learned_pieces([*own, *words], pieces), *words]
-    unique = list(dict.fromkeys(tokens))[:vocab_size]
-    if own and own[-1] not in unique:
-        raise UserError(f"vocab-size {vocab_size} came; the texts alone need {unique.index(own[0]) + len(own)}")
+    needed = [*SPECIAL.values(), *characters, *(f"##{character}" for character in PLAIN), *own]
+    if len(set(needed)) > vocab_size:
+        raise UserError(f"vocab-size {vocab_size} came; the texts alone need {len(set(needed))}")
+    unique = list(dict.fromkeys([*needed, *learned_pieces([*own, *words], pieces), *words]))[:vocab_size]
     tokenizer = bert_like(WordPiece({token: number for number, token in enumerate(unique)}, unk_token="[UNK]"))
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)

@@ -11,9 +11,7 @@ Objective: VideoGPT is autoregressive, and VSD2M puts its 193 s a clip down to "
 section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
@@ -24,80 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from glassine.models.code_sampling import Generator, Sampling, gumbel
+from glassine.models.tag_vocabulary import TagVocabulary
 from glassine.models.video_vqvae import Attention, VideoVQVAE
 
-Generator = torch.Generator | None
 Progress = Callable[[int, int], None]
-
-
-class TagVocabulary:
-    """Known tags, and the shares in which a sticker has them; case and outer spaces do not count.
-
-    Args:
-        words: the tags; ValueError where one comes twice.
-    """
-
-    def __init__(self, words: Iterable[str]) -> None:
-        self.words = [plain(word) for word in words]
-        self.places = {word: place for place, word in enumerate(self.words)}
-        if len(self.places) < len(self.words):
-            raise ValueError(f"the tag {Counter(self.words).most_common(1)[0][0]!r} came twice; give each once")
-
-    @classmethod
-    def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":
-        """The trigger words that at least `min_count` stickers have, the most frequent first."""
-        counts = Counter(word for words in stickers for word in {plain(word) for word in words})
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls(word for word, stickers_with in ordered if stickers_with >= min_count)
-
-    def mixture(self, stickers: Sequence[Iterable[str]]) -> Tensor:
-        """`b v`: a sticker's known tags in equal shares that sum up to 1; zeros where none is known."""
-        shares = torch.zeros(len(stickers), len(self.words))
-        for row, words in zip(shares, stickers, strict=True):
-            listed = [words] if isinstance(words, str) else words
-            row[[self.places[word] for word in map(plain, listed) if word in self.places]] = 1
-        return shares / shares.sum(1, keepdim=True).clamp(min=1)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How codes are drawn.
-
-    Attributes:
-        temperature: divides the logits; 0 takes the likeliest code.
-        top_k: draw among this many of the likeliest; None for all.
-        top_p: draw among the likeliest that together have this probability, above 0 to 1.
-        guidance_scale: 1 is off; more moves logits away from those for no tags (arXiv 2207.12598).
-        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one takes one a code.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
-    guidance_scale: float = 1.0
-    steps: int = 12
-
-    def __post_init__(self) -> None:
-        whole = min(self.steps, 1 if self.top_k is None else self.top_k)
-        if self.temperature < 0 or whole < 1 or not 0 < self.top_p <= 1:
-            raise ValueError(f"{self} came; temperature is 0 or more, top_k and steps 1 or more, top_p above 0 up to 1")
-
-    def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
-        if self.guidance_scale != 1:
-            told, untold = logits.chunk(2)
-            logits = untold + self.guidance_scale * (told - untold)
-        logits = logits.float() / (self.temperature or 1)
-        if self.top_k:
-            least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
-        if self.top_p < 1:
-            ordered, order = logits.sort(descending=True)
-            chances = ordered.softmax(-1)
-            surplus = chances.cumsum(-1) - chances >= self.top_p
-            logits = logits.masked_fill(surplus.scatter(-1, order, surplus), -torch.inf)
-        codes = (logits + gumbel(logits, generator) if self.temperature else logits).argmax(-1)
-        return codes, logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
 
 
 class VideoGPT(nn.Module):
@@ -281,14 +210,3 @@ class Block(nn.Module):
         """`b n d` to the same; see `Attention` for the `cache`."""
         x = x + self.dropout(self.attention(self.attention_norm(x), cache))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
-
-
-def gumbel(like: Tensor, generator: Generator) -> Tensor:
-    """Gumbel noise of a tensor's shape, drawn where the generator is: the largest of logits + noise is a fair draw."""
-    place = like.device if generator is None else generator.device
-    return -(-torch.rand(like.shape, generator=generator, device=place).log()).log().to(like)
-
-
-def plain(word: str) -> str:
-    """A tag as it is compared."""
-    return " ".join(word.split()).casefold()

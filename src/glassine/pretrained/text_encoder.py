@@ -63,6 +63,8 @@ class TextEncoder(nn.Module):
         ours = source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file()
         place = str(locate(source)) if ours else source
         self.tokenizer = load_tokenizer(place, tokenizer_subfolder, revision)
+        if ours and (layer, subfolder) != (None, None):
+            raise UserError(f"{source} is used whole: leave layer and subfolder out")
         if network is None:
             network = load_bundle(source) if ours else load_network(source, subfolder, layer, revision)
         self.network, self.too_long = network, too_long

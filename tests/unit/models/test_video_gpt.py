@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from glassine.errors import UserError
-from glassine.models.video_gpt import Sampling, TagVocabulary, VideoGPT
+from glassine.models.code_sampling import Sampling
+from glassine.models.tag_vocabulary import TagVocabulary
+from glassine.models.video_gpt import VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.pretrained.weights import load_bundle, save_bundle
 

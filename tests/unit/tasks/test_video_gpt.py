@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.video_gpt import Sampling, VideoGPT
+from glassine.models.code_sampling import Sampling
+from glassine.models.video_gpt import VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.tasks.video_gpt import VideoGPTTask
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.errors import UserError
+from glassine.models.code_sampling import Sampling as CodeSampling
 from glassine.models.text_to_video import Sampling, TextToVideo
-from glassine.models.video_gpt import Sampling as CodeSampling
 from glassine.models.video_gpt import VideoGPT
 
 Tell = Callable[[int, int], None]
