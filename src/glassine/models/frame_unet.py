@@ -3,17 +3,58 @@
 from typing import Any
 
 from diffusers import UNet2DConditionModel
+from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from einops import rearrange, repeat
 from torch import Tensor
+
+DOWN = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")
+UP = ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D")
 
 
 class FrameUNet(UNet2DConditionModel):  # type: ignore[misc]
     """diffusers' `UNet2DConditionModel` on each frame: what a text-to-image model is among the video models.
 
-    All arguments are diffusers'. What diffusers calls `attention_head_dim` is the number of heads here, one a block;
-    with `use_linear_projection: true` and that number times the width of a head, its weights fit a `VideoUNet`.
+    The defaults are Stable Diffusion 2.1's. Its weights fit the spatial part of a `VideoUNet` of the same arguments.
+
+    Args:
+        in_channels: channels of the noisy latents, and of what is given beside them.
+        out_channels: channels of the prediction.
+        down_block_types: one a resolution.
+        up_block_types: one a resolution.
+        block_out_channels: widths, multiples of `norm_num_groups` and of `attention_head_dim`.
+        layers_per_block: layers in a block on the way down; one more on the way up.
+        norm_num_groups: of all GroupNorms.
+        cross_attention_dim: width of the text embeddings.
+        attention_head_dim: channels of an attention head, as in `VideoUNet`; diffusers' image UNet counts heads by it.
     """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = DOWN,
+        up_block_types: tuple[str, ...] = UP,
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        cross_attention_dim: int = 1024,
+        attention_head_dim: int = 64,
+    ) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=tuple(width // attention_head_dim for width in block_out_channels),
+            use_linear_projection=True,
+        )
+        self.register_to_config(attention_head_dim=attention_head_dim)  # the base has put its own number there
 
     def forward(  # type: ignore[override]
         self, sample: Tensor, timestep: Tensor | float | int, encoder_hidden_states: Tensor, **options: Any

@@ -1,7 +1,10 @@
 import torch
 from diffusers import UNet2DConditionModel
+from tests.helpers.tiny_video_unet import inputs
 
 from glassine.models.frame_unet import FrameUNet
+from glassine.models.video_unet import VideoUNet
+from glassine.pretrained.video_unet import TEMPORAL
 
 SIZES = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -9,18 +12,17 @@ SIZES = {
     "block_out_channels": (16, 32),
     "layers_per_block": 1,
     "norm_num_groups": 4,
-    "cross_attention_dim": 8,
-    "attention_head_dim": (2, 4),
-    "use_linear_projection": True,
+    "cross_attention_dim": 16,
+    "attention_head_dim": 8,
 }
 
 
-def test_every_frame_goes_through_the_image_network_by_itself(tmp_path):
+def test_every_frame_goes_through_the_image_network_by_itself():
     torch.manual_seed(0)
     unet = FrameUNet(**SIZES).eval()
-    unet.save_pretrained(tmp_path)
-    image = UNet2DConditionModel.from_pretrained(tmp_path).eval()
-    sample, steps, embeds = torch.randn(2, 4, 3, 8, 8), torch.tensor([3, 700]), torch.randn(2, 5, 8)
+    image = UNet2DConditionModel(**SIZES | {"attention_head_dim": (2, 4), "use_linear_projection": True}).eval()
+    image.load_state_dict(unet.state_dict())
+    sample, steps, embeds = inputs(2)
     with torch.no_grad():
         made = unet(sample, steps, embeds).sample
         for frame in range(3):
@@ -28,10 +30,16 @@ def test_every_frame_goes_through_the_image_network_by_itself(tmp_path):
             torch.testing.assert_close(made[:, :, frame], wanted, atol=1e-5, rtol=1e-4)
 
 
+def test_its_weights_are_the_spatial_part_of_a_video_unet():
+    blocks = {name: tuple(kind.replace("2D", "3D") for kind in SIZES[name]) for name in SIZES if "types" in name}
+    video = VideoUNet(**SIZES | blocks).state_dict()
+    spatial = {name: tensor.shape for name, tensor in video.items() if not TEMPORAL.match(name)}
+    assert spatial == {name: tensor.shape for name, tensor in FrameUNet(**SIZES).state_dict().items()}
+
+
 def test_a_saved_network_reloads_bit_for_bit(tmp_path):
     unet = FrameUNet(**SIZES).eval()
     unet.save_pretrained(tmp_path)
     again = FrameUNet.from_pretrained(tmp_path).eval()
-    sample, embeds = torch.randn(1, 4, 2, 8, 8), torch.randn(1, 5, 8)
     with torch.no_grad():
-        assert torch.equal(again(sample, 5, embeds).sample, unet(sample, 5, embeds).sample)
+        assert torch.equal(again(*inputs()).sample, unet(*inputs()).sample)

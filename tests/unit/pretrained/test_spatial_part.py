@@ -1,0 +1,41 @@
+import pytest
+import torch
+from tests.helpers.tiny_generator import UNET, save_tiny_generator, tiny_generator
+
+from glassine.errors import UserError
+from glassine.models.video_unet import VideoUNet
+from glassine.nn.sti import STI
+from glassine.pretrained.spatial_part import take_spatial_part
+from glassine.pretrained.video_unet import TEMPORAL
+from glassine.pretrained.weights import save_bundle
+
+
+def test_the_spatial_part_of_a_bundle_is_taken_and_temporal_layers_stay(tmp_path):
+    torch.manual_seed(1)
+    unet = VideoUNet(temporal=STI(), **UNET)
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+    taken = take_spatial_part(unet, save_tiny_generator(tmp_path))
+    donor = tiny_generator().unet.state_dict()
+    for name, tensor in unet.state_dict().items():
+        wanted = before[name] if TEMPORAL.match(name) else donor[name].half().float()  # bundles are of half precision
+        assert torch.equal(tensor, wanted), name
+    assert all(TEMPORAL.match(name) for name in taken.fresh)
+
+
+def test_a_checkpoint_of_a_run_does_too(tmp_path):
+    donor = tiny_generator()
+    state = {f"generator.{name}": tensor for name, tensor in donor.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    unet = VideoUNet(temporal=STI(), **UNET)
+    take_spatial_part(unet, str(tmp_path / "last.ckpt"))
+    assert torch.equal(unet.conv_in.weight, donor.unet.conv_in.weight)
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    source = save_tiny_generator(tmp_path / "generator")
+    other = VideoUNet(**UNET | {"block_out_channels": [16, 64]})
+    with pytest.raises(UserError, match=r"made for another network: .*down_blocks.* and \d+ more"):
+        take_spatial_part(other, source)
+    save_bundle(torch.nn.Linear(1, 1), {"class_path": "torch.nn.Linear"}, tmp_path / "linear")
+    with pytest.raises(UserError, match="holds no UNet of a TextToVideo"):
+        take_spatial_part(other, str(tmp_path / "linear"))
