@@ -59,7 +59,7 @@ class TextPairs:
     def __init__(
         self,
         cache: str | None = None,
-        words: int = 12000,
+        words: int = 22000,
         phrases: int = 3,
         procedural: int = 2000,
         held_out: Split = "test",
