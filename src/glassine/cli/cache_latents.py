@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -102,7 +103,7 @@ def load_vae(
     from glassine.pretrained.stable_diffusion import stable_diffusion_vae
 
     ours = source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file()
-    vae = load_network(source, "vae").network if ours else stable_diffusion_vae(source, subfolder)
+    vae: Any = load_network(source, "vae").network if ours else stable_diffusion_vae(source, subfolder)
     if not hasattr(vae, "encode"):
         raise UserError(f"{source} holds a {type(vae).__name__}; latents need a VAE, such as {TINY_VAE}")
     vae = vae.requires_grad_(False).eval().to(device)

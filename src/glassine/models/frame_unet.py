@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from diffusers import UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel, UNet2DConditionOutput
 from einops import rearrange, repeat
 from torch import Tensor
 
@@ -12,7 +11,7 @@ DOWN = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", 
 UP = ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D")
 
 
-class FrameUNet(UNet2DConditionModel):  # type: ignore[misc]
+class FrameUNet(UNet2DConditionModel):
     """diffusers' `UNet2DConditionModel` on each frame: what a text-to-image model is among the video models.
 
     The defaults are Stable Diffusion 2.1's. Its weights fit the spatial part of a `VideoUNet` of the same arguments.
@@ -56,7 +55,7 @@ class FrameUNet(UNet2DConditionModel):  # type: ignore[misc]
         )
         self.register_to_config(attention_head_dim=attention_head_dim)  # the base has put its own number there
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, sample: Tensor, timestep: Tensor | float | int, encoder_hidden_states: Tensor, **options: Any
     ) -> UNet2DConditionOutput:
         """The prediction `b c f h w` for noisy latents `b c f h w`; `options` are diffusers'.

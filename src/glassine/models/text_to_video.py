@@ -54,7 +54,8 @@ class TextToVideo(nn.Module):
 
     def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, scheduler: DDPMScheduler) -> None:
         super().__init__()
-        self.unet, self.scheduler = unet, scheduler
+        self.unet = unet
+        self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
         self.vae = vae.requires_grad_(False).eval()
         self.text_encoder = text_encoder.requires_grad_(False).eval()
         if self.takes_given_frames not in (0, 1):
@@ -212,7 +213,7 @@ class TextToVideo(nn.Module):
             raise UserError(f"{num_frames} frames asked for; give at least 1, 8 is what the networks are trained for")
 
 
-def make_solver(scheduler: DDPMScheduler, name: Solver) -> Any:
+def make_solver(scheduler: Any, name: Solver) -> Any:
     """The solver for the noise schedule of `scheduler`."""
     if name == "ddim":
         return DDIMScheduler.from_config(scheduler.config)

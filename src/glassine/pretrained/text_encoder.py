@@ -163,7 +163,7 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         if layer is not None and not 1 <= layer <= config.num_hidden_layers:
             raise UserError(f"layer {layer} came; {source} has layers 1 to {config.num_hidden_layers}")
         config.num_hidden_layers = layer or config.num_hidden_layers
-        kind = CLIPTextModel if clip else AutoModel
+        kind: Any = CLIPTextModel if clip else AutoModel
         with quiet():  # its report of what is left out is a page
             network, loaded = kind.from_pretrained(source, config=config, output_loading_info=True, **place)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:

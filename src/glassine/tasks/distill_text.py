@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torchmetrics import CatMetric
 from torchmetrics.functional.classification import binary_auroc
 
+from glassine.errors import UserError
 from glassine.tasks.base import StickerTask
 
 SPACES = ("student_label", "student_tags", "student_label_zh", "teacher_label", "teacher_tags")
@@ -56,13 +57,15 @@ class DistillTextTask(StickerTask):
     def on_fit_start(self) -> None:
         """Ask the teacher about every text once, in the same order in every run; it is slower than the student."""
         super().on_fit_start()
-        data = getattr(self.trainer, "datamodule", None)
-        texts: list[str] = data.dataset("train").texts if data else []
-        self.places = {text: place for place, text in enumerate(texts)}
-        self.answers = torch.cat([self.ask(texts[at : at + 256]).cpu() for at in range(0, len(texts), 256)])
+        data: Any = getattr(self.trainer, "datamodule", None)
+        pairs: Any = data.dataset("train") if data else None
+        if not hasattr(pairs, "texts"):
+            raise UserError("this task learns from pairs of texts: set data.pairs")
+        self.places = {text: place for place, text in enumerate(pairs.texts)}
+        parts = [pairs.texts[at : at + 256] for at in range(0, len(pairs.texts), 256)]
+        self.answers = torch.cat([self.ask(part).cpu() for part in parts])
         if self.start_from_words and self.trainer.ckpt_path is None and self.init_from is None:
-            rows = data.dataset("train").rows  # type: ignore[union-attr]
-            self.start([(text, row["text"]) for row in rows for text in row.values() if text])
+            self.start([(text, row["text"]) for row in pairs.rows for text in row.values() if text])
 
     @torch.no_grad()
     def ask(self, texts: list[str]) -> Tensor:
@@ -74,7 +77,7 @@ class DistillTextTask(StickerTask):
         """Set token embeddings and head from the answers: texts to read, each with the text that was asked about."""
         middle = self.answers.mean(0)
         axes = torch.linalg.eigh((self.answers - middle).T @ (self.answers - middle)).eigenvectors.flip(1)  # d d
-        axes = axes[:, : self.student.width]  # type: ignore[misc]
+        axes = axes[:, : self.head.in_features]
         meanings = (self.answers - middle) @ axes  # m w, or m d where the student is the wider one
         read = self.student.tokenizer([text for text, _ in pairs], add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         counts = torch.tensor([len(tokens) for tokens in read])
@@ -107,10 +110,11 @@ class DistillTextTask(StickerTask):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Embed held-out emoji: the labels, the tags, and the Chinese labels."""
+        spaces: Any = self.spaces
         for name in ("label", "tags", "label_zh"):
-            self.spaces[f"student_{name}"].update(embed_sorted(self.student, batch[name]))
+            spaces[f"student_{name}"].update(embed_sorted(self.student, batch[name]))
         for name in ("label", "tags"):
-            self.spaces[f"teacher_{name}"].update(self.ask(batch[name]))
+            spaces[f"teacher_{name}"].update(self.ask(batch[name]))
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The same."""

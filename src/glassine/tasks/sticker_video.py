@@ -76,7 +76,7 @@ class StickerVideoTask(StickerTask):
         """Take the spatial part to start from; refuse cached latents that other networks made."""
         super().on_fit_start()
         if self.spatial_from is not None and self.trainer.ckpt_path is None:
-            self.print(take_spatial_part(self.generator.unet, self.spatial_from))  # type: ignore[arg-type]
+            self.print(take_spatial_part(self.generator.unet, self.spatial_from))
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet3DConditionModel
+from diffusers import UNet3DConditionModel
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -59,7 +59,7 @@ class Size:
 
 def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str, Any]:
     """All numbers of the record."""
-    networks: dict[str, Callable[[], nn.Module]] = {
+    networks: dict[str, Callable[[], Any]] = {
         "diffusers UNet3D": lambda: UNet3DConditionModel(**size.unet),
         "STI": lambda: VideoUNet(temporal=STI(), **size.unet),
     }
@@ -100,7 +100,7 @@ def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Te
 
 
 @torch.no_grad()
-def sample(unet: nn.Module, size: Size, device: torch.device, steps: int, solver: str) -> Tensor:
+def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: int, solver: str) -> Tensor:
     """Latents of one clip, with guidance."""
     from diffusers import DDPMScheduler
 
@@ -116,7 +116,7 @@ def sample(unet: nn.Module, size: Size, device: torch.device, steps: int, solver
     return latents
 
 
-def sampling_times(unet: nn.Module, size: Size, device: torch.device) -> dict[str, float]:
+def sampling_times(unet: Callable[..., Any], size: Size, device: torch.device) -> dict[str, float]:
     """Seconds a clip with the paper's 25 steps of DDIM and with 8 of DPM-Solver++: median after two runs to warm up."""
     found = {}
     for name, steps, solver in (("ddim_25_s", 25, "ddim"), ("dpm_8_s", 8, "dpm++")):
@@ -128,7 +128,7 @@ def sampling_times(unet: nn.Module, size: Size, device: torch.device) -> dict[st
 @torch.no_grad()
 def decode_time(size: Size, device: torch.device) -> float:
     """Seconds that the VAE takes for the frames."""
-    vae: AutoencoderKL = built(size.vae, device)  # type: ignore[assignment]
+    vae: Any = built(size.vae, device)
     latents = torch.randn(size.latents[1], *size.latents[:1], *size.latents[2:], device=device, dtype=torch.bfloat16)
     return statistics.median([seconds(lambda: vae.decode(latents)) for _ in range(2 + size.repeats)][2:])
 
