@@ -86,6 +86,20 @@ def test_captions_that_are_too_long_are_cut_and_counted(shards, networks, tmp_pa
     assert "captions of more than 3 tokens were cut" in " ".join(capsys.readouterr().out.split())
 
 
+def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks, tmp_path, capsys):
+    rendered = arguments(shards, networks, tmp_path / "rendered", "--procedural", "3")
+    rendered.remove(str(shards))
+    assert main([*rendered, "--views", "1"]) == 0
+    assert len(CachedLatents(tmp_path / "rendered")) == 3
+    build_shards(ProceduralStickers(size=32, num_frames=1, length=12), tmp_path / "shards", ShardFormat(), workers=1)
+    assert main(arguments(tmp_path / "shards", networks, tmp_path / "stills", "--stills-only", "--views", "1")) == 0
+    assert CachedLatents(tmp_path / "stills")[0]["latents"].shape[0] == 3
+    assert main(arguments(shards, networks, tmp_path / "none", "--stills-only")) == 2
+    rendered = rendered[: rendered.index("--procedural")]
+    assert main(rendered) == 2
+    assert "neither SHARDS nor --procedural came" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

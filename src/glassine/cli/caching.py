@@ -9,29 +9,38 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.data.dataset import StickerDataset
+from glassine.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:
     """Add the arguments that both verbs have."""
-    parser.add_argument("shards", type=Path, metavar="SHARDS")
+    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="?", help="none: rendered stickers alone")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
     parser.add_argument("--views", type=int, default=views, help="random views of each sticker (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
     parser.add_argument("--split", default="train", help="default: %(default)s")
     parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")
-    parser.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
+    frames.add_argument("--stills-only", action="store_true", help="take these alone")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
 
 
 def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> StickerDataset:
-    """The stickers that the arguments name, as training has them."""
+    """The stickers that the arguments name, as training has them.
+
+    Raises:
+        UserError: none are named, or what the data module raises.
+    """
     from glassine.data.datamodule import StickerDataModule
 
+    if args.shards is None and not args.procedural:
+        raise UserError("neither SHARDS nor --procedural came; give a folder of shards, or how many to render, or both")
     stickers = StickerDataModule(
-        root=str(args.shards),
+        root=None if args.shards is None else str(args.shards),
         num_frames=num_frames,
         size=size,
-        stills=not args.animated_only,
+        stills="only" if args.stills_only else not args.animated_only,
         train_split=args.split,
         limit=args.limit,
         procedural=args.procedural,

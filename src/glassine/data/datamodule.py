@@ -12,15 +12,16 @@ from torch.utils.data import DataLoader
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import ClipTransform, StickerDataset, collate_stickers, one_thread
 from glassine.data.feature_cache import CachedFeatures
+from glassine.data.joined_latents import JoinedLatents
 from glassine.data.latent_cache import CachedLatents
 from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
-from glassine.data.split import SPLITS, checked_split
+from glassine.data.split import SPLITS, Stills, checked_split
 from glassine.data.text_pairs import PairedTexts, TextPairs
 from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.errors import UserError
 
-AnyDataset = StickerDataset | CachedFeatures | CachedLatents | PairedTexts
+AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts
 
 
 class StickerDataModule(LightningDataModule):
@@ -46,15 +47,15 @@ class StickerDataModule(LightningDataModule):
         procedural: rendered stickers added to each training pass, new ones in every pass. Without `root`, validation,
             test and prediction have an eighth as many, at least 8.
         procedural_families: which kinds of them; None for all.
-        stills: train on stickers of one frame, too.
+        stills: train on stickers of one frame, too, or `only` on those.
         eval_stills: likewise for validation, test and prediction.
         limit: most training stickers from `root`, evenly spread over all; None for all.
         val_limit: likewise for validation; test and prediction take all.
         eval_batch_size: batch size there; None for `batch_size`.
         features: folder that `glassine data cache-features` wrote; training then takes its pictures, as clips of one
             frame, and the teacher's features from there instead of from `root`.
-        latents: folder that `glassine data cache-latents` wrote; training then takes `latents` and `prompt_embeds` from
-            there (see :class:`~glassine.data.latent_cache.CachedLatents`), and no clips.
+        latents: folder that `glassine data cache-latents` wrote, or several; training then takes `latents` and
+            `prompt_embeds` from there (see :class:`~glassine.data.latent_cache.CachedLatents`), and no clips.
         chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
         pairs: texts instead of stickers, for all stages.
 
@@ -79,13 +80,13 @@ class StickerDataModule(LightningDataModule):
         predict_split: str = "test",
         procedural: int = 0,
         procedural_families: list[str] | None = None,
-        stills: bool = False,
-        eval_stills: bool = False,
+        stills: Stills = False,
+        eval_stills: Stills = False,
         limit: int | None = None,
         val_limit: int | None = None,
         eval_batch_size: int | None = None,
         features: str | None = None,
-        latents: str | None = None,
+        latents: str | list[str] | None = None,
         chinese: float = 0.25,
         pairs: TextPairs | None = None,
     ) -> None:
@@ -142,7 +143,9 @@ class StickerDataModule(LightningDataModule):
         if stage == "train" and self.features is not None:
             return CachedFeatures(self.features, self.size)
         if stage == "train" and self.latents is not None:
-            return CachedLatents(self.latents, self.num_frames, self.size, self.chinese, self.seed)
+            folders = [self.latents] if isinstance(self.latents, str) else self.latents
+            how = (self.num_frames, self.size, self.chinese, self.seed)
+            return JoinedLatents([CachedLatents(folder, *how) for folder in folders])
         return None
 
     def _stickers(self, stage: str) -> StickerDataset:
@@ -158,7 +161,7 @@ class StickerDataModule(LightningDataModule):
     @property
     def latents_identity(self) -> dict[str, str] | None:
         """The VAE and text encoder whose cached latents training takes; None where it takes none."""
-        return train.identity if isinstance(train := self.dataset("train"), CachedLatents) else None
+        return train.identity if isinstance(train := self.dataset("train"), JoinedLatents) else None
 
     def _parts(self, stage: str) -> list[Clips]:
         training, split = stage == "train", self.splits[stage]

@@ -103,10 +103,10 @@ class CachedLatents(Dataset[dict[str, Any]]):
 
     Args:
         folder: of the cache.
-        num_frames: frames that the clips must have; None for any.
+        num_frames: frames of a sample; where the clips have more, as many in a row from a random place. None for all.
         size: height and width that the clips must have had; None for any.
         chinese: share of the samples that come with their Chinese caption, where they have one.
-        seed: of that choice.
+        seed: of that choice and of the place.
 
     Attributes:
         identity: of VAE and text encoder.
@@ -129,14 +129,20 @@ class CachedLatents(Dataset[dict[str, Any]]):
     ) -> None:
         if not 0 <= chinese <= 1:
             raise UserError(f"a share of {chinese} Chinese captions came; it lies in [0, 1]")
-        self.files = CacheFiles(LATENTS, Path(folder))
+        self.folder = Path(folder)
+        self.files = CacheFiles(LATENTS, self.folder)
         self.identity, self.settings = self.files.identity, self.files.settings
-        wanted = {"num_frames": num_frames, "size": None if size is None else f"{size[0]} x {size[1]}"}
-        for name, value in wanted.items():
-            if value is not None and self.settings[name] != str(value):
-                raise UserError(
-                    f"{folder} holds clips of {name} {self.settings[name]}, but data.{name} is {value}: make them equal"
-                )
+        if size is not None and self.settings["size"] != f"{size[0]} x {size[1]}":
+            raise UserError(
+                f"{folder} holds clips of size {self.settings['size']}, but data.size is {size[0]} x {size[1]}: make "
+                "them equal"
+            )
+        if num_frames is not None and int(self.settings["num_frames"]) < num_frames:
+            raise UserError(
+                f"{folder} holds clips of {self.settings['num_frames']} frames, but data.num_frames is {num_frames}: "
+                "it may be that many or fewer"
+            )
+        self.num_frames = num_frames or int(self.settings["num_frames"])
         self.chinese, self.seed = chinese, seed
         self.about = [json.loads(header["about"]) for header in self.files.headers]
         self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
@@ -148,13 +154,15 @@ class CachedLatents(Dataset[dict[str, Any]]):
         pass_number, row = (0, item) if isinstance(item, int) else item
         number, place = self.files.find(row)
         file, about = self.files.file(number), self.about[number][place]
-        draw = float(torch.rand((), generator=sample_generator(self.seed, pass_number, row)))
-        in_chinese = about["chinese"] is not None and draw < self.chinese
+        chance = sample_generator(self.seed, pass_number, row)
+        in_chinese = about["chinese"] is not None and float(torch.rand((), generator=chance)) < self.chinese
         latents = file.get_slice("latents")
-        view = pass_number % latents.get_shape()[1]
+        _, views, frames = latents.get_shape()[:3]
+        view = pass_number % views
+        start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
         embeds = file.get_slice("prompt_embeds")[about["chinese"] if in_chinese else place].float()  # t d
         return {
-            "latents": latents[place, view].float(),
+            "latents": latents[place, view, start : start + self.num_frames].float(),
             "prompt_embeds": F.pad(embeds, (0, 0, 0, int(self.settings["tokens"]) - len(embeds))),  # n d
             "caption": about["caption_zh" if in_chinese else "caption"],
             "trigger_words": about["trigger_words"],

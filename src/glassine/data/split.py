@@ -7,6 +7,7 @@ from glassine.errors import UserError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+Stills = bool | Literal["only"]  # whether stickers of one frame are taken
 
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
 

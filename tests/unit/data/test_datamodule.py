@@ -80,6 +80,7 @@ def test_stills_and_limit_choose_what_is_trained_on(tmp_path: Path) -> None:
     root = write(tmp_path)
     assert len(StickerDataModule(root).dataset("train")) == 9
     assert len(StickerDataModule(root, stills=True).dataset("train")) == 10
+    assert len(StickerDataModule(root, stills="only").dataset("train")) == 1
     limited = StickerDataModule(root, limit=3, procedural=5, size=(16, 16), train_transform=plain).dataset("train")
     assert [limited[row]["key"] for row in range(3)] == ["s0", "s5", "s9"]
     assert len(limited) == 8

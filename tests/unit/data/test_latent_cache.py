@@ -70,6 +70,22 @@ def test_chinese_captions_come_at_the_given_share_with_their_own_embedding(tmp_p
         assert [item["caption"] for item in drawn] == [cache[n, r]["caption"] for r in (1, 3) for n in range(80)]
 
 
+def test_fewer_frames_are_a_run_of_them_from_a_place_that_changes_with_the_pass(tmp_path):
+    def numbered(clip):  # each frame another picture
+        return encode(clip) + torch.arange(3.0)[:, None, None, None]
+
+    write(tmp_path, encode=numbered)
+    whole, two = CachedLatents(tmp_path), CachedLatents(tmp_path, num_frames=2)
+    starts = set()
+    for number in range(0, 40, 2):
+        clip, part = whole[number, 4]["latents"], two[number, 4]["latents"]
+        assert part.shape == (2, 3, 2, 2)
+        (start,) = [start for start in range(2) if torch.equal(part, clip[start : start + 2])]
+        assert torch.equal(part, two[number, 4]["latents"])
+        starts.add(start)
+    assert starts == {0, 1}
+
+
 def test_mirrored_views_stand_between_the_others(tmp_path):
     write(tmp_path, flip=True)
     cache = CachedLatents(tmp_path)
@@ -120,7 +136,7 @@ def test_damage_and_what_does_not_fit_are_said(tmp_path):
     write(tmp_path)
     with pytest.raises(UserError, match=r"holds clips of size 16 x 16, but data.size is 32 x 32"):
         CachedLatents(tmp_path, size=(32, 32))
-    with pytest.raises(UserError, match=r"holds clips of num_frames 3, but data.num_frames is 8"):
+    with pytest.raises(UserError, match=r"holds clips of 3 frames, but data.num_frames is 8"):
         CachedLatents(tmp_path, num_frames=8)
     with pytest.raises(UserError, match=r"a share of 1.5 Chinese captions"):
         CachedLatents(tmp_path, chinese=1.5)
@@ -162,5 +178,8 @@ def test_the_data_module_trains_on_it_and_validates_on_stickers(tmp_path):
     assert (module.latents_identity, module.features_identity) == (IDENTITY, None)
     assert "clip" in next(iter(module.val_dataloader()))
     assert StickerDataModule(**settings).latents_identity is None
+    write(tmp_path / "more")
+    both = StickerDataModule(**settings, latents=[str(tmp_path), str(tmp_path / "more")])
+    assert len(both.dataset("train")) == 14
     with pytest.raises(UserError, match="training takes one of them"):
         StickerDataModule(**settings, latents="a", features="b")

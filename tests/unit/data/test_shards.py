@@ -384,6 +384,7 @@ def test_selection_by_split_and_by_animation(tmp_path: Path) -> None:
     shards = StickerShards(tmp_path)
     assert shards.select("train").tolist() == [0, 2]
     assert shards.select("train", stills=False).tolist() == [2]
+    assert shards.select("train", stills="only").tolist() == [0]
     assert shards.select().tolist() == [0, 1, 2]
     with pytest.raises(IndexError, match="has 2"):
         shards.read(1, [2])

@@ -14,7 +14,7 @@ import torch
 from glassine.allocator import keep_freed_memory
 from glassine.bench.console import progress_bar
 from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
-from glassine.bench.generation.methods import CACHES, METHODS, TRAINING_SETS
+from glassine.bench.generation.methods import CACHES, DATA, METHODS, TRAINING_SETS
 from glassine.bench.generation.runs import Budget, Run, score_run, train
 from glassine.bench.generation.tables import generation_report, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
@@ -50,8 +50,8 @@ def make_caches(runs: Sequence[Run], budget: Budget, device: str) -> None:
     from glassine.__main__ import main
 
     for name in sorted({cache for run in runs for cache in TRAINING_SETS[run.training_set].caches}):
-        call = ["data", "cache-latents", budget.data, "--to", str(budget.latents / name), "--device", device]
-        if main([*call, *CACHES[name]]):
+        asked = [budget.data if word == DATA else word for word in CACHES[name]]
+        if main(["data", "cache-latents", *asked, "--to", str(budget.latents / name), "--device", device]):
             raise UserError(f"the latents of {name} could not be cached, see above; the same command goes on")
 
 

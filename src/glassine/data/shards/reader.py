@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from glassine.data.codecs import read_frames
-from glassine.data.split import SPLITS, Split
+from glassine.data.split import SPLITS, Split, Stills
 from glassine.errors import UserError
 
 from .frame_codecs import decode_frame
@@ -98,11 +98,11 @@ class StickerShards:
         """Size of all tar files together."""
         return sum(tar.stat().st_size for tar in self._tars)
 
-    def select(self, split: Split | None = None, stills: bool = True) -> np.ndarray:
-        """Row numbers of one split (None: of all); without `stills` only those of two frames or more. `n` int64."""
+    def select(self, split: Split | None = None, stills: Stills = True) -> np.ndarray:
+        """Row numbers of one split (None: of all), with stickers of one frame, without, or `only` those. `n` int64."""
         chosen = np.ones(len(self), bool) if split is None else self._splits == SPLITS.index(split)
-        if not stills:
-            chosen &= np.diff(self._frame_start) > 1
+        if stills is not True:
+            chosen &= (np.diff(self._frame_start) > 1) == (stills is False)
         return np.flatnonzero(chosen)
 
     def key(self, row: int) -> str:

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from glassine.data.joined_latents import JoinedLatents
+from glassine.data.latent_cache import CachedLatents
+from glassine.errors import UserError
+
+from .test_latent_cache import IDENTITY, write
+
+
+def test_its_samples_are_those_of_the_caches_in_turn(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", encode=lambda clip: clip[..., :2, :2])
+    parts = [CachedLatents(tmp_path / name) for name in "ab"]
+    joined = JoinedLatents(parts)
+    assert (len(joined), joined.identity) == (14, IDENTITY)
+    for row in (0, 6, 7, 13):
+        item, expected = joined[1, row], parts[row // 7][1, row % 7]
+        assert torch.equal(item["latents"], expected["latents"])
+        assert item["key"] == expected["key"]
+    assert joined[8]["key"] == "s1"
+    with pytest.raises(IndexError):
+        joined[14]
+
+
+def test_caches_of_different_networks_and_none_are_refused(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", identity=IDENTITY | {"vae": "other"})
+    with pytest.raises(UserError, match=r"a and .*b were made by different networks"):
+        JoinedLatents([CachedLatents(tmp_path / name) for name in "ab"])
+    with pytest.raises(UserError, match="no folder of latents"):
+        JoinedLatents([])
