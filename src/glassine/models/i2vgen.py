@@ -1,5 +1,7 @@
 """I2VGen-XL (Zhang et al., arXiv 2311.04145) as VSD2M compares it: "we discard its image guidance"."""
 
+import re
+
 from diffusers import I2VGenXLUNet
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
@@ -35,6 +37,8 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
         fps: frames a second that the network is told; 16 is the default of diffusers' pipeline.
     """
 
+    own_layers = re.compile(r"(image_latents_|context_embedding|fps_embedding).*")
+
     @register_to_config
     def __init__(
         self,
@@ -64,6 +68,13 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
             attention_head_dim=attention_head_dim,
             num_attention_heads=num_attention_heads,
         )
+
+    def freeze_spatial(self) -> None:
+        """Let gradients reach the temporal layers and those that no image UNet has."""
+        super().freeze_spatial()
+        for name, parameter in self.named_parameters():
+            if self.own_layers.match(name):
+                parameter.requires_grad_(True)
 
     def forward(
         self,

@@ -12,7 +12,9 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from glassine.models.i2vgen import I2VGen
+from glassine.models.video_gpt import VideoGPT
 from glassine.models.video_unet import VideoUNet
+from glassine.models.video_vqvae import VideoVQVAE
 from glassine.nn.sti import STI
 from glassine.nn.temporal import MakeAVideo, TemporalMethod, VideoFactory, VideoLDM
 
@@ -69,7 +71,13 @@ def video_unet_parts(method: TemporalMethod) -> Parts:
     }
 
 
-# a method of another kind takes its place here with parts of its own
+def video_gpt_prior() -> nn.Module:
+    """VideoGPT's second stage for 500 tags, without its first."""
+    prior: nn.Module = VideoGPT(VideoVQVAE(), [str(tag) for tag in range(500)])
+    del prior.vqvae
+    return prior
+
+
 METHODS: dict[str, Parts] = {
     "Make-A-Video": video_unet_parts(MakeAVideo()),
     "VideoLDM": video_unet_parts(VideoLDM()),
@@ -81,6 +89,7 @@ METHODS: dict[str, Parts] = {
         "image encoder": clip_h_vision,
     },
     "STI": video_unet_parts(STI()),
+    "VideoGPT": {"VQ-VAE": VideoVQVAE, "prior": video_gpt_prior},
 }
 
 

@@ -31,7 +31,8 @@ class Taken:
     Attributes:
         origin: where they come from.
         taken: tensors of the network that were filled.
-        fresh: tensors of temporal layers that the checkpoint does not have; these keep their initialisation.
+        fresh: tensors that the checkpoint does not have, of temporal layers or of an image's; these keep their
+            initialisation.
         unused: tensors of the checkpoint's temporal layers that have no place in the network.
     """
 
@@ -152,7 +153,11 @@ def load_donor(
 
 @torch.no_grad()
 def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: list[str]) -> Taken:
-    """Copy what fits from `state`; only temporal layers may lack something or be left over."""
+    """Copy what fits from `state`; only temporal layers may lack something or be left over.
+
+    What a network has beside an image UNet's layers, its `own_layers`, may be missing there, too.
+    """
+    beside: re.Pattern[str] | None = getattr(unet, "own_layers", None)  # type: ignore[assignment]
     layers: dict[str, nn.Module] = unet.temporal_layers()  # type: ignore[operator]
     own = unet.state_dict()
     given: dict[str, Tensor] = {}
@@ -172,7 +177,8 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
         if given[name].shape != own[name].shape:
             differences.append(difference(name, tuple(given[name].shape), tuple(own[name].shape)))
     fresh = [name for name in own if name not in given]
-    differences += [f"{name} is missing there" for name in fresh if not TEMPORAL.match(name)]
+    needed = [name for name in fresh if not TEMPORAL.match(name) and not (beside and beside.match(name))]
+    differences += [f"{name} is missing there" for name in needed]
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise UserError(
@@ -190,11 +196,12 @@ def with_more_inputs(weight: Tensor, own: Tensor) -> Tensor:
 
 
 def by_layer(names: tuple[str, ...]) -> list[str]:
-    """Tensors of temporal layers in few words: layers that have the same ones together."""
+    """Tensors in few words: layers that have the same ones together."""
     layers: dict[str, list[str]] = {}
     for name in names:
-        if match := TEMPORAL.match(name):
-            layers.setdefault(match[1], []).append(match[2])
+        match = TEMPORAL.match(name)
+        layer, tensor = match.groups() if match else name.split(".", 1)
+        layers.setdefault(layer, []).append(tensor)
     alike: dict[tuple[str, ...], list[str]] = {}
     for layer, tensors in layers.items():
         alike.setdefault(tuple(tensors), []).append(layer)

@@ -62,7 +62,8 @@ def test_it_freezes_and_checkpoints_as_the_others_do():
     unet = tiny()
     unet.freeze_spatial()
     names = {name for name, p in unet.named_parameters() if p.requires_grad}
-    assert names == {n for n in unet.state_dict() if n.startswith("transformer_in.") or ".temp_" in n}
+    of_its_own = ("transformer_in.", "image_latents_", "context_embedding.", "fps_embedding.")
+    assert names == {n for n in unet.state_dict() if n.startswith(of_its_own) or ".temp_" in n}
     unet(*inputs()).sample.square().mean().backward()
     plain = {name: p.grad.clone() for name, p in unet.named_parameters() if p.requires_grad}
     unet.zero_grad()

@@ -3,6 +3,7 @@ import torch
 from tests.helpers.tiny_generator import UNET, save_tiny_generator, tiny_generator
 
 from glassine.errors import UserError
+from glassine.models.i2vgen import I2VGen
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 from glassine.pretrained.spatial_part import take_spatial_part
@@ -20,6 +21,22 @@ def test_the_spatial_part_of_a_bundle_is_taken_and_temporal_layers_stay(tmp_path
         wanted = before[name] if TEMPORAL.match(name) else donor[name].half().float()  # bundles are of half precision
         assert torch.equal(tensor, wanted), name
     assert all(TEMPORAL.match(name) for name in taken.fresh)
+
+
+def test_i2vgen_takes_it_but_for_the_layers_of_its_image(tmp_path):
+    unet = I2VGen(**UNET)
+    unet.freeze_spatial()
+    taken = take_spatial_part(unet, save_tiny_generator(tmp_path))
+    donor = tiny_generator().unet.state_dict()
+    name = "down_blocks.0.resnets.0.conv1.weight"
+    assert torch.equal(unet.state_dict()[name], donor[name].half().float())
+    width = donor["conv_in.weight"].shape[1]
+    assert not unet.conv_in.weight[:, width:].any()
+    assert "fps_embedding.0.weight" in taken.fresh
+    assert "fps_embedding" in str(taken)
+    learning = {name for name, parameter in unet.named_parameters() if parameter.requires_grad}
+    assert learning <= set(taken.fresh)
+    assert {"context_embedding.0.weight", "fps_embedding.2.bias"} <= learning
 
 
 def test_a_checkpoint_of_a_run_does_too(tmp_path):
