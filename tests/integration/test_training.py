@@ -52,6 +52,16 @@ def test_a_stopped_run_resumes_to_exactly_the_weights_of_one_that_went_through(t
     assert not torch.equal(*(next(iter(weights(r).values())) for r in (stopped, through)))
 
 
+def test_networks_on_the_way_can_be_kept_beside_the_last_one(tmp_path):
+    where = ["--trainer.logger.init_args.save_dir", str(tmp_path), "--trainer.max_steps", "2"]
+    kept = ["--trainer.callbacks+", "glassine.tasks.checkpoints.KeptCheckpoints"]
+    assert main(["fit", "-c", YAML, *where, *kept, "--trainer.callbacks.every_n_train_steps", "1"]) == 0
+    folder = tmp_path / "ildiff" / "small" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "step-000001.ckpt", "step-000002.ckpt"]
+    first, last = (torch.load(folder / name, weights_only=True) for name in ("step-000001.ckpt", "last.ckpt"))
+    assert (first["global_step"], last["global_step"]) == (1, 2)
+
+
 SMALL = """
   --data.root null --data.procedural 8 --data.size [64,64] --data.batch_size 2 --data.num_workers 0
   --trainer.accelerator cpu --trainer.logger.init_args.version small

@@ -1,4 +1,4 @@
-"""One checkpoint a run, `last.ckpt`, written every few steps and at the step that ends training."""
+"""A run's checkpoint, `last.ckpt`, written every few steps and at the step that ends training; and those on the way."""
 
 from typing import Any
 
@@ -26,3 +26,22 @@ class LastCheckpoint(ModelCheckpoint):
         ends = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
         if ends and self.dirpath is not None:
             trainer.save_checkpoint(f"{self.dirpath}/last.ckpt", weights_only=False)
+
+
+class KeptCheckpoints(ModelCheckpoint):
+    """`checkpoints/step-000100.ckpt` and so on: the networks on the way, to be scored against each other.
+
+    Whole checkpoints, since weights alone would be those that `EMAWeightAveraging` has not averaged.
+
+    Args:
+        every_n_train_steps: the rhythm.
+    """
+
+    def __init__(self, every_n_train_steps: int) -> None:
+        super().__init__(
+            filename="step-{step:06d}",
+            auto_insert_metric_name=False,
+            save_top_k=-1,
+            every_n_train_steps=every_n_train_steps,
+            enable_version_counter=False,
+        )

@@ -5,6 +5,7 @@ import torch
 from tests.helpers.tiny_generator import WIDTH, tiny_generator
 
 from glassine.bench.generation.__main__ import planned
+from glassine.bench.generation.curves import curve, draw_curves
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import METHODS
 from glassine.bench.generation.rows import Maker, from_captions
@@ -85,6 +86,11 @@ def test_a_run_is_told_its_seed_its_data_and_its_first_stage():
     assert one.folder.name == "sti-both-seed2-7steps"
     assert "--seed_everything 2" in told
     assert '--data.latents ["data/latents/stickers", "data/latents/procedural"]' in told
+    assert Run("sti", "both", 2, Budget(steps=7)).marks == Run("sti", "stickers", 1, Budget(steps=7)).marks == {}
+    followed = Run("sti", "stickers", 0, Budget(steps=400, marks=4))
+    assert list(followed.marks) == [100, 200, 300]
+    assert followed.marks[100] == followed.stages()[-1].folder / "checkpoints" / "step-000100.ckpt"
+    assert "KeptCheckpoints --trainer.callbacks.every_n_train_steps 100" in " ".join(followed.stages()[-1].overrides)
     first, second = Run("video_gpt", "procedural", 0, Budget(steps=7)).stages()
     assert "--data.root null" in " ".join(first.overrides)
     assert str(first.checkpoint) in second.overrides
@@ -123,3 +129,13 @@ def test_seeds_stand_in_one_row_with_their_spread_and_published_numbers_apart():
     ours, theirs = page.split("## Published")
     assert "2613.41" in theirs
     assert "2613.41" not in ours
+
+
+def test_scores_along_the_way_are_drawn_in_order_of_their_steps(tmp_path):
+    ends = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("video_gpt", "stickers", 0, 9)]
+    early = record("sti", "stickers", 0, 5.0)
+    early.costs["steps"] = 3.0
+    assert curve([*ends, early], "sti", "fvd_glassine_native_8f_white") == [(3.0, 5.0), (7.0, 2.0)]
+    assert curve(ends, "sti", "clip_glassine_similarity_softmax_white") == []
+    draw_curves([*ends, early], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -13,6 +13,7 @@ import torch
 
 from glassine.allocator import keep_freed_memory
 from glassine.bench.console import progress_bar
+from glassine.bench.generation.curves import draw_curves
 from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import CACHES, DATA, METHODS, TRAINING_SETS
 from glassine.bench.generation.runs import Budget, Run, score_run, train
@@ -26,6 +27,7 @@ from glassine.models.parameter_counts import METHODS as FULL_SIZE
 from glassine.models.parameter_counts import count_parameters
 
 RESULTS = Path("results") / "generation"
+ON_THE_WAY = Path("results") / "generation_steps"
 
 
 def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
@@ -62,17 +64,21 @@ def study(runs: Sequence[Run], test_sets: dict[str, TestSet], evaluators: Evalua
         checkpoint = train(run)
         with progress_bar() as progress:
             score_run(run, checkpoint, test_sets, evaluators, benchmarks / RESULTS, progress)
+            for step, network in run.marks.items():
+                score_run(run, network, test_sets, evaluators, benchmarks / ON_THE_WAY, progress, step)
         records = report(benchmarks, run.budget.steps)
     return records
 
 
 def report(benchmarks: Path, steps: int) -> list[Record]:
-    """Write `generation.md` from the records of runs of so many steps, and return these."""
+    """Write `generation.md` and `generation.png` from the records of runs of so many steps, and return these."""
     records = [record for record in read_records(benchmarks / RESULTS) if record.costs.get("steps") == steps]
+    on_the_way = [r for r in read_records(benchmarks / ON_THE_WAY) if f"-{steps}steps" in r.weights]
     if records:
         full = {name: count_parameters(parts) for name, parts in FULL_SIZE.items()}
         published = read_optional(benchmarks / "published_vsd2m.yaml") or []
         write_report(generation_report(records, published, full), benchmarks / "generation.md")
+        draw_curves([*on_the_way, *records], benchmarks / "generation.png")
     return records
 
 
@@ -83,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS))
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 for STI and VideoLDM, else 1)")
     parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
+    parser.add_argument("--marks", type=int, default=Budget.marks, help="scores on the way (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=96, help="of each test set (default: %(default)s)")
     parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
     parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
@@ -106,9 +113,12 @@ def run(args: argparse.Namespace) -> None:
         if not report(args.to, args.steps):
             raise UserError(f"{args.to / RESULTS} has no records of {args.steps} steps; run without --tables first")
         return
-    if min(args.steps, args.clips, 1 if args.seeds is None else args.seeds) < 1:
-        raise UserError(f"steps {args.steps}, clips {args.clips}, seeds {args.seeds} came; give at least 1 of each")
-    budget = Budget(args.steps, args.device, args.latents, args.data)
+    if min(args.steps, args.clips, args.marks, 1 if args.seeds is None else args.seeds) < 1:
+        raise UserError(
+            f"steps {args.steps}, clips {args.clips}, marks {args.marks}, seeds {args.seeds} came; give at least 1 of "
+            "each"
+        )
+    budget = Budget(args.steps, args.device, args.latents, args.data, args.marks)
     runs = planned(args.methods, args.training_sets, args.seeds, budget)
     sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa)
     evaluators = Evaluators(sources, pick_device(args.device))

@@ -29,6 +29,7 @@ class Budget:
         accelerator: as Lightning's.
         latents: folder of the latent caches.
         data: shard folder.
+        marks: into how many parts training is divided where scores are followed along the way, see `Run.marks`.
         overrides: further arguments of `glassine fit`.
     """
 
@@ -36,6 +37,7 @@ class Budget:
     accelerator: str = "auto"
     latents: Path = Path("data/latents")
     data: str = "data/fluent"
+    marks: int = 4
     overrides: tuple[str, ...] = ()
 
 
@@ -60,6 +62,21 @@ class Run:
         """Of the last stage's folder."""
         return f"{self.method}-{self.training_set}-seed{self.seed}-{self.budget.steps}steps"
 
+    @property
+    def mark_every(self) -> int | None:
+        """Steps from one scored network on the way to the next; first seeds on real stickers have such."""
+        followed = self.seed == 0 and self.training_set == "stickers"
+        return self.budget.steps // self.budget.marks or None if followed else None
+
+    @property
+    def marks(self) -> dict[int, Path]:
+        """Steps on the way, and the networks that they left."""
+        if self.mark_every is None:
+            return {}
+        folder = self.stages()[-1].folder / "checkpoints"
+        steps = range(self.mark_every, self.budget.steps, self.mark_every)
+        return {step: folder / f"step-{step:06d}.ckpt" for step in steps}
+
     def stages(self) -> list[FitRun]:
         """The trainings, in order; each later one is told where the one before it left its network."""
         runs: list[FitRun] = []
@@ -72,6 +89,9 @@ class Run:
             arguments += ["--trainer.accelerator", self.budget.accelerator]
             arguments += [*schedule_overrides(content, self.budget.steps), "--trainer.limit_val_batches", "0"]
             arguments += self.data_arguments(content)
+            if self.mark_every is not None:
+                arguments += ["--trainer.callbacks+", "glassine.tasks.checkpoints.KeptCheckpoints"]
+                arguments += ["--trainer.callbacks.every_n_train_steps", str(self.mark_every)]
             if runs:
                 arguments += [FIRST_STAGE, str(runs[-1].checkpoint)]
             folder = logger_folder(content, version)
@@ -108,6 +128,7 @@ def score_run(
     evaluators: Evaluators,
     folder: Path,
     tell: Tell = lambda *_: None,
+    steps: int | None = None,
 ) -> Record:
     """Fill the record of a run; what is measured already on the same clips and weights is kept.
 
@@ -118,6 +139,7 @@ def score_run(
         evaluators: see there.
         folder: of the records.
         tell: called with what goes on, how many clips are made, and of how many.
+        steps: of the training until this checkpoint; None for all.
     """
     method = METHODS[run.method]
     maker = load_maker(str(checkpoint), method.part, evaluators.device)
@@ -149,7 +171,8 @@ def score_run(
         scores = evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
         cell = Cell(inputs, len(wanted.clips), {score: plain(value) for score, value in scores.items()})
         record.conditions[name] = cell
-        record.costs |= costs(maker, run, wanted)
+        record.costs |= costs(maker, wanted) if steps is None else {}
+        record.costs["steps"] = steps or run.budget.steps
         machine = hardware()
         on_cpu = evaluators.device.type == "cpu"
         record.costs_on = f"{machine['cpu']}, {machine['cores']} cores" if on_cpu else str(machine["gpu"])
@@ -157,10 +180,9 @@ def score_run(
     return record
 
 
-def costs(maker: Maker, run: Run, test_set: TestSet) -> dict[str, float | None]:
-    """Parameters, seconds a clip, and the training's length."""
-    seconds = plain(maker.seconds_a_clip(test_set.clips[0]), 3)
-    return {"parameters": maker.parameters, "seconds_per_clip": seconds, "steps": run.budget.steps}
+def costs(maker: Maker, test_set: TestSet) -> dict[str, float | None]:
+    """Parameters, and seconds a clip."""
+    return {"parameters": maker.parameters, "seconds_per_clip": plain(maker.seconds_a_clip(test_set.clips[0]), 3)}
 
 
 def cell_inputs(record: Record, test_set: TestSet, evaluators: Evaluators) -> str:

@@ -108,6 +108,9 @@ def generation_report(records: Sequence[Record], published: Sequence[dict[str, A
         if any(record.method == "sti" and test_set in record.conditions for record in records):
             table = markdown(data_table(records, test_set))
             parts.append(f"## Table 5: STI tested on {SETS[test_set]}\n\n{table}")
+    parts.append(
+        "## Figure 6: scores against training steps\n\nFirst seeds, real stickers.\n\n![scores](generation.png)"
+    )
     parts.append(f"## Full size\n\nMillions of parameters.\n\n{markdown(parameter_table(full))}")
     parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
     return "\n\n".join(parts) + "\n"
