@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
+from glassine.bench.generation.caches import DATA_FOLDER, LATENTS, make_cache
 from glassine.errors import UserError, exit_code
 from glassine.pretrained.weights import ASSETS
 
@@ -25,12 +26,14 @@ class Stage:
         part: the task's argument that holds it.
         asset: folder in `assets`.
         on: assets that it stands on.
+        caches: latents that it is trained on, see `make_cache`.
     """
 
     configs: tuple[Path, ...]
     part: str
     asset: str
     on: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
 
 
 EXPERIMENTS = Path("experiments")
@@ -46,6 +49,16 @@ STAGES = (
         "tiny-ildiff",
         ("tiny-transparency", "tiny-layout"),
     ),
+    Stage((EXPERIMENTS / "text/tiny.yaml",), "student.network", "tiny-text"),
+    Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
+    Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
+    Stage(
+        (EXPERIMENTS / "vsd2m/shipped_images.yaml", EXPERIMENTS / "vsd2m/shipped.yaml"),
+        "generator",
+        "tiny-sti",
+        ("tiny-vae", "tiny-text"),
+        ("stickers", "stills"),
+    ),
 )
 
 
@@ -55,6 +68,7 @@ def pretrain(
     accelerator: str = "auto",
     only: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
+    data: str | None = None,
 ) -> None:
     """Train and export.
 
@@ -64,6 +78,7 @@ def pretrain(
         accelerator: as Lightning's.
         only: names of assets; None for all.
         overrides: further arguments of `glassine fit`.
+        data: shard folder; None for the YAMLs'.
 
     Raises:
         UserError: an experiment is missing, or a training failed.
@@ -77,8 +92,10 @@ def pretrain(
         weights = assets / stage.asset / "model.safetensors"
         below = [assets / name / "model.safetensors" for name in stage.on]  # what the next run stands on
         if only is None or stage.asset in only:
+            for cache in stage.caches:
+                make_cache(cache, data or DATA_FOLDER, LATENTS, accelerator)
             for config in stage.configs:
-                run = fit_run(config, accelerator, overrides)
+                run = fit_run(config, accelerator, [*overrides, *data_overrides(config, data)])
                 changed = [path for path in below if run.checkpoint.is_file() and is_newer(path, run.checkpoint)]
                 if changed:
                     print(f"{config}: {changed[0]} has changed since, so it starts again; the old run is kept beside")
@@ -99,6 +116,11 @@ def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> Fi
     return FitRun(config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
 
+def data_overrides(config: Path, data: str | None) -> list[str]:
+    """Arguments that train on other shards, where the experiment is trained on shards at all."""
+    return ["--data.root", data] if data and "root" in read_yaml(config)["data"] else []
+
+
 def is_newer(one: Path, other: Path) -> bool:
     """Whether `one` was written after `other`."""
     return one.is_file() and one.stat().st_mtime > other.stat().st_mtime
@@ -111,8 +133,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="ASSET", help=", ".join(stage.asset for stage in STAGES))
     parser.add_argument("--data", default=None, help="shard folder (default: the YAMLs')")
     args = parser.parse_args(arguments)
-    overrides = ["--data.root", args.data] if args.data else []
-    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only, overrides=overrides))
+    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only, data=args.data))
 
 
 if __name__ == "__main__":

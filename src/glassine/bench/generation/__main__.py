@@ -13,9 +13,10 @@ import torch
 
 from glassine.allocator import keep_freed_memory
 from glassine.bench.console import progress_bar
+from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.curves import draw_curves
 from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
-from glassine.bench.generation.methods import CACHES, DATA, METHODS, TRAINING_SETS
+from glassine.bench.generation.methods import METHODS, TRAINING_SETS
 from glassine.bench.generation.runs import Budget, Run, score_run, train
 from glassine.bench.generation.tables import generation_report, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
@@ -41,20 +42,6 @@ def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | N
         if (training_set != "stills" or method == "sti") and (training_set == "stickers" or seed == 0)
     ]
     return sorted(runs, key=lambda run: run.seed)
-
-
-def make_caches(runs: Sequence[Run], budget: Budget, device: str) -> None:
-    """Write the latent caches that are missing.
-
-    Raises:
-        UserError: no such data, or a cache of other networks.
-    """
-    from glassine.__main__ import main
-
-    for name in sorted({cache for run in runs for cache in TRAINING_SETS[run.training_set].caches}):
-        asked = [budget.data if word == DATA else word for word in CACHES[name]]
-        if main(["data", "cache-latents", *asked, "--to", str(budget.latents / name), "--device", device]):
-            raise UserError(f"the latents of {name} could not be cached, see above; the same command goes on")
 
 
 def study(runs: Sequence[Run], test_sets: dict[str, TestSet], evaluators: Evaluators, benchmarks: Path) -> list[Record]:
@@ -123,7 +110,8 @@ def run(args: argparse.Namespace) -> None:
     sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa)
     evaluators = Evaluators(sources, pick_device(args.device))
     test_sets = {name: TestSet(name, args.data, count=args.clips) for name in SETS}
-    make_caches(runs, budget, args.device)
+    for cache in sorted({cache for run in runs for cache in TRAINING_SETS[run.training_set].caches}):
+        make_cache(cache, budget.data, budget.latents, args.device)
     study(runs, test_sets, evaluators, args.to)
     print(f"wrote {args.to / 'generation.md'}")
 

@@ -61,10 +61,3 @@ TRAINING_SETS = {
     "both": TrainingSet("both", ("stickers", "procedural"), ("--data.procedural", "1600"), ("stickers", "procedural")),
     "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
 }
-# what `glassine data cache-latents` is asked for; DATA stands for the shard folder
-DATA = "DATA"
-CACHES = {
-    "stickers": (DATA, "--animated-only", "--views", "4"),
-    "stills": (DATA, "--stills-only", "--views", "1", "--flip"),
-    "procedural": ("--procedural", "1600", "--views", "4"),
-}

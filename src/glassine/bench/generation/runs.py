@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glassine import __version__
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
+from glassine.bench.generation.caches import DATA_FOLDER, LATENTS
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.methods import EXPERIMENTS, METHODS, TRAINING_SETS
 from glassine.bench.generation.rows import SHORT, Maker, load_maker
@@ -35,8 +36,8 @@ class Budget:
 
     steps: int = 400
     accelerator: str = "auto"
-    latents: Path = Path("data/latents")
-    data: str = "data/fluent"
+    latents: Path = LATENTS
+    data: str = DATA_FOLDER
     marks: int = 4
     overrides: tuple[str, ...] = ()
 
