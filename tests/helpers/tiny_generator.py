@@ -20,7 +20,8 @@ class LetterText(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = nn.Embedding(256, WIDTH)
+        table = torch.randn(256, WIDTH, generator=torch.Generator().manual_seed(0))  # the same in every process
+        self.table = nn.Embedding(256, WIDTH, _weight=table)
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """`b 8 d`."""

@@ -1,0 +1,88 @@
+"""The study behind the tables of text-to-sticker methods, with networks of a few thousand parameters."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tests.helpers.tiny_generator import SCHEDULE, UNET, VAE, WIDTH, tiny_generator
+
+from glassine.bench.generation import __main__ as command
+from glassine.bench.generation import rows as rows_module
+from glassine.bench.generation import runs as runs_module
+from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
+from glassine.bench.generation.runs import Budget, Run
+from glassine.bench.generation.test_set import TestSet
+from glassine.bench.records import read_records
+from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
+from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
+from glassine.models.text_to_video import Sampling
+from glassine.models.vae import SmallVAE
+from glassine.pretrained.weights import save_bundle
+
+LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
+ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 1}
+
+
+def experiment(folder: Path) -> dict:
+    """A YAML of `StickerVideoTask` on clips."""
+    generator = {
+        "unet": {"class_path": "glassine.models.video_unet.VideoUNet", "init_args": UNET},
+        "vae": {"class_path": "glassine.pretrained.weights.load_bundle", "init_args": {"source": str(folder / "vae")}},
+        "text_encoder": LETTERS,
+        "scheduler": {"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
+    }
+    task = {
+        "generator": {"class_path": "glassine.models.text_to_video.TextToVideo", "init_args": generator},
+        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.001}},
+    }
+    logger = {"save_dir": str(folder / "runs"), "name": "vsd2m", "version": "tiny_sti"}
+    return {
+        "model": {"class_path": "glassine.tasks.sticker_video.StickerVideoTask", "init_args": task},
+        "data": {"size": [32, 32], "num_frames": 8, "batch_size": 2},
+        "trainer": {
+            "max_steps": 4,
+            "logger": {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": logger},
+            "callbacks": [{"class_path": "glassine.tasks.checkpoints.LastCheckpoint"}],
+        },
+    }
+
+
+@pytest.fixture
+def evaluators(tmp_path) -> Evaluators:
+    encoder = {"class_path": "glassine.models.sticker_clip.ClipEncoder", "init_args": ENCODER}
+    network = StickerCLIP(ClipEncoder(**ENCODER), tiny_generator().text_encoder, WIDTH, 8).requires_grad_(True)
+    arguments = {"encoder": encoder, "text_encoder": LETTERS, "text_channels": WIDTH, "width": 8}
+    folder = tmp_path / "evaluator"
+    save_bundle(network, {"class_path": "glassine.models.sticker_clip.StickerCLIP", "init_args": arguments}, folder)
+    return Evaluators(EvaluatorSources(str(folder), str(folder)), torch.device("cpu"))
+
+
+def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path, monkeypatch, evaluators, capsys):
+    build_shards(ProceduralStickers(size=32, num_frames=3, length=30), tmp_path / "shards", ShardFormat(), workers=1)
+    save_bundle(SmallVAE(**VAE), {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE}, tmp_path / "vae")
+    (tmp_path / "experiments" / "vsd2m").mkdir(parents=True)
+    (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(experiment(tmp_path)))
+    monkeypatch.setattr(runs_module, "EXPERIMENTS", tmp_path / "experiments")
+    for name in ("SHORT", "PAPER"):
+        monkeypatch.setattr(rows_module, name, Sampling(steps=2, solver="dpm++"))
+    test_sets = {"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}
+    budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
+    runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]
+
+    records = command.study(runs, test_sets, evaluators, tmp_path)
+    assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
+    (early,) = read_records(tmp_path / command.ON_THE_WAY)
+    assert (early.seed, early.costs["steps"]) == (0, 2)
+    page = (tmp_path / "generation.md").read_text()
+    assert "| STI (2 seeds) |" in page
+    assert (tmp_path / "generation.png").stat().st_size > 1000
+    capsys.readouterr()
+
+    def again(*_, **__):
+        raise AssertionError("what is measured is kept")
+
+    monkeypatch.setattr("glassine.bench.generation.rows.Maker.clips", again)
+    assert command.study(runs, test_sets, evaluators, tmp_path) == records
+    assert "4 of 4 steps done" in capsys.readouterr().out
