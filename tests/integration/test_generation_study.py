@@ -1,5 +1,6 @@
 """The study behind the tables of text-to-sticker methods, with networks of a few thousand parameters."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from glassine.bench.generation import rows as rows_module
 from glassine.bench.generation import runs as runs_module
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.runs import Budget, Run
+from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import read_records
 from glassine.data.shards import ShardFormat, build_shards
@@ -67,11 +69,11 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     monkeypatch.setattr(runs_module, "EXPERIMENTS", tmp_path / "experiments")
     for name in ("SHORT", "PAPER"):
         monkeypatch.setattr(rows_module, name, Sampling(steps=2, solver="dpm++"))
-    test_sets = {"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}
+    scorer = Scorer({"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}, evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
     runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]
 
-    records = command.study(runs, test_sets, evaluators, tmp_path)
+    records = command.study(runs, scorer, tmp_path)
     assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
     (early,) = read_records(tmp_path / command.ON_THE_WAY)
     assert (early.seed, early.costs["steps"]) == (0, 2)
@@ -80,9 +82,14 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     assert (tmp_path / "generation.png").stat().st_size > 1000
     capsys.readouterr()
 
-    def again(*_, **__):
-        raise AssertionError("what is measured is kept")
-
-    monkeypatch.setattr("glassine.bench.generation.rows.Maker.clips", again)
-    assert command.study(runs, test_sets, evaluators, tmp_path) == records
-    assert "4 of 4 steps done" in capsys.readouterr().out
+    # as in a fresh clone: the records are there, the runs are not
+    shutil.rmtree(tmp_path / "runs")
+    assert command.study(runs, scorer, tmp_path) == records
+    assert "steps done" not in capsys.readouterr().out
+    # what was trained otherwise is trained again
+    other = experiment(tmp_path)
+    other["model"]["init_args"]["optimizer"]["init_args"]["lr"] = 0.01
+    (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(other))
+    (again,) = [record for record in command.study(runs[1:], scorer, tmp_path) if record.seed == 1]
+    assert "0 of 4 steps done" in capsys.readouterr().out
+    assert again.digest != records[1].digest

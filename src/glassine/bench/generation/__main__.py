@@ -6,7 +6,7 @@ scored already is kept, so a stopped run goes on.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +17,8 @@ from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.curves import draw_curves
 from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import METHODS, TRAINING_SETS
-from glassine.bench.generation.runs import Budget, Run, score_run, train
+from glassine.bench.generation.runs import Budget, Run, train
+from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.tables import generation_report, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
 from glassine.bench.records import Record, read_records
@@ -44,15 +45,28 @@ def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | N
     return sorted(runs, key=lambda run: run.seed)
 
 
-def study(runs: Sequence[Run], test_sets: dict[str, TestSet], evaluators: Evaluators, benchmarks: Path) -> list[Record]:
-    """Train and score; the tables are written after every run."""
+def study(
+    runs: Sequence[Run], scorer: Scorer, benchmarks: Path, prepare: Callable[[Run], None] = lambda _: None
+) -> list[Record]:
+    """Train and score what is missing; the tables are written after every run.
+
+    Args:
+        runs: which.
+        scorer: on what and by what.
+        benchmarks: folder of the records and the tables.
+        prepare: called before a run is trained.
+    """
     records: list[Record] = []
     for run in runs:
-        checkpoint = train(run)
-        with progress_bar() as progress:
-            score_run(run, checkpoint, test_sets, evaluators, benchmarks / RESULTS, progress)
-            for step, network in run.marks.items():
-                score_run(run, network, test_sets, evaluators, benchmarks / ON_THE_WAY, progress, step)
+        networks = {None: run.stages()[-1].checkpoint, **run.marks}
+        for step, network in networks.items():
+            folder = benchmarks / (RESULTS if step is None else ON_THE_WAY)
+            record = scorer.record(run, network, folder)
+            if scorer.missing(record):
+                if not network.is_file():
+                    prepare(run)
+                    train(run)
+                scorer.fill(record, run, network, folder, step)
         records = report(benchmarks, run.budget.steps)
     return records
 
@@ -110,9 +124,12 @@ def run(args: argparse.Namespace) -> None:
     sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa)
     evaluators = Evaluators(sources, pick_device(args.device))
     test_sets = {name: TestSet(name, args.data, count=args.clips) for name in SETS}
-    for cache in sorted({cache for run in runs for cache in TRAINING_SETS[run.training_set].caches}):
-        make_cache(cache, budget.data, budget.latents, args.device)
-    study(runs, test_sets, evaluators, args.to)
+
+    def make_caches(run: Run) -> None:
+        for cache in TRAINING_SETS[run.training_set].caches:
+            make_cache(cache, budget.data, budget.latents, args.device)
+
+    study(runs, Scorer(test_sets, evaluators, progress_bar), args.to, make_caches)
     print(f"wrote {args.to / 'generation.md'}")
 
 

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from glassine.bench.loading import load_network
+from glassine.digest import weights_digest
 from glassine.errors import UserError
 from glassine.metrics.clip_score import ClipScores
 from glassine.metrics.fvd import FVD
@@ -72,6 +74,12 @@ class Evaluators:
         self.video, self.image_text = (
             own_network(source).to(self.device) for source in (self.sources.video, self.sources.image_text)
         )
+
+    @cached_property
+    def identity(self) -> str:
+        """Changes with any weight of our own, and with where the others come from."""
+        own = weights_digest(self.video), weights_digest(self.image_text)
+        return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa))
 
     @torch.no_grad()
     def score(self, real: Tensor, made: Tensor, captions: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,109 @@
+"""Score what a trained method makes, and keep what is measured."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from glassine import __version__
+from glassine.bench.generation.evaluators import Evaluators
+from glassine.bench.generation.methods import METHODS, TRAINING_SETS
+from glassine.bench.generation.rows import SHORT, Maker, load_maker
+from glassine.bench.generation.runs import Run
+from glassine.bench.generation.test_set import TestSet
+from glassine.bench.records import Cell, Record, plain, read_record
+from glassine.hardware import hardware
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What runs are scored on and by.
+
+    A record names what its network was trained by, so one that is complete needs neither training nor network: it holds
+    in a fresh clone, too, until the experiment, the weights that it stands on, the test stickers or the evaluators
+    change.
+
+    Attributes:
+        test_sets: by name.
+        evaluators: see there.
+        progress: gives, as a context, what is told what goes on, how many clips are made, and of how many.
+    """
+
+    test_sets: Mapping[str, TestSet]
+    evaluators: Evaluators
+    progress: Callable[[], AbstractContextManager[Tell]] = lambda: nullcontext(lambda *_: None)
+
+    def record(self, run: Run, checkpoint: Path, folder: Path) -> Record:
+        """The one in `folder`, if it is of a network that was trained alike; else a new one."""
+        record, asked = self.new_record(run, checkpoint), run.asked
+        path = folder / record.file_name
+        if path.is_file() and (old := read_record(path)).settings.get("asked") == asked:
+            return old
+        record.settings["asked"] = asked
+        return record
+
+    def new_record(self, run: Run, checkpoint: Path) -> Record:
+        """Without scores."""
+        first = next(iter(self.test_sets.values()))
+        return Record(
+            run.method,
+            METHODS[run.method].title,
+            first.split,
+            first.size,
+            first.num_frames,
+            [],
+            data=run.training_set,
+            weights=re.sub(r"/checkpoints/last\.ckpt$", "", checkpoint.as_posix()),
+            config=" ".join(stage.config.as_posix() for stage in run.stages()),
+            seed=run.seed,
+            settings={"sampler": f"{SHORT.solver} {SHORT.steps}", "guidance_scale": SHORT.guidance_scale},
+            measured="clips for the captions of held-out stickers, on white; seconds: 25 steps of DDIM, one clip",
+        )
+
+    def missing(self, record: Record) -> list[str]:
+        """Test sets that the record has no scores of."""
+        names = TRAINING_SETS[record.data].tested_on
+        cells = record.conditions
+        return [name for name in names if name not in cells or cells[name].inputs != self.inputs(record, name)]
+
+    def inputs(self, record: Record, name: str) -> str:
+        """Fingerprint of all that decides the scores on a test set."""
+        settings = sorted(record.settings.items())
+        parts = (__version__, record.digest, settings, self.test_sets[name].fingerprint(), self.evaluators.identity)
+        return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+
+    def fill(self, record: Record, run: Run, checkpoint: Path, folder: Path, steps: int | None = None) -> None:
+        """Measure and save what is missing.
+
+        Args:
+            record: is changed.
+            run: which left the network.
+            checkpoint: the network.
+            folder: of the records.
+            steps: of the training until then; None for all.
+        """
+        maker = load_maker(str(checkpoint), METHODS[run.method].part, self.evaluators.device)
+        record.digest = maker.digest  # of another training of the same kind; `missing` then names all
+        for name in self.missing(record):
+            wanted = self.test_sets[name]
+            with self.progress() as tell:  # at most one bar at a time: training has its own
+                made = maker.clips(wanted.clips, tell=partial(tell, run.name))
+            scores = self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
+            cell = Cell(self.inputs(record, name), len(wanted.clips), {s: plain(v) for s, v in scores.items()})
+            record.conditions[name] = cell
+            record.costs |= costs(maker, wanted) if steps is None else {}
+            record.costs["steps"] = steps or run.budget.steps
+            machine = hardware()
+            on_cpu = self.evaluators.device.type == "cpu"
+            record.costs_on = f"{machine['cpu']}, {machine['cores']} cores" if on_cpu else str(machine["gpu"])
+            record.save(folder)
+
+
+def costs(maker: Maker, test_set: TestSet) -> dict[str, float | None]:
+    """Parameters, and seconds a clip."""
+    return {"parameters": maker.parameters, "seconds_per_clip": plain(maker.seconds_a_clip(test_set.clips[0]), 3)}
