@@ -157,7 +157,7 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
 
     What a network has beside an image UNet's layers, its `own_layers`, may be missing there, too.
     """
-    beside: re.Pattern[str] | None = getattr(unet, "own_layers", None)  # type: ignore[assignment]
+    beside: re.Pattern[str] | None = getattr(unet, "own_layers", None)
     layers: dict[str, nn.Module] = unet.temporal_layers()  # type: ignore[operator]
     own = unet.state_dict()
     given: dict[str, Tensor] = {}

@@ -58,8 +58,7 @@ def study(
     """
     records: list[Record] = []
     for run in runs:
-        networks = {None: run.stages()[-1].checkpoint, **run.marks}
-        for step, network in networks.items():
+        for step, network in [(None, run.stages()[-1].checkpoint), *run.marks.items()]:
             folder = benchmarks / (RESULTS if step is None else ON_THE_WAY)
             record = scorer.record(run, network, folder)
             if scorer.missing(record):
