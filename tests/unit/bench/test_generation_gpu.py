@@ -3,7 +3,8 @@ import json
 import torch
 from tests.helpers.tiny_video_unet import SIZE, TEXT_WIDTH
 
-from glassine.bench.generation.gpu import Size, main, run
+from glassine.bench.generation.gpu import main, run
+from glassine.bench.generation.gpu_timing import Size
 from glassine.models.vae import SmallVAE
 
 

@@ -6,14 +6,10 @@ trained. The record says what was measured, `gpu.md` shows it.
 """
 
 import argparse
-import contextlib
-import gc
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,39 +18,17 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from glassine.atomic import atomic_path
 from glassine.bench.generation.gpu_report import report
+from glassine.bench.generation.gpu_timing import Size, built, free, inputs, quiet_compiler, seconds, synchronise
+from glassine.bench.generation.gpu_training import training_cost
 from glassine.bench.records import versions
 from glassine.errors import UserError, exit_code
 from glassine.hardware import hardware, pick_device
-from glassine.models.parameter_counts import stable_diffusion_vae
 from glassine.models.text_to_video import make_solver
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
-
-# dense bf16 TFLOP/s that makers state, by a part of the device's name
-PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "4090": 165.0, "V100": 125.0}
-
-
-@dataclass(frozen=True)
-class Size:
-    """What is made: the paper's by default.
-
-    Attributes:
-        unet: arguments of both UNets.
-        latents: `c f h w`.
-        text: tokens and width of the prompt's embedding.
-        repeats: how often each time is taken.
-        vae: makes the VAE.
-    """
-
-    unet: dict[str, Any] = field(default_factory=dict)
-    latents: tuple[int, int, int, int] = (4, 8, 32, 32)
-    text: tuple[int, int] = (77, 1024)
-    repeats: int = 5
-    vae: Callable[[], nn.Module] = stable_diffusion_vae
 
 
 def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str, Any]:
@@ -85,18 +59,6 @@ def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str
             found["training"][name] = training_cost(networks["STI"], size, device, checkpointing, spatial)
             free()
     return found
-
-
-def built(make: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    """The network in bf16, made on its device."""
-    with device:
-        return make().to(torch.bfloat16).eval().requires_grad_(False)
-
-
-def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Tensor]:
-    """Noise `b c f h w` and prompt embeddings `b n d`, bf16."""
-    noise = torch.randn(clips, *size.latents, device=device, dtype=torch.bfloat16)
-    return noise, torch.randn(clips, *size.text, device=device, dtype=torch.bfloat16)
 
 
 @torch.no_grad()
@@ -148,84 +110,6 @@ def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str
     total = sum(times.values()) or 1.0
     top = sorted(times.items(), key=lambda pair: -pair[1])[:10]
     return [{"operation": name[:80], "share": round(taken / total, 4)} for name, taken in top]
-
-
-def training_cost(
-    make: Callable[[], nn.Module], size: Size, device: torch.device, checkpointing: bool, spatial: bool
-) -> dict[str, float | None]:
-    """Seconds and model-FLOP utilisation of a training step on one clip in bf16 autocast, and the peak of memory."""
-    with device:
-        unet = make()
-    unet.train()
-    if not spatial:
-        unet.freeze_spatial()  # type: ignore[operator]
-    if checkpointing:
-        unet.enable_gradient_checkpointing()  # type: ignore[operator]
-    optimizer = torch.optim.AdamW((p for p in unet.parameters() if p.requires_grad), lr=1e-5)
-    noise, embeds = (x.float() for x in inputs(size, device))
-    step = torch.tensor([500], device=device)
-
-    def once() -> None:
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = unet(noise, step, embeds).sample.float().square().mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    once()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    taken = statistics.median([seconds(once) for _ in range(size.repeats)])
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        unet(noise, step, embeds)
-    # backward is twice the forward where all weights learn; what checkpointing computes again is no model FLOP
-    flops = counter.get_total_flops() * (3 if spatial else 2)
-    peak = peak_tflops(device)
-    return {
-        "step_s": taken,
-        "model_tflop_s": flops / taken / 1e12,
-        "mfu": flops / taken / 1e12 / peak if peak and spatial else None,
-        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
-    }
-
-
-def peak_tflops(device: torch.device) -> float | None:
-    """What the maker states for dense bf16; None where it is not known here."""
-    name = torch.cuda.get_device_name() if device.type == "cuda" else ""
-    return next((peak for part, peak in PEAK_TFLOPS.items() if part in name), None)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall time of one call, with the GPU's work in it."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    synchronise(device)
-    start = time.perf_counter()
-    work()
-    synchronise(device)
-    return time.perf_counter() - start
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the GPU's work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def free() -> None:
-    """Give memory back between networks."""
-    gc.collect()
-    torch.compiler.reset()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def quiet_compiler() -> Iterator[None]:
-    """Without the autotuner's tables."""
-    import torch._inductor.config as inductor
-
-    with inductor.patch(autotune_num_choices_displayed=0):
-        yield
 
 
 def run(to: Path, device: torch.device, size: Size | None = None, compiled: bool = True) -> dict[str, Any]:
