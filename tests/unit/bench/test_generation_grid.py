@@ -1,0 +1,17 @@
+from PIL import Image
+from tests.helpers.tiny_generator import tiny_generator
+
+from glassine.bench.gallery import CELL
+from glassine.bench.generation.grid import make_grid
+from glassine.models.text_to_video import Sampling
+from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+
+
+def test_a_row_a_prompt_and_a_column_a_seed(tmp_path):
+    how = {"size": (32, 32), "num_frames": 2, "sampling": Sampling(2, 1.0, "ddim"), "device": "cpu"}
+    pipeline = TextToStickerPipeline(tiny_generator(), **how)
+    still, animated = make_grid(pipeline, tmp_path, ("a cat", "a dog"), (0, 1, 2))
+    with Image.open(still) as picture, Image.open(animated) as clip:
+        assert 3 * CELL < picture.width < 4 * CELL
+        assert 2 * CELL < picture.height < 3 * CELL
+        assert clip.n_frames == 2
