@@ -50,6 +50,7 @@ class Method:
         size_multiple: what height and width must be multiples of.
         missing: why there is no function.
         device: where it runs.
+        conditions: those that it is scored under; None for all.
     """
 
     name: str
@@ -64,6 +65,11 @@ class Method:
     size_multiple: int = 1
     missing: str = ""
     device: torch.device = CPU
+    conditions: tuple[str, ...] | None = None
+
+    def is_scored(self, condition: str) -> bool:
+        """Whether its row has a cell there, given weights."""
+        return self.function is not None and (self.conditions is None or condition in self.conditions)
 
     @torch.no_grad()
     def alpha(self, clip: Tensor, background: Tensor | None = None, true_alpha: Tensor | None = None) -> Tensor:

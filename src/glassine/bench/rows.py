@@ -25,6 +25,10 @@ class Row:
             return f"{self.title} (no weights)"
         return f"{self.title} ({len(self.records)} seeds)" if len(self.records) > 1 else self.title
 
+    def belongs(self, condition: str) -> bool:
+        """Whether the row has its place there: it is scored, or would be, had it weights."""
+        return any(record.missing or condition in record.conditions for record in self.records)
+
     def score(self, condition: str, name: str) -> list[float]:
         """The values of one score, one a seed that has it."""
         cells = [record.conditions[condition] for record in self.records if condition in record.conditions]

@@ -66,7 +66,8 @@ def score(
     rows = [(method, open_record(method, held_out, folder, data)) for method in methods]
     todo: dict[str, list[Row]] = {}
     for name in names:
-        wanted = [row for row in rows if row[0].function and (again or not is_current(*row, name, prints[name]))]
+        able = [row for row in rows if row[0].is_scored(name)]
+        wanted = [row for row in able if again or not is_current(*row, name, prints[name])]
         if wanted:
             todo[name] = wanted
     count = Count(sum(len(held_out) * (1 + len(wanted)) for wanted in todo.values()), progress)

@@ -77,7 +77,7 @@ def alpha_detail(records: Sequence[Record], condition: str) -> Table:
     head = ["method", "PSNR mean ↑", "median ↑", "under 20 dB ↓", "pooled ↑", "SSIM ↑"]
     head += ["composite PSNR ↑", "composite SSIM ↑"]
     rows = []
-    for row in to_rows(records):
+    for row in (row for row in to_rows(records) if row.belongs(condition)):
         cells = [spread(row.score(condition, f"psnr_{name}"), fixed(1)) for name in ("mean", "median")]
         cells.append(spread(row.score(condition, "psnr_share_under_20db"), percent))
         cells.append(spread(row.score(condition, "psnr_pooled"), fixed(1)))
@@ -92,7 +92,7 @@ def matting_detail(records: Sequence[Record], condition: str) -> Table:
     """The errors of the matting field under one condition."""
     head = ["method", *(f"{title} ↓" for title in (*ERRORS.values(), *SHARES.values()))]
     rows = []
-    for row in to_rows(records):
+    for row in (row for row in to_rows(records) if row.belongs(condition)):
         errors = [spread(row.score(condition, name), short) for name in ERRORS]
         rows.append([row.label, *errors, *(spread(row.score(condition, name), percent) for name in SHARES)])
     return head, rows

@@ -115,6 +115,13 @@ def test_no_method_is_told_the_background(held_out, tmp_path):
     assert all(background is None and clip.shape == (1, 2, 3, SIZE, SIZE) for clip, background in spy.seen)
 
 
+def test_a_method_for_some_conditions_is_scored_there_alone(held_out, tmp_path):
+    everywhere, there = Spy().method(), Method("some", "some", Spy(), conditions=("gray",))
+    one, other = score([everywhere, there], held_out, tmp_path, ["white", "gray"])
+    assert set(one.conditions) == {"white", "gray"}
+    assert set(other.conditions) == {"gray"}
+
+
 def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp_path):
     def calls(method_of, **more) -> int:
         spy = Spy()

@@ -7,7 +7,15 @@ import pytest
 
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.rows import one_setup, to_rows
-from glassine.bench.tables import RESULTS, markdown, overview, replace_block, write_tables
+from glassine.bench.tables import (
+    RESULTS,
+    alpha_detail,
+    markdown,
+    matting_detail,
+    overview,
+    replace_block,
+    write_tables,
+)
 from glassine.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -62,6 +70,14 @@ def test_a_method_without_weights_has_a_row_without_numbers():
     assert cells(text, "ILDiff") == ["ILDiff (no weights)", "–", "–", "–"]
     found = record("ildiff", 30.0, title="ILDiff")
     assert [row.records for row in to_rows([missing, found])] == [(found,)]
+
+
+def test_details_of_a_condition_are_of_the_methods_that_belong_there():
+    elsewhere = record("ildiff_no_time", 30.0, title="no time", conditions={"gray": record("x", 1).conditions["white"]})
+    missing = record("sam2", 0, title="SAM-2", conditions={}, costs={}, missing="no weights at x")
+    for detail in (alpha_detail, matting_detail):
+        rows = detail([record("threshold", 21.0), elsewhere, missing], "white")[1]
+        assert [row[0] for row in rows] == ["threshold", "SAM-2 (no weights)"]
 
 
 def test_only_the_largest_set_of_held_out_stickers_is_shown():
