@@ -15,7 +15,7 @@ from glassine.bench.ablation import Trial
 from glassine.bench.fit_runs import FitRun, logger_folder
 from glassine.bench.loading import load_network
 from glassine.bench.records import read_records
-from glassine.bench.tables import RESULTS
+from glassine.bench.score_page import RESULTS
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardWriter
 from glassine.data.sources.procedural import ProceduralStickers

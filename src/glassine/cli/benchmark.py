@@ -10,9 +10,9 @@ from glassine.bench.loading import load_network
 from glassine.bench.method import TITLES
 from glassine.bench.methods import Sources, make_methods
 from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
+from glassine.bench.score_page import RESULTS, write_tables
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw_procedural
-from glassine.bench.tables import RESULTS, write_tables
 from glassine.errors import UserError
 from glassine.hardware import pick_device
 from glassine.models.vae import RoundTrip

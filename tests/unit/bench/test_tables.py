@@ -7,15 +7,8 @@ import pytest
 
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.rows import one_setup, to_rows
-from glassine.bench.tables import (
-    RESULTS,
-    alpha_detail,
-    markdown,
-    matting_detail,
-    overview,
-    replace_block,
-    write_tables,
-)
+from glassine.bench.score_page import RESULTS, replace_block, write_tables
+from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview
 from glassine.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
