@@ -22,6 +22,7 @@ VERBS = {
     "generate": "make animated stickers from text",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "score methods on held-out stickers and write the tables",
+    "study": "let people compare methods blindly, and count",
     "export": "write a network as a folder of weights or as an ONNX file",
 }
 

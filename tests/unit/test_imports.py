@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "pretrained": set(),
     "assets": set(),
+    "study": {"data"},
     "models": {"nn"},
     "tasks": {"models", "nn", "metrics", "pretrained"},
     "pipelines": {"models", "nn", "data", "pretrained"},

@@ -1,0 +1,174 @@
+"""`glassine study`: let people compare methods blindly, and count."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glassine.atomic import atomic_path
+from glassine.errors import UserError
+from glassine.study.backgrounds import parse_backgrounds
+from glassine.study.key import ANSWERS_NAME, SITE_NAME, load_key
+from glassine.study.markdown import to_markdown
+from glassine.study.prompts import find_prompts, read_prompts
+from glassine.study.questions import PRESETS, load_questions
+from glassine.study.raters import find_files, read_raters
+from glassine.study.report import make_report
+from glassine.study.server import StudyServer
+
+BUILD = """\
+Make a study out of one folder of stickers for each method, with equal file names. OUT/site is for raters: send them the
+folder and let them open index.html in any browser, or serve it. OUT/key.json says what is whose; keep it to yourself.
+OUT/answers takes the raters' files."""
+SERVE = """\
+Serve OUT/site to browsers on this machine, or with --host 0.0.0.0 to the network, without a password. Each answer is on
+the disk, in OUT/answers, before the page goes on; a rater who comes back goes on where they stopped."""
+REPORT = """\
+Count the answers in OUT/answers; write OUT/report.md and OUT/report.json, and print the first."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb `study` to the command line's subparsers."""
+    parser = subparsers.add_parser("study", help="let people compare methods blindly, and count")
+    verbs = parser.add_subparsers(dest="study_verb", required=True, metavar="VERB")
+    _add_build(verbs.add_parser("build", help="make the page out of folders of stickers", description=BUILD))
+    serve = verbs.add_parser("serve", help="serve the page and keep the answers", description=SERVE)
+    serve.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
+    serve.add_argument("--port", type=int, default=8008, help="0 for any free one (default: %(default)s)")
+    report = verbs.add_parser("report", help="win rates, intervals, agreement", description=REPORT)
+    report.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
+    report.add_argument(
+        "--answers", type=Path, nargs="+", metavar="PATH", help="files or folders (default: OUT/answers)"
+    )
+    report.add_argument("--to", type=Path, metavar="FOLDER", help="where the report is written (default: OUT)")
+    report.add_argument(
+        "--min-consistency",
+        type=float,
+        default=0.5,
+        metavar="0..1",
+        help="leave out raters who answer fewer of the checks the same way both times (default: %(default)s)",
+    )
+    report.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
+    report.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--method", action="append", default=[], metavar="NAME=FOLDER", help="a method's stickers; at least two"
+    )
+    parser.add_argument(
+        "--questions",
+        nargs="+",
+        default=["layer-animate"],
+        metavar="PAPER|FILE",
+        help=f"{', '.join(PRESETS)}, or a YAML or JSON file of `name: question` (default: layer-animate)",
+    )
+    parser.add_argument(
+        "--show",
+        choices=("pairs", "all"),
+        default="pairs",
+        help="two methods at a time, or all, of which the best is chosen, as in the papers (default: %(default)s)",
+    )
+    parser.add_argument("--pairs", type=int, metavar="N", help="comparisons for each rater (default: all there are)")
+    parser.add_argument(
+        "--checks", type=int, default=0, metavar="N", help="comparisons that come twice, sides swapped (default: 0)"
+    )
+    parser.add_argument("--no-ties", action="store_true", help="no difference is no answer, as in the papers")
+    parser.add_argument(
+        "--background",
+        nargs="+",
+        default=["checker", "white", "black"],
+        metavar="COLOUR",
+        help="checker, CSS colour names or '#rrggbb'; raters change between them (default: checker white black)",
+    )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="JSON {file: prompt}, or CSV with `file`, `prompt` (default: prompts.json or .csv of a method's folder)",
+    )
+    parser.add_argument("--title", default="Sticker study", help="of the page (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of sides and order (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what :func:`add_parser` parsed.
+
+    Raises:
+        UserError: anything the user can put right.
+    """
+    match args.study_verb:
+        case "build":
+            _build(args)
+        case "serve":
+            _serve(args)
+        case _:
+            _report(args)
+
+
+def _build(args: argparse.Namespace) -> None:
+    # imported late: reading stickers brings torch, whose seconds neither serving nor counting should cost
+    from glassine.study.build import StudyDesign, build_study
+    from glassine.study.folders import match_items, parse_methods
+
+    methods = parse_methods(args.method)
+    items = match_items(methods)
+    table = args.prompts or find_prompts(methods.values())
+    prompts = read_prompts(table, [item.name for item in items]) if table is not None else {}
+    design = StudyDesign(
+        questions=load_questions(args.questions),
+        backgrounds=parse_backgrounds(args.background),
+        show=args.show,
+        pairs=args.pairs,
+        checks=args.checks,
+        ties=not args.no_ties,
+        title=args.title,
+        seed=args.seed,
+    )
+    console = Console(stderr=True, quiet=args.quiet, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"writing {args.out}", total=len(items) * len(methods))
+        key = build_study(args.out, methods, items, prompts, design, lambda: progress.advance(task))
+    if key.skipped:
+        print(f"glassine: {len(key.skipped)} of {len(items)} items left out:", file=sys.stderr)
+    for item, reason in key.skipped.items():
+        print(f"  {item}: {reason}", file=sys.stderr)
+    comparisons = f"{len(key.trials)} comparisons" + (f", {args.checks} of them checks" if args.checks else "")
+    asked = f"{len(key.questions)} question{'s' if len(key.questions) > 1 else ''} each"
+    console.print(f"{args.out}: {comparisons}, {asked}, study {key.study}", soft_wrap=True)
+    if prompts and len(prompts) < len(items):
+        console.print(f"{table} has no prompt for {len(items) - len(prompts)} of {len(items)} items", soft_wrap=True)
+    page = args.out / SITE_NAME
+    console.print(f"send {page} to raters, or: glassine study serve {args.out}", soft_wrap=True)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    with StudyServer(args.study, args.host, args.port) as server:
+        print(f"{server.url} - answers go to {args.study / ANSWERS_NAME}; stop with Ctrl+C", flush=True)
+        server.serve_forever()
+
+
+def _report(args: argparse.Namespace) -> None:
+    if not 0 <= args.min_consistency <= 1:
+        raise UserError(f"--min-consistency {args.min_consistency} came; give a share, 0 to 1")
+    if not 1 <= args.resamples <= 1_000_000:
+        raise UserError(f"--resamples {args.resamples} came; give 1 to 1,000,000")
+    key = load_key(args.study)
+    raters = read_raters(find_files(args.answers or [args.study / ANSWERS_NAME]), key, args.min_consistency)
+    report = make_report(key, raters, args.resamples, args.seed)
+    folder = args.to or args.study
+    for name, text in (
+        ("report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"),
+        ("report.md", to_markdown(report)),
+    ):
+        with atomic_path(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+    print(to_markdown(report), end="")

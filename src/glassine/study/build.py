@@ -1,0 +1,131 @@
+"""From folders of stickers to a study that raters can open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from glassine import __version__
+from glassine.atomic import atomic_path
+from glassine.errors import UserError
+from glassine.study.clips import clip_names, write_clip
+from glassine.study.folders import Item
+from glassine.study.key import ANSWERS_NAME, SITE_NAME, Clip, KeyTrial, StudyKey
+from glassine.study.page import CLIPS_NAME, page_plan, write_page
+from glassine.study.plan import Show, make_forms, make_trials, most_trials
+from glassine.study.questions import PRESETS, Question
+
+
+@dataclass(frozen=True)
+class StudyDesign:
+    """How a study is made.
+
+    Attributes:
+        questions: what is asked of each comparison.
+        backgrounds: `checker` or `#rrggbb`.
+        show: two methods at a time, or all at once, of which the best is chosen.
+        pairs: how many comparisons, without the checks; None for all.
+        checks: how many comparisons come twice with sides swapped.
+        ties: whether "no difference" is an answer; the papers let raters choose only a best one.
+        title: of the page.
+        seed: of the lot.
+    """
+
+    questions: tuple[Question, ...] = PRESETS["layer-animate"]
+    backgrounds: tuple[str, ...] = ("checker", "#ffffff", "#000000")
+    show: Show = "pairs"
+    pairs: int | None = None
+    checks: int = 0
+    ties: bool = True
+    title: str = "Sticker study"
+    seed: int = 0
+
+
+def build_study(
+    out: Path,
+    methods: Mapping[str, Path],
+    items: Sequence[Item],
+    prompts: Mapping[str, str],
+    design: StudyDesign,
+    advance: Callable[[], None] = lambda: None,
+) -> StudyKey:
+    """Write the folder `out`: `site` for raters, `key.json` and `answers` beside it.
+
+    Args:
+        out: a new or empty folder.
+        methods: name to folder.
+        items: what all methods have; those with a damaged sticker are left out and named in the key.
+        prompts: item to what it was asked to show.
+        design: how it is made.
+        advance: called after each of the clips.
+
+    Raises:
+        UserError: nothing left to show, more comparisons asked for than there are, or `out` cannot be written.
+    """
+    most = most_trials(len(items), len(methods), design.show)
+    # numbers that cannot be are refused before minutes of work
+    make_trials([item.name for item in items], list(methods), design.show, design.pairs, design.checks, design.seed)
+    names = clip_names(items, design.seed)
+    with atomic_path(out) as folder:
+        clips = folder / SITE_NAME / CLIPS_NAME
+        clips.mkdir(parents=True)
+        (folder / ANSWERS_NAME).mkdir()
+        skipped = _write_clips(items, names, clips, advance)
+        kept = [item.name for item in items if item.name not in skipped]
+        if not kept:
+            first = next(iter(skipped.values()))
+            raise UserError(f"none of {len(items)} stickers can be shown by all methods; the first one: {first}")
+        pairs = min(design.pairs or most, most_trials(len(kept), len(methods), design.show))
+        trials = make_trials(kept, list(methods), design.show, pairs, min(design.checks, pairs), design.seed)
+        forms = make_forms(trials, design.seed)
+        plan = page_plan(design.title, design.questions, design.backgrounds, design.ties, trials, forms, names, prompts)
+        write_page(folder / SITE_NAME, plan)
+        key = StudyKey(
+            study=plan["id"],
+            title=design.title,
+            show=design.show,
+            forms=len(forms),
+            seed=design.seed,
+            methods={method: str(path) for method, path in methods.items()},
+            questions=design.questions,
+            clips={name: Clip(method, item) for (method, item), name in names.items() if item not in skipped},
+            trials={
+                trial.id: KeyTrial(trial.item, tuple(page["clips"]), trial.repeats)
+                for trial, page in zip(trials, plan["trials"], strict=True)
+            },
+            skipped=skipped,
+            version=__version__,
+            date=datetime.now(UTC).isoformat(timespec="minutes"),
+        )
+        key.save(folder)
+    return key
+
+
+def _write_clips(
+    items: Sequence[Item], names: Mapping[tuple[str, str], str], folder: Path, advance: Callable[[], None]
+) -> dict[str, str]:
+    """Write all clips but those of items that have a damaged one; the reason by item."""
+
+    def write(job: tuple[str, str, Path]) -> tuple[str, str] | None:
+        name, item, source = job
+        try:
+            write_clip(source, folder / f"{name}.webp")
+        except UserError as error:
+            return item, str(error)
+        finally:
+            advance()
+        return None
+
+    # in the order of their names, so that the files' dates tell nothing either
+    jobs = sorted((names[method, item.name], item.name, path) for item in items for method, path in item.files.items())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reasons = sorted(failed for failed in pool.map(write, jobs) if failed is not None)
+    skipped = dict(reasons)
+    for name, item, _ in jobs:
+        if item in skipped:
+            (folder / f"{name}.webp").unlink(missing_ok=True)
+    return skipped

@@ -1,0 +1,104 @@
+"""A study's report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from glassine.study.report import OVERALL
+
+NOTHING = "–"
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """Tables of `make_report`'s values."""
+    raters = report["raters"]
+    counted = [rater for rater in raters if rater["counted"] and rater["answers"]]
+    parts = [f"# {_cell(report['title'])}", _about(report, len(counted))]
+    for name, section in report["questions"].items():
+        parts += _section(name, section, report)
+    rows = [
+        (
+            rater["name"],
+            f"{rater['answers']} of {rater['asked']}",
+            f"{_percent(rater['consistency'])} of {rater['checks']}" if rater["checks"] else NOTHING,
+            _percent(rater["first_share"]),
+            NOTHING if rater["seconds"] is None else f"{rater['seconds']:.1f} s",
+            "yes" if rater["counted"] else "no",
+        )
+        for rater in raters
+    ]
+    heads = ("rater", "answers", "checks that agree", "chose the first one", "median time", "counted")
+    parts += ["## Raters", _table(heads, rows)]
+    broken = [f"{rater['name']}: {rater['unusable']}" for rater in raters if rater["unusable"]]
+    if broken:
+        parts.append(f"Lines that are cut off or no answers, left out: {', '.join(map(_cell, broken))}.")
+    if report["skipped"]:
+        named = "\n".join(f"- {_cell(item)}: {_cell(reason)}" for item, reason in report["skipped"].items())
+        parts += [f"## Left out\n\n{len(report['skipped'])} items with a damaged sticker:", named]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(report: Mapping[str, Any], counted: int) -> str:
+    shown = "two at a time" if report["show"] == "pairs" else "all at once, the best one chosen"
+    text = (
+        f"{counted} raters, {report['items']} items, {len(report['methods'])} methods, {shown}: {report['trials']} "
+        f"comparisons. Study `{report['study']}`, built {report['built']}, reported {report['date']}."
+    )
+    excluded = [_cell(rater["name"]) for rater in report["raters"] if not rater["counted"]]
+    if excluded:
+        text += f" Left out for failed checks: {', '.join(excluded)}."
+    text += (
+        " A tie counts as an even share of a win for each sticker shown. Intervals: 95%, bootstrap over raters and "
+        f"items, {report['resamples']:,} resamples."
+    )
+    if counted == 1:
+        text += " With one rater they say nothing about other raters."
+    return text
+
+
+def _section(name: str, section: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    heads = ("method", "win rate", "95% interval", "wins", "ties", "losses")
+    methods = sorted(section["methods"].items(), key=lambda pair: -(pair[1]["rate"] or 0))
+    parts = ["## Overall" if name == OVERALL else f"## {_cell(name)}"]
+    parts.append("All questions together." if name == OVERALL else f"*{_cell(section['text'])}*")
+    parts.append(_table(heads, [(method, *_numbers(counts)) for method, counts in methods]))
+    if section["pairs"]:
+        rows = [(f"{pair['first']} against {pair['second']}", *_numbers(pair)) for pair in section["pairs"]]
+        parts.append(_table(("pair", *heads[1:]), rows))
+    alpha = NOTHING if section["alpha"] is None else f"{section['alpha']:.2f}"
+    chances = {counts["chance"] for counts in section["methods"].values() if counts["chance"] is not None}
+    coin = f" Chance is {_percent(chances.pop())}." if len(chances) == 1 else ""
+    agreement = (
+        "no comparison has two raters yet"
+        if section["agreement"] is None
+        else (f"{_percent(section['agreement'])} of the pairs of raters say the same, Krippendorff's alpha {alpha}")
+    )
+    parts.append(f"{section['answers']:,} answers; {agreement}.{coin}")
+    return parts
+
+
+def _numbers(counts: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = NOTHING if counts["low"] is None else f"{_percent(counts['low'])} to {_percent(counts['high'])}"
+    return _percent(counts["rate"]), interval, *(str(counts[name]) for name in ("wins", "ties", "losses"))
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.1f}%"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = [[_cell(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+
+    def line(row: Sequence[str]) -> str:
+        name, *numbers = row
+        padded = [name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(numbers, widths[1:], strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if place == 0 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,144 @@
+"""A small server: the page's folder, and a place that takes answers. The key is not in that folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import sys
+from dataclasses import asdict
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from glassine.errors import OUTPUT_ERRORS, UserError
+from glassine.study.key import SITE_NAME, StudyKey, load_key
+from glassine.study.page import CLIPS_NAME
+from glassine.study.store import AnswerStore
+
+_MOST_BYTES = 1 << 20
+_POLICY = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; frame-ancestors 'none'"
+
+
+class StudyServer(ThreadingHTTPServer):
+    """Serves the study in `folder`; `serve_forever` begins, `url` says where.
+
+    Args:
+        folder: that `build_study` wrote.
+        host: loopback unless raters sit at other machines; there is no password.
+        port: 0 for any free one.
+
+    Raises:
+        UserError: no study there, or the address cannot be had.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.key: StudyKey = load_key(folder)
+        site = folder / SITE_NAME
+        if not (site / "index.html").is_file():
+            raise UserError(f"{folder} has no page ({SITE_NAME}/index.html is missing); build the study again")
+        self.store = AnswerStore(folder, self.key)
+        if not 0 <= port <= 65535:
+            raise UserError(f"port {port} came; give 1 to 65535, or 0 for any free one")
+        try:
+            self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            super().__init__((host, port), partial(_Handler, directory=str(site)))
+        except (OSError, UnicodeError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            raise UserError(f"cannot serve at {host}:{port} ({reason}); give another --port or --host") from error
+
+    @property
+    def url(self) -> str:
+        """The page's address, as another machine would call it where the server listens to others."""
+        host, port = str(self.server_address[0]), self.server_address[1]
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over browsers that went away in the middle of an answer."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "glassine", ""
+    timeout = 60  # seconds; a connection that says nothing is let go
+    server: StudyServer
+
+    def do_GET(self) -> None:
+        if self.path == "/api/study":
+            self._answer(HTTPStatus.OK, {"study": self.server.key.study})
+        else:
+            super().do_GET()
+
+    def do_POST(self) -> None:
+        try:
+            status, reply = HTTPStatus.OK, self._take(self._content())
+        except UserError as error:
+            status, reply = HTTPStatus.BAD_REQUEST, {"error": str(error)}
+        except OSError as error:
+            reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()
+            self.log_error("answers could not be saved: %s", reason)
+            status, reply = HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answers could not be saved: {reason}"}
+        self._answer(status, reply)
+
+    def _take(self, content: dict[str, Any]) -> dict[str, Any]:
+        match self.path:
+            case "/api/start":
+                return asdict(self.server.store.start(content.get("rater")))
+            case "/api/answers":
+                return {"saved": self.server.store.save(content.get("rater"), content.get("answers", []))}
+            case _:
+                raise UserError("there is no such address here")
+
+    def _content(self) -> dict[str, Any]:
+        """The request's JSON object, of this study.
+
+        Another site's page cannot send `application/json` here without being asked about first, which this server
+        does not answer.
+        """
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > _MOST_BYTES:
+            self.close_connection = True
+            raise UserError("a request without a length, or over 1 MiB, came; send fewer answers at a time")
+        body = self.rfile.read(int(length))
+        if self.headers.get_content_type() != "application/json":
+            raise UserError("a request of another type came; send application/json")
+        try:
+            content = json.loads(body)
+        except ValueError as error:
+            raise UserError("a request that is not JSON came") from error
+        if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
+            raise UserError("a request of another form came; send an object with rater, study and answers")
+        if content.get("study") != self.server.key.study:
+            raise UserError("the page is of another study than this server; load it again")
+        return content
+
+    def _answer(self, status: HTTPStatus, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def end_headers(self) -> None:
+        # clips are named by what they hold, all else may change with the next study at this address
+        kept = getattr(self, "path", "").startswith(f"/{CLIPS_NAME}/")
+        self.send_header("Cache-Control", "max-age=86400" if kept else "no-store")
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass

@@ -1,0 +1,144 @@
+"use strict";
+
+/* Keeps a rater's answers: in this browser at once, and with the server, where the page came from one that takes them.
+   What the server has not confirmed is sent again, also when the page is opened the next time. */
+class Keeper {
+  constructor(study) {
+    this.study = study;
+    this.server = false;
+    this.rater = "";
+    this.form = 0;
+    this.answers = [];
+    this.pending = [];
+    this.started = "";
+    this.onTrouble = () => {};
+    this.sending = false;
+  }
+
+  /* Is there a server that takes answers? A plain web server, or no server, is none. */
+  async findServer() {
+    if (!location.protocol.startsWith("http")) return;
+    try {
+      const reply = await fetch("api/study", { cache: "no-store" });
+      this.server = reply.ok && (await reply.json()).study === this.study.id;
+    } catch {
+      this.server = false;
+    }
+  }
+
+  lastRater() {
+    return this.read("last") || "";
+  }
+
+  /* Takes the rater up where they stopped; throws an Error whose message can be shown. */
+  async open(name) {
+    const rater = name.normalize("NFC").trim().toLowerCase();
+    if (!/^[\p{L}\p{N}_-]{1,40}$/u.test(rater)) throw new Error("Use 1 to 40 letters, digits, “-” and “_”, no spaces.");
+    this.rater = rater;
+    const here = this.read(rater) || { form: this.formOf(rater), answers: [], started: new Date().toISOString() };
+    this.form = here.form;
+    this.started = here.started;
+    this.answers = here.answers;
+    this.pending = [];
+    if (this.server) {
+      const there = await this.post("api/start", { rater });
+      const same = (answer) => `${answer.trial} ${answer.question} ${answer.time}`;
+      const known = new Set(there.answers.map(same));
+      this.pending = here.answers.filter((answer) => !known.has(same(answer)));
+      this.form = there.form;
+      this.answers = there.answers.concat(this.pending);
+    }
+    this.write("last", rater);
+    this.keepHere();
+    this.send();
+  }
+
+  /* The last answer to a question of a trial, if there is one. */
+  answerTo(trial, question) {
+    return this.answers.findLast((answer) => answer.trial === trial && answer.question === question);
+  }
+
+  add(answer) {
+    this.answers.push(answer);
+    this.keepHere();
+    if (this.server) {
+      this.pending.push(answer);
+      this.send();
+    }
+  }
+
+  async send() {
+    if (this.sending || !this.pending.length) return;
+    this.sending = true;
+    const batch = this.pending.slice(0, 100);
+    try {
+      await this.post("api/answers", { rater: this.rater, answers: batch });
+      this.pending.splice(0, batch.length);
+      this.onTrouble("");
+    } catch (error) {
+      this.onTrouble(`Not saved yet: ${error.message} Trying again; your answers are kept in this browser, so do not close it.`);
+      setTimeout(() => this.send(), 3000);
+      return;
+    } finally {
+      this.sending = false;
+    }
+    this.send();
+  }
+
+  async post(address, content) {
+    let reply, text;
+    try {
+      reply = await fetch(address, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ study: this.study.id, ...content }),
+        keepalive: true,
+      });
+      text = await reply.json();
+    } catch {
+      throw new Error("the server does not answer.");
+    }
+    if (!reply.ok) throw new Error(`${text.error || reply.status}.`);
+    return text;
+  }
+
+  /* Everything as the file that `glassine study report` reads. */
+  download() {
+    const header = { study: this.study.id, rater: this.rater, form: this.form, time: this.started };
+    const lines = [header, ...this.answers].map((line) => JSON.stringify(line) + "\n");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(lines, { type: "application/jsonl" }));
+    link.download = `${this.rater}-${this.study.id}.jsonl`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
+  /* Without a server a rater's form is told from their name. */
+  formOf(rater) {
+    let sum = 2166136261;
+    for (const letter of rater) sum = Math.imul(sum ^ letter.codePointAt(0), 16777619) >>> 0;
+    return sum % this.study.forms.length;
+  }
+
+  keepHere() {
+    const kept = this.write(this.rater, { form: this.form, started: this.started, answers: this.answers });
+    if (!kept && !this.server) this.onTrouble("This browser keeps nothing: download your answers (?) before you close the page.");
+  }
+
+  read(name) {
+    try {
+      return JSON.parse(localStorage.getItem(`glassine-study/${this.study.id}/${name}`));
+    } catch {
+      return null;
+    }
+  }
+
+  write(name, content) {
+    try {
+      localStorage.setItem(`glassine-study/${this.study.id}/${name}`, JSON.stringify(content));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}

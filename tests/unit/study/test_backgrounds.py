@@ -1,0 +1,15 @@
+import pytest
+
+from glassine.errors import UserError
+from glassine.study.backgrounds import parse_backgrounds
+
+
+def test_colours_become_hexadecimal_and_come_once():
+    assert parse_backgrounds(["checker", "white", "#FFFFFF", "00ff80"]) == ("checker", "#ffffff", "#00ff80")
+
+
+def test_no_colour():
+    with pytest.raises(UserError, match="whitish"):
+        parse_backgrounds(["whitish"])
+    with pytest.raises(UserError, match="no background"):
+        parse_backgrounds([])

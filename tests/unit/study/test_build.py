@@ -1,0 +1,80 @@
+import re
+from pathlib import Path
+
+import pytest
+from tests.helpers.tiny_study import read_plan, tiny_study, write_methods
+
+from glassine.errors import UserError
+from glassine.study.build import StudyDesign, build_study
+from glassine.study.folders import match_items
+from glassine.study.key import load_key
+
+
+def test_nothing_that_raters_get_names_a_method_or_a_file(tmp_path: Path):
+    key = tiny_study(tmp_path, ("secretmethod", "otherway"), checks=2)
+    site = tmp_path / "study" / "site"
+    for path in site.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        for word in (b"secretmethod", b"otherway", b"item0"):
+            assert word not in path.name.encode() + content
+    assert not list(site.rglob("key*"))
+    assert {path.suffix for path in (site / "clips").iterdir()} == {".webp"}
+    assert {path.stem for path in (site / "clips").iterdir()} == set(key.clips)
+
+
+def test_the_key_knows_what_the_page_shows(tmp_path: Path):
+    key, plan = tiny_study(tmp_path, ("a", "b", "c"), pairs=7, checks=2), read_plan(tmp_path / "study")
+    assert key.study == plan["id"]
+    assert [trial["id"] for trial in plan["trials"]] == list(key.trials)
+    for trial in plan["trials"]:
+        shown = [key.clips[clip] for clip in trial["clips"]]
+        assert len({clip.method for clip in shown}) == 2
+        assert {clip.item for clip in shown} == {key.trials[trial["id"]].item}
+    for form in plan["forms"]:
+        assert sorted(number for number, *_ in form) == list(range(9))
+        assert all(sorted(order) == [0, 1] for _, *order in form)
+
+
+def test_no_page_needs_another_host(tmp_path: Path):
+    tiny_study(tmp_path)
+    for path in (tmp_path / "study" / "site").glob("*.*"):
+        assert not re.search(r"(https?:)?//[a-z]", path.read_text(encoding="utf-8")), path.name
+
+
+def test_the_same_files_and_seed_give_the_same_study(tmp_path: Path):
+    methods = write_methods(tmp_path / "in")
+    ids = []
+    for number, seed in enumerate((0, 0, 1)):
+        out = tmp_path / f"study{number}"
+        ids.append(build_study(out, methods, match_items(methods), {}, StudyDesign(seed=seed)).study)
+    assert ids[0] == ids[1] != ids[2]
+    assert (tmp_path / "study0/site/plan.js").read_bytes() == (tmp_path / "study1/site/plan.js").read_bytes()
+
+
+def test_an_item_with_a_damaged_sticker_is_left_out_for_all_methods(tmp_path: Path):
+    methods = write_methods(tmp_path / "in")
+    (methods["base"] / "item2.gif").write_bytes(b"GIF89a\x08")
+    build_study(tmp_path / "study", methods, match_items(methods), {}, StudyDesign(pairs=4, checks=4))
+    key = load_key(tmp_path / "study")
+    assert list(key.skipped) == ["item2"]
+    assert "item2.gif" in key.skipped["item2"]
+    assert len(list((tmp_path / "study/site/clips").iterdir())) == 6
+    assert len(key.trials) == 6  # three, each with a check
+    assert "item2" not in {clip.item for clip in key.clips.values()}
+
+
+def test_nothing_is_left_where_nothing_can_be_shown(tmp_path: Path):
+    methods = write_methods(tmp_path / "in", items=2)
+    for path in methods["base"].iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of 2 stickers"):
+        build_study(tmp_path / "study", methods, match_items(methods), {}, StudyDesign())
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_study_is_not_written_over(tmp_path: Path):
+    key = tiny_study(tmp_path)
+    methods = {name: Path(folder) for name, folder in key.methods.items()}
+    with pytest.raises(UserError, match="folder with content"):
+        build_study(tmp_path / "study", methods, match_items(methods), {}, StudyDesign(seed=5))
+    assert load_key(tmp_path / "study").study == key.study

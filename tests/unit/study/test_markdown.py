@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
+
+from glassine.study.markdown import to_markdown
+from glassine.study.raters import read_raters
+from glassine.study.report import make_report
+
+
+def test_tables_have_all_methods_and_raters_best_first(tmp_path: Path):
+    key = tiny_study(tmp_path, ("plain", "o|urs"), title="Which\nis best", checks=1)
+    path = write_answers(tmp_path / "anna.jsonl", key, "anna", answers_of(key, "o|urs"))
+    text = to_markdown(make_report(key, read_raters([path], key, 0.5), resamples=20))
+    assert text.startswith("# Which is best\n")
+    motion = text.partition("## motion")[2].partition("##")[0]
+    assert motion.index("o\\|urs") < motion.index("plain")
+    assert "100.0% | 100.0% to 100.0%" in motion
+    assert "no comparison has two raters yet" in motion
+    assert "Chance is 50.0%" in motion
+    assert "| anna  | 15 of 15 |       100.0% of 3 |" in text
+    assert "With one rater" in text
+
+
+def test_what_was_left_out_is_said(tmp_path: Path):
+    key = tiny_study(tmp_path)
+    path = write_answers(tmp_path / "anna.jsonl", key, "anna", [*answers_of(key, None), {"trial": "t0"}])
+    report = make_report(key, read_raters([path], key, 0.5), resamples=20)
+    text = to_markdown({**report, "skipped": {"item9": "item9.gif: is damaged"}})
+    assert "left out: anna: 1." in text
+    assert "- item9: item9.gif: is damaged" in text

@@ -1,0 +1,111 @@
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.helpers.tiny_study import answers_of, tiny_study
+
+from glassine.errors import UserError
+from glassine.study.server import StudyServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StudyServer]:
+    tiny_study(tmp_path, items=2)
+    with StudyServer(tmp_path / "study") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ask(server: StudyServer, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    connection.request(method, path, content, {"Content-Type": kind} if content else {})
+    reply = connection.getresponse()
+    data = reply.read()
+    connection.close()
+    return reply.status, json.loads(data) if reply.getheader("Content-Type") == "application/json" else data
+
+
+def test_it_listens_on_this_machine_only(server: StudyServer):
+    assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_what_listens_to_others_is_called_by_this_machines_name(tmp_path: Path):
+    tiny_study(tmp_path, items=1)
+    with StudyServer(tmp_path / "study", host="0.0.0.0") as server:
+        assert server.url == f"http://{socket.gethostname()}:{server.server_address[1]}/"
+
+
+def test_the_page_is_served_and_nothing_beside_it(server: StudyServer):
+    assert b"<!doctype html>" in ask(server, "GET", "/")[1]
+    clip = next(iter(server.key.clips))
+    assert ask(server, "GET", f"/clips/{clip}.webp")[1][:4] == b"RIFF"
+    for path in (
+        "/key.json",
+        "/../key.json",
+        "/%2e%2e/key.json",
+        "/answers/",
+        "/clips/",
+        "/..%2fkey.json",
+        "//key.json",
+    ):
+        status, content = ask(server, "GET", path)
+        assert status == 404
+        assert b"ours" not in content
+
+
+def test_answers_are_saved_before_the_reply_and_given_back(server: StudyServer, tmp_path: Path):
+    study = {"study": server.key.study, "rater": "Anna"}
+    assert ask(server, "GET", "/api/study") == (200, {"study": server.key.study})
+    assert ask(server, "POST", "/api/start", study)[1]["answers"] == []
+    given = answers_of(server.key, "ours")[:3]
+    assert ask(server, "POST", "/api/answers", {**study, "answers": given}) == (200, {"saved": 3})
+    assert len((tmp_path / "study/answers/anna.jsonl").read_text().splitlines()) == 4
+    status, content = ask(server, "POST", "/api/start", study)
+    assert (status, content["rater"], content["answers"]) == (200, "anna", given)
+
+
+def test_requests_that_cannot_be_taken_are_told_why(server: StudyServer, tmp_path: Path):
+    study = {"study": server.key.study, "rater": "anna"}
+    for path, body, said in (
+        ("/api/start", {**study, "study": "other"}, "another study"),
+        ("/api/start", {**study, "rater": "../key"}, "letters"),
+        ("/api/answers", {**study, "answers": [{"trial": "t0"}]}, "question"),
+        ("/api/answers", {**study, "answers": "many"}, "another form"),
+        ("/api/answers", b"{", "not JSON"),
+        ("/api/answers", [1], "another form"),
+        ("/api/other", study, "no such address"),
+    ):
+        status, content = ask(server, "POST", path, body)
+        assert status == 400
+        assert said in content["error"]
+    # what another site's form could send
+    assert ask(server, "POST", "/api/start", study, kind="text/plain")[0] == 400
+    assert not list((tmp_path / "study/answers").iterdir())
+
+
+def test_a_disk_that_takes_nothing_is_told(server: StudyServer, tmp_path: Path):
+    study = {"study": server.key.study, "rater": "anna"}
+    (tmp_path / "study" / "answers").rmdir()
+    status, content = ask(server, "POST", "/api/answers", {**study, "answers": answers_of(server.key, "ours")})
+    assert status == 507
+    assert "could not be saved" in content["error"]
+
+
+def test_a_port_that_is_taken_and_no_study(server: StudyServer, tmp_path: Path):
+    with pytest.raises(UserError, match="another --port"):
+        StudyServer(tmp_path / "study", port=server.server_address[1])
+    with pytest.raises(UserError, match="another --port"):
+        StudyServer(tmp_path / "study", host="no such host")
+    with pytest.raises(UserError, match="70000"):
+        StudyServer(tmp_path / "study", port=70000)
+    with pytest.raises(UserError, match="holds no study"):
+        StudyServer(tmp_path)
