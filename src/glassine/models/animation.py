@@ -1,0 +1,65 @@
+"""How a clip is made of a base image: settings, and what may be a base image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+from glassine.models.text_to_video import Sampling
+
+CLEAR = 1 / 255
+
+
+@dataclass(frozen=True)
+class Animation(Sampling):
+    """How a clip is sampled around a base image.
+
+    Attributes:
+        image_guidance_scale: how much the base image counts, as `guidance_scale` for the text; 1, the paper, adds no
+            guidance. Another one costs half as much again, since the network then also runs without the image.
+        motion_adapter_scale: of Still-Moving's motion adapters, where there are any: 0 removes them, as it does for
+            sampling; 1 is the standstill that they were trained on; below 0 leads away from that.
+    """
+
+    image_guidance_scale: float = 1.0
+    motion_adapter_scale: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_guidance_scale < 0:
+            raise UserError(f"image guidance scale {self.image_guidance_scale} came; give at least 0, 1 is without")
+
+    def branches(self, with_image: bool) -> dict[tuple[bool, bool], float]:
+        """Which predictions are made, (with the text, with the image), and their weights, which sum up to 1.
+
+        InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
+        Without an image it is plain classifier-free guidance.
+        """
+        text, image = self.guidance_scale, self.image_guidance_scale
+        weights = {(False, False): 1 - text, (True, False): text}
+        if with_image:
+            weights = {(False, False): 1 - image, (False, True): image - text, (True, True): text}
+        return {branch: weight for branch, weight in weights.items() if weight}
+
+
+def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:
+    """Raise UserError where `base` is not an RGBA picture for each clip; `shape` is how many, height and width."""
+    needed = (shape[0], 4, *shape[1:])
+    if tuple(base.shape) != needed:
+        raise UserError(
+            f"base images of shape {tuple(base.shape)} came; give {needed}: RGBA, one a prompt, of the clip's size"
+        )
+    if (base[:, 3] < CLEAR).flatten(1).all(1).any():
+        raise UserError("a base image came that is clear everywhere; give one that shows something")
+
+
+def motion_condition(unet: nn.Module, motion: int, count: int) -> Tensor:
+    """The bucket for each of `count` clips, `count` long; UserError where the `unet` is not told it."""
+    config: Any = unet.config
+    buckets = config.get("motion_buckets", 0)
+    if not 0 <= motion < buckets:
+        allowed = f"it takes 0 to {buckets - 1}" if buckets else "it is not told the amount of motion: leave it out"
+        raise UserError(f"motion {motion} came for this network; {allowed}")
+    return torch.full((count,), motion, device=next(unet.parameters()).device)

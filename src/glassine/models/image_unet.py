@@ -1,0 +1,62 @@
+"""Stable Diffusion 1.5's UNet called as a video UNet, with LayerDiffuse's attention if wanted."""
+
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+from glassine.models.frame_unet import DOWN, UP, FrameUNet
+from glassine.nn.layer_attention import add_layer_attention
+
+
+class ImageUNet(FrameUNet):
+    """diffusers' `UNet2DConditionModel` on each frame: the network of Layer-Animate's first stage at full size.
+
+    `FrameUNet` is built as Stable Diffusion 2, with heads of one width; this one as SD 1.5, with one number of heads.
+    The defaults are SD 1.5's, 859.521 M parameters.
+
+    Args:
+        in_channels: channels of the noisy latents.
+        out_channels: channels of the prediction.
+        down_block_types: one a resolution.
+        up_block_types: one a resolution.
+        block_out_channels: widths, multiples of `norm_num_groups`.
+        layers_per_block: layers in a block on the way down; one more on the way up.
+        norm_num_groups: of all GroupNorms.
+        cross_attention_dim: width of the text embeddings.
+        attention_head_dim: the number of heads; diffusers calls it so in image UNets.
+        use_linear_projection: see diffusers.
+        layer_attention: whether its attentions are LayerDiffuse's, see `LayerAttention`.
+    """
+
+    # loaded weights are copied: used where they lie in a mapped file, at odd addresses, they give other last digits
+    _supports_param_buffer_assignment = False
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = DOWN,
+        up_block_types: tuple[str, ...] = UP,
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        norm_num_groups: int = 32,
+        cross_attention_dim: int = 768,
+        attention_head_dim: int | tuple[int, ...] = 8,
+        use_linear_projection: bool = False,
+        layer_attention: bool = False,
+    ) -> None:
+        UNet2DConditionModel.__init__(  # not FrameUNet's, which builds another network
+            self,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            norm_num_groups=norm_num_groups,
+            cross_attention_dim=cross_attention_dim,
+            attention_head_dim=attention_head_dim,
+            use_linear_projection=use_linear_projection,
+        )
+        if layer_attention:
+            add_layer_attention(self)

@@ -1,0 +1,249 @@
+"""Text to a transparent picture, and from there to a transparent clip: Layer-Animate (section III-B)."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from diffusers import DDPMScheduler
+from einops import rearrange
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+from glassine.models.animation import Animation, check_base, motion_condition
+from glassine.models.motion_unet import MotionUNet
+from glassine.models.test_time_augmentation import TestTimeAugmentation
+from glassine.models.text_to_video import Progress, Sampling, TextToVideo, make_solver
+from glassine.models.transparency import LatentTransparency
+from glassine.nn.lora import lora_scale
+
+
+class TransparentVideo(TextToVideo):
+    """Diffusion in LayerDiffuse's adjusted latents, which carry alpha.
+
+    With an image UNet it makes transparent pictures (the first stage); with a `MotionUNet` it animates one: the frame
+    that the UNet takes for reference is the base image, without noise at every step. Latents are normalised as the
+    VAE's are.
+
+    Args:
+        unet: called as `VideoUNet`: `FrameUNet`, `ImageUNet`, `MotionUNet`.
+        codec: `LatentTransparency` with the VAE (typed as a module so that a loader may make it); frozen.
+        text_encoder: `list[str]` to `b n d`; frozen.
+        scheduler: noise schedule and prediction type.
+    """
+
+    def __init__(self, unet: nn.Module, codec: nn.Module, text_encoder: nn.Module, scheduler: DDPMScheduler) -> None:
+        if not isinstance(codec, LatentTransparency):
+            raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
+        super().__init__(unet, codec.vae, text_encoder, scheduler)
+        self.codec: LatentTransparency = codec.requires_grad_(False).eval()
+        del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
+
+    @property
+    def vae(self) -> nn.Module:  # type: ignore[override]
+        """The codec's."""
+        return self.codec.vae
+
+    def train(self, mode: bool = True) -> "TransparentVideo":
+        """Train mode for the UNet; the rest stays as it is used."""
+        super().train(mode)
+        self.codec.eval()
+        return self
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width must be multiples of, for the UNet and for the transparency decoder."""
+        return math.lcm(super().size_multiple, int(self.codec.decoder.size_multiple))
+
+    @property
+    def animates(self) -> bool:
+        """Whether the UNet makes clips, not single pictures."""
+        return isinstance(self.unet, MotionUNet)
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the UNet looks at a base image, so that one is made where none is given."""
+        return self.animates and self.unet.config["inter_frame_attention"] is not None  # type: ignore[index]
+
+    def reference_index(self, num_frames: int) -> int:
+        """Number of the frame that is the base image."""
+        return self.unet.reference_index(num_frames) if self.animates else 0  # type: ignore[operator]
+
+    @torch.no_grad()
+    def adjusted_latents(self, foreground: Tensor, alpha: Tensor) -> Tensor:
+        """The codec's latents `b f c h/8 w/8`, not normalised.
+
+        Args:
+            foreground: straight and colour-padded (`glassine.data.alpha.pad_colour`), `b f 3 h w` in [0, 1].
+            alpha: `b f 1 h w` in [0, 1].
+        """
+        frames = (rearrange(x, "b f c h w -> (b f) c h w") for x in (foreground, alpha))
+        return rearrange(self.codec.encode(*frames), "(b f) c h w -> b f c h w", f=alpha.shape[1])
+
+    def encode_transparent(self, foreground: Tensor, alpha: Tensor) -> Tensor:
+        """The same as the UNet takes them."""
+        return self.normalise(self.adjusted_latents(foreground, alpha))
+
+    @torch.no_grad()
+    def decode_transparent(self, latents: Tensor, tta: TestTimeAugmentation = "none", frames_a_pass: int = 8) -> Tensor:
+        """Straight RGBA `b f 4 8h 8w` in [0, 1] of `latents` `b f c h w`.
+
+        The transparency decoder reads the latents beside what the VAE makes of them, a picture on mid gray.
+        """
+        mean, std = self.latent_statistics(latents)
+        frames = rearrange(latents * std + mean, "b f c h w -> (b f) c h w")
+        decoded = [torch.cat(self.codec.decode(part, tta)[::-1], dim=1) for part in frames.split(frames_a_pass)]
+        return rearrange(torch.cat(decoded), "(b f) c h w -> b f c h w", f=latents.shape[1])
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        known: Tensor | None = None,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
+    ) -> Tensor:
+        """The UNet's prediction `b f c h w`; frames that are given go in without noise.
+
+        Args:
+            noisy: latents `b f c h w`.
+            timesteps: `b`.
+            prompt_embeds: `b n d`.
+            known: clean latents `b f c h w`, read where `given`.
+            given: `b f` bool, frames that are given instead of made.
+            motion: buckets `b`, for a `MotionUNet` that is told them.
+        """
+        if not self.animates:
+            return super().forward(noisy, timesteps, prompt_embeds, known, given)
+        if known is not None and given is not None:
+            noisy = torch.where(given[:, :, None, None, None], known, noisy)
+        sample = rearrange(noisy, "b f c h w -> b c f h w")
+        return rearrange(self.unet(sample, timesteps, prompt_embeds, motion).sample, "b c f h w -> b f c h w")
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        num_frames: int = 16,
+        negative_prompt: str = "",
+        sampling: Sampling | None = None,
+        known: Tensor | None = None,
+        given: Tensor | None = None,
+        progress: Progress = lambda *_: None,
+        base: Tensor | None = None,
+        motion: int | None = None,
+    ) -> Tensor:
+        """Straight RGBA clips `b f 4 h w` in [0, 1].
+
+        Args:
+            prompts: one a clip.
+            seeds: one a clip; the same prompt, seed and settings give the same clip, up to rounding in any batch.
+            size: height and width in pixels.
+            num_frames: f; of 16, number 8 is the base image, where the UNet looks at the middle.
+            negative_prompt: what guidance leads away from.
+            sampling: an `Animation`, or a `Sampling` for its defaults; None for 25 steps of DDIM.
+            known: clean latents `b f c h w`, read where `given`, instead of `base`.
+            given: `b f` bool, frames that are given instead of made.
+            progress: called after each step with its number and the number of steps, a base image's among them.
+            base: straight, colour-padded RGBA pictures `b 4 h w` in [0, 1] to be animated. None makes them first, with
+                the same seeds, where the UNet looks at one.
+            motion: bucket of the amount of motion, from 0; None does not tell.
+
+        Raises:
+            UserError: sizes, frames, pictures or motion that the networks cannot take, or not one seed a prompt.
+        """
+        sampling = sampling or Animation()
+        self.check_size(size, num_frames)
+        told = None if motion is None else motion_condition(self.unet, motion, len(prompts))
+        rounds = 1 + (base is None and known is None and self.needs_base)
+        if base is not None:
+            if not self.animates:
+                raise UserError("a base image came, but this network makes single pictures; a MotionUNet animates them")
+            check_base(base, (len(prompts), *size))
+            known, given = self.around(self.encode_transparent(base[:, None, :3], base[:, None, 3:]), num_frames)
+        elif rounds == 2:
+            tell: Progress = lambda done, of: progress(done, 2 * of)  # noqa: E731
+            known, given = self.around(
+                self.sample_pictures(prompts, seeds, size, negative_prompt, sampling, tell), num_frames
+            )
+        tell = lambda done, of: progress((rounds - 1) * of + done, rounds * of)  # noqa: E731
+        shape = (num_frames, *size)
+        latents = self.sample_latents(prompts, seeds, shape, negative_prompt, sampling, known, given, told, tell)
+        return self.decode_transparent(latents)
+
+    def around(self, still: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
+        """`known` `b f c h w` and `given` `b f` of a clip whose reference frame is `still` `b 1 c h w`."""
+        given = torch.zeros(len(still), num_frames, dtype=torch.bool, device=still.device)
+        given[:, self.reference_index(num_frames)] = True
+        return still.expand(-1, num_frames, -1, -1, -1), given
+
+    def sample_pictures(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        negative_prompt: str = "",
+        sampling: Sampling | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> Tensor:
+        """Latents `b 1 c h w` of transparent pictures, the first stage: by the spatial part of a UNet that animates."""
+        how = sampling or Animation()
+        with self.unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
+            return self.sample_latents(prompts, seeds, (1, *size), negative_prompt, how, progress=progress)
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        shape: tuple[int, int, int],
+        negative_prompt: str,
+        sampling: Sampling,
+        known: Tensor | None = None,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> Tensor:
+        """Latents `b f c h/8 w/8` of clips of `shape` f, h, w; all else as `sample` takes it."""
+        if len(prompts) != len(seeds) or not prompts:
+            raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")
+        how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
+        branches = how.branches(given is not None)
+        frames, height, width = shape
+        texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
+        embeds = self.text_encoder(texts)  # (k b) n d
+        size = (frames, self.latent_channels, height // 8, width // 8)
+        drawn = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        noise = torch.stack(drawn).to(embeds)  # b f c h w
+        solver = make_solver(self.scheduler, how.solver)
+        solver.set_timesteps(how.steps, device=embeds.device)
+        latents = noise * solver.init_noise_sigma
+        conditions: dict[str, Tensor] = {"motion": torch.cat([motion] * len(branches))} if motion is not None else {}
+        if known is not None and given is not None:
+            # each part of the guidance batch keeps its own base images
+            shown = [given if image else torch.zeros_like(given) for _, image in branches]
+            conditions |= {"known": torch.cat([known] * len(branches)), "given": torch.cat(shown)}  # (k b) f ...
+        for number, timestep in enumerate(solver.timesteps):
+            steps = timestep.expand(len(prompts))
+            if known is not None and given is not None:
+                # what the part without an image sees in its place: noisy as all frames
+                noised = self.scheduler.add_noise(known, noise, steps)
+                latents = torch.where(given[:, :, None, None, None], noised, latents)
+            noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))
+            with lora_scale(self.unet, how.motion_adapter_scale, "motion"):
+                predictions = self(noisy, steps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
+            weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
+            latents = solver.step(torch.stack(weighed).sum(0), timestep, latents).prev_sample
+            progress(number + 1, len(solver.timesteps))
+        if known is not None and given is not None:
+            latents = torch.where(given[:, :, None, None, None], known, latents)
+        return latents
+
+    def check_size(self, size: tuple[int, int], num_frames: int) -> None:
+        """Raise UserError where the networks cannot take clips of that size."""
+        super().check_size(size, num_frames)
+        if self.animates:
+            self.unet.check_frames(num_frames)  # type: ignore[operator]

@@ -1,0 +1,144 @@
+"""Inter-Frame Attention (Layer-Animate, section III-B, equation 3), an attention processor of diffusers' UNets."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from glassine.errors import UserError
+from glassine.nn.layer_attention import LayerAttention, spatial_attentions
+
+Reference = Literal["middle", "first"] | int
+Mode = Literal["add", "replace"]
+
+
+@dataclass
+class CurrentPass:
+    """What the layers of a network must know of the pass under way, since diffusers does not tell them.
+
+    Attributes:
+        frames: of every clip; tokens come with clips and frames in one dimension.
+        still: whether frames are pictures by themselves and do not look at each other.
+    """
+
+    frames: int = 1
+    still: bool = False
+
+    def recomputed(self, layer: nn.Module, *inputs: Any, **options: Any) -> Any:
+        """What the layer's class computes, checkpointed where gradients are wanted.
+
+        The backward pass computes it for clips of as many frames, whatever has gone through the network since.
+        """
+        if not torch.is_grad_enabled():
+            return type(layer).forward(layer, *inputs, **options)
+        return checkpoint(partial(self.repeated, self.frames, layer), *inputs, use_reentrant=False, **options)
+
+    def repeated(self, frames: int, layer: nn.Module, *inputs: Any, **options: Any) -> Any:
+        """What the layer's class computes for clips of so many frames."""
+        after, self.frames = self.frames, frames
+        try:
+            return type(layer).forward(layer, *inputs, **options)
+        finally:
+            self.frames = after
+
+
+class InterFrameAttention(nn.Module):
+    """`softmax(Q' K_m^T / sqrt(d)) V_m W_O'` beside a spatial self-attention; K_m and V_m are the reference frame's.
+
+    Q' = X W_Q'. W_Q' starts as the self-attention's W_Q, W_O' at zero, so that the layer starts as it was, bit for bit.
+    K and V go through the self-attention's own weights. W_Q' and W_O' are all that is trained (24,780,800 parameters in
+    SD 1.5: two matrices at each of 16 layers; the paper speaks of a matrix W_O', so it has no bias). Every frame looks
+    at the reference frame, this one too.
+
+    Args:
+        attn: the self-attention (diffusers' `Attention`), for sizes and first weights.
+        current: of the network.
+        reference: which frame: `middle` is the paper, number f // 2 of f (8 of 16); `first` is its predecessors, for
+            instance I2V-Adapter (arXiv 2312.16693); or a number, from 0.
+        mode: `add` is the paper. `replace` is what AnimateZero does (arXiv 2312.03793): keys and values of the
+            reference frame stand in for each frame's own. W_O' then starts as W_O, and the layer is AnimateZero's.
+
+    Raises:
+        UserError: a reference or a mode that there is not; when called, a clip that has no such frame.
+    """
+
+    def __init__(self, attn: Any, current: CurrentPass, reference: Reference = "middle", mode: Mode = "add") -> None:
+        super().__init__()
+        if mode not in get_args(Mode):
+            raise UserError(f"inter-frame attention {mode!r} came; give {' or '.join(get_args(Mode))}")
+        reference_frame(reference, frames=1 if isinstance(reference, str) else reference + 1)
+        self.current, self.reference, self.mode = current, reference, mode
+        before = attn.get_processor()
+        self.self_attention: Any = before if isinstance(before, LayerAttention) else AttnProcessor2_0()
+        self.to_q = nn.Linear(attn.to_q.in_features, attn.to_q.out_features, bias=False)
+        self.to_out = nn.Linear(attn.to_out[0].in_features, attn.to_out[0].out_features, bias=False)
+        self.start_from(attn)
+
+    @torch.no_grad()
+    def start_from(self, attn: Any) -> None:
+        """Take the first weights from the self-attention; again after it has got other ones."""
+        self.to_q.weight.copy_(plain_weight(attn.to_q))
+        if self.mode == "add":
+            self.to_out.weight.zero_()
+        else:
+            self.to_out.weight.copy_(plain_weight(attn.to_out[0]))
+
+    def forward(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens `(b f) n d` to the same, as diffusers calls its processors."""
+        if self.mode == "add" or self.current.still:
+            own = self.self_attention(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+            return own if self.current.still else own + self.look_at_reference(attn, hidden_states)
+        replaced = self.look_at_reference(attn, hidden_states, attn.to_out[0].bias)
+        if isinstance(self.self_attention, LayerAttention):
+            return self.self_attention.after(hidden_states, replaced)
+        return replaced
+
+    def look_at_reference(self, attn: Any, hidden_states: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Equation 3, `(b f) n d`."""
+        frames, heads = self.current.frames, attn.heads
+        index = reference_frame(self.reference, frames)
+        reference = rearrange(hidden_states, "(b f) n d -> b f n d", f=frames)[:, index]  # b n d
+        # all frames of a clip have the same keys, so their queries stand in one row
+        query = rearrange(self.to_q(hidden_states), "(b f) n (h d) -> b h (f n) d", f=frames, h=heads)
+        key, value = (
+            rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (attn.to_k(reference), attn.to_v(reference))
+        )
+        seen = F.scaled_dot_product_attention(query, key, value)  # b h (f n) d
+        seen = rearrange(seen, "b h (f n) d -> (b f) n (h d)", f=frames)
+        return F.linear(seen, self.to_out.weight, bias)
+
+
+def reference_frame(reference: Reference, frames: int) -> int:
+    """Number of the reference frame in a clip of so many; UserError where there is no such frame."""
+    if isinstance(reference, str):
+        if reference not in ("middle", "first"):
+            raise UserError(f"reference frame {reference!r} came; give middle, first or a number")
+        return frames // 2 if reference == "middle" else 0
+    if not 0 <= reference < frames:
+        raise UserError(f"reference frame {reference} came for a clip of {frames} frames; give 0 to {frames - 1}")
+    return reference
+
+
+def add_inter_frame_attention(unet: nn.Module, current: CurrentPass, reference: Reference, mode: Mode) -> None:
+    """Put Inter-Frame Attention beside every spatial self-attention of one of diffusers' UNets, in place."""
+    for name, layer in spatial_attentions(unet).items():
+        if name.endswith(".attn1"):
+            layer.set_processor(InterFrameAttention(layer, current, reference, mode))
+
+
+def plain_weight(layer: nn.Module) -> Tensor:
+    """The matrix of a linear layer, its LoRA merged if it has one."""
+    return layer.merged_weight() if hasattr(layer, "merged_weight") else layer.weight  # type: ignore[operator,return-value]

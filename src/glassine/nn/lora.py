@@ -1,0 +1,121 @@
+"""Low-rank adaptation of linear layers (LoRA, Hu et al., arXiv 2106.09685)."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+
+Attentions = Literal["all", "spatial", "motion"]
+# the four projections of diffusers' attention layers
+PROJECTION = re.compile(r".*\.attn[12]\.(to_q|to_k|to_v|to_out\.0)")
+MOTION = ".motion_modules."
+
+
+class LoRALinear(nn.Linear):
+    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts as it was, bit for bit.
+
+    W keeps the name that it has without LoRA: weights of the bare network load, and LoRA's own names are `lora_down`
+    and `lora_up`. The paper's `alpha / rank` is `scale`, which is no weight and is not saved.
+
+    Args:
+        base: whose weight and bias are shared, not copied.
+        rank: of A B.
+
+    Raises:
+        UserError: a rank below 1.
+    """
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        if rank < 1:
+            raise UserError(f"LoRA of rank {rank} came; give at least 1, 4 to 64 is usual, LayerDiffuse has 256")
+        super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
+        self.weight, self.bias = base.weight, base.bias
+        self.scale = 1.0
+        device, dtype = base.weight.device, base.weight.dtype
+        self.lora_down = nn.Linear(base.in_features, rank, bias=False, device=device, dtype=dtype)  # A
+        self.lora_up = nn.Linear(rank, base.out_features, bias=False, device=device, dtype=dtype)  # B
+        nn.init.normal_(self.lora_down.weight, std=1 / rank)
+        nn.init.zeros_(self.lora_up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`... d` to `... k`."""
+        plain = super().forward(x)
+        return plain + self.scale * self.lora_up(self.lora_down(x)) if self.scale else plain
+
+    def merged_weight(self) -> Tensor:
+        """`k d`: one matrix that does what the layer does."""
+        with torch.no_grad():
+            return self.weight + self.scale * self.lora_up.weight @ self.lora_down.weight
+
+
+def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> None:
+    """Put LoRA beside q, k, v and output of the attention layers of one of diffusers' networks.
+
+    Args:
+        network: changed in place; what requires gradients stays as it is.
+        rank: of every layer.
+        attentions: `spatial` ones, which an image network has, those of `motion` modules, or `all`.
+
+    Raises:
+        UserError: no such layer, or a rank below 1.
+    """
+    found = {name: layer for name, layer in network.named_modules() if PROJECTION.fullmatch(name)}
+    wanted = {name: layer for name, layer in found.items() if attentions in ("all", kind_of(name))}
+    if not wanted:
+        raise UserError(f"LoRA for {attentions} attention came, but this {type(network).__name__} has no such layer")
+    for name, layer in wanted.items():
+        assert isinstance(layer, nn.Linear)
+        network.set_submodule(name, LoRALinear(layer, rank))
+
+
+def with_lora(network: nn.Module, rank: int = 16, attentions: Attentions = "all") -> nn.Module:
+    """A network of which only its LoRA is trained, for use as a `class_path` in a YAML.
+
+    A bundle of it holds the LoRA alone: its configuration says where the frozen rest comes from.
+
+    Args:
+        network: with its weights.
+        rank: see `add_lora`.
+        attentions: see `add_lora`.
+
+    Raises:
+        UserError: see `add_lora`.
+    """
+    network.requires_grad_(False)
+    add_lora(network, rank, attentions)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(is_lora(name))
+    return network
+
+
+@contextmanager
+def lora_scale(network: nn.Module, scale: float, attentions: Attentions = "all") -> Iterator[None]:
+    """Weigh LoRA of `network` beside `attentions`: 0 is without, 1 as trained, below 0 away from it."""
+    layers = [
+        layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, LoRALinear) and attentions in ("all", kind_of(name))
+    ]
+    before = [layer.scale for layer in layers]
+    for layer in layers:
+        layer.scale = scale
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.scale = own
+
+
+def kind_of(name: str) -> Attentions:
+    """Where a layer called `name` belongs."""
+    return "motion" if MOTION in f".{name}" else "spatial"
+
+
+def is_lora(name: str) -> bool:
+    """Whether a parameter called `name` is one of LoRA's."""
+    return ".lora_down." in name or ".lora_up." in name

@@ -1,0 +1,116 @@
+"""AnimateDiff's motion modules (arXiv 2307.04725) for the video network of Layer-Animate."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from diffusers import MotionAdapter
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+from glassine.pretrained.image_unet import MOTION, fill, merged_state
+from glassine.pretrained.video_unet import Taken, difference
+from glassine.pretrained.weights import SHIPPED, load_bundle, read_state
+
+FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
+PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")
+# all but motion modules, and their LoRA and tables of positions
+BEYOND = re.compile(r"((?!.*\.motion_modules\.).*|.*\.lora_(down|up)\..*|.*\.pos_embed\.pe)")
+# AnimateDiff's own names, and diffusers'
+RENAMED = {
+    ".temporal_transformer": "",
+    ".attention_blocks.0": ".attn1",
+    ".attention_blocks.1": ".attn2",
+    ".norms.0": ".norm1",
+    ".norms.1": ".norm2",
+    ".ff_norm": ".norm3",
+}
+
+
+def with_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> nn.Module:
+    """A `MotionUNet` with motion modules that were trained elsewhere, for use as a `class_path` in a YAML.
+
+    Args:
+        unet: the network; all else stays as it is.
+        source: a hub id of diffusers' `MotionAdapter` such as `guoyww/animatediff-motion-adapter-v1-5-2`, or the path
+            of a local copy; a file of AnimateDiff's own such as `mm_sd_v15_v2.ckpt`; or a bundle or checkpoint of ours
+            whose network is a `MotionUNet`.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UserError: nothing there, or motion modules of another base; the message names where they differ.
+    """
+    rank_zero_info(str(take_motion_adapter(unet, source, revision)))
+    return unet
+
+
+def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> Taken:
+    """What `with_motion_adapter` does.
+
+    Raises:
+        UserError: see there.
+    """
+    own: Any = unet
+    differences: list[str] = []
+    if source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file():
+        bundle = load_bundle(source)
+        donor: Any = getattr(bundle, "unet", bundle)
+        state = merged_state(donor)
+        settings = {name: getattr(donor, "config", {}).get(name) for name in ("motion_num_attention_heads",)}
+        differences = [difference(n, v, own.config[n]) for n, v in settings.items() if v not in (None, own.config[n])]
+    elif Path(source).suffix in FILES:
+        state = renamed(read_state(Path(source)))
+    else:
+        adapter = load_adapter(source, revision)
+        state = adapter.state_dict()
+        differences = [
+            difference(name, adapter.config[name], own.config[here])
+            for name, here in {
+                "motion_num_attention_heads": "motion_num_attention_heads",
+                "motion_norm_num_groups": "norm_num_groups",
+                "motion_max_seq_length": "motion_max_seq_length",
+                "use_motion_mid_block": "use_motion_mid_block",
+            }.items()
+            if adapter.config[name] != own.config[here]
+        ]
+        if adapter.config["conv_in_channels"]:
+            differences.append(f"it has {adapter.config['conv_in_channels']} input channels of its own (PIA)")
+    state = {name: tensor for name, tensor in state.items() if MOTION in name}
+    if not state and not differences:
+        raise UserError(f"{source!r} holds no motion modules; give those of AnimateDiff or of a run of ours")
+    positions = {tensor.shape[1] for name, tensor in state.items() if name.endswith("pos_embed.pe")}
+    if positions - {own.config["motion_max_seq_length"]}:
+        differences.append(difference("motion_max_seq_length", max(positions), own.config["motion_max_seq_length"]))
+    weights = {name: tensor for name, tensor in state.items() if not name.endswith("pos_embed.pe")}
+    return fill(unet, weights, source, BEYOND, differences)
+
+
+def load_adapter(source: str, revision: str | None) -> Any:
+    """diffusers' adapter at `source`, if it is whole."""
+    try:
+        name = MotionAdapter.load_config(source, revision=revision).get("_class_name")
+        if name != "MotionAdapter":
+            raise UserError(f"{source!r} holds a {name}; motion modules come as a MotionAdapter")
+        adapter, report = MotionAdapter.from_pretrained(source, revision=revision, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(
+            f"no motion adapter at {source!r} ({reason}): give a reachable hub id, a local folder, or a weight file"
+        ) from error
+    if missing := sorted(report["missing_keys"]):
+        # diffusers would warn and go on with random weights
+        raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
+    return adapter
+
+
+def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's motion modules under diffusers' names; tables of positions, too."""
+    found = {}
+    for name, tensor in state.items():
+        name = PREFIX.sub("", name)
+        for theirs, ours in RENAMED.items():
+            name = name.replace(theirs, ours)
+        found[re.sub(r"\.attn[12]\.pos_encoder\.pe$", ".pos_embed.pe", name)] = tensor
+    return found

@@ -1,0 +1,119 @@
+"""Train text to transparent pictures (LayerDiffuse, arXiv 2402.17113; Layer-Animate's first stage)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from glassine.digest import weights_digest
+from glassine.errors import UserError
+from glassine.models.text_to_video import Sampling
+from glassine.models.transparent_video import TransparentVideo
+from glassine.pretrained.latent_identity import check_latents
+from glassine.tasks.base import StickerTask
+from glassine.tasks.sticker_video import StickerVideoTask
+
+
+class TransparentImageTask(StickerVideoTask):
+    """The usual noise loss, on latents that the transparency encoder has adjusted.
+
+    Nobody ships code that trains this. What is trained is the network's matter: all of a `FrameUNet` or `ImageUNet`, or
+    LoRA alone, see `glassine.nn.lora.with_lora`. Every frame of a clip is a picture by itself.
+
+    A batch has `foreground` (straight, colour-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
+    `latents` (`b f c h w`, as the codec gives them), and `caption` or cached `prompt_embeds`.
+
+    Args:
+        generator: a `TransparentVideo` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        min_snr_gamma: see `StickerVideoTask`.
+        gradient_checkpointing: less memory for more time.
+        preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+    """
+
+    frozen: tuple[str, ...] = ("generator.codec", "generator.text_encoder")
+    generator: TransparentVideo
+    transparent = True
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        drop_prompt: float = 0.1,
+        min_snr_gamma: float | None = None,
+        gradient_checkpointing: bool = False,
+        preview_sampling: Sampling | None = None,
+    ) -> None:
+        if not isinstance(generator, TransparentVideo):
+            raise TypeError(f"a {type(generator).__name__} came; this task trains a TransparentVideo")
+        super().__init__(
+            generator,
+            optimizer,
+            lr_scheduler,
+            init_from,
+            drop_prompt=drop_prompt,
+            min_snr_gamma=min_snr_gamma,
+            gradient_checkpointing=gradient_checkpointing,
+            preview_sampling=preview_sampling,
+        )
+
+    def on_fit_start(self) -> None:
+        """Refuse cached latents that other networks made, and opaque ones."""
+        StickerTask.on_fit_start(self)
+        cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
+        check_cache(cached, self.generator, self.transparent)
+
+    def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
+        if "latents" in batch or not self.transparent:
+            return super().inputs(batch)
+        return super().inputs(
+            {**batch, "latents": self.generator.adjusted_latents(batch["foreground"], batch["alpha"])}
+        )
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
+        seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
+        rgba = self.sampled(batch, seeds, Sampling())
+        return {"rgba": rgba, "caption": batch["caption"], "key": batch["key"]}
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The stickers, what the codec keeps of them, and what is sampled for their captions with fixed seeds."""
+        foreground, alpha = batch["foreground"], batch["alpha"]
+        kept = self.generator.decode_transparent(self.generator.encode_transparent(foreground, alpha))
+        made = self.sampled(batch, list(range(len(alpha))), self.preview_sampling)
+        return {"sticker": torch.cat([foreground, alpha], dim=2), "through the codec": kept, "made": made}
+
+    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: Sampling) -> Tensor:
+        """RGBA `b f 4 h w` for the captions of a batch."""
+        frames, _, height, width = batch["alpha"].shape[1:]
+        return self.generator.sample(batch["caption"], seeds, (height, width), frames, sampling=sampling)
+
+
+def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, transparent: bool) -> None:
+    """Refuse cached latents of other networks; those that carry alpha say so by their encoder's digest.
+
+    Args:
+        cached: `identity` of the cache, `transparency` in it if it carries alpha; None is no cache.
+        generator: to be trained on it.
+        transparent: whether it is to learn alpha.
+
+    Raises:
+        UserError: a cache of another VAE, text encoder or transparency encoder, or of the other kind.
+    """
+    if cached is None:
+        return
+    needed = weights_digest(generator.codec.encoder) if transparent else None
+    if cached.get("transparency") != needed:
+        kind = "this transparency encoder" if transparent else "opaque clips"
+        raise UserError(f"the cached latents are not of {kind}: make them anew, or set data.latents to null")
+    plain = {name: value for name, value in cached.items() if name != "transparency"}
+    check_latents(plain, generator.vae, generator.text_encoder)

@@ -1,0 +1,194 @@
+"""Train the second stage of Layer-Animate (section III-B), and what it is compared with."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+from glassine.models.motion_unet import MotionUNet, Part
+from glassine.models.text_to_video import Sampling
+from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
+from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.tasks.transparent_image import TransparentImageTask
+
+
+class TransparentVideoTask(TransparentImageTask):
+    """Noise prediction on clips, around a reference frame that has no noise and does not count in the loss.
+
+    What a YAML makes of it (table I of the paper):
+
+    | | `train_parts` | else |
+    | --- | --- | --- |
+    | Layer-Animate | `[inter_frame_attention]` | |
+    | a motion module, fine-tuned directly or from scratch | `[motion_modules]` | `drop_image: 1` |
+    | the same on opaque clips, as AnimateDiff | `[motion_modules]` | `drop_image: 1`, `transparent: false` |
+    | Still-Moving's motion adapters, first | `[motion_adapters]` | `drop_image: 1`, `repeat_frames: true` |
+    | its spatial adapters, from there | `[spatial_adapters]` | `drop_image: 1`, `repeat_frames: true`, `init_from` |
+
+    Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters learn from "frozen
+    videos (i.e., repeated images)", motion adapters let them without unlearning motion, and are removed for sampling.
+    That motion adapters are trained first, and both as LoRA, is how Layer-Animate's comparison is read here.
+
+    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, where
+    the network is told it, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
+    `motion_amount`); a batch that has neither does not tell.
+
+    Args:
+        generator: a `TransparentVideo` around a `MotionUNet` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        train_parts: of the `MotionUNet`; all else is frozen. The paper trains Inter-Frame Attention alone.
+        transparent: learn from latents that carry alpha, or from opaque clips.
+        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        drop_image: share of the clips whose reference frame is as noisy as the others, and counts, for guidance by the
+            image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
+        drop_motion: share of the clips whose amount of motion is not told.
+        motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
+        repeat_frames: learn from one frame of each clip, drawn at random and repeated.
+        min_snr_gamma: see `StickerVideoTask`.
+        gradient_checkpointing: less memory for more time.
+        preview_sampling: see `TransparentImageTask`.
+
+    Raises:
+        UserError: a part that the network does not have, or thresholds for another number of buckets.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        train_parts: tuple[Part, ...] = ("inter_frame_attention",),
+        transparent: bool = True,
+        drop_prompt: float = 0.1,
+        drop_image: float = 0.1,
+        drop_motion: float = 0.1,
+        motion_thresholds: tuple[float, ...] = EIGHT_FRAMES,
+        repeat_frames: bool = False,
+        min_snr_gamma: float | None = None,
+        gradient_checkpointing: bool = False,
+        preview_sampling: Sampling | None = None,
+    ) -> None:
+        super().__init__(
+            generator,
+            optimizer,
+            lr_scheduler,
+            init_from,
+            drop_prompt,
+            min_snr_gamma,
+            gradient_checkpointing,
+            preview_sampling,
+        )
+        unet = self.generator.unet
+        if not isinstance(unet, MotionUNet):
+            raise TypeError(f"a {type(unet).__name__} came; this task trains a MotionUNet")
+        self.buckets = int(unet.config["motion_buckets"])
+        if self.buckets not in (0, len(motion_thresholds) + 1):
+            raise UserError(
+                f"{len(motion_thresholds)} motion_thresholds came for {self.buckets} motion_buckets: give "
+                f"{self.buckets - 1}"
+            )
+        unet.train_only(*train_parts)
+        self.transparent, self.repeat_frames = transparent, repeat_frames
+        self.drop_image, self.drop_motion, self.motion_thresholds = drop_image, drop_motion, motion_thresholds
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on a batch of clips with captions."""
+        latents, prompt_embeds = self.inputs(batch)
+        motion = self.motion(batch, latents)
+        if self.repeat_frames:
+            chosen = torch.randint(latents.shape[1], (len(latents),), device=latents.device)  # b
+            latents = latents[torch.arange(len(latents)), chosen][:, None].expand_as(latents)
+        prompt, image, moves = torch.rand(3, len(latents), device=latents.device)  # b each
+        prompt_embeds = torch.where(
+            (prompt < self.drop_prompt)[:, None, None], self.empty_prompt(prompt_embeds), prompt_embeds
+        )
+        if motion is not None:
+            motion = torch.where(moves < self.drop_motion, self.buckets, motion)
+        given = self.given(latents, image >= self.drop_image)
+        steps = self.generator.scheduler.config["num_train_timesteps"]
+        timesteps = torch.randint(steps, (len(latents),), device=latents.device)
+        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, given, motion)
+        self.log("train/loss", losses.mean())
+        return losses.mean()
+
+    def given(self, latents: Tensor, shown: Tensor) -> Tensor:
+        """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
+        frames = latents.shape[1]
+        if frames < 2 and shown.any():
+            raise UserError("clips of one frame came, and that is the base image: set data.num_frames to 8 or 16")
+        reference = torch.arange(frames, device=latents.device) == self.generator.reference_index(frames)
+        return shown[:, None] & reference
+
+    def motion(self, batch: dict[str, Any], latents: Tensor) -> Tensor | None:
+        """Buckets `b` as the network is told them; None where it is not."""
+        if not self.buckets:
+            return None
+        if self.repeat_frames:
+            return torch.zeros(len(latents), dtype=torch.long, device=latents.device)
+        if "motion" not in batch and "alpha" not in batch:
+            return torch.full((len(latents),), self.buckets, device=latents.device)
+        amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
+        return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)
+
+    def losses(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted squared error `b` of frames that are not given."""
+        given = torch.zeros_like(latents[:, :, 0, 0, 0], dtype=torch.bool) if given is None else given  # b f
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)  # b f
+        losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
+        if self.min_snr_gamma is None:
+            return losses
+        snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
+        return losses * min_snr_weight(snr, self.min_snr_gamma, self.generator.scheduler.config["prediction_type"])
+
+    def errors(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
+    ) -> Tensor:
+        """Squared error of the prediction `b f`, mean over channels and pixels."""
+        scheduler = self.generator.scheduler
+        target = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
+            "sample": lambda: latents,
+        }[scheduler.config["prediction_type"]]()
+        noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
+        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given, motion)
+        return (prediction.float() - target.float()).square().flatten(2).mean(2)
+
+    def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
+        """Log the unweighted loss at evenly spread steps, nothing dropped."""
+        latents, prompt_embeds = self.inputs(batch)
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_idx)).to(latents)
+        places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
+        timesteps = (places * self.generator.scheduler.config["num_train_timesteps"]).long().to(latents.device)
+        given = self.given(latents, torch.full((len(latents),), self.drop_image < 1, device=latents.device))
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, self.motion(batch, latents))
+        loss = (errors * ~given).sum() / (~given).sum()
+        self.log(f"{stage}/loss", loss, batch_size=len(latents), sync_dist=True)
+
+    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: Sampling) -> Tensor:
+        """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own reference frames."""
+        frames, _, height, width = batch["alpha"].shape[1:]
+        base = None
+        if self.drop_image < 1:
+            index = self.generator.reference_index(frames)
+            base = torch.cat([batch["foreground"], batch["alpha"]], dim=2)[:, index]  # b 4 h w
+        return self.generator.sample(batch["caption"], seeds, (height, width), frames, sampling=sampling, base=base)

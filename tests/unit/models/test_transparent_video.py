@@ -1,0 +1,204 @@
+import pytest
+import torch
+from tests.helpers.tiny_generator import LetterText
+from tests.helpers.tiny_transparent import (
+    MOTION,
+    plain,
+    save_tiny_transparent,
+    stickers,
+    stir,
+    tiny_codec,
+    tiny_frame_unet,
+    tiny_image_unet,
+    tiny_motion_unet,
+    tiny_transparent,
+)
+
+from glassine.errors import UserError
+from glassine.models.animation import Animation
+from glassine.models.text_to_video import Sampling
+from glassine.models.transparent_video import TransparentVideo
+from glassine.pretrained.weights import load_bundle
+
+SIZE, FRAMES, MIDDLE = (32, 32), 4, 2
+FAST = Animation(steps=3)
+PROMPTS, SEEDS = ["a cat", "a dog"], [3, 4]
+
+
+def base_images() -> torch.Tensor:
+    batch = stickers()
+    return torch.cat([batch["foreground"], batch["alpha"]], dim=2)[:, MIDDLE]  # b 4 h w
+
+
+def awake(**arguments) -> TransparentVideo:
+    """Around a MotionUNet whose Inter-Frame Attention does something."""
+    unet = tiny_motion_unet(**arguments)
+    for place in (".processor.to_out.", "time_embedding.motion.", ".lora_up."):
+        stir(unet, place)
+    return tiny_transparent(unet)
+
+
+def seen_by(network: TransparentVideo) -> list[torch.Tensor]:
+    """What goes into the UNet, `b c f h w` a step, filled while it samples."""
+    seen: list[torch.Tensor] = []
+    network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    return seen
+
+
+def test_latents_are_the_codecs_and_normalised_as_the_vaes():
+    network, batch = tiny_transparent(), stickers()
+    latents = network.encode_transparent(batch["foreground"], batch["alpha"])
+    raw = network.codec.encode(batch["foreground"].flatten(0, 1), batch["alpha"].flatten(0, 1)).unflatten(0, (2, 4))
+    torch.testing.assert_close(latents, network.normalise(raw))
+    rgba = network.decode_transparent(latents, frames_a_pass=3)
+    alpha, colour = network.codec.decode(raw.flatten(0, 1))
+    torch.testing.assert_close(rgba.flatten(0, 1), torch.cat([colour, alpha], dim=1))
+    assert rgba.shape == (2, 4, 4, 32, 32)
+
+
+def test_alpha_is_in_the_latents():
+    network, batch = tiny_transparent(), stickers()
+    gray = torch.full_like(batch["foreground"], 0.5)  # the VAE sees the same gray everywhere
+    latents = [network.encode_transparent(gray, alpha) for alpha in (batch["alpha"], 1 - batch["alpha"])]
+    assert not torch.allclose(*latents, atol=1e-3)
+
+
+def test_the_base_image_is_the_middle_frame_clean_at_every_step_and_in_every_part_of_the_batch():
+    network, base = awake(), base_images()
+    clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]  # b c h w
+    seen = seen_by(network)
+    made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base)
+    assert len(seen) == 3
+    for sample in seen:
+        without, towards = sample.chunk(2)
+        assert torch.equal(without[:, :, MIDDLE], clean)
+        assert torch.equal(towards[:, :, MIDDLE], clean)
+        assert not torch.equal(towards[:, :, 0], clean)
+    wanted = network.decode_transparent(clean[:, None])[:, 0]
+    torch.testing.assert_close(made[:, MIDDLE], wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("reference", "index"), [("first", 0), (3, 3)])
+def test_another_frame_may_be_the_base_image(reference, index):
+    network, base = awake(reference_frame=reference), base_images()
+    made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base)
+    wanted = network.decode_transparent(network.encode_transparent(base[:, None, :3], base[:, None, 3:]))[:, 0]
+    torch.testing.assert_close(made[:, index], wanted, atol=1e-5, rtol=0)
+
+
+def test_guidance_by_the_image_has_a_third_part_that_sees_it_as_noisy_as_all_else():
+    network, base = awake(), base_images()
+    clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
+    seen = seen_by(network)
+    how = Animation(steps=4, image_guidance_scale=1.5)
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
+    without, image, both = seen[0].chunk(3)
+    assert torch.equal(image[:, :, MIDDLE], clean)
+    assert torch.equal(both[:, :, MIDDLE], clean)
+    distances = [(sample.chunk(3)[0][:, :, MIDDLE] - clean).abs().mean().item() for sample in seen]
+    assert distances == sorted(distances, reverse=True)  # less noise in each step
+    assert distances[-1] > 0.01
+    assert torch.equal(without[:, :, 0], both[:, :, 0])
+
+
+def test_the_parts_are_weighed_as_in_instructpix2pix():
+    weights = Animation(guidance_scale=7.5, image_guidance_scale=1.5).branches(with_image=True)
+    none, image, both = (False, False), (False, True), (True, True)
+    predictions = {none: 1.0, image: 10.0, both: 100.0}
+    wanted = 1 + 1.5 * (10 - 1) + 7.5 * (100 - 10)
+    assert sum(weight * predictions[branch] for branch, weight in weights.items()) == pytest.approx(wanted)
+    assert set(Animation(guidance_scale=7.5).branches(with_image=True)) == {image, both}
+    assert set(Animation(guidance_scale=1.0).branches(with_image=True)) == {both}
+    assert Animation(guidance_scale=2.0).branches(with_image=False) == {none: -1.0, (True, False): 2.0}
+
+
+def test_a_guidance_scale_of_the_image_changes_the_clip_and_not_its_base():
+    network, base = awake(), base_images()
+    clips = [
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(3, image_guidance_scale=scale), base=base)
+        for scale in (1.0, 3.0)
+    ]
+    torch.testing.assert_close(clips[0][:, MIDDLE], clips[1][:, MIDDLE])
+    assert not torch.allclose(clips[0][:, 0], clips[1][:, 0], atol=1e-3)
+
+
+def test_without_a_base_image_one_is_made_by_the_spatial_part_as_the_first_stage_makes_it():
+    network = awake(motion_buckets=10)
+    image = tiny_image_unet()
+    image.load_state_dict({name: network.unet.state_dict()[name] for name in image.state_dict()})
+    first = tiny_transparent(image).sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST)
+    steps = []
+    made = network.sample(
+        PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, progress=lambda done, of: steps.append((done, of))
+    )
+    torch.testing.assert_close(made[:, MIDDLE], first[:, 0], atol=1e-3, rtol=0)
+    assert steps == [(done, 6) for done in range(1, 7)]
+
+
+def test_a_network_without_inter_frame_attention_is_text_to_video_until_a_base_image_comes():
+    network = awake(inter_frame_attention=None)
+    seen = seen_by(network)
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST)
+    assert len(seen) == 3
+    base = base_images()
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base)
+    clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
+    assert torch.equal(seen[-1].chunk(2)[1][:, :, MIDDLE], clean)
+
+
+def test_a_batch_gives_each_clip_its_own_and_the_same_again():
+    network, base = awake(), base_images()
+    both = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base)
+    alone = network.sample(PROMPTS[1:], SEEDS[1:], SIZE, FRAMES, sampling=FAST, base=base[1:])
+    torch.testing.assert_close(both[1:], alone, atol=1e-3, rtol=0)
+    assert torch.equal(network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base), both)
+
+
+def test_the_amount_of_motion_and_the_motion_adapters_scale_tell_when_sampling():
+    network, base = awake(motion_buckets=10, motion_rank=2), base_images()
+    make = lambda how=FAST, **more: network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base, **more)  # noqa: E731
+    plain_clip = make()
+    assert not torch.allclose(make(motion=0), make(motion=9), atol=1e-4)
+    assert not torch.allclose(make(Animation(3, motion_adapter_scale=1.0)), plain_clip, atol=1e-4)
+    assert torch.equal(make(Sampling(3)), plain_clip)  # adapters are removed unless asked for
+    assert all(layer.scale == 1 for layer in network.modules() if hasattr(layer, "scale") and hasattr(layer, "lora_up"))
+
+
+def test_a_saved_network_reloads_bit_for_bit_with_all_that_was_added(tmp_path):
+    added = {"motion_buckets": 10, "spatial_rank": 2, "motion_rank": 2, "layer_attention": True}
+    network = awake(**added)
+    description = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | added}
+    loaded = load_bundle(save_tiny_transparent(network.requires_grad_(True), tmp_path, description))
+    base = base_images()
+    clips = [net.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, base=base, motion=3) for net in (network, loaded)]
+    assert torch.equal(*clips)
+
+
+def test_codec_and_text_encoder_stay_as_they_are():
+    network = tiny_transparent().train()
+    assert not network.codec.training
+    assert {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad} == {"unet"}
+
+
+def test_what_cannot_be_made_is_said():
+    network, base = awake(), base_images()
+    with pytest.raises(UserError, match="clips of 9 frames came; the motion modules have positions for 8: give fewer"):
+        network.sample(PROMPTS, SEEDS, SIZE, 9)
+    with pytest.raises(UserError, match="40 x 32 asked for; this network makes multiples of 16"):
+        network.sample(PROMPTS, SEEDS, (40, 32), 4)
+    with pytest.raises(UserError, match=r"shape \(2, 3, 32, 32\) came; give \(2, 4, 32, 32\): RGBA"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base[:, :3])
+    with pytest.raises(UserError, match="clear everywhere"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=torch.zeros_like(base))
+    with pytest.raises(UserError, match="motion 3 came for this network; it is not told"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base, motion=3)
+    with pytest.raises(UserError, match="motion 10 came for this network; it takes 0 to 9"):
+        awake(motion_buckets=10).sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base, motion=10)
+    with pytest.raises(UserError, match="one seed for each"):
+        network.sample(PROMPTS, [1], SIZE, FRAMES, base=base)
+    with pytest.raises(UserError, match="this network makes single pictures"):
+        tiny_transparent(tiny_frame_unet()).sample(PROMPTS, SEEDS, SIZE, 1, base=base)
+    with pytest.raises(UserError, match="image guidance scale -1"):
+        Animation(image_guidance_scale=-1)
+    with pytest.raises(TypeError, match="the codec is a LatentTransparency"):
+        TransparentVideo(tiny_motion_unet(), tiny_codec().vae, LetterText(), network.scheduler)

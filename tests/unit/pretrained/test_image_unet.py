@@ -1,0 +1,121 @@
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from tests.helpers.tiny_transparent import (
+    IMAGE,
+    inputs,
+    plain,
+    save_tiny_transparent,
+    stir,
+    tiny_frame_unet,
+    tiny_image_unet,
+    tiny_motion_unet,
+    tiny_transparent,
+)
+
+from glassine.errors import UserError
+from glassine.nn.lora import add_lora, with_lora
+from glassine.pretrained.image_unet import take_image_unet, with_image_unet
+from glassine.pretrained.weights import save_bundle
+
+
+def save_image(folder, **change):
+    torch.manual_seed(7)
+    unet = UNet2DConditionModel(**(IMAGE | {"attention_head_dim": 2} | change)).eval()
+    unet.save_pretrained(folder)
+    return unet
+
+
+@pytest.mark.parametrize("make", [tiny_image_unet, tiny_motion_unet])
+@torch.no_grad()
+def test_public_weights_fill_the_image_part_alone(make, tmp_path):
+    image = save_image(tmp_path)
+    unet, before = make(), make().state_dict()
+    taken = take_image_unet(unet, str(tmp_path), subfolder=None)
+    there = image.state_dict()
+    assert set(taken.taken) == set(there)
+    for name, tensor in unet.state_dict().items():
+        if ".processor." not in name:
+            assert torch.equal(tensor, there.get(name, before[name])), name
+
+
+def test_inter_frame_attention_starts_from_what_was_taken(tmp_path):
+    save_image(tmp_path)
+    unet = with_image_unet(tiny_motion_unet(), str(tmp_path), subfolder=None)
+    layer = unet.get_submodule("up_blocks.1.attentions.0.transformer_blocks.0.attn1")
+    assert torch.equal(layer.processor.to_q.weight, layer.to_q.weight)
+
+
+@torch.no_grad()
+def test_a_first_stage_of_ours_comes_with_its_lora_merged(tmp_path):
+    unet = with_lora(tiny_frame_unet(), 2)
+    stir(unet, ".lora_up.")
+    base = {"class_path": "glassine.models.frame_unet.FrameUNet", "init_args": plain(IMAGE | {"attention_head_dim": 8})}
+    description = {"class_path": "glassine.nn.lora.with_lora", "init_args": {"network": base, "rank": 2}}
+    network = tiny_transparent(unet).requires_grad_(True)  # with the base, so that it is in the file
+    source = save_tiny_transparent(network, tmp_path, description)
+    video = tiny_motion_unet(num_attention_heads=(2, 4), use_linear_projection=True)
+    with_image_unet(video, source)
+    with video.without_motion():
+        torch.testing.assert_close(video(*inputs()).sample, unet(*inputs()).sample, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("inter_frame_attention", ["add", None])
+@torch.no_grad()
+def test_layer_attention_comes_along_beside_inter_frame_attention_or_without_it(inter_frame_attention, tmp_path):
+    image = tiny_image_unet(layer_attention=True)
+    stir(image, ".temporal_o.")
+    arguments = plain(IMAGE | {"attention_head_dim": 2}) | {"layer_attention": True}
+    config = {"class_path": "glassine.models.image_unet.ImageUNet", "init_args": arguments}
+    save_bundle(image, config, tmp_path, torch.float32)
+    video = tiny_motion_unet(layer_attention=True, inter_frame_attention=inter_frame_attention)
+    with_image_unet(video, str(tmp_path))
+    with video.without_motion():
+        torch.testing.assert_close(video(*inputs()).sample, image(*inputs()).sample, atol=1e-5, rtol=1e-4)
+    with pytest.raises(UserError, match=r"temporal_n\.weight has no place here; .*the network the arguments of theirs"):
+        with_image_unet(tiny_motion_unet(), str(tmp_path))
+
+
+@torch.no_grad()
+def test_adapters_of_the_network_are_left_alone(tmp_path):
+    save_image(tmp_path)
+    unet = tiny_motion_unet(spatial_rank=2)
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items() if ".lora_" in name}
+    with_image_unet(unet, str(tmp_path), subfolder=None)
+    assert all(torch.equal(unet.state_dict()[name], tensor) for name, tensor in before.items())
+    add_lora(unet, 2, "motion")  # and names stay those that loaders know
+    with_image_unet(unet, str(tmp_path), subfolder=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"cross_attention_dim": 24},
+            r"attn2\.to_k\.weight is \(16, 24\) there, \(16, 16\) here; .* and [0-9]+ more\.",
+        ),
+        ({"attention_head_dim": 4}, r"the number of heads of \S+attn1 is 4 there, 2 here"),
+        ({"norm_num_groups": 8}, "norm_num_groups is 8 there, 4 here"),
+        ({"layers_per_block": 2}, "has no place here"),
+        ({"use_linear_projection": True}, r"proj_in\.weight is \(16, 16\) there, \(16, 16, 1, 1\) here"),
+    ],
+)
+def test_another_base_is_named_in_few_words_and_nothing_is_taken(change, message, tmp_path):
+    save_image(tmp_path, **change)
+    unet, before = tiny_motion_unet(), tiny_motion_unet().state_dict()
+    with pytest.raises(UserError, match=message) as error:
+        take_image_unet(unet, str(tmp_path), subfolder=None)
+    assert len(str(error.value)) < 700
+    assert all(torch.equal(tensor, before[name]) for name, tensor in unet.state_dict().items())
+
+
+def test_what_holds_no_image_network_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no UNet at .*nowhere"):
+        take_image_unet(tiny_motion_unet(), str(tmp_path / "nowhere"))
+    save_bundle(
+        torch.nn.Linear(1, 1),
+        {"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}},
+        tmp_path,
+    )
+    with pytest.raises(UserError, match="holds a Linear, which has no UNet"):
+        take_image_unet(tiny_motion_unet(), str(tmp_path))
