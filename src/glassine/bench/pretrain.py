@@ -7,13 +7,17 @@ trained anew since starts again.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
+from glassine.bench.fit_trust import fit_trust
 from glassine.bench.generation.caches import DATA_FOLDER, LATENTS, make_cache
 from glassine.errors import UserError, exit_code
+from glassine.hardware import pick_device
 from glassine.pretrained.weights import ASSETS
 
 
@@ -27,6 +31,7 @@ class Stage:
         asset: folder in `assets`.
         on: assets that it stands on.
         caches: latents that it is trained on, see `make_cache`.
+        finish: what is done to the exported weights: called with their folder, the shard folder and the device.
     """
 
     configs: tuple[Path, ...]
@@ -34,6 +39,7 @@ class Stage:
     asset: str
     on: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
+    finish: Callable[[Path, str, torch.device], object] | None = None
 
 
 EXPERIMENTS = Path("experiments")
@@ -44,10 +50,11 @@ STAGES = (
     Stage((EXPERIMENTS / "distill/shipped.yaml",), "reconstruction.encoder", "tiny-layout", ("tiny-sam",)),
     Stage((EXPERIMENTS / "matting_anything/tiny.yaml",), "network", "tiny-matting-anything", ("tiny-sam",)),
     Stage(
-        tuple(EXPERIMENTS / "ildiff" / f"{name}.yaml" for name in ("shipped", "shipped_fine", "shipped_trust")),
+        (EXPERIMENTS / "ildiff/shipped.yaml", EXPERIMENTS / "ildiff/shipped_fine.yaml"),
         "ildiff",
         "tiny-ildiff",
         ("tiny-transparency", "tiny-layout"),
+        finish=fit_trust,
     ),
     Stage((EXPERIMENTS / "text/tiny.yaml",), "student.network", "tiny-text"),
     Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
@@ -104,9 +111,15 @@ def pretrain(
                 run.finish()
                 below = [run.checkpoint]
             if not weights.is_file() or is_newer(run.checkpoint, weights):
-                export = ["export", "weights", str(run.checkpoint), "--part", stage.part, "--to", str(weights.parent)]
-                if main(export):
+                new = assets / f".{stage.asset}"  # until it is finished
+                if main(["export", "weights", str(run.checkpoint), "--part", stage.part, "--to", str(new)]):
                     raise UserError(f"{run.checkpoint} could not be exported")
+                if stage.finish is not None:
+                    stage.finish(new, data or DATA_FOLDER, pick_device(accelerator))
+                weights.parent.mkdir(exist_ok=True)
+                for file in new.iterdir():
+                    file.replace(weights.parent / file.name)
+                new.rmdir()
 
 
 def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:

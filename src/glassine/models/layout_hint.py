@@ -60,16 +60,24 @@ class LayoutHint(nn.Module):
         `clip` is `b f 3 h w` in [0, 1]; `background` is `b 3` or estimated. The candidates run on the CPU whatever the
         device. Trust is in logits, the decoder's own alpha first.
         """
+        hint, alphas, statistics = self.look(clip, background)
+        return hint, alphas, self.weigh(statistics)[..., None, None]
+
+    @torch.no_grad()
+    def look(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The hint picture and the candidates as above, and what trust is made of: each frame's statistics `b f s`."""
         if background is None:
             background = estimate_background(clip)
-        with torch.no_grad():
-            alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
-            hint = torch.cat([self.evidence(clip, background), alphas], dim=2)
-            statistics = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)  # b f s
+        alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
+        hint = torch.cat([self.evidence(clip, background), alphas], dim=2)
+        statistics = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)  # b f s
         # both live along edges, whose share of the pixels falls as pictures grow
         statistics = statistics * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
-        trust = 4 * self.trust(8 * (spread_small(statistics, unit=0.001) - 0.2))  # scales for an even learning rate
-        return hint, alphas, trust[..., None, None]
+        return hint, alphas, 8 * (spread_small(statistics, unit=0.001) - 0.2)  # scales for an even learning rate
+
+    def weigh(self, statistics: Tensor) -> Tensor:
+        """Trust `... n+1` in logits, from statistics `... s`."""
+        return 4 * self.trust(statistics)
 
 
 def disagreement(alphas: Tensor) -> Tensor:
