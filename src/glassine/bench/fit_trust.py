@@ -14,15 +14,14 @@ import torch
 import yaml
 
 from glassine.bench.console import print_table, progress_bar
-from glassine.bench.held_out import CONDITION_TITLES
+from glassine.bench.held_out import CONDITION_TITLES, HeldOut
 from glassine.bench.loading import load_network
 from glassine.bench.rows import percent
 from glassine.bench.stacking import Answers, collect, cross_fitted, fit
 from glassine.bench.tables import Table
 from glassine.data.clips import ShardClips
 from glassine.data.dataset import StickerDataset
-from glassine.data.shards import StickerShards
-from glassine.data.transforms import StickerTransform, evaluation_conditions
+from glassine.data.transforms import StickerTransform
 from glassine.errors import UserError, exit_code
 from glassine.hardware import pick_device
 from glassine.models.ildiff import ILDiff
@@ -71,19 +70,17 @@ def fit_trust(
 
 
 def ask(network: ILDiff, data: str, size: int, round_trip: RoundTrip) -> Answers:
-    """The network's answers for all animated stickers of the validation groups, a frame of each in every condition."""
-    shards = StickerShards(data)
-    rows = shards.select("val", stills=False)
-    if not len(rows):
-        raise UserError(f"{data} has no animated sticker in split 'val'; see `glassine data info {data}`")
-    known = {condition.name: condition for condition in evaluation_conditions(round_trip)}
-    transforms = [(name, known[name]) for name in CONDITIONS] + [(TRAINING, StickerTransform())] * DRAWS
+    """The network's answers for one animated sticker of each validation group, two frames of it in every condition."""
+    held_out = HeldOut(data, "val", size, num_frames=2, round_trip=round_trip)
+    sets = [(name, held_out.dataset(name)) for name in CONDITIONS]
+    parts = [ShardClips(held_out.shards, held_out.rows)]
+    how = (held_out.num_frames, (size, size), StickerTransform())
+    sets += [(TRAINING, StickerDataset(parts, *how, seed=draw)) for draw in range(DRAWS)]
 
     def samples(tell: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        for place, (name, transform) in enumerate(transforms):
-            clips = StickerDataset([ShardClips(shards, rows)], 1, (size, size), transform, seed=place)
+        for place, (name, clips) in enumerate(sets):
             for row in range(len(clips)):
-                tell(name, place * len(clips) + row, len(transforms) * len(clips))
+                tell(name, place * len(clips) + row, len(sets) * len(clips))
                 yield name, clips[row]
 
     with progress_bar() as tell:

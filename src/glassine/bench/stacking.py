@@ -77,9 +77,9 @@ def collect(ildiff: ILDiff, samples: Iterable[tuple[str, dict[str, Any]]], seed:
 def fit(hint: LayoutHint, answers: Answers, rows: Tensor | None = None, steps: int = 800, seed: int = 0) -> None:
     """Fit the trust of `hint` anew, for the mean PSNR over frames: those of some rows, or all."""
     chance = torch.Generator().manual_seed(seed)
-    first, last = hint.trust[0], hint.trust[-1]
-    nn.init.kaiming_uniform_(first.weight, a=5**0.5, generator=chance)  # torch's own for linear layers
-    for parameter in (first.bias, last.weight, last.bias):
+    first, *others = hint.trust.parameters()
+    nn.init.kaiming_uniform_(first, a=5**0.5, generator=chance)  # torch's own for linear layers
+    for parameter in others:
         nn.init.zeros_(parameter)  # all are trusted alike at first
     rows = torch.arange(len(answers.truth)) if rows is None else rows
     optimizer = torch.optim.AdamW(hint.trust.parameters(), lr=0.01, weight_decay=0.1)
