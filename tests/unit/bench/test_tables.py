@@ -1,13 +1,14 @@
 """Tables: made from records alone, the same each time, and never mixing what does not belong together."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.rows import one_setup, to_rows
-from glassine.bench.score_page import RESULTS, replace_block, write_tables
+from glassine.bench.score_page import DEPTHS, RESULTS, replace_block, write_tables
 from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview
 from glassine.errors import UserError
 
@@ -119,9 +120,8 @@ def test_published_numbers_stand_apart_and_are_marked(tmp_path):
 
 def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     benchmarks = REPOSITORY / "benchmarks"
-    for one in (benchmarks / RESULTS).glob("*.json"):
-        (tmp_path / RESULTS).mkdir(parents=True, exist_ok=True)
-        (tmp_path / RESULTS / one.name).write_text(one.read_text())
+    for results in (RESULTS, DEPTHS):
+        shutil.copytree(benchmarks / results, tmp_path / results)
     for name in ("published.yaml", "targets.yaml"):
         (tmp_path / name).write_text((benchmarks / name).read_text())
     readme = tmp_path / "README.md"
