@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
+from tests.helpers.tiny_generator import SCHEDULE, LetterText
+from tests.helpers.tiny_transparent import CODEC, tiny_codec, tiny_motion_unet
 
 from glassine.__main__ import main
 from glassine.bench.text_tokenizer import make_tokenizer
@@ -11,11 +14,15 @@ from glassine.data.datamodule import StickerDataModule
 from glassine.data.latent_cache import CachedLatents
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers
+from glassine.digest import weights_digest
 from glassine.errors import UserError
+from glassine.models.transparent_video import TransparentVideo
 from glassine.models.vae import SmallVAE
+from glassine.nn.motion_amount import motion_amount
 from glassine.pretrained.latent_identity import check_latents
 from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.tasks.transparent_image import check_cache
 
 VAE = {"width": 8, "decoder_width": 8, "blocks": 1}
 
@@ -66,6 +73,51 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
         assert item["caption"] == sample["caption"]
     assert "\u7684" in " ".join(CachedLatents(folder, chinese=1)[row]["caption"] for row in range(len(cache)))
     torch.testing.assert_close(cache.empty_prompt_embeds, encoder([""])[0], atol=2e-3, rtol=2e-3)
+
+
+def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(shards, networks, tmp_path, capsys):
+    folder, codec = tmp_path / "latents", tiny_codec().requires_grad_(True)
+    description = {"class_path": "glassine.models.transparency.LatentTransparency", "init_args": CODEC}
+    save_bundle(codec, description, tmp_path / "codec", torch.float32)
+    how = ["data", "cache-latents", str(shards), "--to", str(folder), "--text-encoder", networks[1], "--frames", "3"]
+    how += ["--size", "32", "--device", "cpu", "--views", "2", "--transparent", "--codec", str(tmp_path / "codec")]
+    assert main(how) == 0
+    encoder = TextEncoder(networks[1], too_long="cut")
+    cache = CachedLatents(folder, 3, (32, 32), chinese=0)
+    assert cache.identity["transparency"] == weights_digest(codec.encoder)
+    assert cache.identity["vae"] == weights_digest(codec.vae)
+
+    from glassine.data.sticker_views import StickerViews
+
+    stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
+    views = StickerViews(stickers, None)
+    for number, row in ((0, 0), (1, 2)):
+        item, clip = cache[number, row], views[number, row]["clip"]
+        latents = codec.encode(clip[:, :3], clip[:, 3:]).detach()
+        torch.testing.assert_close(item["latents"], latents, atol=2e-3, rtol=2e-3)
+        moved = motion_amount(clip[None, :, :3], clip[None, :, 3:]).item()
+        assert item["motion"] == pytest.approx(moved, abs=1e-4)
+    generator = TransparentVideo(tiny_motion_unet(), codec, LetterText(), DDPMScheduler(**SCHEDULE))
+    generator.text_encoder = encoder
+    check_cache(cache.identity, generator, transparent=True)
+    with pytest.raises(UserError, match="not of opaque clips"):
+        check_cache(cache.identity, generator, transparent=False)
+    with pytest.raises(UserError, match="carry alpha, and this task learns from opaque clips"):
+        check_latents(cache.identity, codec.vae, encoder)
+    torch.nn.init.ones_(codec.encoder.blocks[-1].bias)
+    with pytest.raises(UserError, match="not of this transparency encoder"):
+        check_cache(cache.identity, generator, transparent=True)
+    assert main([*how, "--background", "gray"]) == 2
+    assert "the codec has its own of both" in capsys.readouterr().err
+    assert main([*how[:-1], networks[0]]) == 2
+    assert "transparent latents need a codec" in capsys.readouterr().err
+
+
+def test_opaque_latents_say_how_much_moves_too(shards, networks, tmp_path):
+    assert main(arguments(shards, networks, tmp_path, "--views", "1", "--limit", "3")) == 0
+    cache = CachedLatents(tmp_path)
+    assert cache.has_motion
+    assert max(cache[row]["motion"] for row in range(3)) > 0
 
 
 def test_a_cache_of_other_networks_is_refused(shards, networks, tmp_path, capsys):

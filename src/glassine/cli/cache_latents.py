@@ -15,6 +15,8 @@ from glassine.hardware import pick_device
 from glassine.pretrained.weights import SHIPPED
 
 TINY_VAE, TINY_TEXT = "glassine:tiny-vae", "glassine:tiny-text"
+TINY_CODEC = "glassine:tiny-transparency"
+Encode = Callable[[Tensor], Tensor]
 FRAMES_A_PASS = 32  # through the VAE; bounds the memory
 
 
@@ -26,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
     )
     parser.add_argument("--background", default="white", help="a colour's name or '#rrggbb' (default: %(default)s)")
+    parser.add_argument(
+        "--transparent", action="store_true", help="latents that carry alpha, by --codec; no background and no --vae"
+    )
+    parser.add_argument(
+        "--codec", default=TINY_CODEC, metavar="SOURCE", help="run or bundle of ours (default: %(default)s)"
+    )
     parser.add_argument(
         "--flip", action="store_true", help="add each view mirrored; writing and arrows are mirrored too"
     )
@@ -44,6 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
     from glassine.data.latent_cache import write_latents
     from glassine.data.sticker_views import StickerViews
+    from glassine.nn.motion_amount import motion_amount
     from glassine.pipelines.flat_background import parse_background
     from glassine.pretrained.latent_identity import latent_identity
     from glassine.pretrained.text_encoder import TextEncoder
@@ -57,9 +66,18 @@ def run(args: argparse.Namespace, console: Console) -> None:
     background = parse_background(args.background)
     if background is None:
         raise UserError("background auto came; stickers need one colour, such as white or '#rrggbb'")
+    if args.transparent and (args.vae, args.vae_subfolder, args.background) != (TINY_VAE, None, "white"):
+        raise UserError(
+            "--transparent came with --vae or --background; the codec has its own of both: name --codec alone"
+        )
     stickers = caching.chosen_stickers(args, args.frames, size)
     device = pick_device(args.device)
-    vae, encode = load_vae(args.vae, args.vae_subfolder, device)
+    transparency: torch.nn.Module | None = None
+    if args.transparent:
+        codec, encode = load_codec(args.codec, device)
+        vae, transparency = codec.vae, codec.encoder
+    else:
+        vae, encode = load_vae(args.vae, args.vae_subfolder, device)
     places = (args.text_subfolder, args.tokenizer_subfolder, args.layer, args.length)
     encoder = TextEncoder(args.text_encoder, *places, too_long="cut").to(device)
     cut = set[str]()
@@ -69,15 +87,15 @@ def run(args: argparse.Namespace, console: Console) -> None:
         cut.update(text for text in texts if encoder.count(text) > encoder.room)
         return encoder(texts)
 
-    views = StickerViews(stickers, background)
+    views = StickerViews(stickers, None if args.transparent else background, motion_amount)
     settings = {
         "stickers": stickers.fingerprint(),
         "split": args.split,
         "size": f"{size[0]} x {size[1]}",
         "num_frames": str(args.frames),
-        "background": "#{:02x}{:02x}{:02x}".format(*background),
+        "background": "none" if args.transparent else "#{:02x}{:02x}{:02x}".format(*background),
     }
-    identity = latent_identity(vae, encoder)
+    identity = latent_identity(vae, encoder, transparency)
     with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
         networks = (encode, embed, identity)
         made = write_latents(views, len(views), args.views, *networks, settings, args.to, args.flip, progress=progress)
@@ -91,9 +109,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     console.print(f"{shown}, {made} files written now", highlight=False)
 
 
-def load_vae(
-    source: str, subfolder: str | None, device: torch.device
-) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
+def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[torch.nn.Module, Encode]:
     """A VAE, and what makes the latents `f c h/8 w/8` of a clip `f 3 h w` in [0, 1] with it.
 
     Raises:
@@ -114,3 +130,25 @@ def load_vae(
         return torch.cat([vae.encode(part).latent_dist.mean for part in parts])
 
     return vae, encode
+
+
+def load_codec(source: str, device: torch.device) -> tuple[Any, Encode]:
+    """A `LatentTransparency`, and what makes the adjusted latents `f c h/8 w/8` of an RGBA clip `f 4 h w` with it.
+
+    Raises:
+        UserError: there is none at `source`.
+    """
+    from glassine.bench.loading import load_network
+    from glassine.models.transparency import LatentTransparency
+
+    codec = load_network(source, "codec").network
+    if not isinstance(codec, LatentTransparency):
+        raise UserError(f"{source} holds a {type(codec).__name__}; transparent latents need a codec, as {TINY_CODEC}")
+    codec = codec.requires_grad_(False).eval().to(device)
+
+    @torch.no_grad()
+    def encode(clip: Tensor) -> Tensor:
+        parts = clip.to(device).split(FRAMES_A_PASS)
+        return torch.cat([codec.encode(part[:, :3], part[:, 3:]) for part in parts])
+
+    return codec, encode

@@ -19,6 +19,7 @@ class JoinedLatents(Dataset[dict[str, Any]]):
 
     Attributes:
         identity: of these.
+        has_motion: whether samples have `motion`: only where all caches have it, so that batches are alike.
 
     Raises:
         UserError: no cache, or caches of different networks.
@@ -34,6 +35,7 @@ class JoinedLatents(Dataset[dict[str, Any]]):
             if (cache.identity, cache.settings["tokens"]) != (self.identity, caches[0].settings["tokens"]):
                 folders = f"{caches[0].folder} and {cache.folder}"
                 raise UserError(f"{folders} were made by different networks; make both with the same VAE and encoder")
+        self.has_motion = all(cache.has_motion for cache in caches)
         self._ends = list(accumulate(len(cache) for cache in caches))
 
     def __len__(self) -> int:
@@ -43,7 +45,8 @@ class JoinedLatents(Dataset[dict[str, Any]]):
         pass_number, row = (0, item) if isinstance(item, int) else item
         for cache, end in zip(self.caches, self._ends, strict=True):
             if row < end:
-                return cache[pass_number, row - end + len(cache)]
+                sample = cache[pass_number, row - end + len(cache)]
+                return sample if self.has_motion else {name: sample[name] for name in sample if name != "motion"}
         raise IndexError(row)
 
     def damage_line(self) -> str:

@@ -1,9 +1,10 @@
 """Latents and text embeddings of stickers on disk, so that a training step runs neither VAE nor text encoder.
 
 A cache is a folder of `latents-NNNNNN.safetensors`. Each holds, for n stickers in v views, `latents` `n v f c h w`
-float16 (the posterior's mean, unscaled), `prompt_embeds` `m t d` float16 (English captions, then the Chinese ones that
-there are; t is as long as the longest of them needs) and `fps` `n v`; the first file the embedding of the empty prompt,
-too. The header says what made them, how, and what is known about the stickers.
+float16 (the posterior's mean, unscaled; or the adjusted latents of a transparency codec), `prompt_embeds` `m t d`
+float16 (English captions, then the Chinese ones that there are; t is as long as the longest of them needs), `fps` `n v`
+and, where it was measured, `motion` `n v f-1`; the first file the embedding of the empty prompt, too. The header says
+what made them, how, and what is known about the stickers.
 """
 
 import json
@@ -40,8 +41,9 @@ def write_latents(
     """Write what is still missing of a cache; returns how many files were made.
 
     Args:
-        dataset: sample (view, row) has `clip` `f 3 h w` in [0, 1], `fps`, `caption`, `caption_zh` (empty where there is
-            none), `trigger_words`, `key`, `group` and `domain`; all but the first two the same in every view.
+        dataset: sample (view, row) has `clip` `f c h w` in [0, 1], `fps`, perhaps `motion` `f-1` (see `StickerViews`),
+            `caption`, `caption_zh` (empty where there is none), `trigger_words`, `key`, `group` and `domain`; all but
+            the first three the same in every view.
         stickers: how many of its rows.
         views: random draws of each sticker's frames.
         encode: clip to latents `f c h/8 w/8`.
@@ -59,7 +61,7 @@ def write_latents(
     empty = embed([""]).half().cpu()  # 1 n d
 
     def make(part: Sequence[SampleId], tell: Callable[[int], None]) -> Content:
-        latents, rates, about = [], [], []
+        latents, rates, moves, about = [], [], [], []
         for done, (_, row) in enumerate(part):
             samples = [dataset[view, row] for view in range(views)]
             if len({sample["key"] for sample in samples}) > 1:  # one is damaged: from now on the next stands in
@@ -67,6 +69,8 @@ def write_latents(
             clips = [clip for sample in samples for clip in mirrored(sample["clip"], flip)]
             latents.append(torch.stack([encode(clip).half().cpu() for clip in clips]))  # v f c h w
             rates.append([float(sample["fps"]) for sample in samples for _ in range(1 + flip)])
+            measured = [sample["motion"].float() for sample in samples if "motion" in sample]  # f-1 each
+            moves.append([steps for steps in measured for _ in range(1 + flip)])
             about.append({name: samples[0][name] for name in ABOUT})
             tell(done + 1)
         texts = [one["caption"] for one in about]
@@ -77,7 +81,11 @@ def write_latents(
         tensors = {"latents": torch.stack(latents), "fps": torch.tensor(rates), "prompt_embeds": without_end(embeds)}
         if part[0][1] == 0:
             tensors["empty_prompt_embeds"] = empty[0]
-        return tensors, {"about": json.dumps(about, ensure_ascii=False)}
+        said = {"about": json.dumps(about, ensure_ascii=False)}
+        if all(moves):
+            tensors["motion"] = torch.stack([torch.stack(steps) for steps in moves])  # n v f-1
+            said["motion"] = "of each step"
+        return tensors, said
 
     made_of = {**settings, "views": str(views), "flip": str(flip), "tokens": str(empty.shape[1])}
     rows = [(0, row) for row in range(stickers)]
@@ -98,8 +106,8 @@ def without_end(embeds: Tensor) -> Tensor:
 class CachedLatents(Dataset[dict[str, Any]]):
     """The samples of a cache, one a sticker: pass p shows view p, and from the first again after the last.
 
-    A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key` and
-    `group`.
+    A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key`, `group`
+    and, where the cache has it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
 
     Args:
         folder: of the cache.
@@ -109,7 +117,8 @@ class CachedLatents(Dataset[dict[str, Any]]):
         seed: of that choice and of the place.
 
     Attributes:
-        identity: of VAE and text encoder.
+        identity: of VAE and text encoder, and of the transparency encoder where there is one.
+        has_motion: whether samples have `motion`; caches made before it was measured have none.
         settings: how the clips were made.
         empty_prompt_embeds: `n d`, for training without a prompt.
 
@@ -145,6 +154,7 @@ class CachedLatents(Dataset[dict[str, Any]]):
         self.num_frames = num_frames or int(self.settings["num_frames"])
         self.chinese, self.seed = chinese, seed
         self.about = [json.loads(header["about"]) for header in self.files.headers]
+        self.has_motion = all("motion" in header for header in self.files.headers)
         self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
 
     def __len__(self) -> int:
@@ -161,7 +171,7 @@ class CachedLatents(Dataset[dict[str, Any]]):
         view = pass_number % views
         start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
         embeds = file.get_slice("prompt_embeds")[about["chinese"] if in_chinese else place].float()  # t d
-        return {
+        sample = {
             "latents": latents[place, view, start : start + self.num_frames].float(),
             "prompt_embeds": F.pad(embeds, (0, 0, 0, int(self.settings["tokens"]) - len(embeds))),  # n d
             "caption": about["caption_zh" if in_chinese else "caption"],
@@ -171,6 +181,15 @@ class CachedLatents(Dataset[dict[str, Any]]):
             "key": about["key"],
             "group": about["group"],
         }
+        if self.has_motion:
+            sample["motion"] = self._motion(file, place, view, start)
+        return sample
+
+    def _motion(self, file: Any, place: int, view: int, start: int) -> float:
+        if self.num_frames < 2:
+            return 0.0
+        steps = file.get_slice("motion")[place, view, start : start + self.num_frames - 1]
+        return float(steps.mean())
 
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""

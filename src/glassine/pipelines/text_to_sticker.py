@@ -13,6 +13,7 @@ from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 from glassine.hardware import pick_device
 from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.weights import load_bundle, locate, save_bundle
 
 TINY = "glassine:tiny-sti"
@@ -82,6 +83,11 @@ class TextToStickerPipeline:
         network = load_bundle(source)
         if not isinstance(network, TextToVideo):
             raise UserError(f"{source} holds a {type(network).__name__}; text needs a TextToVideo, such as {TINY}")
+        if isinstance(network, TransparentVideo):
+            raise UserError(
+                f"{source} makes stickers that are transparent from the start: AnimatePipeline takes it, and `glassine "
+                "generate --transparent --transparency latents`"
+            )
         config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
         return cls(network, cut_out, size, num_frames, fps, domain, sampling, batch_size, device, config)
 

@@ -84,7 +84,7 @@ class ILDiffTask(ScoredTask):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of composited clips."""
         clip, alpha = batch["clip"], batch["alpha"]
-        told = bool(torch.rand(()) < self.told_background)
+        told = self.told_background >= 1 or float(torch.rand(())) < self.told_background
         out = self.ildiff(clip, batch["background"] if told else None, self.draw_pixel_source())
         losses = {
             "alpha": self.alpha_loss(out.alpha, alpha),

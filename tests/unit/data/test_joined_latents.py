@@ -5,7 +5,7 @@ from glassine.data.joined_latents import JoinedLatents
 from glassine.data.latent_cache import CachedLatents
 from glassine.errors import UserError
 
-from .test_latent_cache import IDENTITY, write
+from .test_latent_cache import IDENTITY, write, write_moving
 
 
 def test_its_samples_are_those_of_the_caches_in_turn(tmp_path):
@@ -30,3 +30,14 @@ def test_caches_of_different_networks_and_none_are_refused(tmp_path):
         JoinedLatents([CachedLatents(tmp_path / name) for name in "ab"])
     with pytest.raises(UserError, match="no folder of latents"):
         JoinedLatents([])
+
+
+def test_motion_is_handed_on_only_where_all_have_it(tmp_path):
+    write_moving(tmp_path / "a")
+    write(tmp_path / "b")
+    with_motion, without = (CachedLatents(tmp_path / name) for name in "ab")
+    assert JoinedLatents([with_motion, with_motion])[8]["motion"] == with_motion[1]["motion"]
+    mixed = JoinedLatents([with_motion, without])
+    assert not mixed.has_motion
+    assert "motion" not in mixed[1]
+    assert mixed[1].keys() == mixed[8].keys()

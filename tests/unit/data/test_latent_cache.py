@@ -183,3 +183,47 @@ def test_the_data_module_trains_on_it_and_validates_on_stickers(tmp_path):
     assert len(both.dataset("train")) == 14
     with pytest.raises(UserError, match="training takes one of them"):
         StickerDataModule(**settings, latents="a", features="b")
+
+
+class Moving(Stickers):
+    """Those that also say how much each of their two steps moves."""
+
+    def __getitem__(self, item: tuple[int, int]) -> dict:
+        view, row = item
+        return super().__getitem__(item) | {"motion": torch.tensor([row / 100, (row + view) / 50])}
+
+
+def write_moving(folder, **arguments) -> int:
+    return write_latents(Moving(), 7, 2, encode, embed, IDENTITY, SETTINGS, folder, stickers_a_file=3, **arguments)
+
+
+def test_motion_is_the_mean_over_the_steps_of_the_frames_that_are_shown(tmp_path):
+    write_moving(tmp_path / "plain")
+    whole, one = CachedLatents(tmp_path / "plain"), CachedLatents(tmp_path / "plain", num_frames=1)
+    assert whole.has_motion
+    assert whole[1, 4]["motion"] == pytest.approx((0.04 + 0.1) / 2)
+    assert one[1, 4]["motion"] == 0
+    two = {CachedLatents(tmp_path / "plain", num_frames=2)[number, 4]["motion"] for number in range(1, 41, 2)}
+    assert sorted(two) == pytest.approx([0.04, 0.1])
+    write_moving(tmp_path / "mirrored", flip=True)
+    mirrored = CachedLatents(tmp_path / "mirrored")
+    assert [mirrored[view, 4]["motion"] for view in range(4)] == pytest.approx([0.06, 0.06, 0.07, 0.07])
+
+
+def test_caches_without_motion_still_load_and_one_that_was_finished_with_it_has_none(tmp_path):
+    write(tmp_path)
+    assert not CachedLatents(tmp_path).has_motion
+    assert "motion" not in CachedLatents(tmp_path)[0]
+    (tmp_path / "latents-000002.safetensors").unlink()
+    assert write_moving(tmp_path) == 1
+    finished = CachedLatents(tmp_path)
+    assert not finished.has_motion
+    assert "motion" not in finished[6]
+
+
+def test_motion_comes_in_batches(tmp_path):
+    write_moving(tmp_path)
+    module = StickerDataModule(procedural=8, num_frames=3, size=(16, 16), batch_size=4, latents=str(tmp_path))
+    batch = next(iter(module.train_dataloader()))
+    assert batch["motion"].shape == (4,)
+    assert batch["motion"].dtype == torch.float32

@@ -2,6 +2,7 @@ import torch
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.sticker_views import StickerViews
+from glassine.nn.motion_amount import motion_amount
 
 RED = (255, 0, 0)
 
@@ -28,3 +29,27 @@ def test_stickers_stand_on_the_colour_and_have_their_chinese_caption():
     domain, description = sample["caption_zh"].split("\t")
     assert domain == sample["caption"].split("\t")[0]
     assert any("\u4e00" <= letter <= "\u9fff" for letter in description)
+
+
+def test_without_a_colour_they_are_transparent_and_padded_with_colour():
+    stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
+    clear, opaque = StickerViews(stickers, None)[1, 2]["clip"], StickerViews(stickers, RED)[1, 2]["clip"]
+    assert clear.shape == (3, 4, 24, 24)
+    colour, alpha = clear[:, :3], clear[:, 3:]
+    red = torch.tensor(RED).view(3, 1, 1) / 255
+    torch.testing.assert_close(colour * alpha + red * (1 - alpha), opaque, atol=0.01, rtol=0)
+    nowhere = (alpha == 0).expand_as(colour)
+    assert colour[nowhere].mean() > 0.05  # colours from around, not black
+
+
+def test_motion_is_measured_step_by_step_whatever_they_stand_on():
+    stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
+    on_red, clear = (StickerViews(stickers, colour, motion_amount) for colour in (RED, None))
+    for row in range(4):
+        sample = clear[0, row]
+        steps, clip = sample["motion"], sample["clip"][None]
+        assert steps.shape == (2,)
+        torch.testing.assert_close(steps.mean(), motion_amount(clip[:, :, :3], clip[:, :, 3:])[0], atol=1e-4, rtol=0)
+        assert torch.equal(on_red[0, row]["motion"], steps)
+    still = StickerDataModule(procedural=4, num_frames=1, size=(24, 24)).dataset("train")
+    assert StickerViews(still, RED, motion_amount)[0, 0]["motion"].shape == (0,)

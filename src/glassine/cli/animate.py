@@ -1,0 +1,109 @@
+"""`glassine animate`: a transparent still in, a transparent animated sticker out."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from glassine.cli import making
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DESCRIPTION = """\
+Animate a transparent picture of your own: STILL becomes the middle frame, PROMPT says what happens ('waves hello').
+Reads every format that `glassine cutout` reads, of any size; of an animation the middle frame is taken. OUT's suffix
+tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of PNGs without a suffix. The sticker has the size
+of STILL. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same picture, prompt, seed
+and settings give the same sticker on every run."""
+EPILOG = """\
+The network sees the picture at --size, and what it makes is enlarged to the picture's own size: a sticker of a large
+picture is softer than the picture. A picture without transparency is refused unless --cut-out is given, which takes it
+out of its flat background first, as `glassine cutout` does."""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "animate",
+        help="make a transparent still an animated sticker",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("still", type=Path, metavar="STILL", help="picture with transparency")
+    parser.add_argument("prompt", help="what happens: 'waves hello'")
+    parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
+    making.add_arguments(parser)
+    making.add_animation_arguments(parser)
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width that the network sees"
+    )
+    parser.add_argument(
+        "--weights",
+        default="glassine:tiny-layer-animate",
+        metavar="NAME|FOLDER",
+        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
+    )
+    parser.add_argument("--cut-out", action="store_true", help="take a picture without transparency out of its ground")
+    parser.add_argument(
+        "--cutout-weights", default="glassine:tiny-ildiff", metavar="NAME|FOLDER", help="those of --cut-out"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the stickers and write them.
+
+    Raises:
+        UserError: a picture, prompt, setting or path that cannot be used.
+    """
+    targets = making.check(args)
+    console = Console(stderr=True, quiet=args.quiet, highlight=False)
+    still = load_still(args, console)
+    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    from glassine.pipelines.animate import AnimatePipeline
+
+    pipeline = AnimatePipeline.from_pretrained(
+        args.weights,
+        (args.size[0], args.size[-1]),
+        args.frames,
+        args.fps,
+        args.domain,
+        making.animation(args),
+        args.batch,
+        args.device,
+    )
+    seeds = range(args.seed, args.seed + args.n)
+    making.make_and_write(
+        args,
+        targets,
+        lambda progress: pipeline(args.prompt, seeds, still, args.negative, args.motion, progress),
+        console,
+    )
+
+
+def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
+    """The picture `h w 4` uint8 to be animated, cut out where that is wanted and needed.
+
+    Raises:
+        UserError: one that cannot be read or animated.
+    """
+    from glassine.pipelines.still import check_still, is_opaque, read_still
+
+    name = args.still.name
+    still, number, frames = read_still(args.still)
+    if frames > 1:
+        console.print(f"{name} has {frames} frames; number {number}, the middle one, is animated", soft_wrap=True)
+    if args.cut_out and is_opaque(still):
+        from glassine.data.sticker import Sticker
+        from glassine.pipelines.cutout import CutoutPipeline
+
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights, device=args.device)
+        still = cut_out(Sticker(still[None], (1000,))).frames[0]
+        name = f"{name}, cut out,"
+        console.print(f"{args.still.name} has no transparency, so it was cut out first", soft_wrap=True)
+    elif args.cut_out:
+        console.print(f"{name} is transparent already, so it was not cut out", soft_wrap=True)
+    check_still(still, name)
+    return still

@@ -1,0 +1,116 @@
+"""How much generated clips move: VBench's dynamic degree, and the optical flow that it is made of."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities.data import dim_zero_cat
+
+from glassine.errors import UserError
+from glassine.metrics.composite import background_colour
+from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+
+Flow = Callable[[Tensor, Tensor], Tensor]
+FASTEST = 0.05
+PAIRS_AT_ONCE = 4
+RATE = 8.0
+
+
+def fastest_part(flow: Tensor) -> Tensor:
+    """Mean length of the longest twentieth of the flow vectors `n 2 h w` of each pair of frames, `n` pixels."""
+    lengths = flow.norm(dim=1).flatten(1)  # n (h w)
+    return lengths.topk(max(1, int(FASTEST * lengths.shape[1]))).values.mean(1)
+
+
+def moves(fastest: Tensor, shorter_side: int, fps: float) -> bool:
+    """VBench's rule, as its public source has it (`vbench/dynamic_degree.py` of Vchitect/VBench).
+
+    A clip moves if enough of its pairs of frames have a `fastest_part` above a threshold: 6 pixels at 256, as much more
+    as the frames' shorter side is longer, and as much more as the clip has fewer than 8 frames a second. Enough is a
+    quarter of the number of frames, rounded, halves to the even number: 2 of 7 pairs, 4 of 15; of a single pair it is
+    none, so that clips of two frames always move.
+
+    Args:
+        fastest: of each pair of neighbouring frames, `f-1` pixels.
+        shorter_side: of a frame, pixels.
+        fps: frames a second of the clip as it was made.
+    """
+    threshold = max(1.0, RATE / fps) * 6.0 * shorter_side / 256
+    return int((fastest > threshold).sum()) >= round((len(fastest) + 1) / 4)
+
+
+class DynamicDegree(GeneratedClipMetric):
+    """The share of clips that move, by VBench's rule (Huang et al. 2024, arXiv 2311.17982), and the flow behind it.
+
+    `dynamic_degree_NAME_moving_BACKGROUND`
+        VBench's dynamic degree, 0 to 1; see `moves`. Clips of more than 8 frames a second are thinned to about 8.
+    `dynamic_degree_NAME_top5_BACKGROUND`
+        Mean over clips and pairs of frames of what the rule compares with its threshold, pixels; see `fastest_part`.
+    `dynamic_degree_NAME_flow_BACKGROUND`
+        Mean over clips, pairs of frames and all pixels of the length of the flow, in pixels.
+
+    Layer-Animate's table I has dynamic degrees of 0.01 to 4.43 by RAFT; it does not say which of these they are, pixels
+    or a share in percent. It notes that a gray background skews them: flow is zero there, and a sticker that covers
+    less of the picture moves less. So the background stands in the name, and numbers of different frame sizes, rates or
+    flow networks cannot be compared.
+
+    Args:
+        flow: two frames `n 3 h w` each in [0, 1] to pixels `n 2 h w`, x first; `glassine.pretrained.raft.RAFTFlow`, or
+            `glassine.metrics.farneback.farneback_flow`, which needs no weights.
+        name: what the flow is called in the results: `raft_large`, `farneback`.
+        background: what transparent clips are composited on; RGB clips are taken to lie on it.
+        fps: frames a second of the clips.
+
+    Raises:
+        UserError: an unknown colour, an unnamed flow, or a rate that is not above 0.
+    """
+
+    higher_is_better = True
+    rows: list[Tensor]
+
+    def __init__(self, flow: Flow, name: str, background: str = "gray", fps: float = RATE) -> None:
+        super().__init__()
+        background_colour(background)
+        if not fps > 0:
+            raise UserError(f"{fps:g} frames a second came; give the clips' own, 8 is usual for stickers")
+        self.flow = self.hold(flow)
+        self.background, self.fps = background, fps
+        self.names = [score_name("dynamic_degree", name, what, background) for what in ("moving", "top5", "flow")]
+        self.name_n = score_name("dynamic_degree", name, background, "n")
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
+
+    def update(self, clips: Tensor) -> None:
+        """Add clips.
+
+        Args:
+            clips: `b f c h w` in [0, 1], straight RGBA or RGB.
+
+        Raises:
+            ValueError: clips of another shape or type.
+            UserError: values that are NaN or outside [0, 1], or a single frame.
+        """
+        opaque = opaque_clips(clips, self.background)[:, :: max(1, round(self.fps / RATE))]  # b f 3 h w
+        if opaque.shape[1] < 2:
+            raise UserError(f"clips of {clips.shape[1]} frames came; motion is seen between two: give longer clips")
+        self.rows.append(torch.stack([self.measure(clip) for clip in opaque]).flatten())  # (b 3)
+
+    def measure(self, clip: Tensor) -> Tensor:
+        """Whether `f 3 h w` moves, its mean `fastest_part` and its mean flow: `3`."""
+        pairs = zip(clip[:-1].split(PAIRS_AT_ONCE), clip[1:].split(PAIRS_AT_ONCE), strict=True)
+        with exactly(clip.device):
+            flow = torch.cat([self.flow(first, second) for first, second in pairs]).float()  # f-1 2 h w
+        if not flow.isfinite().all():
+            raise UserError(f"the flow of {self.names[0]} is NaN or infinite: check its weights")
+        fastest = fastest_part(flow)
+        moving = moves(fastest, min(clip.shape[-2:]), self.fps)
+        return torch.stack([fastest.new_tensor(float(moving)), fastest.mean(), flow.norm(dim=1).mean()])
+
+    def per_clip(self) -> Tensor:
+        """This process's values, `n 3`, in the order of the names."""
+        rows = dim_zero_cat(self.rows) if len(self.rows) else torch.empty(0, device=self.device)
+        return rows.view(-1, len(self.names))
+
+    def compute(self) -> dict[str, float]:
+        """The means by their names, NaN if there is no clip, and as `_n` the clips they are made of."""
+        rows = self.per_clip().double()
+        return dict(zip(self.names, rows.mean(0).tolist(), strict=True)) | {self.name_n: len(rows)}

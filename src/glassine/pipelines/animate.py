@@ -1,0 +1,181 @@
+"""Transparent animated stickers that carry alpha in the latents: from a still and a text, or from the text alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import yaml
+from einops import rearrange
+from torch import Tensor
+
+from glassine.data.codecs import MAX_STICKER_PIXELS
+from glassine.data.sticker import Sticker
+from glassine.data.transforms.sample import make_sample, sticker_floats
+from glassine.errors import UserError
+from glassine.hardware import pick_device
+from glassine.models.animation import Animation
+from glassine.models.transparent_video import TransparentVideo
+from glassine.pipelines.still import FittedStill, check_still
+from glassine.pipelines.text_to_sticker import Progress
+from glassine.pretrained.weights import load_bundle, locate, save_bundle
+
+TINY = "glassine:tiny-layer-animate"
+
+
+class AnimatePipeline:
+    """Layer-Animate as people call it.
+
+    A still of their own becomes the reference frame (the middle one), which stays free of noise. Without a still the
+    spatial part of the network makes one from the text first, where the network looks at one.
+
+    Args:
+        generator: a `TransparentVideo` that animates.
+        size: height and width that the network sees, in pixels. A still is fitted in, with clear pixels around it, and
+            the sticker gets the still's size again.
+        num_frames: of each sticker; at most as many as the motion modules have positions.
+        fps: frames a second.
+        domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
+        sampling: None for 25 steps of DDIM without guidance by the image.
+        batch_size: stickers made at a time. With 1, what a seed gives does not depend on the others by a single bit.
+        device: `auto` is CUDA if there is any, else the CPU.
+        config: `class_path` and `init_args` of the generator, for `save_pretrained`.
+
+    Raises:
+        UserError: a size or a number of frames that the networks cannot take, or a network that makes single pictures.
+    """
+
+    def __init__(
+        self,
+        generator: TransparentVideo,
+        size: tuple[int, int] = (128, 128),
+        num_frames: int = 8,
+        fps: float = 8.0,
+        domain: str = "cartoon",
+        sampling: Animation | None = None,
+        batch_size: int = 1,
+        device: str = "auto",
+        config: dict | None = None,
+    ) -> None:
+        if not generator.animates:
+            raise UserError(f"this network makes single pictures; animating needs motion modules, as {TINY} has them")
+        if not 0.1 <= fps <= 100:
+            raise UserError(f"{fps:g} frames a second came; give 0.1 to 100")
+        if batch_size < 1:
+            raise UserError(f"a batch of {batch_size} came; give at least 1")
+        generator.check_size(size, num_frames)
+        self.device = pick_device(device)
+        self.generator = generator.to(self.device).eval()
+        self.size, self.num_frames, self.domain = size, num_frames, domain
+        self.duration = max(1, round(1000 / fps))  # ms
+        self.sampling, self.batch_size, self.config = sampling or Animation(), batch_size, config
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str = TINY,
+        size: tuple[int, int] = (128, 128),
+        num_frames: int = 8,
+        fps: float = 8.0,
+        domain: str = "cartoon",
+        sampling: Animation | None = None,
+        batch_size: int = 1,
+        device: str = "auto",
+    ) -> Self:
+        """The pipeline with weights from a folder of `save_pretrained` or `glassine export weights`, or shipped ones.
+
+        Raises:
+            UserError: there are no weights at `source`, or they are not a TransparentVideo's that animates.
+        """
+        network = load_bundle(source)
+        if not isinstance(network, TransparentVideo):
+            raise UserError(f"{source} holds a {type(network).__name__}; this needs a TransparentVideo, such as {TINY}")
+        config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
+        return cls(network, size, num_frames, fps, domain, sampling, batch_size, device, config)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is made if need be.
+
+        Raises:
+            ValueError: the pipeline was made from networks without their `config`.
+        """
+        if self.config is None:
+            raise ValueError("save_pretrained needs the generator's class_path and init_args; pass them as config")
+        save_bundle(self.generator, self.config, Path(folder))
+
+    def __call__(
+        self,
+        prompt: str,
+        seeds: Sequence[int],
+        still: np.ndarray | None = None,
+        negative_prompt: str = "",
+        motion: int | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> list[Sticker]:
+        """One sticker for each seed.
+
+        Args:
+            prompt: what happens (`waves hello`), or what the sticker shows where there is no still.
+            seeds: at least one.
+            still: `h w 4` uint8, straight RGBA, of any size; None lets the network make one.
+            negative_prompt: what guidance leads away from.
+            motion: amount of motion, 0 to 9 where the network has ten; None does not tell.
+            progress: called with the solver's steps done and how many there are, over all stickers.
+
+        Raises:
+            UserError: an empty or over-long prompt, a still that is opaque or clear everywhere, a sticker that does not
+                fit in memory, or an amount of motion that the network is not told.
+        """
+        if not prompt.strip():
+            raise UserError("an empty prompt came; say what the sticker does, for instance 'waves hello'")
+        fitted = FittedStill(self.size, self.size) if still is None else self.fit(still)
+        base = None if still is None else self.base(fitted.shrink(still))  # 4 h w
+        stickers: list[Sticker] = []
+        batches = -(-len(seeds) // self.batch_size)
+        for number in range(batches):
+            part = seeds[number * self.batch_size : (number + 1) * self.batch_size]
+            clips = self.generator.sample(
+                [self.caption(prompt)] * len(part),
+                part,
+                self.size,
+                self.num_frames,
+                negative_prompt,
+                self.sampling,
+                progress=lambda done, of, start=number: progress(start * of + done, batches * of),  # type: ignore[misc]
+                base=None if base is None else base.expand(len(part), -1, -1, -1),
+                motion=motion,
+            )
+            stickers += [self.finish(frames, fitted) for frames in to_bytes(clips)]
+        return stickers
+
+    def caption(self, prompt: str) -> str:
+        """The prompt as training captions have it, see VSD2M, "Experimental Setups"."""
+        return f"{self.domain.capitalize()}\t{prompt.strip()}" if self.domain else prompt.strip()
+
+    def fit(self, still: np.ndarray) -> FittedStill:
+        """How the still is fitted in; UserError where it cannot be animated."""
+        height, width = still.shape[:2]
+        if self.num_frames * height * width > MAX_STICKER_PIXELS:
+            raise UserError(
+                f"{self.num_frames} frames of {width}x{height} do not fit in memory; scale the picture down first"
+            )
+        check_still(still)
+        return FittedStill((height, width), self.size)
+
+    def base(self, frames: np.ndarray) -> Tensor:
+        """The base image `4 h w` in [0, 1], colour-padded as in training, of `1 h w 4` uint8."""
+        nowhere = np.zeros(3, np.float32)
+        sample = make_sample(sticker_floats(frames), nowhere, (), np.random.default_rng(0), "")
+        return torch.cat([sample["foreground"], sample["alpha"]], dim=1)[0].to(self.device)
+
+    def finish(self, frames: np.ndarray, fitted: FittedStill) -> Sticker:
+        """The sticker of one clip `f h w 4` uint8, at the still's size; what is clear has no colour."""
+        frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
+        frames[frames[..., 3] == 0] = 0
+        return Sticker(frames, (self.duration,) * len(frames))
+
+
+def to_bytes(clips: Tensor) -> np.ndarray:
+    """`b f 4 h w` in [0, 1] to `b f h w 4` uint8."""
+    return rearrange((clips * 255).round().byte(), "b f c h w -> b f h w c").cpu().numpy()

@@ -1,0 +1,63 @@
+"""RAFT's optical flow (arXiv 2003.12039), from a weight file of torchvision's."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.optical_flow import raft_large, raft_small
+
+from glassine.errors import UserError
+from glassine.pretrained.weights import load_exactly, read_state
+
+STRIDE = 8
+SHORTEST = 128
+
+
+class RAFTFlow(nn.Module):
+    """torchvision's RAFT as `glassine.metrics.dynamic_degree.DynamicDegree` takes it.
+
+    Sides that are no multiples of 8 are filled up by repeating the edges, half on each side, and the fill is cut off
+    again; VBench leaves it in.
+
+    Args:
+        network: torchvision's `RAFT`.
+        updates: how often the flow is refined; VBench takes 20, torchvision's default is 12.
+    """
+
+    def __init__(self, network: nn.Module, updates: int = 20) -> None:
+        super().__init__()
+        self.network, self.updates = network, updates
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Pixels `n 2 h w`, x first, from frames `n 3 h w` in [0, 1] to those after them.
+
+        Raises:
+            UserError: frames that are too small.
+        """
+        height, width = first.shape[-2:]
+        down, right = -height % STRIDE, -width % STRIDE
+        if min(height + down, width + right) < SHORTEST:
+            raise UserError(f"frames of {height} x {width} came; RAFT takes {SHORTEST} x {SHORTEST} or more")
+        top, left = down // 2, right // 2
+        edges = (left, right - left, top, down - top)
+        seen = [functional.pad(2 * frames - 1, edges, mode="replicate") for frames in (first, second)]
+        flow = self.network(*seen, num_flow_updates=self.updates)[-1]
+        return flow[..., top : top + height, left : left + width]
+
+
+def raft(checkpoint: str, small: bool = False, updates: int = 20) -> RAFTFlow:
+    """RAFT with published weights, frozen, for use as a `class_path` in a YAML.
+
+    Args:
+        checkpoint: path of one of torchvision's files; `raft_large_C_T_V1-22a6c225.pth` is, by torchvision's own words,
+            ported from the authors' repository, and trained on FlyingChairs and FlyingThings3D. Read
+            without running any code in it.
+        small: whether the file is one of `raft_small`.
+        updates: see `RAFTFlow`.
+
+    Raises:
+        UserError: no such file, or the file of another network; the message names the first misfit.
+    """
+    network = raft_small(weights=None) if small else raft_large(weights=None)
+    load_exactly(network, read_state(Path(checkpoint)), checkpoint)
+    return RAFTFlow(network, updates).eval().requires_grad_(False)

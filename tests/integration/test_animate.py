@@ -1,0 +1,119 @@
+"""`glassine animate`, and `glassine generate` with alpha in the latents, as a user types them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.helpers.tiny_generator import save_tiny_generator
+from tests.helpers.tiny_transparent import MOTION, plain, save_tiny_transparent, tiny_motion_unet, tiny_transparent
+
+from glassine.__main__ import main
+from glassine.data.codecs import read_sticker, write_sticker
+from glassine.data.sticker import Sticker
+
+FAST = ["--size", "32", "--frames", "2", "--steps", "2", "--device", "cpu"]
+UNET = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | {"motion_buckets": 10}}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> list[str]:
+    network = tiny_transparent(tiny_motion_unet(motion_buckets=10)).requires_grad_(True)
+    return ["--weights", save_tiny_transparent(network, tmp_path_factory.mktemp("animate"), UNET)]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder with a still of odd sizes, a moving sticker, and pictures that cannot be animated."""
+    folder = tmp_path_factory.mktemp("pictures")
+    still = np.zeros((45, 31, 4), np.uint8)
+    still[10:30, 8:20] = (220, 40, 40, 255)
+    Image.fromarray(still).save(folder / "still.png")
+    write_sticker(Sticker(np.stack([still, still, still[::-1]]), (100,) * 3), folder / "moving.webp")
+    opaque = np.full((48, 48, 3), 255, np.uint8)
+    opaque[12:36, 12:36] = (30, 60, 200)
+    Image.fromarray(opaque).save(folder / "opaque.png")
+    Image.fromarray(np.zeros_like(still)).save(folder / "clear.png")
+    return folder
+
+
+def animate(pictures, weights, name: str, out, *more: str) -> int:
+    return main(["animate", str(pictures / name), "waves hello", str(out), *FAST, *weights, *more])
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".zip"])
+def test_a_still_becomes_a_sticker_of_its_own_size(weights, pictures, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    assert animate(pictures, weights, "still.png", out) == 0
+    assert read_sticker(out).frames.shape == (2, 45, 31, 4)
+
+
+def test_several_are_numbered_by_seed_and_shown_in_a_sheet(weights, pictures, tmp_path):
+    more = ["--n", "2", "--seed", "7", "--motion", "9", "--image-guidance", "1.5", "--quiet"]
+    assert animate(pictures, weights, "still.png", tmp_path / "a.webp", *more, "--sheet", str(tmp_path / "s.png")) == 0
+    assert (tmp_path / "s.png").is_file()
+    more[1:4] = ["1", "--seed", "8"]
+    assert animate(pictures, weights, "still.png", tmp_path / "b.webp", *more) == 0
+    again = read_sticker(tmp_path / "b.webp").frames
+    assert np.array_equal(read_sticker(tmp_path / "a-1.webp").frames, again)
+    assert not np.array_equal(read_sticker(tmp_path / "a-0.webp").frames, again)
+
+
+def test_of_an_animation_the_middle_frame_is_taken_and_that_is_said(weights, pictures, tmp_path, capsys):
+    assert animate(pictures, weights, "moving.webp", tmp_path / "out.webp") == 0
+    assert "moving.webp has 3 frames; number 1, the middle one, is animated" in capsys.readouterr().err
+    assert animate(pictures, weights, "still.png", tmp_path / "same.webp") == 0
+    same, out = (read_sticker(tmp_path / name).frames for name in ("same.webp", "out.webp"))
+    assert np.array_equal(same, out)
+
+
+def test_an_opaque_picture_is_cut_out_where_that_is_asked_for(weights, pictures, tmp_path, capsys):
+    assert animate(pictures, weights, "opaque.png", tmp_path / "out.webp", "--cut-out") == 0
+    assert "opaque.png has no transparency, so it was cut out first" in capsys.readouterr().err
+    assert read_sticker(tmp_path / "out.webp").frames.shape == (2, 48, 48, 4)
+    assert animate(pictures, weights, "still.png", tmp_path / "out.webp", "--cut-out") == 0
+    assert "transparent already, so it was not cut out" in capsys.readouterr().err
+
+
+def test_generate_can_carry_alpha_in_the_latents(weights, tmp_path):
+    call = ["generate", "a cat", str(tmp_path / "cat.webp"), *FAST, *weights, "--transparent", "--quiet"]
+    assert main([*call, "--transparency", "latents", "--motion", "2"]) == 0
+    assert read_sticker(tmp_path / "cat.webp").frames.shape == (2, 32, 32, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "complaint"),
+    [
+        ("opaque.png", [], "opaque.png has no transparency"),
+        ("clear.png", [], "clear.png is clear everywhere"),
+        ("none.png", [], "there is no such file"),
+        ("still.png", ["--frames", "9"], "the motion modules have positions for 8: give fewer"),
+        ("still.png", ["--frames", "0"], "0 frames asked for"),
+        ("still.png", ["--size", "30"], "multiples of 16"),
+        ("still.png", ["--size", "32", "32", "32"], "give one number, or height and width"),
+        ("still.png", ["--motion", "10"], "it takes 0 to 9"),
+        ("still.png", ["--image-guidance", "-1"], "image guidance scale -1.0 came"),
+        ("still.png", ["--steps", "0"], "0 steps came"),
+        ("still.png", ["--weights", "glassine:tiny-vae"], "holds a SmallVAE; this needs a TransparentVideo"),
+        ("still.png", ["--weights", "nowhere"], "no weights at nowhere"),
+        ("still.png", ["--n", "0"], "give --n 1 to 1000"),
+    ],
+)
+def test_mistakes_are_said_in_one_line_and_leave_nothing(weights, pictures, tmp_path, capsys, name, more, complaint):
+    assert animate(pictures, weights, name, tmp_path / "out.webp", "--quiet", *more) == 2
+    said = capsys.readouterr().err.strip()
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path, capsys):
+    opaque = ["--weights", save_tiny_generator(tmp_path / "opaque")]
+    latents = ["--transparent", "--transparency", "latents"]
+    for more, complaint in (
+        ([*weights], "transparent from the start"),
+        ([*opaque, *latents], "holds a TextToVideo; this needs a TransparentVideo"),
+        ([*weights, "--transparency", "latents"], "without --transparent"),
+        ([*opaque, "--motion", "3"], "--motion and --image-guidance"),
+    ):
+        assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2
+        assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out.webp").exists()

@@ -1,0 +1,100 @@
+"""The stages of experiments/layer_animate fit together: each network takes the weights that the one before leaves."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from glassine.models.motion_unet import MotionUNet
+from glassine.pretrained.weights import build_network, save_bundle
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+OPAQUE = "lightning_logs/vsd2m/shipped_images/weights"
+IMAGES = "lightning_logs/layer_animate/shipped_images/weights"
+MOTION = "lightning_logs/layer_animate/shipped_motion/checkpoints/last.ckpt"
+SHIPPED = "glassine:tiny-layer-animate"
+ARMS = sorted((EXPERIMENTS / "layer_animate").glob("tiny_*.yaml"))
+MOST_BYTES = 30e6
+
+
+def model(name: str) -> dict[str, Any]:
+    return yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))["model"]["init_args"]
+
+
+def described(name: str, places: dict[str, Path]) -> dict[str, Any]:
+    """The description of the UNet, with folders of a test for those of earlier runs."""
+    text = yaml.safe_dump(model(name)["generator"]["init_args"]["unet"])
+    for run, place in places.items():
+        text = text.replace(run, str(place))
+    return yaml.safe_load(text)
+
+
+def build(name: str, places: dict[str, Path], seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_network(described(name, places), name)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[dict[str, nn.Module], dict[str, Path]]:
+    """What the stages leave, trained for no step, and where."""
+    folder, networks = tmp_path_factory.mktemp("runs"), {}
+    places = {OPAQUE: folder / "opaque", IMAGES: folder / "images", MOTION: folder / "motion.ckpt"}
+    for seed, (name, run) in enumerate(
+        {"vsd2m/shipped_images": OPAQUE, "layer_animate/shipped_images": IMAGES}.items()
+    ):
+        networks[run] = build(name, places, seed)
+        for parameter in networks[run].parameters():
+            nn.init.normal_(parameter, std=0.02 * (seed + 1))  # so that no two are alike
+        save_bundle(networks[run], described(name, places), places[run], torch.float32)
+    networks[MOTION] = build("layer_animate/shipped_motion", places, 2)
+    state = {f"generator.unet.{name}": tensor for name, tensor in networks[MOTION].state_dict().items()}
+    torch.save({"state_dict": state}, places[MOTION])
+    networks["attention"] = build("layer_animate/shipped_attention", places, 3)
+    places[SHIPPED] = folder / "shipped"
+    save_bundle(networks["attention"], described("layer_animate/shipped", {}), places[SHIPPED])
+    return networks, places
+
+
+def test_pictures_and_opaque_clips_start_from_the_opaque_image_network(trained):
+    networks, places = trained
+    opaque = networks[OPAQUE].state_dict()
+    for name in ("shipped_images", "shipped_motion"):
+        state = build(f"layer_animate/{name}", places, 4).state_dict()
+        assert all(torch.equal(state[key], tensor) for key, tensor in opaque.items())
+
+
+def test_attention_is_put_on_the_transparent_pictures_and_the_opaque_motion(trained):
+    networks, _ = trained
+    state = networks["attention"].state_dict()
+    assert all(torch.equal(state[key], tensor) for key, tensor in networks[IMAGES].state_dict().items())
+    motion = {key: tensor for key, tensor in networks[MOTION].state_dict().items() if ".motion_modules." in key}
+    assert motion
+    assert all(torch.equal(state[key], tensor) for key, tensor in motion.items())
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn1."
+    assert torch.equal(state[f"{layer}processor.to_q.weight"], state[f"{layer}to_q.weight"])
+
+
+def test_the_last_part_takes_all_of_it_and_is_described_without_earlier_runs(trained):
+    networks, places = trained
+    last = build("layer_animate/shipped", {})
+    last.load_state_dict(networks["attention"].state_dict())
+    assert model("layer_animate/shipped")["init_from"].endswith("shipped_attention/checkpoints/last.ckpt")
+    assert (places[SHIPPED] / "model.safetensors").stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("file", ARMS, ids=lambda file: file.stem)
+def test_each_row_is_built_on_what_ships_and_has_the_parts_that_it_trains(trained, file):
+    _, places = trained
+    name = f"layer_animate/{file.stem}"
+    network, arguments = build(name, places), model(name)
+    assert isinstance(network, MotionUNet)
+    network.train_only(*arguments["train_parts"])
+    attention = network.config["inter_frame_attention"] is not None
+    assert attention == (arguments["train_parts"] == ["inter_frame_attention"])
+    before = arguments.get("init_from")
+    if before is not None:
+        earlier = build(f"layer_animate/{before.split('/')[2]}", places)
+        network.load_state_dict(earlier.state_dict())
