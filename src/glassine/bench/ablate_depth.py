@@ -43,12 +43,17 @@ def ablate_depth(
     """
     if min(depths) < 0:
         raise UserError(f"depth {min(depths)} came; a depth is 0 or more")
-    arms = [Arm(f"depth{depth}", f"depth {depth}", config, (DEPTH, str(depth))) for depth in depths]
+    arms = [depth_arm(depth, f"depth {depth}", config) for depth in depths]
     report = partial(write_depth_report, folder=benchmarks)
     records = run_arms(arms, trial or Trial(), benchmarks / "results" / "ablate_depth", "depth", report)
     print_table(depth_table(records), "ILDiff by temporal depth")
     print(f"wrote {benchmarks / 'ablate_depth.md'} and {benchmarks / 'ablate_depth.png'}")
     return records
+
+
+def depth_arm(depth: int, title: str, config: Path = CONFIG) -> Arm:
+    """The YAML's network with so many 3D convolutions."""
+    return Arm(f"depth{depth}", title, config, (DEPTH, str(depth)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

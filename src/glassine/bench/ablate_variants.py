@@ -15,6 +15,7 @@ import torch
 
 from glassine.allocator import keep_freed_memory
 from glassine.atomic import atomic_path
+from glassine.bench.ablate_depth import CONFIG, depth_arm
 from glassine.bench.ablation import Arm, Trial, add_arguments, run_arms, trial_of
 from glassine.bench.console import print_table
 from glassine.bench.held_out import CONDITION_TITLES
@@ -47,6 +48,8 @@ VARIANTS = {
     "variants/rgb03": "RGB weight 0.3",
     "tiny": "ours: with the hint",
 }
+# these differ in depth alone: what `ablate_depth` has trained serves here, too
+DEPTHS = {"tiny_paper": 5, "variants/no_time": 0, "variants/depth10": 10}
 
 
 def ablate_variants(
@@ -66,15 +69,21 @@ def ablate_variants(
     Raises:
         UserError: no such YAML, no data, or a training failed.
     """
-    arms = [
-        Arm(name.replace("/", "-"), VARIANTS.get(name, name), folder / f"{name}.yaml") for name in names or VARIANTS
-    ]
+    arms = [variant_arm(name, folder) for name in names or VARIANTS]
     report = partial(write_report, folder=benchmarks)
     results = benchmarks / "results" / "ablate_variants"
     records = run_arms(arms, trial or Trial(), results, "variant", report)
     print_table(variants_table(records), "Variants of ILDiff")
     print(f"wrote {benchmarks / 'ablate_variants.md'}")
     return records
+
+
+def variant_arm(name: str, folder: Path = FOLDER) -> Arm:
+    """How a key of `VARIANTS`, or another YAML of the folder, is trained."""
+    title = VARIANTS.get(name, name)
+    if name in DEPTHS:
+        return depth_arm(DEPTHS[name], title, folder / CONFIG.name)
+    return Arm(name.replace("/", "-"), title, folder / f"{name}.yaml")
 
 
 def variants_table(records: Sequence[Record]) -> Table:

@@ -1,4 +1,4 @@
-"""Rows of ILDiff without one of its parts: the networks that `make ablate-variants` trains, for a few steps each.
+"""Rows of ILDiff without one of its parts: networks that `make ablate-variants` trains, for a few steps each.
 
 They compare with each other, and with the paper's ILDiff after as many steps; not with what ships. So they are scored
 where the paper's table is measured, and not under all conditions.
@@ -16,9 +16,9 @@ from glassine.bench.paper_tables import CONDITIONS
 
 RUNS = Path("lightning_logs/ildiff")
 ARMS = {
-    "ildiff_paper": "tiny_paper",
+    "ildiff_paper": "depth5",
     "ildiff_no_layout": "variants-no_layout",
-    "ildiff_no_time": "variants-no_time",
+    "ildiff_no_time": "depth0",
     "ildiff_explicit_masks": "variants-explicit_masks",
 }
 

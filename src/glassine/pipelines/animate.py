@@ -1,30 +1,28 @@
 """Transparent animated stickers that carry alpha in the latents: from a still and a text, or from the text alone."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 import yaml
-from einops import rearrange
 from torch import Tensor
 
 from glassine.data.codecs import MAX_STICKER_PIXELS
 from glassine.data.sticker import Sticker
 from glassine.data.transforms.sample import make_sample, sticker_floats
 from glassine.errors import UserError
-from glassine.hardware import pick_device
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
+from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pipelines.still import FittedStill, check_still
 from glassine.pipelines.text_to_sticker import Progress
-from glassine.pretrained.weights import load_bundle, locate, save_bundle
+from glassine.pretrained.weights import load_bundle, locate
 
 TINY = "glassine:tiny-layer-animate"
 
 
-class AnimatePipeline:
+class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     """Layer-Animate as people call it.
 
     A still of their own becomes the reference frame (the middle one), which stays free of noise. Without a still the
@@ -60,16 +58,7 @@ class AnimatePipeline:
     ) -> None:
         if not generator.animates:
             raise UserError(f"this network makes single pictures; animating needs motion modules, as {TINY} has them")
-        if not 0.1 <= fps <= 100:
-            raise UserError(f"{fps:g} frames a second came; give 0.1 to 100")
-        if batch_size < 1:
-            raise UserError(f"a batch of {batch_size} came; give at least 1")
-        generator.check_size(size, num_frames)
-        self.device = pick_device(device)
-        self.generator = generator.to(self.device).eval()
-        self.size, self.num_frames, self.domain = size, num_frames, domain
-        self.duration = max(1, round(1000 / fps))  # ms
-        self.sampling, self.batch_size, self.config = sampling or Animation(), batch_size, config
+        super().__init__(generator, size, num_frames, fps, domain, sampling or Animation(), batch_size, device, config)
 
     @classmethod
     def from_pretrained(
@@ -93,16 +82,6 @@ class AnimatePipeline:
             raise UserError(f"{source} holds a {type(network).__name__}; this needs a TransparentVideo, such as {TINY}")
         config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
         return cls(network, size, num_frames, fps, domain, sampling, batch_size, device, config)
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is made if need be.
-
-        Raises:
-            ValueError: the pipeline was made from networks without their `config`.
-        """
-        if self.config is None:
-            raise ValueError("save_pretrained needs the generator's class_path and init_args; pass them as config")
-        save_bundle(self.generator, self.config, Path(folder))
 
     def __call__(
         self,
@@ -149,10 +128,6 @@ class AnimatePipeline:
             stickers += [self.finish(frames, fitted) for frames in to_bytes(clips)]
         return stickers
 
-    def caption(self, prompt: str) -> str:
-        """The prompt as training captions have it, see VSD2M, "Experimental Setups"."""
-        return f"{self.domain.capitalize()}\t{prompt.strip()}" if self.domain else prompt.strip()
-
     def fit(self, still: np.ndarray) -> FittedStill:
         """How the still is fitted in; UserError where it cannot be animated."""
         height, width = still.shape[:2]
@@ -174,8 +149,3 @@ class AnimatePipeline:
         frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
         frames[frames[..., 3] == 0] = 0
         return Sticker(frames, (self.duration,) * len(frames))
-
-
-def to_bytes(clips: Tensor) -> np.ndarray:
-    """`b f 4 h w` in [0, 1] to `b f h w 4` uint8."""
-    return rearrange((clips * 255).round().byte(), "b f c h w -> b f h w c").cpu().numpy()

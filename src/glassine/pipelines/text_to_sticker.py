@@ -1,26 +1,23 @@
 """Stickers from text."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 import yaml
-from einops import rearrange
 
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
-from glassine.hardware import pick_device
 from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pretrained.weights import load_bundle, locate, save_bundle
+from glassine.pipelines.generation import GenerationPipeline, to_bytes
+from glassine.pretrained.weights import load_bundle, locate
 
 TINY = "glassine:tiny-sti"
 Progress = Callable[[int, int], None]
 
 
-class TextToStickerPipeline:
+class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
     """Text-to-video as people call it.
 
     Args:
@@ -52,15 +49,8 @@ class TextToStickerPipeline:
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        if not 0.1 <= fps <= 100:
-            raise UserError(f"{fps:g} frames a second came; give 0.1 to 100")
-        if batch_size < 1:
-            raise UserError(f"a batch of {batch_size} came; give at least 1")
-        generator.check_size(size, num_frames)
-        self.generator = generator.to(pick_device(device)).eval()
-        self.cut_out, self.size, self.num_frames, self.domain = cut_out, size, num_frames, domain
-        self.duration = max(1, round(1000 / fps))  # ms
-        self.sampling, self.batch_size, self.config = sampling or Sampling(), batch_size, config
+        super().__init__(generator, size, num_frames, fps, domain, sampling or Sampling(), batch_size, device, config)
+        self.cut_out = cut_out
 
     @classmethod
     def from_pretrained(
@@ -90,16 +80,6 @@ class TextToStickerPipeline:
             )
         config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
         return cls(network, cut_out, size, num_frames, fps, domain, sampling, batch_size, device, config)
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is made if need be.
-
-        Raises:
-            ValueError: the pipeline was made from networks without their `config`.
-        """
-        if self.config is None:
-            raise ValueError("save_pretrained needs the generator's class_path and init_args; pass them as config")
-        save_bundle(self.generator, self.config, Path(folder))
 
     def __call__(
         self, prompts: list[str], seeds: list[int], negative_prompt: str = "", progress: Progress = lambda *_: None
@@ -133,17 +113,8 @@ class TextToStickerPipeline:
             stickers += [self.finish(frames) for frames in to_bytes(clips)]
         return stickers
 
-    def caption(self, prompt: str) -> str:
-        """The prompt as training captions have it, see VSD2M, "Experimental Setups"."""
-        return f"{self.domain.capitalize()}\t{prompt.strip()}" if self.domain else prompt.strip()
-
     def finish(self, frames: np.ndarray) -> Sticker:
         """The sticker of one clip `f h w 3` uint8, cut out where that is wanted."""
         opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)  # f h w 4
         sticker = Sticker(opaque, (self.duration,) * len(frames))
         return sticker if self.cut_out is None else self.cut_out(sticker)
-
-
-def to_bytes(clips: torch.Tensor) -> np.ndarray:
-    """`b f 3 h w` in [0, 1] to `b f h w 3` uint8."""
-    return rearrange((clips * 255).round().byte(), "b f c h w -> b f h w c").cpu().numpy()

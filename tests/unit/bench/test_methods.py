@@ -44,10 +44,10 @@ def test_rows_without_weights_say_what_they_need():
 def test_variants_of_ildiff_come_from_the_ablations_runs(tmp_path):
     (missing,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
     assert "make ablate-variants" in missing.missing
-    for run in ("variants-no_time-seed1-150steps", "variants-no_time-seed0-150steps", "variants-no_time-seed0-20steps"):
+    for run in ("depth0-seed1-150steps", "depth0-seed0-150steps", "depth0-seed0-20steps"):
         (tmp_path / run).mkdir()
     (longest,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
-    assert "variants-no_time-seed0-150steps has neither" in longest.missing  # the longest run, of the lowest seed
+    assert "depth0-seed0-150steps has neither" in longest.missing  # the longest run, of the lowest seed
 
 
 def test_another_networks_weights_are_refused(sam):

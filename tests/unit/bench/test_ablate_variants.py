@@ -1,0 +1,22 @@
+"""Variants whose runs the depth ablation shares."""
+
+import pytest
+import yaml
+
+from glassine.bench.ablate_variants import DEPTHS, FOLDER, variant_arm
+from glassine.bench.fit_runs import read_yaml
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_a_shared_run_is_what_the_variants_own_yaml_says(name):
+    own, arm = read_yaml(FOLDER / f"{name}.yaml"), variant_arm(name)
+    asked = read_yaml(arm.config)
+    option, value = arm.overrides
+    *path, last = option.removeprefix("--").split(".")
+    part = asked
+    for key in path:
+        part = part[key]
+    part[last] = yaml.safe_load(value)
+    for content in (own, asked):
+        del content["trainer"]["logger"]  # the run's name
+    assert asked == own
