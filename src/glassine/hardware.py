@@ -25,6 +25,12 @@ def hardware() -> dict[str, str | int]:
     return {"cpu": name, "cores": cores(), "gpu": gpu}
 
 
+def processor(device: torch.device) -> str:
+    """What `device` is: the processor with its cores, or the GPU."""
+    machine = hardware()
+    return f"{machine['cpu']}, {machine['cores']} cores" if device.type == "cpu" else str(machine["gpu"])
+
+
 def pick_device(name: str) -> torch.device:
     """The device called `name`: `auto` is CUDA's if there is one, else the CPU; `gpu` is `cuda`, as Lightning says it.
 

@@ -15,7 +15,7 @@ from glassine.bench.parallel import parallel_map
 from glassine.bench.records import Record, plain, read_record
 from glassine.bench.speed import milliseconds_per_frame
 from glassine.errors import UserError
-from glassine.hardware import hardware
+from glassine.hardware import processor
 
 Progress = Callable[[str, int, int], None]
 """Called with what goes on, how many steps are done, and of how many."""
@@ -74,7 +74,7 @@ def score(
     for method, record in rows:
         if method.function is None:
             record.save(folder)
-        elif (here := place(method)) != record.costs_on or again:
+        elif (here := processor(method.device)) != record.costs_on or again:
             record.costs_on = here
             record.costs = {"ms_per_frame": plain(measure_speed(method, held_out), 3), "parameters": method.parameters}
             record.save(folder)
@@ -151,12 +151,6 @@ def cell_inputs(method: Method, clips: str) -> str:
     """Fingerprint of all that decides a cell's scores; `clips` is that of the clips."""
     parts = (__version__, method.name, method.digest, sorted(method.settings.items()), clips)
     return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
-
-
-def place(method: Method) -> str:
-    """The processor, with its cores, or the GPU that a method runs on."""
-    machine = hardware()
-    return f"{machine['cpu']}, {machine['cores']} cores" if method.device.type == "cpu" else str(machine["gpu"])
 
 
 def measure_speed(method: Method, held_out: HeldOut) -> float:

@@ -60,10 +60,10 @@ def collect(ildiff: ILDiff, samples: Iterable[tuple[str, dict[str, Any]]], seed:
     hint: Any = ildiff.hint
     for condition, sample in samples:
         clip = sample["clip"][None].to(device)
-        picture, alphas, statistics = hint.look(clip)
-        latents = ildiff.adjusted_latents(clip)[0]  # f c h/8 w/8
-        pixel = clip if ildiff.pixel_source == "input" else (ildiff.reconstruct(latents[None]) / 2 + 0.5).clamp(0, 1)
-        decoded = ildiff.saturate(ildiff.decoder(pixel[0], latents, picture[0]))  # f 4+m h w
+        hints, alphas, statistics = hint.look(clip)
+        latents = ildiff.adjusted_latents(clip)
+        picture, _ = ildiff.picture(clip, latents)
+        decoded = ildiff.saturate(ildiff.decoder(picture[0], latents[0], hints[0]))  # f 4+m h w
         choices = torch.cat([decoded[:, :1], alphas[0]], dim=1)  # f m h w
         for frame, truth in enumerate(sample["alpha"]):
             chosen = torch.randperm(truth.numel(), generator=chance)[:PIXELS]

@@ -155,12 +155,18 @@ class ILDiff(nn.Module):
         self, clip: Tensor, latents: Tensor, background: Tensor | None, pixel_source: PixelSource | None
     ) -> tuple[list[Tensor], Tensor | None]:
         """Picture, latents (and hint, candidates, trust) with frames in the batch; then the reconstruction."""
-        pixel, reconstruction = clip, None
-        if (pixel_source or self.pixel_source) == "reconstruction":
-            reconstruction = self.reconstruct(latents)
-            pixel = (reconstruction / 2 + 0.5).clamp(0, 1)
-        inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
+        picture, reconstruction = self.picture(clip, latents, pixel_source)
+        inputs = [picture, latents, *(self.hint(clip, background) if self.hint is not None else ())]
         return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], reconstruction
+
+    def picture(
+        self, clip: Tensor, latents: Tensor, pixel_source: PixelSource | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the decoder looks at, `b f 3 h w` in [0, 1], and the reconstruction where that is from it."""
+        if (pixel_source or self.pixel_source) == "input":
+            return clip, None
+        reconstruction = self.reconstruct(latents)
+        return (reconstruction / 2 + 0.5).clamp(0, 1), reconstruction
 
     def read(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None, *mixed: Tensor) -> Tensor:
         """Straight RGBA of single frames, `n 4 h w`, alpha first, unclipped."""

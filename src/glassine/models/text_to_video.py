@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 
 Solver = Literal["ddim", "dpm++"]
+SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
+    "ddim": (DDIMScheduler, {}),
+    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+}
 Progress = Callable[[int, int], None]
 
 
@@ -94,8 +98,7 @@ class TextToVideo(nn.Module):
     @torch.no_grad()
     def decode(self, latents: Tensor, frames_a_pass: int = 8) -> Tensor:
         """The clip `b f 3 8h 8w` in [0, 1] of `latents` `b f c h w`; few frames at a time bound the memory."""
-        mean, std = self.latent_statistics(latents)
-        frames = rearrange(latents * std + mean, "b f c h w -> (b f) c h w")
+        frames = rearrange(self.denormalise(latents), "b f c h w -> (b f) c h w")
         decoded = [self.vae.decode(part).sample for part in frames.split(frames_a_pass)]  # type: ignore[operator]
         clip = (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
         return rearrange(clip, "(b f) c h w -> b f c h w", f=latents.shape[1])
@@ -104,6 +107,11 @@ class TextToVideo(nn.Module):
         """Latents `b f c h w` as the VAE gives them to a mean of about 0 and a standard deviation of about 1."""
         mean, std = self.latent_statistics(latents)
         return (latents - mean) / std
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """What `normalise` came from."""
+        mean, std = self.latent_statistics(latents)
+        return latents * std + mean
 
     def latent_statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """What is taken away from the VAE's latents, and what they are divided by: `c 1 1` each, by diffusers' names.
@@ -180,15 +188,11 @@ class TextToVideo(nn.Module):
         """
         sampling = sampling or Sampling()
         self.check_size(size, num_frames)
-        if len(prompts) != len(seeds) or not prompts:
-            raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")
+        check_seeds(prompts, seeds)
         guided = sampling.guidance_scale != 1
         embeds = self.text_encoder([negative_prompt] * len(prompts) * guided + list(prompts))  # (2)b n d
-        shape = (num_frames, self.latent_channels, size[0] // 8, size[1] // 8)
-        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        solver = make_solver(self.scheduler, sampling.solver)
-        solver.set_timesteps(sampling.steps, device=embeds.device)
-        latents = torch.stack(noise).to(embeds) * solver.init_noise_sigma  # b f c h w
+        solver = make_solver(self.scheduler, sampling, embeds.device)
+        latents = self.draw_noise(seeds, (num_frames, *size)).to(embeds) * solver.init_noise_sigma  # b f c h w
         copies = 1 + guided
         for number, timestep in enumerate(solver.timesteps):
             noisy = solver.scale_model_input(latents, timestep)
@@ -204,6 +208,12 @@ class TextToVideo(nn.Module):
             latents = torch.where(given[:, :, None, None, None], known, latents)
         return self.decode(latents)
 
+    def draw_noise(self, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
+        """`b f c h/8 w/8` for clips of `shape` f, h, w; each clip's from its own seed, the same on all devices."""
+        frames, height, width = shape
+        size = (frames, self.latent_channels, height // 8, width // 8)
+        return torch.stack([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
         """Raise UserError where the networks cannot take clips of that size."""
         multiple = self.size_multiple
@@ -213,8 +223,15 @@ class TextToVideo(nn.Module):
             raise UserError(f"{num_frames} frames asked for; give at least 1, 8 is what the networks are trained for")
 
 
-def make_solver(scheduler: Any, name: Solver) -> Any:
-    """The solver for the noise schedule of `scheduler`."""
-    if name == "ddim":
-        return DDIMScheduler.from_config(scheduler.config)
-    return DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type="dpmsolver++")
+def make_solver(scheduler: Any, sampling: Sampling, device: torch.device) -> Any:
+    """diffusers' solver for the noise schedule of `scheduler`, with its timesteps."""
+    kind, options = SOLVERS[sampling.solver]
+    solver = kind.from_config(scheduler.config, **options)
+    solver.set_timesteps(sampling.steps, device=device)
+    return solver
+
+
+def check_seeds(prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    """Raise UserError unless there is a seed for each prompt."""
+    if len(prompts) != len(seeds) or not prompts:
+        raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")

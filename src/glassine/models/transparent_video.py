@@ -13,7 +13,7 @@ from glassine.errors import UserError
 from glassine.models.animation import Animation, check_base, motion_condition
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo, make_solver
+from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.lora import lora_scale
 
@@ -90,8 +90,7 @@ class TransparentVideo(TextToVideo):
 
         The transparency decoder reads the latents beside what the VAE makes of them, a picture on mid gray.
         """
-        mean, std = self.latent_statistics(latents)
-        frames = rearrange(latents * std + mean, "b f c h w -> (b f) c h w")
+        frames = rearrange(self.denormalise(latents), "b f c h w -> (b f) c h w")
         decoded = [torch.cat(self.codec.decode(part, tta)[::-1], dim=1) for part in frames.split(frames_a_pass)]
         return rearrange(torch.cat(decoded), "(b f) c h w -> b f c h w", f=latents.shape[1])
 
@@ -208,18 +207,13 @@ class TransparentVideo(TextToVideo):
         progress: Progress = lambda *_: None,
     ) -> Tensor:
         """Latents `b f c h/8 w/8` of clips of `shape` f, h, w; all else as `sample` takes it."""
-        if len(prompts) != len(seeds) or not prompts:
-            raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")
+        check_seeds(prompts, seeds)
         how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
         branches = how.branches(given is not None)
-        frames, height, width = shape
         texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
         embeds = self.text_encoder(texts)  # (k b) n d
-        size = (frames, self.latent_channels, height // 8, width // 8)
-        drawn = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        noise = torch.stack(drawn).to(embeds)  # b f c h w
-        solver = make_solver(self.scheduler, how.solver)
-        solver.set_timesteps(how.steps, device=embeds.device)
+        noise = self.draw_noise(seeds, shape).to(embeds)  # b f c h w
+        solver = make_solver(self.scheduler, how, embeds.device)
         latents = noise * solver.init_noise_sigma
         conditions: dict[str, Tensor] = {"motion": torch.cat([motion] * len(branches))} if motion is not None else {}
         if known is not None and given is not None:

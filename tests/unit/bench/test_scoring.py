@@ -139,7 +139,7 @@ def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp
 
 def test_costs_are_measured_again_on_another_machine_and_scores_are_not(held_out, tmp_path, monkeypatch):
     machine = {"cpu": "abacus", "cores": 1, "gpu": "none"}
-    monkeypatch.setattr("glassine.bench.scoring.hardware", lambda: machine)
+    monkeypatch.setattr("glassine.hardware.hardware", lambda: machine)
     score([Spy().method()], held_out, tmp_path, ["white"])
     machine["cpu"], again = "slide rule", Spy()
     score([again.method()], held_out, tmp_path, ["white"])

@@ -101,7 +101,7 @@ def test_what_cannot_be_made_is_said():
 def test_solvers_keep_the_schedule():
     generator = tiny_generator("v_prediction")
     for name in ("ddim", "dpm++"):
-        solver = make_solver(generator.scheduler, name)  # type: ignore[arg-type]
+        solver = make_solver(generator.scheduler, Sampling(4, solver=name), torch.device("cpu"))  # type: ignore[arg-type]
         assert solver.config.prediction_type == "v_prediction"
         assert torch.equal(solver.alphas_cumprod, generator.scheduler.alphas_cumprod)
 

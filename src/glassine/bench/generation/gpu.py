@@ -26,7 +26,7 @@ from glassine.bench.generation.gpu_training import training_cost
 from glassine.bench.records import versions
 from glassine.errors import UserError, exit_code
 from glassine.hardware import hardware, pick_device
-from glassine.models.text_to_video import make_solver
+from glassine.models.text_to_video import Sampling, make_solver
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 
@@ -67,8 +67,7 @@ def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: in
     from diffusers import DDPMScheduler
 
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
-    stepper = make_solver(schedule, solver)  # type: ignore[arg-type]
-    stepper.set_timesteps(steps, device=device)
+    stepper = make_solver(schedule, Sampling(steps, solver=solver), device)  # type: ignore[arg-type]
     latents, _ = inputs(size, device)
     _, embeds = inputs(size, device, clips=2)
     for step in stepper.timesteps:

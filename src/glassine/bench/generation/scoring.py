@@ -15,7 +15,7 @@ from glassine.bench.generation.rows import SHORT, Maker, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record, plain, read_record
-from glassine.hardware import hardware
+from glassine.hardware import processor
 
 Tell = Callable[[str, int, int], None]
 
@@ -98,9 +98,7 @@ class Scorer:
             record.conditions[name] = cell
             record.costs |= costs(maker, wanted) if steps is None else {}
             record.costs["steps"] = steps or run.budget.steps
-            machine = hardware()
-            on_cpu = self.evaluators.device.type == "cpu"
-            record.costs_on = f"{machine['cpu']}, {machine['cores']} cores" if on_cpu else str(machine["gpu"])
+            record.costs_on = processor(self.evaluators.device)
             record.save(folder)
 
 
