@@ -6,25 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tests.helpers.tiny_generator import SCHEDULE, UNET, VAE, WIDTH, tiny_generator
+from tests.helpers.tiny_evaluator import save_evaluator
+from tests.helpers.tiny_generator import SCHEDULE, UNET, VAE
 
 from glassine.bench.generation import __main__ as command
 from glassine.bench.generation import rows as rows_module
 from glassine.bench.generation import runs as runs_module
-from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
+from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import read_records
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers
-from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
 from glassine.models.text_to_video import Sampling
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
 
 LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
-ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 1}
 
 
 def experiment(folder: Path) -> dict:
@@ -53,12 +52,7 @@ def experiment(folder: Path) -> dict:
 
 @pytest.fixture
 def evaluators(tmp_path) -> Evaluators:
-    encoder = {"class_path": "glassine.models.sticker_clip.ClipEncoder", "init_args": ENCODER}
-    network = StickerCLIP(ClipEncoder(**ENCODER), tiny_generator().text_encoder, WIDTH, 8).requires_grad_(True)
-    arguments = {"encoder": encoder, "text_encoder": LETTERS, "text_channels": WIDTH, "width": 8}
-    folder = tmp_path / "evaluator"
-    save_bundle(network, {"class_path": "glassine.models.sticker_clip.StickerCLIP", "init_args": arguments}, folder)
-    return Evaluators(EvaluatorSources(str(folder), str(folder)), torch.device("cpu"))
+    return Evaluators(save_evaluator(tmp_path / "evaluator"), torch.device("cpu"))
 
 
 def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path, monkeypatch, evaluators, capsys):

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tests.helpers.tiny_generator import WIDTH, tiny_generator
+from tests.helpers.tiny_evaluator import save_evaluator
+from tests.helpers.tiny_generator import tiny_generator
 
 from glassine.bench.generation.__main__ import planned
 from glassine.bench.generation.curves import curve, draw_curves
@@ -14,24 +15,12 @@ from glassine.bench.generation.tables import data_table, generation_report, meth
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record
 from glassine.errors import UserError
-from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
 from glassine.models.text_to_video import Sampling
-from glassine.pretrained.weights import save_bundle
-
-TEXT = {"class_path": "tests.helpers.tiny_generator.LetterText"}
-ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 1}
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> EvaluatorSources:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("evaluator")
-    encoder = {"class_path": "glassine.models.sticker_clip.ClipEncoder", "init_args": ENCODER}
-    arguments = {"encoder": encoder, "text_encoder": TEXT, "text_channels": WIDTH, "width": 8}
-    network = StickerCLIP(ClipEncoder(**ENCODER), tiny_generator().text_encoder, WIDTH, 8)
-    network.text_encoder.requires_grad_(True)  # so that it is saved with the rest
-    save_bundle(network, {"class_path": "glassine.models.sticker_clip.StickerCLIP", "init_args": arguments}, folder)
-    return EvaluatorSources(str(folder), str(folder))
+    return save_evaluator(tmp_path_factory.mktemp("evaluator"))
 
 
 @pytest.fixture(scope="module")
