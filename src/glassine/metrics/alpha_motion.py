@@ -53,6 +53,23 @@ def alpha_motion(alpha: Tensor) -> Tensor:
     return 1000 * alpha.diff(dim=1).abs().mean(dim=(1, 2, 3, 4))
 
 
+def alpha_flicker(alpha: Tensor) -> Tensor:
+    """Mean of what comes and goes within one frame, over all pixels and inner frames, x1000.
+
+    Of two successive changes of a pixel in opposite directions it is the smaller one, else 0. Unlike `flicker` it needs
+    no truth; a thing that passes a pixel within one frame counts, too, so true clips tell what is little.
+
+    Args:
+        alpha: `b f 1 h w` in [0, 1].
+
+    Returns:
+        `b`, 0 to 1000; NaN for clips of less than three frames.
+    """
+    before, after = alpha.diff(dim=1)[:, :-1], alpha.diff(dim=1)[:, 1:]  # b f-2 1 h w
+    turns = before.sign() * after.sign() < 0
+    return 1000 * (before.abs().minimum(after.abs()) * turns).mean(dim=(1, 2, 3, 4))
+
+
 class OfBaseImage(ClipMetric):
     """A score of a clip against its base image."""
 

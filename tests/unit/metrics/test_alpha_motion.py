@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glassine.errors import UserError
-from glassine.metrics.alpha_motion import AlphaLevels, AlphaMotion, AlphaOverlap
+from glassine.metrics.alpha_motion import AlphaLevels, AlphaMotion, AlphaOverlap, alpha_flicker
 
 
 def square(left: int, level: float = 1.0, side: int = 8) -> torch.Tensor:
@@ -52,6 +52,18 @@ def test_motion_is_the_mean_change_a_thousandfold(clips):
     np.testing.assert_allclose(per_clip(AlphaMotion(), pred), steps, rtol=1e-5)
     assert per_clip(AlphaMotion(), pred[:, :1].expand_as(pred)).max() == 0
     assert np.isnan(per_clip(AlphaMotion(), pred[:, :1])).all()
+
+
+def test_flicker_is_what_comes_and_goes_not_what_comes_and_stays():
+    off, on, half = torch.zeros(1, 4, 4), torch.ones(1, 4, 4), torch.full((1, 4, 4), 0.5)
+
+    def of(*frames: torch.Tensor) -> float:
+        return alpha_flicker(torch.stack(frames)[None]).item()
+
+    assert of(off, on, on, on) == of(off, half, on, on) == 0
+    assert of(off, on, off) == pytest.approx(1000)
+    assert of(on, off, half, half) == pytest.approx(250)  # half of it comes back, in one of two inner frames
+    assert np.isnan(of(off, on))
 
 
 def test_clips_without_any_alpha_have_no_overlap_and_are_left_out_of_the_mean():

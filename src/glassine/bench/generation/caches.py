@@ -12,6 +12,8 @@ CACHES = {
     "stickers": (DATA, "--animated-only", "--views", "4"),
     "stills": (DATA, "--stills-only", "--views", "1", "--flip"),
     "procedural": ("--procedural", "1600", "--views", "4"),
+    "transparent": (DATA, "--transparent", "--animated-only", "--views", "4"),
+    "transparent_stills": (DATA, "--transparent", "--stills-only", "--views", "1", "--flip"),
 }
 
 

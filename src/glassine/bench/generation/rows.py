@@ -28,11 +28,13 @@ class Maker:
         make: captioned clips, seeds and the way of sampling to clips `n f 3 h w` in [0, 1].
         parameters: of all its networks.
         digest: changes with any weight.
+        rebuilds: whether its clips are the wanted ones again, so that there is a truth for their alpha.
     """
 
     make: Callable[[Sequence[CaptionedClip], Sequence[int], Sampling], Tensor]
     parameters: int
     digest: str
+    rebuilds: bool = False
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
         """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
 from glassine.bench.generation.caches import DATA_FOLDER, LATENTS
-from glassine.bench.generation.methods import EXPERIMENTS, METHODS, TRAINING_SETS
-
-# where VideoGPT's second stage is told of its first
-FIRST_STAGE = "--model.init_args.prior.init_args.vqvae.init_args.weights"
+from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS, EXPERIMENTS
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Run:
     """One method, training set and seed.
 
     Attributes:
-        method: key of `METHODS`.
-        training_set: key of `TRAINING_SETS`.
+        method: key of `ALL_METHODS`.
+        training_set: key of `ALL_TRAINING_SETS`.
         seed: of weights and data.
         budget: what it is given.
     """
@@ -73,10 +70,11 @@ class Run:
     def stages(self) -> list[FitRun]:
         """The trainings, in order; each later one is told where the one before it left its network."""
         runs: list[FitRun] = []
-        for number, stage in enumerate(METHODS[self.method].stages):
+        method = ALL_METHODS[self.method]
+        for number, stage in enumerate(method.stages):
             config = EXPERIMENTS / f"{stage}.yaml"
             content = read_yaml(config)
-            version = self.name if number == len(METHODS[self.method].stages) - 1 else f"{self.name}-stage{number}"
+            version = self.name if number == len(method.stages) - 1 else f"{self.name}-stage{number}"
             arguments = ["--seed_everything", str(self.seed), "--data.seed", str(self.seed)]
             arguments += ["--trainer.logger.init_args.version", version]
             arguments += ["--trainer.accelerator", self.budget.accelerator]
@@ -86,7 +84,7 @@ class Run:
                 arguments += ["--trainer.callbacks+", "glassine.tasks.checkpoints.KeptCheckpoints"]
                 arguments += ["--trainer.callbacks.every_n_train_steps", str(self.mark_every)]
             if runs:
-                arguments += [FIRST_STAGE, str(runs[-1].checkpoint)]
+                arguments += [method.told, str(runs[-1].checkpoint)]
             folder = logger_folder(content, version)
             runs.append(FitRun(config, folder, self.budget.steps, (*arguments, *self.budget.overrides)))
         return runs
@@ -98,7 +96,7 @@ class Run:
 
     def data_arguments(self, content: Mapping[str, dict]) -> Sequence[str]:
         """Of `glassine fit`, for what it is trained on."""
-        chosen = TRAINING_SETS[self.training_set]
+        chosen = ALL_TRAINING_SETS[self.training_set]
         if "latents" not in content["data"]:
             root = [] if "--data.root" in chosen.clips else ["--data.root", self.budget.data]
             return [*root, *chosen.clips]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from glassine import __version__
 from glassine.bench.generation.evaluators import Evaluators
-from glassine.bench.generation.methods import METHODS, TRAINING_SETS
+from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS
 from glassine.bench.generation.rows import SHORT, Maker, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.test_set import TestSet
@@ -52,7 +54,7 @@ class Scorer:
         first = next(iter(self.test_sets.values()))
         return Record(
             run.method,
-            METHODS[run.method].title,
+            ALL_METHODS[run.method].title,
             first.split,
             first.size,
             first.num_frames,
@@ -67,7 +69,8 @@ class Scorer:
 
     def missing(self, record: Record) -> list[str]:
         """Test sets that the record has no scores of."""
-        names = TRAINING_SETS[record.data].tested_on
+        training_set = ALL_TRAINING_SETS.get(record.data)  # none where what ships is measured
+        names = list(self.test_sets) if training_set is None else training_set.tested_on
         cells = record.conditions
         return [name for name in names if name not in cells or cells[name].inputs != self.inputs(record, name)]
 
@@ -87,19 +90,35 @@ class Scorer:
             folder: of the records.
             steps: of the training until then; None for all.
         """
-        maker = load_maker(str(checkpoint), METHODS[run.method].part, self.evaluators.device)
+        maker = load_maker(str(checkpoint), ALL_METHODS[run.method].part, self.evaluators.device)
+        record.costs["steps"] = steps or run.budget.steps
+        self.measure(record, maker, folder, run.name, timed=steps is None)
+
+    def measure(self, record: Record, maker: Maker, folder: Path, name: str, timed: bool = True) -> None:
+        """Measure and save what is missing of what `maker` makes.
+
+        Args:
+            record: is changed.
+            maker: of clips.
+            folder: of the records.
+            name: what the progress is told.
+            timed: measure the time of a clip, too.
+        """
         record.digest = maker.digest  # of another training of the same kind; `missing` then names all
-        for name in self.missing(record):
-            wanted = self.test_sets[name]
+        for condition in self.missing(record):
+            wanted = self.test_sets[condition]
             with self.progress() as tell:  # at most one bar at a time: training has its own
-                made = maker.clips(wanted.clips, tell=partial(tell, run.name))
-            scores = self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
-            cell = Cell(self.inputs(record, name), len(wanted.clips), {s: plain(v) for s, v in scores.items()})
-            record.conditions[name] = cell
-            record.costs |= costs(maker, wanted) if steps is None else {}
-            record.costs["steps"] = steps or run.budget.steps
+                made = maker.clips(wanted.clips, tell=partial(tell, name))
+            scores = self.scores(wanted, made, maker)
+            cell = Cell(self.inputs(record, condition), len(wanted.clips), {s: plain(v) for s, v in scores.items()})
+            record.conditions[condition] = cell
+            record.costs |= costs(maker, wanted) if timed else {}
             record.costs_on = processor(self.evaluators.device)
             record.save(folder)
+
+    def scores(self, wanted: TestSet, made: Tensor, maker: Maker) -> dict[str, float]:
+        """Of clips `n f 3 h w` on white that `maker` made."""
+        return self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
 
 
 def costs(maker: Maker, test_set: TestSet) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,12 +29,14 @@ class CaptionedClip:
         caption: `[Domain]\\t[Description]`.
         trigger_words: its search words.
         clip: `f 3 h w` in [0, 1], on white.
+        rgba: `f 4 h w` in [0, 1]: straight colours, padded where it is clear (`glassine.data.alpha.pad_colour`).
     """
 
     key: str
     caption: str
     trigger_words: tuple[str, ...]
     clip: Tensor
+    rgba: Tensor
 
 
 class TestSet:
@@ -85,7 +88,7 @@ class TestSet:
     def clips(self) -> list[CaptionedClip]:
         """All clips; a damaged sticker is left out."""
         samples = unique_samples([self.dataset[row] for row in range(len(self.dataset))])
-        return [CaptionedClip(s["key"], s["caption"], tuple(s["trigger_words"]), s["clip"]) for s in samples]
+        return [captioned(sample) for sample in samples]
 
     def stacked(self) -> Tensor:
         """All clips, `n f 3 h w`."""
@@ -97,3 +100,9 @@ class TestSet:
         state = hashlib.blake2b(repr(what).encode(), digest_size=6)
         state.update((self.clips[0].clip * 255).round().byte().numpy().tobytes())
         return state.hexdigest()
+
+
+def captioned(sample: dict[str, Any]) -> CaptionedClip:
+    """A sample of the data set."""
+    rgba = torch.cat([sample["foreground"], sample["alpha"]], dim=1)  # f 4 h w
+    return CaptionedClip(sample["key"], sample["caption"], tuple(sample["trigger_words"]), sample["clip"], rgba)

@@ -1,0 +1,130 @@
+"""Layer-Animate's table I and ablation at the tiny scale: `python -m glassine.bench.animation`.
+
+Every method is trained alike on the same image network and motion modules; then what ships is compared: opaque clips
+that are cut out, and clips that carry alpha in the latents. What is trained or scored already is kept.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from glassine.allocator import keep_freed_memory
+from glassine.bench.animation.makers import MAKERS, TITLES
+from glassine.bench.animation.scoring import AnimationScorer
+from glassine.bench.animation.tables import animation_report
+from glassine.bench.console import progress_bar
+from glassine.bench.generation.caches import make_cache
+from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
+from glassine.bench.generation.methods import ALL_TRAINING_SETS, ANIMATION, TRANSPARENT
+from glassine.bench.generation.rows import SHORT
+from glassine.bench.generation.runs import Budget, Run, train
+from glassine.bench.generation.tables import write_report
+from glassine.bench.generation.test_set import TestSet
+from glassine.bench.records import Record, read_record, read_records
+from glassine.bench.tables import read_optional
+from glassine.errors import UserError, exit_code
+from glassine.hardware import pick_device
+
+RESULTS = Path("results") / "animation"
+
+
+def planned(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
+    """All runs, first seeds first."""
+    runs = [
+        Run(method, TRANSPARENT, seed, budget)
+        for method in methods
+        for seed in range(ANIMATION[method].seeds if seeds is None else seeds)
+    ]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer, benchmarks: Path) -> list[Record]:
+    """Train and score what is missing; the page is written after every row.
+
+    Args:
+        runs: which methods are trained.
+        makers: keys of `MAKERS`.
+        scorer: on what and by what.
+        benchmarks: folder of the records and the page.
+    """
+    folder = benchmarks / RESULTS
+    for name in makers:
+        maker = MAKERS[name](scorer.evaluators.device)
+        record = shipped_record(scorer, name, maker.digest, folder)
+        scorer.measure(record, maker, folder, TITLES[name], timed=maker.parameters > 0)
+        report(benchmarks)
+    for run in runs:
+        checkpoint = run.stages()[-1].checkpoint
+        record = scorer.record(run, checkpoint, folder)
+        if scorer.missing(record):
+            if not checkpoint.is_file():
+                for cache in ALL_TRAINING_SETS[run.training_set].caches:
+                    make_cache(cache, run.budget.data, run.budget.latents, run.budget.accelerator)
+                train(run)
+            scorer.fill(record, run, checkpoint, folder)
+        report(benchmarks)
+    return report(benchmarks)
+
+
+def shipped_record(scorer: AnimationScorer, name: str, digest: str, folder: Path) -> Record:
+    """The record of one of `MAKERS`, with the scores of earlier calls if it was the same."""
+    test_set = next(iter(scorer.test_sets.values()))
+    settings: dict[str, float | int | str] = {"sampler": f"{SHORT.solver} {SHORT.steps}"}
+    settings["guidance_scale"] = SHORT.guidance_scale
+    shape = (test_set.split, test_set.size, test_set.num_frames)
+    record = Record(name, TITLES[name], *shape, [], digest=digest, settings=settings)
+    path = folder / record.file_name
+    old = read_record(path) if path.is_file() else record
+    return old if old.digest == digest else record
+
+
+def report(benchmarks: Path) -> list[Record]:
+    """Write `animation.md` from the records, and return these."""
+    records = read_records(benchmarks / RESULTS)
+    if records:
+        published = read_optional(benchmarks / "published_layer_animate.yaml") or []
+        write_report(animation_report(records, published), benchmarks / "animation.md")
+    return records
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.animation", description=__doc__)
+    parser.add_argument("--methods", nargs="*", choices=ANIMATION, default=list(ANIMATION))
+    parser.add_argument("--beside", nargs="*", choices=MAKERS, default=list(MAKERS), help="what is not trained here")
+    parser.add_argument("--seeds", type=int, help="of each method (default: 3 in table I, 1 in the ablation)")
+    parser.add_argument("--steps", type=int, default=200, help="of each stage (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=48, help="of the test set (default: %(default)s)")
+    parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
+    parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
+    parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
+    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
+    parser.add_argument("--tables", action="store_true", help="train nothing, only write the page again")
+    args = parser.parse_args(arguments)
+    keep_freed_memory()
+    torch.set_float32_matmul_precision("high")
+    return exit_code(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    if args.tables:
+        if not report(args.to):
+            raise UserError(f"{args.to / RESULTS} has no records; run without --tables first")
+        return
+    if min(args.steps, args.clips, 1 if args.seeds is None else args.seeds) < 1:
+        raise UserError(f"steps {args.steps}, clips {args.clips}, seeds {args.seeds} came; give at least 1 of each")
+    budget = Budget(args.steps, args.device, args.latents, args.data)
+    evaluators = Evaluators(EvaluatorSources(args.video, args.image_text), pick_device(args.device))
+    scorer = AnimationScorer({"stickers": TestSet("stickers", args.data, count=args.clips)}, evaluators, progress_bar)
+    compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to)
+    print(f"wrote {args.to / 'animation.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

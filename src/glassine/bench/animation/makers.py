@@ -1,0 +1,98 @@
+"""What is measured beside the trained methods: true clips, true clips through the codec, and what ships."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from glassine.bench.generation.rows import Maker
+from glassine.bench.generation.test_set import CaptionedClip
+from glassine.bench.loading import load_network
+from glassine.data.sticker import Sticker
+from glassine.digest import weights_digest
+from glassine.errors import UserError
+from glassine.models.animation import Animation
+from glassine.models.text_to_video import Sampling
+from glassine.models.transparency import LatentTransparency
+from glassine.pipelines.animate import TINY as ANIMATES
+from glassine.pipelines.animate import AnimatePipeline
+from glassine.pipelines.cutout import CutoutPipeline
+from glassine.pipelines.text_to_sticker import TINY as MAKES
+from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+
+CODEC = "glassine:tiny-transparency"
+TITLES = {
+    "true": "true clips",
+    "codec": "true clips through the codec",
+    "ildiff": "opaque clips, cut out (ILDiff)",
+    "latents": "alpha in the latents (Layer-Animate)",
+}
+
+
+def true_clips(device: torch.device) -> Maker:
+    """The held-out stickers themselves."""
+    return Maker(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true")
+
+
+def through_codec(device: torch.device, source: str = CODEC) -> Maker:
+    """The held-out stickers after the round trip through adjusted latents: as good as alpha in them can be."""
+    loaded = load_network(source, "codec")
+    if not isinstance(loaded.network, LatentTransparency):
+        raise UserError(f"{source} holds a {type(loaded.network).__name__}, not a codec; give one such as {CODEC}")
+    codec = loaded.network.to(device)
+
+    @torch.no_grad()
+    def make(wanted: Sequence[CaptionedClip], *_: Any) -> Tensor:
+        clips = torch.stack([one.rgba for one in wanted]).to(device)
+        frames = rearrange(clips, "n f c h w -> (n f) c h w")
+        alpha, colour = codec.decode(codec.encode(frames[:, :3], frames[:, 3:]))
+        return rearrange(torch.cat([colour, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
+
+    return Maker(make, sum(p.numel() for p in codec.parameters()), loaded.digest, rebuilds=True)
+
+
+def cut_out_after(device: torch.device) -> Maker:
+    """`glassine generate --transparent` as it ships."""
+    cut_out = CutoutPipeline.from_pretrained(device=str(device))
+    pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, domain="", device=str(device))
+
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+        pipeline.size, pipeline.num_frames, pipeline.sampling = *shape_of(wanted), sampling
+        return stacked(pipeline([one.caption for one in wanted], list(seeds)))
+
+    return pipeline_maker(make, pipeline.generator, cut_out.ildiff)
+
+
+def alpha_in_latents(device: torch.device) -> Maker:
+    """`glassine generate --transparent --transparency latents` as it ships."""
+    pipeline = AnimatePipeline.from_pretrained(ANIMATES, domain="", device=str(device))
+
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+        pipeline.size, pipeline.num_frames, pipeline.sampling = *shape_of(wanted), Animation(**vars(sampling))
+        pairs = zip(wanted, seeds, strict=True)
+        return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed])])
+
+    return pipeline_maker(make, pipeline.generator)
+
+
+def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> Maker:
+    """With the parameters and the digest of all networks."""
+    parameters = sum(p.numel() for network in networks for p in network.parameters())
+    return Maker(make, parameters, "-".join(weights_digest(network) for network in networks))
+
+
+def shape_of(wanted: Sequence[CaptionedClip]) -> tuple[tuple[int, int], int]:
+    """Size and number of frames of the clips that are wanted."""
+    frames, _, height, width = wanted[0].rgba.shape
+    return (height, width), frames
+
+
+def stacked(stickers: Sequence[Sticker]) -> Tensor:
+    """Clips `n f 4 h w` in [0, 1]."""
+    return rearrange(torch.from_numpy(np.stack([one.frames for one in stickers])), "n f h w c -> n f c h w") / 255
+
+
+MAKERS = {"true": true_clips, "codec": through_codec, "ildiff": cut_out_after, "latents": alpha_in_latents}

@@ -1,0 +1,110 @@
+"""Layer-Animate's tables: what is trained, how transparent clips are scored, and what is written."""
+
+import pytest
+import torch
+from tests.helpers.tiny_evaluator import save_evaluator
+from tests.helpers.tiny_transparent import tiny_codec, tiny_motion_unet, tiny_transparent
+
+from glassine.bench.animation import makers as makers_module
+from glassine.bench.animation.__main__ import RESULTS, compare, main, planned, shipped_record
+from glassine.bench.animation.makers import TITLES, through_codec, true_clips
+from glassine.bench.animation.scoring import AnimationScorer, alpha_scores
+from glassine.bench.animation.tables import animation_report
+from glassine.bench.generation.evaluators import Evaluators
+from glassine.bench.generation.methods import ANIMATION
+from glassine.bench.generation.rows import Maker, from_captions
+from glassine.bench.generation.runs import Budget, Run
+from glassine.bench.generation.test_set import TestSet
+from glassine.bench.loading import Loaded
+from glassine.bench.records import Cell, Record, read_records
+from glassine.errors import UserError
+from glassine.models.text_to_video import Sampling
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory) -> AnimationScorer:
+    evaluators = Evaluators(save_evaluator(tmp_path_factory.mktemp("evaluator")), CPU)
+    return AnimationScorer({"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}, evaluators)
+
+
+def test_table_one_has_three_seeds_and_the_ablation_one():
+    runs = planned(list(ANIMATION), None, Budget(steps=5))
+    seeds = {name: [run.seed for run in runs if run.method == name] for name in ANIMATION}
+    assert seeds["layer_animate"] == seeds["still_moving"] == seeds["motion_module"] == [0, 1, 2]
+    assert seeds["first_frame"] == [0]
+    first, second = Run("still_moving", "transparent", 1, Budget(steps=5)).stages()
+    assert ("--model.init_args.init_from", str(first.checkpoint)) in zip(
+        second.overrides, second.overrides[1:], strict=False
+    )
+    assert '--data.latents ["data/latents/transparent"]' in " ".join(second.overrides)
+
+
+def test_true_clips_are_their_own_truth_and_the_codec_is_scored_against_them(scorer, monkeypatch):
+    (wanted,) = scorer.test_sets.values()
+    maker = true_clips(CPU)
+    scores = scorer.scores(wanted, maker.clips(wanted.clips), maker)
+    assert abs(scores["fvd_glassine_native_8f_white"]) < 1e-6
+    assert scores["alpha_motion"] > 0
+    assert "psnr_mean" not in scores
+    monkeypatch.setattr(makers_module, "load_network", lambda *_: Loaded(tiny_codec(), "tiny"))
+    codec = through_codec(CPU)
+    rebuilt = codec.clips(wanted.clips)
+    assert rebuilt.shape == (4, 8, 4, 32, 32)
+    assert scorer.scores(wanted, rebuilt, codec)["psnr_mean"] < 40  # untrained
+    monkeypatch.setattr(makers_module, "load_network", lambda *_: Loaded(torch.nn.Linear(1, 1), "tiny"))
+    with pytest.raises(UserError, match="holds a Linear, not a codec"):
+        through_codec(CPU)
+
+
+def test_a_network_that_animates_makes_transparent_clips(scorer):
+    (wanted,) = scorer.test_sets.values()
+    network = tiny_transparent(tiny_motion_unet())
+    maker = Maker(lambda *asked: from_captions(network, *asked[:2], Sampling(2, 2.0)), 1, "x")
+    made = maker.clips(wanted.clips)
+    assert made.shape == (4, 8, 4, 32, 32)
+    assert scorer.scores(wanted, made, maker).keys() > {"alpha_overlap", "dynamic_degree_farneback_moving_gray"}
+
+
+def test_alpha_that_stands_still_agrees_with_the_middle_frame_and_does_not_flicker():
+    still = torch.rand(2, 1, 1, 8, 8).expand(-1, 4, -1, -1, -1)
+    scores = alpha_scores(still)
+    assert scores == {"alpha_overlap": 1, "alpha_levels": 0, "alpha_motion": 0, "alpha_flicker": 0}
+    assert alpha_scores(torch.rand(2, 4, 1, 8, 8))["alpha_flicker"] > 50
+
+
+def test_scores_of_what_ships_are_kept_until_its_weights_change(scorer, tmp_path):
+    compare([], ["true"], scorer, tmp_path)
+    (record,) = read_records(tmp_path / RESULTS)
+    assert shipped_record(scorer, "true", "true", tmp_path / RESULTS) == record
+    assert not shipped_record(scorer, "true", "other", tmp_path / RESULTS).conditions
+    assert "Published" in (tmp_path / "animation.md").read_text()
+
+
+def test_the_page_has_our_rows_apart_from_the_published_ones():
+    def record(name: str, title: str, seed: int, data: str = "transparent") -> Record:
+        scores = {"clip_glassine_score_white": 20.0 + seed, "alpha_flicker": 1.5, "psnr_mean": 30.0}
+        costs = {"steps": 5.0, "seconds_per_clip": 2.0, "parameters": 5e6}
+        settings = {"sampler": "dpm++ 10", "guidance_scale": 5.0}
+        cells = {"stickers": Cell("x", 4, dict(scores))}
+        return Record(name, title, "test", 32, 8, [], data, seed=seed, conditions=cells, costs=costs, settings=settings)
+
+    records = [record("layer_animate", "Layer-Animate", seed) for seed in (0, 1)]
+    records += [record("codec", TITLES["codec"], 0, ""), record("latents", TITLES["latents"], 0, "")]
+    row = {"name": "Layer-Animate", "CLIP score": 30.63}
+    published = [
+        {"table": "I", "title": "t", "data": "d", "paper": "Layer-Animate", "columns": ["CLIP score"], "rows": [row]}
+    ]
+    ours, theirs = animation_report(records, published).split("## Published")
+    assert "| Layer-Animate (2 seeds) | 20.5 ± 0.7 |" in ours
+    assert "against themselves: PSNR 30.0" in ours
+    assert "30.63" in theirs
+    assert "30.63" not in ours
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    assert main(["--tables", "--to", str(tmp_path)]) == 2
+    assert "has no records; run without --tables first" in capsys.readouterr().err
+    assert main(["--clips", "0", "--to", str(tmp_path)]) == 2
+    assert "clips 0" in capsys.readouterr().err
