@@ -9,7 +9,8 @@ PACKS ?= 1 2 3 4
 SEEDS ?= 0 1 2
 DEVICE ?= auto
 
-.PHONY: help setup data train-distill train-ildiff ablate-depth ablate-variants benchmark bench-data pretrain test test-full lint format tensorboard clean
+.PHONY: help setup data train-distill train-ildiff ablate-depth ablate-variants benchmark bench-data bench-gpu \
+	pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -50,6 +51,9 @@ benchmark: setup data ## score all methods on held-out stickers and write benchm
 
 bench-data: setup data ## clips per second of our reader against other libraries
 	$(BIN)/python -m glassine.bench.data_speed
+
+bench-gpu: setup ## speed of the full-size STI network on a CUDA GPU, against diffusers' own
+	$(BIN)/python -m glassine.bench.generation.gpu
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
 	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE) --data $(DATA)
