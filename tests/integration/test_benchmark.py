@@ -215,4 +215,4 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     trial = Trial(steps=2, accelerator="cpu", stickers=1, size=64, data=data)
     ablate_variants(("variants/no_layout", "tiny_paper"), trial, folder, tmp_path)
     table = (tmp_path / "ablate_variants.md").read_text()
-    assert 0 < table.index("| as in the paper") < table.index("| without layout")
+    assert 0 < table.index("| as in the paper") < table.index("| without distilled layout")

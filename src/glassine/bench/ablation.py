@@ -112,9 +112,17 @@ def run_arms(
             add_costs(record, run, trial.steps, device)
             record.save(folder)
             # earlier calls' seeds and arms belong to the same table, those of another YAML do not
-            records = [r for r in read_records(folder) if kind_of(r) == kind_of(record) and config_of(r) in configs]
+            records = [r for r in alike(read_records(folder), record) if config_of(r) in configs]
             report(records)
     return records
+
+
+def alike(records: Sequence[Record], one: Record | None = None) -> list[Record]:
+    """The finished records of one kind, that of `one` or the one that has most of them: what one table may show."""
+    finished = [record for record in records if record.costs.get("steps") and set(CONDITIONS) <= set(record.conditions)]
+    kinds = [kind_of(record) for record in finished]
+    kind = max(kinds, key=kinds.count, default=None) if one is None else kind_of(one)
+    return [record for record in finished if kind_of(record) == kind]
 
 
 def kind_of(record: Record) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ def pack(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def score_clip(method: Method, sample: dict[str, Any]) -> MattingScores:
-    """Scores of one packed clip; the method is told neither the background nor, but for GrabCut's box, the truth."""
+    """Scores of one packed clip; the method is told neither the background nor, but for a box or point, the truth."""
     clip = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
     return score_alpha(method.alpha(clip, None, sample["alpha"].unsqueeze(0)), sample)
 

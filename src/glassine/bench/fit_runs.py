@@ -41,10 +41,7 @@ class FitRun:
     @property
     def steps_done(self) -> int:
         """Of an earlier call; 0 without a checkpoint."""
-        if not self.checkpoint.is_file():
-            return 0
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return int(state["global_step"])
+        return steps_of(self.checkpoint)
 
     def arguments(self) -> list[str]:
         """What `glassine` is called with; it resumes if there is a checkpoint."""
@@ -82,6 +79,13 @@ class FitRun:
             temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         if main(self.arguments()):
             raise UserError(f"training {self.config} stopped early; {self.folder} is kept and the same command resumes")
+
+
+def steps_of(checkpoint: Path) -> int:
+    """How many optimiser steps led to it; 0 where there is none."""
+    if not checkpoint.is_file():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 def read_yaml(config: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ TITLES = {
     "sam": "SAM, true point and box",
     "sam2": "SAM-2, true point and box of one frame",
     "layer_diffuse": "LayerDiffuse",
-    "ildiff_paper": "ILDiff as published, short training",
-    "ildiff_no_layout": "the same without layout",
+    "ildiff_paper": "ILDiff, the paper's network, short training",
+    "ildiff_no_layout": "the same without distilled layout",
     "ildiff_no_time": "the same without time",
     "ildiff_explicit_masks": "the same with explicit masks",
     "ildiff_own": "ILDiff, its decoder alone",
@@ -78,7 +78,7 @@ class Method:
         Args:
             clip: `b f 3 h w` in [0, 1], opaque.
             background: `b 3`; None lets the method estimate it, as it must for a user's file.
-            true_alpha: `b f 1 h w`, read by methods that are given the true box, and by no other.
+            true_alpha: `b f 1 h w`, read by methods that are told where the sticker is, and by no other.
 
         Raises:
             UserError: the method's weights are missing.

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from glassine.bench.decoder_methods import ildiff_method
+from glassine.bench.fit_runs import steps_of
 from glassine.bench.method import CPU, TITLES, Method
 from glassine.bench.paper_tables import CONDITIONS
 
@@ -35,5 +36,10 @@ def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> Method:
     found = [(match, path) for path in runs.glob("*") if (match := pattern.fullmatch(path.name))]
     if not found:
         return Method(name, TITLES[name], missing="no run of it here; `make ablate-variants` trains it")
-    _, path = min(found, key=lambda pair: (-int(pair[0][2]), int(pair[0][1])))
+    match, path = min(found, key=lambda pair: (-int(pair[0][2]), int(pair[0][1])))
+    done, steps = steps_of(path / "checkpoints" / "last.ckpt"), int(match[2])
+    if done < steps:
+        return Method(
+            name, TITLES[name], missing=f"its run has {done} of {steps} steps; `make ablate-variants` goes on"
+        )
     return dataclasses.replace(ildiff_method(str(path), device, TITLES[name], name), conditions=CONDITIONS)

@@ -68,7 +68,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--tta",
         choices=["none", "hflip", "full"],
         default="none",
-        help="test-time augmentation: 1, 2 or 8 passes, median (default: %(default)s)",
+        help="test-time augmentation: 1 pass, the mean of 2, or the median of 8 (default: %(default)s)",
     )
     parser.add_argument(
         "--resolution",

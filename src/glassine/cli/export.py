@@ -30,7 +30,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
     weights = kinds.add_parser("weights", help="turn a training checkpoint into a folder of weights")
     weights.add_argument("checkpoint", type=Path, help="a .ckpt below lightning_logs")
-    weights.add_argument("--part", required=True, help="argument of the task with the network: vae, codec, ildiff")
+    weights.add_argument(
+        "--part",
+        required=True,
+        help="argument of the task that holds the network: ildiff, vae, codec, sam, reconstruction.encoder, ...",
+    )
     weights.add_argument(
         "--to", type=Path, required=True, help="folder to write config.yaml and model.safetensors into"
     )

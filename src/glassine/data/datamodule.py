@@ -141,7 +141,7 @@ class StickerDataModule(LightningDataModule):
         if self.pairs is not None:
             return self.pairs.dataset(stage)
         if stage == "train" and self.features is not None:
-            return CachedFeatures(self.features, self.size)
+            return CachedFeatures(self.features, self.size, self.splits["train"])
         if stage == "train" and self.latents is not None:
             folders = [self.latents] if isinstance(self.latents, str) else self.latents
             how = (self.num_frames, self.size, self.chinese, self.seed)

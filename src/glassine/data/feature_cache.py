@@ -78,18 +78,19 @@ class CachedFeatures(Dataset[dict[str, Any]]):
     Args:
         folder: of the cache.
         size: height and width that the pictures must have; None for any.
+        split: which they must be of; None for any.
 
     Attributes:
         identity: of the teacher.
         settings: how the pictures were made.
 
     Raises:
-        UserError: no cache, an unfinished or a damaged one, or one of pictures of another size.
+        UserError: no cache, an unfinished or a damaged one, or one of pictures of another size or split.
     """
 
     num_damaged = 0
 
-    def __init__(self, folder: Path | str, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, folder: Path | str, size: tuple[int, int] | None = None, split: str | None = None) -> None:
         self.files = CacheFiles(FEATURES, Path(folder))
         found = tuple(self.files.file(0).get_slice("pictures").get_shape()[-2:])
         if size is not None and found != tuple(size):
@@ -98,6 +99,8 @@ class CachedFeatures(Dataset[dict[str, Any]]):
                 f"{size[0]} x {size[1]}: make them equal"
             )
         self.identity, self.settings = self.files.identity, self.files.settings
+        if split is not None and (came := self.settings.get("split", split)) != split:
+            raise UserError(f"{folder} holds features of split {came!r}, but training is on {split!r}: cache that one")
 
     def __len__(self) -> int:
         return len(self.files)

@@ -70,10 +70,14 @@ class LayoutHint(nn.Module):
             background = estimate_background(clip)
         alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
         hint = torch.cat([self.evidence(clip, background), alphas], dim=2)
-        statistics = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)  # b f s
+        return hint, alphas, self.statistics(clip, background, alphas)
+
+    def statistics(self, clip: Tensor, background: Tensor, alphas: Tensor) -> Tensor:
+        """What trust is made of, `b f s`: traces of compression, and where the candidates `b f n h w` disagree."""
+        found = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)
         # both live along edges, whose share of the pixels falls as pictures grow
-        statistics = statistics * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
-        return hint, alphas, 8 * (spread_small(statistics, unit=0.001) - 0.2)  # scales for an even learning rate
+        found = found * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
+        return 8 * (spread_small(found, unit=0.001) - 0.2)  # scales for an even learning rate
 
     def weigh(self, statistics: Tensor) -> Tensor:
         """Trust `... n+1` in logits, from statistics `... s`."""

@@ -46,7 +46,8 @@ class SamMaskEncoder(nn.Module):
 
     An image encoder for `LayoutAdapter`: pictures `n 3 h w` in [0, 1] to `n 48 h/16 w/16`. SAM is asked, without any
     truth, for what lies in the rectangle around all that differs from the border's colour; the probabilities of its
-    three masks, a quarter of its size each way, are folded into 16 x 16 patches, so that no detail is lost.
+    three masks, a quarter of SAM's own size each way, are brought to a quarter of the picture's and folded into 16 x 16
+    patches: nothing is lost at SAM's own size, below it the masks get coarser.
 
     Args:
         sam: a `segment_anything` network, frozen here.

@@ -8,6 +8,9 @@ from torch.nn import functional as F
 class LayoutAdapter(nn.Module):
     """Image encoder, `depth` 3D convolutions with GroupNorm and ReLU, a 2D convolution, adaptive average pooling.
 
+    Ours is the 1x1 convolution that brings the encoder's channels to `width`, of which the paper does not speak. Where
+    the encoder's grid is coarser than the latents', as at a patch of 16 for an eighth, the pooling repeats values.
+
     Args:
         image_encoder: pictures `n 3 h w` in [0, 1] to features `n d h' w'`; must have `out_channels` (d). In the paper
             a light network distilled from SAM.

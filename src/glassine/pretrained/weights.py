@@ -84,7 +84,7 @@ def locate(source: str) -> Path:
     folder = ASSETS / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
     if folder.suffix == ".ckpt" or (folder / "checkpoints").is_dir():
         checkpoint = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "last.ckpt"
-        command = f"glassine export weights {checkpoint} --part ildiff --to FOLDER"
+        command = f"glassine export weights {checkpoint} --part PART --to FOLDER"
         raise UserError(f"{source} is a training run: first `{command}`")
     if not (folder / "config.yaml").is_file():
         shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))

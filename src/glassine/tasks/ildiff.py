@@ -44,8 +44,6 @@ class ILDiffTask(ScoredTask):
             decoder is the dearest part of a step when the decoder reads the input.
         pixel_sources: share of the training steps for each picture that the decoder may be fed; None uses the
             network's own choice alone. With both, one set of weights serves both.
-        told_background: share of the training steps in which the hint is told the background's colour; in the others it
-            estimates it, as in use.
     """
 
     frozen: tuple[str, ...] = ("ildiff.vae",)
@@ -65,7 +63,6 @@ class ILDiffTask(ScoredTask):
         harmless_weight: float = 1.0,
         harmless_frames: int | None = None,
         pixel_sources: dict[PixelSource, float] | None = None,
-        told_background: float = 1.0,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(ildiff, ILDiff):
@@ -74,7 +71,7 @@ class ILDiffTask(ScoredTask):
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
-        self.pixel_sources, self.told_background = pixel_sources, told_background
+        self.pixel_sources = pixel_sources
         if ildiff.adapter is not None and not any(p.requires_grad for p in ildiff.adapter.image_encoder.parameters()):
             self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # it came frozen, and its YAML brings it again
         for part, modules in parts_of(ildiff).items():
@@ -84,8 +81,7 @@ class ILDiffTask(ScoredTask):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of composited clips."""
         clip, alpha = batch["clip"], batch["alpha"]
-        told = self.told_background >= 1 or float(torch.rand(())) < self.told_background
-        out = self.ildiff(clip, batch["background"] if told else None, self.draw_pixel_source())
+        out = self.ildiff(clip, batch["background"], self.draw_pixel_source())
         losses = {
             "alpha": self.alpha_loss(out.alpha, alpha),
             "own_alpha": self.own_alpha_weight * self.alpha_loss(out.own_alpha, alpha),

@@ -19,4 +19,7 @@ def test_the_table_has_a_row_for_every_kind_of_feature(tmp_path):
     assert probe_table(scores)[1][1] == ["student before distillation", "90.0%", "0.950"]
     write_report({"run": "lightning_logs/x", "steps": 3, "split": "test", "measured": "m", "scores": scores}, tmp_path)
     assert (tmp_path / "results" / "distill" / "lightning_logs-x.json").is_file()
-    assert "| teacher | 90.0% | 0.950 |" in (tmp_path / "distill.md").read_text()
+    write_report({"run": "lightning_logs/y", "steps": 5, "split": "test", "measured": "m", "scores": scores}, tmp_path)
+    page = (tmp_path / "distill.md").read_text()
+    assert "| teacher | 90.0% | 0.950 |" in page
+    assert page.index("lightning_logs/x`, 3 steps") < page.index("lightning_logs/y`, 5 steps")  # the first one stays

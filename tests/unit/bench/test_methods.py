@@ -47,7 +47,12 @@ def test_variants_of_ildiff_come_from_the_ablations_runs(tmp_path):
     for run in ("depth0-seed1-150steps", "depth0-seed0-150steps", "depth0-seed0-20steps"):
         (tmp_path / run).mkdir()
     (longest,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
-    assert "depth0-seed0-150steps has neither" in longest.missing  # the longest run, of the lowest seed
+    assert "its run has 0 of 150 steps" in longest.missing
+    for run, done in (("depth0-seed0-150steps", 149), ("depth0-seed1-150steps", 150)):
+        (tmp_path / run / "checkpoints").mkdir()
+        torch.save({"global_step": done}, tmp_path / run / "checkpoints" / "last.ckpt")
+    (longest,) = make_methods(["ildiff_no_time"], Sources(variants=tmp_path))
+    assert "its run has 149 of 150 steps" in longest.missing  # the longest run, of the lowest seed
 
 
 def test_another_networks_weights_are_refused(sam):

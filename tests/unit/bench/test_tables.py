@@ -118,6 +118,25 @@ def test_published_numbers_stand_apart_and_are_marked(tmp_path):
     assert "28.04" not in ours
 
 
+def test_the_table_of_depths_shows_finished_networks_of_one_kind(tmp_path):
+    def depth(title: str, seed: int, steps: float | None, *conditions: str) -> Record:
+        cells = {name: record("x", 30.0 + seed).conditions["white"] for name in conditions}
+        costs = {"steps": steps, "parameters": 4e6} if steps else {}
+        named = {"title": title, "weights": f"{title}-{seed}", "seed": seed}
+        return record("depth", 0, split="val", conditions=cells, costs=costs, **named)
+
+    record("threshold", 21.0).save(tmp_path / RESULTS)
+    whole = ("white", "gray", "own_colour_jpeg75")
+    shown = [depth("depth 5", seed, 150.0, *whole) for seed in (0, 1)]
+    hidden = [depth("depth 5", 2, None, "white"), depth("depth 0", 0, 20.0, *whole)]  # stopped; of another length
+    for one in (*shown, *hidden):
+        one.save(tmp_path / DEPTHS)
+    write_tables(tmp_path)
+    page = (tmp_path / "tables.md").read_text()
+    assert "| depth 5 (2 seeds) |" in page
+    assert "| depth 0" not in page
+
+
 def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     benchmarks = REPOSITORY / "benchmarks"
     for results in (RESULTS, DEPTHS):

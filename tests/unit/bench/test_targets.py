@@ -36,12 +36,12 @@ def test_a_method_that_should_be_above_another_one_names_where_it_is_not():
     ]
 
 
-def test_an_error_that_should_be_the_smallest_names_who_has_a_smaller_one():
+def test_an_error_that_should_be_the_smallest_names_where_another_is_smaller():
     ours, own, theirs = (record(name, 30.0, 0.0, 1) for name in ("cutout", "ildiff_own", "sam"))
     for row, error in ((ours, 2.0), (own, 1.0), (theirs, 3.0)):
         row.conditions["white"].scores["dtssd"] = error
     targets = {"method": "cutout", "below_all": "dtssd"}
-    line = ["mean dtSSD over all conditions", "lowest", "2.00"]
-    assert targets_table([ours, own, theirs], targets)[1] == [[*line, "met"]]
+    line = ["lowest mean dtSSD", "everywhere"]
+    assert targets_table([ours, own, theirs], targets)[1] == [[*line, "1 of 1 conditions", "met"]]
     theirs.conditions["white"].scores["dtssd"] = 1.5
-    assert targets_table([ours, own, theirs], targets)[1] == [[*line, "sam"]]
+    assert targets_table([ours, own, theirs], targets)[1] == [[*line, "0 of 1 conditions", "white"]]

@@ -86,6 +86,13 @@ def test_damage_and_other_sizes_are_said(tmp_path):
         CachedFeatures(tmp_path)
 
 
+def test_features_of_the_test_stickers_are_not_trained_on(tmp_path):
+    write(tmp_path, settings=SETTINGS | {"split": "test"})
+    assert len(CachedFeatures(tmp_path, split="test")) == 10
+    with pytest.raises(UserError, match="of split 'test', but training is on 'train'"):
+        CachedFeatures(tmp_path, split="train")
+
+
 def test_workers_can_have_it(tmp_path):
     write(tmp_path)
     cache = CachedFeatures(tmp_path)

@@ -103,14 +103,6 @@ def test_parts_that_are_not_trained_keep_their_running_statistics():
     assert task.ildiff.hint.training
 
 
-@pytest.mark.parametrize(("share", "told"), [(1.0, True), (0.0, False)])
-def test_the_hint_is_told_the_background_or_estimates_it_as_in_use(share, told):
-    task, data, seen = make_task(LayoutHint(), told_background=share), batch(), []
-    task.ildiff.hint.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
-    task.training_step(data, 0)
-    assert [background is not None for background in seen] == [told]
-
-
 def test_the_pictures_that_feed_the_decoder_are_drawn_by_their_shares():
     task = make_task(pixel_sources={"input": 1.0, "reconstruction": 0.0})
     assert {task.draw_pixel_source() for _ in range(20)} == {"input"}

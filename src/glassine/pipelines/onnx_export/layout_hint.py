@@ -1,14 +1,12 @@
 """`LayoutHint` in operations that ONNX has, bit for bit where a threshold follows."""
 
-import math
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.models.classic import ColourProjection
-from glassine.models.layout_hint import LayoutHint, disagreement
+from glassine.models.layout_hint import LayoutHint
 from glassine.nn.background import LEVELS, spread_small
 from glassine.pipelines.onnx_export.flood_fill import MOST_PLANES, connected_planes
 from glassine.pipelines.onnx_export.median import median_filter
@@ -71,14 +69,7 @@ class ExportableHint(nn.Module):
         evidence = [difference, spread_small(distance)[:, None], spread_small(barrier)[:, None]]
         hint = rearrange(torch.cat([*evidence, alphas], dim=1), "f k h w -> 1 f k h w")
         alphas = rearrange(alphas, "f n h w -> 1 f n h w")
-        return hint, alphas, self._trust(clip, background, alphas)
-
-    def _trust(self, clip: Tensor, background: Tensor, alphas: Tensor) -> Tensor:
-        """As in `LayoutHint.forward`: `1 f n+1 1 1`."""
-        statistics = torch.cat([self.hint.damage(clip, background), disagreement(alphas)], dim=2)  # 1 f s
-        statistics = statistics * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
-        trust = 4 * self.hint.trust(8 * (spread_small(statistics, unit=0.001) - 0.2))
-        return trust[..., None, None]
+        return hint, alphas, self.hint.weigh(self.hint.statistics(clip, background, alphas))[..., None, None]
 
     def _project(self, difference: Tensor, calm: list[Tensor], outside: list[Tensor]) -> Tensor:
         """`ColourProjection`'s alphas, `f n h w`.
