@@ -72,7 +72,9 @@ def ablate_variants(
     arms = [variant_arm(name, folder) for name in names or VARIANTS]
     report = partial(write_report, folder=benchmarks)
     results = benchmarks / "results" / "ablate_variants"
-    records = run_arms(arms, trial or Trial(), results, "variant", report)
+    records = run_arms(
+        arms, trial or Trial(), results, "variant", report, [variant_arm(name, folder) for name in VARIANTS]
+    )
     print_table(variants_table(records), "Variants of ILDiff")
     print(f"wrote {benchmarks / 'ablate_variants.md'}")
     return records

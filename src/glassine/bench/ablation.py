@@ -80,7 +80,12 @@ class Trial:
 
 
 def run_arms(
-    arms: Sequence[Arm], trial: Trial, folder: Path, method: str, report: Callable[[Sequence[Record]], None]
+    arms: Sequence[Arm],
+    trial: Trial,
+    folder: Path,
+    method: str,
+    report: Callable[[Sequence[Record]], None],
+    beside: Sequence[Arm] = (),
 ) -> list[Record]:
     """Train and score all arms, seed by seed.
 
@@ -90,6 +95,7 @@ def run_arms(
         folder: of the records.
         method: what they are of, a part of their names.
         report: called with all comparable records of the folder after each run.
+        beside: further arms of the same table, which earlier calls may have trained.
 
     Returns:
         Those records.
@@ -100,7 +106,7 @@ def run_arms(
     root = trial.data or read_yaml(arms[0].config)["data"]["root"]
     held_out = HeldOut(root, trial.split, trial.size, limit=trial.stickers)
     device = pick_device(trial.accelerator)
-    configs, records = {arm.config.as_posix() for arm in arms}, list[Record]()
+    configs, records = {arm.config.as_posix() for arm in (*arms, *beside)}, list[Record]()
     for seed in trial.seeds:
         for arm in arms:
             run = trial.run(arm, seed)

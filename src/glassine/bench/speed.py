@@ -5,7 +5,8 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,20 +16,17 @@ from glassine.bench.decoder_methods import ildiff_method
 from glassine.bench.method import Method
 
 
-def milliseconds_per_frame(method: Method, clip: Tensor, true_alpha: Tensor, repeats: int = 5) -> float:
-    """Shortest of `repeats` runs of `method` on a clip `b f 3 h w`, over its b times f frames, after one to warm up.
+def milliseconds_per_frame(methods: Sequence[Method], clip: Tensor, true_alpha: Tensor, rounds: int = 5) -> list[float]:
+    """Shortest of each method's runs on a clip `b f 3 h w`, over its b times f frames, after one to warm up.
 
-    The shortest, since other work on the machine only ever adds: on a busy one the median was ten times as long.
+    The shortest, since other work on the machine only ever adds: on a busy one the median was ten times as long. The
+    methods take turns, so that a slow minute meets all of them.
     """
-
-    def once() -> None:
-        method.alpha(clip, None, true_alpha)
-
-    once()
-    return 1000 * min(seconds(once) for _ in range(repeats)) / (clip.shape[0] * clip.shape[1])
+    times = [[seconds(partial(method.alpha, clip, None, true_alpha)) for method in methods] for _ in range(1 + rounds)]
+    return [1000 * min(own) / (clip.shape[0] * clip.shape[1]) for own in zip(*times[1:], strict=True)]
 
 
-def seconds(function: Callable[[], None]) -> float:
+def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call, with the GPU's work in it."""
     synchronise()
     start = time.perf_counter()

@@ -204,3 +204,20 @@ def test_unknown_names_are_refused(held_out, tmp_path):
 def test_a_size_that_a_network_cannot_take_is_refused(held_out, tmp_path):
     with pytest.raises(UserError, match="size 48 came; spy needs a multiple of 64"):
         score([Spy().method(size_multiple=64)], held_out, tmp_path)
+
+
+def test_the_methods_of_a_call_are_timed_in_turns(held_out, tmp_path):
+    order = []
+
+    def named(name: str) -> Method:
+        def alpha(clip: torch.Tensor, *_: object) -> torch.Tensor:
+            order.append(name)
+            return clip[:, :, :1]
+
+        return Method(name, name, alpha)
+
+    score([named("a"), named("b")], held_out, tmp_path, [])
+    assert order == ["a", "b"] * 6  # once to warm up, then five rounds
+    assert all(record.costs["ms_per_frame"] > 0 for record in read_records(tmp_path))
+    score([named("a"), named("b")], held_out, tmp_path, [])
+    assert len(order) == 12  # measured already
