@@ -46,7 +46,7 @@ def animation_report(records: Sequence[Record], published: Sequence[dict[str, An
     """All of `animation.md`."""
     records = one_budget(records)
     first = next(record for record in records if record.conditions)
-    budgets = [steps for record in records if (steps := record.costs.get("steps"))]
+    budgets = [own for record in records if (own := record.costs.get("steps"))]
     steps = f"{budgets[0]:.0f} steps" if budgets else "equally many steps"
     sampler = f"{first.settings['sampler']} steps, guidance {first.settings['guidance_scale']}"
     parts = [
