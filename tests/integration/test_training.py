@@ -117,7 +117,7 @@ def test_export_makes_a_folder_that_loads_as_the_trained_network(run, tmp_path):
     assert isinstance(network, ILDiff)
     assert {file.stat().st_mode & 0o444 for file in (tmp_path / "weights").iterdir()} == {0o444}
     for training in (run, checkpoint):
-        with pytest.raises(UserError, match=r"training run: first `glassine export weights .*last\.ckpt --part ildiff"):
+        with pytest.raises(UserError, match=r"training run: first `glassine export weights .*last\.ckpt --part PART"):
             load_bundle(str(training))
     averaged = torch.load(checkpoint, weights_only=True)["state_dict"]["ildiff.decoder.conv_in.weight"]
     torch.testing.assert_close(network.decoder.conv_in.weight, averaged, atol=1e-3, rtol=1e-3)
