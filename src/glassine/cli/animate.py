@@ -61,26 +61,7 @@ def run(args: argparse.Namespace) -> None:
     targets = making.check(args)
     console = Console(stderr=True, quiet=args.quiet, highlight=False)
     still = load_still(args, console)
-    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.pipelines.animate import AnimatePipeline
-
-    pipeline = AnimatePipeline.from_pretrained(
-        args.weights,
-        (args.size[0], args.size[-1]),
-        args.frames,
-        args.fps,
-        args.domain,
-        making.animation(args),
-        args.batch,
-        args.device,
-    )
-    seeds = range(args.seed, args.seed + args.n)
-    making.make_and_write(
-        args,
-        targets,
-        lambda progress: pipeline(args.prompt, seeds, still, args.negative, args.motion, progress),
-        console,
-    )
+    making.make_and_write(args, targets, making.animator(args, args.weights, still), console)
 
 
 def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> None:
     if args.transparency != "latents" and (args.motion is not None or args.image_guidance != 1):
         raise UserError("--motion and --image-guidance came; they go with --transparent --transparency latents")
     console = Console(stderr=True, quiet=args.quiet, highlight=False)
-    make = carrying_alpha(args) if args.transparency == "latents" else opaque(args)
+    latents = args.transparency == "latents"
+    make = making.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
     making.make_and_write(args, targets, make, console)
 
 
@@ -88,21 +89,3 @@ def opaque(args: argparse.Namespace) -> making.Make:
     )
     seeds = list(range(args.seed, args.seed + args.n))
     return lambda progress: pipeline([args.prompt] * args.n, seeds, args.negative, progress)
-
-
-def carrying_alpha(args: argparse.Namespace) -> making.Make:
-    """Stickers that are transparent from the start: a picture, then its animation."""
-    from glassine.pipelines.animate import AnimatePipeline
-
-    pipeline = AnimatePipeline.from_pretrained(
-        args.weights or CARRIES_ALPHA,
-        (args.size[0], args.size[-1]),
-        args.frames,
-        args.fps,
-        args.domain,
-        making.animation(args),
-        args.batch,
-        args.device,
-    )
-    seeds = range(args.seed, args.seed + args.n)
-    return lambda progress: pipeline(args.prompt, seeds, None, args.negative, args.motion, progress)

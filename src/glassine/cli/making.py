@@ -14,6 +14,8 @@ from glassine.data.codecs import check_suffix, write_sticker
 from glassine.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from glassine.data.sticker import Sticker
     from glassine.models.animation import Animation
 
@@ -81,6 +83,22 @@ def animation(args: argparse.Namespace) -> "Animation":
 
     guidance = Animation().guidance_scale if args.guidance is None else args.guidance
     return Animation(args.steps, guidance, args.solver, args.image_guidance)
+
+
+def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:
+    """What makes stickers by the network in `source`: of a still `h w 4` uint8, or of one that it makes itself.
+
+    Raises:
+        UserError: no such weights, or settings that they cannot take.
+    """
+    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    from glassine.pipelines.animate import AnimatePipeline
+
+    size = (args.size[0], args.size[-1])
+    how = (size, args.frames, args.fps, args.domain, animation(args), args.batch, args.device)
+    pipeline = AnimatePipeline.from_pretrained(source, *how)
+    seeds = range(args.seed, args.seed + args.n)
+    return lambda progress: pipeline(args.prompt, seeds, still, args.negative, args.motion, progress)
 
 
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:

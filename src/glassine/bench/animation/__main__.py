@@ -16,10 +16,11 @@ from glassine.bench.animation.makers import MAKERS, TITLES
 from glassine.bench.animation.scoring import AnimationScorer
 from glassine.bench.animation.tables import animation_report
 from glassine.bench.console import progress_bar
+from glassine.bench.generation.__main__ import add_arguments
 from glassine.bench.generation.caches import make_cache
-from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
+from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import ALL_TRAINING_SETS, ANIMATION, TRANSPARENT
-from glassine.bench.generation.rows import SHORT
+from glassine.bench.generation.rows import SHORT_SETTINGS
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.tables import write_report
 from glassine.bench.generation.test_set import TestSet
@@ -76,10 +77,8 @@ def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer,
 def shipped_record(scorer: AnimationScorer, name: str, digest: str, folder: Path) -> Record:
     """The record of one of `MAKERS`, with the scores of earlier calls if it was the same."""
     test_set = next(iter(scorer.test_sets.values()))
-    settings: dict[str, float | int | str] = {"sampler": f"{SHORT.solver} {SHORT.steps}"}
-    settings["guidance_scale"] = SHORT.guidance_scale
     shape = (test_set.split, test_set.size, test_set.num_frames)
-    record = Record(name, TITLES[name], *shape, [], digest=digest, settings=settings)
+    record = Record(name, TITLES[name], *shape, [], digest=digest, settings=dict(SHORT_SETTINGS))
     path = folder / record.file_name
     old = read_record(path) if path.is_file() else record
     return old if old.digest == digest else record
@@ -102,12 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 in table I, 1 in the ablation)")
     parser.add_argument("--steps", type=int, default=200, help="of each stage (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=48, help="of the test set (default: %(default)s)")
-    parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
-    parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
-    parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
-    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
+    add_arguments(parser)
     parser.add_argument("--tables", action="store_true", help="train nothing, only write the page again")
     args = parser.parse_args(arguments)
     keep_freed_memory()

@@ -91,20 +91,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
     parser.add_argument("--marks", type=int, default=Budget.marks, help="scores on the way (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=96, help="of each test set (default: %(default)s)")
-    parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
-    parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
-    parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
+    add_arguments(parser)
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
     parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
-    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
     parser.add_argument("--tables", action="store_true", help="train nothing, only write the tables again")
     args = parser.parse_args(arguments)
     keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     return exit_code(lambda: run(args))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What this study and that of Layer-Animate both take."""
+    parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
+    parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
+    parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
+    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from glassine import __version__
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS
-from glassine.bench.generation.rows import SHORT, Maker, load_maker
+from glassine.bench.generation.rows import SHORT_SETTINGS, Maker, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record, plain, read_record
@@ -63,7 +63,7 @@ class Scorer:
             weights=re.sub(r"/checkpoints/last\.ckpt$", "", checkpoint.as_posix()),
             config=" ".join(stage.config.as_posix() for stage in run.stages()),
             seed=run.seed,
-            settings={"sampler": f"{SHORT.solver} {SHORT.steps}", "guidance_scale": SHORT.guidance_scale},
+            settings=dict(SHORT_SETTINGS),
             measured="clips for the captions of held-out stickers, on white; seconds: 25 steps of DDIM, one clip",
         )
 
