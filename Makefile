@@ -5,12 +5,13 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 DATA := data/fluent
+STI := lightning_logs/vsd2m/tiny_sti
 PACKS ?= 1 2 3 4
 SEEDS ?= 0 1 2
 DEVICE ?= auto
 
-.PHONY: help setup data train-distill train-ildiff ablate-depth ablate-variants benchmark bench-data bench-gpu \
-	pretrain test test-full lint format tensorboard clean
+.PHONY: help setup data train-distill train-ildiff train-sti ablate-depth ablate-variants benchmark bench-data \
+	bench-gpu pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -40,6 +41,15 @@ train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, the
 	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
 	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
 
+train-sti: setup data ## train STI layers at the tiny scale on stickers and stills, then make a sticker with them
+	$(BIN)/glassine data cache-latents $(DATA) --animated-only --views 4 --device $(DEVICE) --to data/latents/stickers
+	$(BIN)/glassine data cache-latents $(DATA) --stills-only --views 1 --flip --device $(DEVICE) --to data/latents/stills
+	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA) \
+		--data.latents '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
+	$(BIN)/glassine export weights $(STI)/checkpoints/last.ckpt --part generator --to $(STI)/weights
+	$(BIN)/glassine generate 'a waving panda' $(STI)/panda.webp --weights $(STI)/weights --device $(DEVICE) \
+		--n 4 --sheet $(STI)/pandas.png
+
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
@@ -48,6 +58,7 @@ ablate-variants: setup data ## variants of ILDiff: layout, time, masks, loss wei
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
 	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)
+	$(BIN)/python -m glassine.bench.generation --data $(DATA) --device $(DEVICE)
 
 bench-data: setup data ## clips per second of our reader against other libraries
 	$(BIN)/python -m glassine.bench.data_speed

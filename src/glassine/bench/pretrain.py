@@ -66,6 +66,13 @@ STAGES = (
         ("tiny-vae", "tiny-text"),
         ("stickers", "stills"),
     ),
+    Stage(
+        tuple(EXPERIMENTS / f"layer_animate/shipped{part}.yaml" for part in ("_images", "_motion", "_attention", "")),
+        "generator",
+        "tiny-layer-animate",
+        ("tiny-sti", "tiny-transparency", "tiny-text"),
+        ("stickers", "transparent", "transparent_stills"),
+    ),
 )
 
 

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from glassine.errors import UserError
-from glassine.pretrained.video_unet import IMAGE, SETTINGS, Taken, difference, load_donor
+from glassine.pretrained.checkpoints import load_part, read_run_config
+from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, Taken, difference, load_donor
 from glassine.pretrained.weights import SHIPPED, load_bundle
 
 # what an image network may lack that the network to be filled has
@@ -30,7 +31,8 @@ def with_image_unet(
     Args:
         unet: the network; what an image network does not have stays as it is.
         source: a hub id of Stable Diffusion or the path of a local copy; or a bundle of ours (`glassine:NAME` or a
-            folder of `glassine export weights`), of an image UNet or of a generator that has one.
+            folder of `glassine export weights`), of an image UNet or of a generator that has one, or a video UNet whose
+            temporal layers are left out; or the checkpoint of a run that trained such a generator.
         subfolder: where the UNet lies in a Stable Diffusion checkpoint; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.
 
@@ -48,11 +50,10 @@ def take_image_unet(unet: nn.Module, source: str, subfolder: str | None = "unet"
         UserError: see there.
     """
     donor: Any
-    if source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file():
-        bundle = load_bundle(source)
-        donor = getattr(bundle, "unet", bundle)
+    if own_network := load_own(source):
+        donor = getattr(own_network, "unet", own_network)
         if not hasattr(donor, "attn_processors"):
-            raise UserError(f"{source} holds a {type(bundle).__name__}, which has no UNet of diffusers' kind")
+            raise UserError(f"{source} holds a {type(own_network).__name__}, which has no UNet of diffusers' kind")
     else:
         donor = load_donor(source, subfolder, revision, IMAGE)
     own: Any = unet
@@ -64,11 +65,22 @@ def take_image_unet(unet: nn.Module, source: str, subfolder: str | None = "unet"
     there, here = heads(donor), heads(own)
     names = [name for name in here if name in there and here[name] != there[name]]
     differences += [difference(f"the number of heads of {name}", there[name], here[name]) for name in names]
-    state = {name: tensor for name, tensor in merged_state(donor).items() if MOTION not in name}
+    state = {
+        name: tensor for name, tensor in merged_state(donor).items() if MOTION not in name and not TEMPORAL.match(name)
+    }
     taken = fill(unet, placed(state, own.state_dict()), source, BEYOND, differences)
     if hasattr(own, "start_inter_frame_attention"):
         own.start_inter_frame_attention()
     return taken
+
+
+def load_own(source: str) -> nn.Module | None:
+    """The network of ours at `source`; None where it is not one."""
+    if source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file():
+        return load_bundle(source)
+    if source.endswith(".ckpt"):
+        return load_part(Path(source), "generator", read_run_config(Path(source)))[0]
+    return None
 
 
 def heads(unet: Any) -> dict[str, int]:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from tests.helpers.tiny_generator import save_tiny_generator
 from tests.helpers.tiny_transparent import (
     IMAGE,
     inputs,
@@ -16,7 +17,7 @@ from tests.helpers.tiny_transparent import (
 from glassine.errors import UserError
 from glassine.nn.lora import add_lora, with_lora
 from glassine.pretrained.image_unet import take_image_unet, with_image_unet
-from glassine.pretrained.weights import save_bundle
+from glassine.pretrained.weights import load_bundle, save_bundle
 
 
 def save_image(folder, **change):
@@ -58,6 +59,16 @@ def test_a_first_stage_of_ours_comes_with_its_lora_merged(tmp_path):
     with_image_unet(video, source)
     with video.without_motion():
         torch.testing.assert_close(video(*inputs()).sample, unet(*inputs()).sample, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_of_a_video_network_its_temporal_layers_are_left_out(tmp_path):
+    source = save_tiny_generator(tmp_path)
+    unet = with_image_unet(tiny_frame_unet(), source)
+    there = load_bundle(source).unet.state_dict()
+    own = unet.state_dict()
+    assert all(torch.equal(tensor, there[name]) for name, tensor in own.items())
+    assert len(own) < len(there)
 
 
 @pytest.mark.parametrize("inter_frame_attention", ["add", None])

@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 for STI and VideoLDM, else 1)")
     parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
     parser.add_argument("--marks", type=int, default=Budget.marks, help="scores on the way (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=96, help="of each test set (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=48, help="of each test set (default: %(default)s)")
     add_arguments(parser)
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")

@@ -23,11 +23,11 @@ class Budget:
         overrides: further arguments of `glassine fit`.
     """
 
-    steps: int = 400
+    steps: int = 200
     accelerator: str = "auto"
     latents: Path = LATENTS
     data: str = DATA_FOLDER
-    marks: int = 4
+    marks: int = 2
     overrides: tuple[str, ...] = ()
 
 
