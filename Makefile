@@ -9,6 +9,7 @@ STI := lightning_logs/vsd2m/tiny_sti
 PACKS ?= 1 2 3 4
 SEEDS ?= 0 1 2
 DEVICE ?= auto
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup data train-distill train-ildiff train-sti ablate-depth ablate-variants benchmark bench-data \
 	bench-gpu pretrain test test-full lint format tensorboard clean
@@ -70,11 +71,11 @@ pretrain: setup data ## train again the weights that ship in src/glassine/assets
 	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE) --data $(DATA)
 
 test: setup ## the everyday tests, without network or downloaded data
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-full: setup ## all tests, the slow ones too
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,full]'
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest $(PARALLEL) -m ''
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

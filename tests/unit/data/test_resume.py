@@ -104,6 +104,7 @@ def test_batches_fetched_ahead_by_workers_are_neither_lost_nor_repeated(root: Pa
     assert killed.seen + resumed.seen == unbroken.seen
 
 
+@pytest.mark.full
 def test_two_processes_resume_together(root: Path, tmp_path: Path) -> None:
     def launch(kill_at: int, *ckpt_path: Path) -> list[list]:
         ended = subprocess.run(
