@@ -57,6 +57,7 @@ class StickerDataModule(LightningDataModule):
         latents: folder that `glassine data cache-latents` wrote, or several; training then takes `latents` and
             `prompt_embeds` from there (see :class:`~glassine.data.latent_cache.CachedLatents`), and no clips.
         chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
+        by_group: one sample of `latents` a group and pass, its variants (skin tones, genders) in turn.
         pairs: texts instead of stickers, for all stages.
 
     Raises:
@@ -88,6 +89,7 @@ class StickerDataModule(LightningDataModule):
         features: str | None = None,
         latents: str | list[str] | None = None,
         chinese: float = 0.25,
+        by_group: bool = False,
         pairs: TextPairs | None = None,
     ) -> None:
         super().__init__()
@@ -104,7 +106,8 @@ class StickerDataModule(LightningDataModule):
         self.procedural, self.procedural_families = procedural, procedural_families
         self.stills, self.eval_stills = stills, eval_stills
         self.limit, self.val_limit = limit, val_limit
-        self.features, self.latents, self.chinese, self.pairs = features, latents, chinese, pairs
+        self.features, self.latents, self.chinese, self.by_group = features, latents, chinese, by_group
+        self.pairs = pairs
         self._check()
         self._datasets: dict[str, AnyDataset] = {}
         self._shards: StickerShards | None = None
@@ -144,7 +147,7 @@ class StickerDataModule(LightningDataModule):
             return CachedFeatures(self.features, self.size, self.splits["train"])
         if stage == "train" and self.latents is not None:
             folders = [self.latents] if isinstance(self.latents, str) else self.latents
-            how = (self.num_frames, self.size, self.chinese, self.seed)
+            how = (self.num_frames, self.size, self.chinese, self.seed, self.by_group)
             return JoinedLatents([CachedLatents(folder, *how) for folder in folders])
         return None
 

@@ -9,6 +9,7 @@ what made them, how, and what is known about the stickers.
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def without_end(embeds: Tensor) -> Tensor:
 class CachedLatents(Dataset[dict[str, Any]]):
     """The samples of a cache, one a sticker: pass p shows view p, and from the first again after the last.
 
+    Or one a group, its stickers in turn: an emoji with 24 skin tones is then met as often as one with a single picture.
+
     A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key`, `group`
     and, where the cache has it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
 
@@ -115,6 +118,7 @@ class CachedLatents(Dataset[dict[str, Any]]):
         size: height and width that the clips must have had; None for any.
         chinese: share of the samples that come with their Chinese caption, where they have one.
         seed: of that choice and of the place.
+        by_group: one sample a group.
 
     Attributes:
         identity: of VAE and text encoder, and of the transparency encoder where there is one.
@@ -135,6 +139,7 @@ class CachedLatents(Dataset[dict[str, Any]]):
         size: tuple[int, int] | None = None,
         chinese: float = 0.25,
         seed: int = 0,
+        by_group: bool = False,
     ) -> None:
         if not 0 <= chinese <= 1:
             raise UserError(f"a share of {chinese} Chinese captions came; it lies in [0, 1]")
@@ -155,20 +160,25 @@ class CachedLatents(Dataset[dict[str, Any]]):
         self.chinese, self.seed = chinese, seed
         self.about = [json.loads(header["about"]) for header in self.files.headers]
         self.has_motion = all("motion" in header for header in self.files.headers)
+        groups: dict[Any, list[int]] = {}
+        for row, about in enumerate(chain.from_iterable(self.about)):
+            groups.setdefault(about["group"] if by_group else row, []).append(row)
+        self._members = list(groups.values())
         self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._members)
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         pass_number, row = (0, item) if isinstance(item, int) else item
-        number, place = self.files.find(row)
+        round_number, turn = divmod(pass_number, len(self._members[row]))
+        number, place = self.files.find(self._members[row][turn])
         file, about = self.files.file(number), self.about[number][place]
         chance = sample_generator(self.seed, pass_number, row)
         in_chinese = about["chinese"] is not None and float(torch.rand((), generator=chance)) < self.chinese
         latents = file.get_slice("latents")
         _, views, frames = latents.get_shape()[:3]
-        view = pass_number % views
+        view = round_number % views
         start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
         embeds = file.get_slice("prompt_embeds")[about["chinese"] if in_chinese else place].float()  # t d
         sample = {

@@ -57,6 +57,16 @@ def test_each_pass_shows_the_next_view_of_each_sticker(tmp_path):
     assert torch.equal(cache[4]["latents"], cache[0, 4]["latents"])
 
 
+def test_the_stickers_of_a_group_can_take_turns(tmp_path):
+    write(tmp_path)
+    cache = CachedLatents(tmp_path, chinese=0, by_group=True)
+    assert len(cache) == 4
+    shown = [[cache[number, row]["key"] for number in range(4)] for row in range(4)]
+    assert shown == [["s0", "s1"] * 2, ["s2", "s3"] * 2, ["s4", "s5"] * 2, ["s6"] * 4]
+    rates = [cache[number, 0]["fps"] for number in range(6)]
+    assert rates == [8.0, 8.0, 9.0, 9.0, 8.0, 8.0]  # the next view once all have been shown
+
+
 def test_chinese_captions_come_at_the_given_share_with_their_own_embedding(tmp_path):
     write(tmp_path)
     for share in (0.0, 0.3, 1.0):
