@@ -67,12 +67,15 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
     runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]
 
-    records = command.study(runs, scorer, tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table:generation -->\n<!-- /table -->\n")
+    records = command.study(runs, scorer, tmp_path, readme=readme)
     assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
     (early,) = read_records(tmp_path / command.ON_THE_WAY)
     assert (early.seed, early.costs["steps"]) == (0, 2)
     page = (tmp_path / "generation.md").read_text()
     assert "| STI (2 seeds) |" in page
+    assert "| STI (2 seeds) |" in readme.read_text()
     assert (tmp_path / "generation.png").stat().st_size > 1000
     capsys.readouterr()
 

@@ -1,6 +1,5 @@
 """`benchmarks/tables.md` and the README's table, from the records."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from glassine.bench.depth_report import about_depths, depth_table
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.method import BRIEF
 from glassine.bench.paper_tables import table_two
+from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_records
 from glassine.bench.rows import conditions_of, one_setup, to_rows
 from glassine.bench.tables import (
@@ -100,12 +100,6 @@ def readme_block(records: Sequence[Record]) -> str:
     return f"{markdown(transposed(overview(records)))}\n\n{describe(records)}"
 
 
-def replace_block(text: str, name: str, block: str) -> str:
-    """`text` with what stands between `<!-- table:NAME -->` and `<!-- /table -->` replaced; as it is without them."""
-    pattern = re.compile(rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL)
-    return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
-
-
 def write_tables(benchmarks: Path, readme: Path | None = None) -> list[Path]:
     """Write `tables.md`, and the README's blocks where there are markers, from the records in `results/alpha`.
 
@@ -125,15 +119,9 @@ def write_tables(benchmarks: Path, readme: Path | None = None) -> list[Path]:
     published = read_optional(benchmarks / "published.yaml") or []
     targets = read_optional(benchmarks / "targets.yaml")
     by_depth = alike(read_records(benchmarks / DEPTHS))
-    files = {benchmarks / "tables.md": full_tables(records, published, targets, by_depth)}
-    if readme is not None and readme.is_file():
-        blocks = {"alpha": readme_block(records), "paper": paper_block(records, published)}
-        blocks |= {"depth": depth_block(by_depth, published)} if by_depth else {}
-        text = readme.read_text(encoding="utf-8")
-        for name, block in blocks.items():
-            text = replace_block(text, name, block)
-        files[readme] = text
-    for path, text in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return list(files)
+    page = benchmarks / "tables.md"
+    with atomic_path(page) as temporary:
+        temporary.write_text(full_tables(records, published, targets, by_depth), encoding="utf-8")
+    blocks = {"alpha": readme_block(records), "paper": paper_block(records, published)}
+    blocks |= {"depth": depth_block(by_depth, published)} if by_depth else {}
+    return [page, readme] if readme is not None and write_blocks(readme, blocks) else [page]

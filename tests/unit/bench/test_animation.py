@@ -9,7 +9,7 @@ from glassine.bench.animation import makers as makers_module
 from glassine.bench.animation.__main__ import RESULTS, compare, main, planned, shipped_record
 from glassine.bench.animation.makers import TITLES, through_codec, true_clips
 from glassine.bench.animation.scoring import AnimationScorer, alpha_scores
-from glassine.bench.animation.tables import animation_report
+from glassine.bench.animation.tables import animation_report, readme_blocks
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.methods import ANIMATION
 from glassine.bench.generation.rows import Maker, from_captions
@@ -101,6 +101,10 @@ def test_the_page_has_our_rows_apart_from_the_published_ones():
     assert "against themselves: PSNR 30.0" in ours
     assert "30.63" in theirs
     assert "30.63" not in ours
+    blocks = readme_blocks(records)
+    assert blocks.keys() == {"animation", "animation_ablation", "animation_routes"}
+    assert "| Layer-Animate (2 seeds) |" in blocks["animation"]
+    assert "Every method: 5 steps" in blocks["animation"]
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

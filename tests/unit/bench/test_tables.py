@@ -8,7 +8,7 @@ import pytest
 
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.rows import one_setup, to_rows
-from glassine.bench.score_page import DEPTHS, RESULTS, replace_block, write_tables
+from glassine.bench.score_page import DEPTHS, RESULTS, write_tables
 from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview
 from glassine.errors import UserError
 
@@ -101,11 +101,6 @@ def test_nothing_is_written_without_records_of_the_test_split(tmp_path):
     record("threshold", 21.0, split="val").save(tmp_path / RESULTS)
     assert write_tables(tmp_path) == []
     assert not (tmp_path / "tables.md").exists()
-
-
-def test_a_file_without_markers_stays_as_it_is():
-    assert replace_block("no table here", "alpha", "new") == "no table here"
-    assert replace_block("<!-- table:depth -->\nx\n<!-- /table -->", "alpha", "new").endswith("x\n<!-- /table -->")
 
 
 def test_published_numbers_stand_apart_and_are_marked(tmp_path):

@@ -14,7 +14,7 @@ import torch
 from glassine.allocator import keep_freed_memory
 from glassine.bench.animation.makers import MAKERS, TITLES
 from glassine.bench.animation.scoring import AnimationScorer
-from glassine.bench.animation.tables import animation_report
+from glassine.bench.animation.tables import animation_report, readme_blocks
 from glassine.bench.console import progress_bar
 from glassine.bench.generation.__main__ import add_arguments
 from glassine.bench.generation.caches import make_cache
@@ -24,6 +24,7 @@ from glassine.bench.generation.rows import SHORT_SETTINGS
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.tables import write_report
 from glassine.bench.generation.test_set import TestSet
+from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_record, read_records
 from glassine.bench.tables import read_optional
 from glassine.errors import UserError, exit_code
@@ -42,7 +43,9 @@ def planned(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[R
     return sorted(runs, key=lambda run: run.seed)
 
 
-def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer, benchmarks: Path) -> list[Record]:
+def compare(
+    runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer, benchmarks: Path, readme: Path | None = None
+) -> list[Record]:
     """Train and score what is missing; the page is written after every row.
 
     Args:
@@ -50,6 +53,7 @@ def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer,
         makers: keys of `MAKERS`.
         scorer: on what and by what.
         benchmarks: folder of the records and the page.
+        readme: see `report`.
     """
     folder = benchmarks / RESULTS
     for name in makers:
@@ -60,7 +64,7 @@ def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer,
             continue
         record = shipped_record(scorer, name, maker.digest, folder)
         scorer.measure(record, maker, folder, TITLES[name], timed=maker.parameters > 0)
-        report(benchmarks)
+        report(benchmarks, readme)
     for run in runs:
         checkpoint = run.stages()[-1].checkpoint
         record = scorer.record(run, checkpoint, folder)
@@ -70,8 +74,8 @@ def compare(runs: Sequence[Run], makers: Sequence[str], scorer: AnimationScorer,
                     make_cache(cache, run.budget.data, run.budget.latents, run.budget.accelerator)
                 train(run)
             scorer.fill(record, run, checkpoint, folder)
-        report(benchmarks)
-    return report(benchmarks)
+        report(benchmarks, readme)
+    return report(benchmarks, readme)
 
 
 def shipped_record(scorer: AnimationScorer, name: str, digest: str, folder: Path) -> Record:
@@ -84,12 +88,13 @@ def shipped_record(scorer: AnimationScorer, name: str, digest: str, folder: Path
     return old if old.digest == digest else record
 
 
-def report(benchmarks: Path) -> list[Record]:
-    """Write `animation.md` from the records, and return these."""
+def report(benchmarks: Path, readme: Path | None = None) -> list[Record]:
+    """Write `animation.md` from the records, and return these. The README has a place for table I and the ablation."""
     records = read_records(benchmarks / RESULTS)
     if records:
         published = read_optional(benchmarks / "published_layer_animate.yaml") or []
         write_report(animation_report(records, published), benchmarks / "animation.md")
+        write_blocks(readme, readme_blocks(records))
     return records
 
 
@@ -112,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.tables:
-        if not report(args.to):
+        if not report(args.to, args.readme):
             raise UserError(f"{args.to / RESULTS} has no records; run without --tables first")
         return
     if min(args.steps, args.clips, 1 if args.seeds is None else args.seeds) < 1:
@@ -120,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     budget = Budget(args.steps, args.device, args.latents, args.data)
     evaluators = Evaluators(EvaluatorSources(args.video, args.image_text), pick_device(args.device))
     scorer = AnimationScorer({"stickers": TestSet("stickers", args.data, count=args.clips)}, evaluators, progress_bar)
-    compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to)
+    compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")
 
 

@@ -19,10 +19,11 @@ from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluato
 from glassine.bench.generation.methods import METHODS, TRAINING_SETS
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.scoring import Scorer
-from glassine.bench.generation.tables import generation_report, write_report
+from glassine.bench.generation.tables import about, generation_report, method_table, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
+from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_records
-from glassine.bench.tables import read_optional
+from glassine.bench.tables import markdown, read_optional
 from glassine.errors import UserError, exit_code
 from glassine.hardware import pick_device
 from glassine.models.parameter_counts import METHODS as FULL_SIZE
@@ -30,6 +31,7 @@ from glassine.models.parameter_counts import count_parameters
 
 RESULTS = Path("results") / "generation"
 ON_THE_WAY = Path("results") / "generation_steps"
+FIRST = ("stickers", "stickers")  # what it is trained and tested on
 
 
 def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
@@ -46,7 +48,11 @@ def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | N
 
 
 def study(
-    runs: Sequence[Run], scorer: Scorer, benchmarks: Path, prepare: Callable[[Run], None] = lambda _: None
+    runs: Sequence[Run],
+    scorer: Scorer,
+    benchmarks: Path,
+    prepare: Callable[[Run], None] = lambda _: None,
+    readme: Path | None = None,
 ) -> list[Record]:
     """Train and score what is missing; the tables are written after every run.
 
@@ -55,6 +61,7 @@ def study(
         scorer: on what and by what.
         benchmarks: folder of the records and the tables.
         prepare: called before a run is trained.
+        readme: see `report`.
     """
     records: list[Record] = []
     for run in runs:
@@ -66,12 +73,15 @@ def study(
                     prepare(run)
                     train(run)
                 scorer.fill(record, run, network, folder, step)
-        records = report(benchmarks, run.budget.steps)
+        records = report(benchmarks, run.budget.steps, readme)
     return records
 
 
-def report(benchmarks: Path, steps: int) -> list[Record]:
-    """Write `generation.md` and `generation.png` from the records of runs of so many steps, and return these."""
+def report(benchmarks: Path, steps: int, readme: Path | None = None) -> list[Record]:
+    """Write `generation.md` and `generation.png` from the records of runs of so many steps, and return these.
+
+    The README has a place for the first part of table 4.
+    """
     records = [record for record in read_records(benchmarks / RESULTS) if record.costs.get("steps") == steps]
     on_the_way = [r for r in read_records(benchmarks / ON_THE_WAY) if f"-{steps}steps" in r.weights]
     if records:
@@ -79,6 +89,7 @@ def report(benchmarks: Path, steps: int) -> list[Record]:
         published = read_optional(benchmarks / "published_vsd2m.yaml") or []
         write_report(generation_report(records, published, full), benchmarks / "generation.md")
         draw_curves([*on_the_way, *records], benchmarks / "generation.png")
+        write_blocks(readme, {"generation": f"{markdown(method_table(records, *FIRST))}\n\n{about(records)}"})
     return records
 
 
@@ -110,12 +121,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", default=TINY_VIDEO, help="evaluator behind fvd_glassine (default: %(default)s)")
     parser.add_argument("--image-text", default=TINY_CLIP, help="evaluator behind clip_glassine (default: %(default)s)")
     parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file with <!-- table:... --> markers")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.tables:
-        if not report(args.to, args.steps):
+        if not report(args.to, args.steps, args.readme):
             raise UserError(f"{args.to / RESULTS} has no records of {args.steps} steps; run without --tables first")
         return
     if min(args.steps, args.clips, args.marks, 1 if args.seeds is None else args.seeds) < 1:
@@ -133,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
         for cache in TRAINING_SETS[run.training_set].caches:
             make_cache(cache, budget.data, budget.latents, args.device)
 
-    study(runs, Scorer(test_sets, evaluators, progress_bar), args.to, make_caches)
+    study(runs, Scorer(test_sets, evaluators, progress_bar), args.to, make_caches, args.readme)
     print(f"wrote {args.to / 'generation.md'}")
 
 

@@ -17,7 +17,10 @@ from glassine.models.video_gpt import VideoGPT
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
 SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++")
-SHORT_SETTINGS = {"sampler": f"{SHORT.solver} {SHORT.steps}", "guidance_scale": SHORT.guidance_scale}
+SHORT_SETTINGS: dict[str, float | int | str] = {
+    "sampler": f"{SHORT.solver} {SHORT.steps}",
+    "guidance_scale": SHORT.guidance_scale,
+}
 PAPER = Sampling(steps=25, guidance_scale=5.0, solver="ddim")
 
 

@@ -1,0 +1,15 @@
+from glassine.bench.readme import write_blocks
+
+
+def test_only_what_stands_between_the_markers_of_a_name_changes(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- table:one -->\nold\n<!-- /table -->\nb\n<!-- table:two -->\nx\n<!-- /table -->\n")
+    assert write_blocks(readme, {"one": r"\1 new", "three": "nowhere"})
+    expected = "a\n<!-- table:one -->\n\\1 new\n<!-- /table -->\nb\n<!-- table:two -->\nx\n<!-- /table -->\n"
+    assert readme.read_text() == expected
+
+
+def test_without_a_file_nothing_is_written(tmp_path):
+    assert not write_blocks(None, {"one": "new"})
+    assert not write_blocks(tmp_path / "README.md", {"one": "new"})
+    assert not any(tmp_path.iterdir())
