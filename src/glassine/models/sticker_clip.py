@@ -14,11 +14,15 @@ from glassine.models.image_encoder import IMAGENET_MEAN, IMAGENET_STD
 class ClipEncoder(nn.Module):
     """Features of a clip: a timm network on each frame, then residual convolutions over the frames.
 
+    With `shifted`, the frames see each other before their features are pooled: stages of the network take channels from
+    the frames beside (Temporal Shift Module, arXiv 1811.08383, section 3). What moves a little is lost in the pooling.
+
     Args:
-        name: timm model, without weights.
+        name: timm model of MobileNet's kind (stem, stages, head), without weights.
         size: pixels of both sides of what it sees; clips are resized to that.
         channels: of the features; few, so that the covariance of a few hundred clips has full rank.
-        temporal_layers: convolutions over three frames each; 0 looks at every frame alone.
+        temporal_layers: convolutions over three frames each; 0 has none.
+        shifted: share of the channels that come from the frames beside, half from either; 0 shifts none.
     """
 
     mean: Tensor
@@ -30,12 +34,13 @@ class ClipEncoder(nn.Module):
         size: int = 96,
         channels: int = 128,
         temporal_layers: int = 2,
+        shifted: float = 0.0,
     ) -> None:
         super().__init__()
         self.frames = timm.create_model(name, num_classes=channels)
         self.out_channels = channels
         self.temporal = nn.ModuleList(TemporalBlock(self.out_channels) for _ in range(temporal_layers))
-        self.size = size
+        self.size, self.shifted = size, shifted
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
@@ -46,11 +51,28 @@ class ClipEncoder(nn.Module):
             pictures = F.interpolate(
                 pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
             )
-        features = self.frames((pictures - self.mean) / self.std)  # (b f) d
+        hidden = self.frames.bn1(self.frames.conv_stem((pictures - self.mean) / self.std))
+        for stage in self.frames.blocks:
+            hidden = stage(shift(hidden, clip.shape[1], self.shifted))
+        features = self.frames.forward_head(hidden)  # (b f) d
         features = rearrange(features, "(b f) d -> b d f", f=clip.shape[1])
         for block in self.temporal:
             features = block(features)
         return features.mean(dim=2)
+
+
+def shift(hidden: Tensor, frames: int, share: float) -> Tensor:
+    """`(b f) c h w` with some channels from the frame before and as many from the frame after.
+
+    The first and the last frame keep their own where there is none beside, so that a still clip stays as it is.
+    """
+    moved = int(hidden.shape[1] * share / 2)
+    if not moved or frames == 1:
+        return hidden
+    clips = rearrange(hidden, "(b f) c h w -> b f c h w", f=frames)
+    before = torch.cat([clips[:, :1, :moved], clips[:, :-1, :moved]], dim=1)
+    after = torch.cat([clips[:, 1:, moved : 2 * moved], clips[:, -1:, moved : 2 * moved]], dim=1)
+    return rearrange(torch.cat([before, after, clips[:, :, 2 * moved :]], dim=2), "b f c h w -> (b f) c h w")
 
 
 class TemporalBlock(nn.Module):
@@ -104,7 +126,11 @@ class StickerCLIP(nn.Module):
 
     def embed_clips(self, clip: Tensor) -> Tensor:
         """Unit vectors `b width` of opaque clips `b f 3 h w` in [0, 1]."""
-        return F.normalize(self.of_clip(self.encoder(clip)), dim=-1)
+        return self.embed_features(self.features(clip))
+
+    def embed_features(self, features: Tensor) -> Tensor:
+        """Unit vectors `b width` of clips' features `b d`."""
+        return F.normalize(self.of_clip(features), dim=-1)
 
     def embed_pictures(self, pictures: Tensor) -> Tensor:
         """Unit vectors `b width` of pictures `b 3 h w` in [0, 1]."""

@@ -17,8 +17,8 @@ class StickerCLIPTask(StickerTask):
     """InfoNCE between clips and captions (CLIP, arXiv 2103.00020, figure 3), with several right pairs in a batch.
 
     Stickers of one `group` are the same but for skin tone or gender, so each is right for the others' captions: the
-    target is even over them. With a motion head, each clip is also shown with its frames as they are, repeated, in
-    disorder, or backwards, and the head says which: a distance between distributions of features then feels motion.
+    target is even over them. With a motion head, each clip is shown with its frames as they are, repeated, in disorder,
+    or backwards, and the head says which: a distance between distributions of features then feels motion.
     Backwards is often no different from forwards, so that the head's accuracy cannot reach 1.
 
     Args:
@@ -52,11 +52,12 @@ class StickerCLIPTask(StickerTask):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of clips with captions."""
         texts = [self.say(*about) for about in zip(batch["caption"], batch["trigger_words"], strict=True)]
-        loss = self.contrast(self.clip.embed_clips(batch["clip"]), self.clip.embed_texts(texts), batch["group"])
+        clips, kinds = (batch["clip"], None) if self.clip.motion_head is None else moved(batch["clip"])
+        features = self.clip.features(clips)
+        loss = self.contrast(self.clip.embed_features(features), self.clip.embed_texts(texts), batch["group"])
         self.log("train/contrast", loss)
-        if self.clip.motion_head is not None:
-            clips, kinds = moved(batch["clip"])
-            motion = F.cross_entropy(self.clip.motion_head(self.clip.features(clips)), kinds)
+        if kinds is not None:
+            motion = F.cross_entropy(self.clip.motion_head(features), kinds)  # type: ignore[misc]
             self.log("train/motion", motion)
             loss = loss + self.motion_weight * motion
         self.log("train/loss", loss)

@@ -16,7 +16,7 @@ class RepeatedState(torch.nn.Module):
 
 def make_clip(temporal_layers: int = 2, motions: int = 4) -> StickerCLIP:
     torch.manual_seed(0)
-    encoder = ClipEncoder("test_resnet", 32, 24, temporal_layers)
+    encoder = ClipEncoder("mobilenetv4_conv_small_035", 32, 24, temporal_layers)
     return StickerCLIP(encoder, LetterText(), WIDTH, 16, motions).eval()
 
 
@@ -33,6 +33,15 @@ def test_order_of_frames_matters_with_temporal_layers_and_not_without():
     with_time, without = make_clip(2), make_clip(0, 0)
     assert not torch.allclose(with_time.features(frames), with_time.features(frames.flip(1)), atol=1e-5)
     torch.testing.assert_close(without.features(frames), without.features(frames.flip(1)))
+
+
+def test_frames_see_those_beside_them_where_channels_are_shifted():
+    torch.manual_seed(0)
+    encoder = ClipEncoder("mobilenetv4_conv_small_035", 32, 24, temporal_layers=0, shifted=0.25).eval()
+    frames = torch.rand(1, 3, 3, 32, 32)
+    assert not torch.allclose(encoder(frames), encoder(frames[:, [1, 0, 2]]), atol=1e-5)
+    still = frames[:, :1]
+    torch.testing.assert_close(encoder(still.expand(-1, 3, -1, -1, -1)), encoder(still))
 
 
 def test_padding_of_a_text_does_not_count():
