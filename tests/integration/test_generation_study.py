@@ -71,6 +71,7 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     readme.write_text("<!-- table:generation -->\n<!-- /table -->\n")
     records = command.study(runs, scorer, tmp_path, readme=readme)
     assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
+    assert records[0].costs["seconds_per_clip"] > 0
     (early,) = read_records(tmp_path / command.ON_THE_WAY)
     assert (early.seed, early.costs["steps"]) == (0, 2)
     page = (tmp_path / "generation.md").read_text()

@@ -1,6 +1,7 @@
 """Clips and captions in one space: the suite's own evaluator, where no public weights can be had."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -37,7 +38,7 @@ class ClipEncoder(nn.Module):
         shifted: float = 0.0,
     ) -> None:
         super().__init__()
-        self.frames = timm.create_model(name, num_classes=channels)
+        self.frames: Any = timm.create_model(name, num_classes=channels)
         self.out_channels = channels
         self.temporal = nn.ModuleList(TemporalBlock(self.out_channels) for _ in range(temporal_layers))
         self.size, self.shifted = size, shifted

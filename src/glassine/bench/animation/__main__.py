@@ -24,6 +24,7 @@ from glassine.bench.generation.rows import SHORT_SETTINGS
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.tables import write_report
 from glassine.bench.generation.test_set import TestSet
+from glassine.bench.generation.timing import Load, ready, time_together, trained_row
 from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_record, read_records
 from glassine.bench.tables import read_optional
@@ -56,6 +57,7 @@ def compare(
         readme: see `report`.
     """
     folder = benchmarks / RESULTS
+    rows: list[tuple[Record, Load]] = []
     for name in makers:
         try:
             maker = MAKERS[name](scorer.evaluators.device)
@@ -63,18 +65,22 @@ def compare(
             print(f"{TITLES[name]}: {error}")
             continue
         record = shipped_record(scorer, name, maker.digest, folder)
-        scorer.measure(record, maker, folder, TITLES[name], timed=maker.parameters > 0)
+        scorer.measure(record, maker, folder, TITLES[name])
+        if maker.sampled:
+            rows.append((record, ready(maker)))
         report(benchmarks, readme)
     for run in runs:
-        checkpoint = run.stages()[-1].checkpoint
-        record = scorer.record(run, checkpoint, folder)
+        record = scorer.record(run, run.checkpoint, folder)
         if scorer.missing(record):
-            if not checkpoint.is_file():
+            if not run.checkpoint.is_file():
                 for cache in ALL_TRAINING_SETS[run.training_set].caches:
                     make_cache(cache, run.budget.data, run.budget.latents, run.budget.accelerator)
                 train(run)
-            scorer.fill(record, run, checkpoint, folder)
+            scorer.fill(record, run, run.checkpoint, folder)
         report(benchmarks, readme)
+    rows += [trained_row(run, scorer, folder) for run in runs if run.seed == 0]
+    if not time_together(rows, next(iter(scorer.test_sets.values())).clips[0], folder):
+        print("seconds a clip are not measured: that needs the networks of all methods in one call")
     return report(benchmarks, readme)
 
 

@@ -21,6 +21,7 @@ from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.tables import about, generation_report, method_table, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
+from glassine.bench.generation.timing import time_together, trained_row
 from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_records
 from glassine.bench.tables import markdown, read_optional
@@ -63,9 +64,8 @@ def study(
         prepare: called before a run is trained.
         readme: see `report`.
     """
-    records: list[Record] = []
     for run in runs:
-        for step, network in [(None, run.stages()[-1].checkpoint), *run.marks.items()]:
+        for step, network in [(None, run.checkpoint), *run.marks.items()]:
             folder = benchmarks / (RESULTS if step is None else ON_THE_WAY)
             record = scorer.record(run, network, folder)
             if scorer.missing(record):
@@ -73,8 +73,12 @@ def study(
                     prepare(run)
                     train(run)
                 scorer.fill(record, run, network, folder, step)
-        records = report(benchmarks, run.budget.steps, readme)
-    return records
+        report(benchmarks, run.budget.steps, readme)
+    folder = benchmarks / RESULTS
+    rows = [trained_row(run, scorer, folder) for run in runs if run.followed]
+    if not time_together(rows, next(iter(scorer.test_sets.values())).clips[0], folder):
+        print("seconds a clip are not measured: that needs the networks of all methods in one call")
+    return report(benchmarks, runs[0].budget.steps, readme)
 
 
 def report(benchmarks: Path, steps: int, readme: Path | None = None) -> list[Record]:

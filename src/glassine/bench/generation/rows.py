@@ -32,6 +32,7 @@ class Maker:
         make: captioned clips, seeds and the way of sampling to clips `n f 3 h w` in [0, 1].
         parameters: of all its networks.
         digest: changes with any weight.
+        sampled: whether it makes clips from noise, so that its time says something.
         rebuilds: whether its clips are the wanted ones again, so that there is a truth for their alpha.
     """
 
@@ -39,6 +40,7 @@ class Maker:
     parameters: int
     digest: str
     rebuilds: bool = False
+    sampled: bool = True
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
         """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""
@@ -49,13 +51,8 @@ class Maker:
             tell(start + len(part), len(wanted))
         return torch.cat(made)
 
-    def seconds_a_clip(self, one: CaptionedClip, repeats: int = 2) -> float:
-        """The shortest time that a clip takes with the paper's 25 steps of DDIM, after one short run to warm up."""
-        self.make([one], [0], SHORT)
-        return min(self.timed(one) for _ in range(repeats))
-
     def timed(self, one: CaptionedClip) -> float:
-        """Seconds for one clip."""
+        """Seconds for one clip with the paper's 25 steps of DDIM."""
         start = time.perf_counter()
         self.make([one], [0], PAPER).cpu()
         return time.perf_counter() - start

@@ -53,10 +53,19 @@ class Run:
         return f"{self.method}-{self.training_set}-seed{self.seed}-{self.budget.steps}steps"
 
     @property
+    def checkpoint(self) -> Path:
+        """What the last stage leaves."""
+        return self.stages()[-1].checkpoint
+
+    @property
+    def followed(self) -> bool:
+        """First seeds on real stickers are looked at more closely."""
+        return self.seed == 0 and self.training_set == "stickers"
+
+    @property
     def mark_every(self) -> int | None:
-        """Steps from one scored network on the way to the next; first seeds on real stickers have such."""
-        followed = self.seed == 0 and self.training_set == "stickers"
-        return self.budget.steps // self.budget.marks or None if followed else None
+        """Steps from one scored network on the way to the next, for those that are followed."""
+        return self.budget.steps // self.budget.marks or None if self.followed else None
 
     @property
     def marks(self) -> dict[int, Path]:

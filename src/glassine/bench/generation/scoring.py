@@ -92,9 +92,9 @@ class Scorer:
         """
         maker = load_maker(str(checkpoint), ALL_METHODS[run.method].part, self.evaluators.device)
         record.costs["steps"] = steps or run.budget.steps
-        self.measure(record, maker, folder, run.name, timed=steps is None)
+        self.measure(record, maker, folder, run.name)
 
-    def measure(self, record: Record, maker: Maker, folder: Path, name: str, timed: bool = True) -> None:
+    def measure(self, record: Record, maker: Maker, folder: Path, name: str) -> None:
         """Measure and save what is missing of what `maker` makes.
 
         Args:
@@ -102,9 +102,9 @@ class Scorer:
             maker: of clips.
             folder: of the records.
             name: what the progress is told.
-            timed: measure the time of a clip, too.
         """
         record.digest = maker.digest  # of another training of the same kind; `missing` then names all
+        record.costs["parameters"] = maker.parameters
         for condition in self.missing(record):
             wanted = self.test_sets[condition]
             with self.progress() as tell:  # at most one bar at a time: training has its own
@@ -112,15 +112,9 @@ class Scorer:
             scores = self.scores(wanted, made, maker)
             cell = Cell(self.inputs(record, condition), len(wanted.clips), {s: plain(v) for s, v in scores.items()})
             record.conditions[condition] = cell
-            record.costs |= costs(maker, wanted) if timed else {}
             record.costs_on = processor(self.evaluators.device)
             record.save(folder)
 
     def scores(self, wanted: TestSet, made: Tensor, maker: Maker) -> dict[str, float]:
         """Of clips `n f 3 h w` on white that `maker` made."""
         return self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
-
-
-def costs(maker: Maker, test_set: TestSet) -> dict[str, float | None]:
-    """Parameters, and seconds a clip."""
-    return {"parameters": maker.parameters, "seconds_per_clip": plain(maker.seconds_a_clip(test_set.clips[0]), 3)}

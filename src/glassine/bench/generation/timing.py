@@ -1,0 +1,62 @@
+"""Seconds a clip, of several networks in one run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from glassine.bench.generation.methods import ALL_METHODS
+from glassine.bench.generation.rows import SHORT, Maker, load_maker
+from glassine.bench.generation.runs import Run
+from glassine.bench.generation.scoring import Scorer
+from glassine.bench.generation.test_set import CaptionedClip
+from glassine.bench.records import Record, plain
+
+TOGETHER = "timed_together"
+Load = Callable[[], Maker | None]
+
+
+def time_together(rows: Sequence[tuple[Record, Load]], one: CaptionedClip, folder: Path) -> bool:
+    """Measure `seconds_per_clip` of all rows, unless that has been done with as many.
+
+    Args:
+        rows: records that are compared, changed and saved here; and what gives their makers.
+        one: what is made.
+        folder: of the records.
+
+    Returns:
+        Whether the records have their times; not where a network is missing.
+    """
+    if all((record.costs.get(TOGETHER) or 0) >= len(rows) for record, _ in rows):
+        return True
+    makers = [maker for _, load in rows if (maker := load()) is not None]
+    if len(makers) < len(rows):
+        return False
+    for (record, _), seconds in zip(rows, time_in_turns(makers, one), strict=True):
+        record.costs |= {"seconds_per_clip": plain(seconds, 3), TOGETHER: len(rows)}
+        record.save(folder)
+    return True
+
+
+def trained_row(run: Run, scorer: Scorer, folder: Path) -> tuple[Record, Load]:
+    """The row of a trained method; its network is missing where only its record is here, as in a fresh clone."""
+
+    def load() -> Maker | None:
+        part, device = ALL_METHODS[run.method].part, scorer.evaluators.device
+        return load_maker(str(run.checkpoint), part, device) if run.checkpoint.is_file() else None
+
+    return scorer.record(run, run.checkpoint, folder), load
+
+
+def ready(maker: Maker) -> Load:
+    """What gives a maker that is there already."""
+    return lambda: maker
+
+
+def time_in_turns(makers: Sequence[Maker], one: CaptionedClip, repeats: int = 3) -> list[float]:
+    """The shortest time that a clip takes with the paper's 25 steps of DDIM, after one short run to warm up.
+
+    The networks take turns, so that what else the machine does meets all of them.
+    """
+    for maker in makers:
+        maker.make([one], [0], SHORT)
+    rounds = [[maker.timed(one) for maker in makers] for _ in range(repeats)]
+    return [min(times) for times in zip(*rounds, strict=True)]
