@@ -60,7 +60,7 @@ STAGES = (
     Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
     Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
     Stage(
-        (EXPERIMENTS / "vsd2m/shipped_images.yaml", EXPERIMENTS / "vsd2m/shipped.yaml"),
+        tuple(EXPERIMENTS / f"vsd2m/shipped{part}.yaml" for part in ("_images", "_images_fine", "")),
         "generator",
         "tiny-sti",
         ("tiny-vae", "tiny-text"),
