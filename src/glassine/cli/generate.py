@@ -75,7 +75,6 @@ def opaque(args: argparse.Namespace) -> making.Make:
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
     cut_out = CutoutPipeline.from_pretrained(args.cutout_weights, device=args.device) if args.transparent else None
-    guidance = Sampling().guidance_scale if args.guidance is None else args.guidance
     pipeline = TextToStickerPipeline.from_pretrained(
         args.weights or OPAQUE,
         cut_out,
@@ -83,7 +82,7 @@ def opaque(args: argparse.Namespace) -> making.Make:
         args.frames,
         args.fps,
         args.domain,
-        Sampling(args.steps, guidance, args.solver),
+        Sampling(args.steps, args.guidance, args.solver, args.guidance_rescale),
         args.batch,
         args.device,
     )

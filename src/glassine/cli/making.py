@@ -34,7 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--guidance", type=float, default=None, metavar="SCALE", help="how closely to follow the prompt (default: 7.5)"
+        "--guidance", type=float, default=7.5, metavar="SCALE", help="how closely to follow the prompt (default: 7.5)"
+    )
+    parser.add_argument(
+        "--guidance-rescale",
+        type=float,
+        default=0.7,
+        metavar="SHARE",
+        help="how much contrast that guidance adds is taken back, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument("--frames", type=int, default=8, help="of each sticker (default: %(default)s)")
     parser.add_argument("--fps", type=float, default=8.0, help="frames a second (default: %(default)s)")
@@ -81,8 +88,9 @@ def animation(args: argparse.Namespace) -> "Animation":
     """
     from glassine.models.animation import Animation
 
-    guidance = Animation().guidance_scale if args.guidance is None else args.guidance
-    return Animation(args.steps, guidance, args.solver, args.image_guidance)
+    return Animation(
+        args.steps, args.guidance, args.solver, args.guidance_rescale, image_guidance_scale=args.image_guidance
+    )
 
 
 def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:

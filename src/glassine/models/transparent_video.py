@@ -13,7 +13,7 @@ from glassine.errors import UserError
 from glassine.models.animation import Animation, check_base, motion_condition
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
+from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver, rescaled
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.lora import lora_scale
 
@@ -230,7 +230,8 @@ class TransparentVideo(TextToVideo):
             with lora_scale(self.unet, how.motion_adapter_scale, "motion"):
                 predictions = self(noisy, steps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
             weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
-            latents = solver.step(torch.stack(weighed).sum(0), timestep, latents).prev_sample
+            guided = rescaled(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale)
+            latents = solver.step(guided, timestep, latents).prev_sample
             progress(number + 1, len(solver.timesteps))
         if known is not None and given is not None:
             latents = torch.where(given[:, :, None, None, None], known, latents)

@@ -58,7 +58,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     ) -> None:
         if not generator.animates:
             raise UserError(f"this network makes single pictures; animating needs motion modules, as {TINY} has them")
-        super().__init__(generator, size, num_frames, fps, domain, sampling or Animation(), batch_size, device, config)
+        how = sampling or Animation(guidance_rescale=0.7)
+        super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
 
     @classmethod
     def from_pretrained(

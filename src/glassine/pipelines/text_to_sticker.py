@@ -27,7 +27,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         num_frames: of each sticker.
         fps: frames a second.
         domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
-        sampling: None for 25 steps of DDIM.
+        sampling: None for 25 steps of DDIM, as `glassine generate`.
         batch_size: stickers made at a time. With 1, what a seed gives does not depend on the others by a single bit.
         device: `auto` is CUDA if there is any, else the CPU.
         config: `class_path` and `init_args` of the generator, for `save_pretrained`.
@@ -49,7 +49,8 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        super().__init__(generator, size, num_frames, fps, domain, sampling or Sampling(), batch_size, device, config)
+        how = sampling or Sampling(guidance_rescale=0.7)
+        super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
         self.cut_out = cut_out
 
     @classmethod

@@ -3,7 +3,7 @@ import torch
 from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_unet
 
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
+from glassine.models.text_to_video import Sampling, TextToVideo, rescaled, make_solver
 from glassine.models.vae import SmallVAE
 
 FAST = Sampling(steps=3)
@@ -66,6 +66,14 @@ def test_guidance_one_is_the_plain_prediction_and_a_negative_prompt_leads_elsewh
     assert not torch.equal(make(""), make("a dog"))
 
 
+def test_guidance_gives_back_the_contrast_of_the_prediction_with_the_prompt():
+    towards, guided = torch.randn(2, 3, 4), torch.randn(2, 3, 4) * 5
+    torch.testing.assert_close(rescaled(guided, towards, 1.0).flatten(1).std(1), towards.flatten(1).std(1))
+    half = rescaled(guided, towards, 0.5).flatten(1).std(1)
+    torch.testing.assert_close(half, (guided.flatten(1).std(1) + towards.flatten(1).std(1)) / 2)
+    assert torch.equal(rescaled(guided, towards, 0.0), guided)
+
+
 def test_given_frames_come_back_as_they_were():
     generator = tiny_generator(in_channels=5)
     clip = torch.rand(1, 4, 3, 32, 32)
@@ -92,6 +100,8 @@ def test_what_cannot_be_made_is_said():
         generator.sample(["a", "b"], [0], (32, 32))
     with pytest.raises(UserError, match="0 steps"):
         Sampling(steps=0)
+    with pytest.raises(UserError, match="rescale 2 came"):
+        Sampling(guidance_rescale=2)
     with pytest.raises(UserError, match="ddim or dpm"):
         Sampling(solver="euler")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="7 input channels"):

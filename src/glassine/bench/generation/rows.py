@@ -16,10 +16,11 @@ from glassine.models.video_gpt import VideoGPT
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++")
+SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++", guidance_rescale=0.7)
 SHORT_SETTINGS: dict[str, float | int | str] = {
     "sampler": f"{SHORT.solver} {SHORT.steps}",
     "guidance_scale": SHORT.guidance_scale,
+    "guidance_rescale": SHORT.guidance_rescale,
 }
 PAPER = Sampling(steps=25, guidance_scale=5.0, solver="ddim")
 
