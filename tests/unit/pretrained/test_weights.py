@@ -129,7 +129,7 @@ def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
         card = (folder / "README.md").read_text(encoding="utf-8")
         for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "Apache-2.0"):
             assert word in card, f"{folder.name}: no {word!r}"
-        assert any(unit in card for unit in ("dB", "IoU", "AUROC", "R@1")), f"{folder.name}: no score"
+        assert any(unit in card for unit in ("dB", "IoU", "AUROC", "R@1", "squared error")), f"{folder.name}: no score"
 
 
 def test_buffers_of_a_frozen_part_stay_out_of_the_bundle(tmp_path):

@@ -14,6 +14,7 @@ from glassine.pipelines.text_to_sticker import TINY, TextToStickerPipeline
 SEEDS = tuple(range(8))
 # captions of training stickers, new combinations of their words, and Chinese
 PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
+SHOWN = {"笑脸": "smiling face, in Chinese"}  # the picture's font has no Chinese letters
 
 
 def make_grid(
@@ -30,7 +31,7 @@ def make_grid(
     with progress_bar() as tell:
         asked = [prompt for prompt in prompts for _ in seeds]
         stickers = pipeline(asked, [*seeds] * len(prompts), progress=lambda done, of: tell("making", done, of))
-    cells = [Cell(sticker.frames, prompt) for sticker, prompt in zip(stickers, asked, strict=True)]
+    cells = [Cell(sticker.frames, SHOWN.get(prompt, prompt)) for sticker, prompt in zip(stickers, asked, strict=True)]
     rows = [cells[start : start + len(seeds)] for start in range(0, len(cells), len(seeds))]
     frames = draw_gallery(rows, [f"seed {seed}" for seed in seeds])
     return write_gallery(frames, stickers[0].durations, to / "generated")
