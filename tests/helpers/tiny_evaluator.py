@@ -10,7 +10,7 @@ from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
 from glassine.pretrained.weights import save_bundle
 
 TEXT = {"class_path": "tests.helpers.tiny_generator.LetterText"}
-ENCODER = {"name": "mobilenetv4_conv_small_035", "size": 32, "channels": 8, "temporal_layers": 1}
+ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 1}
 
 
 def save_evaluator(folder: Path) -> EvaluatorSources:

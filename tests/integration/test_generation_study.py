@@ -12,6 +12,7 @@ from tests.helpers.tiny_generator import SCHEDULE, UNET, VAE
 from glassine.bench.generation import __main__ as command
 from glassine.bench.generation import rows as rows_module
 from glassine.bench.generation import runs as runs_module
+from glassine.bench.generation import timing as timing_module
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.scoring import Scorer
@@ -61,8 +62,8 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     (tmp_path / "experiments" / "vsd2m").mkdir(parents=True)
     (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(experiment(tmp_path)))
     monkeypatch.setattr(runs_module, "EXPERIMENTS", tmp_path / "experiments")
-    for name in ("SHORT", "PAPER"):
-        monkeypatch.setattr(rows_module, name, Sampling(steps=2, solver="dpm++"))
+    for module, name in ((rows_module, "SHORT"), (timing_module, "SHORT"), (timing_module, "PAPER")):
+        monkeypatch.setattr(module, name, Sampling(steps=2, solver="dpm++"))
     scorer = Scorer({"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}, evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
     runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]

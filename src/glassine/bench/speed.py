@@ -19,11 +19,22 @@ from glassine.bench.method import Method
 def milliseconds_per_frame(methods: Sequence[Method], clip: Tensor, true_alpha: Tensor, rounds: int = 5) -> list[float]:
     """Shortest of each method's runs on a clip `b f 3 h w`, over its b times f frames, after one to warm up.
 
-    The shortest, since other work on the machine only ever adds: on a busy one the median was ten times as long. The
-    methods take turns, so that a slow minute meets all of them.
+    See `shortest_in_turns`.
     """
-    times = [[seconds(partial(method.alpha, clip, None, true_alpha)) for method in methods] for _ in range(1 + rounds)]
-    return [1000 * min(own) / (clip.shape[0] * clip.shape[1]) for own in zip(*times[1:], strict=True)]
+    calls = [partial(method.alpha, clip, None, true_alpha) for method in methods]
+    for call in calls:
+        call()
+    return [1000 * taken / (clip.shape[0] * clip.shape[1]) for taken in shortest_in_turns(calls, rounds)]
+
+
+def shortest_in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Seconds of each call's shortest run; what needs to warm up has been called before.
+
+    The shortest, since other work on the machine only ever adds: on a busy one the median was ten times as long. The
+    calls take turns, so that a slow minute meets all of them.
+    """
+    times = [[seconds(call) for call in calls] for _ in range(rounds)]
+    return [min(own) for own in zip(*times, strict=True)]
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -70,7 +70,6 @@ def run(args: argparse.Namespace) -> None:
 def opaque(args: argparse.Namespace) -> making.Make:
     """Opaque stickers, cut out where that is wanted."""
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.models.text_to_video import Sampling
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
@@ -82,7 +81,7 @@ def opaque(args: argparse.Namespace) -> making.Make:
         args.frames,
         args.fps,
         args.domain,
-        Sampling(args.steps, args.guidance, args.solver, args.guidance_rescale),
+        making.sampling(args),
         args.batch,
         args.device,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from glassine.data.sticker import Sticker
     from glassine.models.animation import Animation
+    from glassine.models.text_to_video import Sampling
 
 Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
 """Makes the stickers; called with what tells the progress."""
@@ -34,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--guidance", type=float, default=7.5, metavar="SCALE", help="how closely to follow the prompt (default: 7.5)"
+        "--guidance", type=float, default=None, metavar="SCALE", help="how closely to follow the prompt (default: 7.5)"
     )
     parser.add_argument(
         "--guidance-rescale",
         type=float,
-        default=0.7,
+        default=None,
         metavar="SHARE",
-        help="how much contrast that guidance adds is taken back, 0 to 1 (default: %(default)s)",
+        help="how much contrast that guidance adds is taken back, 0 to 1 (default: 0.7)",
     )
     parser.add_argument("--frames", type=int, default=8, help="of each sticker (default: %(default)s)")
     parser.add_argument("--fps", type=float, default=8.0, help="frames a second (default: %(default)s)")
@@ -80,17 +81,26 @@ def check(args: argparse.Namespace) -> list[Path]:
     return targets
 
 
-def animation(args: argparse.Namespace) -> "Animation":
+def sampling(args: argparse.Namespace) -> "Sampling":
     """How `args` say that is sampled.
 
     Raises:
         UserError: numbers that are not allowed.
     """
+    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    from glassine.models.text_to_video import Sampling
+    from glassine.nn.guidance import RESCALE
+
+    scale = Sampling().guidance_scale if args.guidance is None else args.guidance
+    rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
+    return Sampling(args.steps, scale, args.solver, rescale)
+
+
+def animation(args: argparse.Namespace) -> "Animation":
+    """The same around a base image."""
     from glassine.models.animation import Animation
 
-    return Animation(
-        args.steps, args.guidance, args.solver, args.guidance_rescale, image_guidance_scale=args.image_guidance
-    )
+    return Animation(**vars(sampling(args)), image_guidance_scale=args.image_guidance)
 
 
 def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:

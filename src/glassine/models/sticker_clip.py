@@ -19,7 +19,7 @@ class ClipEncoder(nn.Module):
     the frames beside (Temporal Shift Module, arXiv 1811.08383, section 3). What moves a little is lost in the pooling.
 
     Args:
-        name: timm model of MobileNet's kind (stem, stages, head), without weights.
+        name: timm model, without weights; with `shifted` of MobileNet's kind (stem, stages, head).
         size: pixels of both sides of what it sees; clips are resized to that.
         channels: of the features; few, so that the covariance of a few hundred clips has full rank.
         temporal_layers: convolutions over three frames each; 0 has none.
@@ -52,14 +52,19 @@ class ClipEncoder(nn.Module):
             pictures = F.interpolate(
                 pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
             )
-        hidden = self.frames.bn1(self.frames.conv_stem((pictures - self.mean) / self.std))
-        for stage in self.frames.blocks:
-            hidden = stage(shift(hidden, clip.shape[1], self.shifted))
-        features = self.frames.forward_head(hidden)  # (b f) d
+        pictures = (pictures - self.mean) / self.std
+        features = self.look_aside(pictures, clip.shape[1]) if self.shifted else self.frames(pictures)  # (b f) d
         features = rearrange(features, "(b f) d -> b d f", f=clip.shape[1])
         for block in self.temporal:
             features = block(features)
         return features.mean(dim=2)
+
+    def look_aside(self, pictures: Tensor, frames: int) -> Tensor:
+        """Features `(b f) d` of pictures `(b f) 3 h w` that see the frames beside them."""
+        hidden = self.frames.bn1(self.frames.conv_stem(pictures))
+        for stage in self.frames.blocks:
+            hidden = stage(shift(hidden, frames, self.shifted))
+        return self.frames.forward_head(hidden)
 
 
 def shift(hidden: Tensor, frames: int, share: float) -> Tensor:

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.errors import UserError
+from glassine.nn.guidance import rescaled
 
 Solver = Literal["ddim", "dpm++"]
 SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
@@ -235,17 +236,6 @@ def make_solver(scheduler: Any, sampling: Sampling, device: torch.device) -> Any
     solver = kind.from_config(scheduler.config, **options)
     solver.set_timesteps(sampling.steps, device=device)
     return solver
-
-
-def rescaled(guided: Tensor, towards: Tensor, share: float) -> Tensor:
-    """The guided prediction `b ...`, brought by `share` to the standard deviation of the one with the prompt.
-
-    Equations 15 and 16 of arXiv 2305.08891.
-    """
-    if not share:
-        return guided
-    ratio = towards.flatten(1).std(dim=1) / guided.flatten(1).std(dim=1)  # b
-    return guided * (share * ratio + 1 - share).view(-1, *[1] * (guided.ndim - 1))
 
 
 def check_seeds(prompts: Sequence[str], seeds: Sequence[int]) -> None:

@@ -13,8 +13,9 @@ from glassine.errors import UserError
 from glassine.models.animation import Animation, check_base, motion_condition
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver, rescaled
+from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
 from glassine.models.transparency import LatentTransparency
+from glassine.nn.guidance import rescaled
 from glassine.nn.lora import lora_scale
 
 

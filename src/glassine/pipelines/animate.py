@@ -14,6 +14,7 @@ from glassine.data.transforms.sample import make_sample, sticker_floats
 from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
+from glassine.nn.guidance import RESCALE
 from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pipelines.still import FittedStill, check_still
 from glassine.pipelines.text_to_sticker import Progress
@@ -58,7 +59,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     ) -> None:
         if not generator.animates:
             raise UserError(f"this network makes single pictures; animating needs motion modules, as {TINY} has them")
-        how = sampling or Animation(guidance_rescale=0.7)
+        how = sampling or Animation(guidance_rescale=RESCALE)
         super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
 
     @classmethod

@@ -1,4 +1,4 @@
-from glassine.bench.readme import write_blocks
+from glassine.bench.readme import replace_block, write_blocks
 
 
 def test_only_what_stands_between_the_markers_of_a_name_changes(tmp_path):
@@ -7,6 +7,11 @@ def test_only_what_stands_between_the_markers_of_a_name_changes(tmp_path):
     assert write_blocks(readme, {"one": r"\1 new", "three": "nowhere"})
     expected = "a\n<!-- table:one -->\n\\1 new\n<!-- /table -->\nb\n<!-- table:two -->\nx\n<!-- /table -->\n"
     assert readme.read_text() == expected
+
+
+def test_a_file_without_markers_stays_as_it_is():
+    assert replace_block("no table here", "alpha", "new") == "no table here"
+    assert replace_block("<!-- table:depth -->\nx\n<!-- /table -->", "alpha", "new").endswith("x\n<!-- /table -->")
 
 
 def test_without_a_file_nothing_is_written(tmp_path):

@@ -16,7 +16,7 @@ class RepeatedState(torch.nn.Module):
 
 def make_clip(temporal_layers: int = 2, motions: int = 4) -> StickerCLIP:
     torch.manual_seed(0)
-    encoder = ClipEncoder("mobilenetv4_conv_small_035", 32, 24, temporal_layers)
+    encoder = ClipEncoder("test_resnet", 32, 24, temporal_layers)
     return StickerCLIP(encoder, LetterText(), WIDTH, 16, motions).eval()
 
 

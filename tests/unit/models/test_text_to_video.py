@@ -3,8 +3,9 @@ import torch
 from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_unet
 
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling, TextToVideo, make_solver, rescaled
+from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
 from glassine.models.vae import SmallVAE
+from glassine.nn.guidance import rescaled
 
 FAST = Sampling(steps=3)
 

@@ -6,7 +6,7 @@ from transformers import AutoModel, BertModel, CLIPConfig, CLIPModel, CLIPTextCo
 from glassine.bench.text_tokenizer import make_tokenizer
 from glassine.errors import UserError
 from glassine.pretrained.text_encoder import TextEncoder, minilm, save_text_encoder, small_bert
-from glassine.pretrained.weights import ASSETS, save_bundle
+from glassine.pretrained.weights import save_bundle
 
 TEXTS = ["a cat waves", "a dog and a cat", "熊猫"]
 SMALL = {"vocab_size": 90, "width": 16, "depth": 2, "num_heads": 2, "max_tokens": 12}
@@ -164,7 +164,6 @@ def test_a_missing_minilm_is_named_with_the_command_that_brings_it(monkeypatch):
         minilm()
 
 
-@pytest.mark.skipif(not (ASSETS / "tiny-text").is_dir(), reason="glassine:tiny-text is not trained yet")
 def test_the_shipped_one_knows_likeness_in_both_languages():
     encoder = TextEncoder("glassine:tiny-text")
     texts = ["puppy", "dog", "airplane", "Cartoon\ta waving panda", "Cartoon\t挥手的熊猫", "Cartoon\t飞机"]

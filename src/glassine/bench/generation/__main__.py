@@ -55,7 +55,7 @@ def study(
     prepare: Callable[[Run], None] = lambda _: None,
     readme: Path | None = None,
 ) -> list[Record]:
-    """Train and score what is missing; the tables are written after every run.
+    """Train and score what is missing; the tables are written after every score.
 
     Args:
         runs: which.
@@ -73,7 +73,9 @@ def study(
                     prepare(run)
                     train(run)
                 scorer.fill(record, run, network, folder, step)
-        report(benchmarks, run.budget.steps, readme)
+                report(benchmarks, run.budget.steps, readme)
+    if not runs:
+        return []
     folder = benchmarks / RESULTS
     rows = [trained_row(run, scorer, folder) for run in runs if run.followed]
     if not time_together(rows, next(iter(scorer.test_sets.values())).clips[0], folder):
@@ -103,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS))
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 for STI and VideoLDM, else 1)")
-    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
     parser.add_argument("--marks", type=int, default=Budget.marks, help="scores on the way (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=48, help="of each test set (default: %(default)s)")
     add_arguments(parser)
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
@@ -119,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What this study and that of Layer-Animate both take."""
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=48, help="of each test set (default: %(default)s)")
     parser.add_argument("--data", default=Budget.data, help="shard folder (default: %(default)s)")
     parser.add_argument("--latents", type=Path, default=Budget.latents, help="folder of caches (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu")

@@ -1,6 +1,5 @@
 """What makes clips: a trained network of any of VSD2M's methods, called in one way."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +12,11 @@ from glassine.errors import UserError
 from glassine.models.code_sampling import Sampling as CodeSampling
 from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.models.video_gpt import VideoGPT
+from glassine.nn.guidance import RESCALE
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++", guidance_rescale=0.7)
+SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, float | int | str] = {
     "sampler": f"{SHORT.solver} {SHORT.steps}",
     "guidance_scale": SHORT.guidance_scale,
@@ -33,7 +33,6 @@ class Maker:
         make: captioned clips, seeds and the way of sampling to clips `n f 3 h w` in [0, 1].
         parameters: of all its networks.
         digest: changes with any weight.
-        sampled: whether it makes clips from noise, so that its time says something.
         rebuilds: whether its clips are the wanted ones again, so that there is a truth for their alpha.
     """
 
@@ -41,7 +40,6 @@ class Maker:
     parameters: int
     digest: str
     rebuilds: bool = False
-    sampled: bool = True
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
         """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""
@@ -51,12 +49,6 @@ class Maker:
             made.append(self.make(part, range(start, start + len(part)), SHORT).cpu())
             tell(start + len(part), len(wanted))
         return torch.cat(made)
-
-    def timed(self, one: CaptionedClip) -> float:
-        """Seconds for one clip with the paper's 25 steps of DDIM."""
-        start = time.perf_counter()
-        self.make([one], [0], PAPER).cpu()
-        return time.perf_counter() - start
 
 
 def load_maker(source: str, part: str, device: torch.device) -> Maker:

@@ -1,14 +1,16 @@
 """Seconds a clip, of several networks in one run."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from glassine.bench.generation.methods import ALL_METHODS
-from glassine.bench.generation.rows import SHORT, Maker, load_maker
+from glassine.bench.generation.rows import PAPER, SHORT, Maker, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.records import Record, plain
+from glassine.bench.speed import shortest_in_turns
 
 TOGETHER = "timed_together"
 Load = Callable[[], Maker | None]
@@ -51,12 +53,8 @@ def ready(maker: Maker) -> Load:
     return lambda: maker
 
 
-def time_in_turns(makers: Sequence[Maker], one: CaptionedClip, repeats: int = 3) -> list[float]:
-    """The shortest time that a clip takes with the paper's 25 steps of DDIM, after one short run to warm up.
-
-    The networks take turns, so that what else the machine does meets all of them.
-    """
+def time_in_turns(makers: Sequence[Maker], one: CaptionedClip, rounds: int = 3) -> list[float]:
+    """Seconds of a clip with the paper's 25 steps of DDIM, after one short run to warm up."""
     for maker in makers:
         maker.make([one], [0], SHORT)
-    rounds = [[maker.timed(one) for maker in makers] for _ in range(repeats)]
-    return [min(times) for times in zip(*rounds, strict=True)]
+    return shortest_in_turns([partial(maker.make, [one], [0], PAPER) for maker in makers], rounds)
