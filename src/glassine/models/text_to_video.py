@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.nn.guidance import rescaled
+from glassine.nn.prompt_padding import fill_padding
 
 Solver = Literal["ddim", "dpm++"]
 SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
@@ -161,7 +162,7 @@ class TextToVideo(nn.Module):
             mask = mask[:, :, None, None, None].to(noisy.dtype).expand(-1, -1, 1, *noisy.shape[-2:])  # b f 1 h w
             noisy = torch.cat([noisy, mask], dim=2)
         sample = rearrange(noisy, "b f c h w -> b c f h w")
-        return rearrange(self.unet(sample, timesteps, prompt_embeds).sample, "b c f h w -> b f c h w")
+        return rearrange(self.unet(sample, timesteps, fill_padding(prompt_embeds)).sample, "b c f h w -> b f c h w")
 
     @torch.no_grad()
     def sample(

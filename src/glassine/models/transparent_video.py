@@ -17,6 +17,7 @@ from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.guidance import rescaled
 from glassine.nn.lora import lora_scale
+from glassine.nn.prompt_padding import fill_padding
 
 
 class TransparentVideo(TextToVideo):
@@ -119,7 +120,8 @@ class TransparentVideo(TextToVideo):
         if known is not None and given is not None:
             noisy = torch.where(given[:, :, None, None, None], known, noisy)
         sample = rearrange(noisy, "b f c h w -> b c f h w")
-        return rearrange(self.unet(sample, timesteps, prompt_embeds, motion).sample, "b c f h w -> b f c h w")
+        predicted = self.unet(sample, timesteps, fill_padding(prompt_embeds), motion).sample
+        return rearrange(predicted, "b c f h w -> b f c h w")
 
     @torch.no_grad()
     def sample(
