@@ -6,16 +6,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA := data/fluent
 STI := lightning_logs/vsd2m/tiny_sti
+LAYERS := lightning_logs/layer_animate/tiny_layer_animate
 PACKS ?= 1 2 3 4
 SEEDS ?= 0 1 2
 DEVICE ?= auto
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup data train-distill train-ildiff train-sti ablate-depth ablate-variants benchmark bench-data \
-	bench-gpu pretrain test test-full lint format tensorboard clean
+.PHONY: help setup data train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
+	benchmark bench-data bench-gpu pretrain test test-full lint format tensorboard clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 setup: $(BIN)/.ready ## make .venv and install glassine and its dependencies into it
 
@@ -51,6 +52,15 @@ train-sti: setup data ## train STI layers at the tiny scale on stickers and stil
 	$(BIN)/glassine generate 'a waving panda' $(STI)/panda.webp --weights $(STI)/weights --device $(DEVICE) \
 		--n 4 --sheet $(STI)/pandas.png
 
+train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale on transparent stickers, then use it
+	$(BIN)/glassine data cache-latents $(DATA) --transparent --animated-only --views 4 --device $(DEVICE) \
+		--to data/latents/transparent
+	$(BIN)/glassine fit -c experiments/layer_animate/tiny_layer_animate.yaml --trainer.accelerator $(DEVICE) \
+		--data.root $(DATA)
+	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights
+	$(BIN)/glassine generate 'a waving panda' $(LAYERS)/panda.webp --transparent --transparency latents \
+		--weights $(LAYERS)/weights --device $(DEVICE) --n 4 --sheet $(LAYERS)/pandas.png
+
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
 
@@ -60,6 +70,7 @@ ablate-variants: setup data ## variants of ILDiff: layout, time, masks, loss wei
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
 	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)
 	$(BIN)/python -m glassine.bench.generation --data $(DATA) --device $(DEVICE)
+	$(BIN)/python -m glassine.bench.animation --data $(DATA) --device $(DEVICE)
 
 bench-data: setup data ## clips per second of our reader against other libraries
 	$(BIN)/python -m glassine.bench.data_speed

@@ -61,12 +61,12 @@ def test_a_clip_is_made_for_every_caption_by_a_seed_of_its_own(test_set):
 
 
 def test_all_methods_are_planned_and_first_seeds_come_first():
-    runs = planned(list(METHODS), ["stickers", "both", "stills"], None, Budget())
+    runs = planned(list(METHODS), ["stickers", "both", "stills", "all"], None, Budget())
     seeds = {method: {run.seed for run in runs if run.method == method} for method in METHODS}
     assert seeds["sti"] == seeds["video_ldm"] == {0, 1, 2}
     assert seeds["video_gpt"] == {0}
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)
-    assert {run.method for run in runs if run.training_set == "stills"} == {"sti"}
+    assert {run.method for run in runs if run.training_set in ("stills", "all")} == {"sti"}
 
 
 def test_a_run_is_told_its_seed_its_data_and_its_first_stage():

@@ -10,7 +10,12 @@ from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 def test_a_row_a_prompt_and_a_column_a_seed(tmp_path):
     how = {"size": (32, 32), "num_frames": 2, "sampling": Sampling(2, 1.0, "ddim"), "device": "cpu"}
     pipeline = TextToStickerPipeline(tiny_generator(), **how)
-    still, animated = make_grid(pipeline, tmp_path, ("a cat", "a dog"), (0, 1, 2))
+
+    def make(prompt, seeds, progress):
+        return pipeline([prompt] * len(seeds), seeds, progress=progress)
+
+    still, animated = make_grid(make, tmp_path / "pets", ("a cat", "a dog"), (0, 1, 2))
+    assert (still.name, animated.name) == ("pets.png", "pets.webp")
     with Image.open(still) as picture, Image.open(animated) as clip:
         assert 3 * CELL < picture.width < 4 * CELL
         assert 2 * CELL < picture.height < 3 * CELL

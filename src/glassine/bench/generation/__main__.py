@@ -16,7 +16,7 @@ from glassine.bench.console import progress_bar
 from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.curves import draw_curves
 from glassine.bench.generation.evaluators import TINY_CLIP, TINY_VIDEO, Evaluators, EvaluatorSources
-from glassine.bench.generation.methods import METHODS, TRAINING_SETS
+from glassine.bench.generation.methods import METHODS, ONLY_STI, TRAINING_SETS
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.tables import about, generation_report, method_table, write_report
@@ -42,8 +42,8 @@ def planned(methods: Sequence[str], training_sets: Sequence[str], seeds: int | N
         for training_set in training_sets
         for method in methods
         for seed in range(METHODS[method].seeds if seeds is None else seeds)
-        # stills are the question of table 5, which is asked of STI; seeds are those of table 4
-        if (training_set != "stills" or method == "sti") and (training_set == "stickers" or seed == 0)
+        # seeds are those of table 4
+        if (training_set not in ONLY_STI or method == "sti") and (training_set == "stickers" or seed == 0)
     ]
     return sorted(runs, key=lambda run: run.seed)
 

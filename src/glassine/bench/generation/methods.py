@@ -78,7 +78,10 @@ TRAINING_SETS = {
     ),
     "both": TrainingSet("both", ("stickers", "procedural"), ("--data.procedural", "1600"), ("stickers", "procedural")),
     "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
+    "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
 }
+# the question of table 5, which is asked of STI alone
+ONLY_STI = ("stills", "all")
 # what Layer-Animate's methods are trained on: the same stickers, with their alpha
 TRANSPARENT = "transparent"
 ALL_TRAINING_SETS = TRAINING_SETS | {
