@@ -44,8 +44,7 @@ train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, the
 	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
 
 train-sti: setup data ## train STI layers at the tiny scale on stickers and stills, then make a sticker with them
-	$(BIN)/glassine data cache-latents $(DATA) --animated-only --views 4 --device $(DEVICE) --to data/latents/stickers
-	$(BIN)/glassine data cache-latents $(DATA) --stills-only --views 1 --flip --device $(DEVICE) --to data/latents/stills
+	$(BIN)/python -m glassine.bench.generation.caches stickers stills --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA) \
 		--data.latents '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
 	$(BIN)/glassine export weights $(STI)/checkpoints/last.ckpt --part generator --to $(STI)/weights
@@ -53,8 +52,7 @@ train-sti: setup data ## train STI layers at the tiny scale on stickers and stil
 		--n 4 --sheet $(STI)/pandas.png
 
 train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale on transparent stickers, then use it
-	$(BIN)/glassine data cache-latents $(DATA) --transparent --animated-only --views 4 --device $(DEVICE) \
-		--to data/latents/transparent
+	$(BIN)/python -m glassine.bench.generation.caches transparent --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine fit -c experiments/layer_animate/tiny_layer_animate.yaml --trainer.accelerator $(DEVICE) \
 		--data.root $(DATA)
 	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights

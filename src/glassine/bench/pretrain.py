@@ -71,7 +71,7 @@ STAGES = (
         "generator",
         "tiny-layer-animate",
         ("tiny-sti", "tiny-transparency", "tiny-text"),
-        ("stickers", "transparent", "transparent_stills"),
+        ("stickers_16", "transparent", "transparent_stills"),
     ),
 )
 

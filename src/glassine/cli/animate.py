@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from glassine.cli import making
+from glassine.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
+CUTS_OUT = "glassine:tiny-ildiff"
 DESCRIPTION = """\
 Animate a transparent picture of your own: STILL becomes the middle frame, PROMPT says what happens ('waves hello').
 Reads every format that `glassine cutout` reads, of any size; of an animation the middle frame is taken. OUT's suffix
@@ -47,9 +49,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
     parser.add_argument("--cut-out", action="store_true", help="take a picture without transparency out of its ground")
-    parser.add_argument(
-        "--cutout-weights", default="glassine:tiny-ildiff", metavar="NAME|FOLDER", help="those of --cut-out"
-    )
+    parser.add_argument("--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {CUTS_OUT})")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
         UserError: a picture, prompt, setting or path that cannot be used.
     """
     targets = making.check(args)
+    if args.cutout_weights is not None and not args.cut_out:
+        raise UserError("--cutout-weights came without --cut-out; give both or neither")
     console = Console(stderr=True, quiet=args.quiet, highlight=False)
     still = load_still(args, console)
     making.make_and_write(args, targets, making.animator(args, args.weights, still), console)
@@ -80,9 +82,14 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
         from glassine.data.sticker import Sticker
         from glassine.pipelines.cutout import CutoutPipeline
 
-        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights, device=args.device)
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or CUTS_OUT, device=args.device)
         still = cut_out(Sticker(still[None], (1000,))).frames[0]
-        name = f"{name}, cut out,"
+        if is_opaque(still) or not still[..., 3].any():
+            left = "all" if still[..., 3].any() else "nothing"
+            raise UserError(
+                f"{name} has no transparency, and cutting it out left {left} of it: there is no flat background around "
+                "the sticker; give a picture with an alpha channel"
+            )
         console.print(f"{args.still.name} has no transparency, so it was cut out first", soft_wrap=True)
     elif args.cut_out:
         console.print(f"{name} is transparent already, so it was not cut out", soft_wrap=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from glassine.cli import making
 from glassine.errors import UserError
 
-OPAQUE, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-layer-animate"
+OPAQUE, CUTS_OUT, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-ildiff", "glassine:tiny-layer-animate"
 DESCRIPTION = """\
 Make animated stickers from text. OUT's suffix tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of
 PNGs without a suffix. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same prompt,
@@ -43,9 +43,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights that ship with glassine, or a folder from `glassine export weights` "
         f"(default: {OPAQUE}, or see below)",
     )
-    parser.add_argument(
-        "--cutout-weights", default="glassine:tiny-ildiff", metavar="NAME|FOLDER", help="those of --transparent"
-    )
+    parser.add_argument("--cutout-weights", metavar="NAME|FOLDER", help=f"those of --transparent (default: {CUTS_OUT})")
     latents = parser.add_argument_group("of --transparency latents")
     making.add_animation_arguments(latents)
 
@@ -59,10 +57,14 @@ def run(args: argparse.Namespace) -> None:
     targets = making.check(args)
     if args.transparency == "latents" and not args.transparent:
         raise UserError("--transparency latents came without --transparent, and is a way to that; give both or neither")
-    if args.transparency != "latents" and (args.motion is not None or args.image_guidance != 1):
-        raise UserError("--motion and --image-guidance came; they go with --transparent --transparency latents")
-    console = Console(stderr=True, quiet=args.quiet, highlight=False)
     latents = args.transparency == "latents"
+    if not latents and (args.motion is not None or args.image_guidance != 1 or args.motion_adapter):
+        raise UserError(
+            "--motion, --image-guidance or --motion-adapter came; they go with --transparent --transparency latents"
+        )
+    if args.cutout_weights is not None and (latents or not args.transparent):
+        raise UserError("--cutout-weights came; they go with --transparent --transparency ildiff")
+    console = Console(stderr=True, quiet=args.quiet, highlight=False)
     make = making.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
     making.make_and_write(args, targets, make, console)
 
@@ -73,7 +75,9 @@ def opaque(args: argparse.Namespace) -> making.Make:
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
-    cut_out = CutoutPipeline.from_pretrained(args.cutout_weights, device=args.device) if args.transparent else None
+    cut_out = None
+    if args.transparent:
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or CUTS_OUT, device=args.device)
     pipeline = TextToStickerPipeline.from_pretrained(
         args.weights or OPAQUE,
         cut_out,

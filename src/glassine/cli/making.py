@@ -63,6 +63,13 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
         help="how closely to keep to the base image; 1 is without such guidance (default: %(default)s)",
     )
     parser.add_argument(
+        "--motion-adapter",
+        type=float,
+        default=0.0,
+        metavar="SCALE",
+        help="of a network with Still-Moving's motion adapters: below 0 moves more, 1 stands still (default: 0)",
+    )
+    parser.add_argument(
         "--motion", type=int, metavar="0..9", help="how much moves, from little to much (default: as the network likes)"
     )
 
@@ -100,7 +107,9 @@ def animation(args: argparse.Namespace) -> "Animation":
     """The same around a base image."""
     from glassine.models.animation import Animation
 
-    return Animation(**vars(sampling(args)), image_guidance_scale=args.image_guidance)
+    return Animation(
+        **vars(sampling(args)), image_guidance_scale=args.image_guidance, motion_adapter_scale=args.motion_adapter
+    )
 
 
 def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:

@@ -1,6 +1,6 @@
 """How much generated clips move: VBench's dynamic degree, and the optical flow that it is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,6 +39,12 @@ def moves(fastest: Tensor, shorter_side: int, fps: float) -> bool:
     return int((fastest > threshold).sum()) >= round((len(fastest) + 1) / 4)
 
 
+def check_rate(fps: float) -> None:
+    """Raise UserError where `fps` is not above 0."""
+    if not fps > 0:
+        raise UserError(f"{fps:g} frames a second came; give the clips' own, 8 is usual for stickers")
+
+
 class DynamicDegree(GeneratedClipMetric):
     """The share of clips that move, by VBench's rule (Huang et al. 2024, arXiv 2311.17982), and the flow behind it.
 
@@ -59,7 +65,7 @@ class DynamicDegree(GeneratedClipMetric):
             `glassine.metrics.farneback.farneback_flow`, which needs no weights.
         name: what the flow is called in the results: `raft_large`, `farneback`.
         background: what transparent clips are composited on; RGB clips are taken to lie on it.
-        fps: frames a second of the clips.
+        fps: frames a second of clips that come without a rate of their own.
 
     Raises:
         UserError: an unknown colour, an unnamed flow, or a rate that is not above 0.
@@ -71,38 +77,41 @@ class DynamicDegree(GeneratedClipMetric):
     def __init__(self, flow: Flow, name: str, background: str = "gray", fps: float = RATE) -> None:
         super().__init__()
         background_colour(background)
-        if not fps > 0:
-            raise UserError(f"{fps:g} frames a second came; give the clips' own, 8 is usual for stickers")
+        check_rate(fps)
         self.flow = self.hold(flow)
         self.background, self.fps = background, fps
         self.names = [score_name("dynamic_degree", name, what, background) for what in ("moving", "top5", "flow")]
         self.name_n = score_name("dynamic_degree", name, background, "n")
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
-    def update(self, clips: Tensor) -> None:
+    def update(self, clips: Tensor, fps: Sequence[float] | None = None) -> None:
         """Add clips.
 
         Args:
             clips: `b f c h w` in [0, 1], straight RGBA or RGB.
+            fps: frames a second of each; None is the metric's own rate.
 
         Raises:
-            ValueError: clips of another shape or type.
-            UserError: values that are NaN or outside [0, 1], or a single frame.
+            ValueError: clips of another shape or type, or not one rate a clip.
+            UserError: values that are NaN or outside [0, 1], a rate that is not above 0, or a single frame.
         """
-        opaque = opaque_clips(clips, self.background)[:, :: max(1, round(self.fps / RATE))]  # b f 3 h w
-        if opaque.shape[1] < 2:
-            raise UserError(f"clips of {clips.shape[1]} frames came; motion is seen between two: give longer clips")
-        self.rows.append(torch.stack([self.measure(clip) for clip in opaque]).flatten())  # (b 3)
+        opaque = opaque_clips(clips, self.background)  # b f 3 h w
+        rates = [self.fps] * len(opaque) if fps is None else fps
+        self.rows.append(torch.stack([self.measure(*each) for each in zip(opaque, rates, strict=True)]).flatten())
 
-    def measure(self, clip: Tensor) -> Tensor:
+    def measure(self, clip: Tensor, fps: float) -> Tensor:
         """Whether `f 3 h w` moves, its mean `fastest_part` and its mean flow: `3`."""
+        check_rate(fps)
+        frames, clip = len(clip), clip[:: max(1, round(fps / RATE))]
+        if len(clip) < 2:
+            raise UserError(f"clips of {frames} frames came; motion is seen between two: give longer clips")
         pairs = zip(clip[:-1].split(PAIRS_AT_ONCE), clip[1:].split(PAIRS_AT_ONCE), strict=True)
         with exactly(clip.device):
             flow = torch.cat([self.flow(first, second) for first, second in pairs]).float()  # f-1 2 h w
         if not flow.isfinite().all():
             raise UserError(f"the flow of {self.names[0]} is NaN or infinite: check its weights")
         fastest = fastest_part(flow)
-        moving = moves(fastest, min(clip.shape[-2:]), self.fps)
+        moving = moves(fastest, min(clip.shape[-2:]), fps)
         return torch.stack([fastest.new_tensor(float(moving)), fastest.mean(), flow.norm(dim=1).mean()])
 
     def per_clip(self) -> Tensor:

@@ -47,6 +47,8 @@ class Animation(Sampling):
 def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:
     """Raise UserError where `base` is not an RGBA picture for each clip; `shape` is how many, height and width."""
     needed = (shape[0], 4, *shape[1:])
+    if not ((base >= 0) & (base <= 1)).all():
+        raise UserError("a base image came with values that are NaN or outside [0, 1]; give straight RGBA in [0, 1]")
     if tuple(base.shape) != needed:
         raise UserError(
             f"base images of shape {tuple(base.shape)} came; give {needed}: RGBA, one a prompt, of the clip's size"

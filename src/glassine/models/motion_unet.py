@@ -43,7 +43,8 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
     2307.04725; see `glassine.pretrained.motion_adapter`) and new ones, under diffusers' names. All that is added stands
     in the constructor's arguments, so `from_pretrained` finds it again. The defaults are SD 1.5 with AnimateDiff v2:
     859.521 M and 453.209 M parameters. As in AnimateDiff's own code, and not in diffusers, the last layers of untrained
-    motion modules are zero: it starts as the image UNet on every frame.
+    motion modules are zero: it starts as the image UNet on every frame. As in diffusers, and not in AnimateDiff's code,
+    the spatial GroupNorms take their statistics over all frames of a clip, the reference frame among them.
 
     Args:
         in_channels: channels of the noisy latents, and of what is given beside them.
@@ -61,6 +62,8 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
         use_motion_mid_block: whether the middle has one; v1 has none.
         inter_frame_attention: `add` is Layer-Animate; `replace` see `InterFrameAttention`; None is without.
         reference_frame: see `InterFrameAttention`. Without that, still the frame that is given as base image.
+        base_image: whether clips are made around a base image, so that one is made where none is given; None is where
+            there is Inter-Frame Attention.
         layer_attention: whether the spatial attentions are LayerDiffuse's, see `LayerAttention`.
         motion_buckets: amounts of motion that it can be told; 0 for none.
         spatial_rank: of LoRA beside the spatial attentions (Still-Moving's spatial adapters); 0 for none.
@@ -91,6 +94,7 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
         use_motion_mid_block: bool = True,
         inter_frame_attention: Mode | None = "add",
         reference_frame: Reference = "middle",
+        base_image: bool | None = None,
         layer_attention: bool = False,
         motion_buckets: int = 0,
         spatial_rank: int = 0,

@@ -209,7 +209,7 @@ class TextToVideo(nn.Module):
             if guided:
                 without, towards = prediction.chunk(2)
                 prediction = without + sampling.guidance_scale * (towards - without)
-                prediction = rescaled(prediction, towards, sampling.guidance_rescale)
+                prediction = rescaled(prediction, towards, sampling.guidance_rescale, given)
             latents = solver.step(prediction, timestep, latents).prev_sample
             progress(number + 1, len(solver.timesteps))
         if known is not None and given is not None:

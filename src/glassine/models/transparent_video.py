@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
@@ -16,7 +17,7 @@ from glassine.models.test_time_augmentation import TestTimeAugmentation
 from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.guidance import rescaled
-from glassine.nn.lora import lora_scale
+from glassine.nn.lora import has_lora, lora_scale
 from glassine.nn.prompt_padding import fill_padding
 
 
@@ -32,13 +33,23 @@ class TransparentVideo(TextToVideo):
         codec: `LatentTransparency` with the VAE (typed as a module so that a loader may make it); frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type.
+        image_scheduler: that of the first stage, where the image UNet was trained on another one than the motion
+            modules, as Stable Diffusion 1.5 and AnimateDiff were; None for the same.
     """
 
-    def __init__(self, unet: nn.Module, codec: nn.Module, text_encoder: nn.Module, scheduler: DDPMScheduler) -> None:
+    def __init__(
+        self,
+        unet: nn.Module,
+        codec: nn.Module,
+        text_encoder: nn.Module,
+        scheduler: DDPMScheduler,
+        image_scheduler: DDPMScheduler | None = None,
+    ) -> None:
         if not isinstance(codec, LatentTransparency):
             raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
         super().__init__(unet, codec.vae, text_encoder, scheduler)
         self.codec: LatentTransparency = codec.requires_grad_(False).eval()
+        self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
 
     @property
@@ -64,8 +75,11 @@ class TransparentVideo(TextToVideo):
 
     @property
     def needs_base(self) -> bool:
-        """Whether the UNet looks at a base image, so that one is made where none is given."""
-        return self.animates and self.unet.config["inter_frame_attention"] is not None  # type: ignore[index]
+        """Whether clips are made around a base image, so that one is made where none is given."""
+        if not self.animates:
+            return False
+        config: Any = self.unet.config
+        return config["inter_frame_attention"] is not None if config["base_image"] is None else config["base_image"]
 
     def reference_index(self, num_frames: int) -> int:
         """Number of the frame that is the base image."""
@@ -151,7 +165,7 @@ class TransparentVideo(TextToVideo):
             given: `b f` bool, frames that are given instead of made.
             progress: called after each step with its number and the number of steps, a base image's among them.
             base: straight, colour-padded RGBA pictures `b 4 h w` in [0, 1] to be animated. None makes them first, with
-                the same seeds, where the UNet looks at one.
+                the same seeds, where the UNet wants one.
             motion: bucket of the amount of motion, from 0; None does not tell.
 
         Raises:
@@ -162,6 +176,8 @@ class TransparentVideo(TextToVideo):
         told = None if motion is None else motion_condition(self.unet, motion, len(prompts))
         rounds = 1 + (base is None and known is None and self.needs_base)
         if base is not None:
+            if known is not None or given is not None:
+                raise ValueError("base images came beside known frames; give one of both")
             if not self.animates:
                 raise UserError("a base image came, but this network makes single pictures; a MotionUNet animates them")
             check_base(base, (len(prompts), *size))
@@ -172,6 +188,8 @@ class TransparentVideo(TextToVideo):
                 self.sample_pictures(prompts, seeds, size, negative_prompt, sampling, tell), num_frames
             )
         tell = lambda done, of: progress((rounds - 1) * of + done, rounds * of)  # noqa: E731
+        if known is not None and given is not None and given.all():  # a clip of one frame is its base image
+            return self.decode_transparent(known)
         shape = (num_frames, *size)
         latents = self.sample_latents(prompts, seeds, shape, negative_prompt, sampling, known, given, told, tell)
         return self.decode_transparent(latents)
@@ -194,7 +212,9 @@ class TransparentVideo(TextToVideo):
         """Latents `b 1 c h w` of transparent pictures, the first stage: by the spatial part of a UNet that animates."""
         how = sampling or Animation()
         with self.unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
-            return self.sample_latents(prompts, seeds, (1, *size), negative_prompt, how, progress=progress)
+            return self.sample_latents(
+                prompts, seeds, (1, *size), negative_prompt, how, progress=progress, scheduler=self.image_scheduler
+            )
 
     @torch.no_grad()
     def sample_latents(
@@ -208,15 +228,21 @@ class TransparentVideo(TextToVideo):
         given: Tensor | None = None,
         motion: Tensor | None = None,
         progress: Progress = lambda *_: None,
+        scheduler: Any = None,
     ) -> Tensor:
         """Latents `b f c h/8 w/8` of clips of `shape` f, h, w; all else as `sample` takes it."""
         check_seeds(prompts, seeds)
         how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
+        if how.motion_adapter_scale and not has_lora(self.unet, "motion"):
+            raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
         branches = how.branches(given is not None)
         texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
         embeds = self.text_encoder(texts)  # (k b) n d
-        noise = self.draw_noise(seeds, shape).to(embeds)  # b f c h w
-        solver = make_solver(self.scheduler, how, embeds.device)
+        base = known is not None and given is not None
+        # one frame more around a base image: the first one's noise is what a base image of the same seed was made of
+        noise = self.draw_noise(seeds, (shape[0] + base, *shape[1:])).to(embeds)[:, -shape[0] :]  # b f c h w
+        scheduler = scheduler or self.scheduler
+        solver = make_solver(scheduler, how, embeds.device)
         latents = noise * solver.init_noise_sigma
         conditions: dict[str, Tensor] = {"motion": torch.cat([motion] * len(branches))} if motion is not None else {}
         if known is not None and given is not None:
@@ -227,13 +253,13 @@ class TransparentVideo(TextToVideo):
             steps = timestep.expand(len(prompts))
             if known is not None and given is not None:
                 # what the part without an image sees in its place: noisy as all frames
-                noised = self.scheduler.add_noise(known, noise, steps)
+                noised = scheduler.add_noise(known, noise, steps)
                 latents = torch.where(given[:, :, None, None, None], noised, latents)
             noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))
             with lora_scale(self.unet, how.motion_adapter_scale, "motion"):
                 predictions = self(noisy, steps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
             weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
-            guided = rescaled(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale)
+            guided = rescaled(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale, given)
             latents = solver.step(guided, timestep, latents).prev_sample
             progress(number + 1, len(solver.timesteps))
         if known is not None and given is not None:

@@ -111,6 +111,12 @@ def lora_scale(network: nn.Module, scale: float, attentions: Attentions = "all")
             layer.scale = own
 
 
+def has_lora(network: nn.Module, attentions: Attentions = "all") -> bool:
+    """Whether `network` has LoRA beside `attentions`."""
+    named = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, LoRALinear))
+    return any(attentions in ("all", kind_of(name)) for name, _ in named)
+
+
 def kind_of(name: str) -> Attentions:
     """Where a layer called `name` belongs."""
     return "motion" if MOTION in f".{name}" else "spatial"

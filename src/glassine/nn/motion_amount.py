@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 
-# deciles of 8-frame training clips of the Fluent stickers
-# 16 frames: .0078 .0100 .0128 .0152 .0174 .0211 .0242 .0321 .0439
+# deciles of training clips of the Fluent stickers, of 8 and of 16 frames
 EIGHT_FRAMES = (0.0086, 0.0123, 0.0159, 0.0192, 0.0242, 0.0294, 0.0345, 0.0400, 0.0597)
+SIXTEEN_FRAMES = (0.0078, 0.0100, 0.0128, 0.0152, 0.0174, 0.0211, 0.0242, 0.0321, 0.0439)
 
 
 def motion_amount(foreground: Tensor, alpha: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring frames, `b` in [0, 1].
 
     Of premultiplied RGBA, so that colours that nobody sees do not count; over all pixels, so that a small thing that
-    moves counts little. A single frame does not move.
+    moves counts little. It is the change from frame to frame, whatever the time between them. A single frame does not
+    move.
 
     Args:
         foreground: straight colours `b f 3 h w` in [0, 1].

@@ -15,6 +15,7 @@ from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.guidance import RESCALE
+from glassine.pipelines.alpha_levels import settle_alpha
 from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pipelines.still import FittedStill, check_still
 from glassine.pipelines.text_to_sticker import Progress
@@ -33,7 +34,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         generator: a `TransparentVideo` that animates.
         size: height and width that the network sees, in pixels. A still is fitted in, with clear pixels around it, and
             the sticker gets the still's size again.
-        num_frames: of each sticker; at most as many as the motion modules have positions.
+        num_frames: of each sticker; at most as many as the motion modules have positions. 1 makes transparent pictures,
+            by the first stage alone.
         fps: frames a second.
         domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
         sampling: None for 25 steps of DDIM without guidance by the image.
@@ -42,7 +44,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         config: `class_path` and `init_args` of the generator, for `save_pretrained`.
 
     Raises:
-        UserError: a size or a number of frames that the networks cannot take, or a network that makes single pictures.
+        UserError: a size or a number of frames that the networks cannot take, or more than one frame of a network that
+            makes single pictures.
     """
 
     def __init__(
@@ -57,8 +60,11 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        if not generator.animates:
-            raise UserError(f"this network makes single pictures; animating needs motion modules, as {TINY} has them")
+        if not generator.animates and num_frames != 1:
+            raise UserError(
+                f"this network makes single pictures: ask for 1 frame; animating needs motion modules, as {TINY} has "
+                "them"
+            )
         how = sampling or Animation(guidance_rescale=RESCALE)
         super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
 
@@ -77,7 +83,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         """The pipeline with weights from a folder of `save_pretrained` or `glassine export weights`, or shipped ones.
 
         Raises:
-            UserError: there are no weights at `source`, or they are not a TransparentVideo's that animates.
+            UserError: there are no weights at `source`, or they are not a TransparentVideo's; see above, too.
         """
         network = load_bundle(source)
         if not isinstance(network, TransparentVideo):
@@ -105,9 +111,11 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
             progress: called with the solver's steps done and how many there are, over all stickers.
 
         Raises:
-            UserError: an empty or over-long prompt, a still that is opaque or clear everywhere, a sticker that does not
-                fit in memory, or an amount of motion that the network is not told.
+            UserError: an empty or over-long prompt, a single frame of a still, a still that is opaque or clear everywhere,
+                a sticker that does not fit in memory, or an amount of motion that the network is not told.
         """
+        if still is not None and self.num_frames == 1:
+            raise UserError("a still and 1 frame came: there is nothing to be animated; ask for 2 frames or more")
         if not prompt.strip():
             raise UserError("an empty prompt came; say what the sticker does, for instance 'waves hello'")
         fitted = FittedStill(self.size, self.size) if still is None else self.fit(still)
@@ -149,5 +157,6 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     def finish(self, frames: np.ndarray, fitted: FittedStill) -> Sticker:
         """The sticker of one clip `f h w 4` uint8, at the still's size; what is clear has no colour."""
         frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
+        frames[..., 3] = settle_alpha(frames[..., 3])
         frames[frames[..., 3] == 0] = 0
         return Sticker(frames, (self.duration,) * len(frames))

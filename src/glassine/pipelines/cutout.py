@@ -18,6 +18,7 @@ from glassine.errors import UserError
 from glassine.hardware import pick_device
 from glassine.models.ildiff import ILDiff, PixelSource
 from glassine.models.test_time_augmentation import TestTimeAugmentation
+from glassine.pipelines.alpha_levels import settle_alpha
 from glassine.pipelines.chunks import overlapping_windows
 from glassine.pipelines.flat_background import Colour, find_background
 from glassine.pipelines.unmix import unmix
@@ -29,7 +30,6 @@ TINY = "glassine:tiny-ildiff"
 LOOKAHEAD = 8
 CHUNK_PIXELS = 2**27  # of the input, so that a chunk of 4K or 8K frames fits in memory too
 # a network never says quite 0 or 1: what is this near to them is meant so, and an opaque pixel keeps its exact colour
-INVISIBLE_TO, OPAQUE_FROM = 4, 247
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,7 @@ def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize)
 
 def _finish(item: _Prepared, alpha: NDArray[np.float32], background: Colour) -> Frame:
     """The result's frame, `h w 4` uint8, from its full-size alpha (`h w` in [0, 1])."""
-    levels = (alpha * 255).round().astype(np.uint8)  # h w
-    levels[levels <= INVISIBLE_TO] = 0
-    levels[levels >= OPAQUE_FROM] = 255
+    levels = settle_alpha((alpha * 255).round().astype(np.uint8))  # h w
     came = item.came[..., 3]
     result = unmix(item.opaque, levels, background)
     kept = came <= levels

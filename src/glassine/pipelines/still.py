@@ -8,6 +8,7 @@ import numpy as np
 from glassine.data.codecs import open_sticker
 from glassine.data.shards import resize_frames
 from glassine.errors import UserError
+from glassine.pipelines.alpha_levels import OPAQUE_FROM
 
 Frame = np.ndarray
 
@@ -28,8 +29,8 @@ def read_still(path: Path) -> tuple[Frame, int, int]:
 
 
 def is_opaque(frame: Frame) -> bool:
-    """Whether `h w 4` uint8 has no transparency at all."""
-    return bool((frame[..., 3] == 255).all())
+    """Whether `h w 4` uint8 has no transparency that anybody would see."""
+    return bool((frame[..., 3] >= OPAQUE_FROM).all())
 
 
 def check_still(frame: Frame, name: str = "the picture") -> None:

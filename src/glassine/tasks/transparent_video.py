@@ -33,7 +33,7 @@ class TransparentVideoTask(TransparentImageTask):
 
     A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, where
     the network is told it, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
-    `motion_amount`); a batch that has neither does not tell.
+    `motion_amount`).
 
     Args:
         generator: a `TransparentVideo` around a `MotionUNet` (typed as a module so that a loader may make it).
@@ -42,7 +42,9 @@ class TransparentVideoTask(TransparentImageTask):
         init_from: see `StickerTask`.
         train_parts: of the `MotionUNet`; all else is frozen. The paper trains Inter-Frame Attention alone.
         transparent: learn from latents that carry alpha, or from opaque clips.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
+            reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
+            both.
         drop_image: share of the clips whose reference frame is as noisy as the others, and counts, for guidance by the
             image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
         drop_motion: share of the clips whose amount of motion is not told.
@@ -53,7 +55,8 @@ class TransparentVideoTask(TransparentImageTask):
         preview_sampling: see `TransparentImageTask`.
 
     Raises:
-        UserError: a part that the network does not have, or thresholds for another number of buckets.
+        UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
+            in training, clips of one frame around a base image, or without the motion that the network is told.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class TransparentVideoTask(TransparentImageTask):
                 f"{len(motion_thresholds)} motion_thresholds came for {self.buckets} motion_buckets: give "
                 f"{self.buckets - 1}"
             )
+        motion_bucket(torch.zeros(1), motion_thresholds)  # complains of what does not rise
         unet.train_only(*train_parts)
         self.transparent, self.repeat_frames = transparent, repeat_frames
         self.drop_image, self.drop_motion, self.motion_thresholds = drop_image, drop_motion, motion_thresholds
@@ -103,10 +107,12 @@ class TransparentVideoTask(TransparentImageTask):
         if self.repeat_frames:
             chosen = torch.randint(latents.shape[1], (len(latents),), device=latents.device)  # b
             latents = latents[torch.arange(len(latents)), chosen][:, None].expand_as(latents)
-        prompt, image, moves = torch.rand(3, len(latents), device=latents.device)  # b each
+        drawn, moves = torch.rand(2, len(latents), device=latents.device)  # b each
         prompt_embeds = torch.where(
-            (prompt < self.drop_prompt)[:, None, None], self.empty_prompt(prompt_embeds), prompt_embeds
+            (drawn < self.drop_prompt)[:, None, None], self.empty_prompt(prompt_embeds), prompt_embeds
         )
+        # one draw for both, as in InstructPix2Pix: of 10% and 10%, 5% lose the text alone, 5% the image alone, 5% both
+        image = (drawn - self.drop_prompt / 2) % 1
         if motion is not None:
             motion = torch.where(moves < self.drop_motion, self.buckets, motion)
         given = self.given(latents, image >= self.drop_image)
@@ -119,7 +125,7 @@ class TransparentVideoTask(TransparentImageTask):
     def given(self, latents: Tensor, shown: Tensor) -> Tensor:
         """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
         frames = latents.shape[1]
-        if frames < 2 and shown.any():
+        if frames < 2 and self.drop_image < 1:
             raise UserError("clips of one frame came, and that is the base image: set data.num_frames to 8 or 16")
         reference = torch.arange(frames, device=latents.device) == self.generator.reference_index(frames)
         return shown[:, None] & reference
@@ -131,7 +137,9 @@ class TransparentVideoTask(TransparentImageTask):
         if self.repeat_frames:
             return torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         if "motion" not in batch and "alpha" not in batch:
-            return torch.full((len(latents),), self.buckets, device=latents.device)
+            raise UserError(
+                "the network is told the amount of motion, but the latents came without it: make their cache anew"
+            )
         amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
         return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)
 

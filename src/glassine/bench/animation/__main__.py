@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--beside", nargs="*", choices=MAKERS, default=list(MAKERS), help="what is not trained here")
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 in table I, 1 in the ablation)")
     add_arguments(parser)
+    parser.add_argument("--raft", help="path of torchvision's raft_large or raft_small file: adds its dynamic degree")
     parser.add_argument("--tables", action="store_true", help="train nothing, only write the page again")
     args = parser.parse_args(arguments)
     keep_freed_memory()
@@ -128,7 +129,8 @@ def run(args: argparse.Namespace) -> None:
     if min(args.steps, args.clips, 1 if args.seeds is None else args.seeds) < 1:
         raise UserError(f"steps {args.steps}, clips {args.clips}, seeds {args.seeds} came; give at least 1 of each")
     budget = Budget(args.steps, args.device, args.latents, args.data)
-    evaluators = Evaluators(EvaluatorSources(args.video, args.image_text), pick_device(args.device))
+    sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa, args.raft)
+    evaluators = Evaluators(sources, pick_device(args.device))
     scorer = AnimationScorer({"stickers": TestSet("stickers", args.data, count=args.clips)}, evaluators, progress_bar)
     compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")

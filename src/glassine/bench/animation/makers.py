@@ -34,7 +34,7 @@ TITLES = {
 
 def true_clips(device: torch.device) -> Maker:
     """The held-out stickers themselves."""
-    return Maker(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true")
+    return Maker(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true", own_rate=True)
 
 
 def through_codec(device: torch.device, source: str = CODEC) -> Maker:
@@ -51,7 +51,7 @@ def through_codec(device: torch.device, source: str = CODEC) -> Maker:
         alpha, colour = codec.decode(codec.encode(frames[:, :3], frames[:, 3:]))
         return rearrange(torch.cat([colour, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
 
-    return Maker(make, sum(p.numel() for p in codec.parameters()), loaded.digest, rebuilds=True)
+    return Maker(make, sum(p.numel() for p in codec.parameters()), loaded.digest, rebuilds=True, own_rate=True)
 
 
 def cut_out_after(device: torch.device) -> Maker:

@@ -1,4 +1,6 @@
-"""Score transparent clips: what is seen on white, how it moves, and what becomes of alpha."""
+"""Score transparent clips: what is seen on white and black, how it moves, and what becomes of alpha."""
+
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,44 +11,58 @@ from glassine.bench.generation.test_set import TestSet
 from glassine.metrics.alpha_motion import alpha_flicker, alpha_levels, alpha_motion, alpha_overlap
 from glassine.metrics.dynamic_degree import DynamicDegree
 from glassine.metrics.farneback import farneback_flow
-from glassine.metrics.generated import opaque_clips
 from glassine.metrics.matting_scores import MattingScores
 
+# a veil or a rim that one of them hides is seen on the other
+BACKGROUNDS = ("white", "black")
 # the paper's clips lie on gray, which "significantly skews" the flow; so does any other flat colour
 FLOW_BACKGROUND = "gray"
-FPS = 8.0
 
 
 class AnimationScorer(Scorer):
-    """What `Scorer` measures of clips on white, and more that needs their alpha.
+    """What `Scorer` measures of clips on white, the distances on black, too, and more that needs their alpha.
 
-    `dynamic_degree_farneback_...`
-        See `glassine.metrics.dynamic_degree`; the flow needs no weights.
+    `dynamic_degree_farneback_...`, `dynamic_degree_raft_...`
+        See `glassine.metrics.dynamic_degree`; Farnebäck's flow needs no weights.
     `alpha_overlap`, `alpha_levels`
-        Agreement of each frame's alpha with that of the middle frame, which Layer-Animate's base image is; the same
-        frame is looked at in clips of methods that have no base image. See `glassine.metrics.alpha_motion`.
+        Agreement of the other frames' alpha with that of the base image, or of the middle frame where a method has no
+        base image. See `glassine.metrics.alpha_motion`.
     `alpha_motion`, `alpha_flicker`
         See there, too.
     """
 
     def scores(self, wanted: TestSet, made: Tensor, maker: Maker) -> dict[str, float]:
         """Of straight RGBA clips `n f 4 h w` in [0, 1]; of rebuilt ones `MattingScores`, too."""
-        found = super().scores(wanted, opaque_clips(made, "white"), maker)
+        true, captions = torch.stack([one.rgba for one in wanted.clips]), [one.caption for one in wanted.clips]
+        found = self.evaluators.score(true, made, captions, BACKGROUNDS)
         if maker.rebuilds:
-            matting, true = MattingScores(), torch.stack([one.rgba for one in wanted.clips])
+            matting = MattingScores()
             matting.update(made[:, :, 3:], true[:, :, 3:])
             found |= matting.compute()
-        moving = DynamicDegree(farneback_flow, "farneback", FLOW_BACKGROUND, FPS)
-        moving.update(made)
-        return found | {name: float(value) for name, value in moving.compute().items()} | alpha_scores(made[:, :, 3:])
+        rates = [one.fps for one in wanted.clips] if maker.own_rate else None
+        for moving in self.flows():
+            moving.update(made, rates)
+            found |= {name: float(value) for name, value in moving.compute().items()}
+        return found | alpha_scores(made[:, :, 3:], maker.reference(made.shape[1]))
+
+    def flows(self) -> list[DynamicDegree]:
+        """Dynamic degrees by Farnebäck's flow, and by RAFT's where its weights are given."""
+        found = [DynamicDegree(farneback_flow, "farneback", FLOW_BACKGROUND)]
+        if path := self.evaluators.sources.raft:
+            from glassine.pretrained.raft import raft
+
+            small = Path(path).name.startswith("raft_small")
+            found.append(DynamicDegree(raft(path, small), "raft_small" if small else "raft_large", FLOW_BACKGROUND))
+        return found
 
 
-def alpha_scores(alpha: Tensor) -> dict[str, float]:
-    """Means over clips `n f 1 h w`."""
-    middle = alpha[:, alpha.shape[1] // 2, None].expand_as(alpha)
+def alpha_scores(alpha: Tensor, reference: int) -> dict[str, float]:
+    """Means over clips `n f 1 h w`, frame number `reference` of which is or stands for the base image."""
+    others = torch.cat([alpha[:, :reference], alpha[:, reference + 1 :]], dim=1)
+    base = alpha[:, reference, None].expand_as(others)
     values: dict[str, Tensor] = {
-        "alpha_overlap": alpha_overlap(alpha, middle),
-        "alpha_levels": alpha_levels(alpha, middle),
+        "alpha_overlap": alpha_overlap(others, base),
+        "alpha_levels": alpha_levels(others, base),
         "alpha_motion": alpha_motion(alpha),
         "alpha_flicker": alpha_flicker(alpha),
     }

@@ -31,6 +31,7 @@ class EvaluatorSources:
         i3d: path of `i3d_pretrained_400.pt`, for FVD.
         clip: hub id or path of a CLIP, for CLIP score and similarity.
         fast_vqa: path of FAST-VQA-B's weights.
+        raft: path of one of torchvision's RAFT files, for dynamic degrees.
     """
 
     video: str = TINY_VIDEO
@@ -38,6 +39,7 @@ class EvaluatorSources:
     i3d: str | None = None
     clip: str | None = None
     fast_vqa: str | None = None
+    raft: str | None = None
 
 
 class VideoFeatures(nn.Module):
@@ -59,7 +61,7 @@ class VideoFeatures(nn.Module):
 
 
 class Evaluators:
-    """All metrics of generated clips that lie on white.
+    """All metrics of generated clips, on white where nothing else is said.
 
     Args:
         sources: of the networks.
@@ -79,19 +81,22 @@ class Evaluators:
     def identity(self) -> str:
         """Changes with any weight of our own, and with where the others come from."""
         own = weights_digest(self.video), weights_digest(self.image_text)
-        return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa))
+        return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa, self.sources.raft))
 
     @torch.no_grad()
-    def score(self, real: Tensor, made: Tensor, captions: Sequence[str]) -> dict[str, float]:
+    def score(
+        self, real: Tensor, made: Tensor, captions: Sequence[str], backgrounds: Sequence[str] = ("white",)
+    ) -> dict[str, float]:
         """Scores by their names, see `glassine.metrics.generated`.
 
         Args:
-            real: clips `n f 3 h w` in [0, 1] on white.
+            real: clips `n f c h w` in [0, 1], straight RGBA, or RGB on white.
             made: clips for the same captions, of the same shape.
             captions: n.
+            backgrounds: what Fréchet distances see them on.
         """
         found: dict[str, float] = {}
-        for distance in self.distances(made.shape[1]):
+        for distance in self.distances(made.shape[1], backgrounds):
             for clips, is_real in ((real, True), (made, False)):
                 for part in clips.split(BATCH):
                     distance.update(part.to(self.device), real=is_real)
@@ -109,15 +114,15 @@ class Evaluators:
             found |= quality.compute()
         return {name: float(value) for name, value in found.items()}
 
-    def distances(self, frames: int) -> list[FVD]:
+    def distances(self, frames: int, backgrounds: Sequence[str]) -> list[FVD]:
         """Fréchet distances: of our own video encoder, and of I3D where its weights are given."""
         own = f"native_{frames}f"
-        found = [FVD(VideoFeatures(self.video), "glassine", own, ("white",)).to(self.device)]
+        found = [FVD(VideoFeatures(self.video), "glassine", own, backgrounds).to(self.device)]
         if self.sources.i3d is not None:
             from glassine.pretrained.i3d import i3d
 
             protocol = "rep2_16f" if frames == 8 else own
-            found.append(FVD(i3d(self.sources.i3d), "i3d", protocol, ("white",)).to(self.device))
+            found.append(FVD(i3d(self.sources.i3d), "i3d", protocol, backgrounds).to(self.device))
         return found
 
     def fits(self) -> list[ClipScores]:

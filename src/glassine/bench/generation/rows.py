@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from glassine.bench.loading import load_network
 from glassine.errors import UserError
 from glassine.models.code_sampling import Sampling as CodeSampling
 from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.transparent_video import TransparentVideo
 from glassine.models.video_gpt import VideoGPT
 from glassine.nn.guidance import RESCALE
 
@@ -34,12 +36,17 @@ class Maker:
         parameters: of all its networks.
         digest: changes with any weight.
         rebuilds: whether its clips are the wanted ones again, so that there is a truth for their alpha.
+        own_rate: whether its clips have the wanted ones' frames a second; what is made anew has the usual 8.
+        reference: number of the frame that is the base image, in clips of so many frames; the middle where there is
+            none, so that the same frame is looked at.
     """
 
     make: Callable[[Sequence[CaptionedClip], Sequence[int], Sampling], Tensor]
     parameters: int
     digest: str
     rebuilds: bool = False
+    own_rate: bool = False
+    reference: Callable[[int], int] = lambda frames: frames // 2
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
         """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""
@@ -65,10 +72,13 @@ def load_maker(source: str, part: str, device: torch.device) -> Maker:
     loaded = load_network(source, part)
     network = loaded.network.to(device)
     parameters = sum(p.numel() for p in network.parameters())
+    if isinstance(network, TransparentVideo) and network.needs_base:
+        make = partial(from_captions, network)
+        return Maker(make, parameters, loaded.digest, reference=network.reference_index)
     if isinstance(network, TextToVideo):
-        return Maker(lambda *asked: from_captions(network, *asked), parameters, loaded.digest)
+        return Maker(partial(from_captions, network), parameters, loaded.digest)
     if isinstance(network, VideoGPT):
-        return Maker(lambda *asked: from_tags(network, *asked), parameters, loaded.digest)
+        return Maker(partial(from_tags, network), parameters, loaded.digest)
     raise UserError(
         f"{source} holds a {type(network).__name__}, which makes no clips; give a TextToVideo or a VideoGPT"
     )

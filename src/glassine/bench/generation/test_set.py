@@ -30,6 +30,7 @@ class CaptionedClip:
         trigger_words: its search words.
         clip: `f 3 h w` in [0, 1], on white.
         rgba: `f 4 h w` in [0, 1]: straight colours, padded where it is clear (`glassine.data.alpha.pad_colour`).
+        fps: frames a second of these, which are spread over the whole sticker.
     """
 
     key: str
@@ -37,6 +38,7 @@ class CaptionedClip:
     trigger_words: tuple[str, ...]
     clip: Tensor
     rgba: Tensor
+    fps: float = 8.0
 
 
 class TestSet:
@@ -105,4 +107,6 @@ class TestSet:
 def captioned(sample: dict[str, Any]) -> CaptionedClip:
     """A sample of the data set."""
     rgba = torch.cat([sample["foreground"], sample["alpha"]], dim=1)  # f 4 h w
-    return CaptionedClip(sample["key"], sample["caption"], tuple(sample["trigger_words"]), sample["clip"], rgba)
+    return CaptionedClip(
+        sample["key"], sample["caption"], tuple(sample["trigger_words"]), sample["clip"], rgba, float(sample["fps"])
+    )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.models.layout_hint import LayoutHint
-from glassine.pipelines.cutout import INVISIBLE_TO
+from glassine.pipelines.alpha_levels import INVISIBLE_TO
 from glassine.pipelines.onnx_export.background import background_of
 from glassine.pipelines.onnx_export.layout_hint import ExportableHint
 

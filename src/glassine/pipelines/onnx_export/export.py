@@ -17,7 +17,7 @@ from glassine.data.alpha import composite_frames
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
-from glassine.pipelines.cutout import INVISIBLE_TO, OPAQUE_FROM
+from glassine.pipelines.alpha_levels import INVISIBLE_TO, OPAQUE_FROM
 from glassine.pipelines.flat_background import find_background
 from glassine.pipelines.onnx_export import flood_fill, median, nearest
 from glassine.pipelines.onnx_export.cutout_graph import FIND, CutoutGraph, unmixed
