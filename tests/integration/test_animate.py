@@ -79,6 +79,12 @@ def test_generate_can_carry_alpha_in_the_latents(weights, tmp_path):
     assert read_sticker(tmp_path / "cat.webp").frames.shape == (2, 32, 32, 4)
 
 
+def test_one_frame_is_a_transparent_picture_by_the_first_stage(weights, tmp_path):
+    call = ["generate", "a cat", str(tmp_path / "cat.png"), *FAST, *weights, "--transparent", "--quiet"]
+    assert main([*call, "--transparency", "latents", "--frames", "1"]) == 0
+    assert read_sticker(tmp_path / "cat.png").frames.shape == (1, 32, 32, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "more", "complaint"),
     [
@@ -87,6 +93,9 @@ def test_generate_can_carry_alpha_in_the_latents(weights, tmp_path):
         ("none.png", [], "there is no such file"),
         ("still.png", ["--frames", "9"], "the motion modules have positions for 8: give fewer"),
         ("still.png", ["--frames", "0"], "0 frames asked for"),
+        ("still.png", ["--frames", "1"], "nothing to be animated"),
+        ("still.png", ["--motion-adapter", "1"], "this network has none"),
+        ("still.png", ["--cutout-weights", "x"], "without --cut-out"),
         ("still.png", ["--size", "30"], "multiples of 16"),
         ("still.png", ["--size", "32", "32", "32"], "give one number, or height and width"),
         ("still.png", ["--motion", "10"], "it takes 0 to 9"),
@@ -112,7 +121,8 @@ def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path
         ([*weights], "transparent from the start"),
         ([*opaque, *latents], "holds a TextToVideo; this needs a TransparentVideo"),
         ([*weights, "--transparency", "latents"], "without --transparent"),
-        ([*opaque, "--motion", "3"], "--motion and --image-guidance"),
+        ([*opaque, "--motion", "3"], "--motion, --image-guidance or --motion-adapter came"),
+        ([*weights, *latents, "--cutout-weights", "x"], "they go with --transparent --transparency ildiff"),
     ):
         assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2
         assert complaint in capsys.readouterr().err

@@ -1,9 +1,10 @@
-"""Parameters of the full-size networks, part by part, to hold against VSD2M's table 4 (arXiv 2412.08259).
+"""Parameters of the full-size networks, part by part, to hold against VSD2M's table 4 (arXiv 2412.08259) and others.
 
 Nothing is allocated: the networks are built on the meta device, from the arguments that stand in the `config.json`
 files of the public repositories named here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from glassine.models.i2vgen import I2VGen
+from glassine.models.motion_unet import MotionUNet, part_of
 from glassine.models.video_gpt import VideoGPT
 from glassine.models.video_unet import VideoUNet
 from glassine.models.video_vqvae import VideoVQVAE
@@ -97,3 +99,13 @@ def count_parameters(parts: Parts) -> dict[str, int]:
     """Parameters of each part; the method's are their sum."""
     with torch.device("meta"):
         return {name: sum(parameter.numel() for parameter in make().parameters()) for name, make in parts.items()}
+
+
+def count_layer_animate() -> dict[str, int]:
+    """Parameters of Layer-Animate's network by part: SD 1.5's UNet, AnimateDiff v2's adapter, Inter-Frame Attention."""
+    with torch.device("meta"):
+        unet = MotionUNet()
+    counts: Counter[str] = Counter()
+    for name, parameter in unet.named_parameters():
+        counts[part_of(name)] += parameter.numel()
+    return dict(counts)

@@ -111,8 +111,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
             progress: called with the solver's steps done and how many there are, over all stickers.
 
         Raises:
-            UserError: an empty or over-long prompt, a single frame of a still, a still that is opaque or clear everywhere,
-                a sticker that does not fit in memory, or an amount of motion that the network is not told.
+            UserError: an empty or over-long prompt, a single frame of a still, a still that is opaque or clear
+                everywhere, a sticker that does not fit in memory, or motion that the network is not told.
         """
         if still is not None and self.num_frames == 1:
             raise UserError("a still and 1 frame came: there is nothing to be animated; ask for 2 frames or more")

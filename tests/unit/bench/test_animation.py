@@ -1,16 +1,19 @@
 """Layer-Animate's tables: what is trained, how transparent clips are scored, and what is written."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tests.helpers.tiny_evaluator import save_evaluator
 from tests.helpers.tiny_transparent import tiny_codec, tiny_motion_unet, tiny_transparent
+from torchvision.models.optical_flow import raft_small
 
 from glassine.bench.animation import makers as makers_module
 from glassine.bench.animation.__main__ import RESULTS, compare, main, planned, shipped_record
 from glassine.bench.animation.makers import TITLES, through_codec, true_clips
 from glassine.bench.animation.scoring import AnimationScorer, alpha_scores
 from glassine.bench.animation.tables import animation_report, readme_blocks
-from glassine.bench.generation.evaluators import Evaluators
+from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import ANIMATION
 from glassine.bench.generation.rows import Maker, from_captions
 from glassine.bench.generation.runs import Budget, Run
@@ -67,11 +70,29 @@ def test_a_network_that_animates_makes_transparent_clips(scorer):
     assert scorer.scores(wanted, made, maker).keys() > {"alpha_overlap", "dynamic_degree_farneback_moving_gray"}
 
 
-def test_alpha_that_stands_still_agrees_with_the_middle_frame_and_does_not_flicker():
+def test_alpha_that_stands_still_agrees_with_the_base_image_and_does_not_flicker():
     still = torch.rand(2, 1, 1, 8, 8).expand(-1, 4, -1, -1, -1)
-    scores = alpha_scores(still)
+    scores = alpha_scores(still, 2)
     assert scores == {"alpha_overlap": 1, "alpha_levels": 0, "alpha_motion": 0, "alpha_flicker": 0}
-    assert alpha_scores(torch.rand(2, 4, 1, 8, 8))["alpha_flicker"] > 50
+    assert alpha_scores(torch.rand(2, 4, 1, 8, 8), 2)["alpha_flicker"] > 50
+
+
+def test_the_base_image_is_not_compared_with_itself_and_may_be_the_first_frame():
+    alpha = torch.zeros(1, 4, 1, 8, 8)
+    alpha[:, 0] = 1
+    assert alpha_scores(alpha, 0)["alpha_overlap"] == 0
+    first = tiny_transparent(tiny_motion_unet(reference_frame="first"))
+    assert first.needs_base
+    assert [first.reference_index(8), Maker(torch.zeros, 1, "x").reference(8)] == [0, 4]
+
+
+def test_raft_joins_where_its_weights_are_given(tmp_path):
+    path = tmp_path / "raft_small.pth"
+    torch.save(raft_small(weights=None).state_dict(), path)
+    plain = AnimationScorer({}, SimpleNamespace(sources=EvaluatorSources()))
+    more = AnimationScorer({}, SimpleNamespace(sources=EvaluatorSources(raft=str(path))))
+    assert [flow.names[0] for flow in plain.flows()] == ["dynamic_degree_farneback_moving_gray"]
+    assert [flow.names[0] for flow in more.flows()][1:] == ["dynamic_degree_raft_small_moving_gray"]
 
 
 def test_scores_of_what_ships_are_kept_until_its_weights_change(scorer, tmp_path):
@@ -92,16 +113,17 @@ def test_the_page_has_our_rows_apart_from_the_published_ones():
 
     records = [record("layer_animate", "Layer-Animate", seed) for seed in (0, 1)]
     records += [record("codec", TITLES["codec"], 0, ""), record("latents", TITLES["latents"], 0, "")]
-    row = {"name": "Layer-Animate", "CLIP score": 30.63}
+    row = {"name": "Layer-Animate", "CLIP score": 30.63, "dynamic degree": 4.43}
     published = [
-        {"table": "I", "title": "t", "data": "d", "paper": "Layer-Animate", "columns": ["CLIP score"], "rows": [row]}
+        {"table": "I", "title": "t", "data": "d", "paper": "Layer-Animate", "columns": list(row)[1:], "rows": [row]}
     ]
     ours, theirs = animation_report(records, published).split("## Published")
-    assert "| Layer-Animate (2 seeds) | 20.5 ± 0.7 |" in ours
+    assert "|  | published CLIP score | published dynamic degree | clip_glassine score" in ours
+    assert "| Layer-Animate (2 seeds) | 30.63 | 4.43 | 20.5 ± 0.7 |" in ours
+    assert "| Inter-Frame Attention, all that is trained | 24.781 |" in ours
     assert "against themselves: PSNR 30.0" in ours
     assert "30.63" in theirs
-    assert "30.63" not in ours
-    blocks = readme_blocks(records)
+    blocks = readme_blocks(records, published)
     assert blocks.keys() == {"animation", "animation_ablation", "animation_routes"}
     assert "| Layer-Animate (2 seeds) |" in blocks["animation"]
     assert "Every method: 5 steps" in blocks["animation"]

@@ -118,6 +118,15 @@ def test_fast_clips_are_thinned_to_about_eight_frames_a_second():
     assert metric.per_clip()[0, 2] == pytest.approx(3, rel=1e-4)
 
 
+def test_each_clip_may_have_a_rate_of_its_own():
+    flow = ByRed()
+    metric = DynamicDegree(flow, "red")
+    metric.update(redder(*[1] * 23).expand(2, -1, -1, -1, -1), [8.0, 24.0])
+    assert metric.per_clip()[:, 2].tolist() == pytest.approx([1, 3], rel=1e-4)
+    with pytest.raises(UserError, match="0 frames a second came"):
+        metric.update(redder(1, 1), [0.0])
+
+
 def test_two_processes_together_give_the_value_of_one():
     clips = torch.rand(5, 4, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     whole, one, other = (DynamicDegree(farneback_flow, "farneback") for _ in range(3))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import LetterText
 from tests.helpers.tiny_transparent import (
     MOTION,
@@ -135,6 +136,60 @@ def test_without_a_base_image_one_is_made_by_the_spatial_part_as_the_first_stage
     assert steps == [(done, 6) for done in range(1, 7)]
 
 
+def test_a_network_without_inter_frame_attention_makes_a_base_image_where_it_shall():
+    told = []
+    network = awake(inter_frame_attention=None, base_image=True)
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST, progress=lambda *step: told.append(step))
+    assert told[-1] == (6, 6)
+
+
+def test_a_base_image_is_made_of_other_noise_than_the_first_frame():
+    network, seen = awake(), []
+    network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, guidance_scale=1.0))
+    (picture, clip), size = (each[:, :, 0] for each in seen), (1, *SIZE)
+    assert torch.equal(picture[:, None], network.draw_noise(SEEDS, size))
+    assert not torch.equal(picture, clip)
+
+
+def test_a_clip_of_one_frame_is_the_base_image_and_costs_no_second_stage():
+    network = awake()
+    seen = seen_by(network)
+    alone = network.sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST)
+    assert len(seen) == FAST.steps
+    pictures = network.decode_transparent(network.sample_pictures(PROMPTS, SEEDS, SIZE, sampling=FAST))
+    assert torch.equal(alone, pictures)
+
+
+def test_the_first_stage_may_have_a_schedule_of_its_own():
+    unet, twin = (tiny_motion_unet() for _ in range(2))
+    other = DDPMScheduler(beta_schedule="linear", clip_sample=False)
+    plain, own = tiny_transparent(unet), tiny_transparent(twin)
+    own.image_scheduler = other
+    make = lambda network: network.sample_pictures(PROMPTS, SEEDS, SIZE, sampling=FAST)  # noqa: E731
+    assert not torch.equal(make(plain), make(own))
+    own.image_scheduler = plain.scheduler
+    assert torch.equal(make(plain), make(own))
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm++"])
+def test_clips_around_a_base_image_are_finite_from_pure_noise_with_both_guidances(solver):
+    network, base = awake(), base_images()
+    network.scheduler = DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        clip_sample=False,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+    how = Animation(steps=3, solver=solver, guidance_rescale=0.7, image_guidance_scale=1.5)
+    seen = seen_by(network)
+    made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
+    assert made.isfinite().all()
+    clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
+    assert all(torch.equal(step.chunk(3)[2][:, :, MIDDLE], clean) for step in seen)
+
+
 def test_a_network_without_inter_frame_attention_is_text_to_video_until_a_base_image_comes():
     network = awake(inter_frame_attention=None)
     seen = seen_by(network)
@@ -202,3 +257,7 @@ def test_what_cannot_be_made_is_said():
         Animation(image_guidance_scale=-1)
     with pytest.raises(TypeError, match="the codec is a LatentTransparency"):
         TransparentVideo(tiny_motion_unet(), tiny_codec().vae, LetterText(), network.scheduler)
+    with pytest.raises(UserError, match="NaN or outside"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)
+    with pytest.raises(UserError, match="it is for Still-Moving's"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, motion_adapter_scale=1.0))

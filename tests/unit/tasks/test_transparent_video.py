@@ -104,10 +104,13 @@ def test_the_amount_of_motion_is_the_clips_own_by_thresholds_that_are_arguments(
     assert buckets == [sum(amount >= limit for limit in thresholds) for amount in amounts.tolist()]
     assert buckets[0] > buckets[1] == 0  # the second does not move
     assert task.motion({"motion": torch.tensor([0.0, 0.05])}, latents).tolist() == [0, 5]
-    assert task.motion({}, latents).tolist() == [10, 10]  # not told
+    with pytest.raises(UserError, match="make their cache anew"):
+        task.motion({}, latents)
     assert make_task().motion(batch, latents) is None
     with pytest.raises(UserError, match="2 motion_thresholds came for 10 motion_buckets: give 9"):
         make_task({"motion_buckets": 10}, motion_thresholds=(0.1, 0.2))
+    with pytest.raises(UserError, match="each must be above the one before"):
+        make_task({"motion_buckets": 10}, motion_thresholds=thresholds[::-1])
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def report(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     if records:
         published = read_optional(benchmarks / "published_layer_animate.yaml") or []
         write_report(animation_report(records, published), benchmarks / "animation.md")
-        write_blocks(readme, readme_blocks(records))
+        write_blocks(readme, readme_blocks(records, published))
     return records
 
 

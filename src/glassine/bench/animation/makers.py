@@ -1,6 +1,8 @@
 """What is measured beside the trained methods: true clips, true clips through the codec, and what ships."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ TITLES = {
     "codec": "true clips through the codec",
     "ildiff": "opaque clips, cut out (ILDiff)",
     "latents": "alpha in the latents (Layer-Animate)",
+    "motion_0": "Layer-Animate, motion 0",
+    "motion_4": "Layer-Animate, motion 4",
+    "motion_9": "Layer-Animate, motion 9",
 }
 
 
@@ -66,16 +71,16 @@ def cut_out_after(device: torch.device) -> Maker:
     return pipeline_maker(make, pipeline.generator, cut_out.ildiff)
 
 
-def alpha_in_latents(device: torch.device) -> Maker:
-    """`glassine generate --transparent --transparency latents` as it ships."""
+def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
+    """`glassine generate --transparent --transparency latents` as it ships, perhaps told how much is to move."""
     pipeline = AnimatePipeline.from_pretrained(ANIMATES, domain="", device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
         pipeline.size, pipeline.num_frames, pipeline.sampling = *shape_of(wanted), Animation(**vars(sampling))
         pairs = zip(wanted, seeds, strict=True)
-        return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed])])
+        return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed], motion=motion)])
 
-    return pipeline_maker(make, pipeline.generator)
+    return replace(pipeline_maker(make, pipeline.generator), reference=pipeline.generator.reference_index)
 
 
 def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> Maker:
@@ -95,4 +100,10 @@ def stacked(stickers: Sequence[Sticker]) -> Tensor:
     return rearrange(torch.from_numpy(np.stack([one.frames for one in stickers])), "n f h w c -> n f c h w") / 255
 
 
-MAKERS = {"true": true_clips, "codec": through_codec, "ildiff": cut_out_after, "latents": alpha_in_latents}
+MAKERS: dict[str, Callable[[torch.device], Maker]] = {
+    "true": true_clips,
+    "codec": through_codec,
+    "ildiff": cut_out_after,
+    "latents": alpha_in_latents,
+    **{f"motion_{amount}": partial(alpha_in_latents, motion=amount) for amount in (0, 4, 9)},
+}

@@ -1,4 +1,4 @@
-"""The latents that generators are trained on, cached under a name each: `python -m glassine.bench.generation.caches`."""
+"""Latents that generators are trained on, cached under a name each: `python -m glassine.bench.generation.caches`."""
 
 import argparse
 import sys
