@@ -179,6 +179,22 @@ def test_opened_as_a_file_from_begin_to_report(browser: Browser, tmp_path: Path,
     assert "6 of 6" in capsys.readouterr().out
 
 
+def test_two_tabs_of_a_rater_lose_no_answer(browser: Browser, tmp_path: Path):
+    key = tiny_study(tmp_path, questions=PRESETS["vsd2m"], items=3)
+    address = (tmp_path / "study" / "site" / "index.html").as_uri()
+    begin(browser, address, "anna", "Comparison 1 of 3, question 1 of 2")
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    begin(browser, address, "anna", "Comparison 1 of 3, question 1 of 2")
+    press(browser, "1", "Comparison 1 of 3, question 2 of 2")
+    press(browser, "1", "Comparison 2 of 3, question 1 of 2")
+    browser.switch_to.window(first)
+    press(browser, "2", "Comparison 2 of 3, question 1 of 2")  # it now knows of the other tab's answers
+    kept = browser.execute_script(f"return JSON.parse(localStorage.getItem('glassine-study/{key.study}/anna')).answers")
+    assert [answer["time"] for answer in kept] == sorted({answer["time"] for answer in kept})
+    assert len(kept) == 3
+
+
 def test_served_each_answer_is_in_the_file_at_once(browser: Browser, serving: Serving):
     file = serving.study / "answers" / "anna.jsonl"
     begin(browser, serving.url, "Anna", "Comparison 1 of 3, question 1 of 2")

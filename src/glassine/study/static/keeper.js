@@ -2,6 +2,8 @@
 
 /* Keeps a rater's answers: in this browser at once, and with the server, where the page came from one that takes them.
    What the server has not confirmed is sent again, also when the page is opened the next time. */
+const idOf = (answer) => `${answer.trial} ${answer.question} ${answer.time}`;
+
 class Keeper {
   constructor(study) {
     this.study = study;
@@ -42,9 +44,8 @@ class Keeper {
     this.pending = [];
     if (this.server) {
       const there = await this.post("api/start", { rater });
-      const same = (answer) => `${answer.trial} ${answer.question} ${answer.time}`;
-      const known = new Set(there.answers.map(same));
-      this.pending = here.answers.filter((answer) => !known.has(same(answer)));
+      const known = new Set(there.answers.map(idOf));
+      this.pending = here.answers.filter((answer) => !known.has(idOf(answer)));
       this.form = there.form;
       this.answers = there.answers.concat(this.pending);
     }
@@ -120,7 +121,11 @@ class Keeper {
     return sum % this.study.forms.length;
   }
 
+  /* What another tab of this browser has kept meanwhile stays. */
   keepHere() {
+    const known = new Set(this.answers.map(idOf));
+    const others = ((this.read(this.rater) || {}).answers || []).filter((answer) => !known.has(idOf(answer)));
+    this.answers = others.concat(this.answers).sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
     const kept = this.write(this.rater, { form: this.form, started: this.started, answers: this.answers });
     if (!kept && !this.server) this.onTrouble("This browser keeps nothing: download your answers (?) before you close the page.");
   }
