@@ -131,7 +131,8 @@ def run(args: argparse.Namespace) -> None:
     budget = Budget(args.steps, args.device, args.latents, args.data)
     sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa, args.raft)
     evaluators = Evaluators(sources, pick_device(args.device))
-    scorer = AnimationScorer({"stickers": TestSet("stickers", args.data, count=args.clips)}, evaluators, progress_bar)
+    test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips)}
+    scorer = AnimationScorer(test_sets, evaluators, progress_bar, args.clips_to)
     compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")
 

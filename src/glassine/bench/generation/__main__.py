@@ -126,6 +126,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
     parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
+    parser.add_argument(
+        "--clips-to", type=Path, metavar="FOLDER", help="also write the clips that this call scores, for study build"
+    )
     parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of records and tables")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file with <!-- table:... --> markers")
 
@@ -151,7 +154,8 @@ def run(args: argparse.Namespace) -> None:
         for cache in TRAINING_SETS[run.training_set].caches:
             make_cache(cache, budget.data, budget.latents, args.device)
 
-    study(runs, Scorer(test_sets, evaluators, progress_bar), args.to, make_caches, args.readme)
+    scorer = Scorer(test_sets, evaluators, progress_bar, args.clips_to)
+    study(runs, scorer, args.to, make_caches, args.readme)
     print(f"wrote {args.to / 'generation.md'}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from glassine import __version__
+from glassine.bench.generation.clip_files import file_name, write_clips
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS
 from glassine.bench.generation.rows import SHORT_SETTINGS, Maker, load_maker
@@ -34,11 +35,13 @@ class Scorer:
         test_sets: by name.
         evaluators: see there.
         progress: gives, as a context, what is told what goes on, how many clips are made, and of how many.
+        clips_to: folder that gets what is made, in a folder for each network and test set; None keeps none.
     """
 
     test_sets: Mapping[str, TestSet]
     evaluators: Evaluators
     progress: Callable[[], AbstractContextManager[Tell]] = lambda: nullcontext(lambda *_: None)
+    clips_to: Path | None = None
 
     def record(self, run: Run, checkpoint: Path, folder: Path) -> Record:
         """The one in `folder`, if it is of a network that was trained alike; else a new one."""
@@ -109,6 +112,8 @@ class Scorer:
             wanted = self.test_sets[condition]
             with self.progress() as tell:  # at most one bar at a time: training has its own
                 made = maker.clips(wanted.clips, tell=partial(tell, name))
+            if self.clips_to is not None:
+                write_clips(made, wanted.clips, self.clips_to / file_name(f"{name}-{condition}"))
             scores = self.scores(wanted, made, maker)
             cell = Cell(self.inputs(record, condition), len(wanted.clips), {s: plain(v) for s, v in scores.items()})
             record.conditions[condition] = cell
