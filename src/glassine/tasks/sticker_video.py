@@ -10,6 +10,7 @@ from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
 from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.nn.timesteps import draw_timesteps
 from glassine.pretrained.latent_identity import check_latents
 from glassine.pretrained.spatial_part import take_spatial_part
 from glassine.tasks.base import StickerTask
@@ -38,6 +39,7 @@ class StickerVideoTask(StickerTask):
         curriculum: weighs clips by difficulty; None weighs all alike.
         gradient_checkpointing: less memory for more time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+        timestep_shift: above 1 trains more at high noise, see `draw_timesteps`.
     """
 
     frozen: tuple[str, ...] = ("generator.vae", "generator.text_encoder")
@@ -57,6 +59,7 @@ class StickerVideoTask(StickerTask):
         curriculum: Curriculum | None = None,
         gradient_checkpointing: bool = False,
         preview_sampling: Sampling | None = None,
+        timestep_shift: float = 1.0,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(generator, TextToVideo):
@@ -66,6 +69,7 @@ class StickerVideoTask(StickerTask):
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
         self.stills, self.frame_masks, self.curriculum = stills, frame_masks, curriculum
         self.spatial_from = spatial_from
+        self.timestep_shift = timestep_shift
         self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
@@ -86,7 +90,7 @@ class StickerVideoTask(StickerTask):
         dropped = torch.rand(len(latents), 1, 1, device=latents.device) < self.drop_prompt
         prompt_embeds = torch.where(dropped, self.empty_prompt(prompt_embeds), prompt_embeds)
         steps = self.generator.scheduler.config["num_train_timesteps"]
-        timesteps = torch.randint(steps, (len(latents),), device=latents.device)
+        timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
         noise = torch.randn_like(latents)
         losses = torch.cat(
             [

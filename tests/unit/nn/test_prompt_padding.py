@@ -3,11 +3,12 @@ import torch
 from glassine.nn.prompt_padding import fill_padding
 
 
-def test_padding_holds_the_mean_of_the_tokens_before_it():
-    embeds = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [0.0, 0.0]], [[4.0, 4.0], [0.0, 0.0], [0.0, 0.0]]])
+def test_padding_holds_the_mean_of_the_tokens_before_it_as_long_as_they_are():
+    embeds = torch.tensor([[[3.0, 4.0], [5.0, 0.0], [0.0, 0.0]], [[4.0, 3.0], [0.0, 0.0], [0.0, 0.0]]])
     filled = fill_padding(embeds)
-    assert filled[0].tolist() == [[1.0, 0.0], [3.0, 2.0], [2.0, 1.0]]
-    assert filled[1].tolist() == [[4.0, 4.0]] * 3
+    assert torch.equal(filled[0, :2], embeds[0, :2])
+    torch.testing.assert_close(filled[0, 2], 5 * torch.tensor([8.0, 4.0]) / 80**0.5)
+    torch.testing.assert_close(filled[1], torch.tensor([[4.0, 3.0]] * 3))
 
 
 def test_embeddings_without_padding_stay_bit_equal_and_an_empty_one_stays_zero():
