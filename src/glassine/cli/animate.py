@@ -12,7 +12,6 @@ from glassine.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-CUTS_OUT = "glassine:tiny-ildiff"
 DESCRIPTION = """\
 Animate a transparent picture of your own: STILL becomes the middle frame, PROMPT says what happens ('waves hello').
 Reads every format that `glassine cutout` reads, of any size; of an animation the middle frame is taken. OUT's suffix
@@ -49,7 +48,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
     parser.add_argument("--cut-out", action="store_true", help="take a picture without transparency out of its ground")
-    parser.add_argument("--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {CUTS_OUT})")
+    parser.add_argument(
+        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {making.CUTS_OUT})"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -82,7 +83,7 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
         from glassine.data.sticker import Sticker
         from glassine.pipelines.cutout import CutoutPipeline
 
-        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or CUTS_OUT, device=args.device)
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or making.CUTS_OUT, device=args.device)
         still = cut_out(Sticker(still[None], (1000,))).frames[0]
         if is_opaque(still) or not still[..., 3].any():
             left = "all" if still[..., 3].any() else "nothing"

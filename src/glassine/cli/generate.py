@@ -8,7 +8,7 @@ from rich.console import Console
 from glassine.cli import making
 from glassine.errors import UserError
 
-OPAQUE, CUTS_OUT, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-ildiff", "glassine:tiny-layer-animate"
+OPAQUE, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-layer-animate"
 DESCRIPTION = """\
 Make animated stickers from text. OUT's suffix tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of
 PNGs without a suffix. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same prompt,
@@ -43,7 +43,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights that ship with glassine, or a folder from `glassine export weights` "
         f"(default: {OPAQUE}, or see below)",
     )
-    parser.add_argument("--cutout-weights", metavar="NAME|FOLDER", help=f"those of --transparent (default: {CUTS_OUT})")
+    parser.add_argument(
+        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --transparent (default: {making.CUTS_OUT})"
+    )
     latents = parser.add_argument_group("of --transparency latents")
     making.add_animation_arguments(latents)
 
@@ -77,7 +79,7 @@ def opaque(args: argparse.Namespace) -> making.Make:
 
     cut_out = None
     if args.transparent:
-        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or CUTS_OUT, device=args.device)
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or making.CUTS_OUT, device=args.device)
     pipeline = TextToStickerPipeline.from_pretrained(
         args.weights or OPAQUE,
         cut_out,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glassine.models.animation import Animation
     from glassine.models.text_to_video import Sampling
 
+CUTS_OUT = "glassine:tiny-ildiff"
 Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
 """Makes the stickers; called with what tells the progress."""
 

@@ -19,8 +19,6 @@ SEEDS = tuple(range(8))
 # captions of training stickers, new combinations of their words, and Chinese
 PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
 SHOWN = {"笑脸": "smiling face, in Chinese"}  # the picture's font has no Chinese letters
-
-
 # prompt, seeds and `progress` to a sticker for each seed
 Make = Callable[[str, Sequence[int], Progress], Sequence[Sticker]]
 # how stickers are made, and what the picture of them is called
