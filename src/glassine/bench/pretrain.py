@@ -60,7 +60,7 @@ STAGES = (
     Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
     Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
     Stage(
-        tuple(EXPERIMENTS / f"vsd2m/shipped{part}.yaml" for part in ("_images", "_prompts", "")),
+        tuple(EXPERIMENTS / f"vsd2m/shipped{part}.yaml" for part in ("_images", "_prompts", "_subjects", "")),
         "generator",
         "tiny-sti",
         ("tiny-vae", "tiny-text"),

@@ -75,11 +75,12 @@ def take_image_unet(unet: nn.Module, source: str, subfolder: str | None = "unet"
 
 
 def load_own(source: str) -> nn.Module | None:
-    """The network of ours at `source`; None where it is not one."""
-    if source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file():
+    """The network of ours at `source`, a bundle or a checkpoint in the folder of its run; None where there is none."""
+    path = Path(source)
+    if source.startswith(SHIPPED) or (path / "config.yaml").is_file():
         return load_bundle(source)
-    if source.endswith(".ckpt"):
-        return load_part(Path(source), "generator", read_run_config(Path(source)))[0]
+    if path.suffix == ".ckpt" and (path.parent.parent / "config.yaml").is_file():
+        return load_part(path, "generator", read_run_config(path))[0]
     return None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 from glassine.pretrained.image_unet import MOTION, fill, load_own, merged_state
 from glassine.pretrained.video_unet import Taken, difference
-from glassine.pretrained.weights import SHIPPED, read_state
+from glassine.pretrained.weights import read_state
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")
@@ -54,8 +54,7 @@ def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
     """
     own: Any = unet
     differences: list[str] = []
-    if is_own(source):
-        network: Any = load_own(source)
+    if (network := load_own(source)) is not None:
         donor: Any = getattr(network, "unet", network)
         state = merged_state(donor)
         settings = {name: getattr(donor, "config", {}).get(name) for name in ("motion_num_attention_heads",)}
@@ -85,13 +84,6 @@ def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
         differences.append(difference("motion_max_seq_length", max(positions), own.config["motion_max_seq_length"]))
     weights = {name: tensor for name, tensor in state.items() if not name.endswith("pos_embed.pe")}
     return fill(unet, weights, source, BEYOND, differences)
-
-
-def is_own(source: str) -> bool:
-    """Whether it is a bundle of ours, or a checkpoint in the folder of its run."""
-    path = Path(source)
-    folder = path.parent.parent if path.suffix == ".ckpt" else path
-    return source.startswith(SHIPPED) or (folder / "config.yaml").is_file()
 
 
 def load_adapter(source: str, revision: str | None) -> Any:

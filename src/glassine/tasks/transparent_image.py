@@ -34,6 +34,7 @@ class TransparentImageTask(StickerVideoTask):
         min_snr_gamma: see `StickerVideoTask`.
         gradient_checkpointing: less memory for more time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+        timestep_shift: see `StickerVideoTask`.
     """
 
     frozen: tuple[str, ...] = ("generator.codec", "generator.text_encoder")
@@ -50,6 +51,7 @@ class TransparentImageTask(StickerVideoTask):
         min_snr_gamma: float | None = None,
         gradient_checkpointing: bool = False,
         preview_sampling: Sampling | None = None,
+        timestep_shift: float = 1.0,
     ) -> None:
         if not isinstance(generator, TransparentVideo):
             raise TypeError(f"a {type(generator).__name__} came; this task trains a TransparentVideo")
@@ -62,6 +64,7 @@ class TransparentImageTask(StickerVideoTask):
             min_snr_gamma=min_snr_gamma,
             gradient_checkpointing=gradient_checkpointing,
             preview_sampling=preview_sampling,
+            timestep_shift=timestep_shift,
         )
 
     def on_fit_start(self) -> None:

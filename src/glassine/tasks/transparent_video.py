@@ -11,6 +11,7 @@ from glassine.models.motion_unet import MotionUNet, Part
 from glassine.models.text_to_video import Sampling
 from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
 from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.nn.timesteps import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
 
 
@@ -53,6 +54,7 @@ class TransparentVideoTask(TransparentImageTask):
         min_snr_gamma: see `StickerVideoTask`.
         gradient_checkpointing: less memory for more time.
         preview_sampling: see `TransparentImageTask`.
+        timestep_shift: see `StickerVideoTask`.
 
     Raises:
         UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
@@ -75,6 +77,7 @@ class TransparentVideoTask(TransparentImageTask):
         min_snr_gamma: float | None = None,
         gradient_checkpointing: bool = False,
         preview_sampling: Sampling | None = None,
+        timestep_shift: float = 1.0,
     ) -> None:
         super().__init__(
             generator,
@@ -85,6 +88,7 @@ class TransparentVideoTask(TransparentImageTask):
             min_snr_gamma,
             gradient_checkpointing,
             preview_sampling,
+            timestep_shift,
         )
         unet = self.generator.unet
         if not isinstance(unet, MotionUNet):
@@ -117,7 +121,7 @@ class TransparentVideoTask(TransparentImageTask):
             motion = torch.where(moves < self.drop_motion, self.buckets, motion)
         given = self.given(latents, image >= self.drop_image)
         steps = self.generator.scheduler.config["num_train_timesteps"]
-        timesteps = torch.randint(steps, (len(latents),), device=latents.device)
+        timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
         losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, given, motion)
         self.log("train/loss", losses.mean())
         return losses.mean()

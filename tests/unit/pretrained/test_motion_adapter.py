@@ -76,6 +76,29 @@ def test_animatediffs_own_file_gives_the_same(prefix, tmp_path):
 
 
 @torch.no_grad()
+def test_names_of_animatediffs_own_file_land_where_they_belong(tmp_path):
+    # as they stand in mm_sd_v15_v2.ckpt, not made from diffusers' names
+    block = "down_blocks.0.motion_modules.0.temporal_transformer."
+    inner = f"{block}transformer_blocks.0."
+    places = {
+        f"{block}proj_in.weight": "proj_in.weight",
+        f"{inner}attention_blocks.0.to_q.weight": "transformer_blocks.0.attn1.to_q.weight",
+        f"{inner}attention_blocks.1.to_out.0.bias": "transformer_blocks.0.attn2.to_out.0.bias",
+        f"{inner}norms.1.weight": "transformer_blocks.0.norm2.weight",
+        f"{inner}ff.net.0.proj.weight": "transformer_blocks.0.ff.net.0.proj.weight",
+        f"{inner}ff_norm.weight": "transformer_blocks.0.norm3.weight",
+    }
+    state = animatediffs_names(save_adapter(tmp_path / "adapter"))
+    assert places.keys() < state.keys()
+    assert f"{inner}attention_blocks.1.pos_encoder.pe" in state
+    state |= {name: torch.randn_like(state[name]) for name in places}
+    save_file(state, tmp_path / "mm.safetensors")
+    found = with_motion_adapter(tiny_motion_unet(), str(tmp_path / "mm.safetensors")).state_dict()
+    for theirs, ours in places.items():
+        assert torch.equal(found[f"down_blocks.0.motion_modules.0.{ours}"], state[theirs]), theirs
+
+
+@torch.no_grad()
 def test_a_network_of_ours_gives_its_motion_modules_with_their_lora_merged(tmp_path):
     donor = tiny_motion_unet(motion_rank=2)
     stir(donor, ".lora_up.")
