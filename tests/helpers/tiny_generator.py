@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.models.video_unet import VideoUNet
+from glassine.nn.latent_mean import LatentMean
 from glassine.pretrained.weights import save_bundle
 
 WIDTH = 16
@@ -58,23 +59,36 @@ def tiny_unet(in_channels: int = 4) -> VideoUNet:
     return VideoUNet(in_channels=in_channels, **UNET)
 
 
-def tiny_generator(prediction_type: str = "epsilon", in_channels: int = 4) -> TextToVideo:
+def tiny_generator(
+    prediction_type: str = "epsilon", in_channels: int = 4, latent_mean: LatentMean | None = None
+) -> TextToVideo:
     torch.manual_seed(0)
     scheduler = DDPMScheduler(prediction_type=prediction_type, **SCHEDULE)
-    return TextToVideo(tiny_unet(in_channels), SmallVAE(**VAE), LetterText(), scheduler)
+    return TextToVideo(tiny_unet(in_channels), SmallVAE(**VAE), LetterText(), scheduler, latent_mean)
 
 
-def save_tiny_generator(folder: Path) -> str:
+def tiny_mean() -> LatentMean:
+    """Goes with `in_channels=8`."""
+    torch.manual_seed(3)
+    return LatentMean(WIDTH, size=(4, 4), width=16)
+
+
+def save_tiny_generator(folder: Path, latent_mean: bool = False) -> str:
     """A bundle of the network, as `glassine export weights` writes it."""
+    unet = UNET | {"in_channels": 8} if latent_mean else UNET
+    size = {"prompt_dim": WIDTH, "size": [4, 4], "width": 16}
+    mean = {"latent_mean": {"class_path": "glassine.nn.latent_mean.LatentMean", "init_args": size}}
     description = {
         "class_path": "glassine.models.text_to_video.TextToVideo",
         "init_args": {
-            "unet": {"class_path": "glassine.models.video_unet.VideoUNet", "init_args": UNET},
+            "unet": {"class_path": "glassine.models.video_unet.VideoUNet", "init_args": unet},
             "vae": {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE},
             "text_encoder": {"class_path": "tests.helpers.tiny_generator.LetterText"},
             "scheduler": {"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
+            **(mean if latent_mean else {}),
         },
     }
-    network = tiny_generator().requires_grad_(True)  # the frozen parts too, so that they are in the file
+    network = tiny_generator(in_channels=8, latent_mean=tiny_mean()) if latent_mean else tiny_generator()
+    network.requires_grad_(True)  # the frozen parts too, so that they are in the file
     save_bundle(network, description, folder)
     return str(folder)

@@ -25,8 +25,11 @@ def model(name: str) -> dict[str, Any]:
 
 
 def generator(name: str, places: dict[str, Path]) -> dict[str, Any]:
-    """The description of the generator, with folders of a test for those of earlier runs."""
-    text = yaml.safe_dump(model(name)["generator"])
+    """The description of the generator around its UNet, with folders of a test for those of earlier runs."""
+    described = model(name)["generator"]
+    # the bundles here are of UNets alone
+    described["init_args"]["latent_mean"] = {"class_path": "glassine.nn.latent_mean.LatentMean"}
+    text = yaml.safe_dump(described)
     for run, place in places.items():
         text = text.replace(run, str(place))
     return yaml.safe_load(text)
@@ -100,6 +103,14 @@ def test_the_last_part_takes_all_of_it_and_is_described_without_earlier_runs(tra
     last.load_state_dict(networks["attention"].state_dict())
     assert model("layer_animate/shipped")["init_from"].endswith("shipped_attention/checkpoints/last.ckpt")
     assert (places[SHIPPED] / "model.safetensors").stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("stage", ["images", "motion", "attention"])
+def test_the_mean_comes_from_where_the_image_network_does(stage):
+    parts = model(f"layer_animate/shipped_{stage}")["generator"]["init_args"]
+    unet = parts["unet"]["init_args"]
+    image = unet if "down_block_types" in str(unet["unet"]["init_args"].keys()) else unet["unet"]["init_args"]
+    assert parts["latent_mean"]["init_args"]["source"] == image["source"]
 
 
 @pytest.mark.parametrize("file", ARMS, ids=lambda file: file.stem)

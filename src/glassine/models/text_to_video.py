@@ -56,22 +56,35 @@ class TextToVideo(nn.Module):
     """A video UNet with the VAE, the text encoder and the noise schedule that it was trained with.
 
     Args:
-        unet: called as diffusers' `UNet3DConditionModel`. With one input channel more than the latents have it is told
-            which frames are given (see `glassine.nn.frame_masks`).
+        unet: called as diffusers' `UNet3DConditionModel`. It has as many input channels as the latents, as many again
+            for `latent_mean`, and one more if it is to be told which frames are given (see `glassine.nn.frame_masks`).
         vae: diffusers interface; frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
+        latent_mean: a `LatentMean`, read by the UNet beside the noisy latents; None, as in the papers, for none.
     """
 
-    def __init__(self, unet: nn.Module, vae: nn.Module, text_encoder: nn.Module, scheduler: DDPMScheduler) -> None:
+    def __init__(
+        self,
+        unet: nn.Module,
+        vae: nn.Module,
+        text_encoder: nn.Module,
+        scheduler: DDPMScheduler,
+        latent_mean: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.unet = unet
+        self.latent_mean = latent_mean
         self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
         self.vae = vae.requires_grad_(False).eval()
         self.text_encoder = text_encoder.requires_grad_(False).eval()
         if self.takes_given_frames not in (0, 1):
-            came, latents = unet.config["in_channels"], self.latent_channels  # type: ignore[index]
-            raise ValueError(f"a UNet of {came} input channels came; these latents need {latents} or {latents + 1}")
+            came = int(unet.config["in_channels"])  # type: ignore[index]
+            needed = came - self.takes_given_frames
+            beside = " and their mean" if latent_mean is not None else ""
+            raise ValueError(
+                f"a UNet of {came} input channels came; these latents{beside} need {needed} or {needed + 1}"
+            )
 
     def train(self, mode: bool = True) -> "TextToVideo":
         """Train mode for the UNet; the rest stays as it is used."""
@@ -88,7 +101,8 @@ class TextToVideo(nn.Module):
     @property
     def takes_given_frames(self) -> int:
         """1 where the UNet is told which frames are given, else 0."""
-        return int(self.unet.config["in_channels"]) - self.latent_channels  # type: ignore[index]
+        read = self.latent_channels * (1 + (self.latent_mean is not None))
+        return int(self.unet.config["in_channels"]) - read  # type: ignore[index]
 
     @property
     def size_multiple(self) -> int:
@@ -152,17 +166,24 @@ class TextToVideo(nn.Module):
         """
         if given is not None and known is not None and given.any():
             if not self.takes_given_frames:
-                raise UserError(
-                    f"frames are given to a UNet of {self.latent_channels} input channels; one of "
-                    f"{self.latent_channels + 1} takes them"
-                )
+                came = int(self.unet.config["in_channels"])  # type: ignore[index]
+                raise UserError(f"frames are given to a UNet of {came} input channels; one of {came + 1} takes them")
             noisy = torch.where(given[:, :, None, None, None], known, noisy)
+        noisy = self.beside_mean(noisy, prompt_embeds)
         if self.takes_given_frames:
             mask = torch.zeros(noisy.shape[:2], dtype=torch.bool, device=noisy.device) if given is None else given
             mask = mask[:, :, None, None, None].to(noisy.dtype).expand(-1, -1, 1, *noisy.shape[-2:])  # b f 1 h w
             noisy = torch.cat([noisy, mask], dim=2)
         sample = rearrange(noisy, "b f c h w -> b c f h w")
         return rearrange(self.unet(sample, timesteps, fill_padding(prompt_embeds)).sample, "b c f h w -> b f c h w")
+
+    @torch.no_grad()
+    def beside_mean(self, noisy: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """Latents `b f c h w` with `latent_mean` as further channels, if there is one; it learns by its own loss."""
+        if self.latent_mean is None:
+            return noisy
+        mean = self.latent_mean(prompt_embeds, tuple(noisy.shape[-2:]))[:, None]  # b 1 c h w
+        return torch.cat([noisy, mean.to(noisy).expand(-1, noisy.shape[1], -1, -1, -1)], dim=2)
 
     @torch.no_grad()
     def sample(

@@ -35,6 +35,7 @@ class TransparentVideo(TextToVideo):
         scheduler: noise schedule and prediction type.
         image_scheduler: that of the first stage, where the image UNet was trained on another one than the motion
             modules, as Stable Diffusion 1.5 and AnimateDiff were; None for the same.
+        latent_mean: see `TextToVideo`.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class TransparentVideo(TextToVideo):
         text_encoder: nn.Module,
         scheduler: DDPMScheduler,
         image_scheduler: DDPMScheduler | None = None,
+        latent_mean: nn.Module | None = None,
     ) -> None:
         if not isinstance(codec, LatentTransparency):
             raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
-        super().__init__(unet, codec.vae, text_encoder, scheduler)
+        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean)
         self.codec: LatentTransparency = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
@@ -133,7 +135,7 @@ class TransparentVideo(TextToVideo):
             return super().forward(noisy, timesteps, prompt_embeds, known, given)
         if known is not None and given is not None:
             noisy = torch.where(given[:, :, None, None, None], known, noisy)
-        sample = rearrange(noisy, "b f c h w -> b c f h w")
+        sample = rearrange(self.beside_mean(noisy, prompt_embeds), "b f c h w -> b c f h w")
         predicted = self.unet(sample, timesteps, fill_padding(prompt_embeds), motion).sample
         return rearrange(predicted, "b c f h w -> b f c h w")
 

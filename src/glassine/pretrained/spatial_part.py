@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.pretrained.video_unet import TEMPORAL, Taken, take
@@ -22,16 +22,20 @@ def take_spatial_part(unet: nn.Module, source: str) -> Taken:
     Raises:
         UserError: nothing there, or the spatial part of another architecture; the message names where.
     """
-    checkpoint = Path(source).suffix == ".ckpt"
-    state = read_state(Path(source) if checkpoint else locate(source) / "model.safetensors")
-    prefix = "generator.unet." if checkpoint else "unet."
-    inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     own = unet.state_dict()
     spatial = {  # bundles are of half precision
         name: tensor.to(own[name].dtype) if name in own else tensor
-        for name, tensor in inside.items()
+        for name, tensor in read_inside(source, "unet").items()
         if not TEMPORAL.match(name)
     }
     if not spatial:
         raise UserError(f"{source} holds no UNet of a TextToVideo; give glassine:tiny-sti or a run of its training")
     return take(unet, spatial, source, [])
+
+
+def read_inside(source: str, part: str) -> dict[str, Tensor]:
+    """The tensors of a part of a `TextToVideo` in a bundle or a checkpoint; none where it has no such part."""
+    checkpoint = Path(source).suffix == ".ckpt"
+    state = read_state(Path(source) if checkpoint else locate(source) / "model.safetensors")
+    prefix = f"generator.{part}." if checkpoint else f"{part}."
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -158,7 +158,8 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
     What a network has beside an image UNet's layers, its `own_layers`, may be missing there, too.
     """
     beside: re.Pattern[str] | None = getattr(unet, "own_layers", None)
-    layers: dict[str, nn.Module] = unet.temporal_layers()  # type: ignore[operator]
+    find = getattr(unet, "temporal_layers", dict)  # a network of single frames has none
+    layers: dict[str, nn.Module] = find()
     own = unet.state_dict()
     given: dict[str, Tensor] = {}
     unused = []

@@ -12,6 +12,7 @@ from glassine.nn.frame_masks import FrameMasks
 from glassine.nn.snr import min_snr_weight, signal_to_noise
 from glassine.nn.timesteps import draw_timesteps
 from glassine.pretrained.latent_identity import check_latents
+from glassine.pretrained.latent_mean import take_latent_mean
 from glassine.pretrained.spatial_part import take_spatial_part
 from glassine.tasks.base import StickerTask
 
@@ -27,10 +28,10 @@ class StickerVideoTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        spatial_from: `TextToVideo` whose UNet's spatial part training starts from, see `take_spatial_part`; None keeps
-            what the UNet came with.
-        train_spatial: whether the UNet's spatial part is trained, too; the paper trains "the 3D convolution layer"
-            alone, on Stable Diffusion's spatial part. From scratch there is nothing to freeze.
+        spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
+            `take_spatial_part`; None keeps what the networks came with.
+        train_spatial: whether the UNet's spatial part and `latent_mean` are trained, too; the paper trains "the 3D
+            convolution layer" alone, on Stable Diffusion's spatial part. From scratch there is nothing to freeze.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
         min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
         stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
@@ -73,6 +74,8 @@ class StickerVideoTask(StickerTask):
         self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
+            if generator.latent_mean is not None:
+                generator.latent_mean.requires_grad_(False)
         if gradient_checkpointing:
             generator.unet.enable_gradient_checkpointing()  # type: ignore[operator]
 
@@ -81,6 +84,8 @@ class StickerVideoTask(StickerTask):
         super().on_fit_start()
         if self.spatial_from is not None and self.trainer.ckpt_path is None:
             self.print(take_spatial_part(self.generator.unet, self.spatial_from))
+            if self.generator.latent_mean is not None:
+                self.print(take_latent_mean(self.generator.latent_mean, self.spatial_from))
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 
@@ -99,7 +104,16 @@ class StickerVideoTask(StickerTask):
             ]
         )  # b
         self.log("train/loss", losses.mean())
-        return losses.mean()
+        return losses.mean() + self.mean_loss(latents, prompt_embeds)
+
+    def mean_loss(self, latents: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """Squared error of `latent_mean`, 0 where there is none or it is not trained."""
+        mean = self.generator.latent_mean
+        if mean is None or not any(parameter.requires_grad for parameter in mean.parameters()):
+            return latents.new_zeros(())
+        loss = (mean(prompt_embeds, tuple(latents.shape[-2:]))[:, None] - latents).square().mean()
+        self.log("train/latent_mean", loss)
+        return loss
 
     def groups(self, latents: Tensor) -> list[tuple[Tensor, int]]:
         """Rows that go through the UNet together, and with how many frames."""

@@ -101,6 +101,8 @@ class TransparentVideoTask(TransparentImageTask):
             )
         motion_bucket(torch.zeros(1), motion_thresholds)  # complains of what does not rise
         unet.train_only(*train_parts)
+        if self.generator.latent_mean is not None:
+            self.generator.latent_mean.requires_grad_(False)
         self.transparent, self.repeat_frames = transparent, repeat_frames
         self.drop_image, self.drop_motion, self.motion_thresholds = drop_image, drop_motion, motion_thresholds
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_unet
+from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_mean, tiny_unet
 
 from glassine.errors import UserError
 from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
@@ -89,6 +89,26 @@ def test_progress_counts_the_steps():
     seen = []
     tiny_generator().sample(["a"], [0], (32, 32), 1, sampling=FAST, progress=lambda done, of: seen.append((done, of)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_unet_reads_the_mean_of_each_prompt_beside_the_noise_and_does_not_train_it():
+    generator = tiny_generator(in_channels=8, latent_mean=tiny_mean())
+    read = []
+    generator.unet.conv_in.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    noisy, embeds = torch.randn(2, 3, 4, 4, 4), generator.text_encoder(["cat", "dog"])
+    generator(noisy, torch.tensor([5, 5]), embeds).sum().backward()
+    means = generator.latent_mean(embeds)
+    torch.testing.assert_close(read[0][:, :4], noisy.flatten(0, 1))
+    torch.testing.assert_close(read[0][:, 4:], means.repeat_interleave(3, dim=0))
+    assert all(parameter.grad is None for parameter in generator.latent_mean.parameters())
+    assert generator.sample(["cat"], [0], (32, 32), 2, sampling=Sampling(2)).shape == (1, 2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
+def test_a_unet_of_other_channels_is_named(latent_mean):
+    needed = "8 or 9" if latent_mean else "4 or 5"
+    with pytest.raises(ValueError, match=f"a UNet of 6 input channels came; .* need {needed}"):
+        tiny_generator(in_channels=6, latent_mean=latent_mean)
 
 
 def test_what_cannot_be_made_is_said():

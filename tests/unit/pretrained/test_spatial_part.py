@@ -3,12 +3,24 @@ import torch
 from tests.helpers.tiny_generator import UNET, save_tiny_generator, tiny_generator
 
 from glassine.errors import UserError
+from glassine.models.frame_unet import FrameUNet
 from glassine.models.i2vgen import I2VGen
+from glassine.models.text_to_video import TextToVideo
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 from glassine.pretrained.spatial_part import take_spatial_part
 from glassine.pretrained.video_unet import TEMPORAL
 from glassine.pretrained.weights import save_bundle
+
+IMAGE = UNET | {
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+}
+
+
+def state_of(generator: TextToVideo) -> dict[str, torch.Tensor]:
+    """As a checkpoint of a run has it."""
+    return {f"generator.{name}": tensor for name, tensor in generator.state_dict().items()}
 
 
 def test_the_spatial_part_of_a_bundle_is_taken_and_temporal_layers_stay(tmp_path):
@@ -41,11 +53,19 @@ def test_i2vgen_takes_it_but_for_the_layers_of_its_image(tmp_path):
 
 def test_a_checkpoint_of_a_run_does_too(tmp_path):
     donor = tiny_generator()
-    state = {f"generator.{name}": tensor for name, tensor in donor.state_dict().items()}
-    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    torch.save({"state_dict": state_of(donor)}, tmp_path / "last.ckpt")
     unet = VideoUNet(temporal=STI(), **UNET)
     take_spatial_part(unet, str(tmp_path / "last.ckpt"))
     assert torch.equal(unet.conv_in.weight, donor.unet.conv_in.weight)
+
+
+def test_a_unet_that_reads_more_starts_from_one_that_reads_less(tmp_path):
+    small = tiny_generator()
+    small.unet, unet = FrameUNet(**IMAGE), FrameUNet(in_channels=8, **IMAGE)
+    torch.save({"state_dict": state_of(small)}, tmp_path / "last.ckpt")
+    take_spatial_part(unet, str(tmp_path / "last.ckpt"))
+    assert unet.conv_in.weight[:, :4].any()
+    assert not unet.conv_in.weight[:, 4:].any()
 
 
 def test_what_does_not_fit_is_named(tmp_path):

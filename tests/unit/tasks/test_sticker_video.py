@@ -1,14 +1,14 @@
 import pytest
 import torch
-from tests.helpers.tiny_generator import tiny_generator
+from tests.helpers.tiny_generator import tiny_generator, tiny_mean
 
 from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
 from glassine.tasks.sticker_video import StickerVideoTask
 
 
-def make_task(kind: str = "epsilon", in_channels: int = 4, **arguments) -> StickerVideoTask:
-    generator = tiny_generator(kind, in_channels)
+def make_task(kind: str = "epsilon", in_channels: int = 4, latent_mean=None, **arguments) -> StickerVideoTask:
+    generator = tiny_generator(kind, in_channels, latent_mean)
     return StickerVideoTask(generator, lambda p: torch.optim.Adam(p, lr=0.002), **arguments)
 
 
@@ -91,6 +91,25 @@ def test_given_frames_do_not_count_in_the_loss():
     torch.testing.assert_close(task.losses(latents, changed, steps, embeds), first)
     with pytest.raises(ValueError, match="5 input channels"):
         make_task(frame_masks=FrameMasks())
+
+
+def test_a_mean_is_learned_by_its_own_loss_beside_the_networks():
+    task, batch = make_task(in_channels=8, latent_mean=tiny_mean()), make_batch()
+    latents, embeds = task.inputs(batch)
+    start = task.mean_loss(latents, embeds).item()
+    optimizer = task.configure_optimizers()
+    for _ in range(60):
+        loss = task.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert task.mean_loss(latents, embeds) < 0.9 * start
+
+
+def test_a_mean_stays_as_it_is_with_the_spatial_part():
+    task = make_task(in_channels=8, latent_mean=tiny_mean(), train_spatial=False)
+    assert task.mean_loss(*task.inputs(make_batch())) == 0
+    assert not any(parameter.requires_grad for parameter in task.generator.latent_mean.parameters())
 
 
 def test_min_snr_and_curriculum_weigh_the_losses():

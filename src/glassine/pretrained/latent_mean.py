@@ -1,0 +1,41 @@
+"""A `LatentMean` from a network of ours that has one."""
+
+from typing import Any
+
+from torch import nn
+
+from glassine.errors import UserError
+from glassine.pretrained.image_unet import load_own
+from glassine.pretrained.spatial_part import read_inside
+from glassine.pretrained.weights import load_exactly
+
+
+def load_latent_mean(source: str) -> nn.Module:
+    """The `latent_mean` of a generator, for use as a `class_path` in a YAML.
+
+    Args:
+        source: a bundle (`glassine:NAME` or a folder), or the checkpoint of a run, of a `TextToVideo`.
+
+    Raises:
+        UserError: nothing there, or a network that has none.
+    """
+    network: Any = load_own(source)
+    mean = getattr(network, "latent_mean", None)
+    if mean is None:
+        raise UserError(f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-sti, or null")
+    return mean
+
+
+def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
+    """Fill a `LatentMean` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
+
+    Raises:
+        UserError: another architecture there, or none at all for one that is not to be trained.
+    """
+    state = read_inside(source, "latent_mean")
+    if state:
+        load_exactly(latent_mean, state, source)
+        return f"latent_mean: from {source}"
+    if not any(parameter.requires_grad for parameter in latent_mean.parameters()):
+        raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")
+    return f"latent_mean: {source} has none, it is trained from scratch"

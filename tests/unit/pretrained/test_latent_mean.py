@@ -1,0 +1,27 @@
+import pytest
+import torch
+from tests.helpers.tiny_generator import save_tiny_generator, tiny_generator, tiny_mean
+
+from glassine.errors import UserError
+from glassine.pretrained.latent_mean import load_latent_mean, take_latent_mean
+
+
+def test_a_mean_is_taken_where_there_is_one(tmp_path):
+    donor, mean = tiny_mean(), tiny_mean()
+    torch.nn.init.normal_(donor.layers[1].weight)
+    state = tiny_generator(in_channels=8, latent_mean=donor).state_dict()
+    torch.save({"state_dict": {f"generator.{name}": t for name, t in state.items()}}, tmp_path / "last.ckpt")
+    assert "from" in take_latent_mean(mean, str(tmp_path / "last.ckpt"))
+    assert torch.equal(mean.layers[1].weight, donor.layers[1].weight)
+    without = save_tiny_generator(tmp_path / "generator")
+    assert "has none" in take_latent_mean(mean, without)
+    with pytest.raises(UserError, match="holds no latent_mean"):
+        take_latent_mean(mean.requires_grad_(False), without)
+
+
+def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):
+    source = save_tiny_generator(tmp_path / "with", latent_mean=True)
+    text = torch.randn(1, 2, 16)
+    torch.testing.assert_close(load_latent_mean(source)(text), tiny_mean()(text), atol=1e-2, rtol=1e-2)
+    with pytest.raises(UserError, match="no generator with a latent_mean"):
+        load_latent_mean(save_tiny_generator(tmp_path / "without"))
