@@ -9,6 +9,7 @@ import yaml
 from torch import nn
 
 from glassine.models.motion_unet import MotionUNet
+from glassine.nn.latent_mean import LatentMean
 from glassine.pretrained.weights import build_network, save_bundle
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -44,6 +45,7 @@ def save_run(network: nn.Module, name: str, places: dict[str, Path], checkpoint:
     """What a training of the experiment leaves."""
     checkpoint.parent.mkdir(parents=True)
     state = {f"generator.unet.{key}": tensor for key, tensor in network.state_dict().items()}
+    state |= {f"generator.latent_mean.{key}": tensor for key, tensor in LatentMean().state_dict().items()}
     torch.save({"state_dict": state}, checkpoint)
     config = {"model": {"init_args": {"generator": generator(name, places)}}}
     (checkpoint.parent.parent / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
