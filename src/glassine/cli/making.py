@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
     )
     parser.add_argument(
-        "--guidance", type=float, default=None, metavar="SCALE", help="how closely to follow the prompt (default: 7.5)"
+        "--guidance",
+        type=float,
+        default=None,
+        metavar="SCALE",
+        help="how closely to follow the prompt; full-size networks take 7.5 (default: 3)",
     )
     parser.add_argument(
         "--guidance-rescale",
@@ -97,9 +101,9 @@ def sampling(args: argparse.Namespace) -> "Sampling":
     """
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
     from glassine.models.text_to_video import Sampling
-    from glassine.nn.guidance import RESCALE
+    from glassine.nn.guidance import RESCALE, SCALE
 
-    scale = Sampling().guidance_scale if args.guidance is None else args.guidance
+    scale = SCALE if args.guidance is None else args.guidance
     rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
     return Sampling(args.steps, scale, args.solver, rescale)
 

@@ -14,17 +14,17 @@ from glassine.models.code_sampling import Sampling as CodeSampling
 from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.video_gpt import VideoGPT
-from glassine.nn.guidance import RESCALE
+from glassine.nn.guidance import RESCALE, SCALE
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = Sampling(steps=8, guidance_scale=5.0, solver="dpm++", guidance_rescale=RESCALE)
+SHORT = Sampling(steps=8, guidance_scale=SCALE, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, float | int | str] = {
     "sampler": f"{SHORT.solver} {SHORT.steps}",
     "guidance_scale": SHORT.guidance_scale,
     "guidance_rescale": SHORT.guidance_rescale,
 }
-PAPER = Sampling(steps=25, guidance_scale=5.0, solver="ddim")
+PAPER = Sampling(steps=25, guidance_scale=SCALE, solver="ddim")
 
 
 @dataclass(frozen=True)
