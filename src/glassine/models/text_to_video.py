@@ -62,6 +62,7 @@ class TextToVideo(nn.Module):
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
         latent_mean: a `LatentMean`, read by the UNet beside the noisy latents; None, as in the papers, for none.
+        mean_of_given: whether in its place the UNet reads the average of the frames that are given, if there are any.
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class TextToVideo(nn.Module):
         text_encoder: nn.Module,
         scheduler: DDPMScheduler,
         latent_mean: nn.Module | None = None,
+        mean_of_given: bool = False,
     ) -> None:
         super().__init__()
         self.unet = unet
-        self.latent_mean = latent_mean
+        self.latent_mean, self.mean_of_given = latent_mean, mean_of_given
         self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
         self.vae = vae.requires_grad_(False).eval()
         self.text_encoder = text_encoder.requires_grad_(False).eval()
@@ -169,7 +171,7 @@ class TextToVideo(nn.Module):
                 came = int(self.unet.config["in_channels"])  # type: ignore[index]
                 raise UserError(f"frames are given to a UNet of {came} input channels; one of {came + 1} takes them")
             noisy = torch.where(given[:, :, None, None, None], known, noisy)
-        noisy = self.beside_mean(noisy, prompt_embeds)
+        noisy = self.beside_mean(noisy, prompt_embeds, known, given)
         if self.takes_given_frames:
             mask = torch.zeros(noisy.shape[:2], dtype=torch.bool, device=noisy.device) if given is None else given
             mask = mask[:, :, None, None, None].to(noisy.dtype).expand(-1, -1, 1, *noisy.shape[-2:])  # b f 1 h w
@@ -178,11 +180,17 @@ class TextToVideo(nn.Module):
         return rearrange(self.unet(sample, timesteps, fill_padding(prompt_embeds)).sample, "b c f h w -> b f c h w")
 
     @torch.no_grad()
-    def beside_mean(self, noisy: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """Latents `b f c h w` with `latent_mean` as further channels, if there is one; it learns by its own loss."""
+    def beside_mean(
+        self, noisy: Tensor, prompt_embeds: Tensor, known: Tensor | None = None, given: Tensor | None = None
+    ) -> Tensor:
+        """Latents `b f c h w` with their mean as further channels, where one is read; it learns by its own loss."""
         if self.latent_mean is None:
             return noisy
         mean = self.latent_mean(prompt_embeds, tuple(noisy.shape[-2:]))[:, None]  # b 1 c h w
+        if self.mean_of_given and known is not None and given is not None:
+            shown = given[:, :, None, None, None].to(known)  # b f 1 1 1
+            count = shown.sum(dim=1, keepdim=True)
+            mean = torch.where(count > 0, (known * shown).sum(dim=1, keepdim=True) / count.clamp(min=1), mean)
         return torch.cat([noisy, mean.to(noisy).expand(-1, noisy.shape[1], -1, -1, -1)], dim=2)
 
     @torch.no_grad()

@@ -36,6 +36,8 @@ class TransparentVideo(TextToVideo):
         image_scheduler: that of the first stage, where the image UNet was trained on another one than the motion
             modules, as Stable Diffusion 1.5 and AnimateDiff were; None for the same.
         latent_mean: see `TextToVideo`.
+        mean_of_given: see `TextToVideo`; the base image is then read beside every frame, which the paper has by
+            Inter-Frame Attention alone.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class TransparentVideo(TextToVideo):
         scheduler: DDPMScheduler,
         image_scheduler: DDPMScheduler | None = None,
         latent_mean: nn.Module | None = None,
+        mean_of_given: bool = False,
     ) -> None:
         if not isinstance(codec, LatentTransparency):
             raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
-        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean)
+        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given)
         self.codec: LatentTransparency = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
@@ -135,7 +138,7 @@ class TransparentVideo(TextToVideo):
             return super().forward(noisy, timesteps, prompt_embeds, known, given)
         if known is not None and given is not None:
             noisy = torch.where(given[:, :, None, None, None], known, noisy)
-        sample = rearrange(self.beside_mean(noisy, prompt_embeds), "b f c h w -> b c f h w")
+        sample = rearrange(self.beside_mean(noisy, prompt_embeds, known, given), "b f c h w -> b c f h w")
         predicted = self.unet(sample, timesteps, fill_padding(prompt_embeds), motion).sample
         return rearrange(predicted, "b c f h w -> b f c h w")
 

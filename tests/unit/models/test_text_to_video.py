@@ -104,6 +104,16 @@ def test_the_unet_reads_the_mean_of_each_prompt_beside_the_noise_and_does_not_tr
     assert generator.sample(["cat"], [0], (32, 32), 2, sampling=Sampling(2)).shape == (1, 2, 3, 32, 32)
 
 
+def test_frames_that_are_given_can_stand_for_the_mean_in_clips_that_have_any():
+    generator = tiny_generator(in_channels=8, latent_mean=tiny_mean())
+    generator.mean_of_given = True
+    noisy, known, embeds = *torch.randn(2, 2, 3, 4, 4, 4), generator.text_encoder(["cat", "dog"])
+    given = torch.tensor([[True, False, True], [False, False, False]])
+    read = generator.beside_mean(noisy, embeds, known, given)[:, :, 4:]
+    torch.testing.assert_close(read[0, 1], (known[0, 0] + known[0, 2]) / 2)
+    torch.testing.assert_close(read[1, 1], generator.latent_mean(embeds)[1])
+
+
 @pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
 def test_a_unet_of_other_channels_is_named(latent_mean):
     needed = "8 or 9" if latent_mean else "4 or 5"
