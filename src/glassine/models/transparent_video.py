@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.models.animation import Animation, check_base, motion_condition
+from glassine.models.animation_sampling import sample_latents
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
+from glassine.models.text_to_video import Progress, Sampling, TextToVideo
 from glassine.models.transparency import LatentTransparency
-from glassine.nn.guidance import rescaled
-from glassine.nn.lora import has_lora, lora_scale
 from glassine.nn.prompt_padding import fill_padding
 
 
@@ -196,7 +195,7 @@ class TransparentVideo(TextToVideo):
         if known is not None and given is not None and given.all():  # a clip of one frame is its base image
             return self.decode_transparent(known)
         shape = (num_frames, *size)
-        latents = self.sample_latents(prompts, seeds, shape, negative_prompt, sampling, known, given, told, tell)
+        latents = sample_latents(self, prompts, seeds, shape, negative_prompt, sampling, known, given, told, tell)
         return self.decode_transparent(latents)
 
     def around(self, still: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
@@ -217,59 +216,16 @@ class TransparentVideo(TextToVideo):
         """Latents `b 1 c h w` of transparent pictures, the first stage: by the spatial part of a UNet that animates."""
         how = sampling or Animation()
         with self.unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
-            return self.sample_latents(
-                prompts, seeds, (1, *size), negative_prompt, how, progress=progress, scheduler=self.image_scheduler
+            return sample_latents(
+                self,
+                prompts,
+                seeds,
+                (1, *size),
+                negative_prompt,
+                how,
+                progress=progress,
+                scheduler=self.image_scheduler,
             )
-
-    @torch.no_grad()
-    def sample_latents(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        shape: tuple[int, int, int],
-        negative_prompt: str,
-        sampling: Sampling,
-        known: Tensor | None = None,
-        given: Tensor | None = None,
-        motion: Tensor | None = None,
-        progress: Progress = lambda *_: None,
-        scheduler: Any = None,
-    ) -> Tensor:
-        """Latents `b f c h/8 w/8` of clips of `shape` f, h, w; all else as `sample` takes it."""
-        check_seeds(prompts, seeds)
-        how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
-        if how.motion_adapter_scale and not has_lora(self.unet, "motion"):
-            raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
-        branches = how.branches(given is not None)
-        texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
-        embeds = self.text_encoder(texts)  # (k b) n d
-        base = known is not None and given is not None
-        # one frame more around a base image: the first one's noise is what a base image of the same seed was made of
-        noise = self.draw_noise(seeds, (shape[0] + base, *shape[1:])).to(embeds)[:, -shape[0] :]  # b f c h w
-        scheduler = scheduler or self.scheduler
-        solver = make_solver(scheduler, how, embeds.device)
-        latents = noise * solver.init_noise_sigma
-        conditions: dict[str, Tensor] = {"motion": torch.cat([motion] * len(branches))} if motion is not None else {}
-        if known is not None and given is not None:
-            # each part of the guidance batch keeps its own base images
-            shown = [given if image else torch.zeros_like(given) for _, image in branches]
-            conditions |= {"known": torch.cat([known] * len(branches)), "given": torch.cat(shown)}  # (k b) f ...
-        for number, timestep in enumerate(solver.timesteps):
-            steps = timestep.expand(len(prompts))
-            if known is not None and given is not None:
-                # what the part without an image sees in its place: noisy as all frames
-                noised = scheduler.add_noise(known, noise, steps)
-                latents = torch.where(given[:, :, None, None, None], noised, latents)
-            noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))
-            with lora_scale(self.unet, how.motion_adapter_scale, "motion"):
-                predictions = self(noisy, steps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
-            weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
-            guided = rescaled(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale, given)
-            latents = solver.step(guided, timestep, latents).prev_sample
-            progress(number + 1, len(solver.timesteps))
-        if known is not None and given is not None:
-            latents = torch.where(given[:, :, None, None, None], known, latents)
-        return latents
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
         """Raise UserError where the networks cannot take clips of that size."""
