@@ -60,17 +60,18 @@ STAGES = (
     Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
     Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
     Stage(
-        tuple(EXPERIMENTS / f"vsd2m/shipped{part}.yaml" for part in ("_images", "_prompts", "_subjects", "")),
+        tuple(EXPERIMENTS / f"vsd2m/shipped_{part}.yaml" for part in ("images", "prompts", "subjects")),
         "generator",
-        "tiny-sti",
+        "tiny-image",
         ("tiny-vae", "tiny-text"),
         ("stickers", "stills"),
     ),
+    Stage((EXPERIMENTS / "vsd2m/shipped.yaml",), "generator", "tiny-sti", ("tiny-image",), ("stickers",)),
     Stage(
         tuple(EXPERIMENTS / f"layer_animate/shipped{part}.yaml" for part in ("_images", "_motion", "_attention", "")),
         "generator",
         "tiny-layer-animate",
-        ("tiny-sti", "tiny-transparency", "tiny-text"),
+        ("tiny-image", "tiny-transparency", "tiny-text"),
         ("stickers_16", "transparent", "transparent_stills"),
     ),
 )

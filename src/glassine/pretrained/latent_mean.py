@@ -22,7 +22,7 @@ def load_latent_mean(source: str) -> nn.Module:
     network: Any = load_own(source)
     mean = getattr(network, "latent_mean", None)
     if mean is None:
-        raise UserError(f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-sti, or null")
+        raise UserError(f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-image, or null")
     return mean
 
 

@@ -29,7 +29,7 @@ def take_spatial_part(unet: nn.Module, source: str) -> Taken:
         if not TEMPORAL.match(name)
     }
     if not spatial:
-        raise UserError(f"{source} holds no UNet of a TextToVideo; give glassine:tiny-sti or a run of its training")
+        raise UserError(f"{source} holds no UNet of a TextToVideo; give glassine:tiny-image or a run of its training")
     return take(unet, spatial, source, [])
 
 
