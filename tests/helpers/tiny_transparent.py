@@ -78,9 +78,11 @@ def tiny_codec() -> LatentTransparency:
     return LatentTransparency(SmallVAE(**VAE), encoder, TransparencyDecoder(**CODEC["decoder"]["init_args"]))
 
 
-def tiny_transparent(unet: nn.Module | None = None, prediction_type: str = "epsilon") -> TransparentVideo:
+def tiny_transparent(
+    unet: nn.Module | None = None, prediction_type: str = "epsilon", **arguments: Any
+) -> TransparentVideo:
     scheduler = DDPMScheduler(prediction_type=prediction_type, **SCHEDULE)
-    return TransparentVideo(unet or tiny_motion_unet(), tiny_codec(), LetterText(), scheduler).eval()
+    return TransparentVideo(unet or tiny_motion_unet(), tiny_codec(), LetterText(), scheduler, **arguments).eval()
 
 
 def save_tiny_transparent(network: TransparentVideo, folder: Path, unet: dict[str, Any]) -> str:

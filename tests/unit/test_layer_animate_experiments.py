@@ -62,7 +62,9 @@ def trained(tmp_path_factory) -> tuple[dict[str, nn.Module], dict[str, Path]]:
     folder, networks = tmp_path_factory.mktemp("runs"), {}
     last = Path("checkpoints") / "last.ckpt"
     places = {OPAQUE: folder / "opaque", IMAGES: folder / "images" / last, MOTION: folder / "motion" / last}
-    for seed, (name, run) in enumerate({"vsd2m/shipped_subjects": OPAQUE, "layer_animate/shipped_images": IMAGES}.items()):
+    for seed, (name, run) in enumerate(
+        {"vsd2m/shipped_subjects": OPAQUE, "layer_animate/shipped_images": IMAGES}.items()
+    ):
         networks[run] = build(name, places, seed)
         for parameter in networks[run].parameters():
             nn.init.normal_(parameter, std=0.02 * (seed + 1))  # so that no two are alike
@@ -111,6 +113,11 @@ def test_the_mean_comes_from_where_the_image_network_does(stage):
     unet = parts["unet"]["init_args"]
     image = unet if "down_block_types" in str(unet["unet"]["init_args"].keys()) else unet["unet"]["init_args"]
     assert parts["latent_mean"]["init_args"]["source"] == image["source"]
+
+
+def test_the_last_part_reads_what_the_one_before_it_learned_to_read():
+    parts = [model(f"layer_animate/{name}")["generator"]["init_args"] for name in ("shipped_attention", "shipped")]
+    assert parts[0]["mean_of_given"] is parts[1]["mean_of_given"] is True
 
 
 @pytest.mark.parametrize("file", ARMS, ids=lambda file: file.stem)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SCALE",
-        help="how closely to follow the prompt; full-size networks take 7.5 (default: 3)",
+        help="how closely to follow the prompt (default: what suits the network, 3 for those that ship)",
     )
     parser.add_argument(
         "--guidance-rescale",
@@ -101,11 +101,10 @@ def sampling(args: argparse.Namespace) -> "Sampling":
     """
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
     from glassine.models.text_to_video import Sampling
-    from glassine.nn.guidance import RESCALE, SCALE
+    from glassine.nn.guidance import RESCALE
 
-    scale = SCALE if args.guidance is None else args.guidance
     rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
-    return Sampling(args.steps, scale, args.solver, rescale)
+    return Sampling(args.steps, args.guidance, args.solver, rescale)
 
 
 def animation(args: argparse.Namespace) -> "Animation":

@@ -31,13 +31,13 @@ class Animation(Sampling):
         if self.image_guidance_scale < 0:
             raise UserError(f"image guidance scale {self.image_guidance_scale} came; give at least 0, 1 is without")
 
-    def branches(self, with_image: bool) -> dict[tuple[bool, bool], float]:
+    def branches(self, with_image: bool, guidance_scale: float) -> dict[tuple[bool, bool], float]:
         """Which predictions are made, (with the text, with the image), and their weights, which sum up to 1.
 
         InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
         Without an image it is plain classifier-free guidance.
         """
-        text, image = self.guidance_scale, self.image_guidance_scale
+        text, image = guidance_scale, self.image_guidance_scale
         weights = {(False, False): 1 - text, (True, False): text}
         if with_image:
             weights = {(False, False): 1 - image, (False, True): image - text, (True, True): text}

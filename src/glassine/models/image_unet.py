@@ -14,7 +14,7 @@ class ImageUNet(FrameUNet):
     The defaults are SD 1.5's, 859.521 M parameters.
 
     Args:
-        in_channels: channels of the noisy latents.
+        in_channels: channels of the noisy latents, and of what is given beside them.
         out_channels: channels of the prediction.
         down_block_types: one a resolution.
         up_block_types: one a resolution.

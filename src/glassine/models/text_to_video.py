@@ -19,6 +19,7 @@ SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
 }
 Progress = Callable[[int, int], None]
+USUAL_SCALE, SCALE_WITH_MEAN = 7.5, 3.0  # of guidance; the mean already carries the prompt
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Sampling:
 
     Attributes:
         steps: of the solver; VSD2M takes 25 of DDIM (its section "Experimental Setups"), DPM-Solver++ needs 8 to 15.
-        guidance_scale: of classifier-free guidance; 1 is without it, and half the work.
+        guidance_scale: of classifier-free guidance; 1 is without it, and half the work. None is what suits the network:
+            3 for one that reads a prompt's mean, else the usual 7.5.
         solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
         guidance_rescale: how far the guided prediction gets back the contrast of the unguided one (arXiv 2305.08891,
             section 3.4); 0 leaves it, as VSD2M does, 0.7 is that paper's for schedules that end in pure noise.
@@ -37,15 +39,15 @@ class Sampling:
     """
 
     steps: int = 25
-    guidance_scale: float = 7.5
+    guidance_scale: float | None = None
     solver: Solver = "ddim"
     guidance_rescale: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
             raise UserError(f"{self.steps} steps came; give 1 to 1000, 25 is the usual number")
-        if self.guidance_scale < 0:
-            raise UserError(f"guidance scale {self.guidance_scale} came; give at least 0, 7.5 is the usual number")
+        if self.guidance_scale is not None and self.guidance_scale < 0:
+            raise UserError(f"guidance scale {self.guidance_scale} came; give at least 0, 3 to 7.5 are usual numbers")
         if not 0 <= self.guidance_rescale <= 1:
             raise UserError(f"guidance rescale {self.guidance_rescale} came; it lies in [0, 1], 0 is without")
         if self.solver not in get_args(Solver):
@@ -81,12 +83,16 @@ class TextToVideo(nn.Module):
         self.vae = vae.requires_grad_(False).eval()
         self.text_encoder = text_encoder.requires_grad_(False).eval()
         if self.takes_given_frames not in (0, 1):
-            came = int(unet.config["in_channels"])  # type: ignore[index]
-            needed = came - self.takes_given_frames
-            beside = " and their mean" if latent_mean is not None else ""
+            came, latents = int(unet.config["in_channels"]), self.latent_channels  # type: ignore[index]
             raise ValueError(
-                f"a UNet of {came} input channels came; these latents{beside} need {needed} or {needed + 1}"
+                f"a UNet of {came} input channels came; these latents need {latents} or {latents + 1}, and with a "
+                f"latent_mean {2 * latents} or {2 * latents + 1}"
             )
+        if latent_mean is None and mean_of_given:
+            raise ValueError("mean_of_given came without a latent_mean, whose place given frames would take")
+        channels = getattr(latent_mean, "shape", (self.latent_channels,))[0]
+        if channels != self.latent_channels:
+            raise ValueError(f"a latent_mean of {channels} channels came for latents of {self.latent_channels}")
 
     def train(self, mode: bool = True) -> "TextToVideo":
         """Train mode for the UNet; the rest stays as it is used."""
@@ -214,7 +220,7 @@ class TextToVideo(nn.Module):
             size: height and width in pixels.
             num_frames: f.
             negative_prompt: what guidance leads away from.
-            sampling: None for the default.
+            sampling: None for its defaults.
             known: clean latents `b f c h w`, read where `given`.
             given: `b f` bool, frames that are given instead of made.
             progress: called after each step with its number and the number of steps.
@@ -225,7 +231,8 @@ class TextToVideo(nn.Module):
         sampling = sampling or Sampling()
         self.check_size(size, num_frames)
         check_seeds(prompts, seeds)
-        guided = sampling.guidance_scale != 1
+        scale = self.guidance_scale(sampling)
+        guided = scale != 1
         embeds = self.text_encoder([negative_prompt] * len(prompts) * guided + list(prompts))  # (2)b n d
         solver = make_solver(self.scheduler, sampling, embeds.device)
         latents = self.draw_noise(seeds, (num_frames, *size)).to(embeds) * solver.init_noise_sigma  # b f c h w
@@ -237,13 +244,19 @@ class TextToVideo(nn.Module):
             prediction = self(torch.cat([noisy] * copies), steps, embeds, *conditions)
             if guided:
                 without, towards = prediction.chunk(2)
-                prediction = without + sampling.guidance_scale * (towards - without)
+                prediction = without + scale * (towards - without)
                 prediction = rescaled(prediction, towards, sampling.guidance_rescale, given)
             latents = solver.step(prediction, timestep, latents).prev_sample
             progress(number + 1, len(solver.timesteps))
         if known is not None and given is not None:
             latents = torch.where(given[:, :, None, None, None], known, latents)
         return self.decode(latents)
+
+    def guidance_scale(self, sampling: Sampling) -> float:
+        """That of `sampling`, or what suits this network."""
+        if sampling.guidance_scale is not None:
+            return sampling.guidance_scale
+        return USUAL_SCALE if self.latent_mean is None else SCALE_WITH_MEAN
 
     def draw_noise(self, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
         """`b f c h/8 w/8` for clips of `shape` f, h, w; each clip's from its own seed, the same on all devices."""

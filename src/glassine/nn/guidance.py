@@ -5,8 +5,6 @@ from torch import Tensor
 
 # what arXiv 2305.08891, section 3.4, takes for schedules that end in pure noise
 RESCALE = 0.7
-# what suits the networks that ship, which read a prompt's mean; without one, 7.5 is the usual number
-SCALE = 3.0
 
 
 def rescaled(guided: Tensor, towards: Tensor, share: float, given: Tensor | None = None) -> Tensor:

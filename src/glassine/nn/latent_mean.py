@@ -3,11 +3,13 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glassine.errors import UserError
+
 
 class LatentMean(nn.Module):
     """A small network from a text to the mean of the latents that it describes, read by a UNet beside the noise.
 
-    Diffusion conditioned on an estimate of the mean is CARD's (Han et al., arXiv 2206.07275, section 3); that a text is
+    Diffusion conditioned on an estimate of the mean is CARD's (Han et al., arXiv 2206.07275, section 2); that a text is
     first taken to a picture's representation, unCLIP's prior (arXiv 2204.06125, section 2.2). For an image network of
     3 M parameters it is what lets a prompt be heard: three linear layers learn in a minute on a core how a panda's
     colours lie, which a UNet's cross-attention, without positions, had not learned in two hours.
@@ -25,7 +27,7 @@ class LatentMean(nn.Module):
         self, prompt_dim: int = 192, channels: int = 4, size: tuple[int, int] = (16, 16), width: int = 768
     ) -> None:
         super().__init__()
-        self.shape = (channels, *size)
+        self.prompt_dim, self.shape = prompt_dim, (channels, *size)
         self.layers = nn.Sequential(
             nn.LayerNorm(prompt_dim),
             nn.Linear(prompt_dim, width),
@@ -36,8 +38,19 @@ class LatentMean(nn.Module):
         )
 
     def forward(self, prompt_embeds: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean `b c h w` for `prompt_embeds` `b n d`; `size` is h and w, None for those that it is fitted to."""
+        """The mean `b c h w` for `prompt_embeds` `b n d`; `size` is h and w, None for those that it is fitted to.
+
+        Raises:
+            UserError: embeddings of another width.
+        """
+        if prompt_embeds.shape[-1] != self.prompt_dim:
+            raise UserError(
+                f"text embeddings of width {prompt_embeds.shape[-1]} came; this latent_mean takes {self.prompt_dim}: "
+                "use the text encoder that it was made for"
+            )
         used = (prompt_embeds.abs().amax(dim=-1, keepdim=True) > 0).to(prompt_embeds)  # b n 1
         text = (prompt_embeds * used).sum(dim=1) / used.sum(dim=1).clamp(min=1)  # b d
         mean = self.layers(text).view(-1, *self.shape)
-        return mean if size in (None, self.shape[1:]) else F.interpolate(mean, size, mode="bilinear", antialias=True)
+        if size in (None, self.shape[1:]):
+            return mean
+        return F.interpolate(mean.float(), size, mode="bilinear", antialias=True).to(mean)  # not in half precision

@@ -14,7 +14,7 @@ from glassine.data.transforms.sample import make_sample, sticker_floats
 from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
-from glassine.nn.guidance import RESCALE, SCALE
+from glassine.nn.guidance import RESCALE
 from glassine.pipelines.alpha_levels import settle_alpha
 from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pipelines.still import FittedStill, check_still
@@ -65,7 +65,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
                 f"this network makes single pictures: ask for 1 frame; animating needs motion modules, as {TINY} has "
                 "them"
             )
-        how = sampling or Animation(guidance_scale=SCALE, guidance_rescale=RESCALE)
+        how = sampling or Animation(guidance_rescale=RESCALE)
         super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
 
     @classmethod

@@ -10,7 +10,7 @@ from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 from glassine.models.text_to_video import Sampling, TextToVideo
 from glassine.models.transparent_video import TransparentVideo
-from glassine.nn.guidance import RESCALE, SCALE
+from glassine.nn.guidance import RESCALE
 from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pretrained.weights import load_bundle, locate
 
@@ -50,7 +50,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        how = sampling or Sampling(guidance_scale=SCALE, guidance_rescale=RESCALE)
+        how = sampling or Sampling(guidance_rescale=RESCALE)
         super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
         self.cut_out = cut_out
 

@@ -7,7 +7,7 @@ from torch import nn
 from glassine.errors import UserError
 from glassine.pretrained.image_unet import load_own
 from glassine.pretrained.spatial_part import read_inside
-from glassine.pretrained.weights import load_exactly
+from glassine.pretrained.weights import load_bundle, load_exactly
 
 
 def load_latent_mean(source: str) -> nn.Module:
@@ -19,10 +19,12 @@ def load_latent_mean(source: str) -> nn.Module:
     Raises:
         UserError: nothing there, or a network that has none.
     """
-    network: Any = load_own(source)
+    network: Any = load_own(source) or load_bundle(source)  # which complains of what is not there
     mean = getattr(network, "latent_mean", None)
     if mean is None:
-        raise UserError(f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-image, or null")
+        raise UserError(
+            f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-image, or null"
+        )
     return mean
 
 

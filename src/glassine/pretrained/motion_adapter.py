@@ -54,7 +54,7 @@ def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
     """
     own: Any = unet
     differences: list[str] = []
-    if (network := load_own(source)) is not None:
+    if (network := load_own(source, foreign=True)) is not None:
         donor: Any = getattr(network, "unet", network)
         state = merged_state(donor)
         settings = {name: getattr(donor, "config", {}).get(name) for name in ("motion_num_attention_heads",)}

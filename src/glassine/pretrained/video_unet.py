@@ -174,7 +174,9 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
         if name not in own:
             differences.append(f"{name} has no place here")
             continue
-        given[name] = with_more_inputs(tensor, own[name]) if name == "conv_in.weight" else tensor
+        given[name] = (
+            with_more_inputs(tensor, own[name], len(own["conv_out.weight"])) if name == "conv_in.weight" else tensor
+        )
         if given[name].shape != own[name].shape:
             differences.append(difference(name, tuple(given[name].shape), tuple(own[name].shape)))
     fresh = [name for name in own if name not in given]
@@ -190,10 +192,18 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
     return Taken(source, tuple(given), tuple(fresh), tuple(unused))
 
 
-def with_more_inputs(weight: Tensor, own: Tensor) -> Tensor:
-    """`weight` with zeros for input channels that only `own` has, such as a mask of given frames."""
-    more = own.shape[1] - weight.shape[1]
-    return weight if more <= 0 else torch.cat([weight, weight.new_zeros(len(weight), more, *weight.shape[2:])], dim=1)
+def with_more_inputs(weight: Tensor, own: Tensor, latent_channels: int) -> Tensor:
+    """`weight` with zeros for input channels that only `own` has: a mean of the latents, a mask of given frames.
+
+    The mask, one channel beyond multiples of `latent_channels`, is the last one in both. Where `own` cannot take all
+    that `weight` has, this stays as it is.
+    """
+    more, masks = own.shape[1] - weight.shape[1], weight.shape[1] % latent_channels
+    if more <= 0 or masks > own.shape[1] % latent_channels:
+        return weight
+    zeros = weight.new_zeros(len(weight), more, *weight.shape[2:])
+    kept = weight.shape[1] - masks
+    return torch.cat([weight[:, :kept], zeros, weight[:, kept:]], dim=1)
 
 
 def by_layer(names: tuple[str, ...]) -> list[str]:

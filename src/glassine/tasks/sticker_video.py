@@ -20,6 +20,8 @@ from glassine.tasks.base import StickerTask
 class StickerVideoTask(StickerTask):
     """Noise prediction on latents, equation 2 of the paper; all of its diffusion methods differ in the UNet alone.
 
+    A `latent_mean` that is trained learns by a squared error of its own, logged as `train/latent_mean`, which is added.
+
     A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, as the VAE gives them), and `caption`
     (`[Domain]\\t[Description]`) or cached `prompt_embeds` (`b n d`).
 
@@ -66,7 +68,8 @@ class StickerVideoTask(StickerTask):
         if not isinstance(generator, TextToVideo):
             raise TypeError(f"a {type(generator).__name__} came; this task trains a TextToVideo")
         if frame_masks is not None and not generator.takes_given_frames:
-            raise ValueError(f"frame_masks needs a UNet of {generator.latent_channels + 1} input channels")
+            needed = int(generator.unet.config["in_channels"]) + 1  # type: ignore[index]
+            raise ValueError(f"frame_masks needs a UNet of {needed} input channels")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
         self.stills, self.frame_masks, self.curriculum = stills, frame_masks, curriculum
         self.spatial_from = spatial_from

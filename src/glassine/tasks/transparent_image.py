@@ -20,7 +20,8 @@ class TransparentImageTask(StickerVideoTask):
     """The usual noise loss, on latents that the transparency encoder has adjusted.
 
     Nobody ships code that trains this. What is trained is the network's matter: all of a `FrameUNet` or `ImageUNet`, or
-    LoRA alone, see `glassine.nn.lora.with_lora`. Every frame of a clip is a picture by itself.
+    LoRA alone, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is a
+    picture by itself.
 
     A batch has `foreground` (straight, colour-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
     `latents` (`b f c h w`, as the codec gives them), and `caption` or cached `prompt_embeds`.

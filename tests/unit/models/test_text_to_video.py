@@ -1,11 +1,13 @@
 import pytest
 import torch
-from tests.helpers.tiny_generator import LetterText, tiny_generator, tiny_mean, tiny_unet
+from diffusers import DDPMScheduler
+from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_generator, tiny_mean, tiny_unet
 
 from glassine.errors import UserError
 from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
 from glassine.models.vae import SmallVAE
 from glassine.nn.guidance import rescaled
+from glassine.nn.latent_mean import LatentMean
 
 FAST = Sampling(steps=3)
 
@@ -116,9 +118,34 @@ def test_frames_that_are_given_can_stand_for_the_mean_in_clips_that_have_any():
 
 @pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
 def test_a_unet_of_other_channels_is_named(latent_mean):
-    needed = "8 or 9" if latent_mean else "4 or 5"
-    with pytest.raises(ValueError, match=f"a UNet of 6 input channels came; .* need {needed}"):
+    with pytest.raises(ValueError, match=r"a UNet of 6 input channels came; .* 4 or 5, and with a latent_mean 8 or 9"):
         tiny_generator(in_channels=6, latent_mean=latent_mean)
+
+
+def test_a_mean_that_does_not_fit_is_named():
+    parts = (SmallVAE(**VAE), LetterText(), DDPMScheduler())
+    with pytest.raises(ValueError, match="a latent_mean of 3 channels came for latents of 4"):
+        TextToVideo(tiny_unet(8), *parts, LatentMean(WIDTH, channels=3))
+    with pytest.raises(ValueError, match="mean_of_given came without a latent_mean"):
+        TextToVideo(tiny_unet(), *parts, mean_of_given=True)
+
+
+def test_guidance_is_what_suits_the_network_unless_it_is_asked_for():
+    plain, with_mean = tiny_generator(), tiny_generator(in_channels=8, latent_mean=tiny_mean())
+    assert plain.guidance_scale(Sampling()) == 7.5
+    assert with_mean.guidance_scale(Sampling()) == 3
+    assert with_mean.guidance_scale(Sampling(guidance_scale=0)) == 0
+
+
+def test_a_mean_and_a_mask_of_given_frames_go_together():
+    generator = tiny_generator(in_channels=9, latent_mean=tiny_mean())
+    known = torch.randn(1, 2, 4, 4, 4)
+    given = torch.tensor([[True, False]])
+    read = []
+    generator.unet.conv_in.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    generator(torch.randn_like(known), torch.tensor([5]), generator.text_encoder(["cat"]), known, given)
+    torch.testing.assert_close(read[0][0, :4], known[0, 0])
+    assert read[0][:, 8].mean((1, 2)).tolist() == [1, 0]
 
 
 def test_what_cannot_be_made_is_said():

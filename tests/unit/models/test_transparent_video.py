@@ -1,7 +1,7 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from tests.helpers.tiny_generator import LetterText
+from tests.helpers.tiny_generator import LetterText, tiny_mean
 from tests.helpers.tiny_transparent import (
     MOTION,
     plain,
@@ -79,6 +79,21 @@ def test_the_base_image_is_the_middle_frame_clean_at_every_step_and_in_every_par
     torch.testing.assert_close(made[:, MIDDLE], wanted, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("mean_of_given", [False, True])
+def test_a_mean_is_the_prompts_or_the_base_images_in_the_parts_that_see_it(mean_of_given):
+    network = tiny_transparent(tiny_motion_unet(in_channels=8), latent_mean=tiny_mean(), mean_of_given=mean_of_given)
+    base, seen = base_images(), seen_by(network)
+    clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
+    prompts = network.latent_mean(network.text_encoder(PROMPTS), tuple(clean.shape[-2:]))
+    how = Animation(steps=2, guidance_scale=2.0, image_guidance_scale=1.5)
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
+    without, image, both = (part[:, 4:, 0] for part in seen[0].chunk(3))
+    nothing = network.latent_mean(network.text_encoder([""] * len(PROMPTS)), tuple(clean.shape[-2:]))
+    torch.testing.assert_close(without, nothing)
+    torch.testing.assert_close(image, clean if mean_of_given else nothing)
+    torch.testing.assert_close(both, clean if mean_of_given else prompts)
+
+
 @pytest.mark.parametrize(("reference", "index"), [("first", 0), (3, 3)])
 def test_another_frame_may_be_the_base_image(reference, index):
     network, base = awake(reference_frame=reference), base_images()
@@ -103,14 +118,14 @@ def test_guidance_by_the_image_has_a_third_part_that_sees_it_as_noisy_as_all_els
 
 
 def test_the_parts_are_weighed_as_in_instructpix2pix():
-    weights = Animation(guidance_scale=7.5, image_guidance_scale=1.5).branches(with_image=True)
+    weights = Animation(image_guidance_scale=1.5).branches(with_image=True, guidance_scale=7.5)
     none, image, both = (False, False), (False, True), (True, True)
     predictions = {none: 1.0, image: 10.0, both: 100.0}
     wanted = 1 + 1.5 * (10 - 1) + 7.5 * (100 - 10)
     assert sum(weight * predictions[branch] for branch, weight in weights.items()) == pytest.approx(wanted)
-    assert set(Animation(guidance_scale=7.5).branches(with_image=True)) == {image, both}
-    assert set(Animation(guidance_scale=1.0).branches(with_image=True)) == {both}
-    assert Animation(guidance_scale=2.0).branches(with_image=False) == {none: -1.0, (True, False): 2.0}
+    assert set(Animation().branches(with_image=True, guidance_scale=7.5)) == {image, both}
+    assert set(Animation().branches(with_image=True, guidance_scale=1.0)) == {both}
+    assert Animation().branches(with_image=False, guidance_scale=2.0) == {none: -1.0, (True, False): 2.0}
 
 
 def test_a_guidance_scale_of_the_image_changes_the_clip_and_not_its_base():

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from glassine.errors import UserError
 from glassine.nn.latent_mean import LatentMean
 
 
@@ -21,12 +22,18 @@ def test_no_text_at_all_has_a_mean_too():
     assert make()(torch.zeros(1, 3, 8)).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(8, 12), (2, 3)])
-def test_at_another_size_the_same_picture_is_drawn_larger_or_smaller(size):
-    mean, text = make(), torch.randn(1, 3, 8)
+def test_at_another_size_the_same_picture_is_drawn_larger_or_smaller(size, dtype):
+    mean, text = make().to(dtype), torch.randn(1, 3, 8, dtype=dtype)
     drawn = mean(text, size)
     assert drawn.shape == (1, 3, *size)
     torch.testing.assert_close(drawn.mean((2, 3)), mean(text).mean((2, 3)), atol=0.05, rtol=0.2)
+
+
+def test_text_of_another_encoder_is_named():
+    with pytest.raises(UserError, match="width 9 came; this latent_mean takes 8"):
+        make()(torch.zeros(1, 3, 9))
 
 
 def test_it_learns_what_texts_look_like_on_average():

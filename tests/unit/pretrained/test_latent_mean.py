@@ -23,5 +23,9 @@ def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):
     source = save_tiny_generator(tmp_path / "with", latent_mean=True)
     text = torch.randn(1, 2, 16)
     torch.testing.assert_close(load_latent_mean(source)(text), tiny_mean()(text), atol=1e-2, rtol=1e-2)
+    with pytest.raises(UserError, match="nowhere"):
+        load_latent_mean(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"gone\.ckpt"):
+        load_latent_mean(str(tmp_path / "gone.ckpt"))
     with pytest.raises(UserError, match="no generator with a latent_mean"):
         load_latent_mean(save_tiny_generator(tmp_path / "without"))

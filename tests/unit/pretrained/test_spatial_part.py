@@ -9,7 +9,7 @@ from glassine.models.text_to_video import TextToVideo
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 from glassine.pretrained.spatial_part import take_spatial_part
-from glassine.pretrained.video_unet import TEMPORAL
+from glassine.pretrained.video_unet import TEMPORAL, with_more_inputs
 from glassine.pretrained.weights import save_bundle
 
 IMAGE = UNET | {
@@ -66,6 +66,22 @@ def test_a_unet_that_reads_more_starts_from_one_that_reads_less(tmp_path):
     take_spatial_part(unet, str(tmp_path / "last.ckpt"))
     assert unet.conv_in.weight[:, :4].any()
     assert not unet.conv_in.weight[:, 4:].any()
+
+
+@pytest.mark.parametrize(("donor", "own", "mask"), [(4, 8, None), (4, 9, None), (5, 9, 8), (8, 9, None)])
+def test_more_inputs_start_at_zero_and_a_mask_stays_the_last(donor, own, mask):
+    weight = torch.randn(2, donor, 3, 3)
+    filled = with_more_inputs(weight, torch.zeros(2, own, 3, 3), 4)
+    assert torch.equal(filled[:, :4], weight[:, :4])
+    assert filled.shape[1] == own
+    assert filled.count_nonzero() == weight.count_nonzero()
+    if mask is not None:
+        assert torch.equal(filled[:, mask], weight[:, -1])
+
+
+def test_a_mask_without_a_place_stays_where_the_difference_is_seen():
+    weight = torch.randn(2, 5, 3, 3)
+    assert torch.equal(with_more_inputs(weight, torch.zeros(2, 8, 3, 3), 4), weight)
 
 
 def test_what_does_not_fit_is_named(tmp_path):

@@ -112,6 +112,13 @@ def test_a_mean_stays_as_it_is_with_the_spatial_part():
     assert not any(parameter.requires_grad for parameter in task.generator.latent_mean.parameters())
 
 
+def test_a_high_shift_trains_at_high_noise():
+    seen, task = [], make_task(timestep_shift=1e6)
+    task.generator.unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    task.training_step(make_batch(), 0)
+    assert (seen[0] > 990).all()
+
+
 def test_min_snr_and_curriculum_weigh_the_losses():
     plain, task = make_task(), make_task(min_snr_gamma=5.0)
     latents, embeds = plain.inputs(make_batch())

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
-from tests.helpers.tiny_generator import SCHEDULE
+from tests.helpers.tiny_generator import SCHEDULE, tiny_mean
 from tests.helpers.tiny_transparent import (
     CODEC,
     IMAGE,
@@ -144,6 +144,13 @@ def test_inter_frame_attention_starts_as_the_base_bit_for_bit():
         torch.manual_seed(0)
         losses.append(one.training_step(batch, 0))
     assert torch.equal(*losses)
+
+
+def test_a_mean_is_frozen_with_the_rest():
+    network = tiny_transparent(tiny_motion_unet(in_channels=8), latent_mean=tiny_mean())
+    task = TransparentVideoTask(network, lambda p: torch.optim.Adam(p, lr=0.01), **NOTHING_DROPPED)
+    assert not any(p.requires_grad for p in task.generator.latent_mean.parameters())
+    train(task, stickers(), 1)
 
 
 def test_opaque_training_reads_opaque_clips():

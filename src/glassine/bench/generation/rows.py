@@ -11,20 +11,20 @@ from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.errors import UserError
 from glassine.models.code_sampling import Sampling as CodeSampling
-from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.text_to_video import SCALE_WITH_MEAN, Sampling, TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.video_gpt import VideoGPT
-from glassine.nn.guidance import RESCALE, SCALE
+from glassine.nn.guidance import RESCALE
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = Sampling(steps=8, guidance_scale=SCALE, solver="dpm++", guidance_rescale=RESCALE)
+SHORT = Sampling(steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, float | int | str] = {
     "sampler": f"{SHORT.solver} {SHORT.steps}",
-    "guidance_scale": SHORT.guidance_scale,
+    "guidance_scale": SCALE_WITH_MEAN,
     "guidance_rescale": SHORT.guidance_rescale,
 }
-PAPER = Sampling(steps=25, guidance_scale=SCALE, solver="ddim")
+PAPER = Sampling(steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
 
 
 @dataclass(frozen=True)
