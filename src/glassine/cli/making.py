@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from glassine.data.sticker import Sticker
     from glassine.models.animation import Animation
-    from glassine.models.text_to_video import Sampling
+    from glassine.models.sampling import Sampling
 
 CUTS_OUT = "glassine:tiny-ildiff"
 Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
@@ -100,7 +100,7 @@ def sampling(args: argparse.Namespace) -> "Sampling":
         UserError: numbers that are not allowed.
     """
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.models.text_to_video import Sampling
+    from glassine.models.sampling import Sampling
     from glassine.nn.guidance import RESCALE
 
     rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale

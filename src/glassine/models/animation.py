@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 
 CLEAR = 1 / 255
 

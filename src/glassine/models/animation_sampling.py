@@ -8,7 +8,8 @@ from torch import Tensor
 
 from glassine.errors import UserError
 from glassine.models.animation import Animation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo, check_seeds, make_solver
+from glassine.models.sampling import Progress, Sampling, check_seeds, make_solver
+from glassine.models.text_to_video import TextToVideo
 from glassine.nn.guidance import rescaled
 from glassine.nn.lora import has_lora, lora_scale
 

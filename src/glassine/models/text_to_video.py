@@ -1,57 +1,17 @@
 """Text to a clip by latent diffusion: the parts that VSD2M's methods share, around a video UNet that may be any."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.errors import UserError
+from glassine.models.sampling import SCALE_WITH_MEAN, USUAL_SCALE, Progress, Sampling, check_seeds, make_solver
 from glassine.nn.guidance import rescaled
 from glassine.nn.prompt_padding import fill_padding
-
-Solver = Literal["ddim", "dpm++"]
-SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
-    "ddim": (DDIMScheduler, {}),
-    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
-}
-Progress = Callable[[int, int], None]
-USUAL_SCALE, SCALE_WITH_MEAN = 7.5, 3.0  # of guidance; the mean already carries the prompt
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How latents are sampled.
-
-    Attributes:
-        steps: of the solver; VSD2M takes 25 of DDIM (its section "Experimental Setups"), DPM-Solver++ needs 8 to 15.
-        guidance_scale: of classifier-free guidance; 1 is without it, and half the work. None is what suits the network:
-            3 for one that reads a prompt's mean, else the usual 7.5.
-        solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
-        guidance_rescale: how far the guided prediction gets back the contrast of the unguided one (arXiv 2305.08891,
-            section 3.4); 0 leaves it, as VSD2M does, 0.7 is that paper's for schedules that end in pure noise.
-
-    Raises:
-        UserError: numbers or names that are not allowed.
-    """
-
-    steps: int = 25
-    guidance_scale: float | None = None
-    solver: Solver = "ddim"
-    guidance_rescale: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 1000:
-            raise UserError(f"{self.steps} steps came; give 1 to 1000, 25 is the usual number")
-        if self.guidance_scale is not None and self.guidance_scale < 0:
-            raise UserError(f"guidance scale {self.guidance_scale} came; give at least 0, 3 to 7.5 are usual numbers")
-        if not 0 <= self.guidance_rescale <= 1:
-            raise UserError(f"guidance rescale {self.guidance_rescale} came; it lies in [0, 1], 0 is without")
-        if self.solver not in get_args(Solver):
-            raise UserError(f"solver {self.solver!r} came; give {' or '.join(get_args(Solver))}")
 
 
 class TextToVideo(nn.Module):
@@ -271,17 +231,3 @@ class TextToVideo(nn.Module):
             raise UserError(f"clips of {size[0]} x {size[1]} asked for; this network makes multiples of {multiple}")
         if num_frames < 1:
             raise UserError(f"{num_frames} frames asked for; give at least 1, 8 is what the networks are trained for")
-
-
-def make_solver(scheduler: Any, sampling: Sampling, device: torch.device) -> Any:
-    """diffusers' solver for the noise schedule of `scheduler`, with its timesteps."""
-    kind, options = SOLVERS[sampling.solver]
-    solver = kind.from_config(scheduler.config, **options)
-    solver.set_timesteps(sampling.steps, device=device)
-    return solver
-
-
-def check_seeds(prompts: Sequence[str], seeds: Sequence[int]) -> None:
-    """Raise UserError unless there is a seed for each prompt."""
-    if len(prompts) != len(seeds) or not prompts:
-        raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds came; give one seed for each prompt")

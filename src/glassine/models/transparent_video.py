@@ -14,8 +14,9 @@ from glassine.errors import UserError
 from glassine.models.animation import Animation, check_base, motion_condition
 from glassine.models.animation_sampling import sample_latents
 from glassine.models.motion_unet import MotionUNet
+from glassine.models.sampling import Progress, Sampling
 from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import Progress, Sampling, TextToVideo
+from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.prompt_padding import fill_padding
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glassine.errors import UserError
+from glassine.nn.prompt_padding import used_tokens
 
 
 class LatentMean(nn.Module):
@@ -48,8 +49,7 @@ class LatentMean(nn.Module):
                 f"text embeddings of width {prompt_embeds.shape[-1]} came; this latent_mean takes {self.prompt_dim}: "
                 "use the text encoder that it was made for"
             )
-        used = (prompt_embeds.abs().amax(dim=-1, keepdim=True) > 0).to(prompt_embeds)  # b n 1
-        text = (prompt_embeds * used).sum(dim=1) / used.sum(dim=1).clamp(min=1)  # b d
+        text = prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)  # b d
         mean = self.layers(text).view(-1, *self.shape)
         if size in (None, self.shape[1:]):
             return mean

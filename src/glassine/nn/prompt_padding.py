@@ -4,6 +4,11 @@ import torch
 from torch import Tensor
 
 
+def used_tokens(prompt_embeds: Tensor) -> Tensor:
+    """`b n 1` bool: which tokens of `prompt_embeds` `b n d` are no padding, where all of d is zero."""
+    return (prompt_embeds != 0).any(dim=-1, keepdim=True)
+
+
 def fill_padding(prompt_embeds: Tensor) -> Tensor:
     """`prompt_embeds` `b n d` with the direction of a text's mean at its padding, which is where all of d is zero.
 
@@ -14,7 +19,7 @@ def fill_padding(prompt_embeds: Tensor) -> Tensor:
     CLIP's embeddings have no zeros and stay as they are.
     """
     length = prompt_embeds.norm(dim=-1, keepdim=True)  # b n 1
-    used = length > 0
+    used = used_tokens(prompt_embeds)
     count = used.sum(dim=1, keepdim=True).clamp(min=1)
     mean = prompt_embeds.sum(dim=1, keepdim=True)  # b 1 d
     mean = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-6) * (length.sum(dim=1, keepdim=True) / count)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from glassine.errors import UserError
 from glassine.hardware import pick_device
-from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.sampling import Sampling
+from glassine.models.text_to_video import TextToVideo
 from glassine.pretrained.weights import save_bundle
 
 Network = TypeVar("Network", bound=TextToVideo)

@@ -8,7 +8,8 @@ import yaml
 
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.sampling import Sampling
+from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.guidance import RESCALE
 from glassine.pipelines.generation import GenerationPipeline, to_bytes

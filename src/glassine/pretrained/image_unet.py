@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.pretrained.checkpoints import load_part, read_run_config
-from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, Taken, difference, load_donor, with_more_inputs
+from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, Taken, difference, load_donor, widened
 from glassine.pretrained.weights import SHIPPED, load_bundle
 
 # what an image network may lack that the network to be filled has
@@ -84,7 +84,7 @@ def load_own(source: str, foreign: bool = False) -> nn.Module | None:
     path = Path(source)
     if source.startswith(SHIPPED) or (path / "config.yaml").is_file():
         return load_bundle(source)
-    if path.suffix == ".ckpt" and not (foreign and not (path.parent.parent / "config.yaml").is_file()):
+    if path.suffix == ".ckpt" and (not foreign or (path.parent.parent / "config.yaml").is_file()):
         return load_part(path, "generator", read_run_config(path))[0]
     return None
 
@@ -127,8 +127,7 @@ def fill(
 ) -> Taken:
     """Copy `state` into the network, or say how it differs; only what `may_lack` matches may be missing."""
     own = unet.state_dict()
-    if (first := "conv_in.weight") in state and first in own:
-        state = {**state, first: with_more_inputs(state[first], own[first], len(own["conv_out.weight"]))}
+    state = widened(state, own)
     differences = differences + [f"{name} has no place here" for name in state if name not in own]
     differences += [
         difference(name, tuple(tensor.shape), tuple(own[name].shape))

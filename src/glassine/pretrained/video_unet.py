@@ -163,7 +163,7 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
     own = unet.state_dict()
     given: dict[str, Tensor] = {}
     unused = []
-    for name, tensor in state.items():
+    for name, tensor in widened(state, own).items():
         match = TEMPORAL.match(name)
         layer = layers.get(match[1]) if match else None
         if match and hasattr(layer, "base"):
@@ -174,9 +174,7 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
         if name not in own:
             differences.append(f"{name} has no place here")
             continue
-        given[name] = (
-            with_more_inputs(tensor, own[name], len(own["conv_out.weight"])) if name == "conv_in.weight" else tensor
-        )
+        given[name] = tensor
         if given[name].shape != own[name].shape:
             differences.append(difference(name, tuple(given[name].shape), tuple(own[name].shape)))
     fresh = [name for name in own if name not in given]
@@ -190,6 +188,14 @@ def take(unet: nn.Module, state: dict[str, Tensor], source: str, differences: li
         )
     unet.load_state_dict(given, strict=False)
     return Taken(source, tuple(given), tuple(fresh), tuple(unused))
+
+
+def widened(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """`state` with a first layer that reads as much as that of `own`, as far as it can be widened."""
+    first, last = "conv_in.weight", "conv_out.weight"
+    if first not in state or first not in own:
+        return state
+    return {**state, first: with_more_inputs(state[first], own[first], len(own[last]))}
 
 
 def with_more_inputs(weight: Tensor, own: Tensor, latent_channels: int) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.models.text_to_video import Sampling, TextToVideo
+from glassine.models.sampling import Sampling
+from glassine.models.text_to_video import TextToVideo
 from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
 from glassine.nn.snr import min_snr_weight, signal_to_noise

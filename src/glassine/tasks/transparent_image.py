@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from glassine.digest import weights_digest
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.latent_identity import check_latents
 from glassine.tasks.base import StickerTask

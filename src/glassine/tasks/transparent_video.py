@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, Part
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
 from glassine.nn.snr import min_snr_weight, signal_to_noise
 from glassine.nn.timesteps import draw_timesteps

@@ -21,7 +21,7 @@ from glassine.bench.generation.test_set import TestSet
 from glassine.bench.loading import Loaded
 from glassine.bench.records import Cell, Record, read_records
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from glassine.bench.generation.tables import data_table, generation_report, meth
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from tests.helpers.tiny_generator import tiny_generator
 
 from glassine.bench.gallery import CELL
 from glassine.bench.generation.grid import make_grid
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 

@@ -4,7 +4,8 @@ from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_generator, tiny_mean, tiny_unet
 
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling, TextToVideo, make_solver
+from glassine.models.sampling import Sampling, make_solver
+from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.nn.guidance import rescaled
 from glassine.nn.latent_mean import LatentMean

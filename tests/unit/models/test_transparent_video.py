@@ -17,7 +17,7 @@ from tests.helpers.tiny_transparent import (
 
 from glassine.errors import UserError
 from glassine.models.animation import Animation
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.weights import load_bundle
 

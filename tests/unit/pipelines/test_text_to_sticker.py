@@ -5,7 +5,7 @@ from tests.helpers.tiny_generator import save_tiny_generator, tiny_generator
 
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 FAST = {"size": (32, 32), "num_frames": 2, "sampling": Sampling(2), "device": "cpu"}

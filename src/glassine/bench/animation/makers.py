@@ -17,7 +17,7 @@ from glassine.data.sticker import Sticker
 from glassine.digest import weights_digest
 from glassine.errors import UserError
 from glassine.models.animation import Animation
-from glassine.models.text_to_video import Sampling
+from glassine.models.sampling import Sampling
 from glassine.models.transparency import LatentTransparency
 from glassine.pipelines.animate import TINY as ANIMATES
 from glassine.pipelines.animate import AnimatePipeline

@@ -26,7 +26,7 @@ from glassine.bench.generation.gpu_training import training_cost
 from glassine.bench.records import versions
 from glassine.errors import UserError, exit_code
 from glassine.hardware import hardware, pick_device
-from glassine.models.text_to_video import Sampling, make_solver
+from glassine.models.sampling import Sampling, make_solver
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 

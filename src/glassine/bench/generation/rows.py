@@ -11,7 +11,8 @@ from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.errors import UserError
 from glassine.models.code_sampling import Sampling as CodeSampling
-from glassine.models.text_to_video import SCALE_WITH_MEAN, Sampling, TextToVideo
+from glassine.models.sampling import SCALE_WITH_MEAN, Sampling
+from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.video_gpt import VideoGPT
 from glassine.nn.guidance import RESCALE
