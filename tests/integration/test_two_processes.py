@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from tests.helpers.tiny_generator import tiny_generator
+from tests.helpers.tiny_generator import tiny_generator, tiny_mean
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -36,9 +37,10 @@ class Clips(Dataset):
 class KnownNoise(LightningModule):
     """The task's loss with noise that comes with the clip, since each process draws its own otherwise."""
 
-    def __init__(self, to: Path) -> None:
+    def __init__(self, to: Path, train_spatial: bool) -> None:
         super().__init__()
-        self.task = StickerVideoTask(tiny_generator(), torch.optim.SGD)
+        generator = tiny_generator(in_channels=8, latent_mean=tiny_mean())
+        self.task = StickerVideoTask(generator, torch.optim.SGD, train_spatial=train_spatial)
         self.task.eval()  # no dropout
         self.to_file = to
 
@@ -54,7 +56,7 @@ class KnownNoise(LightningModule):
         return torch.optim.SGD((p for p in self.parameters() if p.requires_grad), lr=0.1)
 
 
-def train_one_step(to: Path, devices: int) -> None:
+def train_one_step(to: Path, devices: int, train_spatial: bool) -> None:
     sampler = DistributedSampler(Clips(), devices, 0, shuffle=False) if devices == 1 else None
     loader = DataLoader(Clips(), batch_size=CLIPS // devices, sampler=sampler)
     strategy = "ddp_find_unused_parameters_true" if devices > 1 else "auto"
@@ -62,14 +64,15 @@ def train_one_step(to: Path, devices: int) -> None:
     trainer = Trainer(
         accelerator="cpu", devices=devices, strategy=strategy, max_steps=1, enable_checkpointing=False, **options
     )
-    trainer.fit(KnownNoise(to), loader)
+    trainer.fit(KnownNoise(to, train_spatial), loader)
 
 
-def test_gradients_are_those_of_one_process_with_twice_the_batch(tmp_path):
+@pytest.mark.parametrize("train_spatial", [True, False])
+def test_gradients_are_those_of_one_process_with_twice_the_batch(train_spatial, tmp_path):
     alone, together = tmp_path / "one.pt", tmp_path / "two.pt"
-    train_one_step(alone, 1)
+    train_one_step(alone, 1, train_spatial)
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, __file__, str(together)]
+    command = [sys.executable, __file__, str(together), *["spatial"] * train_spatial]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=250, env=path)
     assert ended.returncode == 0, ended.stderr[-3000:]
     wanted, found = torch.load(alone), torch.load(together)
@@ -80,4 +83,4 @@ def test_gradients_are_those_of_one_process_with_twice_the_batch(tmp_path):
 
 
 if __name__ == "__main__":
-    train_one_step(Path(sys.argv[1]), 2)
+    train_one_step(Path(sys.argv[1]), 2, "spatial" in sys.argv)

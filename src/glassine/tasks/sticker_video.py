@@ -126,13 +126,18 @@ class StickerVideoTask(StickerTask):
         split = [(~still, frames), (still, 1)] if self.stills == "frame" else [(torch.ones_like(still), frames)]
         return [(rows, number) for rows, number in split if rows.any()]
 
-    def losses(self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """The weighted squared error `b` of frames that are not given."""
-        given = torch.zeros(latents.shape[:2], dtype=torch.bool)
-        if self.frame_masks is not None:
-            given = self.frame_masks(*latents.shape[:2])
-        given = given.to(latents.device)
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given)  # b f
+    def losses(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted squared error `b` of frames that are not given; None draws those by `frame_masks`."""
+        given = self.masks(latents) if given is None else given  # b f
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)  # b f
         losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
         if self.min_snr_gamma is not None:
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
@@ -140,8 +145,20 @@ class StickerVideoTask(StickerTask):
             losses = losses * min_snr_weight(snr, self.min_snr_gamma, kind)
         return losses if self.curriculum is None else losses * self.curriculum(latents, given, losses)
 
+    def masks(self, latents: Tensor) -> Tensor:
+        """`b f` bool: frames that are given, none where nothing draws them."""
+        if self.frame_masks is None:
+            return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device)
+        return self.frame_masks(*latents.shape[:2]).to(latents.device)
+
     def errors(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor, given: Tensor | None = None
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        given: Tensor | None = None,
+        motion: Tensor | None = None,
     ) -> Tensor:
         """Squared error of the prediction `b f`, mean over channels and pixels."""
         scheduler = self.generator.scheduler
@@ -151,7 +168,8 @@ class StickerVideoTask(StickerTask):
             "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
-        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given)
+        told = {} if motion is None else {"motion": motion}
+        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given, **told)
         return (prediction.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -179,15 +197,20 @@ class StickerVideoTask(StickerTask):
         self.evaluation_step(batch, batch_idx, "test")
 
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
-        """Log the unweighted loss at evenly spread steps."""
+        """Log the unweighted loss at evenly spread steps, nothing dropped."""
         latents, prompt_embeds = self.inputs(batch)
         chance = torch.Generator().manual_seed(batch_idx)
         noise = torch.randn(latents.shape, generator=chance).to(latents)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
         timesteps = (places * steps).long().to(latents.device)
-        errors = self.errors(latents, noise, timesteps, prompt_embeds)
-        self.log(f"{stage}/loss", errors.mean(), batch_size=len(latents), sync_dist=True)
+        given, motion = self.conditions(batch, latents)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)
+        self.log(f"{stage}/loss", errors[~given].mean(), batch_size=len(latents), sync_dist=True)
+
+    def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
+        """In evaluation: which frames are given, `b f` bool, and the amount of motion `b`, for networks told that."""
+        return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""

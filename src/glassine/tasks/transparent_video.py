@@ -10,7 +10,6 @@ from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, Part
 from glassine.models.sampling import Sampling
 from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
-from glassine.nn.snr import min_snr_weight, signal_to_noise
 from glassine.nn.timesteps import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
 
@@ -149,54 +148,10 @@ class TransparentVideoTask(TransparentImageTask):
         amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
         return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)
 
-    def losses(
-        self,
-        latents: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        prompt_embeds: Tensor,
-        given: Tensor | None = None,
-        motion: Tensor | None = None,
-    ) -> Tensor:
-        """The weighted squared error `b` of frames that are not given."""
-        given = torch.zeros_like(latents[:, :, 0, 0, 0], dtype=torch.bool) if given is None else given  # b f
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)  # b f
-        losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
-        if self.min_snr_gamma is None:
-            return losses
-        snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
-        return losses * min_snr_weight(snr, self.min_snr_gamma, self.generator.scheduler.config["prediction_type"])
-
-    def errors(
-        self,
-        latents: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        prompt_embeds: Tensor,
-        given: Tensor | None = None,
-        motion: Tensor | None = None,
-    ) -> Tensor:
-        """Squared error of the prediction `b f`, mean over channels and pixels."""
-        scheduler = self.generator.scheduler
-        target = {
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
-            "sample": lambda: latents,
-        }[scheduler.config["prediction_type"]]()
-        noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
-        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given, motion)
-        return (prediction.float() - target.float()).square().flatten(2).mean(2)
-
-    def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
-        """Log the unweighted loss at evenly spread steps, nothing dropped."""
-        latents, prompt_embeds = self.inputs(batch)
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_idx)).to(latents)
-        places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
-        timesteps = (places * self.generator.scheduler.config["num_train_timesteps"]).long().to(latents.device)
-        given = self.given(latents, torch.full((len(latents),), self.drop_image < 1, device=latents.device))
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, self.motion(batch, latents))
-        loss = (errors * ~given).sum() / (~given).sum()
-        self.log(f"{stage}/loss", loss, batch_size=len(latents), sync_dist=True)
+    def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The reference frames, unless all is trained without; the amount of motion."""
+        shown = torch.full((len(latents),), self.drop_image < 1, device=latents.device)
+        return self.given(latents, shown), self.motion(batch, latents)
 
     def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: Sampling) -> Tensor:
         """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own reference frames."""

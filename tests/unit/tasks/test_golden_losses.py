@@ -3,6 +3,8 @@
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from tests.helpers.tiny_generator import tiny_generator, tiny_mean
+from tests.helpers.tiny_transparent import tiny_frame_unet, tiny_motion_unet, tiny_transparent
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.models.ildiff import ILDiff
@@ -13,7 +15,10 @@ from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
 from glassine.nn.patch_discriminator import PatchDiscriminator
 from glassine.tasks.ildiff import ILDiffTask
+from glassine.tasks.sticker_video import StickerVideoTask
 from glassine.tasks.transparency import TransparencyTask
+from glassine.tasks.transparent_image import TransparentImageTask
+from glassine.tasks.transparent_video import TransparentVideoTask
 from glassine.tasks.vae import VAETask
 
 
@@ -47,13 +52,29 @@ def ildiff_task() -> ILDiffTask:
     return ILDiffTask(model, optimizer, harmless_frames=1, pixel_sources={"input": 0.5, "reconstruction": 0.5})
 
 
+def sticker_video_task() -> StickerVideoTask:
+    generator = tiny_generator("v_prediction", in_channels=8, latent_mean=tiny_mean())
+    return StickerVideoTask(generator, optimizer, min_snr_gamma=5.0)
+
+
+def transparent_image_task() -> TransparentImageTask:
+    return TransparentImageTask(tiny_transparent(tiny_frame_unet()), optimizer, timestep_shift=2.0)
+
+
+def transparent_video_task() -> TransparentVideoTask:
+    unet = tiny_motion_unet(motion_buckets=10)
+    return TransparentVideoTask(tiny_transparent(unet, "v_prediction"), optimizer)
+
+
 @pytest.mark.parametrize(
     ("make", "loss", "steps"),
     [(vae_task, {"train/loss": 0.93289}, 20),
      (transparency_task, {"train/alpha": 0.22394, "train/colour": 0.12465, "train/identity": 0.33770,
                           "train/adversarial": 0.010988, "train/discriminator": 0.17886}, 30),
      (ildiff_task, {"train/alpha": 0.05405, "train/harmless": 0.13202, "train/rgb": 0.033755,
-                    "train/loss": 0.21983}, 20)],
+                    "train/loss": 0.21983}, 20),
+     (sticker_video_task, {"train/loss": 0.85616, "train/latent_mean": 2.53061}, 20),
+     (transparent_image_task, {"train/loss": 0.98876}, 20), (transparent_video_task, {"train/loss": 1.23048}, 20)],
 )  # fmt: skip
 def test_twenty_steps_end_at_the_golden_loss(make, loss, steps, tmp_path):
     seed_everything(0, verbose=False)
