@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     caching.add_arguments(parser, views=4)
     parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
     parser.add_argument(
+        "--whole", action="store_true", help="frames spread over the whole sticker, not a random part; with --views 1"
+    )
+    parser.add_argument(
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
     )
     parser.add_argument("--background", default="white", help="a colour's name or '#rrggbb' (default: %(default)s)")
@@ -63,6 +66,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
             f"views {args.views}, frames {args.frames}, procedural {args.procedural}, size "
             f"{' '.join(map(str, args.size))} came; give at least 1, 1 and 0, and one or two multiples of 8"
         )
+    if args.whole and args.views > 1:
+        raise UserError(f"views {args.views} came; whole stickers are the same in every view: give --views 1")
     background = parse_background(args.background)
     if background is None:
         raise UserError("background auto came; stickers need one colour, such as white or '#rrggbb'")
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         cut.update(text for text in texts if encoder.count(text) > encoder.room)
         return encoder(texts)
 
-    views = StickerViews(stickers, None if args.transparent else background, motion_amount)
+    views = StickerViews(stickers, None if args.transparent else background, motion_amount, args.whole)
     settings = {
         "stickers": stickers.fingerprint(),
         "split": args.split,
@@ -95,6 +100,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
         "num_frames": str(args.frames),
         "background": "none" if args.transparent else "#{:02x}{:02x}{:02x}".format(*background),
     }
+    if args.whole:
+        settings["frames"] = "of the whole sticker"
     identity = latent_identity(vae, encoder, transparency)
     with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
         networks = (encode, embed, identity)

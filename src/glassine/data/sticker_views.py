@@ -1,4 +1,4 @@
-"""Stickers as a cache of latents sees them: on one flat colour or transparent, in several draws of their frames."""
+"""Stickers as a cache of latents sees them: on one flat colour or transparent, whole or in several random parts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,18 +31,23 @@ class StickerViews(Dataset[dict[str, Any]]):
         background: red, green, blue in 0..255. With None a clip is `f 4 h w`: straight, colour-padded, alpha last.
         motion: measures `b` amounts of motion of straight colours `b f 3 h w` and alpha `b f 1 h w`, as
             `glassine.nn.motion_amount.motion_amount`.
+        whole: spread the frames over the whole sticker, the same in every view.
 
     Attributes:
         stickers: what is read.
     """
 
     def __init__(
-        self, stickers: StickerDataset, background: tuple[int, int, int] | None, motion: Motion | None = None
+        self,
+        stickers: StickerDataset,
+        background: tuple[int, int, int] | None,
+        motion: Motion | None = None,
+        whole: bool = False,
     ) -> None:
         self.parts = [_OnePass(part) for part in stickers.parts]
         transform = _View(background, motion)
         how = (stickers.num_frames, stickers.size, transform, stickers.seed)
-        self.stickers = StickerDataset(self.parts, *how, training=True)
+        self.stickers = StickerDataset(self.parts, *how, training=not whole)
 
     def __len__(self) -> int:
         return len(self.stickers)

@@ -1,5 +1,6 @@
 import torch
 
+from glassine.data.alpha import composite_frames
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.sticker_views import StickerViews
 from glassine.nn.motion_amount import motion_amount
@@ -20,6 +21,15 @@ def test_views_differ_in_frames_and_in_nothing_else():
             assert first[name] == second[name]
         assert torch.equal(first["clip"], shown[0, row]["clip"])
     assert any(not torch.equal(shown[0, row]["clip"], shown[1, row]["clip"]) for row in range(4))
+
+
+def test_whole_stickers_are_what_evaluation_sees_in_every_view():
+    data = StickerDataModule(procedural=4, num_frames=3, size=(24, 24))
+    whole = StickerViews(data.dataset("train"), (255, 255, 255), whole=True)
+    frames, _, _ = whole.parts[0].clip(0, 0, 3, None)
+    wanted = torch.from_numpy(composite_frames(frames, (255, 255, 255))).permute(0, 3, 1, 2) / 255
+    for view in (0, 1):
+        torch.testing.assert_close(whole[view, 0]["clip"], wanted)
 
 
 def test_stickers_stand_on_the_colour_and_have_their_chinese_caption():
