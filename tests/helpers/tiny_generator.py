@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.models.video_unet import VideoUNet
+from glassine.nn.clip_mean import ClipMean
 from glassine.nn.latent_mean import LatentMean
 from glassine.pretrained.weights import save_bundle
 
@@ -71,6 +72,14 @@ def tiny_mean() -> LatentMean:
     """Goes with `in_channels=8`."""
     torch.manual_seed(3)
     return LatentMean(WIDTH, size=(4, 4), width=16)
+
+
+def tiny_clip_mean() -> ClipMean:
+    """Likewise; of clips of 2 frames that move."""
+    torch.manual_seed(3)
+    mean = ClipMean(WIDTH, size=(4, 4), width=16, num_frames=2, rank=4)
+    torch.nn.init.normal_(mean.motion[-1].weight)
+    return mean
 
 
 def save_tiny_generator(folder: Path, latent_mean: bool = False) -> str:

@@ -66,7 +66,7 @@ STAGES = (
         ("tiny-vae", "tiny-text"),
         ("stickers", "stills"),
     ),
-    Stage((EXPERIMENTS / "vsd2m/shipped.yaml",), "generator", "tiny-sti", ("tiny-image",), ("stickers",)),
+    Stage((EXPERIMENTS / "vsd2m/shipped.yaml",), "generator", "tiny-sti", ("tiny-image",), ("loops",)),
     Stage(
         tuple(EXPERIMENTS / f"layer_animate/shipped{part}.yaml" for part in ("_images", "_motion", "_attention", "")),
         "generator",

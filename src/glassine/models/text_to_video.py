@@ -23,7 +23,8 @@ class TextToVideo(nn.Module):
         vae: diffusers interface; frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
-        latent_mean: a `LatentMean`, read by the UNet beside the noisy latents; None, as in the papers, for none.
+        latent_mean: a `LatentMean` or `ClipMean`, read by the UNet beside the noisy latents; None, as in the papers,
+            for none.
         mean_of_given: whether in its place the UNet reads the average of the frames that are given, if there are any.
     """
 
@@ -152,12 +153,13 @@ class TextToVideo(nn.Module):
         """Latents `b f c h w` with their mean as further channels, where one is read; it learns by its own loss."""
         if self.latent_mean is None:
             return noisy
-        mean = self.latent_mean(prompt_embeds, tuple(noisy.shape[-2:]))[:, None]  # b 1 c h w
+        size = (noisy.shape[-2], noisy.shape[-1])
+        mean: Tensor = self.latent_mean.of_frames(prompt_embeds, noisy.shape[1], size)  # type: ignore[operator]
         if self.mean_of_given and known is not None and given is not None:
             shown = given[:, :, None, None, None].to(known)  # b f 1 1 1
             count = shown.sum(dim=1, keepdim=True)
             mean = torch.where(count > 0, (known * shown).sum(dim=1, keepdim=True) / count.clamp(min=1), mean)
-        return torch.cat([noisy, mean.to(noisy).expand(-1, noisy.shape[1], -1, -1, -1)], dim=2)
+        return torch.cat([noisy, mean.to(noisy)], dim=2)
 
     @torch.no_grad()
     def sample(

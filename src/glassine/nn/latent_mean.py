@@ -44,13 +44,27 @@ class LatentMean(nn.Module):
         Raises:
             UserError: embeddings of another width.
         """
+        return self.resized(self.layers(self.pooled(prompt_embeds)).view(-1, *self.shape), size)
+
+    def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
+        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all."""
+        return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
+
+    def freeze_spatial(self) -> None:
+        """Train nothing but what tells frames apart: here nothing."""
+        self.requires_grad_(False)
+
+    def pooled(self, prompt_embeds: Tensor) -> Tensor:
+        """The mean over the tokens, `b d`; padding does not count."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
                 f"text embeddings of width {prompt_embeds.shape[-1]} came; this latent_mean takes {self.prompt_dim}: "
                 "use the text encoder that it was made for"
             )
-        text = prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)  # b d
-        mean = self.layers(text).view(-1, *self.shape)
+        return prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
+
+    def resized(self, mean: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """`n c h w` at another size."""
         if size in (None, self.shape[1:]):
             return mean
         return F.interpolate(mean.float(), size, mode="bilinear", antialias=True).to(mean)  # not in half precision

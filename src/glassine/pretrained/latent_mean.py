@@ -31,12 +31,15 @@ def load_latent_mean(source: str) -> nn.Module:
 def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
     """Fill a `LatentMean` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
 
+    A `ClipMean` keeps its motion where a `LatentMean` comes.
+
     Raises:
         UserError: another architecture there, or none at all for one that is not to be trained.
     """
     state = read_inside(source, "latent_mean")
     if state:
-        load_exactly(latent_mean, state, source)
+        motion = {key: value for key, value in latent_mean.state_dict().items() if key.startswith("motion.")}
+        load_exactly(latent_mean, motion | state, source)
         return f"latent_mean: from {source}"
     if not any(parameter.requires_grad for parameter in latent_mean.parameters()):
         raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")

@@ -33,8 +33,9 @@ class StickerVideoTask(StickerTask):
         init_from: see `StickerTask`.
         spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
             `take_spatial_part`; None keeps what the networks came with.
-        train_spatial: whether the UNet's spatial part and `latent_mean` are trained, too; the paper trains "the 3D
-            convolution layer" alone, on Stable Diffusion's spatial part. From scratch there is nothing to freeze.
+        train_spatial: whether the UNet's spatial part and `latent_mean` (but a `ClipMean`'s motion, which always is)
+            are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
+            From scratch there is nothing to freeze.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
         min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
         stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
@@ -79,7 +80,7 @@ class StickerVideoTask(StickerTask):
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
             if generator.latent_mean is not None:
-                generator.latent_mean.requires_grad_(False)
+                generator.latent_mean.freeze_spatial()  # type: ignore[operator]
         if gradient_checkpointing:
             generator.unet.enable_gradient_checkpointing()  # type: ignore[operator]
 
@@ -112,10 +113,11 @@ class StickerVideoTask(StickerTask):
 
     def mean_loss(self, latents: Tensor, prompt_embeds: Tensor) -> Tensor:
         """Squared error of `latent_mean`, 0 where there is none or it is not trained."""
-        mean = self.generator.latent_mean
+        mean: Any = self.generator.latent_mean
         if mean is None or not any(parameter.requires_grad for parameter in mean.parameters()):
             return latents.new_zeros(())
-        loss = (mean(prompt_embeds, tuple(latents.shape[-2:]))[:, None] - latents).square().mean()
+        size = (latents.shape[-2], latents.shape[-1])
+        loss = (mean.of_frames(prompt_embeds, latents.shape[1], size) - latents).square().mean()
         self.log("train/latent_mean", loss)
         return loss
 

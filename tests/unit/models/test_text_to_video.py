@@ -1,7 +1,7 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_generator, tiny_mean, tiny_unet
+from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_clip_mean, tiny_generator, tiny_mean, tiny_unet
 
 from glassine.errors import UserError
 from glassine.models.sampling import Sampling, make_solver
@@ -105,6 +105,15 @@ def test_the_unet_reads_the_mean_of_each_prompt_beside_the_noise_and_does_not_tr
     torch.testing.assert_close(read[0][:, 4:], means.repeat_interleave(3, dim=0))
     assert all(parameter.grad is None for parameter in generator.latent_mean.parameters())
     assert generator.sample(["cat"], [0], (32, 32), 2, sampling=Sampling(2)).shape == (1, 2, 3, 32, 32)
+
+
+def test_each_frame_is_told_its_own_mean_where_the_prompt_suggests_motion():
+    generator = tiny_generator(in_channels=8, latent_mean=tiny_clip_mean())
+    noisy, embeds = torch.randn(2, 2, 4, 4, 4), generator.text_encoder(["cat", "dog"])
+    read = generator.beside_mean(noisy, embeds)[:, :, 4:]
+    torch.testing.assert_close(read, generator.latent_mean.of_frames(embeds, 2))
+    assert not torch.allclose(read[:, 0], read[:, 1])
+    assert generator.sample(["cat"], [0], (32, 32), 3, sampling=Sampling(2)).shape == (1, 3, 3, 32, 32)
 
 
 def test_frames_that_are_given_can_stand_for_the_mean_in_clips_that_have_any():

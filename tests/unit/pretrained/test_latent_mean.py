@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.helpers.tiny_generator import save_tiny_generator, tiny_generator, tiny_mean
+from tests.helpers.tiny_generator import save_tiny_generator, tiny_clip_mean, tiny_generator, tiny_mean
 
 from glassine.errors import UserError
 from glassine.pretrained.latent_mean import load_latent_mean, take_latent_mean
@@ -17,6 +17,15 @@ def test_a_mean_is_taken_where_there_is_one(tmp_path):
     assert "has none" in take_latent_mean(mean, without)
     with pytest.raises(UserError, match="holds no latent_mean"):
         take_latent_mean(mean.requires_grad_(False), without)
+
+
+def test_motion_is_kept_where_a_mean_without_is_taken(tmp_path):
+    source, mean = save_tiny_generator(tmp_path, latent_mean=True), tiny_clip_mean()
+    torch.nn.init.normal_(mean.layers[1].weight)
+    motion, text = mean.motion[-1].weight.clone(), torch.randn(1, 2, 16)
+    take_latent_mean(mean, source)
+    assert torch.equal(mean.motion[-1].weight, motion)
+    torch.testing.assert_close(mean(text), load_latent_mean(source)(text))
 
 
 def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):

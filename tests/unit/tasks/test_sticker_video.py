@@ -1,6 +1,8 @@
+import copy
+
 import pytest
 import torch
-from tests.helpers.tiny_generator import tiny_generator, tiny_mean
+from tests.helpers.tiny_generator import tiny_clip_mean, tiny_generator, tiny_mean
 
 from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
@@ -110,6 +112,20 @@ def test_a_mean_stays_as_it_is_with_the_spatial_part():
     task = make_task(in_channels=8, latent_mean=tiny_mean(), train_spatial=False)
     assert task.mean_loss(*task.inputs(make_batch())) == 0
     assert not any(parameter.requires_grad for parameter in task.generator.latent_mean.parameters())
+
+
+def test_motion_is_learned_beside_a_spatial_part_that_stays():
+    task, batch = make_task(in_channels=8, latent_mean=tiny_clip_mean(), train_spatial=False), make_batch()
+    latents, embeds = task.inputs(batch)
+    before, start = copy.deepcopy(task.generator.latent_mean), task.mean_loss(latents, embeds).item()
+    optimizer = torch.optim.Adam((p for p in task.parameters() if p.requires_grad), lr=0.01)
+    for _ in range(40):
+        loss = task.mean_loss(latents, embeds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert task.mean_loss(latents, embeds) < start
+    assert torch.equal(task.generator.latent_mean(embeds), before(embeds))
 
 
 def test_a_high_shift_trains_at_high_noise():
