@@ -82,11 +82,13 @@ def tiny_clip_mean() -> ClipMean:
     return mean
 
 
-def save_tiny_generator(folder: Path, latent_mean: bool = False) -> str:
-    """A bundle of the network, as `glassine export weights` writes it."""
+def save_tiny_generator(folder: Path, latent_mean: bool = False, moves: bool = False) -> str:
+    """A bundle of the network, as `glassine export weights` writes it; its mean is that of a clip that `moves`."""
     unet = UNET | {"in_channels": 8} if latent_mean else UNET
     size = {"prompt_dim": WIDTH, "size": [4, 4], "width": 16}
-    mean = {"latent_mean": {"class_path": "glassine.nn.latent_mean.LatentMean", "init_args": size}}
+    mean = {"class_path": "glassine.nn.latent_mean.LatentMean", "init_args": size}
+    if moves:
+        mean = {"class_path": "glassine.nn.clip_mean.ClipMean", "init_args": size | {"num_frames": 2, "rank": 4}}
     description = {
         "class_path": "glassine.models.text_to_video.TextToVideo",
         "init_args": {
@@ -94,10 +96,11 @@ def save_tiny_generator(folder: Path, latent_mean: bool = False) -> str:
             "vae": {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE},
             "text_encoder": {"class_path": "tests.helpers.tiny_generator.LetterText"},
             "scheduler": {"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
-            **(mean if latent_mean else {}),
+            **({"latent_mean": mean} if latent_mean else {}),
         },
     }
-    network = tiny_generator(in_channels=8, latent_mean=tiny_mean()) if latent_mean else tiny_generator()
+    made = tiny_clip_mean() if moves else tiny_mean()
+    network = tiny_generator(in_channels=8, latent_mean=made) if latent_mean else tiny_generator()
     network.requires_grad_(True)  # the frozen parts too, so that they are in the file
     save_bundle(network, description, folder)
     return str(folder)

@@ -72,7 +72,7 @@ STAGES = (
         "generator",
         "tiny-layer-animate",
         ("tiny-image", "tiny-transparency", "tiny-text"),
-        ("stickers_16", "transparent", "transparent_stills"),
+        ("loops_16", "transparent", "transparent_loops", "transparent_stills"),
     ),
 )
 

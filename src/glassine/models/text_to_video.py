@@ -25,7 +25,8 @@ class TextToVideo(nn.Module):
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
         latent_mean: a `LatentMean` or `ClipMean`, read by the UNet beside the noisy latents; None, as in the papers,
             for none.
-        mean_of_given: whether in its place the UNet reads the average of the frames that are given, if there are any.
+        mean_of_given: whether frames that are given, if there are any, correct it: it is moved as a whole so that on
+            average it is right about them. A mean that is the same for all frames is thereby replaced.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class TextToVideo(nn.Module):
                 f"latent_mean {2 * latents} or {2 * latents + 1}"
             )
         if latent_mean is None and mean_of_given:
-            raise ValueError("mean_of_given came without a latent_mean, whose place given frames would take")
+            raise ValueError("mean_of_given came without a latent_mean, which given frames would correct")
         channels = getattr(latent_mean, "shape", (self.latent_channels,))[0]
         if channels != self.latent_channels:
             raise ValueError(f"a latent_mean of {channels} channels came for latents of {self.latent_channels}")
@@ -158,7 +159,7 @@ class TextToVideo(nn.Module):
         if self.mean_of_given and known is not None and given is not None:
             shown = given[:, :, None, None, None].to(known)  # b f 1 1 1
             count = shown.sum(dim=1, keepdim=True)
-            mean = torch.where(count > 0, (known * shown).sum(dim=1, keepdim=True) / count.clamp(min=1), mean)
+            mean = mean + ((known - mean) * shown).sum(dim=1, keepdim=True) / count.clamp(min=1)
         return torch.cat([noisy, mean.to(noisy)], dim=2)
 
     @torch.no_grad()

@@ -1,13 +1,16 @@
 """A `LatentMean` from a network of ours that has one."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.pretrained.image_unet import load_own
 from glassine.pretrained.spatial_part import read_inside
 from glassine.pretrained.weights import load_bundle, load_exactly
+
+MOTION = "motion."  # what only a `ClipMean` has
 
 
 def load_latent_mean(source: str) -> nn.Module:
@@ -28,19 +31,38 @@ def load_latent_mean(source: str) -> nn.Module:
     return mean
 
 
+def with_latent_mean(source: str, latent_mean: nn.Module) -> nn.Module:
+    """A `LatentMean` or `ClipMean` that starts from the `latent_mean` of a generator, as far as that goes.
+
+    Args:
+        source: as in `load_latent_mean`.
+        latent_mean: of the same sizes; what only a `ClipMean` has is left out or kept as it is.
+
+    Raises:
+        UserError: nothing there, a network that has none, or one of other sizes.
+    """
+    load_exactly(latent_mean, fitting(load_latent_mean(source).state_dict(), latent_mean), source)
+    return latent_mean
+
+
 def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
     """Fill a `LatentMean` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
 
-    A `ClipMean` keeps its motion where a `LatentMean` comes.
+    A `ClipMean` keeps its motion where a `LatentMean` comes, a `LatentMean` leaves it out.
 
     Raises:
         UserError: another architecture there, or none at all for one that is not to be trained.
     """
     state = read_inside(source, "latent_mean")
     if state:
-        motion = {key: value for key, value in latent_mean.state_dict().items() if key.startswith("motion.")}
-        load_exactly(latent_mean, motion | state, source)
+        load_exactly(latent_mean, fitting(state, latent_mean), source)
         return f"latent_mean: from {source}"
     if not any(parameter.requires_grad for parameter in latent_mean.parameters()):
         raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")
     return f"latent_mean: {source} has none, it is trained from scratch"
+
+
+def fitting(state: Mapping[str, Tensor], latent_mean: nn.Module) -> dict[str, Tensor]:
+    """`state`, with the motion of `latent_mean` where it has none, without where `latent_mean` has none."""
+    motion = {key: value for key, value in latent_mean.state_dict().items() if key.startswith(MOTION)}
+    return motion | {key: value for key, value in state.items() if motion or not key.startswith(MOTION)}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, Part
 from glassine.models.sampling import Sampling
+from glassine.nn.clip_mean import ClipMean
 from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
 from glassine.nn.timesteps import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
@@ -41,6 +42,7 @@ class TransparentVideoTask(TransparentImageTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         train_parts: of the `MotionUNet`; all else is frozen. The paper trains Inter-Frame Attention alone.
+        train_clip_mean: whether the motion of a `ClipMean` is trained along; a `latent_mean` is frozen else.
         transparent: learn from latents that carry alpha, or from opaque clips.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
             reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
@@ -56,8 +58,9 @@ class TransparentVideoTask(TransparentImageTask):
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
-            in training, clips of one frame around a base image, or without the motion that the network is told.
+        UserError: a part or a `ClipMean` that the network does not have, thresholds for another number of buckets or
+            that do not rise; in training, clips of one frame around a base image, or without the motion that the
+            network is told.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class TransparentVideoTask(TransparentImageTask):
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
         train_parts: tuple[Part, ...] = ("inter_frame_attention",),
+        train_clip_mean: bool = False,
         transparent: bool = True,
         drop_prompt: float = 0.1,
         drop_image: float = 0.1,
@@ -102,6 +106,10 @@ class TransparentVideoTask(TransparentImageTask):
         unet.train_only(*train_parts)
         if self.generator.latent_mean is not None:
             self.generator.latent_mean.requires_grad_(False)
+        if train_clip_mean:
+            if not isinstance(self.generator.latent_mean, ClipMean):
+                raise UserError("train_clip_mean came without a ClipMean: give one as latent_mean")
+            self.generator.latent_mean.freeze_spatial()
         self.transparent, self.repeat_frames = transparent, repeat_frames
         self.drop_image, self.drop_motion, self.motion_thresholds = drop_image, drop_motion, motion_thresholds
 
@@ -125,7 +133,7 @@ class TransparentVideoTask(TransparentImageTask):
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
         losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, given, motion)
         self.log("train/loss", losses.mean())
-        return losses.mean()
+        return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
     def given(self, latents: Tensor, shown: Tensor) -> Tensor:
         """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""

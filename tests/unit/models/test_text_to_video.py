@@ -126,6 +126,16 @@ def test_frames_that_are_given_can_stand_for_the_mean_in_clips_that_have_any():
     torch.testing.assert_close(read[1, 1], generator.latent_mean(embeds)[1])
 
 
+def test_around_a_frame_that_is_given_the_rest_moves_as_the_prompt_suggests():
+    generator = tiny_generator(in_channels=8, latent_mean=tiny_clip_mean())
+    generator.mean_of_given = True
+    noisy, known, embeds = *torch.randn(2, 1, 2, 4, 4, 4), generator.text_encoder(["cat"])
+    read = generator.beside_mean(noisy, embeds, known, torch.tensor([[False, True]]))[:, :, 4:]
+    moved = generator.latent_mean.of_frames(embeds, 2)
+    torch.testing.assert_close(read[:, 1], known[:, 1])
+    torch.testing.assert_close(read[:, 0] - read[:, 1], moved[:, 0] - moved[:, 1])
+
+
 @pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
 def test_a_unet_of_other_channels_is_named(latent_mean):
     with pytest.raises(ValueError, match=r"a UNet of 6 input channels came; .* 4 or 5, and with a latent_mean 8 or 9"):

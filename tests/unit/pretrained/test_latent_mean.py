@@ -1,9 +1,12 @@
+import re
+
 import pytest
 import torch
 from tests.helpers.tiny_generator import save_tiny_generator, tiny_clip_mean, tiny_generator, tiny_mean
 
 from glassine.errors import UserError
-from glassine.pretrained.latent_mean import load_latent_mean, take_latent_mean
+from glassine.nn.latent_mean import LatentMean
+from glassine.pretrained.latent_mean import load_latent_mean, take_latent_mean, with_latent_mean
 
 
 def test_a_mean_is_taken_where_there_is_one(tmp_path):
@@ -26,6 +29,20 @@ def test_motion_is_kept_where_a_mean_without_is_taken(tmp_path):
     take_latent_mean(mean, source)
     assert torch.equal(mean.motion[-1].weight, motion)
     torch.testing.assert_close(mean(text), load_latent_mean(source)(text))
+
+
+def test_looks_come_from_one_generator_and_motion_from_another(tmp_path):
+    still = save_tiny_generator(tmp_path / "still", latent_mean=True)
+    moving = save_tiny_generator(tmp_path / "moving", latent_mean=True, moves=True)
+    torch.nn.init.normal_((changed := tiny_clip_mean()).layers[1].weight)
+    text, close = torch.randn(1, 2, 16), {"atol": 1e-2, "rtol": 1e-2}
+    mean = with_latent_mean(still, with_latent_mean(moving, changed))
+    torch.testing.assert_close(mean(text), tiny_mean()(text), **close)
+    torch.testing.assert_close(mean.motion(text), tiny_clip_mean().motion(text), **close)
+    without = with_latent_mean(moving, tiny_mean())
+    torch.testing.assert_close(without(text), tiny_clip_mean()(text), **close)
+    with pytest.raises(UserError, match=re.escape(still)):
+        with_latent_mean(still, LatentMean(16, size=(4, 4), width=8))
 
 
 def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):
