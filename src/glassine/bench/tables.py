@@ -10,6 +10,7 @@ from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.method import BRIEF
 from glassine.bench.records import Record
 from glassine.bench.rows import (
+    NOTHING,
     Row,
     conditions_of,
     fixed,
@@ -98,10 +99,15 @@ def published_tables(published: Sequence[dict[str, Any]]) -> str:
     parts = []
     for entry in published:
         head = ["published", *entry["columns"]]
-        rows = [[row["name"], *(str(row[column]) for column in entry["columns"])] for row in entry["rows"]]
+        rows = [[row["name"], *(shown(row[column]) for column in entry["columns"])] for row in entry["rows"]]
         about = f"{entry['title']}: {entry['paper']}, table {entry['table']}, on {entry['data']}."
         parts.append(f"{about}\n\n{markdown((head, rows))}")
     return "\n\n".join(parts)
+
+
+def shown(published: Any) -> str:
+    """A published number as it is printed; a dash where the paper has none."""
+    return NOTHING if published is None else str(published)
 
 
 def read_optional(path: Path) -> Any:
