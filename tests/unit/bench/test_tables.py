@@ -9,7 +9,7 @@ import pytest
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.rows import one_setup, to_rows
 from glassine.bench.score_page import DEPTHS, RESULTS, write_tables
-from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview
+from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview, published_tables
 from glassine.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -111,6 +111,12 @@ def test_published_numbers_stand_apart_and_are_marked(tmp_path):
     assert "28.04" in published
     assert "TASD" in published
     assert "28.04" not in ours
+
+
+def test_a_number_that_a_paper_does_not_have_is_a_dash():
+    entry = {"title": "ILDiff", "paper": "a paper", "table": 2, "data": "TASD", "columns": ["PSNR", "SSIM"]}
+    page = published_tables([entry | {"rows": [{"name": "SAM", "PSNR": 22.86, "SSIM": None}]}])
+    assert "| SAM | 22.86 | – |" in page
 
 
 def test_the_table_of_depths_shows_finished_networks_of_one_kind(tmp_path):
