@@ -30,6 +30,7 @@ from glassine.bench.records import Record, read_record, read_records
 from glassine.bench.tables import read_optional
 from glassine.errors import UserError, exit_code
 from glassine.hardware import pick_device
+from glassine.pretrained.weights import ASSETS
 
 RESULTS = Path("results") / "animation"
 
@@ -133,7 +134,11 @@ def run(args: argparse.Namespace) -> None:
     evaluators = Evaluators(sources, pick_device(args.device))
     test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips)}
     scorer = AnimationScorer(test_sets, evaluators, progress_bar, args.clips_to)
-    compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
+    runs = planned(args.methods, args.seeds, budget)
+    if runs and not (ASSETS / "tiny-layer-animate").is_dir():
+        print("Layer-Animate's rows are left out: glassine:tiny-layer-animate, which they start from, is not there yet")
+        runs = []
+    compare(runs, args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")
 
 
