@@ -122,13 +122,17 @@ def test_opaque_latents_say_how_much_moves_too(shards, networks, tmp_path):
 
 @torch.no_grad()
 def test_whole_stickers_are_what_evaluation_sees_and_no_cache_of_random_parts(shards, networks, tmp_path, capsys):
-    how = arguments(shards, networks, tmp_path, "--views", "1", "--limit", "2", "--length", "40")
+    how = arguments(shards, networks, tmp_path, "--limit", "2", "--length", "40")
     assert main([*how, "--whole"]) == 0
+    assert "stickers in 1 views" in " ".join(capsys.readouterr().out.split())
     seen = StickerDataModule(str(shards), num_frames=3, size=(32, 32), eval_stills=True, val_split="train")
     wanted = load_bundle(networks[0]).encode(2 * seen.dataset("val")[0]["clip"] - 1).latent_dist.mean
     torch.testing.assert_close(CachedLatents(tmp_path)[0]["latents"], wanted, atol=2e-3, rtol=2e-3)
     assert main(how) == 2
     assert "other pictures" in capsys.readouterr().err
+    with pytest.raises(UserError, match="whole stickers in 3 frames"):
+        CachedLatents(tmp_path, 2)
+    assert CachedLatents(tmp_path, 1)[0]["latents"].shape[0] == 1
 
 
 def test_a_cache_of_other_networks_is_refused(shards, networks, tmp_path, capsys):
@@ -170,7 +174,7 @@ def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks
         (["--views", "0"], "views 0"),
         (["--background", "auto"], "stickers need one colour"),
         (["--vae", "glassine:tiny-sam"], "latents need a VAE"),
-        (["--whole", "--views", "2"], "give --views 1"),
+        (["--whole", "--views", "2"], "leave --views out"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(shards, networks, tmp_path, capsys, more, message):

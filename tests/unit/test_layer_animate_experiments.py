@@ -115,6 +115,19 @@ def test_the_mean_comes_from_where_the_image_network_does(stage):
     assert parts["latent_mean"]["init_args"]["source"] == image["source"]
 
 
+def test_motion_is_told_by_what_the_opaque_clips_taught_for_as_many_frames_as_are_trained():
+    means = {}
+    for stage in ("shipped_motion", "shipped_attention", "shipped"):
+        means[stage] = mean = model(f"layer_animate/{stage}")["generator"]["init_args"]["latent_mean"]
+        while "latent_mean" in (arguments := mean["init_args"]):
+            mean = arguments["latent_mean"]
+        experiment = yaml.safe_load((EXPERIMENTS / f"layer_animate/{stage}.yaml").read_text(encoding="utf-8"))
+        assert mean["class_path"] == "glassine.nn.clip_mean.ClipMean"
+        assert mean["init_args"]["num_frames"] == experiment["data"]["num_frames"]
+        assert "loops" in experiment["data"]["latents"]
+    assert means["shipped_attention"]["init_args"]["latent_mean"]["init_args"]["source"] == MOTION
+
+
 def test_the_last_part_reads_what_the_one_before_it_learned_to_read():
     parts = [model(f"layer_animate/{name}")["generator"]["init_args"] for name in ("shipped_attention", "shipped")]
     assert parts[0]["mean_of_given"] is parts[1]["mean_of_given"] is True

@@ -17,15 +17,19 @@ from glassine.pretrained.weights import SHIPPED
 TINY_VAE, TINY_TEXT = "glassine:tiny-vae", "glassine:tiny-text"
 TINY_CODEC = "glassine:tiny-transparency"
 Encode = Callable[[Tensor], Tensor]
+RANDOM_VIEWS = 4
 FRAMES_A_PASS = 32  # through the VAE; bounds the memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    caching.add_arguments(parser, views=4)
+    caching.add_arguments(parser, views=RANDOM_VIEWS)
+    parser.set_defaults(views=None)  # 1 of whole stickers
     parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
     parser.add_argument(
-        "--whole", action="store_true", help="frames spread over the whole sticker, not a random part; with --views 1"
+        "--whole",
+        action="store_true",
+        help="frames spread over the whole sticker (a shorter one back and forth), not over a random part of it",
     )
     parser.add_argument(
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
@@ -53,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
-    from glassine.data.latent_cache import write_latents
+    from glassine.data.latent_cache import WHOLE, write_latents
     from glassine.data.sticker_views import StickerViews
     from glassine.nn.motion_amount import motion_amount
     from glassine.pipelines.flat_background import parse_background
@@ -61,13 +65,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
     from glassine.pretrained.text_encoder import TextEncoder
 
     size = (args.size[0], args.size[-1])
+    args.views = (1 if args.whole else RANDOM_VIEWS) if args.views is None else args.views
     if len(args.size) > 2 or min(args.views, args.frames, args.procedural + 1, *size) < 1 or any(s % 8 for s in size):
         raise UserError(
             f"views {args.views}, frames {args.frames}, procedural {args.procedural}, size "
             f"{' '.join(map(str, args.size))} came; give at least 1, 1 and 0, and one or two multiples of 8"
         )
     if args.whole and args.views > 1:
-        raise UserError(f"views {args.views} came; whole stickers are the same in every view: give --views 1")
+        raise UserError(f"views {args.views} came; whole stickers are the same in every view: leave --views out")
     background = parse_background(args.background)
     if background is None:
         raise UserError("background auto came; stickers need one colour, such as white or '#rrggbb'")
@@ -101,7 +106,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         "background": "none" if args.transparent else "#{:02x}{:02x}{:02x}".format(*background),
     }
     if args.whole:
-        settings["frames"] = "of the whole sticker"
+        settings |= WHOLE
     identity = latent_identity(vae, encoder, transparency)
     with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
         networks = (encode, embed, identity)

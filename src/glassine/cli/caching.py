@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:
     """Add the arguments that both verbs have."""
     parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="?", help="none: rendered stickers alone")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
-    parser.add_argument("--views", type=int, default=views, help="random views of each sticker (default: %(default)s)")
+    parser.add_argument("--views", type=int, default=views, help=f"random views of each sticker (default: {views})")
     parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
     parser.add_argument("--split", default="train", help="default: %(default)s")
     parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")

@@ -22,6 +22,7 @@ from glassine.data.cache_files import CacheFiles, CacheKind, Content, Identity, 
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.errors import UserError
 
+WHOLE = {"frames": "of the whole sticker"}  # in the settings of a cache whose clips show no random parts
 LATENTS = CacheKind("latents", what="latents", makers="VAE or text encoder", verb="cache-latents")
 ABOUT = ("key", "group", "domain", "caption", "caption_zh", "trigger_words")
 
@@ -115,6 +116,7 @@ class CachedLatents(Dataset[dict[str, Any]]):
     Args:
         folder: of the cache.
         num_frames: frames of a sample; where the clips have more, as many in a row from a random place. None for all.
+            Whole stickers are not cut, but into pictures.
         size: height and width that the clips must have had; None for any.
         chinese: share of the samples that come with their Chinese caption, where they have one.
         seed: of that choice and of the place.
@@ -155,6 +157,11 @@ class CachedLatents(Dataset[dict[str, Any]]):
             raise UserError(
                 f"{folder} holds clips of {self.settings['num_frames']} frames, but data.num_frames is {num_frames}: "
                 "it may be that many or fewer"
+            )
+        if self.settings.items() >= WHOLE.items() and num_frames not in (None, 1, int(self.settings["num_frames"])):
+            raise UserError(
+                f"{folder} holds whole stickers in {self.settings['num_frames']} frames, but data.num_frames is "
+                f"{num_frames}: take all, or 1 for pictures"
             )
         self.num_frames = num_frames or int(self.settings["num_frames"])
         self.chinese, self.seed = chinese, seed

@@ -36,8 +36,8 @@ class TransparentVideo(TextToVideo):
         image_scheduler: that of the first stage, where the image UNet was trained on another one than the motion
             modules, as Stable Diffusion 1.5 and AnimateDiff were; None for the same.
         latent_mean: see `TextToVideo`.
-        mean_of_given: see `TextToVideo`; the base image is then read beside every frame, which the paper has by
-            Inter-Frame Attention alone.
+        mean_of_given: see `TextToVideo`; the base image, moved as a `ClipMean` suggests, is then read beside every
+            frame, which the paper has by Inter-Frame Attention alone.
     """
 
     def __init__(

@@ -11,8 +11,8 @@ class ClipMean(LatentMean):
     """A `LatentMean` for all frames, and how each frame departs from it: the motion that a text suggests.
 
     It is to motion what `LatentMean` is to looks. Without it the temporal layers of a small video UNet hardly hear a
-    prompt at high noise, where motion is decided; these four linear layers, the last two of low rank, are fitted to it
-    in seconds. Clips are to show whole stickers, so that a frame's number says how far the motion has come.
+    prompt at high noise, where motion is decided; these four linear layers, the last two of low rank, learn it soon.
+    Clips are to show whole stickers, so that a frame's number says how far the motion has come.
 
     It starts as the `LatentMean` alone.
 
@@ -49,7 +49,7 @@ class ClipMean(LatentMean):
         nn.init.zeros_(last.bias)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each frame, `b f c h w`; see `LatentMean.of_frames`."""
+        """The mean of each frame, `b f c h w`; see `LatentMean.of_frames`. A single frame is the clip's middle."""
         mean = super().of_frames(prompt_embeds, num_frames, size)
         parted = self.motion(self.pooled(prompt_embeds)).view(-1, self.num_frames, *self.shape)
         if num_frames != self.num_frames:

@@ -47,7 +47,7 @@ class LatentMean(nn.Module):
         return self.resized(self.layers(self.pooled(prompt_embeds)).view(-1, *self.shape), size)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all."""
+        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all. Raises as the call does."""
         return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
 
     def freeze_spatial(self) -> None:

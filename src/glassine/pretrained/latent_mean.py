@@ -57,7 +57,8 @@ def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
     if state:
         load_exactly(latent_mean, fitting(state, latent_mean), source)
         return f"latent_mean: from {source}"
-    if not any(parameter.requires_grad for parameter in latent_mean.parameters()):
+    looks = [parameter for name, parameter in latent_mean.named_parameters() if not name.startswith(MOTION)]
+    if not all(parameter.requires_grad for parameter in looks):
         raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")
     return f"latent_mean: {source} has none, it is trained from scratch"
 

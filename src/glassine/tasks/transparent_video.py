@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, Part
 from glassine.models.sampling import Sampling
-from glassine.nn.clip_mean import ClipMean
 from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
 from glassine.nn.timesteps import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
@@ -41,8 +40,8 @@ class TransparentVideoTask(TransparentImageTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        train_parts: of the `MotionUNet`; all else is frozen. The paper trains Inter-Frame Attention alone.
-        train_clip_mean: whether the motion of a `ClipMean` is trained along; a `latent_mean` is frozen else.
+        train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `ClipMean`. The paper trains
+            Inter-Frame Attention alone.
         transparent: learn from latents that carry alpha, or from opaque clips.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
             reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
@@ -58,9 +57,8 @@ class TransparentVideoTask(TransparentImageTask):
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: a part or a `ClipMean` that the network does not have, thresholds for another number of buckets or
-            that do not rise; in training, clips of one frame around a base image, or without the motion that the
-            network is told.
+        UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
+            in training, clips of one frame around a base image, or without the motion that the network is told.
     """
 
     def __init__(
@@ -70,7 +68,6 @@ class TransparentVideoTask(TransparentImageTask):
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
         train_parts: tuple[Part, ...] = ("inter_frame_attention",),
-        train_clip_mean: bool = False,
         transparent: bool = True,
         drop_prompt: float = 0.1,
         drop_image: float = 0.1,
@@ -105,11 +102,7 @@ class TransparentVideoTask(TransparentImageTask):
         motion_bucket(torch.zeros(1), motion_thresholds)  # complains of what does not rise
         unet.train_only(*train_parts)
         if self.generator.latent_mean is not None:
-            self.generator.latent_mean.requires_grad_(False)
-        if train_clip_mean:
-            if not isinstance(self.generator.latent_mean, ClipMean):
-                raise UserError("train_clip_mean came without a ClipMean: give one as latent_mean")
-            self.generator.latent_mean.freeze_spatial()
+            self.generator.latent_mean.freeze_spatial()  # type: ignore[operator]
         self.transparent, self.repeat_frames = transparent, repeat_frames
         self.drop_image, self.drop_motion, self.motion_thresholds = drop_image, drop_motion, motion_thresholds
 

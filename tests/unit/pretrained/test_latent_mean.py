@@ -18,8 +18,11 @@ def test_a_mean_is_taken_where_there_is_one(tmp_path):
     assert torch.equal(mean.layers[1].weight, donor.layers[1].weight)
     without = save_tiny_generator(tmp_path / "generator")
     assert "has none" in take_latent_mean(mean, without)
-    with pytest.raises(UserError, match="holds no latent_mean"):
-        take_latent_mean(mean.requires_grad_(False), without)
+    moving = tiny_clip_mean()
+    for frozen in (mean, moving):
+        frozen.freeze_spatial()
+        with pytest.raises(UserError, match="holds no latent_mean"):
+            take_latent_mean(frozen, without)
 
 
 def test_motion_is_kept_where_a_mean_without_is_taken(tmp_path):
