@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="how much contrast that guidance adds is taken back, 0 to 1 (default: 0.7)",
     )
-    parser.add_argument("--frames", type=int, default=8, help="of each sticker (default: %(default)s)")
+    parser.add_argument(
+        "--frames", type=int, help="of each sticker (default: as many as the network learned with, 8 or 16 as shipped)"
+    )
     parser.add_argument("--fps", type=float, default=8.0, help="frames a second (default: %(default)s)")
     parser.add_argument("--domain", default="cartoon", help="cartoon or real, as in VSD2M; '' for none")
     parser.add_argument("--batch", type=int, default=1, help="stickers made at a time; more is faster on a GPU")

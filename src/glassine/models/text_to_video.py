@@ -75,6 +75,11 @@ class TextToVideo(nn.Module):
         return int(self.unet.config["in_channels"]) - read  # type: ignore[index]
 
     @property
+    def usual_frames(self) -> int:
+        """Frames of a clip where nobody says how many: those that a `ClipMean` is fitted to, or VSD2M's 8."""
+        return int(getattr(self.latent_mean, "num_frames", 8))
+
+    @property
     def size_multiple(self) -> int:
         """What height and width must be multiples of: the VAE's eighth, halved by all but one block of the UNet."""
         return 8 * 2 ** (len(self.unet.config["block_out_channels"]) - 1)  # type: ignore[index]

@@ -79,6 +79,14 @@ class TransparentVideo(TextToVideo):
         return isinstance(self.unet, MotionUNet)
 
     @property
+    def usual_frames(self) -> int:
+        """Likewise; Layer-Animate's 16, as far as the motion modules go, and 1 of a network of single pictures."""
+        if not self.animates:
+            return 1
+        most = int(self.unet.config["motion_max_seq_length"])  # type: ignore[index]
+        return int(getattr(self.latent_mean, "num_frames", min(16, most)))
+
+    @property
     def needs_base(self) -> bool:
         """Whether clips are made around a base image, so that one is made where none is given."""
         if not self.animates:

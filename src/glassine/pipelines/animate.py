@@ -35,7 +35,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         size: height and width that the network sees, in pixels. A still is fitted in, with clear pixels around it, and
             the sticker gets the still's size again.
         num_frames: of each sticker; at most as many as the motion modules have positions. 1 makes transparent pictures,
-            by the first stage alone.
+            by the first stage alone. None is the network's `usual_frames`.
         fps: frames a second.
         domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
         sampling: None for 25 steps of DDIM without guidance by the image.
@@ -52,7 +52,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         self,
         generator: TransparentVideo,
         size: tuple[int, int] = (128, 128),
-        num_frames: int = 8,
+        num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
         sampling: Animation | None = None,
@@ -60,7 +60,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        if not generator.animates and num_frames != 1:
+        if not generator.animates and num_frames not in (None, 1):
             raise UserError(
                 f"this network makes single pictures: ask for 1 frame; animating needs motion modules, as {TINY} has "
                 "them"
@@ -73,7 +73,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         cls,
         source: str = TINY,
         size: tuple[int, int] = (128, 128),
-        num_frames: int = 8,
+        num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
         sampling: Animation | None = None,

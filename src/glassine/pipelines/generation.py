@@ -28,7 +28,7 @@ class GenerationPipeline(Generic[Network, How]):
         self,
         generator: Network,
         size: tuple[int, int],
-        num_frames: int,
+        num_frames: int | None,
         fps: float,
         domain: str,
         sampling: How,
@@ -40,6 +40,7 @@ class GenerationPipeline(Generic[Network, How]):
             raise UserError(f"{fps:g} frames a second came; give 0.1 to 100")
         if batch_size < 1:
             raise UserError(f"a batch of {batch_size} came; give at least 1")
+        num_frames = generator.usual_frames if num_frames is None else num_frames
         generator.check_size(size, num_frames)
         self.device = pick_device(device)
         self.generator = generator.to(self.device).eval()

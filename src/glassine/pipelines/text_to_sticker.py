@@ -26,7 +26,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         generator: the networks.
         cut_out: makes opaque stickers transparent, for instance a `CutoutPipeline`; None leaves them opaque.
         size: height and width of the stickers in pixels.
-        num_frames: of each sticker.
+        num_frames: of each sticker; None for the network's `usual_frames`.
         fps: frames a second.
         domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
         sampling: None for 25 steps of DDIM, as `glassine generate`.
@@ -43,7 +43,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         generator: TextToVideo,
         cut_out: Callable[[Sticker], Sticker] | None = None,
         size: tuple[int, int] = (128, 128),
-        num_frames: int = 8,
+        num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
         sampling: Sampling | None = None,
@@ -61,7 +61,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         source: str = TINY,
         cut_out: Callable[[Sticker], Sticker] | None = None,
         size: tuple[int, int] = (128, 128),
-        num_frames: int = 8,
+        num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
         sampling: Sampling | None = None,

@@ -116,6 +116,11 @@ def test_each_frame_is_told_its_own_mean_where_the_prompt_suggests_motion():
     assert generator.sample(["cat"], [0], (32, 32), 3, sampling=Sampling(2)).shape == (1, 3, 3, 32, 32)
 
 
+def test_as_many_frames_as_the_motion_was_learned_with_are_usual():
+    assert tiny_generator().usual_frames == 8
+    assert tiny_generator(in_channels=8, latent_mean=tiny_clip_mean()).usual_frames == 2
+
+
 def test_frames_that_are_given_can_stand_for_the_mean_in_clips_that_have_any():
     generator = tiny_generator(in_channels=8, latent_mean=tiny_mean())
     generator.mean_of_given = True

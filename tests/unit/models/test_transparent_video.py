@@ -1,7 +1,7 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from tests.helpers.tiny_generator import LetterText, tiny_mean
+from tests.helpers.tiny_generator import LetterText, tiny_clip_mean, tiny_mean
 from tests.helpers.tiny_transparent import (
     MOTION,
     plain,
@@ -276,3 +276,11 @@ def test_what_cannot_be_made_is_said():
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)
     with pytest.raises(UserError, match="it is for Still-Moving's"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, motion_adapter_scale=1.0))
+
+
+def test_usual_clips_are_as_long_as_the_papers_or_as_motion_goes():
+    assert tiny_transparent(tiny_motion_unet(motion_max_seq_length=32)).usual_frames == 16
+    assert tiny_transparent(tiny_motion_unet(motion_max_seq_length=8)).usual_frames == 8
+    assert tiny_transparent(tiny_frame_unet()).usual_frames == 1
+    moving = tiny_transparent(tiny_motion_unet(in_channels=8), latent_mean=tiny_clip_mean())
+    assert moving.usual_frames == 2
