@@ -52,7 +52,7 @@ train-sti: setup data ## train STI layers at the tiny scale on stickers and stil
 		--n 4 --sheet $(STI)/pandas.png
 
 train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale on transparent stickers, then use it
-	$(BIN)/python -m glassine.bench.generation.caches transparent --data $(DATA) --device $(DEVICE)
+	$(BIN)/python -m glassine.bench.generation.caches transparent_loops --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine fit -c experiments/layer_animate/tiny_layer_animate.yaml --trainer.accelerator $(DEVICE) \
 		--data.root $(DATA)
 	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights

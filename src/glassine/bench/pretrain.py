@@ -72,7 +72,7 @@ STAGES = (
         "generator",
         "tiny-layer-animate",
         ("tiny-image", "tiny-transparency", "tiny-text"),
-        ("loops_16", "transparent", "transparent_loops", "transparent_stills"),
+        ("loops_16", "transparent_loops", "transparent_stills"),
     ),
 )
 

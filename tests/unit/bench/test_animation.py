@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tests.helpers.tiny_evaluator import save_evaluator
@@ -10,7 +11,7 @@ from torchvision.models.optical_flow import raft_small
 
 from glassine.bench.animation import makers as makers_module
 from glassine.bench.animation.__main__ import RESULTS, compare, main, planned, shipped_record
-from glassine.bench.animation.makers import TITLES, through_codec, true_clips
+from glassine.bench.animation.makers import TITLES, cut_out_after, through_codec, true_clips
 from glassine.bench.animation.scoring import AnimationScorer, alpha_scores
 from glassine.bench.animation.tables import animation_report, readme_blocks
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
@@ -20,8 +21,10 @@ from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.loading import Loaded
 from glassine.bench.records import Cell, Record, read_records
+from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 from glassine.models.sampling import Sampling
+from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 CPU = torch.device("cpu")
 
@@ -41,7 +44,7 @@ def test_table_one_has_three_seeds_and_the_ablation_one():
     assert ("--model.init_args.init_from", str(first.checkpoint)) in zip(
         second.overrides, second.overrides[1:], strict=False
     )
-    assert '--data.latents ["data/latents/transparent"]' in " ".join(second.overrides)
+    assert '--data.latents ["data/latents/transparent_loops"]' in " ".join(second.overrides)
 
 
 def test_true_clips_are_their_own_truth_and_the_codec_is_scored_against_them(scorer, monkeypatch):
@@ -59,6 +62,22 @@ def test_true_clips_are_their_own_truth_and_the_codec_is_scored_against_them(sco
     monkeypatch.setattr(makers_module, "load_network", lambda *_: Loaded(torch.nn.Linear(1, 1), "tiny"))
     with pytest.raises(UserError, match="holds a Linear, not a codec"):
         through_codec(CPU)
+
+
+def test_a_network_of_fewer_frames_shows_each_of_them_for_longer(scorer, monkeypatch):
+    class FourFrames:
+        num_frames, generator = 4, torch.nn.Linear(1, 1)
+
+        def __call__(self, prompts: list[str], seeds: list[int]) -> list[Sticker]:
+            frames = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 4), dtype=np.uint8)
+            return [Sticker(frames, (100,) * 4) for _ in prompts]
+
+    monkeypatch.setattr(TextToStickerPipeline, "from_pretrained", lambda *_, **__: FourFrames())
+    (wanted,) = scorer.test_sets.values()
+    made = cut_out_after(CPU).clips(wanted.clips)
+    assert made.shape == (4, 8, 4, 32, 32)
+    assert torch.equal(made[:, ::2], made[:, 1::2])
+    assert not torch.equal(made[:, 0], made[:, 2])
 
 
 def test_a_network_that_animates_makes_transparent_clips(scorer):

@@ -33,6 +33,7 @@ from glassine.hardware import pick_device
 from glassine.pretrained.weights import ASSETS
 
 RESULTS = Path("results") / "animation"
+NUM_FRAMES = 16  # of a clip, as in the paper
 
 
 def planned(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
@@ -132,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     budget = Budget(args.steps, args.device, args.latents, args.data)
     sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa, args.raft)
     evaluators = Evaluators(sources, pick_device(args.device))
-    test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips)}
+    test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips, num_frames=NUM_FRAMES)}
     scorer = AnimationScorer(test_sets, evaluators, progress_bar, args.clips_to)
     if args.methods is None and not (ASSETS / "tiny-layer-animate").is_dir():
         print("Layer-Animate's rows are left out: glassine:tiny-layer-animate, which they start from, is not there yet")

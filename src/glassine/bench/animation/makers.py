@@ -60,13 +60,15 @@ def through_codec(device: torch.device, source: str = CODEC) -> Maker:
 
 
 def cut_out_after(device: torch.device) -> Maker:
-    """`glassine generate --transparent` as it ships."""
+    """`glassine generate --transparent` as it ships, in its own number of frames: each is repeated to fill the clip."""
     cut_out = CutoutPipeline.from_pretrained(device=str(device))
     pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, domain="", device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-        pipeline.size, pipeline.num_frames, pipeline.sampling = *shape_of(wanted), sampling
-        return stacked(pipeline([one.caption for one in wanted], list(seeds)))
+        pipeline.size, frames = shape_of(wanted)
+        pipeline.sampling, repeats = sampling, -(-frames // pipeline.num_frames)
+        made = stacked(pipeline([one.caption for one in wanted], list(seeds)))
+        return made.repeat_interleave(repeats, dim=1)[:, :frames]
 
     return pipeline_maker(make, pipeline.generator, cut_out.ildiff)
 

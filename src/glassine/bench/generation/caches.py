@@ -16,11 +16,9 @@ CACHES = {
     "stills": (DATA, "--stills-only", "--views", "1", "--flip"),
     "procedural": ("--procedural", "1600", "--views", "4"),
     # whole stickers end where they begin, so what learns from them makes loops
-    "loops": (DATA, "--animated-only", "--whole", "--views", "1"),
-    "loops_16": (DATA, "--animated-only", "--whole", "--views", "1", "--frames", "16"),
-    "transparent_loops": (DATA, "--transparent", "--animated-only", "--whole", "--views", "1", "--frames", "16"),
-    # 8 in a row of 16 frames are as good as any 8
-    "transparent": (DATA, "--transparent", "--animated-only", "--views", "2", "--frames", "16"),
+    "loops": (DATA, "--animated-only", "--whole"),
+    "loops_16": (DATA, "--animated-only", "--whole", "--frames", "16"),
+    "transparent_loops": (DATA, "--transparent", "--animated-only", "--whole", "--frames", "16"),
     "transparent_stills": (DATA, "--transparent", "--stills-only", "--views", "1", "--flip"),
 }
 

@@ -85,5 +85,5 @@ ONLY_STI = ("stills", "all")
 # what Layer-Animate's methods are trained on: the same stickers, with their alpha
 TRANSPARENT = "transparent"
 ALL_TRAINING_SETS = TRAINING_SETS | {
-    TRANSPARENT: TrainingSet("transparent stickers", ("transparent",), (), ("stickers",))
+    TRANSPARENT: TrainingSet("transparent stickers", ("transparent_loops",), (), ("stickers",))
 }
