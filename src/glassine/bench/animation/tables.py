@@ -119,9 +119,9 @@ def about(records: Sequence[Record]) -> str:
         "much changes from frame to frame, and what comes and goes within one frame (the last three x1000). True "
         "clips tell what is right. What is cut out is made in 8 frames, each of which is shown twice. "
         "Seconds are those of one clip by 25 steps of DDIM with guidance, and by as many before it for the base image "
-        f"where a method wants one, on {first.costs_on}. What ships reads its base image beside every frame, too, in "
-        "the place of a prompt's mean (`mean_of_given`); the trained rows, as the paper, do not. Published numbers are "
-        "on other data by other networks: compare them with each other alone."
+        f"where a method wants one, on {first.costs_on}. What ships reads beside every frame its base image, moved as "
+        "the prompt suggests (`mean_of_given`, `ClipMean`); the trained rows, as the paper's, do not. Published numbers "
+        "are on other data by other networks: compare them with each other alone."
     )
 
 
