@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.nn.latent_mean import LatentMean
+from glassine.nn.latent_mean import LatentMean, hidden_layers
 
 
 class ClipMean(LatentMean):
@@ -37,11 +37,7 @@ class ClipMean(LatentMean):
         super().__init__(prompt_dim, channels, size, width)
         self.num_frames = num_frames
         self.motion = nn.Sequential(
-            nn.LayerNorm(prompt_dim),
-            nn.Linear(prompt_dim, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
+            *hidden_layers(prompt_dim, width),
             nn.Linear(width, rank),
             last := nn.Linear(rank, num_frames * channels * size[0] * size[1]),
         )

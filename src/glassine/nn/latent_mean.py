@@ -30,11 +30,7 @@ class LatentMean(nn.Module):
         super().__init__()
         self.prompt_dim, self.shape = prompt_dim, (channels, *size)
         self.layers = nn.Sequential(
-            nn.LayerNorm(prompt_dim),
-            nn.Linear(prompt_dim, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
+            *hidden_layers(prompt_dim, width),
             nn.Linear(width, channels * size[0] * size[1]),
         )
 
@@ -68,3 +64,8 @@ class LatentMean(nn.Module):
         if size in (None, self.shape[1:]):
             return mean
         return F.interpolate(mean.float(), size, mode="bilinear", antialias=True).to(mean)  # not in half precision
+
+
+def hidden_layers(prompt_dim: int, width: int) -> list[nn.Module]:
+    """From a text's mean embedding, `prompt_dim` wide, to `width` features."""
+    return [nn.LayerNorm(prompt_dim), nn.Linear(prompt_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]
