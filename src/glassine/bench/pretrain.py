@@ -18,7 +18,8 @@ from glassine.bench.fit_trust import fit_trust
 from glassine.bench.generation.caches import DATA_FOLDER, LATENTS, make_cache
 from glassine.errors import UserError, exit_code
 from glassine.hardware import pick_device
-from glassine.pretrained.weights import ASSETS
+from glassine.pretrained.motion_adapter import keep_motion_modules
+from glassine.pretrained.weights import ASSETS, load_bundle, save_model
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,27 @@ STAGES = (
     ),
     Stage((EXPERIMENTS / "vsd2m/shipped.yaml",), "generator", "tiny-sti", ("tiny-image",), ("loops",)),
     Stage(
-        tuple(EXPERIMENTS / f"layer_animate/shipped{part}.yaml" for part in ("_images", "_motion", "_attention", "")),
+        (EXPERIMENTS / "layer_animate/shipped_images.yaml",),
+        "generator.unet",
+        "tiny-transparent-image",
+        ("tiny-image", "tiny-transparency"),
+        ("transparent_loops", "transparent_stills"),
+        finish=lambda folder, *_: save_model(load_bundle(str(folder)), folder),  # without where it came from
+    ),
+    Stage(
+        (EXPERIMENTS / "layer_animate/shipped_motion.yaml",),
+        "generator",
+        "tiny-motion",
+        ("tiny-image", "tiny-transparency"),
+        ("loops_16",),
+        finish=lambda folder, *_: keep_motion_modules(folder),
+    ),
+    Stage(
+        (EXPERIMENTS / "layer_animate/shipped_attention.yaml", EXPERIMENTS / "layer_animate/shipped.yaml"),
         "generator",
         "tiny-layer-animate",
-        ("tiny-image", "tiny-transparency", "tiny-text"),
-        ("loops_16", "transparent_loops", "transparent_stills"),
+        ("tiny-transparent-image", "tiny-motion"),
+        ("transparent_loops",),
     ),
 )
 

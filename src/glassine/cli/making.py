@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SCALE",
-        help="how closely to follow the prompt (default: what suits the network, 3 for those that ship)",
+        help="how closely to follow the prompt (default: what suits the network; as shipped 3, and 1 around a picture)",
     )
     parser.add_argument(
         "--guidance-rescale",

@@ -50,7 +50,7 @@ def sample_latents(
     how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
     if how.motion_adapter_scale and not has_lora(network.unet, "motion"):
         raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
-    branches = how.branches(given is not None, network.guidance_scale(how))
+    branches = how.branches(given is not None, network.guidance_scale(how, around=given is not None))
     texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
     embeds = network.text_encoder(texts)  # (k b) n d
     base = known is not None and given is not None

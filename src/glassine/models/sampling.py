@@ -25,7 +25,7 @@ class Sampling:
     Attributes:
         steps: of the solver; VSD2M takes 25 of DDIM (its section "Experimental Setups"), DPM-Solver++ needs 8 to 15.
         guidance_scale: of classifier-free guidance; 1 is without it, and half the work. None is what suits the network:
-            3 for one that reads a prompt's mean, else the usual 7.5.
+            3 for one that reads a prompt's mean, 1 where a given frame stands for that, else the usual 7.5.
         solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
         guidance_rescale: how far the guided prediction gets back the contrast of the unguided one (arXiv 2305.08891,
             section 3.4); 0 leaves it, as VSD2M does, 0.7 is that paper's for schedules that end in pure noise.

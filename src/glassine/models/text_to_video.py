@@ -199,7 +199,7 @@ class TextToVideo(nn.Module):
         sampling = sampling or Sampling()
         self.check_size(size, num_frames)
         check_seeds(prompts, seeds)
-        scale = self.guidance_scale(sampling)
+        scale = self.guidance_scale(sampling, around=given is not None)
         guided = scale != 1
         embeds = self.text_encoder([negative_prompt] * len(prompts) * guided + list(prompts))  # (2)b n d
         solver = make_solver(self.scheduler, sampling, embeds.device)
@@ -220,10 +220,12 @@ class TextToVideo(nn.Module):
             latents = torch.where(given[:, :, None, None, None], known, latents)
         return self.decode(latents)
 
-    def guidance_scale(self, sampling: Sampling) -> float:
-        """That of `sampling`, or what suits this network."""
+    def guidance_scale(self, sampling: Sampling, around: bool = False) -> float:
+        """That of `sampling`, or what suits this network; `around` says whether frames are given."""
         if sampling.guidance_scale is not None:
             return sampling.guidance_scale
+        if around and self.mean_of_given:
+            return 1.0
         return USUAL_SCALE if self.latent_mean is None else SCALE_WITH_MEAN
 
     def draw_noise(self, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:

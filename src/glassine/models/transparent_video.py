@@ -1,8 +1,8 @@
 """Text to a transparent picture, and from there to a transparent clip: Layer-Animate (section III-B)."""
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class TransparentVideo(TextToVideo):
         latent_mean: see `TextToVideo`.
         mean_of_given: see `TextToVideo`; the base image, moved as a `ClipMean` suggests, is then read beside every
             frame, which the paper has by Inter-Frame Attention alone.
+        image_unet: the first stage's UNet, where the second trained the spatial part of its own (the paper does not);
+            None takes that part. Frozen.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TransparentVideo(TextToVideo):
         image_scheduler: DDPMScheduler | None = None,
         latent_mean: nn.Module | None = None,
         mean_of_given: bool = False,
+        image_unet: nn.Module | None = None,
     ) -> None:
         if not isinstance(codec, LatentTransparency):
             raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
@@ -56,6 +59,10 @@ class TransparentVideo(TextToVideo):
         self.codec: LatentTransparency = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
+        channels = [int(one.config["in_channels"]) for one in (unet, image_unet) if one is not None]  # type: ignore[index]
+        if len(set(channels)) > 1:
+            raise ValueError(f"an image_unet of {channels[1]} input channels came for a UNet of {channels[0]}")
+        self.image_unet = None if image_unet is None else image_unet.requires_grad_(False).eval()
 
     @property
     def vae(self) -> nn.Module:  # type: ignore[override]
@@ -66,6 +73,8 @@ class TransparentVideo(TextToVideo):
         """Train mode for the UNet; the rest stays as it is used."""
         super().train(mode)
         self.codec.eval()
+        if self.image_unet is not None:
+            self.image_unet.eval()
         return self
 
     @property
@@ -222,9 +231,9 @@ class TransparentVideo(TextToVideo):
         sampling: Sampling | None = None,
         progress: Progress = lambda *_: None,
     ) -> Tensor:
-        """Latents `b 1 c h w` of transparent pictures, the first stage: by the spatial part of a UNet that animates."""
+        """Latents `b 1 c h w` of transparent pictures, the first stage."""
         how = sampling or Animation()
-        with self.unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
+        with self.first_stage():
             return sample_latents(
                 self,
                 prompts,
@@ -235,6 +244,20 @@ class TransparentVideo(TextToVideo):
                 progress=progress,
                 scheduler=self.image_scheduler,
             )
+
+    @contextmanager
+    def first_stage(self) -> Iterator[None]:
+        """Within, the UNet is that of single pictures."""
+        unet = self.unet
+        try:
+            if self.image_unet is not None:
+                self.unet = self.image_unet
+                yield
+            else:
+                with unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
+                    yield
+        finally:
+            self.unet = unet
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
         """Raise UserError where the networks cannot take clips of that size."""

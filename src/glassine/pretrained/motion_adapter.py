@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from diffusers import MotionAdapter
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from glassine.errors import UserError
 from glassine.pretrained.image_unet import MOTION, fill, load_own, merged_state
 from glassine.pretrained.video_unet import Taken, difference
-from glassine.pretrained.weights import read_state
+from glassine.pretrained.weights import load_bundle, read_state, save_model
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")
@@ -36,7 +37,7 @@ def with_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
         unet: the network; all else stays as it is.
         source: a hub id of diffusers' `MotionAdapter` such as `guoyww/animatediff-motion-adapter-v1-5-2`, or the path
             of a local copy; a file of AnimateDiff's own such as `mm_sd_v15_v2.ckpt`; or a bundle or checkpoint of ours
-            whose network is a `MotionUNet`.
+            whose network is a `MotionUNet` or a `MotionAdapter`, such as `glassine:tiny-motion`.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -102,6 +103,14 @@ def load_adapter(source: str, revision: str | None) -> Any:
         # diffusers would warn and go on with random weights
         raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
     return adapter
+
+
+def keep_motion_modules(folder: Path) -> None:
+    """Leave of the bundle of a network around a `MotionUNet` its motion modules, as diffusers' `MotionAdapter`."""
+    network: Any = load_bundle(str(folder))
+    with TemporaryDirectory() as place:
+        network.unet.save_motion_modules(place)
+        save_model(MotionAdapter.from_pretrained(place, low_cpu_mem_usage=False), folder)
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

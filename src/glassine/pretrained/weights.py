@@ -1,5 +1,6 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
+import inspect
 from argparse import ArgumentError
 from pathlib import Path
 from pickle import UnpicklingError
@@ -150,6 +151,15 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
         save_file({n: t.contiguous().cpu() for n, t in stored.items()}, weights)
         description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         weights.chmod(description.stat().st_mode)  # safetensors lets nobody but the owner read
+
+
+def save_model(network: Any, folder: Path) -> None:
+    """`save_bundle` of a model of diffusers' kind, described by its own arguments, whatever loader it came from."""
+    kind = type(network)
+    # those of its base classes are not arguments of its own
+    arguments = {name: network.config[name] for name in inspect.signature(kind).parameters}
+    module = "diffusers" if kind.__module__.startswith("diffusers.") else kind.__module__  # its public name
+    save_bundle(network, {"class_path": f"{module}.{kind.__qualname__}", "init_args": arguments}, folder)
 
 
 def is_frozen(network: nn.Module, name: str) -> bool:

@@ -38,7 +38,7 @@ class TransparentImageTask(StickerVideoTask):
         timestep_shift: see `StickerVideoTask`.
     """
 
-    frozen: tuple[str, ...] = ("generator.codec", "generator.text_encoder")
+    frozen: tuple[str, ...] = ("generator.codec", "generator.text_encoder", "generator.image_unet")
     generator: TransparentVideo
     transparent = True
 

@@ -151,6 +151,25 @@ def test_without_a_base_image_one_is_made_by_the_spatial_part_as_the_first_stage
     assert steps == [(done, 6) for done in range(1, 7)]
 
 
+def test_the_first_stage_may_have_a_network_of_its_own():
+    image = tiny_image_unet()
+    stir(image, "conv_out")
+    first = tiny_transparent(image).sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST)
+    network = tiny_transparent(tiny_motion_unet(), image_unet=image.requires_grad_(True)).train()
+    motion = network.unet
+    assert torch.equal(network.sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST), first)
+    made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=FAST)
+    torch.testing.assert_close(made[:, MIDDLE], first[:, 0], atol=1e-5, rtol=0)
+    assert network.unet is motion
+    assert not image.training
+    assert not any(parameter.requires_grad for parameter in image.parameters())
+    with pytest.raises(RuntimeError, match="stop"), network.first_stage():
+        raise RuntimeError("stop")
+    assert network.unet is motion
+    with pytest.raises(ValueError, match="an image_unet of 4 input channels came for a UNet of 8"):
+        tiny_transparent(tiny_motion_unet(in_channels=8), image_unet=image, latent_mean=tiny_mean())
+
+
 def test_a_network_without_inter_frame_attention_makes_a_base_image_where_it_shall():
     told = []
     network = awake(inter_frame_attention=None, base_image=True)

@@ -13,7 +13,8 @@ from tests.helpers.tiny_transparent import (
 )
 
 from glassine.errors import UserError
-from glassine.pretrained.motion_adapter import take_motion_adapter, with_motion_adapter
+from glassine.pretrained.motion_adapter import keep_motion_modules, take_motion_adapter, with_motion_adapter
+from glassine.pretrained.weights import load_bundle
 
 ADAPTER = {
     "block_out_channels": (16, 32),
@@ -149,3 +150,16 @@ def test_a_file_of_other_positions_or_of_something_else_is_named(tmp_path):
         take_motion_adapter(tiny_motion_unet(), str(tmp_path / "other.safetensors"))
     with pytest.raises(UserError, match=r"no motion adapter at .*nowhere"):
         take_motion_adapter(tiny_motion_unet(), str(tmp_path / "nowhere"))
+
+
+@torch.no_grad()
+def test_a_bundle_may_keep_the_motion_modules_alone(tmp_path):
+    described = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION)}
+    stir(unet := tiny_motion_unet(), "motion_modules")
+    source = save_tiny_transparent(tiny_transparent(unet).requires_grad_(True), tmp_path, described)
+    keep_motion_modules(tmp_path)
+    assert isinstance(load_bundle(source), MotionAdapter)
+    donor, filled = unet.state_dict(), with_motion_adapter(tiny_motion_unet(), source).state_dict()
+    for name, tensor in filled.items():
+        if ".motion_modules." in name:
+            torch.testing.assert_close(tensor, donor[name], atol=2e-3, rtol=2e-3)  # stored in half precision

@@ -1,11 +1,13 @@
 import pytest
 import torch
+from diffusers import MotionAdapter
 from safetensors.torch import load_file, save_file
+from tests.helpers.tiny_transparent import tiny_frame_unet
 from torch import nn
 
 from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
-from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, with_weights
+from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, save_model, with_weights
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
 
@@ -121,10 +123,12 @@ def test_what_ships_loads(name):
 def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
     folders = [folder for folder in ASSETS.iterdir() if folder.is_dir() and folder.name.startswith("tiny-")]
     sizes = {folder.name: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
-    evaluators, generators = ("tiny-clip", "tiny-video"), ("tiny-image", "tiny-sti", "tiny-layer-animate")
+    evaluators, generators = ("tiny-clip", "tiny-video"), ("tiny-image", "tiny-sti")
+    animation = ("tiny-transparent-image", "tiny-motion", "tiny-layer-animate")
     assert sum(sizes.get(name, 0) for name in evaluators) <= 10e6
     assert all(sizes.get(name, 0) <= 30e6 for name in generators)
-    assert sum(size for name, size in sizes.items() if name not in evaluators + generators) <= 30e6
+    assert sum(sizes.get(name, 0) for name in animation) <= 30e6
+    assert sum(size for name, size in sizes.items() if name not in evaluators + generators + animation) <= 30e6
     for folder in folders:
         card = (folder / "README.md").read_text(encoding="utf-8")
         for word in ("glassine fit -c experiments/", "seed 0", "minutes", "cores", "Apache-2.0"):
@@ -142,3 +146,14 @@ def test_buffers_of_a_frozen_part_stay_out_of_the_bundle(tmp_path):
     save_bundle(network, {}, tmp_path)
     stored = set(read_state(tmp_path / "model.safetensors"))
     assert stored == {"1.weight", "1.bias", "2.matrix"}
+
+
+def test_a_model_of_diffusers_kind_is_described_by_its_own_arguments(tmp_path):
+    save_model(unet := tiny_frame_unet(), tmp_path)
+    assert "sample_size" not in (tmp_path / "config.yaml").read_text()  # that is its base class's
+    read = load_bundle(str(tmp_path))
+    assert type(read) is type(unet)
+    torch.testing.assert_close(read.state_dict(), unet.state_dict(), atol=2e-3, rtol=2e-3)
+    save_model(MotionAdapter(block_out_channels=(16,), motion_norm_num_groups=4), tmp_path)
+    assert "class_path: diffusers.MotionAdapter" in (tmp_path / "config.yaml").read_text()
+    assert load_bundle(str(tmp_path)).config["motion_norm_num_groups"] == 4

@@ -30,7 +30,6 @@ from glassine.bench.records import Record, read_record, read_records
 from glassine.bench.tables import read_optional
 from glassine.errors import UserError, exit_code
 from glassine.hardware import pick_device
-from glassine.pretrained.weights import ASSETS
 
 RESULTS = Path("results") / "animation"
 NUM_FRAMES = 16  # of a clip, as in the paper
@@ -135,9 +134,6 @@ def run(args: argparse.Namespace) -> None:
     evaluators = Evaluators(sources, pick_device(args.device))
     test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips, num_frames=NUM_FRAMES)}
     scorer = AnimationScorer(test_sets, evaluators, progress_bar, args.clips_to)
-    if args.methods is None and not (ASSETS / "tiny-layer-animate").is_dir():
-        print("Layer-Animate's rows are left out: glassine:tiny-layer-animate, which they start from, is not there yet")
-        args.methods = []
     methods = list(ANIMATION) if args.methods is None else args.methods
     compare(planned(methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")

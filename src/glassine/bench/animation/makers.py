@@ -78,7 +78,8 @@ def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
     pipeline = AnimatePipeline.from_pretrained(ANIMATES, domain="", device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
-        pipeline.size, pipeline.num_frames, pipeline.sampling = *shape_of(wanted), Animation(**vars(sampling))
+        pipeline.size, pipeline.num_frames = shape_of(wanted)
+        pipeline.sampling = Animation(**vars(sampling) | {"guidance_scale": None})  # its own of each of the two stages
         pairs = zip(wanted, seeds, strict=True)
         return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed], motion=motion)])
 

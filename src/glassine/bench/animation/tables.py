@@ -120,7 +120,8 @@ def about(records: Sequence[Record]) -> str:
         "clips tell what is right. What is cut out is made in 8 frames, each of which is shown twice. "
         "Seconds are those of one clip by 25 steps of DDIM with guidance, and by as many before it for the base image "
         f"where a method wants one, on {first.costs_on}. What ships reads beside every frame its base image, moved as "
-        "the prompt suggests (`mean_of_given`, `ClipMean`); the trained rows, as the paper's, do not. Published "
+        "the prompt suggests (`mean_of_given`, `ClipMean`), and does without guidance there; the trained rows, as the "
+        "paper's, do not read it. Published "
         "numbers are on other data by other networks: compare them with each other alone."
     )
 
