@@ -100,6 +100,7 @@ def test_one_frame_is_a_transparent_picture_by_the_first_stage(weights, tmp_path
         ("still.png", ["--size", "32", "32", "32"], "give one number, or height and width"),
         ("still.png", ["--motion", "10"], "it takes 0 to 9"),
         ("still.png", ["--image-guidance", "-1"], "image guidance scale -1.0 came"),
+        ("still.png", ["--motion-guidance", "-1"], "motion guidance scale -1.0 came"),
         ("still.png", ["--steps", "0"], "0 steps came"),
         ("still.png", ["--weights", "glassine:tiny-vae"], "holds a SmallVAE; this needs a TransparentVideo"),
         ("still.png", ["--weights", "nowhere"], "no weights at nowhere"),
@@ -121,7 +122,7 @@ def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path
         ([*weights], "transparent from the start"),
         ([*opaque, *latents], "holds a TextToVideo; this needs a TransparentVideo"),
         ([*weights, "--transparency", "latents"], "without --transparent"),
-        ([*opaque, "--motion", "3"], "--motion, --image-guidance or --motion-adapter came"),
+        ([*opaque, "--motion", "3"], "--motion, --motion-guidance, --motion-adapter or --image-guidance came"),
         ([*weights, *latents, "--cutout-weights", "x"], "they go with --transparent --transparency ildiff"),
     ):
         assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2

@@ -60,9 +60,11 @@ def run(args: argparse.Namespace) -> None:
     if args.transparency == "latents" and not args.transparent:
         raise UserError("--transparency latents came without --transparent, and is a way to that; give both or neither")
     latents = args.transparency == "latents"
-    if not latents and (args.motion is not None or args.image_guidance != 1 or args.motion_adapter):
+    motion = args.motion is not None or args.motion_guidance is not None or args.motion_adapter
+    if not latents and (motion or args.image_guidance != 1):
         raise UserError(
-            "--motion, --image-guidance or --motion-adapter came; they go with --transparent --transparency latents"
+            "--motion, --motion-guidance, --motion-adapter or --image-guidance came; they go with --transparent "
+            "--transparency latents"
         )
     if args.cutout_weights is not None and (latents or not args.transparent):
         raise UserError("--cutout-weights came; they go with --transparent --transparency ildiff")

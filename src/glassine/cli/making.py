@@ -79,6 +79,13 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
     parser.add_argument(
         "--motion", type=int, metavar="0..9", help="how much moves, from little to much (default: as the network likes)"
     )
+    parser.add_argument(
+        "--motion-guidance",
+        type=float,
+        default=None,
+        metavar="SCALE",
+        help="how much --motion counts; 1 is without such guidance (default: 4)",
+    )
 
 
 def check(args: argparse.Namespace) -> list[Path]:
@@ -111,10 +118,13 @@ def sampling(args: argparse.Namespace) -> "Sampling":
 
 def animation(args: argparse.Namespace) -> "Animation":
     """The same around a base image."""
-    from glassine.models.animation import Animation
+    from glassine.models.animation import MOTION_GUIDANCE, Animation
 
     return Animation(
-        **vars(sampling(args)), image_guidance_scale=args.image_guidance, motion_adapter_scale=args.motion_adapter
+        **vars(sampling(args)),
+        image_guidance_scale=args.image_guidance,
+        motion_guidance_scale=MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
+        motion_adapter_scale=args.motion_adapter,
     )
 
 

@@ -1,7 +1,7 @@
 """How a clip is made of a base image: settings, and what may be a base image."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,15 @@ from glassine.errors import UserError
 from glassine.models.sampling import Sampling
 
 CLEAR = 1 / 255
+MOTION_GUIDANCE = 4.0
+
+
+class Branch(NamedTuple):
+    """Which conditions a prediction is made with."""
+
+    text: bool
+    image: bool
+    motion: bool
 
 
 @dataclass(frozen=True)
@@ -19,28 +28,45 @@ class Animation(Sampling):
     Attributes:
         image_guidance_scale: how much the base image counts, as `guidance_scale` for the text; 1, the paper, adds no
             guidance. Another one costs half as much again, since the network then also runs without the image.
+        motion_guidance_scale: how much an amount of motion counts where one is told; 1 adds no guidance. Another one
+            costs a further run of the network, without the amount. At the tiny scale it is what makes amounts tell.
         motion_adapter_scale: of Still-Moving's motion adapters, where there are any: 0 removes them, as it does for
             sampling; 1 is the standstill that they were trained on; below 0 leads away from that.
     """
 
     image_guidance_scale: float = 1.0
+    motion_guidance_scale: float = MOTION_GUIDANCE
     motion_adapter_scale: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.image_guidance_scale < 0:
-            raise UserError(f"image guidance scale {self.image_guidance_scale} came; give at least 0, 1 is without")
+        for name in ("image", "motion"):
+            if (scale := getattr(self, f"{name}_guidance_scale")) < 0:
+                raise UserError(f"{name} guidance scale {scale} came; give at least 0, 1 is without")
 
-    def branches(self, with_image: bool, guidance_scale: float) -> dict[tuple[bool, bool], float]:
-        """Which predictions are made, (with the text, with the image), and their weights, which sum up to 1.
+    def branches(self, guidance_scale: float, image: bool = False, motion: bool = False) -> dict[Branch, float]:
+        """Which predictions are made, the one with all conditions last, and their weights, which sum up to 1.
 
         InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
-        Without an image it is plain classifier-free guidance.
+        Without an image it is plain classifier-free guidance. All are told an amount of motion that there is, and
+        (s_M - 1) (e(I, T, M) - e(I, T)) is added.
+
+        Args:
+            guidance_scale: s_T, of the text.
+            image: whether there is a base image; s_I is `image_guidance_scale`.
+            motion: whether there is an amount of motion; s_M is `motion_guidance_scale`.
         """
-        text, image = guidance_scale, self.image_guidance_scale
-        weights = {(False, False): 1 - text, (True, False): text}
-        if with_image:
-            weights = {(False, False): 1 - image, (False, True): image - text, (True, True): text}
+        by_text, by_image, by_motion = guidance_scale, self.image_guidance_scale, self.motion_guidance_scale
+        weights = {Branch(False, False, motion): 1 - by_text, Branch(True, False, motion): by_text}
+        if image:
+            weights = {
+                Branch(False, False, motion): 1 - by_image,
+                Branch(False, True, motion): by_image - by_text,
+                Branch(True, True, motion): by_text,
+            }
+        if motion:
+            full = weights.pop(Branch(True, image, True))
+            weights |= {Branch(True, image, False): 1 - by_motion, Branch(True, image, True): full + by_motion - 1}
         return {branch: weight for branch, weight in weights.items() if weight}
 
 

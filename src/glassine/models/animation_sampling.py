@@ -50,8 +50,9 @@ def sample_latents(
     how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
     if how.motion_adapter_scale and not has_lora(network.unet, "motion"):
         raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
-    branches = how.branches(given is not None, network.guidance_scale(how, around=given is not None))
-    texts = [text if told else negative_prompt for told, _ in branches for text in prompts]
+    scale = network.guidance_scale(how, around=given is not None)
+    branches = how.branches(scale, image=given is not None, motion=motion is not None)
+    texts = [text if branch.text else negative_prompt for branch in branches for text in prompts]
     embeds = network.text_encoder(texts)  # (k b) n d
     base = known is not None and given is not None
     # one frame more around a base image: the first one's noise is what a base image of the same seed was made of
@@ -59,10 +60,13 @@ def sample_latents(
     scheduler = scheduler or network.scheduler
     solver = make_solver(scheduler, how, embeds.device)
     latents = noise * solver.init_noise_sigma
-    conditions: dict[str, Tensor] = {"motion": torch.cat([motion] * len(branches))} if motion is not None else {}
+    conditions: dict[str, Tensor] = {}
+    if motion is not None:
+        untold = torch.full_like(motion, network.unet.config["motion_buckets"])  # type: ignore[index]
+        conditions["motion"] = torch.cat([motion if branch.motion else untold for branch in branches])
     if known is not None and given is not None:
         # each part of the guidance batch keeps its own base images
-        shown = [given if image else torch.zeros_like(given) for _, image in branches]
+        shown = [given if branch.image else torch.zeros_like(given) for branch in branches]
         conditions |= {"known": torch.cat([known] * len(branches)), "given": torch.cat(shown)}  # (k b) f ...
     for number, timestep in enumerate(solver.timesteps):
         steps = timestep.expand(len(prompts))

@@ -1,3 +1,7 @@
+import re
+from pathlib import Path
+
+from glassine.bench.animation.tables import SECTIONS
 from glassine.bench.readme import replace_block, write_blocks
 
 
@@ -18,3 +22,10 @@ def test_without_a_file_nothing_is_written(tmp_path):
     assert not write_blocks(None, {"one": "new"})
     assert not write_blocks(tmp_path / "README.md", {"one": "new"})
     assert not any(tmp_path.iterdir())
+
+
+def test_our_own_has_a_place_for_every_table_that_is_written_into_it():
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    places = re.findall(r"^<!-- table:(\w+) -->$", text, re.MULTILINE)
+    assert sorted(places) == sorted(["alpha", "paper", "depth", "generation", *SECTIONS])
+    assert text.count("<!-- /table -->") == len(places)

@@ -16,7 +16,7 @@ from tests.helpers.tiny_transparent import (
 )
 
 from glassine.errors import UserError
-from glassine.models.animation import Animation
+from glassine.models.animation import Animation, Branch
 from glassine.models.sampling import Sampling
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.weights import load_bundle
@@ -118,14 +118,30 @@ def test_guidance_by_the_image_has_a_third_part_that_sees_it_as_noisy_as_all_els
 
 
 def test_the_parts_are_weighed_as_in_instructpix2pix():
-    weights = Animation(image_guidance_scale=1.5).branches(with_image=True, guidance_scale=7.5)
-    none, image, both = (False, False), (False, True), (True, True)
+    weights = Animation(image_guidance_scale=1.5).branches(7.5, image=True)
+    none, image, both = Branch(False, False, False), Branch(False, True, False), Branch(True, True, False)
     predictions = {none: 1.0, image: 10.0, both: 100.0}
     wanted = 1 + 1.5 * (10 - 1) + 7.5 * (100 - 10)
     assert sum(weight * predictions[branch] for branch, weight in weights.items()) == pytest.approx(wanted)
-    assert set(Animation().branches(with_image=True, guidance_scale=7.5)) == {image, both}
-    assert set(Animation().branches(with_image=True, guidance_scale=1.0)) == {both}
-    assert Animation().branches(with_image=False, guidance_scale=2.0) == {none: -1.0, (True, False): 2.0}
+    assert set(Animation().branches(7.5, image=True)) == {image, both}
+    assert set(Animation().branches(1.0, image=True)) == {both}
+    assert Animation().branches(2.0) == {none: -1.0, Branch(True, False, False): 2.0}
+
+
+def test_guidance_by_the_amount_of_motion_leads_away_from_what_is_not_told_it():
+    told, untold = Branch(True, True, True), Branch(True, True, False)
+    assert Animation(motion_guidance_scale=3.0).branches(1.0, image=True, motion=True) == {untold: -2.0, told: 3.0}
+    assert Animation(motion_guidance_scale=1.0).branches(1.0, image=True, motion=True) == {told: 1.0}
+    weights = Animation(motion_guidance_scale=3.0).branches(2.0, motion=True)
+    none, told, untold = Branch(False, False, True), Branch(True, False, True), Branch(True, False, False)
+    predictions = {none: 1.0, untold: 10.0, told: 100.0}
+    wanted = 1 + 2 * (100 - 1) + 2 * (100 - 10)
+    assert sum(weight * predictions[branch] for branch, weight in weights.items()) == pytest.approx(wanted)
+    assert list(weights)[-1] == told
+    network, base, seen = awake(motion_buckets=10), base_images(), []
+    network.unet.register_forward_pre_hook(lambda _, args, __: seen.append(args[3]), with_kwargs=True)
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, guidance_scale=1.0), base=base, motion=7)
+    assert seen[0].tolist() == [10, 10, 7, 7]  # 10 is not told
 
 
 def test_a_guidance_scale_of_the_image_changes_the_clip_and_not_its_base():
@@ -289,6 +305,8 @@ def test_what_cannot_be_made_is_said():
         tiny_transparent(tiny_frame_unet()).sample(PROMPTS, SEEDS, SIZE, 1, base=base)
     with pytest.raises(UserError, match="image guidance scale -1"):
         Animation(image_guidance_scale=-1)
+    with pytest.raises(UserError, match="motion guidance scale -2 came"):
+        Animation(motion_guidance_scale=-2)
     with pytest.raises(TypeError, match="the codec is a LatentTransparency"):
         TransparentVideo(tiny_motion_unet(), tiny_codec().vae, LetterText(), network.scheduler)
     with pytest.raises(UserError, match="NaN or outside"):
