@@ -62,7 +62,7 @@ def sample_latents(
     latents = noise * solver.init_noise_sigma
     conditions: dict[str, Tensor] = {}
     if motion is not None:
-        untold = torch.full_like(motion, network.unet.config["motion_buckets"])  # type: ignore[index]
+        untold = torch.full_like(motion, int(network.unet.config["motion_buckets"]))  # type: ignore[index]
         conditions["motion"] = torch.cat([motion if branch.motion else untold for branch in branches])
     if known is not None and given is not None:
         # each part of the guidance batch keeps its own base images
