@@ -74,7 +74,7 @@ STAGES = (
         "tiny-transparent-image",
         ("tiny-image", "tiny-transparency"),
         ("transparent_loops", "transparent_stills"),
-        finish=lambda folder, *_: save_model(load_bundle(str(folder)), folder),  # without where it came from
+        finish=lambda folder, *_: save_model(load_bundle(str(folder)), folder),  # so that it names no other bundle
     ),
     Stage(
         (EXPERIMENTS / "layer_animate/shipped_motion.yaml",),

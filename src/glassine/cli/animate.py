@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DESCRIPTION = """\
-Animate a transparent picture of your own: STILL becomes the middle frame, PROMPT says what happens ('waves hello').
+Animate a transparent picture of your own: STILL is the middle frame, PROMPT says what happens ('waves hello').
 Reads every format that `glassine cutout` reads, of any size; of an animation the middle frame is taken. OUT's suffix
 tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of PNGs without a suffix. The sticker has the size
 of STILL. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same picture, prompt, seed
@@ -47,7 +47,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="NAME|FOLDER",
         help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
-    parser.add_argument("--cut-out", action="store_true", help="take a picture without transparency out of its ground")
+    parser.add_argument(
+        "--cut-out", action="store_true", help="cut a picture without transparency out of its flat background"
+    )
     parser.add_argument(
         "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {making.CUTS_OUT})"
     )
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
     targets = making.check(args)
     if args.cutout_weights is not None and not args.cut_out:
         raise UserError("--cutout-weights came without --cut-out; give both or neither")
+    if args.negative and args.guidance in (None, 1):
+        raise UserError("--negative came; around a picture it counts only with --guidance above 1, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False)
     still = load_still(args, console)
     making.make_and_write(args, targets, making.animator(args, args.weights, still), console)

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=int, default=1, help="how many stickers (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first sticker (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="SHEET.png", help="also draw all stickers in one picture")
-    parser.add_argument("--negative", default="", metavar="PROMPT", help="what the sticker shall not show")
+    parser.add_argument(
+        "--negative", default="", metavar="PROMPT", help="what the sticker shall not show; counts with guidance"
+    )
     parser.add_argument("--steps", type=int, default=25, help="of the solver (default: %(default)s)")
     parser.add_argument(
         "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SCALE",
-        help="how closely to follow the prompt (default: what suits the network; as shipped 3, and 1 around a picture)",
+        help="how closely to follow the prompt (default: what suits the network; as shipped 3 for a sticker or picture "
+        "from text, 1, without guidance, for the motion of a picture)",
     )
     parser.add_argument(
         "--guidance-rescale",
@@ -67,7 +70,7 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
         type=float,
         default=1.0,
         metavar="SCALE",
-        help="how closely to keep to the base image; 1 is without such guidance (default: %(default)s)",
+        help="how closely to keep to the base image; 1 is without such guidance, and faster (default: %(default)s)",
     )
     parser.add_argument(
         "--motion-adapter",
@@ -97,6 +100,8 @@ def check(args: argparse.Namespace) -> list[Path]:
     targets = plan(args.out, args.n, args.sheet)
     if not args.prompt.strip():
         raise UserError("an empty prompt came; say what the sticker shows, for instance 'a waving panda'")
+    if getattr(args, "motion_guidance", None) is not None and args.motion is None:
+        raise UserError("--motion-guidance came without --motion, of which it says how much it counts; give both")
     if len(args.size) > 2:
         raise UserError(f"size {' '.join(map(str, args.size))} came; give one number, or height and width")
     return targets
@@ -161,8 +166,8 @@ def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make
         with atomic_path(args.sheet) as path:
             seeds = range(args.seed, args.seed + len(stickers))
             film_strips(stickers, [f"{args.prompt}, seed {seed}" for seed in seeds]).save(path, "PNG")
-        console.print(f"{args.sheet}: {len(stickers)} stickers", soft_wrap=True)
-    console.print(f"{time.perf_counter() - started:.1f} s", soft_wrap=True)
+        console.print(f"{args.sheet}: {len(stickers)} sticker{'s' * (len(stickers) > 1)}", soft_wrap=True)
+    console.print(f"made in {time.perf_counter() - started:.1f} s", soft_wrap=True)
 
 
 def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from glassine.errors import UserError
 from glassine.models.sampling import Sampling
+from glassine.nn.lora import has_lora
 
 CLEAR = 1 / 255
 MOTION_GUIDANCE = 4.0
@@ -27,7 +28,8 @@ class Animation(Sampling):
 
     Attributes:
         image_guidance_scale: how much the base image counts, as `guidance_scale` for the text; 1, the paper, adds no
-            guidance. Another one costs half as much again, since the network then also runs without the image.
+            guidance. Another one costs a further run of the network, without the image, and one without the text where
+            that has no guidance.
         motion_guidance_scale: how much an amount of motion counts where one is told; 1 adds no guidance. Another one
             costs a further run of the network, without the amount. At the tiny scale it is what makes amounts tell.
         motion_adapter_scale: of Still-Moving's motion adapters, where there are any: 0 removes them, as it does for
@@ -45,7 +47,7 @@ class Animation(Sampling):
                 raise UserError(f"{name} guidance scale {scale} came; give at least 0, 1 is without")
 
     def branches(self, guidance_scale: float, image: bool = False, motion: bool = False) -> dict[Branch, float]:
-        """Which predictions are made, the one with all conditions last, and their weights, which sum up to 1.
+        """Which predictions are made, the one with all conditions always and last, and their weights, of the sum 1.
 
         InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
         Without an image it is plain classifier-free guidance. All are told an amount of motion that there is, and
@@ -65,9 +67,16 @@ class Animation(Sampling):
                 Branch(True, True, motion): by_text,
             }
         if motion:
-            full = weights.pop(Branch(True, image, True))
-            weights |= {Branch(True, image, False): 1 - by_motion, Branch(True, image, True): full + by_motion - 1}
-        return {branch: weight for branch, weight in weights.items() if weight}
+            told = weights.pop(Branch(True, image, True))
+            weights |= {Branch(True, image, False): 1 - by_motion, Branch(True, image, True): told + by_motion - 1}
+        full = Branch(True, image, motion)
+        return {branch: weight for branch, weight in weights.items() if weight or branch == full}
+
+
+def check_motion_adapters(unet: nn.Module, how: Sampling) -> None:
+    """Raise UserError where a scale of motion adapters came for a `unet` without them."""
+    if getattr(how, "motion_adapter_scale", 0.0) and not has_lora(unet, "motion"):
+        raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
 
 
 def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:

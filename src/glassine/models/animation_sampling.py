@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.sampling import Progress, Sampling, check_seeds, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.guidance import rescaled
-from glassine.nn.lora import has_lora, lora_scale
+from glassine.nn.lora import lora_scale
 
 
 @torch.no_grad()
@@ -44,12 +43,10 @@ def sample_latents(
         scheduler: noise schedule; None for the network's.
 
     Raises:
-        UserError: not one seed a prompt, or a scale of motion adapters for a network that has none.
+        UserError: not one seed a prompt.
     """
     check_seeds(prompts, seeds)
     how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
-    if how.motion_adapter_scale and not has_lora(network.unet, "motion"):
-        raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
     scale = network.guidance_scale(how, around=given is not None)
     branches = how.branches(scale, image=given is not None, motion=motion is not None)
     texts = [text if branch.text else negative_prompt for branch in branches for text in prompts]

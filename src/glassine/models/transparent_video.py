@@ -1,18 +1,20 @@
 """Text to a transparent picture, and from there to a transparent clip: Layer-Animate (section III-B)."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.errors import UserError
-from glassine.models.animation import Animation, check_base, motion_condition
+from glassine.models.animation import Animation, check_base, check_motion_adapters, motion_condition
 from glassine.models.animation_sampling import sample_latents
+from glassine.models.first_stage import first_stage
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.sampling import Progress, Sampling
 from glassine.models.test_time_augmentation import TestTimeAugmentation
@@ -38,8 +40,10 @@ class TransparentVideo(TextToVideo):
         latent_mean: see `TextToVideo`.
         mean_of_given: see `TextToVideo`; the base image, moved as a `ClipMean` suggests, is then read beside every
             frame, which the paper has by Inter-Frame Attention alone.
-        image_unet: the first stage's UNet, where the second trained the spatial part of its own (the paper does not);
-            None takes that part. Frozen.
+        image_unet: the first stage's UNet, for a `unet` whose spatial part was trained further (the paper's is not);
+            None: that part makes the pictures. Frozen.
+        alpha_levels: decoded alpha that counts as clear and as opaque; what lies between is stretched. A small codec
+            hardly ever says 1.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class TransparentVideo(TextToVideo):
         latent_mean: nn.Module | None = None,
         mean_of_given: bool = False,
         image_unet: nn.Module | None = None,
+        alpha_levels: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         if not isinstance(codec, LatentTransparency):
             raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
@@ -59,10 +64,14 @@ class TransparentVideo(TextToVideo):
         self.codec: LatentTransparency = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
-        channels = [int(one.config["in_channels"]) for one in (unet, image_unet) if one is not None]  # type: ignore[index]
-        if len(set(channels)) > 1:
-            raise ValueError(f"an image_unet of {channels[1]} input channels came for a UNet of {channels[0]}")
+        for name in ("in_channels", "cross_attention_dim", "block_out_channels") if image_unet is not None else ():
+            ours, theirs = unet.config[name], image_unet.config[name]  # type: ignore[index,union-attr]
+            if tuple(np.atleast_1d(ours)) != tuple(np.atleast_1d(theirs)):
+                raise ValueError(f"an image_unet of {name} {theirs} came for a UNet of {ours}")
         self.image_unet = None if image_unet is None else image_unet.requires_grad_(False).eval()
+        if not 0 <= alpha_levels[0] < alpha_levels[1] <= 1:
+            raise ValueError(f"alpha_levels {alpha_levels} came; give two of [0, 1], what is clear and what is opaque")
+        self.alpha_levels = alpha_levels
 
     @property
     def vae(self) -> nn.Module:  # type: ignore[override]
@@ -124,13 +133,15 @@ class TransparentVideo(TextToVideo):
 
     @torch.no_grad()
     def decode_transparent(self, latents: Tensor, tta: TestTimeAugmentation = "none", frames_a_pass: int = 8) -> Tensor:
-        """Straight RGBA `b f 4 8h 8w` in [0, 1] of `latents` `b f c h w`.
+        """Straight RGBA `b f 4 8h 8w` in [0, 1] of `latents` `b f c h w`, its alpha between `alpha_levels`.
 
         The transparency decoder reads the latents beside what the VAE makes of them, a picture on mid gray.
         """
         frames = rearrange(self.denormalise(latents), "b f c h w -> (b f) c h w")
-        decoded = [torch.cat(self.codec.decode(part, tta)[::-1], dim=1) for part in frames.split(frames_a_pass)]
-        return rearrange(torch.cat(decoded), "(b f) c h w -> b f c h w", f=latents.shape[1])
+        decoded = torch.cat([torch.cat(self.codec.decode(p, tta)[::-1], dim=1) for p in frames.split(frames_a_pass)])
+        clear, opaque = self.alpha_levels
+        decoded[:, 3:] = ((decoded[:, 3:] - clear) / (opaque - clear)).clamp(0, 1)
+        return rearrange(decoded, "(b f) c h w -> b f c h w", f=latents.shape[1])
 
     def forward(
         self,
@@ -195,6 +206,7 @@ class TransparentVideo(TextToVideo):
         """
         sampling = sampling or Animation()
         self.check_size(size, num_frames)
+        check_motion_adapters(self.unet, sampling)
         told = None if motion is None else motion_condition(self.unet, motion, len(prompts))
         rounds = 1 + (base is None and known is None and self.needs_base)
         if base is not None:
@@ -232,32 +244,13 @@ class TransparentVideo(TextToVideo):
         progress: Progress = lambda *_: None,
     ) -> Tensor:
         """Latents `b 1 c h w` of transparent pictures, the first stage."""
-        how = sampling or Animation()
-        with self.first_stage():
+        how = Animation(**vars(sampling)) if sampling else Animation()
+        how = replace(how, motion_adapter_scale=0.0)  # there are none
+        shape = (1, *size)
+        with first_stage(self):
             return sample_latents(
-                self,
-                prompts,
-                seeds,
-                (1, *size),
-                negative_prompt,
-                how,
-                progress=progress,
-                scheduler=self.image_scheduler,
+                self, prompts, seeds, shape, negative_prompt, how, progress=progress, scheduler=self.image_scheduler
             )
-
-    @contextmanager
-    def first_stage(self) -> Iterator[None]:
-        """Within, the UNet is that of single pictures."""
-        unet = self.unet
-        try:
-            if self.image_unet is not None:
-                self.unet = self.image_unet
-                yield
-            else:
-                with unet.without_motion() if self.animates else nullcontext():  # type: ignore[operator]
-                    yield
-        finally:
-            self.unet = unet
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
         """Raise UserError where the networks cannot take clips of that size."""

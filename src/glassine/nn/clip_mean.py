@@ -45,8 +45,10 @@ class ClipMean(LatentMean):
         nn.init.zeros_(last.bias)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each frame, `b f c h w`; see `LatentMean.of_frames`. A single frame is the clip's middle."""
+        """The mean of each frame, `b f c h w`; see `LatentMean.of_frames`. A single frame is a picture's: no motion."""
         mean = super().of_frames(prompt_embeds, num_frames, size)
+        if num_frames == 1:
+            return mean
         parted = self.motion(self.pooled(prompt_embeds)).view(-1, self.num_frames, *self.shape)
         if num_frames != self.num_frames:
             tracks = F.interpolate(parted.float().flatten(2).transpose(1, 2), num_frames, mode="linear")  # b chw f

@@ -16,6 +16,7 @@ from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.guidance import RESCALE
 from glassine.pipelines.alpha_levels import settle_alpha
+from glassine.pipelines.base_colours import give_back_colours
 from glassine.pipelines.generation import GenerationPipeline, to_bytes
 from glassine.pipelines.still import FittedStill, check_still
 from glassine.pipelines.text_to_sticker import Progress
@@ -27,7 +28,8 @@ TINY = "glassine:tiny-layer-animate"
 class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     """Layer-Animate as people call it.
 
-    A still of their own becomes the reference frame (the middle one), which stays free of noise. Without a still the
+    A still of their own is the reference frame (the middle one), which stays free of noise; it is shown as the codec
+    brings it back, and what that changes of its colours is given back to all frames. Without a still the
     spatial part of the network makes one from the text first, where the network looks at one.
 
     Args:
@@ -135,6 +137,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
                 base=None if base is None else base.expand(len(part), -1, -1, -1),
                 motion=motion,
             )
+            if base is not None:
+                clips = give_back_colours(clips, base, self.generator.reference_index(self.num_frames))
             stickers += [self.finish(frames, fitted) for frames in to_bytes(clips)]
         return stickers
 

@@ -29,7 +29,8 @@ def film_strips(stickers: Sequence[Sticker], captions: Sequence[str], frames: in
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
     for row, (sticker, caption) in enumerate(zip(stickers, captions, strict=True)):
         top = MARGIN + row * (tile + TEXT + GAP)
-        shown = np.linspace(0, sticker.num_frames - 1, min(columns, sticker.num_frames)).round().astype(int)
+        number_shown = min(columns, sticker.num_frames)
+        shown = np.arange(number_shown) * sticker.num_frames // number_shown  # of 16, number 8 among them
         for column, number in enumerate(shown):
             picture = fitted(sticker.frames[number], tile)
             place = (MARGIN + column * (tile + GAP) + (tile - picture.width) // 2, top + (tile - picture.height) // 2)

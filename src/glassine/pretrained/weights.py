@@ -154,7 +154,7 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
 
 
 def save_model(network: Any, folder: Path) -> None:
-    """`save_bundle` of a model of diffusers' kind, described by its own arguments, whatever loader it came from."""
+    """`save_bundle` of a network with diffusers' `config`, described by its own arguments, not by a loader."""
     kind = type(network)
     # those of its base classes are not arguments of its own
     arguments = {name: network.config[name] for name in inspect.signature(kind).parameters}

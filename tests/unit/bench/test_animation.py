@@ -1,5 +1,6 @@
 """Layer-Animate's tables: what is trained, how transparent clips are scored, and what is written."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,11 +115,18 @@ def test_raft_joins_where_its_weights_are_given(tmp_path):
     assert [flow.names[0] for flow in more.flows()][1:] == ["dynamic_degree_raft_small_moving_gray"]
 
 
-def test_scores_of_what_ships_are_kept_until_its_weights_change(scorer, tmp_path):
+def test_scores_of_what_ships_are_kept_until_its_weights_or_settings_change(scorer, tmp_path):
     compare([], ["true"], scorer, tmp_path)
     (record,) = read_records(tmp_path / RESULTS)
-    assert shipped_record(scorer, "true", "true", tmp_path / RESULTS) == record
-    assert not shipped_record(scorer, "true", "other", tmp_path / RESULTS).conditions
+    same, other, told = (
+        true_clips(CPU),
+        replace(true_clips(CPU), digest="x"),
+        replace(true_clips(CPU), settings={"x": 1}),
+    )
+    assert shipped_record(scorer, "true", same, tmp_path / RESULTS) == record
+    assert not shipped_record(scorer, "true", other, tmp_path / RESULTS).conditions
+    anew = shipped_record(scorer, "true", told, tmp_path / RESULTS)
+    assert (anew.conditions, anew.settings) == ({}, record.settings | {"x": 1})
     assert "Published" in (tmp_path / "animation.md").read_text()
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import yaml
 from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import LetterText, tiny_clip_mean, tiny_mean
 from tests.helpers.tiny_transparent import (
@@ -17,9 +18,10 @@ from tests.helpers.tiny_transparent import (
 
 from glassine.errors import UserError
 from glassine.models.animation import Animation, Branch
+from glassine.models.first_stage import first_stage
 from glassine.models.sampling import Sampling
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pretrained.weights import load_bundle
+from glassine.pretrained.weights import load_bundle, read_state, save_model
 
 SIZE, FRAMES, MIDDLE = (32, 32), 4, 2
 FAST = Animation(steps=3)
@@ -138,6 +140,8 @@ def test_guidance_by_the_amount_of_motion_leads_away_from_what_is_not_told_it():
     wanted = 1 + 2 * (100 - 1) + 2 * (100 - 10)
     assert sum(weight * predictions[branch] for branch, weight in weights.items()) == pytest.approx(wanted)
     assert list(weights)[-1] == told
+    for scale in (0.0, 1.0):  # what contrast is taken from is always there
+        assert list(Animation(motion_guidance_scale=0.0).branches(scale, motion=True))[-1] == told
     network, base, seen = awake(motion_buckets=10), base_images(), []
     network.unet.register_forward_pre_hook(lambda _, args, __: seen.append(args[3]), with_kwargs=True)
     network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, guidance_scale=1.0), base=base, motion=7)
@@ -179,11 +183,48 @@ def test_the_first_stage_may_have_a_network_of_its_own():
     assert network.unet is motion
     assert not image.training
     assert not any(parameter.requires_grad for parameter in image.parameters())
-    with pytest.raises(RuntimeError, match="stop"), network.first_stage():
+    with pytest.raises(RuntimeError, match="stop"), first_stage(network):
         raise RuntimeError("stop")
     assert network.unet is motion
-    with pytest.raises(ValueError, match="an image_unet of 4 input channels came for a UNet of 8"):
+    with pytest.raises(ValueError, match="an image_unet of in_channels 4 came for a UNet of 8"):
         tiny_transparent(tiny_motion_unet(in_channels=8), image_unet=image, latent_mean=tiny_mean())
+
+
+def test_a_first_stage_of_its_own_knows_no_motion_adapters():
+    network = tiny_transparent(tiny_motion_unet(motion_rank=2), image_unet=tiny_image_unet())
+    made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(2, motion_adapter_scale=-1.0))
+    assert made.shape == (2, FRAMES, 4, *SIZE)
+
+
+def test_a_bundle_names_the_first_stages_network_and_does_not_hold_it(tmp_path):
+    save_model(image := tiny_image_unet(), tmp_path / "image")
+    arguments = {"source": str(tmp_path / "image"), "frozen": True}
+    pictures = {"class_path": "glassine.pretrained.weights.load_bundle", "init_args": arguments}
+    network = tiny_transparent(tiny_motion_unet().requires_grad_(True), image_unet=image)
+    source = save_tiny_transparent(
+        network,
+        tmp_path / "whole",
+        {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION)},
+    )
+    config = tmp_path / "whole" / "config.yaml"
+    description = yaml.safe_load(config.read_text())
+    description["init_args"] |= {"image_unet": pictures, "alpha_levels": [0.2, 0.8]}
+    config.write_text(yaml.safe_dump(description))
+    assert not any(name.startswith("image_unet") for name in read_state(tmp_path / "whole" / "model.safetensors"))
+    read = load_bundle(source)
+    torch.testing.assert_close(read.image_unet.state_dict(), image.state_dict(), atol=2e-3, rtol=2e-3)
+    assert tuple(read.alpha_levels) == (0.2, 0.8)
+
+
+def test_alpha_is_stretched_between_its_levels():
+    batch = stickers()
+    plain, stretched = tiny_transparent(), tiny_transparent(alpha_levels=(0.2, 0.6))
+    latents = plain.encode_transparent(batch["foreground"], batch["alpha"])
+    raw, made = (network.decode_transparent(latents) for network in (plain, stretched))
+    torch.testing.assert_close(made[:, :, 3], ((raw[:, :, 3] - 0.2) / 0.4).clamp(0, 1))
+    assert torch.equal(made[:, :, :3], raw[:, :, :3])
+    with pytest.raises(ValueError, match=r"alpha_levels \(0.8, 0.2\) came"):
+        tiny_transparent(alpha_levels=(0.8, 0.2))
 
 
 def test_a_network_without_inter_frame_attention_makes_a_base_image_where_it_shall():

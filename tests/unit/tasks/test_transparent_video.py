@@ -12,6 +12,7 @@ from tests.helpers.tiny_transparent import (
     stickers,
     stir,
     tiny_frame_unet,
+    tiny_image_unet,
     tiny_motion_unet,
     tiny_transparent,
 )
@@ -188,6 +189,15 @@ def test_a_checkpoint_reloads_bit_for_bit():
     other = make_task()
     other.load_state_dict(task.state_dict())
     assert torch.equal(other.preview(batch)["made"], task.preview(batch)["made"])
+
+
+def test_the_first_stages_network_is_not_in_a_checkpoint_and_reloads_from_its_own_place():
+    generator = tiny_transparent(tiny_motion_unet(), image_unet=tiny_image_unet())
+    optimizer = lambda p: torch.optim.Adam(p, lr=0.01)  # noqa: E731
+    one = TransparentVideoTask(generator, optimizer, train_parts=("spatial", "inter_frame_attention"))
+    assert not any(name.startswith("generator.image_unet") for name in one.state_dict())
+    assert not any(p.requires_grad for p in generator.image_unet.parameters())
+    one.load_state_dict(one.state_dict())
 
 
 def test_min_snr_weighs_the_losses():

@@ -1,6 +1,7 @@
 """Layer-Animate's table I and ablation at the tiny scale: `python -m glassine.bench.animation`.
 
-Every method is trained alike on the same image network and motion modules; then what ships is compared: opaque clips
+Every method is trained for equally many steps a stage on the same image network and motion modules (Still-Moving has
+two stages); then what ships is compared: opaque clips
 that are cut out, and clips that carry alpha in the latents. What is trained or scored already is kept.
 """
 
@@ -20,7 +21,7 @@ from glassine.bench.generation.__main__ import add_arguments
 from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import ALL_TRAINING_SETS, ANIMATION, TRANSPARENT
-from glassine.bench.generation.rows import SHORT_SETTINGS
+from glassine.bench.generation.rows import SHORT_SETTINGS, Maker
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.tables import write_report
 from glassine.bench.generation.test_set import TestSet
@@ -65,7 +66,7 @@ def compare(
         except UserError as error:  # weights that are not there; the others do not wait for them
             print(f"{TITLES[name]}: {error}")
             continue
-        record = shipped_record(scorer, name, maker.digest, folder)
+        record = shipped_record(scorer, name, maker, folder)
         if scorer.missing(record):
             scorer.measure(record, maker, folder, TITLES[name])
             report(benchmarks, readme)
@@ -86,18 +87,19 @@ def compare(
     return report(benchmarks, readme)
 
 
-def shipped_record(scorer: AnimationScorer, name: str, digest: str, folder: Path) -> Record:
-    """The record of one of `MAKERS`, with the scores of earlier calls if it was the same."""
+def shipped_record(scorer: AnimationScorer, name: str, maker: Maker, folder: Path) -> Record:
+    """The record of the `maker` of that name in `MAKERS`, with the scores of earlier calls if it was the same."""
     test_set = next(iter(scorer.test_sets.values()))
     shape = (test_set.split, test_set.size, test_set.num_frames)
-    record = Record(name, TITLES[name], *shape, [], digest=digest, settings=dict(SHORT_SETTINGS))
+    settings = {**SHORT_SETTINGS, **maker.settings}
+    record = Record(name, TITLES[name], *shape, [], digest=maker.digest, settings=settings)
     path = folder / record.file_name
     old = read_record(path) if path.is_file() else record
-    return old if old.digest == digest else record
+    return old if (old.digest, old.settings) == (record.digest, settings) else record
 
 
 def report(benchmarks: Path, readme: Path | None = None) -> list[Record]:
-    """Write `animation.md` from the records, and return these. The README has a place for table I and the ablation."""
+    """Write `animation.md` from the records, and return these. The README has a place for each table."""
     records = read_records(benchmarks / RESULTS)
     if records:
         published = read_optional(benchmarks / "published_layer_animate.yaml") or []

@@ -16,7 +16,7 @@ from glassine.bench.loading import load_network
 from glassine.data.sticker import Sticker
 from glassine.digest import weights_digest
 from glassine.errors import UserError
-from glassine.models.animation import Animation
+from glassine.models.animation import MOTION_GUIDANCE, Animation
 from glassine.models.sampling import Sampling
 from glassine.models.transparency import LatentTransparency
 from glassine.pipelines.animate import TINY as ANIMATES
@@ -83,7 +83,14 @@ def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
         pairs = zip(wanted, seeds, strict=True)
         return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed], motion=motion)])
 
-    return replace(pipeline_maker(make, pipeline.generator), reference=pipeline.generator.reference_index)
+    settings: dict[str, float | int | str] = {
+        "guidance_scale_around_base": pipeline.generator.guidance_scale(Animation(), around=True),
+        "alpha_levels": str(tuple(pipeline.generator.alpha_levels)),
+    }
+    if motion is not None:
+        settings |= {"motion": motion, "motion_guidance_scale": MOTION_GUIDANCE}
+    made_by = pipeline_maker(make, pipeline.generator)
+    return replace(made_by, reference=pipeline.generator.reference_index, settings=settings)
 
 
 def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> Maker:

@@ -1,7 +1,7 @@
 """What makes clips: a trained network of any of VSD2M's methods, called in one way."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -40,6 +40,7 @@ class Maker:
         own_rate: whether its clips have the wanted ones' frames a second; what is made anew has the usual 8.
         reference: number of the frame that is the base image, in clips of so many frames; the middle where there is
             none, so that the same frame is looked at.
+        settings: where it does not sample as it is told, for records.
     """
 
     make: Callable[[Sequence[CaptionedClip], Sequence[int], Sampling], Tensor]
@@ -48,6 +49,7 @@ class Maker:
     rebuilds: bool = False
     own_rate: bool = False
     reference: Callable[[int], int] = lambda frames: frames // 2
+    settings: Mapping[str, float | int | str] = field(default_factory=dict)
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
         """A clip for each caption; its number is its seed. `tell` is called with the clips done, and of how many."""
