@@ -10,7 +10,7 @@ from torch import nn
 
 from glassine.models.motion_unet import MotionUNet
 from glassine.nn.latent_mean import LatentMean
-from glassine.pretrained.weights import build_network, save_bundle, save_model
+from glassine.pretrained.weights import build_network, load_bundle, save_bundle, save_model
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OPAQUE = "glassine:tiny-image"
@@ -148,3 +148,14 @@ def test_each_row_is_built_on_the_same_networks_and_has_the_parts_that_it_trains
     if before is not None:
         earlier = build(f"layer_animate/{before.split('/')[2]}", places)
         network.load_state_dict(earlier.state_dict())
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in ARMS if file.stem != "tiny_still_moving"], ids=lambda file: file.stem
+)
+def test_each_row_takes_the_looks_of_what_ships_and_not_its_motion(file):
+    described = model(f"layer_animate/{file.stem}")["generator"]["init_args"]["latent_mean"]
+    mean = build_network(described, file.name)
+    assert type(mean) is LatentMean
+    shipped = load_bundle("glassine:tiny-layer-animate").latent_mean
+    assert all(torch.equal(tensor, shipped.state_dict()[name]) for name, tensor in mean.state_dict().items())
