@@ -160,7 +160,8 @@ def test_guidance_is_what_suits_the_network_unless_it_is_asked_for():
     assert plain.guidance_scale(Sampling()) == 7.5
     assert with_mean.guidance_scale(Sampling()) == 3
     assert with_mean.guidance_scale(Sampling(guidance_scale=0)) == 0
-    around = tiny_generator(in_channels=8, latent_mean=tiny_mean(), mean_of_given=True)
+    around = tiny_generator(in_channels=8, latent_mean=tiny_mean())
+    around.mean_of_given = True
     assert [around.guidance_scale(Sampling(), given) for given in (False, True)] == [3, 1]
 
 
