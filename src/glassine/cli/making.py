@@ -100,7 +100,7 @@ def check(args: argparse.Namespace) -> list[Path]:
     targets = plan(args.out, args.n, args.sheet)
     if not args.prompt.strip():
         raise UserError("an empty prompt came; say what the sticker shows, for instance 'a waving panda'")
-    if getattr(args, "motion_guidance", None) is not None and args.motion is None:
+    if args.motion_guidance is not None and args.motion is None:
         raise UserError("--motion-guidance came without --motion, of which it says how much it counts; give both")
     if len(args.size) > 2:
         raise UserError(f"size {' '.join(map(str, args.size))} came; give one number, or height and width")

@@ -66,16 +66,23 @@ class Animation(Sampling):
                 Branch(False, True, motion): by_image - by_text,
                 Branch(True, True, motion): by_text,
             }
-        if motion:
-            told = weights.pop(Branch(True, image, True))
-            weights |= {Branch(True, image, False): 1 - by_motion, Branch(True, image, True): told + by_motion - 1}
         full = Branch(True, image, motion)
+        if motion:
+            told = weights.pop(full)
+            weights |= {full._replace(motion=False): 1 - by_motion, full: told + by_motion - 1}
         return {branch: weight for branch, weight in weights.items() if weight or branch == full}
 
 
-def check_motion_adapters(unet: nn.Module, how: Sampling) -> None:
+def as_animation(sampling: Sampling | None) -> Animation:
+    """`sampling` with the defaults around a base image where it says nothing of that."""
+    if isinstance(sampling, Animation):
+        return sampling
+    return Animation(**vars(sampling)) if sampling else Animation()
+
+
+def check_motion_adapters(unet: nn.Module, how: Animation) -> None:
     """Raise UserError where a scale of motion adapters came for a `unet` without them."""
-    if getattr(how, "motion_adapter_scale", 0.0) and not has_lora(unet, "motion"):
+    if how.motion_adapter_scale and not has_lora(unet, "motion"):
         raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from glassine.models.animation import Animation
-from glassine.models.sampling import Progress, Sampling, check_seeds, make_solver
+from glassine.models.sampling import Progress, check_seeds, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.guidance import rescaled
 from glassine.nn.lora import lora_scale
@@ -20,7 +20,7 @@ def sample_latents(
     seeds: Sequence[int],
     shape: tuple[int, int, int],
     negative_prompt: str,
-    sampling: Sampling,
+    how: Animation,
     known: Tensor | None = None,
     given: Tensor | None = None,
     motion: Tensor | None = None,
@@ -35,7 +35,7 @@ def sample_latents(
         seeds: one a clip.
         shape: frames, height and width of the clips.
         negative_prompt: what guidance leads away from.
-        sampling: an `Animation`, or a `Sampling` for its defaults.
+        how: settings.
         known: clean latents `b f c h w`, read where `given`.
         given: `b f` bool, frames that are given instead of made.
         motion: buckets `b` of the amount of motion; None does not tell.
@@ -46,9 +46,8 @@ def sample_latents(
         UserError: not one seed a prompt.
     """
     check_seeds(prompts, seeds)
-    how = sampling if isinstance(sampling, Animation) else Animation(**vars(sampling))
-    scale = network.guidance_scale(how, around=given is not None)
-    branches = how.branches(scale, image=given is not None, motion=motion is not None)
+    around = given is not None
+    branches = how.branches(network.guidance_scale(how, around), image=around, motion=motion is not None)
     texts = [text if branch.text else negative_prompt for branch in branches for text in prompts]
     embeds = network.text_encoder(texts)  # (k b) n d
     base = known is not None and given is not None

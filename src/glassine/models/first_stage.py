@@ -1,10 +1,8 @@
 """The network of single pictures within one that animates them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
-
-from glassine.models.motion_unet import MotionUNet
 
 
 @contextmanager
@@ -14,14 +12,10 @@ def first_stage(network: Any) -> Iterator[None]:
     It stands in the place of the other one, so that no other thread can use the network meanwhile.
     """
     unet = network.unet
+    still = unet.without_motion() if network.animates and network.image_unet is None else nullcontext()
+    network.unet = unet if network.image_unet is None else network.image_unet
     try:
-        if network.image_unet is not None:
-            network.unet = network.image_unet
-            yield
-        elif isinstance(unet, MotionUNet):
-            with unet.without_motion():
-                yield
-        else:
+        with still:
             yield
     finally:
         network.unet = unet

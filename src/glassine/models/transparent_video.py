@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.errors import UserError
-from glassine.models.animation import Animation, check_base, check_motion_adapters, motion_condition
+from glassine.models.animation import as_animation, check_base, check_motion_adapters, motion_condition
 from glassine.models.animation_sampling import sample_latents
 from glassine.models.first_stage import first_stage
 from glassine.models.motion_unet import MotionUNet
@@ -66,7 +66,7 @@ class TransparentVideo(TextToVideo):
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
         for name in ("in_channels", "cross_attention_dim", "block_out_channels") if image_unet is not None else ():
             ours, theirs = unet.config[name], image_unet.config[name]  # type: ignore[index,union-attr]
-            if tuple(np.atleast_1d(ours)) != tuple(np.atleast_1d(theirs)):
+            if not np.array_equal(ours, theirs):
                 raise ValueError(f"an image_unet of {name} {theirs} came for a UNet of {ours}")
         self.image_unet = None if image_unet is None else image_unet.requires_grad_(False).eval()
         if not 0 <= alpha_levels[0] < alpha_levels[1] <= 1:
@@ -204,9 +204,9 @@ class TransparentVideo(TextToVideo):
         Raises:
             UserError: sizes, frames, pictures or motion that the networks cannot take, or not one seed a prompt.
         """
-        sampling = sampling or Animation()
+        how = as_animation(sampling)
         self.check_size(size, num_frames)
-        check_motion_adapters(self.unet, sampling)
+        check_motion_adapters(self.unet, how)
         told = None if motion is None else motion_condition(self.unet, motion, len(prompts))
         rounds = 1 + (base is None and known is None and self.needs_base)
         if base is not None:
@@ -219,13 +219,13 @@ class TransparentVideo(TextToVideo):
         elif rounds == 2:
             tell: Progress = lambda done, of: progress(done, 2 * of)  # noqa: E731
             known, given = self.around(
-                self.sample_pictures(prompts, seeds, size, negative_prompt, sampling, tell), num_frames
+                self.sample_pictures(prompts, seeds, size, negative_prompt, how, tell), num_frames
             )
         tell = lambda done, of: progress((rounds - 1) * of + done, rounds * of)  # noqa: E731
         if known is not None and given is not None and given.all():  # a clip of one frame is its base image
             return self.decode_transparent(known)
         shape = (num_frames, *size)
-        latents = sample_latents(self, prompts, seeds, shape, negative_prompt, sampling, known, given, told, tell)
+        latents = sample_latents(self, prompts, seeds, shape, negative_prompt, how, known, given, told, tell)
         return self.decode_transparent(latents)
 
     def around(self, still: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
@@ -244,8 +244,7 @@ class TransparentVideo(TextToVideo):
         progress: Progress = lambda *_: None,
     ) -> Tensor:
         """Latents `b 1 c h w` of transparent pictures, the first stage."""
-        how = Animation(**vars(sampling)) if sampling else Animation()
-        how = replace(how, motion_adapter_scale=0.0)  # there are none
+        how = replace(as_animation(sampling), motion_adapter_scale=0.0)  # there are none
         shape = (1, *size)
         with first_stage(self):
             return sample_latents(

@@ -29,8 +29,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     """Layer-Animate as people call it.
 
     A still of their own is the reference frame (the middle one), which stays free of noise; it is shown as the codec
-    brings it back, and what that changes of its colours is given back to all frames. Without a still the
-    spatial part of the network makes one from the text first, where the network looks at one.
+    brings it back, and what that changes of its colours is given back to all frames. Without a still the first stage
+    makes one from the text, where the network looks at one.
 
     Args:
         generator: a `TransparentVideo` that animates.

@@ -118,11 +118,8 @@ def test_raft_joins_where_its_weights_are_given(tmp_path):
 def test_scores_of_what_ships_are_kept_until_its_weights_or_settings_change(scorer, tmp_path):
     compare([], ["true"], scorer, tmp_path)
     (record,) = read_records(tmp_path / RESULTS)
-    same, other, told = (
-        true_clips(CPU),
-        replace(true_clips(CPU), digest="x"),
-        replace(true_clips(CPU), settings={"x": 1}),
-    )
+    same = true_clips(CPU)
+    other, told = replace(same, digest="x"), replace(same, settings={"x": 1})
     assert shipped_record(scorer, "true", same, tmp_path / RESULTS) == record
     assert not shipped_record(scorer, "true", other, tmp_path / RESULTS).conditions
     anew = shipped_record(scorer, "true", told, tmp_path / RESULTS)

@@ -1,8 +1,8 @@
 """Layer-Animate's table I and ablation at the tiny scale: `python -m glassine.bench.animation`.
 
 Every method is trained for equally many steps a stage on the same image network and motion modules (Still-Moving has
-two stages); then what ships is compared: opaque clips
-that are cut out, and clips that carry alpha in the latents. What is trained or scored already is kept.
+two stages); then what ships is compared: opaque clips that are cut out, and clips that carry alpha in the latents. What
+is trained or scored already is kept.
 """
 
 import argparse
@@ -111,7 +111,9 @@ def report(benchmarks: Path, readme: Path | None = None) -> list[Record]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
     parser = argparse.ArgumentParser("python -m glassine.bench.animation", description=__doc__)
-    parser.add_argument("--methods", nargs="*", choices=ANIMATION, help="what is trained (default: all)")
+    parser.add_argument(
+        "--methods", nargs="*", choices=ANIMATION, default=list(ANIMATION), help="what is trained (default: all)"
+    )
     parser.add_argument("--beside", nargs="*", choices=MAKERS, default=list(MAKERS), help="what is not trained here")
     parser.add_argument("--seeds", type=int, help="of each method (default: 3 in table I, 1 in the ablation)")
     add_arguments(parser)
@@ -136,8 +138,7 @@ def run(args: argparse.Namespace) -> None:
     evaluators = Evaluators(sources, pick_device(args.device))
     test_sets = {"stickers": TestSet("stickers", args.data, count=args.clips, num_frames=NUM_FRAMES)}
     scorer = AnimationScorer(test_sets, evaluators, progress_bar, args.clips_to)
-    methods = list(ANIMATION) if args.methods is None else args.methods
-    compare(planned(methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
+    compare(planned(args.methods, args.seeds, budget), args.beside, scorer, args.to, args.readme)
     print(f"wrote {args.to / 'animation.md'}")
 
 

@@ -16,7 +16,7 @@ from glassine.bench.loading import load_network
 from glassine.data.sticker import Sticker
 from glassine.digest import weights_digest
 from glassine.errors import UserError
-from glassine.models.animation import MOTION_GUIDANCE, Animation
+from glassine.models.animation import MOTION_GUIDANCE, Animation, as_animation
 from glassine.models.sampling import Sampling
 from glassine.models.transparency import LatentTransparency
 from glassine.pipelines.animate import TINY as ANIMATES
@@ -79,7 +79,7 @@ def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
         pipeline.size, pipeline.num_frames = shape_of(wanted)
-        pipeline.sampling = Animation(**vars(sampling) | {"guidance_scale": None})  # its own of each of the two stages
+        pipeline.sampling = replace(as_animation(sampling), guidance_scale=None)  # its own of each of the two stages
         pairs = zip(wanted, seeds, strict=True)
         return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed], motion=motion)])
 

@@ -119,12 +119,11 @@ def about(records: Sequence[Record]) -> str:
         "that frame's wherever they lie, how much changes from frame to frame, and what comes and goes within one "
         "frame (the last three x1000). True clips tell what is right. What is cut out is made in 8 frames, each of "
         "which is shown twice, so that it cannot flicker. Seconds are those of one clip by 25 steps of DDIM with "
-        "guidance, and by as many before it for the base image where a method wants one, on "
-        f"{first.costs_on}. What ships reads beside every frame its "
-        "base image, moved as the prompt suggests (`mean_of_given`, `ClipMean`), and has no guidance by text there, "
-        "but one by the amount of motion where that is asked for; its alpha is stretched (`alpha_levels`). The trained "
-        "rows, as the paper's, do none of this. Published numbers are on other data by other networks: compare them "
-        "with each other alone."
+        f"guidance, and by as many before it for the base image where a method wants one, on {first.costs_on}. What "
+        "ships reads beside every frame its base image, moved as the prompt suggests (`mean_of_given`, `ClipMean`), "
+        "and has no guidance by text there, but one by the amount of motion where that is asked for; its alpha is "
+        "stretched (`alpha_levels`). The trained rows, as the paper's, do none of this. Published numbers are on other "
+        "data by other networks: compare them with each other alone."
     )
 
 
