@@ -77,7 +77,7 @@ bench-gpu: setup ## speed of the full-size STI network on a CUDA GPU, against di
 	$(BIN)/python -m glassine.bench.generation.gpu
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
-	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE) --data $(DATA)
+	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE)
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest $(PARALLEL)

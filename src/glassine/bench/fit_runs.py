@@ -12,7 +12,7 @@ import yaml
 
 from glassine.atomic import atomic_path
 from glassine.errors import UserError
-from glassine.pretrained.weights import ASSETS, SHIPPED
+from glassine.pretrained.weights import SHIPPED, shipped_folder
 
 ASKED = "asked.json"
 
@@ -102,7 +102,7 @@ def shipped_digests(config: Any) -> dict[str, str]:
         return {name: digest for part in parts for name, digest in shipped_digests(part).items()}
     if not isinstance(config, str) or not config.startswith(SHIPPED):
         return {}
-    file = ASSETS / config.removeprefix(SHIPPED) / "model.safetensors"
+    file = shipped_folder(config) / "model.safetensors"
     return {config: hashlib.blake2b(file.read_bytes(), digest_size=6).hexdigest() if file.is_file() else "missing"}
 
 

@@ -1,177 +1,287 @@
-"""Train the weights that ship in the package, one after the other: `python -m glassine.bench.pretrain`.
+"""The queue that trains the weights which ship: `make pretrain`, or `python -m glassine.bench.pretrain`.
 
-Each stage stands on the one before it. A stopped stage goes on at its last checkpoint; one whose foundation has been
-trained anew since starts again.
+Its steps stand in `experiments/pretrain.yaml`, in their order: caches to write, trainings, and exports. A step that is
+done is skipped, one that was stopped goes on, and one whose foundation has changed since starts again. Weights go to
+`lightning_logs/pretrain/weights`, where later steps find them as `glassine:NAME`; `--install` copies them into the
+package. SIGTERM or Ctrl-C ends the running step at its next optimizer step and then the queue.
 """
 
 import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import torch
-
+from glassine.atomic import atomic_path
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
-from glassine.bench.fit_trust import fit_trust
-from glassine.bench.generation.caches import DATA_FOLDER, LATENTS, make_cache
 from glassine.errors import UserError, exit_code
-from glassine.hardware import pick_device
-from glassine.pretrained.motion_adapter import keep_motion_modules
-from glassine.pretrained.weights import ASSETS, load_bundle, save_model
+from glassine.pretrained.weights import ASSETS, SEARCHED
+
+STEPS = Path("experiments/pretrain.yaml")
+STATE = Path("lightning_logs/pretrain")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One network.
+class Step:
+    """One line of the queue; exactly one of `run` and `fit`.
 
     Attributes:
-        configs: its experiments, each of which starts from the weights of the one before; the last one's are shipped.
-        part: the task's argument that holds it.
-        asset: folder in `assets`.
-        on: assets that it stands on.
-        caches: latents that it is trained on, see `make_cache`.
-        finish: what is done to the exported weights: called with their folder, the shard folder and the device.
+        name: unique.
+        run: arguments of `glassine`, or of a module with `-m` first.
+        fit: a training's YAML.
+        part: the task's argument that holds the network to export.
+        weights: name of the exported bundle, `glassine:NAME`; None exports nothing.
+        needs: names of the steps that it stands on.
+        overrides: further arguments of `glassine fit`.
     """
 
-    configs: tuple[Path, ...]
-    part: str
-    asset: str
-    on: tuple[str, ...] = ()
-    caches: tuple[str, ...] = ()
-    finish: Callable[[Path, str, torch.device], object] | None = None
+    name: str
+    run: tuple[str, ...] = ()
+    fit: str | None = None
+    part: str = ""
+    weights: str | None = None
+    needs: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == (self.fit is not None):
+            raise UserError(f"step {self.name!r} must have either run or fit")
+        if self.weights is not None and not (self.fit and self.part):
+            raise UserError(f"step {self.name!r} must have fit and part to export {self.weights!r}")
+
+    def training(self, accelerator: str) -> FitRun:
+        """Its `glassine fit`, as long as the YAML says."""
+        assert self.fit is not None
+        content = read_yaml(Path(self.fit))
+        arguments = ("--trainer.accelerator", accelerator, *self.overrides)
+        return FitRun(Path(self.fit), logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
 
-EXPERIMENTS = Path("experiments")
-STAGES = (
-    Stage((EXPERIMENTS / "vae/tiny.yaml",), "vae", "tiny-vae"),
-    Stage((EXPERIMENTS / "transparency/tiny.yaml",), "codec", "tiny-transparency", ("tiny-vae",)),
-    Stage((EXPERIMENTS / "sam/tiny.yaml", EXPERIMENTS / "sam/tiny_prompts.yaml"), "sam", "tiny-sam"),
-    Stage((EXPERIMENTS / "distill/shipped.yaml",), "reconstruction.encoder", "tiny-layout", ("tiny-sam",)),
-    Stage((EXPERIMENTS / "matting_anything/tiny.yaml",), "network", "tiny-matting-anything", ("tiny-sam",)),
-    Stage(
-        (EXPERIMENTS / "ildiff/shipped.yaml", EXPERIMENTS / "ildiff/shipped_fine.yaml"),
-        "ildiff",
-        "tiny-ildiff",
-        ("tiny-transparency", "tiny-layout"),
-        finish=fit_trust,
-    ),
-    Stage((EXPERIMENTS / "text/tiny.yaml",), "student.network", "tiny-text"),
-    Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
-    Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
-    Stage(
-        tuple(EXPERIMENTS / f"vsd2m/shipped_{part}.yaml" for part in ("images", "prompts", "subjects")),
-        "generator",
-        "tiny-image",
-        ("tiny-vae", "tiny-text"),
-        ("stickers", "stills"),
-    ),
-    Stage((EXPERIMENTS / "vsd2m/shipped.yaml",), "generator", "tiny-sti", ("tiny-image",), ("loops",)),
-    Stage(
-        (EXPERIMENTS / "layer_animate/shipped_images.yaml",),
-        "generator.unet",
-        "tiny-transparent-image",
-        ("tiny-image", "tiny-transparency"),
-        ("transparent_loops", "transparent_stills"),
-        finish=lambda folder, *_: save_model(load_bundle(str(folder)), folder),  # so that it names no other bundle
-    ),
-    Stage(
-        (EXPERIMENTS / "layer_animate/shipped_motion.yaml",),
-        "generator",
-        "tiny-motion",
-        ("tiny-image", "tiny-transparency"),
-        ("loops_16",),
-        finish=lambda folder, *_: keep_motion_modules(folder),
-    ),
-    Stage(
-        (EXPERIMENTS / "layer_animate/shipped_attention.yaml", EXPERIMENTS / "layer_animate/shipped.yaml"),
-        "generator",
-        "tiny-layer-animate",
-        ("tiny-transparent-image", "tiny-motion"),
-        ("transparent_loops",),
-    ),
-)
-
-
-def pretrain(
-    stages: Sequence[Stage] = STAGES,
-    assets: Path = ASSETS,
-    accelerator: str = "auto",
-    only: Sequence[str] | None = None,
-    overrides: Sequence[str] = (),
-    data: str | None = None,
-) -> None:
-    """Train and export.
-
-    Args:
-        stages: in their order.
-        assets: folder of the weights.
-        accelerator: as Lightning's.
-        only: names of assets; None for all.
-        overrides: further arguments of `glassine fit`.
-        data: shard folder; None for the YAMLs'.
+def read_steps(path: Path = STEPS) -> list[Step]:
+    """The queue's steps.
 
     Raises:
-        UserError: an experiment is missing, or a training failed.
+        UserError: no such file, fields that a step does not have, or needs that no earlier step meets.
     """
-    from glassine.__main__ import main
-
-    unknown = [name for name in only or () if name not in {stage.asset for stage in stages}]
-    if unknown:
-        raise UserError(f"asset {unknown[0]!r} came; choose from {', '.join(stage.asset for stage in stages)}")
-    for stage in stages:
-        weights = assets / stage.asset / "model.safetensors"
-        below = [assets / name / "model.safetensors" for name in stage.on]  # what the next run stands on
-        if only is None or stage.asset in only:
-            for cache in stage.caches:
-                make_cache(cache, data or DATA_FOLDER, LATENTS, accelerator)
-            for config in stage.configs:
-                run = fit_run(config, accelerator, [*overrides, *data_overrides(config, data)])
-                changed = [path for path in below if run.checkpoint.is_file() and is_newer(path, run.checkpoint)]
-                if changed:
-                    print(f"{config}: {changed[0]} has changed since, so it starts again; the old run is kept beside")
-                    run.folder.rename(f"{run.folder}.{int(time.time())}")
-                print(f"{config}: {run.steps_done} of {run.steps} steps done", flush=True)
-                run.finish()
-                below = [run.checkpoint]
-            if not weights.is_file() or is_newer(run.checkpoint, weights):
-                new = assets / f".{stage.asset}"  # until it is finished
-                if main(["export", "weights", str(run.checkpoint), "--part", stage.part, "--to", str(new)]):
-                    raise UserError(f"{run.checkpoint} could not be exported")
-                if stage.finish is not None:
-                    stage.finish(new, data or DATA_FOLDER, pick_device(accelerator))
-                weights.parent.mkdir(exist_ok=True)
-                for file in new.iterdir():
-                    file.replace(weights.parent / file.name)
-                new.rmdir()
+    steps: list[Step] = []
+    for entry in read_yaml(path)["steps"]:
+        known = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()}
+        try:
+            steps.append(Step(**known))
+        except TypeError as error:
+            raise UserError(f"{path}: {error}") from error
+    names = [step.name for step in steps]
+    for place, step in enumerate(steps):
+        if missing := set(step.needs) - set(names[:place]):
+            raise UserError(f"{path}: {step.name!r} needs {min(missing)!r}, which no earlier step makes")
+    return steps
 
 
-def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> FitRun:
-    """The training run of an experiment, as long as its YAML says."""
-    content = read_yaml(config)
-    arguments = ("--trainer.accelerator", accelerator, *overrides)
-    return FitRun(config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
+@dataclass
+class Record:
+    """What is kept about a step, as JSON in `lightning_logs/pretrain`.
+
+    Attributes:
+        begun: when it was first started, seconds since 1970; 0 if it never was.
+        finished: when it was done; 0 while it is not.
+        seconds: that it has run, over all calls.
+        asked: what it was asked to do; a step that is asked otherwise starts again.
+        commit: of the code that ran last.
+    """
+
+    begun: float = 0.0
+    finished: float = 0.0
+    seconds: float = 0.0
+    asked: Any = None
+    commit: str = ""
 
 
-def data_overrides(config: Path, data: str | None) -> list[str]:
-    """Arguments that train on other shards, where the experiment is trained on shards at all."""
-    return ["--data.root", data] if data and "root" in read_yaml(config)["data"] else []
+@dataclass
+class Queue:
+    """The steps and where they stand.
+
+    Args:
+        steps: in their order.
+        state: folder of the records and of the weights.
+        accelerator: as Lightning's.
+    """
+
+    steps: Sequence[Step]
+    state: Path = STATE
+    accelerator: str = "auto"
+    _child: subprocess.Popen[bytes] | None = None
+    _stopped: bool = False
+    _records: dict[str, Record] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            file = self.state / f"{step.name}.json"
+            if file.is_file():
+                self._records[step.name] = Record(**json.loads(file.read_text(encoding="utf-8")))
+
+    def record(self, step: Step) -> Record:
+        """What is known about the step."""
+        return self._records.setdefault(step.name, Record())
+
+    def is_done(self, step: Step) -> bool:
+        """Whether the step was finished as it is asked for today, after all that it needs."""
+        record = self.record(step)
+        if not record.finished or record.asked != self.asked(step):
+            return False
+        needed = [self.record(other) for other in self.steps if other.name in step.needs]
+        return all(one.finished and one.finished <= record.finished for one in needed)
+
+    def asked(self, step: Step) -> Any:
+        """All that decides what comes out of a step, but for what it needs."""
+        if step.fit is not None:
+            return {"config": read_yaml(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
+        return {"run": list(step.run)}
+
+    def work(self, only: Sequence[str] | None = None) -> None:
+        """Do what is not done.
+
+        Args:
+            only: names of steps; None for all.
+
+        Raises:
+            UserError: an unknown name, or a step failed; the steps before it are kept.
+        """
+        unknown = set(only or ()) - {step.name for step in self.steps}
+        if unknown:
+            raise UserError(f"steps must be among {', '.join(s.name for s in self.steps)}, got {min(unknown)!r}")
+        signal.signal(signal.SIGTERM, self._stop)
+        for step in self.steps:
+            if self._stopped or (only is not None and step.name not in only) or self.is_done(step):
+                continue
+            print(f"{step.name}: starts ({time.strftime('%H:%M')})", flush=True)
+            done = self._do(step)
+            minutes = self.record(step).seconds / 60
+            print(f"{step.name}: {'done' if done else 'stopped'}, {minutes:.0f} minutes in all", flush=True)
+
+    def _do(self, step: Step) -> bool:
+        record, started = self.record(step), time.time()
+        newest = max((self.record(other).finished for other in self.steps if other.name in step.needs), default=0.0)
+        if record.asked is not None and (record.asked != self.asked(step) or record.finished or newest > record.begun):
+            self._set_aside(step)
+            record.begun = 0.0
+        record.begun = record.begun or time.time()
+        record.asked, record.finished, record.commit = self.asked(step), 0.0, current_commit()
+        self._save(step)
+        try:
+            if step.fit is not None:
+                training = step.training(self.accelerator)
+                if training.steps_done < training.steps:
+                    self._call(training.arguments())
+                if training.steps_done < training.steps:
+                    if not self._stopped:
+                        raise UserError(f"training {step.fit} stopped early, see above; the same command resumes")
+                    return False
+                if step.weights is not None:
+                    folder = self.state / "weights" / step.weights
+                    self._call(
+                        ["export", "weights", str(training.checkpoint), "--part", step.part, "--to", str(folder)]
+                    )
+            else:
+                self._call(step.run)
+            if self._stopped and self._child is not None and self._child.returncode:
+                return False
+            record.finished = time.time()
+        finally:
+            record.seconds += time.time() - started
+            self._save(step)
+        return True
+
+    def _call(self, arguments: Sequence[str]) -> None:
+        """Run `glassine ARGUMENTS` as a child that sees the queue's weights; `-m MODULE` runs that module."""
+        searched = [str(self.state / "weights"), os.environ.get(SEARCHED, "")]
+        environment = {**os.environ, SEARCHED: os.pathsep.join(filter(None, searched))}
+        module = [] if arguments[0] == "-m" else ["-m", "glassine"]
+        self._child = subprocess.Popen([sys.executable, *module, *arguments], env=environment)
+        while True:
+            try:
+                code = self._child.wait()
+                break
+            except KeyboardInterrupt:  # the terminal has sent it to the child, too
+                self._stopped = True
+        if code and not self._stopped:
+            raise UserError(f"`glassine {' '.join(arguments)}` ended with {code}, see above")
+
+    def _stop(self, *_: Any) -> None:
+        self._stopped = True
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+
+    def _set_aside(self, step: Step) -> None:
+        """Keep an earlier training of the step beside, so that it starts again."""
+        if step.fit is not None:
+            folder = step.training(self.accelerator).folder
+            if folder.is_dir():
+                print(f"{step.name}: what it stands on has changed; {folder} is kept beside", flush=True)
+                folder.rename(f"{folder}.{int(time.time())}")
+        self.record(step).seconds = 0.0
+
+    def _save(self, step: Step) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.state / f"{step.name}.json") as temporary:
+            temporary.write_text(json.dumps(vars(self.record(step)), indent=1), encoding="utf-8")
+
+    def status(self) -> str:
+        """One line a step: where it stands and what it has cost."""
+        lines = []
+        for step in self.steps:
+            record = self.record(step)
+            state = "done" if self.is_done(step) else "to do"
+            if state != "done" and step.fit is not None and record.asked is not None:
+                training = step.training(self.accelerator)
+                state = f"{training.steps_done} of {training.steps} steps"
+            lines.append(f"{step.name:28s} {state:24s} {record.seconds / 3600:6.2f} h")
+        return "\n".join(lines)
+
+    def install(self, assets: Path = ASSETS) -> list[str]:
+        """Copy the weights of finished steps into the package; returns their names."""
+        names = [step.weights for step in self.steps if step.weights is not None and self.is_done(step)]
+        for name in names:
+            for file in (self.state / "weights" / name).iterdir():
+                (assets / name).mkdir(exist_ok=True)
+                with atomic_path(assets / name / file.name) as temporary:
+                    shutil.copyfile(file, temporary)
+        return names
 
 
-def is_newer(one: Path, other: Path) -> bool:
-    """Whether `one` was written after `other`."""
-    return one.is_file() and one.stat().st_mtime > other.stat().st_mtime
+def current_commit() -> str:
+    """The commit of the working tree; empty outside of git."""
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip()
 
 
 def command(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
     parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--only", nargs="+", metavar="ASSET", help=", ".join(stage.asset for stage in STAGES))
-    parser.add_argument("--data", default=None, help="shard folder (default: the YAMLs')")
+    parser.add_argument("--only", nargs="+", metavar="STEP", help="some steps of the queue (default: all)")
+    parser.add_argument("--steps", type=Path, default=STEPS, help="YAML of the queue (default: %(default)s)")
+    parser.add_argument("--status", action="store_true", help="print where the queue stands and what it has cost")
+    parser.add_argument("--install", action="store_true", help="copy finished weights into the package")
     args = parser.parse_args(arguments)
-    return exit_code(lambda: pretrain(accelerator=args.accelerator, only=args.only, data=args.data))
+
+    def work() -> None:
+        queue = Queue(read_steps(args.steps), accelerator=args.accelerator)
+        if args.status:
+            print(queue.status())
+        elif args.install:
+            print("\n".join(queue.install()) or "nothing is finished yet")
+        else:
+            queue.work(args.only)
+            print(queue.status())
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

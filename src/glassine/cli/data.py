@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from glassine.atomic import atomic_path
-from glassine.cli import cache_features, cache_latents
+from glassine.cli import cache_features, cache_frames, cache_latents
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
@@ -71,6 +71,8 @@ def add_parser(subparsers: Any) -> None:
         "cache-features", help="write what a SAM makes of the training stickers, for `data.features` of a distillation"
     )
     cache_features.add_arguments(cache_parser)
+    frames_parser = verbs.add_parser("cache-frames", help="write small pictures of stickers, for training codecs")
+    cache_frames.add_arguments(frames_parser)
     latents_parser = verbs.add_parser(
         "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `data.latents` of a training"
     )
@@ -107,6 +109,8 @@ def run(args: argparse.Namespace) -> None:
         _info(_open(args.shards, console), console)
     elif args.data_verb == "cache-features":
         cache_features.run(args, console)
+    elif args.data_verb == "cache-frames":
+        cache_frames.run(args, console)
     elif args.data_verb == "cache-latents":
         cache_latents.run(args, console)
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import ClipTransform, StickerDataset, collate_stickers, one_thread
@@ -59,6 +59,9 @@ class StickerDataModule(LightningDataModule):
         chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
         by_group: one sample of `latents` a group and pass, its variants (skin tones, genders) in turn.
         pairs: texts instead of stickers, for all stages.
+        train: a dataset to train on, in the place of all of the above.
+        val: likewise for validation.
+        test: likewise for test and prediction.
 
     Raises:
         UserError: neither `root` nor `procedural` nor `pairs`, an unknown split, numbers out of range; on setup, what
@@ -91,6 +94,9 @@ class StickerDataModule(LightningDataModule):
         chinese: float = 0.25,
         by_group: bool = False,
         pairs: TextPairs | None = None,
+        train: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
+        val: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
+        test: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
     ) -> None:
         super().__init__()
         self.root = root
@@ -108,15 +114,16 @@ class StickerDataModule(LightningDataModule):
         self.limit, self.val_limit = limit, val_limit
         self.features, self.latents, self.chinese, self.by_group = features, latents, chinese, by_group
         self.pairs = pairs
+        handed = {"train": train, "val": val, "test": test, "predict": test}
+        self._datasets: dict[str, Any] = {stage: one for stage, one in handed.items() if one is not None}
         self._check()
-        self._datasets: dict[str, AnyDataset] = {}
         self._shards: StickerShards | None = None
         self._sampler: ResumableSampler | None = None
         self._resume_from: dict[str, int] = {}
         self._reported: dict[str, int] = {}
 
     def _check(self) -> None:
-        if self.root is None and self.procedural < 1 and self.pairs is None:
+        if self.root is None and self.procedural < 1 and self.pairs is None and "train" not in self._datasets:
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
@@ -129,7 +136,7 @@ class StickerDataModule(LightningDataModule):
             if value is not None and min(value if name == "size" else (value,)) < 1:
                 raise UserError(f"data module: {name} is {value}; it must be at least 1")
 
-    def dataset(self, stage: str) -> AnyDataset:
+    def dataset(self, stage: str) -> Any:
         """The dataset of `"train"`, `"val"`, `"test"` or `"predict"`; made when first asked for.
 
         Raises:

@@ -7,6 +7,7 @@ small networks are the same classes with smaller arguments. Shapes: images are `
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.test_time_augmentation import TestTimeAugmentation, average_views
+from glassine.models.vae import PlainBlock
 
 M = TypeVar("M", bound=nn.Module)
 LATENT_STRIDE = 8
@@ -183,19 +185,102 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return torch.cat([rgba, F.pixel_shuffle(self.mix_conv_out(x), self.patch_size)], dim=1)
 
 
+class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """The decoder's job in a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
+
+    A GroupNorm takes the level of a flat area away, which for alpha is the answer; the plain network keeps it and
+    trains faster at few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
+
+    Args:
+        in_channels: channels of the picture.
+        latent_channels: channels of the latents.
+        block_out_channels: width at each scale, finest first, a stride of 2 between them.
+        layers_per_block: residual blocks a scale, on each way.
+        patch_size: pixel-unshuffle at the entrance and pixel-shuffle at the exit.
+        hint_channels: see `TransparencyDecoder`.
+        mix_channels: see `TransparencyDecoder`.
+
+    Height and width must be multiples of `size_multiple`.
+
+    Raises:
+        ValueError: no scale has the latents' grid.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        latent_channels: int = 8,
+        block_out_channels: Sequence[int] = (48, 96, 160, 192),
+        layers_per_block: int = 2,
+        patch_size: int = 2,
+        hint_channels: int = 0,
+        mix_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        widths = list(block_out_channels)
+        self.latent_block = int(math.log2(LATENT_STRIDE // patch_size))
+        if not 1 <= self.latent_block < len(widths):
+            raise ValueError(
+                f"some scale must have the latents' stride of 8, got patch_size {patch_size} and {len(widths)} scales"
+            )
+        self.patch_size = patch_size
+        self.size_multiple = max(patch_size * 2 ** (len(widths) - 1), LATENT_STRIDE)
+        self.conv_in = nn.Conv2d(in_channels * patch_size**2, widths[0], 3, padding=1)
+        self.latent_conv_in = nn.Conv2d(latent_channels, widths[self.latent_block], 3, padding=1)
+        self.hint_conv_in = None
+        if hint_channels:
+            self.hint_conv_in = zero_module(nn.Conv2d(hint_channels * patch_size**2, widths[0], 3, padding=1))
+
+        def blocks(width: int) -> nn.Sequential:
+            return nn.Sequential(*(PlainBlock(width) for _ in range(layers_per_block)))
+
+        self.down_blocks = nn.ModuleList(blocks(width) for width in widths)
+        self.downsamplers = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
+        self.upsamplers = nn.ModuleList(nn.Conv2d(b, 4 * a, 3, padding=1) for a, b in pairwise(widths))
+        self.joins = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
+        self.up_blocks = nn.ModuleList(blocks(width) for width in widths[:-1])
+        self.conv_out = nn.Conv2d(widths[0], 4 * patch_size**2, 3, padding=1)
+        self.mix_conv_out = None
+        if mix_channels:
+            self.mix_conv_out = zero_module(nn.Conv2d(widths[0], mix_channels * patch_size**2, 3, padding=1))
+
+    def forward(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None) -> Tensor:
+        """As `TransparencyDecoder.forward`: `b 4(+mix_channels) h w`, alpha first, unclipped."""
+        x = self.conv_in(F.pixel_unshuffle(pixel, self.patch_size))  # b d h/p w/p
+        if self.hint_conv_in is not None and hint is not None:
+            x = x + self.hint_conv_in(F.pixel_unshuffle(hint, self.patch_size))
+        skips = []
+        for scale, block in enumerate(self.down_blocks):
+            if scale == self.latent_block:
+                x = x + self.latent_conv_in(latents)  # both on the grid h/8 w/8
+            x = block(x)
+            if scale < len(self.downsamplers):
+                skips.append(x)
+                x = self.downsamplers[scale](x)
+        for scale in range(len(skips) - 1, -1, -1):
+            x = F.pixel_shuffle(self.upsamplers[scale](x), 2)
+            x = self.up_blocks[scale](self.joins[scale](torch.cat([x, skips[scale]], dim=1)))
+        x = F.relu(x)
+        rgba = F.pixel_shuffle(self.conv_out(x), self.patch_size)  # b 4 h w
+        if self.mix_conv_out is None:
+            return rgba
+        return torch.cat([rgba, F.pixel_shuffle(self.mix_conv_out(x), self.patch_size)], dim=1)
+
+
 class LatentTransparency(nn.Module):
     """The codec: a frozen VAE with the transparency encoder and decoder around it.
 
     Args:
         vae: any 8x VAE with the diffusers interface; never trained here.
         encoder: alpha and colour to a latent offset.
-        decoder: picture and latents to alpha and colour.
+        decoder: picture and latents to alpha and color; a `TransparencyDecoder` or a `PlainTransparencyDecoder`.
         offset_scale: gain of the offset in units of the posterior's standard deviation. The released code uses 300,
             so that the zero-initialised encoder does not start too weak; the paper's text has no such factor.
     """
 
     def __init__(
-        self, vae: nn.Module, encoder: TransparencyEncoder, decoder: TransparencyDecoder, offset_scale: float = 300.0
+        self, vae: nn.Module, encoder: TransparencyEncoder, decoder: nn.Module, offset_scale: float = 300.0
     ) -> None:
         super().__init__()
         self.vae = vae.requires_grad_(False).eval()

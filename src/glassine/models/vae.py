@@ -1,4 +1,7 @@
-"""A small 8x VAE with the diffusers interface, for the tiny scale; the paper scale uses `AutoencoderKL`."""
+"""Small 8x VAEs with the diffusers interface, for the tiny scale; the paper scale uses `AutoencoderKL`."""
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -67,6 +70,74 @@ class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return self.decode(self.encode(x).latent_dist.mean).sample
 
 
+class MultiScaleVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Convolutional KL-VAE of three scales without normalization: the second edition's.
+
+    Stickers are flat areas and thin lines. A stem that unshuffles by 8 at once (`SmallVAE`) has to code every line
+    position by channels, and a GroupNorm removes the level of a flat area; here lines are seen at half the resolution,
+    and levels pass. Residual branches end at zero, so that an untrained block is the identity.
+
+    Args:
+        latent_channels: channels of the latents.
+        encoder_widths: channels at each of the encoder's scales, finest first; a stride of 2 between them.
+        decoder_widths: likewise of the decoder.
+        blocks: residual blocks a scale.
+        patch_size: pixel-unshuffle before the first convolution; times 2 for each further scale it makes 8.
+        scaling_factor: what a diffusion model multiplies the latents by.
+        latents_mean: one a channel, subtracted first; None for 0.
+        latents_std: one a channel, divided by then; None for 1.
+
+    Raises:
+        ValueError: scales that do not make a stride of 8.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 8,
+        encoder_widths: Sequence[int] = (48, 96, 160),
+        decoder_widths: Sequence[int] = (48, 96, 160),
+        blocks: int = 2,
+        patch_size: int = 2,
+        scaling_factor: float = 1.0,
+        latents_mean: tuple[float, ...] | None = None,
+        latents_std: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        for name, widths in (("encoder_widths", encoder_widths), ("decoder_widths", decoder_widths)):
+            if patch_size * 2 ** (len(widths) - 1) != 8:
+                raise ValueError(f"patch_size * 2 ** (scales - 1) must be 8, got {patch_size} and {name} {widths}")
+        down: list[nn.Module] = [
+            nn.PixelUnshuffle(patch_size),
+            nn.Conv2d(3 * patch_size**2, encoder_widths[0], 3, padding=1),
+            *(PlainBlock(encoder_widths[0]) for _ in range(blocks)),
+        ]
+        for narrow, wide in pairwise(encoder_widths):
+            down += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), *(PlainBlock(wide) for _ in range(blocks))]
+        down += [nn.ReLU(), nn.Conv2d(encoder_widths[-1], 2 * latent_channels, 3, padding=1)]  # mean and log-variance
+        self.encoder = nn.Sequential(*down)
+        widths = list(reversed(decoder_widths))
+        up: list[nn.Module] = [nn.Conv2d(latent_channels, widths[0], 3, padding=1)]
+        for wide, narrow in pairwise(widths):
+            up += [*(PlainBlock(wide) for _ in range(blocks)), nn.Conv2d(wide, 4 * narrow, 3, padding=1)]
+            up.append(nn.PixelShuffle(2))
+        up += [*(PlainBlock(widths[-1]) for _ in range(blocks)), nn.ReLU()]
+        up += [nn.Conv2d(widths[-1], 3 * patch_size**2, 3, padding=1), nn.PixelShuffle(patch_size)]
+        self.decoder = nn.Sequential(*up)
+
+    def encode(self, x: Tensor) -> AutoencoderKLOutput:
+        """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(self.encoder(x)))
+
+    def decode(self, z: Tensor) -> DecoderOutput:
+        """Pictures `b 3 h w` in [-1, 1] (unclipped) from unscaled latents `b c h/8 w/8`."""
+        return DecoderOutput(sample=self.decoder(z))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruction through the posterior's mean."""
+        return self.decode(self.encode(x).latent_dist.mean).sample
+
+
 class RoundTrip(nn.Module):
     """What a VAE keeps of pictures: encode to the posterior's mean and decode, for `VaeRoundTrip`.
 
@@ -98,3 +169,17 @@ class ResidualBlock(nn.Module):
         """`b d h w` to the same."""
         hidden = self.conv1(F.silu(self.norm1(x)))
         return x + self.conv2(F.silu(self.norm2(hidden)))
+
+
+class PlainBlock(nn.Module):
+    """ReLU and a 3x3 convolution, twice, around an identity; nothing is normalized."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`b d h w` to the same."""
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))

@@ -1,6 +1,7 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
 import inspect
+import os
 from argparse import ArgumentError
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,8 @@ from glassine.errors import UserError
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
+SEARCHED = "GLASSINE_WEIGHTS"
+"""Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -82,7 +85,7 @@ def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
 
 def locate(source: str) -> Path:
     """Folder of a bundle: `glassine:NAME` for the ones that ship with the package, else a path."""
-    folder = ASSETS / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
+    folder = shipped_folder(source) if source.startswith(SHIPPED) else Path(source)
     if folder.suffix == ".ckpt" or (folder / "checkpoints").is_dir():
         checkpoint = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "last.ckpt"
         command = f"glassine export weights {checkpoint} --part PART --to FOLDER"
@@ -91,6 +94,14 @@ def locate(source: str) -> Path:
         shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))
         raise UserError(f"no weights at {source}: give a folder with config.yaml, or one of {shipped or 'none yet'}")
     return folder
+
+
+def shipped_folder(source: str) -> Path:
+    """Where `glassine:NAME` lies: in the first of the searched folders that has it, else in the package."""
+    name = source.removeprefix(SHIPPED)
+    searched = [Path(folder) for folder in os.environ.get(SEARCHED, "").split(os.pathsep) if folder]
+    found = [folder / name for folder in searched if (folder / name / "config.yaml").is_file()]
+    return found[0] if found else ASSETS / name
 
 
 def load_bundle(source: str, frozen: bool = False) -> nn.Module:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from glassine.metrics.psnr import psnr
 from glassine.models.transparency import LatentTransparency
+from glassine.nn.compositing import composite_on, random_backgrounds, random_placement
 from glassine.nn.patch_discriminator import PatchDiscriminator
 from glassine.tasks.base import StickerTask
 
@@ -34,6 +35,11 @@ class TransparencyTask(StickerTask):
         opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat colour, from
             plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
             (table II, "Layer Diffusion"): alpha of a sticker that has none in its latents.
+        l1_weight: weight of the absolute error of alpha and color, beside the squared one; 0 in the paper. Squared
+            errors alone leave a film of small errors over flat areas.
+        channels_last: memory layout of the networks, the faster one for bfloat16 convolutions on CPUs.
+
+    A batch has `clip`, `alpha` and `foreground`, or `rgba` (`b f 4 h w`, straight, color-padded).
     """
 
     frozen = ("codec.vae",)
@@ -49,11 +55,16 @@ class TransparencyTask(StickerTask):
         adversarial_start: int = 0,
         identity_weight: float = 1.0,
         opaque_share: float = 0.0,
+        l1_weight: float = 0.0,
+        channels_last: bool = False,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         self.codec, self.discriminator = codec, discriminator
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.identity_weight, self.opaque_share = identity_weight, opaque_share
+        self.l1_weight = l1_weight
+        if channels_last:
+            self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.automatic_optimization = False  # two optimisers take turns
 
     def configure_optimizers(self) -> Any:
@@ -67,9 +78,7 @@ class TransparencyTask(StickerTask):
 
     def losses(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Named losses, the true and the decoded RGBA (`(b f) 4 h w`, alpha first)."""
-        clip, alpha, foreground = (
-            rearrange(batch[key], "b f c h w -> (b f) c h w") for key in ("clip", "alpha", "foreground")
-        )
+        clip, alpha, foreground = self.training_inputs(batch)
         if self.opaque_share and torch.rand((), device=clip.device) < self.opaque_share:
             latents = self.codec.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
             decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
@@ -77,14 +86,24 @@ class TransparencyTask(StickerTask):
         else:
             latents = self.codec.encode(foreground, alpha)
             decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
-            identity = F.mse_loss(decoded, (foreground * 2 - 1) * alpha)
-        rgba = self.codec.decoder((decoded / 2 + 0.5).clamp(0, 1), latents)  # (b f) 4 h w, alpha first
+            identity = F.mse_loss(decoded.float(), (foreground * 2 - 1) * alpha)
+        rgba = self.codec.decoder((decoded / 2 + 0.5).clamp(0, 1), latents).float()  # (b f) 4 h w, alpha first
         named = {
             "alpha": F.mse_loss(rgba[:, :1], alpha),
             "colour": F.mse_loss(rgba[:, 1:], foreground),
             "identity": self.identity_weight * identity,
         }
+        if self.l1_weight:
+            absolute = F.l1_loss(rgba[:, :1], alpha) + F.l1_loss(rgba[:, 1:], foreground)
+            named["absolute"] = self.l1_weight * absolute
         return named, torch.cat([alpha, foreground], dim=1), rgba
+
+    def training_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
+        """Opaque clip, alpha and color-padded straight color, frames in the batch: `n 3|1|3 h w` in [0, 1]."""
+        if "rgba" not in batch:
+            return [rearrange(batch[key], "b f c h w -> (b f) c h w") for key in ("clip", "alpha", "foreground")]
+        rgba = random_placement(rearrange(batch["rgba"], "b f c h w -> (b f) c h w"))
+        return [composite_on(rgba, random_backgrounds(rgba)), rgba[:, 3:], rgba[:, :3]]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """One step of the codec, then one of the discriminator."""
@@ -122,14 +141,15 @@ class TransparencyTask(StickerTask):
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log the round trip's PSNR, averaged over frames."""
-        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
-        latents = self.codec.encode(foreground, alpha)
-        picture = self.codec.reconstruct(latents)
+        alpha, foreground = alpha_and_color(batch)
+        with torch.autocast(alpha.device.type, enabled=False):  # what is measured runs in float32
+            latents = self.codec.encode(foreground, alpha)
+            picture = self.codec.reconstruct(latents)
+            decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
         on_gray = (foreground - 0.5) * alpha + 0.5
-        decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
         for name, result, truth in (("alpha", decoded, alpha), ("identity", picture, on_gray)):
             quality = psnr(result[None], truth[None]).mean()
-            self.log(f"{stage}/{name}_psnr", quality, batch_size=len(batch["alpha"]), sync_dist=True)
+            self.log(f"{stage}/{name}_psnr", quality, batch_size=len(alpha), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """What came through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
@@ -137,12 +157,23 @@ class TransparencyTask(StickerTask):
 
     def round_trip(self, batch: dict[str, Any]) -> Tensor:
         """The batch's stickers, encoded and decoded: RGBA `b f 4 h w` in [0, 1], straight."""
-        alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
-        alpha, foreground = self.codec.decode(self.codec.encode(foreground, alpha))
-        return rearrange(torch.cat([foreground, alpha], dim=1), "(b f) c h w -> b f c h w", f=batch["alpha"].shape[1])
+        alpha, foreground = alpha_and_color(batch)
+        with torch.autocast(alpha.device.type, enabled=False):
+            alpha, foreground = self.codec.decode(self.codec.encode(foreground, alpha))
+        frames = batch["rgba" if "rgba" in batch else "alpha"].shape[1]
+        return rearrange(torch.cat([foreground, alpha], dim=1), "(b f) c h w -> b f c h w", f=frames)
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The true sticker and the one that went through the latents."""
-        truth = torch.cat([batch["foreground"], batch["alpha"]], dim=2)
+        truth = batch["rgba"] if "rgba" in batch else torch.cat([batch["foreground"], batch["alpha"]], dim=2)
         return {"truth": truth, "round trip": self.round_trip(batch)}
+
+
+def alpha_and_color(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Alpha and color-padded straight color of a batch's stickers, frames in the batch: `n 1|3 h w` in [0, 1]."""
+    if "rgba" in batch:
+        rgba = rearrange(batch["rgba"], "b f c h w -> (b f) c h w")
+        return rgba[:, 3:], rgba[:, :3]
+    alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
+    return alpha, foreground

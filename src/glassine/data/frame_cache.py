@@ -1,0 +1,215 @@
+"""Small pictures of stickers on disk, ready to composite: what the codec and the evaluators train on.
+
+A cache is a folder of `frames-NNNNNN.safetensors`. Each holds `frames` `n f h w 4` uint8: straight RGBA whose invisible
+pixels carry the colors around them (`pad_colour`), and in its header what is known about the stickers. Reading one
+costs a copy, where a shard of 256 px costs decoding, shrinking and padding.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from glassine.data.alpha import pad_colour
+from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
+from glassine.data.frame_sampling import sample_frames
+from glassine.data.sampler import SampleId, sample_generator
+from glassine.data.shards import StickerShards, resize_frames
+from glassine.data.split import SPLITS
+from glassine.errors import UserError
+
+FRAMES = CacheKind("frames", what="frames", makers="version of the cache", verb="cache-frames")
+# changes when the same shards would give other bytes
+IDENTITY = {"frames": "padded 2.0"}
+_PADDING_FACTOR = 2.0
+_VISIBLE = 4  # of 255: below this alpha 8-bit files hold hardly any color
+_GAP_TRIES = 100
+
+FrameSplit = Literal["train", "val", "test", "all"]
+
+
+def write_frames(
+    shards: StickerShards,
+    rows: Sequence[int] | np.ndarray,
+    num_frames: int,
+    size: tuple[int, int],
+    folder: Path,
+    stickers_a_file: int = 128,
+    progress: Progress = lambda *_: None,
+) -> tuple[int, dict[str, str]]:
+    """Write what is still missing of a cache.
+
+    Args:
+        shards: where the stickers are.
+        rows: which of them.
+        num_frames: frames of each, evenly spread over the whole sticker.
+        size: height and width in pixels; stickers of another shape are fitted in and padded with clear.
+        folder: of the cache.
+        stickers_a_file: of each file but the last.
+        progress: called with the stickers done, and of how many.
+
+    Returns:
+        How many files were made, and what was damaged in them (name to reason); a damaged sticker is left out, and
+        the next readable one stands in its place.
+
+    Raises:
+        UserError: the folder holds a cache of other stickers, or nothing can be read.
+    """
+    rows = [int(row) for row in rows]
+    damaged: dict[str, str] = {}
+
+    def make(part: Sequence[SampleId], tell: Callable[[int], None]) -> Content:
+        clips, about = [], []
+        for done, (_, place) in enumerate(part):
+            frames, known = _readable(shards, rows, place, num_frames, size, damaged)
+            clips.append(padded(frames))
+            about.append(known)
+            tell(done + 1)
+        return {"frames": torch.stack(clips)}, {"about": json.dumps(about, ensure_ascii=False)}
+
+    settings = {
+        "stickers": fingerprint(shards, rows),
+        "num_frames": str(num_frames),
+        "size": f"{size[0]} x {size[1]}",
+    }
+    samples = [(0, place) for place in range(len(rows))]
+    made = write_cache(FRAMES, folder, IDENTITY, settings, samples, make, stickers_a_file, progress)
+    return made, damaged
+
+
+def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
+    """Changes with the stickers, their order and their lengths; not with where the shards lie."""
+    known = [(shards.key(row), shards.durations(row)) for row in rows]
+    return hashlib.blake2b(repr(known).encode(), digest_size=6).hexdigest()
+
+
+def _readable(
+    shards: StickerShards,
+    rows: Sequence[int],
+    place: int,
+    num_frames: int,
+    size: tuple[int, int],
+    damaged: dict[str, str],
+) -> tuple[np.ndarray, dict[str, Any]]:
+    for step in range(min(len(rows), _GAP_TRIES)):
+        row = rows[(place + step) % len(rows)]
+        if shards.name(row) in damaged:
+            continue
+        try:
+            chosen, fps = sample_frames(shards.durations(row), num_frames)
+            frames, info = shards.read(row, chosen), shards.metadata(row)
+        except (ValueError, OSError) as error:
+            damaged[shards.name(row)] = str(error)
+            continue
+        known = {name: getattr(info, name) for name in ("key", "group", "split", "domain", "source", "caption")}
+        known |= {"caption_zh": info.description_zh, "trigger_words": list(info.trigger_words), "fps": fps}
+        return resize_frames(frames, *size, keep_shape=True), known
+    name = shards.name(rows[place])
+    raise UserError(f"no readable sticker near {name} ({damaged.get(name, 'all damaged')}): rebuild the shards")
+
+
+def padded(frames: np.ndarray) -> Tensor:
+    """Frames `f h w 4` uint8 whose invisible pixels take the colors around them; alpha stays as it is."""
+    truth = rearrange(torch.from_numpy(frames).float() / 255, "f h w c -> f c h w")
+    color, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()
+    if bool((alpha * 255 < _VISIBLE).any()):
+        filled = pad_colour(color, alpha, factor=_PADDING_FACTOR)
+        color = torch.where(alpha * 255 >= _VISIBLE, color, filled)
+    return rearrange((torch.cat([color, alpha], dim=1) * 255).round().byte(), "f c h w -> f h w c").contiguous()
+
+
+class CachedFrames(Dataset[dict[str, Any]]):
+    """Pictures or clips of cached stickers: `rgba` `f 4 h w` float in [0, 1], straight and color-padded.
+
+    One sample a group and pass: which of its stickers, and which of their frames, is drawn anew in each pass, so that
+    an emoji of 24 skin tones in five styles is met as often as one with a single drawing. A sample has `caption`,
+    `key`, `group`, `domain` and `source`, too.
+
+    Args:
+        folders: of caches of one size; stills and animations may lie in different ones.
+        split: `train`, `val`, `test`, or `all` for what ships and is not scored.
+        num_frames: 1 draws a picture; more takes clips, from caches whose stickers have that many frames, as they are.
+        by_group: one sample a group; False for one a sticker.
+        seed: of what is drawn.
+        limit: most samples, evenly spread; None for all.
+        draw: False takes the first sticker of each group and its middle frame, for evaluation.
+
+    Raises:
+        UserError: no cache, an unfinished, damaged or unfitting one, or a split without stickers.
+    """
+
+    num_damaged = 0
+
+    def __init__(
+        self,
+        folders: list[str] | str,
+        split: str = "train",
+        num_frames: int = 1,
+        by_group: bool = True,
+        seed: int = 0,
+        limit: int | None = None,
+        draw: bool = True,
+    ) -> None:
+        if split not in (*SPLITS, "all"):
+            raise UserError(f"split must be one of {', '.join(SPLITS)} or all, got {split!r}")
+        paths = [Path(folder) for folder in ([folders] if isinstance(folders, str) else folders)]
+        self.caches = [CacheFiles(FRAMES, path) for path in paths]
+        if not self.caches:
+            raise UserError("folders must name at least one cache of frames, got none")
+        sizes = {cache.settings["size"] for cache in self.caches}
+        if len(sizes) > 1:
+            raise UserError(f"cached frames must all have one size, got {', '.join(sorted(sizes))}")
+        self.num_frames, self.seed, self.draw = num_frames, seed, draw
+        height, width = next(iter(sizes)).split(" x ")
+        self.size = (int(height), int(width))
+        groups: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        for number, (path, cache) in enumerate(zip(paths, self.caches, strict=True)):
+            frames = int(cache.settings["num_frames"])
+            if num_frames not in (1, frames):
+                raise UserError(f"num_frames must be 1 or {frames} for {path}, got {num_frames}")
+            about = chain.from_iterable(json.loads(header["about"]) for header in cache.headers)
+            for row, known in enumerate(about):
+                if split in ("all", known["split"]):
+                    name = known["group"] if by_group else f"{number}:{row}"
+                    groups.setdefault(name, []).append((number, row, known))
+        members = [groups[name] for name in sorted(groups)]
+        if limit is not None and limit < len(members):
+            members = [members[place] for place in np.linspace(0, len(members) - 1, limit).round().astype(int)]
+        if not members:
+            raise UserError(f"{', '.join(map(str, paths))} has no sticker of split {split!r}")
+        self.members = members
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        epoch, row = (0, item) if isinstance(item, int) else item
+        members = self.members[row]
+        generator = sample_generator(self.seed, epoch, row)
+        number, place, known = members[int(torch.randint(len(members), (), generator=generator)) if self.draw else 0]
+        cache = self.caches[number]
+        file, inside = cache.find(place)
+        stored = cache.file(file).get_slice("frames")
+        count = stored.get_shape()[1]
+        if self.num_frames == 1:
+            frame = int(torch.randint(count, (), generator=generator)) if self.draw else count // 2
+            frames = stored[inside, frame : frame + 1]
+        else:
+            frames = stored[inside]
+        names = ("caption", "key", "group", "domain", "source")
+        return {
+            "rgba": rearrange(frames, "f h w c -> f c h w").float() / 255,
+            **{name: known[name] for name in names},
+        }
+
+    def damage_line(self) -> str:
+        """For the data module: a cache is whole or is refused."""
+        return ""
