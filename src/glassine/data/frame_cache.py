@@ -150,7 +150,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        folders: list[str] | str,
+        folders: list[str] | str | Path,
         split: str = "train",
         num_frames: int = 1,
         by_group: bool = True,
@@ -160,7 +160,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
     ) -> None:
         if split not in (*SPLITS, "all"):
             raise UserError(f"split must be one of {', '.join(SPLITS)} or all, got {split!r}")
-        paths = [Path(folder) for folder in ([folders] if isinstance(folders, str) else folders)]
+        paths = [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
         self.caches = [CacheFiles(FRAMES, path) for path in paths]
         if not self.caches:
             raise UserError("folders must name at least one cache of frames, got none")

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+from glassine.data.frame_cache import CachedFrames, padded, write_frames
+from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
+from glassine.data.shards.writer import encode_sticker
+from glassine.data.sticker import Sticker
+from glassine.errors import UserError
+
+GROUPS = {"a1": ("a", "train"), "a2": ("a", "train"), "b1": ("b", "train"), "c1": ("c", "val")}
+
+
+def frames_of(key: str, count: int = 4) -> np.ndarray:
+    """A square that moves to the right on a clear ground, in a color of its own."""
+    frames = np.zeros((count, 32, 32, 4), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[8:24, 4 + 4 * number : 16 + 4 * number] = (*[ord(letter) * 2 for letter in key], 60, 255)
+    return frames
+
+
+@pytest.fixture
+def shards(tmp_path):
+    how = ShardFormat(codec="png")
+    with ShardWriter(tmp_path / "shards", how) as writer:
+        for key, (group, split) in GROUPS.items():
+            sticker = Sticker(frames_of(key), (100,) * 4, 0)
+            about = {"group": group, "split": split, "description": f"square {key}", "source": "drawn"}
+            writer.append(encode_sticker(key, sticker, about, how))
+    return StickerShards(tmp_path / "shards")
+
+
+def cached(shards, folder, num_frames=4) -> CachedFrames:
+    made, damaged = write_frames(shards, range(len(shards)), num_frames, (16, 16), folder, stickers_a_file=3)
+    assert (made, damaged) == (2, {})
+    return folder
+
+
+def test_visible_pixels_stay_and_clear_ones_take_the_colors_around():
+    frames = frames_of("a1")
+    filled = padded(frames).numpy()
+    visible = frames[..., 3] > 0
+    np.testing.assert_array_equal(filled[visible], frames[visible])
+    np.testing.assert_array_equal(filled[..., 3], frames[..., 3])
+    assert (np.abs(filled[~visible][:, :3].astype(int) - frames[0, 10, 5, :3]) <= 2).all()
+
+
+def test_one_sample_a_group_whose_stickers_and_frames_are_drawn_anew_in_each_epoch(shards, tmp_path):
+    pictures = CachedFrames(cached(shards, tmp_path / "cache"), "train")
+    assert len(pictures) == 2
+    shown = [pictures[epoch, 0] for epoch in range(12)]
+    assert {sample["key"] for sample in shown} == {"a1", "a2"}
+    assert len({sample["rgba"].numpy().tobytes() for sample in shown}) > 2  # frames, too
+    assert all(sample["rgba"].shape == (1, 4, 16, 16) for sample in shown)
+    assert torch.equal(pictures[3, 0]["rgba"], pictures[3, 0]["rgba"])
+    assert pictures[0, 1]["source"] == "drawn"
+
+
+def test_evaluation_takes_the_first_sticker_and_its_middle_frame(shards, tmp_path):
+    folder = cached(shards, tmp_path / "cache")
+    fixed = CachedFrames(folder, "all", draw=False)
+    assert [fixed[5, row]["key"] for row in range(len(fixed))] == ["a1", "b1", "c1"]
+    clip = CachedFrames(folder, "all", num_frames=4, draw=False)[0]["rgba"]
+    torch.testing.assert_close(fixed[0]["rgba"], clip[2:3])
+
+
+def test_splits_are_kept_apart(shards, tmp_path):
+    folder = cached(shards, tmp_path / "cache")
+    assert [len(CachedFrames(folder, split)) for split in ("train", "val", "all")] == [2, 1, 3]
+    assert len(CachedFrames(folder, "train", by_group=False)) == 3
+    with pytest.raises(UserError, match="no sticker of split 'test'"):
+        CachedFrames(folder, "test")
+    with pytest.raises(UserError, match="split must be one of .*, got 'both'"):
+        CachedFrames(folder, "both")
+
+
+def test_a_stopped_cache_goes_on_and_another_size_is_refused(shards, tmp_path):
+    folder = cached(shards, tmp_path / "cache")
+    (folder / "frames-000001.safetensors").unlink()
+    with pytest.raises(UserError, match="1 of 2 files"):
+        CachedFrames(folder)
+    assert write_frames(shards, range(len(shards)), 4, (16, 16), folder, stickers_a_file=3)[0] == 1
+    with pytest.raises(UserError, match="other pictures"):
+        write_frames(shards, range(len(shards)), 4, (32, 32), folder)
+    with pytest.raises(UserError, match="num_frames must be 1 or 4"):
+        CachedFrames(folder, num_frames=3)
+
+
+def test_a_damaged_sticker_is_left_out_and_named(shards, tmp_path):
+    row = next(row for row in range(len(shards)) if shards.key(row) == "b1")
+    real = shards.read
+    shards.read = lambda one, frames: real(one, frames) if one != row else (_ for _ in ()).throw(ValueError("cut off"))
+    _, damaged = write_frames(shards, range(len(shards)), 1, (16, 16), tmp_path / "cache")
+    assert list(damaged.values()) == ["cut off"]
+    assert {known["key"] for _, _, known in sum(CachedFrames(tmp_path / "cache", "all").members, [])} == set(GROUPS) - {
+        "b1"
+    }
