@@ -27,10 +27,22 @@ from glassine.data.shards import (
     load_index,
 )
 from glassine.data.sources import StickerSource
-from glassine.data.sources.fluent import PACKS, FluentStickers, default_cache, fetch
+from glassine.data.sources.emoji_art import default_cache
+from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
+from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
 from glassine.data.split import SPLITS
 from glassine.errors import UserError
+
+_SOURCES = """sources:
+  fluent         Microsoft's Fluent emoji, animated ones and stills, 256 px (npm, MIT)
+  fluent-3d      the same as 3D stills, all of them (npm, MIT)
+  fluent-flat    the same, drawn flat: SVG (npm, MIT)
+  noto           Google's Noto emoji: SVG (npm, Apache-2.0)
+  noto-animated  449 animated Noto emoji: Lottie (Google's font server or --from, CC BY 4.0)
+  world          all of these that can be reached, one folder each; what cannot is named, and the rest is written.
+                 The exit code is 0 where at least one source is there.
+Drawings (SVG, Lottie) need the extras: pip install 'glassine[svg,lottie]'. They are drawn with 256 px, or --size."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,21 +50,36 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("data", help="fetch, build, index, describe and look at sticker shards")
     verbs = parser.add_subparsers(dest="data_verb", required=True, metavar="VERB")
 
-    fetch_parser = verbs.add_parser("fetch", help="fetch a public data set and write it as shards")
-    fetch_parser.add_argument("name", choices=["fluent"], help="fluent: Microsoft's animated Fluent emoji (MIT)")
-    fetch_parser.add_argument(
-        "--packs", type=int, nargs="+", default=list(PACKS), metavar="N", help="default: all four"
+    fetch_parser = verbs.add_parser(
+        "fetch",
+        help="fetch public stickers and write them as shards",
+        description="Fetch public stickers and write them as shards. What was fetched or written before is kept, so a "
+        "stopped run goes on where it was.",
+        epilog=_SOURCES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fetch_parser.add_argument("--to", type=Path, default=Path("data/fluent"), help="default: %(default)s")
+    fetch_parser.add_argument("name", choices=[*SOURCES, "world"], metavar="SOURCE", help="see below")
+    fetch_parser.add_argument("--to", type=Path, default=None, help="default: data/SOURCE")
     fetch_parser.add_argument("--cache", type=Path, default=None, help="where downloads are kept")
-    fetch_parser.add_argument("--animated-only", action="store_true", help="leave out the still emoji")
-    _add_format(fetch_parser, fps=8.0)
+    fetch_parser.add_argument(
+        "--packs", type=int, nargs="+", default=list(PACKS), metavar="N", help="of fluent (default: all four)"
+    )
+    fetch_parser.add_argument("--animated-only", action="store_true", help="leave out the still emoji of fluent")
+    fetch_parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        default=None,
+        metavar="FILE_OR_FOLDER",
+        help="the files of noto-animated, as a folder, tar or zip, in place of the server",
+    )
+    _add_format(fetch_parser, "30; of fluent alone 8")
 
     build_parser = verbs.add_parser("build", help="write a folder of media files as shards")
     build_parser.add_argument("--from", dest="source", type=Path, required=True, metavar="FOLDER")
     build_parser.add_argument("--to", type=Path, required=True, metavar="SHARDS")
     build_parser.add_argument("--table", type=Path, default=None, help="CSV or JSONL: file, description, domain, ...")
-    _add_format(build_parser, fps=None)
+    _add_format(build_parser, "all frames")
 
     index_parser = verbs.add_parser("index", help="index the tar files of a folder, also those made elsewhere")
     index_parser.add_argument("shards", type=Path, metavar="SHARDS")
@@ -79,10 +106,9 @@ def add_parser(subparsers: Any) -> None:
     cache_latents.add_arguments(latents_parser)
 
 
-def _add_format(parser: argparse.ArgumentParser, fps: float | None) -> None:
-    said = "all frames" if fps is None else f"{fps:g}"
+def _add_format(parser: argparse.ArgumentParser, said: str) -> None:
     parser.add_argument(
-        "--fps", type=float, default=fps, help=f"at most so many frames a second; 0: all (default: {said})"
+        "--fps", type=float, default=None, help=f"at most so many frames a second; 0: all (default: {said})"
     )
     parser.add_argument("--size", type=int, default=None, help="longer side at most so many pixels (default: as it is)")
     parser.add_argument("--codec", choices=list(FRAME_CODECS), default="jpeg+alpha", help="default: %(default)s")
@@ -98,11 +124,9 @@ def run(args: argparse.Namespace) -> None:
     """
     console = Console()
     if args.data_verb == "fetch":
-        cache = args.cache or default_cache()
-        fetch(cache, args.packs, say=console.print)
-        _build(FluentStickers(cache, args.packs, animated_only=args.animated_only), args, console)
+        _fetch(args, console)
     elif args.data_verb == "build":
-        _build(FolderStickers(args.source, args.table), args, console)
+        _build(FolderStickers(args.source, args.table, size=args.size), args.to, args.fps, args, console)
     elif args.data_verb == "index":
         _index(args.shards, console)
     elif args.data_verb == "info":
@@ -117,14 +141,45 @@ def run(args: argparse.Namespace) -> None:
         _view(args, console)
 
 
-def _build(source: StickerSource, args: argparse.Namespace, console: Console) -> None:
-    how = ShardFormat(codec=args.codec, quality=args.quality, fps=args.fps or None, size=args.size)
+def _fetch(args: argparse.Namespace, console: Console) -> None:
+    """One source, or all: then what cannot be reached is named, and the others are written all the same."""
+    names = list(SOURCES) if args.name == "world" else [args.name]
+    to = args.to or Path("data") / args.name
+    if args.given is not None and not {"world", "noto-animated"} & {args.name}:
+        raise UserError(f"--from is for noto-animated and world, got it with {args.name}; leave it out")
+    fps = (8.0 if args.name == "fluent" else FPS) if args.fps is None else args.fps
+    how = Fetching(
+        cache=args.cache or default_cache(),
+        say=lambda line: console.print(line, highlight=False, markup=False),
+        given=args.given,
+        packs=tuple(args.packs),
+        animated_only=args.animated_only,
+        partial=args.name == "world",
+    )
+    missing = dict[str, str]()
+    for name in names:
+        try:
+            source = SOURCES[name](how, args.size or SIZE, fps or None)
+            _build(source, to / name if args.name == "world" else to, fps, args, console)
+        except UserError as error:
+            if len(missing) + 1 == len(names):
+                raise
+            missing[name] = str(error)
+            console.print(f"{name} is left out: {error}", style="yellow", highlight=False, markup=False)
+    if args.name == "world":
+        console.print(f"{len(names) - len(missing)} of {len(names)} sources are in {to}", highlight=False)
+        for name, reason in missing.items():
+            console.print(f"  missing: {name}: {reason}", style="yellow", highlight=False, markup=False)
+
+
+def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Namespace, console: Console) -> None:
+    how = ShardFormat(codec=args.codec, quality=args.quality, fps=fps or None, size=args.size)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"writing {args.to}", total=len(source))
-        report = build_shards(source, args.to, how, args.workers, advance=lambda: progress.advance(task))
+        task = progress.add_task(f"writing {to}", total=len(source))
+        report = build_shards(source, to, how, args.workers, advance=lambda: progress.advance(task))
     there = f", {report.skipped} were there already" if report.skipped else ""
-    console.print(f"{report.written} stickers written to {args.to}{there}")
+    console.print(f"{report.written} stickers written to {to}{there}")
     _name_damaged(report.damaged, console)
 
 

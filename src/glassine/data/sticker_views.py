@@ -55,7 +55,7 @@ class StickerViews(Dataset[dict[str, Any]]):
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         sample = self.stickers[item]
         chinese = next(part.chinese[sample["key"]] for part in self.parts if sample["key"] in part.chinese)
-        return {**sample, "caption_zh": f"{sample['domain'].capitalize()}\t{chinese}" if chinese else ""}
+        return {**sample, "caption_zh": chinese}
 
 
 @dataclass
@@ -75,7 +75,7 @@ class _OnePass:
         self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
         frames, fps, info = self.part.clip(row, 0, num_frames, generator)
-        self.chinese[info.key] = info.description_zh
+        self.chinese[info.key] = info.caption_zh
         return frames, fps, info
 
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from glassine.errors import UserError
 
-SUPPORTED = "GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs"
+SUPPORTED = "GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie, SVG, or a folder or .zip of PNGs"
 
 
 class Kind(enum.Enum):
@@ -21,6 +21,9 @@ class Kind(enum.Enum):
     MATROSKA = "WebM or MKV"
     MP4 = "MP4 or MOV"
     ZIP = "zip"
+    GZIP = "gzip"
+    LOTTIE = "Lottie"
+    SVG = "SVG"
 
 
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -55,6 +58,11 @@ def sniff(head: bytes, name: str) -> Kind:
         return Kind.MP4
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return Kind.ZIP
+    if head[:2] == b"\x1f\x8b":
+        return Kind.GZIP
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start in (b"{", b"<") or head[:4] in (b"\xff\xfe<\0", b"\xfe\xff\0<"):
+        return Kind.LOTTIE if start == b"{" else Kind.SVG
     raise UserError(f"{name}: is not an image or video that can be read; give one of: {SUPPORTED}")
 
 

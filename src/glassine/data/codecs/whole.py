@@ -15,34 +15,44 @@ from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 
 
-def read_sticker(path: Path | str, *, max_pixels: int = MAX_PIXELS, alpha_mode: AlphaMode = "straight") -> Sticker:
+def read_sticker(
+    path: Path | str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha_mode: AlphaMode = "straight",
+    size: int | None = None,
+    fps: float | None = None,
+) -> Sticker:
     """Read a whole sticker of any supported format (see `open_sticker`).
 
     Args:
         path: the file, or a folder of PNGs.
         max_pixels: largest frame that is read, width times height.
         alpha_mode: how the file stores colours; what is returned is straight.
+        size: longer side in pixels of a Lottie or SVG, see `open_sticker`.
+        fps: most frames a second of a Lottie.
 
     Raises:
         UserError: as `open_sticker`; also when all frames together pass `MAX_STICKER_PIXELS`.
     """
-    with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode) as reader:
+    with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode, size=size, fps=fps) as reader:
         return _collect(reader, str(path))
 
 
-def decode_bytes(data: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS) -> Sticker:
+def decode_bytes(data: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS, size: int | None = None) -> Sticker:
     """Read a whole sticker out of bytes, such as a shard's member.
 
     Args:
         data: the file's content.
         suffix: only used in messages; the content tells the format.
         max_pixels: largest frame that is read.
+        size: longer side in pixels of a Lottie or SVG.
 
     Raises:
         UserError: as `read_sticker`.
     """
     name = f"{suffix.lstrip('.') or 'media'} data"
-    with open_bytes(data, name, max_pixels=max_pixels) as reader:
+    with open_bytes(data, name, max_pixels=max_pixels, size=size) as reader:
         return _collect(reader, name)
 
 

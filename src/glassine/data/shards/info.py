@@ -6,6 +6,8 @@ from typing import Any
 
 from glassine.data.split import SPLITS, Split, split_of
 
+_STYLES_ZH = {"flat": "扁平"}  # the other styles are called the same in Chinese
+
 
 @dataclass(frozen=True)
 class StickerInfo:
@@ -25,6 +27,9 @@ class StickerInfo:
         width: pixels.
         height: pixels.
         source: where it came from.
+        style: how it is drawn where a data set has several styles of one thing, e.g. ``"3D"``; part of the caption.
+        license: the terms of the picture, e.g. ``"CC BY 4.0"``.
+        attribution: whom to name, as the license asks for it.
     """
 
     key: str
@@ -40,6 +45,9 @@ class StickerInfo:
     width: int = 0
     height: int = 0
     source: str = ""
+    style: str = ""
+    license: str = ""
+    attribution: str = ""
 
     @property
     def num_frames(self) -> int:
@@ -53,8 +61,19 @@ class StickerInfo:
 
     @property
     def caption(self) -> str:
-        """The text condition of VSD2M, its section "Models": ``[Domain]\\t[Description]``, e.g. ``Cartoon\\ta cat``."""
-        return f"{self.domain.capitalize()}\t{self.description}"
+        """The text condition of VSD2M, its section "Models": ``[Domain]\\t[Description]``, e.g. ``Cartoon\\ta cat``.
+
+        A sticker whose style is known has it at the end: ``Cartoon\\ta cat, 3D``.
+        """
+        return f"{self.domain.capitalize()}\t{', '.join(filter(None, (self.description, self.style)))}"
+
+    @property
+    def caption_zh(self) -> str:
+        """The caption in Chinese, empty where there is no Chinese description: ``Cartoon\\t猫，3D``."""
+        if not self.description_zh:
+            return ""
+        style = _STYLES_ZH.get(self.style, self.style)
+        return f"{self.domain.capitalize()}\t{'，'.join(filter(None, (self.description_zh, style)))}"
 
     def as_json(self) -> dict[str, Any]:
         """The content of `{key}.json`: every field but the key."""
@@ -93,4 +112,7 @@ class StickerInfo:
             width=width,
             height=height,
             source=str(content.get("source") or ""),
+            style=str(content.get("style") or ""),
+            license=str(content.get("license") or ""),
+            attribution=str(content.get("attribution") or ""),
         )

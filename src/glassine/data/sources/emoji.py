@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
-_JOINER = "200d"
 _SILENT = ("fe0f", "e007f")  # the variation selector and the end of a flag's tags: written by some, left out by others
-_GENDER_SIGNS = ("2640", "2642")
+_SIGNS = re.compile(r"-200d-(?:2640|2642|27a1)(?=-|$)")  # female, male; facing right: the same drawing, mirrored
 
 # man, woman -> person; boy, girl -> child: drawn from one model, so their alpha is nearly the same
 _PERSON = {"1f468": "1f9d1", "1f469": "1f9d1", "1f466": "1f9d2", "1f467": "1f9d2"}
@@ -56,9 +55,7 @@ def emoji_group(stem: str) -> str:
         The group's name, e.g. ``1f3c3``. Idempotent.
     """
     points = [_PERSON.get(p, p) for p in _code_points(stem) if not _SKIN_TONE.fullmatch(p)]
-    while len(points) > 2 and points[-2] == _JOINER and points[-1] in _GENDER_SIGNS:
-        points = points[:-2]
-    group = "-".join(points)
+    group = _SIGNS.sub("", "-".join(points))
     return _SAME.get(group, group)
 
 

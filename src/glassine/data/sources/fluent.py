@@ -1,25 +1,18 @@
 """Microsoft's animated Fluent emoji (MIT licence): real stickers with real alpha, 256 px, mostly 72 frames of 42 ms."""
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from glassine.data.sources import SourceItem
-from glassine.data.sources.emoji import EmojiNames, emoji_group
-from glassine.data.sources.npm import fetch_package
-from glassine.data.split import split_of
+from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, default_cache, fetch_names, make_cache
+from glassine.data.sources.npm import fetch_package, package_folder
 from glassine.errors import UserError
 
 PACKS = (1, 2, 3, 4)
 _PACKAGE, _PACKAGE_VERSION = "@lobehub/fluent-emoji-anim-{}", "1.0.0"
-_NAMES, _NAMES_VERSION = "emojibase-data", "17.0.0"
-_NAME_FILES = ("en/data.json", "zh/data.json")
+ART = EmojiArt("fluent", "", "MIT", "Fluent Emoji by Microsoft")
 
-
-def default_cache() -> Path:
-    """Where fetched packages are kept unless told otherwise: ``$XDG_CACHE_HOME/glassine/fluent``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glassine" / "fluent"
+__all__ = ["ART", "PACKS", "FluentStickers", "default_cache", "fetch", "is_animated_webp"]
 
 
 def is_animated_webp(head: bytes) -> bool:
@@ -51,14 +44,9 @@ def fetch(
     wrong = sorted(set(packs) - set(PACKS))
     if wrong or not packs:
         raise UserError(f"fluent packs {wrong or 'none'} asked for; there are packs 1, 2, 3 and 4")
-    folder = Path(cache)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the cache folder {folder} cannot be made: {error.strerror}; choose another one") from error
+    folder = make_cache(cache)
     tell = say or (lambda line: None)
-    tell(f"names and tags: {_NAMES} {_NAMES_VERSION}")
-    fetch_package(_NAMES, _NAMES_VERSION, folder, lambda inside: inside in _NAME_FILES, npm)
+    fetch_names(folder, npm, tell)
     folders = []
     for pack in packs:
         name = _PACKAGE.format(pack)
@@ -87,13 +75,10 @@ class FluentStickers:
 
     def __init__(self, cache: Path | str, packs: Sequence[int] = PACKS, animated_only: bool = True) -> None:
         folder = Path(cache)
-        self._english, self._chinese = (
-            EmojiNames.from_emojibase(_load_json(folder / f"{_NAMES}-{_NAMES_VERSION}" / file.replace("/", "-")))
-            for file in _NAME_FILES
-        )
+        self._catalog = EmojiCatalog(folder)
         paths: list[Path] = []
         for pack in packs:
-            assets = folder / f"{_PACKAGE.format(pack).lstrip('@').replace('/', '-')}-{_PACKAGE_VERSION}"
+            assets = package_folder(folder, _PACKAGE.format(pack), _PACKAGE_VERSION)
             if not assets.is_dir():
                 raise UserError(
                     f"fluent pack {pack} is not in {folder}; run `glassine data fetch fluent --packs {pack}`"
@@ -109,29 +94,9 @@ class FluentStickers:
     def items(self) -> Iterator[SourceItem]:
         """The emoji in the order of their code points; ``source`` is ``"fluent"``, the domain ``"cartoon"``."""
         for path in self._paths:
-            group = emoji_group(path.stem)
-            info = {
-                "description": self._english.label(path.stem),
-                "description_zh": self._chinese.label(path.stem),
-                "trigger_words": self._english.tags_of(path.stem) + self._chinese.tags_of(path.stem),
-                "domain": "cartoon",
-                "ocr": "",
-                "group": group,
-                "split": split_of(group),
-                "source": "fluent",
-            }
-            yield SourceItem(key=path.stem, path=path, info=info)
+            yield SourceItem(key=path.stem, path=path, info=self._catalog.info(path.stem, ART))
 
 
 def _head_is_animated(path: Path) -> bool:
     with path.open("rb") as file:
         return is_animated_webp(file.read(32))
-
-
-def _load_json(path: Path) -> list[dict[str, object]]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"the emoji names are not in {path.parent}; run `glassine data fetch fluent`") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); delete its folder and fetch again") from error

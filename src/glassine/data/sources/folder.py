@@ -5,9 +5,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from glassine.data.codecs import read_sticker
 from glassine.data.codecs.png_sequence import TIMING_NAME
 from glassine.data.sources import SourceItem
 from glassine.data.split import split_of
@@ -19,10 +21,14 @@ MEDIA_SUFFIXES = (
     ".gif",
     ".jpeg",
     ".jpg",
+    ".lottie",
     ".mkv",
     ".mov",
     ".mp4",
     ".png",
+    ".svg",
+    ".svgz",
+    ".tgs",
     ".webm",
     ".webp",
     ".zip",
@@ -45,19 +51,23 @@ class FolderStickers:
         table: the CSV or JSONL file; when None, ``stickers.csv``, ``stickers.jsonl``, ``metadata.csv`` or
             ``metadata.jsonl`` in the folder is used if there is one.
         domain: of files for which the table gives none.
+        size: longer side in pixels at which Lottie and SVG are drawn; None for their own.
 
     Raises:
         UserError: no such folder, no media files in it, an unreadable table, an unknown column, or files in the table
             that do not exist.
     """
 
-    def __init__(self, folder: Path | str, table: Path | str | None = None, domain: str = "cartoon") -> None:
-        self._folder, self._domain = Path(folder), domain
+    def __init__(
+        self, folder: Path | str, table: Path | str | None = None, domain: str = "cartoon", size: int | None = None
+    ) -> None:
+        self._folder, self._domain, self._size = Path(folder), domain, size
         if not self._folder.is_dir():
             raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
         found = {path for path in self._folder.rglob("*") if not path.name.startswith(".")}
         folders = {path.parent for path in found if path.name == TIMING_NAME}  # each a sticker, frame by frame
         files = {path for path in found if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()}
+        files |= {path for path in found if path.suffix.lower() == ".json" and _is_lottie(path)}
         self._paths = sorted(folders | {path for path in files if path.parent not in folders})
         if not self._paths:
             raise UserError(f"{folder} holds no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
@@ -84,7 +94,8 @@ class FolderStickers:
                 "split": split_of(group),
                 "source": "folder",
             }
-            yield SourceItem(key=_unique_key(inside, used), path=path, info=info)
+            load = partial(read_sticker, path, size=self._size)
+            yield SourceItem(key=_unique_key(inside, used), path=path, info=info, loader=load)
 
     def _match(self, table: Path) -> dict[Path, dict[str, Any]]:
         """The rows by the file they speak of."""
@@ -106,6 +117,16 @@ class FolderStickers:
                 "correct the paths (relative to the folder) or remove the rows"
             )
         return by_path
+
+
+def _is_lottie(path: Path) -> bool:
+    """Whether a JSON file looks like an animation; tables, timing notes and the like are JSON, too."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2**16)
+    except OSError:
+        return False
+    return head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and all(key in head for key in (b'"op"', b'"fr"'))
 
 
 def _find_table(folder: Path) -> Path | None:

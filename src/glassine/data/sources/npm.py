@@ -54,8 +54,8 @@ def fetch_package(
     Raises:
         UserError: no client, the client failed, or the tarball is damaged, truncated or has none of the wanted files.
     """
-    short = f"{name.lstrip('@').replace('/', '-')}-{version}"
-    target = cache / short
+    target = package_folder(cache, name, version)
+    short = target.name
     if target.is_dir():
         return target
     with tempfile.TemporaryDirectory(prefix=f".{short}-", dir=cache) as scratch:
@@ -69,6 +69,11 @@ def fetch_package(
             raise UserError(f"{tarball.name} is not {name} {version}: none of its files is there; delete it and retry")
         unpacked.rename(target)
     return target
+
+
+def package_folder(cache: Path, name: str, version: str) -> Path:
+    """Where :func:`fetch_package` puts a package, whether it is there or not."""
+    return cache / f"{name.lstrip('@').replace('/', '-')}-{version}"
 
 
 def _pack(spec: str, folder: Path, npm: Sequence[str]) -> Path:

@@ -1,0 +1,157 @@
+"""Read Lottie: vector animations as JSON, as Telegram's .tgs (gzip) or as .lottie (zip), drawn by rlottie."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from glassine.data.alpha import unpremultiply
+from glassine.data.codecs.guard import check_size, damaged, decoding
+from glassine.data.codecs.lottie_content import LottieContent, parse_lottie
+from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.timing import whole_durations
+from glassine.data.codecs.vector import MAX_TEXT_BYTES, gunzip, renderer, say_left_out, too_large
+from glassine.errors import UserError
+
+
+class LottieReader(StickerReader):
+    """A Lottie animation, drawn at the size asked for. Each frame is drawn alone, so any frame costs the same.
+
+    rlottie gives premultiplied BGRA; the frames are straight RGBA. Alpha is rlottie's own, colours are as exact as its
+    8 premultiplied bits allow. The frames from `ip` up to, not including, `op` are one whole loop; it plays for ever.
+    What rlottie does not draw (expressions, effects, images, text, ...) is counted in a `LeftOutWarning`.
+
+    Args:
+        file: the open file: JSON, or gzip or zip around it.
+        name: how messages call it.
+        max_pixels: largest frame that is drawn, width times height.
+        size: the longer side in pixels; None for the size the file states.
+        fps: at most so many frames a second, picked by time; None for all that the file has.
+
+    Raises:
+        UserError: rlottie is not installed, or the file is damaged, too large or not Lottie.
+    """
+
+    def __init__(
+        self, file: BinaryIO, name: str, max_pixels: int, size: int | None = None, fps: float | None = None
+    ) -> None:
+        self._file, self._name = file, name
+        content = parse_lottie(lottie_text(file, name), name)
+        scale = 1.0 if size is None else size / max(content.width, content.height)
+        self.width, self.height = (max(1, round(side * scale)) for side in (content.width, content.height))
+        check_size(name, self.width, self.height, max_pixels)
+        self._numbers, self.durations = _frame_times(content, fps)
+        self.num_frames = len(self._numbers)
+        self._animation = _load(content, name)
+        say_left_out(name, content.left_out)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        for number, duration in zip(self._numbers, self.durations or (), strict=True):
+            yield self._draw(number), duration
+
+    def frames_at(self, indices: list[int]) -> np.ndarray:
+        """As in `StickerReader`, but draws nothing else than the frames asked for."""
+        outside = [index for index in indices if not 0 <= index < len(self._numbers)]
+        if outside or not indices:
+            return super().frames_at(outside[:1])
+        return np.stack([self._draw(self._numbers[index]) for index in indices])
+
+    def _draw(self, number: int) -> np.ndarray:
+        data = self._animation.lottie_animation_render(number, width=self.width, height=self.height)
+        bgra = np.frombuffer(data, np.uint8).reshape(self.height, self.width, 4)
+        return unpremultiply(bgra[..., [2, 1, 0, 3]])  # h w 4, straight RGBA
+
+    def close(self) -> None:
+        """Let go of the file and of the renderer's memory."""
+        self._animation.lottie_animation_destroy()
+        self._file.close()
+
+
+def _frame_times(content: LottieContent, fps: float | None) -> tuple[list[int], tuple[int, ...]]:
+    """The numbers of the frames to draw, and how long each stands in ms; the loop keeps its length."""
+    rate = Fraction(content.rate).limit_denominator(10**4)
+    total = content.num_frames
+    count = total
+    if fps is not None:
+        if not fps > 0:
+            raise UserError(f"fps must be above 0, got {fps}; leave it out to keep all frames")
+        count = min(total, max(1, int(Fraction(fps).limit_denominator(10**4) * total / rate)))
+    numbers = [number * total // count for number in range(count)]
+    steps = [after - before for before, after in zip(numbers, [*numbers[1:], total], strict=True)]
+    return numbers, whole_durations((Fraction(1000 * step) / rate for step in steps), 1)
+
+
+def _load(content: LottieContent, name: str) -> Any:
+    rlottie = renderer("rlottie_python", "lottie", name)
+    animation = rlottie.LottieAnimation.from_data(content.text)
+    if not animation.animation_p:
+        raise damaged(name, "rlottie cannot read the animation")
+    return animation
+
+
+def lottie_text(file: BinaryIO, name: str) -> bytes:
+    """The JSON inside a .json, .tgs or .lottie file, unpacked up to `MAX_TEXT_BYTES`.
+
+    Raises:
+        UserError: damaged, cut off, encrypted, too large when unpacked, or a .lottie without an animation.
+    """
+    file.seek(0)
+    data = file.read(MAX_TEXT_BYTES + 1)
+    if data[:2] == b"PK":
+        return _from_dotlottie(file, name)
+    if len(data) > MAX_TEXT_BYTES:
+        raise too_large(name, None)
+    return gunzip(data, name) if data[:2] == b"\x1f\x8b" else data
+
+
+def is_gzipped_svg(file: BinaryIO, name: str) -> bool:
+    """Whether gzip holds XML rather than a Telegram sticker. Leaves the file at its start."""
+    file.seek(0)
+    head = zlib.decompressobj(wbits=31)
+    try:
+        start = head.decompress(file.read(2**12), 2**8)
+    except zlib.error as error:
+        raise damaged(name, f"cannot be unpacked ({error})") from error
+    finally:
+        file.seek(0)
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def is_dotlottie(file: BinaryIO) -> bool:
+    """Whether a zip is a .lottie: it has `manifest.json` and animations. Leaves the file at its start."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return bool(_animations(archive))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # the reader of zips says what is wrong
+    finally:
+        file.seek(0)
+
+
+def _animations(archive: zipfile.ZipFile) -> list[str]:
+    """The animations of a .lottie in the order of its directory: `animations/` in version 1, `a/` in version 2."""
+    names = archive.namelist()
+    if "manifest.json" not in names:
+        return []
+    return [name for name in names if name.startswith(("animations/", "a/")) and name.endswith(".json")]
+
+
+def _from_dotlottie(file: BinaryIO, name: str) -> bytes:
+    with decoding(name), zipfile.ZipFile(file) as archive:
+        members = _animations(archive)
+        if not members:
+            raise UserError(f"{name}: is a zip without Lottie animations; give a .lottie, .tgs or .json file")
+        about = archive.getinfo(members[0])
+        if about.flag_bits & 1:
+            raise UserError(f"{name}: is protected with a password; export it again without one")
+        if about.file_size > MAX_TEXT_BYTES:
+            raise too_large(name, about.file_size)
+        if len(members) > 1:
+            say_left_out(name, {"further animations in the file": len(members) - 1})
+        with archive.open(about) as member:
+            return member.read(MAX_TEXT_BYTES)

@@ -1,0 +1,204 @@
+"""What a Lottie file asks for, before anything is drawn: its limits, and what rlottie would leave out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from glassine.data.codecs.guard import damaged
+from glassine.errors import UserError
+
+MAX_DEPTH = 200
+"""Deepest nesting of lists and objects; rlottie's parser calls itself for each level. Real files stay below 60."""
+MAX_LAYERS = 20_000
+"""Most layers drawn in one frame, a composition counted as often as it is used. Real files have below 1,000."""
+MAX_COPIES = 1_000
+"""Most copies that repeaters make of one shape, all that lie around it multiplied."""
+MAX_FRAMES = 36_000
+"""Longest animation: ten minutes at 60 fps."""
+
+_LAYER_KINDS = {2: "images", 5: "texts", 6: "sounds", 13: "cameras"}  # kinds of layers that rlottie does not draw
+_SHAPE_KINDS = {"mm": "merged paths", "zz": "zig-zags", "op": "offset paths", "pb": "puckers", "tw": "twists"}
+
+
+@dataclass(frozen=True)
+class LottieContent:
+    """A checked animation.
+
+    Attributes:
+        text: the JSON handed to the renderer, without references to files.
+        width: pixels, as the file states it.
+        height: pixels.
+        rate: frames a second.
+        num_frames: of one loop, at least 1.
+        left_out: what rlottie does not draw -> how many.
+    """
+
+    text: str
+    width: float
+    height: float
+    rate: float
+    num_frames: int
+    left_out: Mapping[str, int]
+
+
+def parse_lottie(data: bytes, name: str) -> LottieContent:
+    """Read the JSON of an animation, check it against the limits and count what will not be drawn.
+
+    Args:
+        data: UTF-8 text, with or without a byte order mark.
+        name: how messages call the file.
+
+    Raises:
+        UserError: cut off, not JSON, not Lottie, or beyond a limit.
+    """
+    try:
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
+    except RecursionError as error:
+        raise _beyond(name, "nested too deeply") from error
+    except ValueError as error:
+        raise damaged(name, f"is not whole JSON ({error})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("layers"), list):
+        raise UserError(f"{name}: is JSON, but not Lottie: it has no list 'layers'; give a Lottie animation")
+    width, height, rate, start, end = (_number(content, key, name) for key in ("w", "h", "fr", "ip", "op"))
+    frames = math.ceil(end - start)
+    if width <= 0 or height <= 0 or not 0 < rate <= 1000 or not 1 <= frames <= MAX_FRAMES:
+        raise UserError(
+            f"{name}: w and h must be above 0, fr in (0, 1000] and op - ip in [1, {MAX_FRAMES}], got w {width:g}, "
+            f"h {height:g}, fr {rate:g}, op - ip {end - start:g}; export it again"
+        )
+    _check_depth(content, name)
+    compositions = _compositions(content, name)
+    _check_layers(content["layers"], compositions, name)
+    left_out = Counter[str]()
+    for layers in (content["layers"], *compositions.values()):
+        for layer in layers:
+            _check_copies(layer.get("shapes"), 1, name)
+            left_out.update(_undrawn(layer))
+    if _without_images(content):
+        data = json.dumps(content).encode()
+    return LottieContent(data.decode("utf-8-sig"), width, height, rate, frames, left_out)
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _beyond(name: str, what: str) -> UserError:
+    return UserError(f"{name}: the animation is {what}; it cannot be drawn safely; simplify it")
+
+
+def _number(content: Mapping[str, Any], key: str, name: str) -> float:
+    value = content.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{name}: is JSON, but not Lottie: {key!r} must be a number, got {str(value)[:40]}")
+    return float(value)
+
+
+def _check_depth(content: Any, name: str) -> None:
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _inner(value)]
+        if not level:
+            return
+    raise _beyond(name, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _inner(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _compositions(content: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
+    """The layers of each composition by its id, all lists of layers checked to hold objects."""
+    assets = content.get("assets", [])
+    if not isinstance(assets, list) or not all(isinstance(asset, dict) for asset in assets):
+        raise damaged(name, "its assets are not a list of objects")
+    found = {str(asset.get("id")): asset["layers"] for asset in assets if "layers" in asset}
+    for layers in (content["layers"], *found.values()):
+        if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+            raise damaged(name, "its layers are not a list of objects")
+    return found
+
+
+def _check_layers(layers: list[Any], compositions: Mapping[str, list[Any]], name: str) -> None:
+    """Refuse compositions that contain themselves, and too many layers after all are laid out."""
+    known: dict[str, int] = {}
+
+    def count(one: list[Any], inside: tuple[str, ...]) -> int:
+        total = len(one)
+        for layer in one:
+            used = str(layer.get("refId")) if "refId" in layer else ""
+            if used not in compositions:
+                continue
+            if used in inside or len(inside) > MAX_DEPTH:
+                raise _beyond(name, f"made of the composition {used!r:.40} that contains itself")
+            if used not in known:
+                known[used] = count(compositions[used], (*inside, used))
+            total += known[used]
+        return total
+
+    total = count(layers, ())
+    if total > MAX_LAYERS:
+        raise _beyond(name, f"laid out to {total:,} layers, at most {MAX_LAYERS:,} are drawn")
+
+
+def _check_copies(shapes: Any, around: float, name: str) -> None:
+    if not isinstance(shapes, list):
+        return
+    copies = around
+    for shape in shapes:
+        if isinstance(shape, dict) and shape.get("ty") == "rp":
+            copies *= max(1.0, max(_numbers_in(shape.get("c")), default=1.0))
+    if copies > MAX_COPIES:
+        raise _beyond(name, f"repeating a shape {copies:,.0f} times, at most {MAX_COPIES:,} are drawn")
+    for shape in shapes:
+        if isinstance(shape, dict):
+            _check_copies(shape.get("it"), copies, name)
+
+
+def _numbers_in(value: Any) -> Iterator[float]:
+    if isinstance(value, int | float):
+        yield float(value)
+    for inner in _inner(value):
+        yield from _numbers_in(inner)
+
+
+def _undrawn(layer: Mapping[str, Any]) -> Counter[str]:
+    """What rlottie leaves out of one layer."""
+    counts = Counter[str]()
+    if layer.get("ty") in _LAYER_KINDS:
+        counts[_LAYER_KINDS[layer["ty"]]] += 1
+    counts["effects"] += len(layer["ef"]) if isinstance(layer.get("ef"), list) else 0
+    counts["layer styles"] += len(layer["sy"]) if isinstance(layer.get("sy"), list) else 0
+    counts["blend modes"] += bool(layer.get("bm"))
+    counts["3D layers"] += bool(layer.get("ddd"))
+    todo: list[Any] = [{key: value for key, value in layer.items() if key != "ef"}]
+    while todo:
+        value = todo.pop()
+        todo += _inner(value)
+        if isinstance(value, dict):
+            counts["expressions"] += "k" in value and isinstance(value.get("x"), str)
+            kind = value.get("ty")
+            if isinstance(kind, str) and kind in _SHAPE_KINDS:
+                counts[_SHAPE_KINDS[kind]] += 1
+    return counts
+
+
+def _without_images(content: dict[str, Any]) -> bool:
+    """Take references to image files out, so that a drawing never opens a file; True where there were any."""
+    assets = content.get("assets", [])
+    kept = [asset for asset in assets if "layers" in asset]
+    if len(kept) == len(assets):
+        return False
+    content["assets"] = kept
+    for asset_layers in (content["layers"], *(asset["layers"] for asset in kept)):
+        for layer in asset_layers:
+            if layer.get("ty") == 2:
+                layer["ty"] = 3  # an empty layer; others may hang on its position
+    return True

@@ -1,0 +1,110 @@
+"""What the emoji sources have in common: names in two languages, a style, a license, and where downloads are kept."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glassine.data.sources.emoji import EmojiNames, emoji_group
+from glassine.data.sources.npm import fetch_package, package_folder
+from glassine.data.split import split_of
+from glassine.errors import UserError
+
+_NAMES, _NAMES_VERSION = "emojibase-data", "17.0.0"
+_NAME_FILES = ("en/data.json", "zh/data.json")
+
+
+@dataclass(frozen=True)
+class EmojiArt:
+    """One drawing of all emoji.
+
+    Attributes:
+        source: the name of the source, which stickers carry.
+        style: what captions say of it; empty where they say nothing.
+        license: its terms.
+        attribution: whom to name.
+    """
+
+    source: str
+    style: str
+    license: str
+    attribution: str
+
+
+def default_cache() -> Path:
+    """Where fetched packages are kept unless told otherwise: ``$XDG_CACHE_HOME/glassine/fluent``.
+
+    The folder is named after the first source; the others share its table of names.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glassine" / "fluent"
+
+
+def make_cache(cache: Path | str) -> Path:
+    """The folder, made when missing.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    folder = Path(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the cache folder {folder} cannot be made: {error.strerror}; choose another one") from error
+    return folder
+
+
+def fetch_names(cache: Path, npm: Sequence[str] | None, say: Callable[[str], None]) -> Path:
+    """Fetch emojibase's names and tags into the cache; see :func:`fetch_package` for what can go wrong."""
+    say(f"names and tags: {_NAMES} {_NAMES_VERSION}")
+    return fetch_package(_NAMES, _NAMES_VERSION, cache, lambda inside: inside in _NAME_FILES, npm)
+
+
+class EmojiCatalog:
+    """The metadata of emoji by the code points in their file names.
+
+    Args:
+        cache: the folder that :func:`fetch_names` filled.
+
+    Raises:
+        UserError: the names have not been fetched, or are damaged.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        folder = package_folder(cache, _NAMES, _NAMES_VERSION)
+        self._english, self._chinese = (
+            EmojiNames.from_emojibase(_load_json(folder / file.replace("/", "-"))) for file in _NAME_FILES
+        )
+
+    def info(self, stem: str, art: EmojiArt, name: str = "") -> dict[str, Any]:
+        """What a shard keeps of an emoji; its domain is ``"cartoon"``.
+
+        Args:
+            stem: hex code points joined by ``-`` or ``_``, e.g. ``1f44b-1f3fb``.
+            art: of which it is one.
+            name: what it is called where emojibase does not know it (yet).
+        """
+        group = emoji_group(stem)
+        return {
+            "description": self._english.label(stem) or name,
+            "description_zh": self._chinese.label(stem),
+            "trigger_words": self._english.tags_of(stem) + self._chinese.tags_of(stem),
+            "domain": "cartoon",
+            "ocr": "",
+            "group": group,
+            "split": split_of(group),
+            "source": art.source,
+            "style": art.style,
+            "license": art.license,
+            "attribution": art.attribution,
+        }
+
+
+def _load_json(path: Path) -> list[dict[str, object]]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"the emoji names are not in {path.parent}; run `glassine data fetch fluent`") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); delete its folder and fetch again") from error

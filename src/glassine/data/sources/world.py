@@ -1,0 +1,79 @@
+"""The stickers of the embedded world: which sources there are, how each is fetched and read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from glassine.data.sources import StickerSource, fluent, fluent_stills, noto, noto_animated
+from glassine.errors import UserError
+
+SIZE = 256
+"""Longer side in pixels at which drawings are kept, the side of Fluent's own files."""
+FPS = 30.0
+"""Frames a second that are kept: Fluent's 24 stay, of Noto's 60 every second is drawn."""
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """What fetching may need to be told.
+
+    Attributes:
+        cache: where downloads are kept.
+        say: called with a line of progress.
+        given: a file or folder with the files of `noto-animated`, in place of the server.
+        packs: which packs of `fluent`.
+        animated_only: leave out the still emoji of `fluent`.
+        partial: go on with the files that came where a server breaks off, and say so.
+    """
+
+    cache: Path
+    say: Callable[[str], None] = lambda line: None
+    given: Path | None = None
+    packs: tuple[int, ...] = fluent.PACKS
+    animated_only: bool = False
+    partial: bool = False
+
+
+class WorldSource(Protocol):
+    """Fetch what is missing and open it: stickers drawn with `size` pixels and at most `fps` frames a second."""
+
+    def __call__(self, how: Fetching, size: int, fps: float | None) -> StickerSource:
+        """Raises UserError where it cannot be reached."""
+        ...
+
+
+def _fluent(how: Fetching, size: int, fps: float | None) -> StickerSource:
+    fluent.fetch(how.cache, how.packs, say=how.say)
+    return fluent.FluentStickers(how.cache, how.packs, how.animated_only)
+
+
+def _stills(package: fluent_stills.StillsPackage, how: Fetching, size: int, fps: float | None) -> StickerSource:
+    fluent_stills.fetch(package, how.cache, say=how.say)
+    return fluent_stills.FluentStills(package, how.cache, size)
+
+
+def _noto(how: Fetching, size: int, fps: float | None) -> StickerSource:
+    noto.fetch(how.cache, say=how.say)
+    return noto.NotoStickers(how.cache, size)
+
+
+def _noto_animated(how: Fetching, size: int, fps: float | None) -> StickerSource:
+    try:
+        noto_animated.fetch(how.cache, how.given, say=how.say)
+    except UserError as error:
+        if not how.partial or not noto_animated.fetched(how.cache):
+            raise
+        how.say(str(error))
+    return noto_animated.NotoAnimated(how.cache, size, fps)
+
+
+SOURCES: dict[str, WorldSource] = {
+    "fluent": _fluent,
+    "fluent-3d": partial(_stills, fluent_stills.FLUENT_3D),
+    "fluent-flat": partial(_stills, fluent_stills.FLUENT_FLAT),
+    "noto": _noto,
+    "noto-animated": _noto_animated,
+}
+"""By name, as `glassine data fetch` takes them."""
