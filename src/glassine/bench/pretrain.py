@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,6 @@ class Record:
     commit: str = ""
 
 
-@dataclass
 class Queue:
     """The steps and where they stand.
 
@@ -111,18 +111,19 @@ class Queue:
         steps: in their order.
         state: folder of the records and of the weights.
         accelerator: as Lightning's.
+        jobs: steps that run at a time, each on its share of the cores. Small networks train faster as two processes of
+            one core each than one after the other on two.
     """
 
-    steps: Sequence[Step]
-    state: Path = STATE
-    accelerator: str = "auto"
-    _child: subprocess.Popen[bytes] | None = None
-    _stopped: bool = False
-    _records: dict[str, Record] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for step in self.steps:
-            file = self.state / f"{step.name}.json"
+    def __init__(self, steps: Sequence[Step], state: Path = STATE, accelerator: str = "auto", jobs: int = 1) -> None:
+        if jobs < 1:
+            raise UserError(f"jobs must be at least 1, got {jobs}")
+        self.steps, self.state, self.accelerator, self.jobs = steps, state, accelerator, jobs
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._stopped = False
+        self._records: dict[str, Record] = {}
+        for step in steps:
+            file = state / f"{step.name}.json"
             if file.is_file():
                 self._records[step.name] = Record(**json.loads(file.read_text(encoding="utf-8")))
 
@@ -135,8 +136,10 @@ class Queue:
         record = self.record(step)
         if not record.finished or record.asked != self.asked(step):
             return False
-        needed = [self.record(other) for other in self.steps if other.name in step.needs]
-        return all(one.finished and one.finished <= record.finished for one in needed)
+        return all(self.is_done(one) and self.record(one).finished <= record.begun for one in self._needed(step))
+
+    def _needed(self, step: Step) -> list[Step]:
+        return [other for other in self.steps if other.name in step.needs]
 
     def asked(self, step: Step) -> Any:
         """All that decides what comes out of a step, but for what it needs."""
@@ -145,78 +148,104 @@ class Queue:
         return {"run": list(step.run)}
 
     def work(self, only: Sequence[str] | None = None) -> None:
-        """Do what is not done.
+        """Do what is not done, in the order of the list, as soon as what a step needs is there.
 
         Args:
             only: names of steps; None for all.
 
         Raises:
-            UserError: an unknown name, or a step failed; the steps before it are kept.
+            UserError: an unknown name, or a step failed; the others are kept, and the same command goes on.
         """
         unknown = set(only or ()) - {step.name for step in self.steps}
         if unknown:
             raise UserError(f"steps must be among {', '.join(s.name for s in self.steps)}, got {min(unknown)!r}")
         signal.signal(signal.SIGTERM, self._stop)
-        for step in self.steps:
-            if self._stopped or (only is not None and step.name not in only) or self.is_done(step):
-                continue
-            print(f"{step.name}: starts ({time.strftime('%H:%M')})", flush=True)
-            done = self._do(step)
-            minutes = self.record(step).seconds / 60
-            print(f"{step.name}: {'done' if done else 'stopped'}, {minutes:.0f} minutes in all", flush=True)
+        waiting = [step for step in self.steps if only is None or step.name in only]
+        running: dict[Future[None], Step] = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                while not self._stopped:
+                    waiting = [step for step in waiting if not self.is_done(step)]
+                    ready = [
+                        step for step in waiting if all(self.is_done(o) for o in self.steps if o.name in step.needs)
+                    ]
+                    for step in ready[: self.jobs - len(running)]:
+                        waiting.remove(step)
+                        running[pool.submit(self._do, step)] = step
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        running.pop(future)
+                        future.result()
+            except (KeyboardInterrupt, UserError):
+                self._stop()
+                raise
 
-    def _do(self, step: Step) -> bool:
+    def _do(self, step: Step) -> None:
+        """Run a step to its end, or until the queue is stopped; keep what it has cost."""
         record, started = self.record(step), time.time()
-        newest = max((self.record(other).finished for other in self.steps if other.name in step.needs), default=0.0)
+        newest = max((self.record(one).finished for one in self._needed(step)), default=0.0)
         if record.asked is not None and (record.asked != self.asked(step) or record.finished or newest > record.begun):
             self._set_aside(step)
             record.begun = 0.0
-        record.begun = record.begun or time.time()
+        record.begun = record.begun or started
         record.asked, record.finished, record.commit = self.asked(step), 0.0, current_commit()
         self._save(step)
+        print(f"{step.name}: starts ({time.strftime('%H:%M')})", flush=True)
         try:
-            if step.fit is not None:
-                training = step.training(self.accelerator)
-                if training.steps_done < training.steps:
-                    self._call(training.arguments())
-                if training.steps_done < training.steps:
-                    if not self._stopped:
-                        raise UserError(f"training {step.fit} stopped early, see above; the same command resumes")
-                    return False
-                if step.weights is not None:
-                    folder = self.state / "weights" / step.weights
-                    self._call(
-                        ["export", "weights", str(training.checkpoint), "--part", step.part, "--to", str(folder)]
-                    )
+            if step.fit is None:
+                done = self._call(step.run)
             else:
-                self._call(step.run)
-            if self._stopped and self._child is not None and self._child.returncode:
-                return False
-            record.finished = time.time()
+                done = self._train(step, step.training(self.accelerator))
+            record.finished = time.time() if done else 0.0
         finally:
             record.seconds += time.time() - started
             self._save(step)
-        return True
+        print(f"{step.name}: {'done' if done else 'stopped'}, {record.seconds / 60:.0f} minutes in all", flush=True)
 
-    def _call(self, arguments: Sequence[str]) -> None:
-        """Run `glassine ARGUMENTS` as a child that sees the queue's weights; `-m MODULE` runs that module."""
+    def _train(self, step: Step, training: FitRun) -> bool:
+        if training.steps_done < training.steps:
+            finished = self._call(training.arguments())
+            if training.steps_done < training.steps:
+                if finished and not self._stopped:
+                    raise UserError(
+                        f"training {step.fit} stopped early; {training.folder} is kept, the queue resumes it"
+                    )
+                return False
+        if step.weights is None:
+            return True
+        folder = self.state / "weights" / step.weights
+        return self._call(["export", "weights", str(training.checkpoint), "--part", step.part, "--to", str(folder)])
+
+    def _call(self, arguments: Sequence[str]) -> bool:
+        """Run `glassine ARGUMENTS`, or with `-m` first a module, as a child that sees the queue's weights.
+
+        Returns:
+            Whether it came to its end; False after the queue was stopped.
+
+        Raises:
+            UserError: it failed by itself.
+        """
         searched = [str(self.state / "weights"), os.environ.get(SEARCHED, "")]
-        environment = {**os.environ, SEARCHED: os.pathsep.join(filter(None, searched))}
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.jobs))
+        environment = {**os.environ, SEARCHED: os.pathsep.join(filter(None, searched)), "OMP_NUM_THREADS": threads}
         module = [] if arguments[0] == "-m" else ["-m", "glassine"]
-        self._child = subprocess.Popen([sys.executable, *module, *arguments], env=environment)
-        while True:
-            try:
-                code = self._child.wait()
-                break
-            except KeyboardInterrupt:  # the terminal has sent it to the child, too
-                self._stopped = True
+        # a session of its own: Ctrl-C in a terminal reaches the queue alone, which then asks its children to stop
+        child = subprocess.Popen([sys.executable, *module, *arguments], env=environment, start_new_session=True)
+        self._children.append(child)
+        if self._stopped:
+            child.send_signal(signal.SIGTERM)
+        code = child.wait()
+        self._children.remove(child)
         if code and not self._stopped:
             raise UserError(f"`glassine {' '.join(arguments)}` ended with {code}, see above")
+        return not code
 
     def _stop(self, *_: Any) -> None:
+        """Ask the running steps to end at their next optimizer step."""
         self._stopped = True
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
+        for child in self._children:
+            child.send_signal(signal.SIGTERM)
 
     def _set_aside(self, step: Step) -> None:
         """Keep an earlier training of the step beside, so that it starts again."""
@@ -238,7 +267,7 @@ class Queue:
         for step in self.steps:
             record = self.record(step)
             state = "done" if self.is_done(step) else "to do"
-            if state != "done" and step.fit is not None and record.asked is not None:
+            if state != "done" and step.fit is not None and record.begun:
                 training = step.training(self.accelerator)
                 state = f"{training.steps_done} of {training.steps} steps"
             lines.append(f"{step.name:28s} {state:24s} {record.seconds / 3600:6.2f} h")
@@ -249,7 +278,7 @@ class Queue:
         names = [step.weights for step in self.steps if step.weights is not None and self.is_done(step)]
         for name in names:
             for file in (self.state / "weights" / name).iterdir():
-                (assets / name).mkdir(exist_ok=True)
+                (assets / name).mkdir(parents=True, exist_ok=True)
                 with atomic_path(assets / name / file.name) as temporary:
                     shutil.copyfile(file, temporary)
         return names
@@ -265,6 +294,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
     parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--jobs", type=int, default=1, help="steps that run at a time (default: %(default)s)")
     parser.add_argument("--only", nargs="+", metavar="STEP", help="some steps of the queue (default: all)")
     parser.add_argument("--steps", type=Path, default=STEPS, help="YAML of the queue (default: %(default)s)")
     parser.add_argument("--status", action="store_true", help="print where the queue stands and what it has cost")
@@ -272,7 +302,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
 
     def work() -> None:
-        queue = Queue(read_steps(args.steps), accelerator=args.accelerator)
+        queue = Queue(read_steps(args.steps), accelerator=args.accelerator, jobs=args.jobs)
         if args.status:
             print(queue.status())
         elif args.install:
