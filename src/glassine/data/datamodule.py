@@ -18,10 +18,11 @@ from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
 from glassine.data.split import SPLITS, Stills, checked_split
 from glassine.data.text_pairs import PairedTexts, TextPairs
+from glassine.data.thumbnails import ThumbnailDataset, Thumbnails
 from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.errors import UserError
 
-AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts
+AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts | ThumbnailDataset
 
 
 class StickerDataModule(LightningDataModule):
@@ -59,10 +60,11 @@ class StickerDataModule(LightningDataModule):
         chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
         by_group: one sample of `latents` a group and pass, its variants (skin tones, genders) in turn.
         pairs: texts instead of stickers, for all stages.
+        thumbnails: small single pictures instead of clips, for all stages.
 
     Raises:
-        UserError: neither `root` nor `procedural` nor `pairs`, an unknown split, numbers out of range; on setup, what
-            :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
+        UserError: neither `root` nor `procedural` nor `pairs` nor `thumbnails`, an unknown split, numbers out of range;
+            on setup, what :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class StickerDataModule(LightningDataModule):
         chinese: float = 0.25,
         by_group: bool = False,
         pairs: TextPairs | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         super().__init__()
         self.root = root
@@ -107,7 +110,7 @@ class StickerDataModule(LightningDataModule):
         self.stills, self.eval_stills = stills, eval_stills
         self.limit, self.val_limit = limit, val_limit
         self.features, self.latents, self.chinese, self.by_group = features, latents, chinese, by_group
-        self.pairs = pairs
+        self.pairs, self.thumbnails = pairs, thumbnails
         self._check()
         self._datasets: dict[str, AnyDataset] = {}
         self._shards: StickerShards | None = None
@@ -116,7 +119,7 @@ class StickerDataModule(LightningDataModule):
         self._reported: dict[str, int] = {}
 
     def _check(self) -> None:
-        if self.root is None and self.procedural < 1 and self.pairs is None:
+        if self.root is None and self.procedural < 1 and self.pairs is None and self.thumbnails is None:
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
@@ -143,6 +146,8 @@ class StickerDataModule(LightningDataModule):
         """What stands in for stickers in this stage, if anything does."""
         if self.pairs is not None:
             return self.pairs.dataset(stage)
+        if self.thumbnails is not None:
+            return self.thumbnails.dataset(stage)
         if stage == "train" and self.features is not None:
             return CachedFeatures(self.features, self.size, self.splits["train"])
         if stage == "train" and self.latents is not None:
