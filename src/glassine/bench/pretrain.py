@@ -60,6 +60,7 @@ STAGES = (
     Stage((EXPERIMENTS / "text/tiny.yaml",), "student.network", "tiny-text"),
     Stage((EXPERIMENTS / "evaluators/image_text.yaml",), "clip", "tiny-clip", ("tiny-text",)),
     Stage((EXPERIMENTS / "evaluators/video.yaml",), "clip", "tiny-video", ("tiny-text",)),
+    Stage((EXPERIMENTS / "evaluators/names.yaml",), "network", "tiny-names"),
     Stage(
         tuple(EXPERIMENTS / f"vsd2m/shipped_{part}.yaml" for part in ("images", "prompts", "subjects")),
         "generator",
