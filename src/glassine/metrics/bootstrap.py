@@ -26,9 +26,7 @@ def mean_interval(values: Tensor, level: float = 0.95, draws: int = 2000, seed: 
     return ratio_interval(values, torch.ones_like(values), level, draws, seed)
 
 
-def ratio_interval(
-    over: Tensor, under: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> Interval:
+def ratio_interval(over: Tensor, under: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
     """The mean of `over` by the mean of `under`, where both have a value for each item: the items are drawn in pairs.
 
     Args:

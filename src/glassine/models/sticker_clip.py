@@ -70,20 +70,22 @@ class ClipEncoder(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Opaque clips `b f 3 h w` in [0, 1] to features `b d`."""
-        pictures = rearrange(clip, "b f c h w -> (b f) c h w")
-        if pictures.shape[-2:] != (self.size, self.size):
-            pictures = F.interpolate(
-                pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
-            )
-        pictures = (pictures - self.mean) / self.std
-        if self.efficient:
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
+        pictures = self.prepared(rearrange(clip, "b f c h w -> (b f) c h w"))
         by_stage = self.shifted or self.kept_stages
         features = self.through_stages(pictures, clip.shape[1]) if by_stage else self.frames(pictures)  # (b f) d
         features = rearrange(features, "(b f) d -> b d f", f=clip.shape[1])
         for block in self.temporal:
             features = block(features)
         return features.mean(dim=2)
+
+    def prepared(self, pictures: Tensor) -> Tensor:
+        """Pictures `n 3 h w` in [0, 1] at the size and on the scale of the network."""
+        if pictures.shape[-2:] != (self.size, self.size):
+            pictures = F.interpolate(
+                pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+            )
+        pictures = (pictures - self.mean) / self.std
+        return pictures.contiguous(memory_format=torch.channels_last) if self.efficient else pictures
 
     def through_stages(self, pictures: Tensor, frames: int) -> Tensor:
         """Features `(b f) d` of pictures `(b f) 3 h w`, whose trained stages see the frames beside them."""

@@ -60,6 +60,14 @@ class StickerNames(nn.Module):
         """Embeddings `b d` of opaque pictures `b 3 h w` in [0, 1], of any length."""
         return self.encoder(pictures[:, None])
 
+    def appearance(self, pictures: Tensor) -> Tensor:
+        """Pooled features `b d'` of opaque pictures `b 3 h w` in [0, 1], before they are turned into an embedding.
+
+        Embeddings of one group are drawn together, whatever it looks like; these tell how pictures look.
+        """
+        frames = self.encoder.frames
+        return frames.forward_head(frames.forward_features(self.encoder.prepared(pictures)), pre_logits=True)
+
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits `b n` of opaque pictures `b 3 h w` in [0, 1], one for each of `names`."""
         return self.classify(self.features(pictures))
