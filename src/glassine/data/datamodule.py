@@ -18,10 +18,11 @@ from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
 from glassine.data.split import SPLITS, Stills, checked_split
 from glassine.data.text_pairs import PairedTexts, TextPairs
+from glassine.data.thumbnails import ThumbnailDataset, Thumbnails
 from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.errors import UserError
 
-AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts
+AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts | ThumbnailDataset
 
 
 class StickerDataModule(LightningDataModule):
@@ -59,13 +60,14 @@ class StickerDataModule(LightningDataModule):
         chinese: share of the samples of `latents` that come with their Chinese caption, where they have one.
         by_group: one sample of `latents` a group and pass, its variants (skin tones, genders) in turn.
         pairs: texts instead of stickers, for all stages.
+        thumbnails: small single pictures instead of clips, for all stages.
         train: a dataset to train on, in the place of all of the above.
         val: likewise for validation.
         test: likewise for test and prediction.
 
     Raises:
-        UserError: neither `root` nor `procedural` nor `pairs`, an unknown split, numbers out of range; on setup, what
-            :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
+        UserError: neither `root` nor `procedural` nor `pairs` nor `thumbnails`, an unknown split, numbers out of range;
+            on setup, what :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class StickerDataModule(LightningDataModule):
         chinese: float = 0.25,
         by_group: bool = False,
         pairs: TextPairs | None = None,
+        thumbnails: Thumbnails | None = None,
         train: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
         val: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
         test: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
@@ -113,7 +116,7 @@ class StickerDataModule(LightningDataModule):
         self.stills, self.eval_stills = stills, eval_stills
         self.limit, self.val_limit = limit, val_limit
         self.features, self.latents, self.chinese, self.by_group = features, latents, chinese, by_group
-        self.pairs = pairs
+        self.pairs, self.thumbnails = pairs, thumbnails
         handed = {"train": train, "val": val, "test": test, "predict": test}
         self._datasets: dict[str, Any] = {stage: one for stage, one in handed.items() if one is not None}
         self._check()
@@ -123,7 +126,8 @@ class StickerDataModule(LightningDataModule):
         self._reported: dict[str, int] = {}
 
     def _check(self) -> None:
-        if self.root is None and self.procedural < 1 and self.pairs is None and "train" not in self._datasets:
+        given = (self.pairs, self.thumbnails, self._datasets.get("train"))
+        if self.root is None and self.procedural < 1 and all(one is None for one in given):
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"
             )
@@ -150,6 +154,8 @@ class StickerDataModule(LightningDataModule):
         """What stands in for stickers in this stage, if anything does."""
         if self.pairs is not None:
             return self.pairs.dataset(stage)
+        if self.thumbnails is not None:
+            return self.thumbnails.dataset(stage)
         if stage == "train" and self.features is not None:
             return CachedFeatures(self.features, self.size, self.splits["train"])
         if stage == "train" and self.latents is not None:

@@ -45,39 +45,28 @@ def usable_protocols(frames: tuple[int, int | None]) -> str:
     )
 
 
-class FVD(GeneratedClipMetric):
-    """Fréchet video distance (Unterthiner et al. 2018, arXiv 1812.01717) of clips of 8 or 16 frames.
+class VideoDistance(GeneratedClipMetric):
+    """What distances between two sets of clips share: which frames a network sees of them, and on what background.
 
     I3D takes at least 9 frames and stickers have 8, so a protocol says what the network sees instead: `rep2_16f` each
     frame twice, `pingpong_16f` the clip forwards and then backwards, `native_8f` and `native_16f` the clip as it is.
     Numbers of different protocols, backgrounds or networks cannot be compared; their names keep them apart.
 
-    The states are sums, so processes add theirs, and so may you: score the real clips once in a metric of
-    their own and `merge_state` it into that of each method.
-
     Args:
+        family: of the results' names, `fvd` or `kvd`.
         network: see `VideoFeatures`; for instance `glassine.pretrained.i3d.I3D`. It is frozen.
         name: what the network is called in the results: `i3d`, `videomae`, `glassine`.
         protocol: a key of `PROTOCOLS`.
         backgrounds: what transparent clips are composited on, one result each; names or `#rrggbb`.
-        ddof: divisor of the covariance, see `mean_and_covariance`.
 
     Raises:
         UserError: an unknown protocol, colour or name, or a protocol that gives other frames than the network takes.
     """
 
     higher_is_better = False
-    count: Tensor
-    total: Tensor
-    outer: Tensor
 
     def __init__(
-        self,
-        network: VideoFeatures,
-        name: str,
-        protocol: str = "rep2_16f",
-        backgrounds: Sequence[str] = ("white", "black"),
-        ddof: Ddof = 1,
+        self, family: str, network: VideoFeatures, name: str, protocol: str, backgrounds: Sequence[str]
     ) -> None:
         super().__init__()
         if protocol not in PROTOCOLS:
@@ -93,19 +82,14 @@ class FVD(GeneratedClipMetric):
         for background in backgrounds:
             background_colour(background)
         self.network = self.hold(network)
-        self.protocol, self.backgrounds, self.ddof = protocol, tuple(backgrounds), ddof
-        self.names = [score_name("fvd", name, protocol, background) for background in backgrounds]
-        sets, width = 2 * len(self.names), network.num_features  # first the generated clips of all backgrounds
-        self.add_state("count", torch.zeros(sets, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("total", torch.zeros(sets, width, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("outer", torch.zeros(sets, width, width, dtype=torch.float64), dist_reduce_fx="sum")
+        self.protocol, self.backgrounds = protocol, tuple(backgrounds)
+        self.names = [score_name(family, name, protocol, background) for background in backgrounds]
 
-    def update(self, clips: Tensor, real: bool) -> None:
-        """Add clips.
+    def features(self, clips: Tensor) -> list[Tensor]:
+        """Features `b d` of clips on each background.
 
         Args:
             clips: `b f c h w` in [0, 1], straight RGBA, or RGB that lies on the one background of this metric.
-            real: whether they are real ones or generated.
 
         Raises:
             ValueError: clips of another shape or type.
@@ -123,11 +107,60 @@ class FVD(GeneratedClipMetric):
                 f"opaque clips cannot be laid on {' and '.join(self.backgrounds)}: "
                 "hand in RGBA, or give this metric the one background that they lie on"
             )
-        for place, background in enumerate(self.backgrounds):
+        found = []
+        for name, background in zip(self.names, self.backgrounds, strict=True):
             with exactly(clips.device):
                 features = self.network(opaque_clips(clips, background)[:, list(index)])  # b d
             if not features.isfinite().all():
-                raise UserError(f"the network of {self.names[place]} gives NaN or infinity: check its weights")
+                raise UserError(f"the network of {name} gives NaN or infinity: check its weights")
+            found.append(features)
+        return found
+
+
+class FVD(VideoDistance):
+    """Fréchet video distance (Unterthiner et al. 2018, arXiv 1812.01717) of clips of 8 or 16 frames.
+
+    The states are sums, so processes add theirs, and so may you: score the real clips once in a metric of
+    their own and `merge_state` it into that of each method.
+
+    Args:
+        network: see `VideoDistance`.
+        name: see `VideoDistance`.
+        protocol: see `VideoDistance`.
+        backgrounds: see `VideoDistance`.
+        ddof: divisor of the covariance, see `mean_and_covariance`.
+
+    Raises:
+        UserError: see `VideoDistance`.
+    """
+
+    count: Tensor
+    total: Tensor
+    outer: Tensor
+
+    def __init__(
+        self,
+        network: VideoFeatures,
+        name: str,
+        protocol: str = "rep2_16f",
+        backgrounds: Sequence[str] = ("white", "black"),
+        ddof: Ddof = 1,
+    ) -> None:
+        super().__init__("fvd", network, name, protocol, backgrounds)
+        self.ddof = ddof
+        sets, width = 2 * len(self.names), network.num_features  # first the generated clips of all backgrounds
+        self.add_state("count", torch.zeros(sets, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(sets, width, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", torch.zeros(sets, width, width, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, clips: Tensor, real: bool) -> None:
+        """Add clips.
+
+        Args:
+            clips: see `VideoDistance.features`, also for the errors.
+            real: whether they are real ones or generated.
+        """
+        for place, features in enumerate(self.features(clips)):
             slot = torch.tensor([place + real * len(self.names)], device=features.device)
             moments = feature_moments(features)
             self.count = self.count.index_add(0, slot, moments.samples[None])

@@ -51,6 +51,21 @@ def efficientnet_lite0(checkpoint: str | None = None) -> nn.Module:
     return network.eval()
 
 
+def start_from_imagenet(network: nn.Module, checkpoint: str | None = None) -> None:
+    """Give timm's `tf_efficientnet_lite0` its ImageNet weights; its classifier, of any width, keeps what it has.
+
+    Args:
+        network: is changed.
+        checkpoint: see `efficientnet_lite0`.
+
+    Raises:
+        UserError: see `efficientnet_lite0`; or the network is another one.
+    """
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("classifier.")}
+    given = efficientnet_lite0(checkpoint).state_dict()
+    load_exactly(network, {name: t for name, t in given.items() if not name.startswith("classifier.")} | own, PACKAGE)
+
+
 def packaged_weights() -> Path:
     """The weight file in the installed package; found without importing the package.
 

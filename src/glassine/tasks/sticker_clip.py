@@ -1,6 +1,6 @@
 """Train the suite's own evaluators: which clip belongs to which caption, and how it moves."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.sticker_clip import StickerCLIP
+from glassine.nn.picture_augment import PictureAugment
+from glassine.pretrained.efficientnet_lite import start_from_imagenet
 from glassine.tasks.base import StickerTask
 
 MOTIONS = ("as it is", "still", "shuffled", "reversed")
@@ -28,6 +30,9 @@ class StickerCLIPTask(StickerTask):
         init_from: see `StickerTask`.
         motion_weight: weight of the head's cross-entropy.
         words: share of the captions that are replaced by trigger words, one or several in disorder.
+        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`).
+        augment: for batches of `Thumbnails`: premultiplied RGBA `b 4 h w` to opaque pictures `b 3 h w`; None is
+            `PictureAugment` with its defaults.
     """
 
     frozen: tuple[str, ...] = ("clip.text_encoder",)
@@ -40,6 +45,8 @@ class StickerCLIPTask(StickerTask):
         init_from: str | None = None,
         motion_weight: float = 0.3,
         words: float = 0.3,
+        start: Literal["imagenet"] | None = None,
+        augment: nn.Module | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(clip, StickerCLIP):
@@ -48,11 +55,28 @@ class StickerCLIPTask(StickerTask):
         if head is not None and head.out_features != len(MOTIONS):
             raise ValueError(f"a head for {head.out_features} motions came; there are {len(MOTIONS)}: {MOTIONS}")
         self.clip, self.motion_weight, self.words = clip, motion_weight, words
+        self.start, self.augment = start, augment or PictureAugment()
+
+    def on_fit_start(self) -> None:
+        """Take the weights to start from; errors as those of `StickerTask` and `start_from_imagenet`."""
+        if self.start is not None and self.init_from is None and self.trainer.ckpt_path is None:
+            start_from_imagenet(self.clip.encoder.frames)
+        super().on_fit_start()
+
+    def shown(self, batch: dict[str, Any]) -> Tensor:
+        """Opaque clips `b f 3 h w`; the pictures of `Thumbnails` are changed in training, and on white otherwise."""
+        if "picture" not in batch:
+            return batch["clip"]
+        if self.training:
+            return self.augment(batch["picture"])[:, None]
+        picture = batch["picture"].float() / 255
+        return (picture[:, :3] + 1 - picture[:, 3:])[:, None]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on a batch of clips with captions."""
         texts = [self.say(*about) for about in zip(batch["caption"], batch["trigger_words"], strict=True)]
-        clips, kinds = (batch["clip"], None) if self.clip.motion_head is None else moved(batch["clip"])
+        shown = self.shown(batch)
+        clips, kinds = (shown, None) if self.clip.motion_head is None else moved(shown)
         features = self.clip.features(clips)
         loss = self.contrast(self.clip.embed_features(features), self.clip.embed_texts(texts), batch["group"])
         self.log("train/contrast", loss)
@@ -87,12 +111,13 @@ class StickerCLIPTask(StickerTask):
 
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
         """Log recall within the batch and the motion head's accuracy."""
-        clips, texts = self.clip.embed_clips(batch["clip"]), self.clip.embed_texts(batch["caption"])
-        best = (clips @ texts.T).argmax(dim=1).tolist()
+        clips = self.shown(batch)
+        embedded, texts = self.clip.embed_clips(clips), self.clip.embed_texts(batch["caption"])
+        best = (embedded @ texts.T).argmax(dim=1).tolist()
         found = [batch["group"][row] == batch["group"][column] for row, column in enumerate(best)]
         named = {f"{stage}/recall": sum(found) / len(found)}
         if self.clip.motion_head is not None:
-            shown, kinds = moved(batch["clip"], torch.Generator().manual_seed(batch_idx))
+            shown, kinds = moved(clips, torch.Generator().manual_seed(batch_idx))
             named[f"{stage}/motion"] = self.accuracy(shown, kinds)
         self.log_dict(named, batch_size=len(found), sync_dist=True)
 
@@ -105,7 +130,8 @@ class StickerCLIPTask(StickerTask):
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The clips beside what the motion head is shown."""
-        return {"input": batch["clip"], "moved": moved(batch["clip"], torch.Generator().manual_seed(0))[0]}
+        clips = self.shown(batch)
+        return {"input": clips, "moved": moved(clips, torch.Generator().manual_seed(0))[0]}
 
 
 def moved(clip: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

@@ -54,3 +54,27 @@ def test_the_text_encoder_is_not_trained():
     clip = make_clip().train()
     assert not clip.text_encoder.training
     assert not any(p.requires_grad for p in clip.text_encoder.parameters())
+
+
+def test_stages_that_are_kept_are_never_trained():
+    torch.manual_seed(0)
+    encoder = ClipEncoder("tf_efficientnet_lite0", 32, 24, temporal_layers=0, kept_stages=2).train()
+    frames = torch.rand(2, 1, 3, 32, 32)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    encoder(frames).square().sum().backward()
+    kept = ("frames.conv_stem", "frames.bn1", "frames.blocks.0.", "frames.blocks.1.")
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is None) == name.startswith(kept), name
+    changed = [name for name, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert changed
+    assert not [name for name in changed if name.startswith(kept)]  # no running statistics either
+
+
+def test_an_efficientnet_gives_the_same_through_its_stages_as_in_one_go():
+    torch.manual_seed(0)
+    kept = ClipEncoder("tf_efficientnet_lite0", 32, 24, temporal_layers=0, kept_stages=1).eval()
+    whole = ClipEncoder("tf_efficientnet_lite0", 32, 24, temporal_layers=0).eval()
+    whole.load_state_dict(kept.state_dict())
+    clip = torch.rand(2, 3, 3, 32, 32)
+    torch.testing.assert_close(kept(clip), whole(clip), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whole.mean.flatten(), torch.full((3,), 0.5))

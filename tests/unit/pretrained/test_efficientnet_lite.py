@@ -1,12 +1,13 @@
 import importlib.metadata
 
 import pytest
+import timm
 import torch
 from torch.nn import functional as F
 
 from glassine.errors import UserError
 from glassine.pretrained import efficientnet_lite
-from glassine.pretrained.efficientnet_lite import EfficientNetLiteFeatures, efficientnet_lite0
+from glassine.pretrained.efficientnet_lite import EfficientNetLiteFeatures, efficientnet_lite0, start_from_imagenet
 
 # of the published network: blocks, kernel, stride, expansion, channels
 STAGES = [
@@ -157,3 +158,13 @@ def test_the_packages_weights_know_a_cup_of_coffee_and_a_cat():
         square = torch.from_numpy(picture[top : top + side, left : left + side].copy()).permute(2, 0, 1)[None] / 255
         small = F.interpolate(square, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
         assert network(2 * small - 1).argmax().item() == name
+
+
+def test_a_network_starts_from_the_weights_and_keeps_its_own_classifier(state, checkpoint):
+    network = timm.create_model(efficientnet_lite.NETWORK, num_classes=7)
+    own = network.classifier.weight.clone()
+    start_from_imagenet(network, checkpoint)
+    assert torch.equal(network.classifier.weight, own)
+    assert torch.equal(network.blocks[1][1].conv_dw.weight, state["_blocks.2._depthwise_conv.weight"])
+    with pytest.raises(UserError, match="was made for another network"):
+        start_from_imagenet(timm.create_model("test_resnet", num_classes=7), checkpoint)

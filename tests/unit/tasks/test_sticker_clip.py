@@ -69,3 +69,18 @@ def test_trigger_words_stand_in_for_some_captions():
 def test_a_head_for_other_motions_is_refused():
     with pytest.raises(ValueError, match="2 motions"):
         StickerCLIPTask(make_clip(motions=2), torch.optim.Adam)
+
+
+def test_thumbnails_are_changed_in_training_and_shown_on_white_otherwise():
+    task = make_task()
+    picture = torch.zeros(2, 4, 32, 32, dtype=torch.uint8)
+    picture[:, 3, 8:24, 8:24] = picture[:, 0, 8:24, 8:24] = 255
+    batch = {"picture": picture, "caption": ["a", "b"], "trigger_words": [[], []], "group": ["0", "1"]}
+    task.eval()
+    white = task.shown(batch)
+    assert white.shape == (2, 1, 3, 32, 32)
+    assert white[0, 0, :, 0, 0].tolist() == [1, 1, 1]
+    assert white[0, 0, :, 16, 16].tolist() == [1, 0, 0]
+    task.train()
+    assert not torch.equal(task.shown(batch), white)
+    assert task.training_step(batch, 0).isfinite()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ from glassine.bench.loading import load_network
 from glassine.digest import weights_digest
 from glassine.errors import UserError
 from glassine.metrics.clip_score import ClipScores
-from glassine.metrics.fvd import FVD
+from glassine.metrics.fvd import FVD, VideoDistance
+from glassine.metrics.kvd import KVD
 from glassine.metrics.vqa import VQA
 from glassine.models.sticker_clip import StickerCLIP
 
@@ -93,7 +95,7 @@ class Evaluators:
             real: clips `n f c h w` in [0, 1], straight RGBA, or RGB on white.
             made: clips for the same captions, of the same shape.
             captions: n.
-            backgrounds: what Fréchet distances see them on.
+            backgrounds: what Fréchet and kernel distances see them on.
         """
         found: dict[str, float] = {}
         for distance in self.distances(made.shape[1], backgrounds):
@@ -114,16 +116,15 @@ class Evaluators:
             found |= quality.compute()
         return {name: float(value) for name, value in found.items()}
 
-    def distances(self, frames: int, backgrounds: Sequence[str]) -> list[FVD]:
-        """Fréchet distances: of our own video encoder, and of I3D where its weights are given."""
+    def distances(self, frames: int, backgrounds: Sequence[str]) -> list[VideoDistance]:
+        """Fréchet and kernel distances: of our own video encoder, and of I3D where its weights are given."""
         own = f"native_{frames}f"
-        found = [FVD(VideoFeatures(self.video), "glassine", own, backgrounds).to(self.device)]
+        networks: list[tuple[Any, str, str]] = [(VideoFeatures(self.video), "glassine", own)]
         if self.sources.i3d is not None:
             from glassine.pretrained.i3d import i3d
 
-            protocol = "rep2_16f" if frames == 8 else own
-            found.append(FVD(i3d(self.sources.i3d), "i3d", protocol, backgrounds).to(self.device))
-        return found
+            networks.append((i3d(self.sources.i3d), "i3d", "rep2_16f" if frames == 8 else own))
+        return [kind(*network, backgrounds).to(self.device) for network in networks for kind in (FVD, KVD)]
 
     def fits(self) -> list[ClipScores]:
         """How clips fit captions: by our own image-text model, and by CLIP where one is given."""

@@ -1,0 +1,294 @@
+"""Small pictures of many stickers in one memory-mapped file, for trainings that look at single frames."""
+
+import hashlib
+import json
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from glassine.atomic import atomic_path
+from glassine.data.alpha import premultiply
+from glassine.data.clips import spread_rows
+from glassine.data.frame_sampling import sample_frames
+from glassine.data.sampler import SampleId, sample_generator
+from glassine.data.shards import StickerInfo, StickerShards, resize_frames
+from glassine.data.split import SPLITS, checked_split
+from glassine.errors import UserError
+
+PICTURES, INDEX = "thumbnails.npy", "thumbnails.json"
+IN_TURN = "in turn"
+# sources that show the same drawing of an emoji: a still is a frame of what is animated
+DRAWINGS = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One sticker of a cache, and which of its pictures are its frames.
+
+    Attributes:
+        key: of the sticker.
+        source: where it came from.
+        group: near copies share it.
+        split: of the group.
+        caption: English.
+        description: the caption without domain and style.
+        trigger_words: words a person would type to find it.
+        start: its first picture.
+        count: how many it has.
+    """
+
+    key: str
+    source: str
+    group: str
+    split: str
+    caption: str
+    description: str
+    trigger_words: tuple[str, ...]
+    start: int
+    count: int
+
+
+def write_thumbnails(
+    shards: StickerShards,
+    folder: Path,
+    size: int = 96,
+    frames: int = 4,
+    variants: int = 2,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> int:
+    """Write pictures of stickers, unless the folder holds just these already; returns how many stickers were written.
+
+    A damaged sticker is left out, with a warning that names it.
+
+    Args:
+        shards: where they are.
+        folder: gets `thumbnails.npy`, `n size size 4` uint8, **premultiplied** RGBA, and `thumbnails.json`.
+        size: both sides in pixels; stickers of another shape are fitted in.
+        frames: of each animated sticker, evenly spread.
+        variants: stickers (skin tones, genders) of each group and source, evenly spread.
+        progress: called with the stickers done, and of how many.
+
+    Raises:
+        UserError: not one sticker can be read, or the folder cannot be written.
+    """
+    rows, infos, bad = chosen_rows(shards, variants)
+    keys = [(info.source, info.key, info.group) for info in infos]
+    identity = hashlib.blake2b(repr((keys, size, frames)).encode(), digest_size=8).hexdigest()
+    if found_identity(folder) == identity:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = [min(frames, len(shards.durations(row))) for row in rows]
+    table: list[Drawn] = []
+    with atomic_path(folder / PICTURES) as path:
+        shape = (sum(counts), size, size, 4)
+        pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        start = 0
+        for number, (row, info, count) in enumerate(zip(rows, infos, counts, strict=True)):
+            progress(number, len(rows))
+            try:
+                shown = shards.read(row, sample_frames(shards.durations(row), count)[0])
+            except ValueError as error:
+                bad.append(f"{shards.name(row)} ({error})")
+                continue
+            pictures[start : start + count] = premultiply(resize_frames(shown, size, size, keep_shape=True))
+            about = (info.key, info.source, info.group, info.split, info.caption, info.description)
+            table.append(Drawn(*about, info.trigger_words, start, count))
+            start += count
+        pictures.flush()
+    if bad:
+        warnings.warn(f"{len(bad)} damaged stickers are left out: {', '.join(bad[:5])}", stacklevel=2)
+    if not table:
+        raise UserError(f"not one of {len(rows)} stickers could be read; build the shards again")
+    with atomic_path(folder / INDEX) as path:  # last: a stopped run leaves no cache
+        content = {"identity": identity, "size": size, "stickers": [asdict(one) for one in table]}
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    progress(len(rows), len(rows))
+    return len(table)
+
+
+def chosen_rows(shards: StickerShards, variants: int) -> tuple[list[int], list[StickerInfo], list[str]]:
+    """Rows of some variants of each group and source, in order, what is known of them, and what cannot be read."""
+    known: dict[int, StickerInfo] = {}
+    bad, by_drawing = [], defaultdict[tuple[str, str], list[int]](list)
+    for row in range(len(shards)):
+        try:
+            known[row] = shards.metadata(row)
+        except ValueError as error:
+            bad.append(f"{shards.name(row)} ({error})")
+            continue
+        by_drawing[known[row].group, known[row].source].append(row)
+    rows = sorted(int(row) for rows in by_drawing.values() for row in spread_rows(np.array(rows), variants))
+    return rows, [known[row] for row in rows], bad
+
+
+def found_identity(folder: Path) -> str:
+    """Of the cache in a folder; empty where there is none."""
+    try:
+        return str(json.loads((folder / INDEX).read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def read_thumbnails(folder: Path) -> tuple[list[Drawn], int]:
+    """The stickers of a cache and the side of its pictures; UserError where there is none or it is damaged."""
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        table = [Drawn(**{**one, "trigger_words": tuple(one["trigger_words"])}) for one in content["stickers"]]
+        return table, int(content["size"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} must hold thumbnails, got {error!r}: delete it, it is made again") from error
+
+
+class Thumbnails:
+    """Pictures for the data module, as its `thumbnails`; the cache is made when it is first asked for.
+
+    Batches have `picture` `b 4 s s` uint8, premultiplied, and lists `group`, `source`, `key`, `caption`,
+    `trigger_words`. A pass shows each drawing (group and source) once, its variants and frames in turn by chance.
+
+    Either the groups are divided by their `split`, or `held_out` divides the drawings of each group, or both stages
+    see everything.
+
+    Args:
+        root: shard folder, or several.
+        folder: of the cache.
+        size: see `write_thumbnails`.
+        frames: see `write_thumbnails`.
+        variants: see `write_thumbnails`.
+        by_split: train on the groups of split `train`, and validate and test on those of the split of that name.
+        held_out: validate on a drawing that training does not see, of groups that have another one: a source's name
+            holds out its drawing everywhere, `in turn` one of each group's, by its hash.
+        drawings: sources that show the same drawing.
+        seed: of all chance.
+
+    Raises:
+        UserError: `held_out` is no source, or both it and `by_split` are set; see also `write_thumbnails`.
+    """
+
+    def __init__(
+        self,
+        root: str | list[str],
+        folder: str,
+        size: int = 96,
+        frames: int = 4,
+        variants: int = 2,
+        by_split: bool = False,
+        held_out: str | None = None,
+        drawings: Sequence[Sequence[str]] = DRAWINGS,
+        seed: int = 0,
+    ) -> None:
+        if by_split and held_out is not None:
+            raise UserError(f"by_split and held_out cannot both be set, got held_out {held_out!r}: set one of them")
+        self.root, self.folder, self.size, self.frames, self.variants = root, Path(folder), size, frames, variants
+        self.by_split, self.held_out, self.seed = by_split, held_out, seed
+        self.drawings = {source: number for number, family in enumerate(drawings) for source in family}
+
+    def dataset(self, stage: str) -> "ThumbnailDataset":
+        """Of `"train"`, or of `"val"`, `"test"`, `"predict"`, which show each drawing's first frame."""
+        write_thumbnails(StickerShards(self.root), self.folder, self.size, self.frames, self.variants)
+        table, _ = read_thumbnails(self.folder)
+        groups = sorted({one.group for one in table})
+        training = stage == "train"
+        if self.by_split:
+            split = checked_split(stage if stage in SPLITS else "test")
+            table = [one for one in table if one.split == split]
+        elif self.held_out is not None:
+            held = set(self.held_drawings(table))
+            table = [one for one in table if ((one.group, self.drawing(one.source)) in held) != training]
+        if not table:
+            raise UserError(f"{self.folder} has no picture for {stage}: check by_split and held_out")
+        return ThumbnailDataset(self.folder, table, groups, self.seed, training)
+
+    def drawing(self, source: str) -> int | str:
+        """What sources of one drawing share."""
+        return self.drawings.get(source, source)
+
+    def held_drawings(self, table: Sequence[Drawn]) -> Iterator[tuple[str, int | str]]:
+        """Group and drawing of all that are held out."""
+        by_group = defaultdict[str, set[int | str]](set)
+        for one in table:
+            by_group[one.group].add(self.drawing(one.source))
+        sources = {one.source for one in table}
+        if self.held_out != IN_TURN and self.held_out not in sources:
+            raise UserError(
+                f"held_out must be {IN_TURN!r} or one of {', '.join(sorted(sources))}, got {self.held_out!r}"
+            )
+        wanted = self.drawing(str(self.held_out))
+        for group, drawings in by_group.items():
+            if len(drawings) < 2:  # nothing would be left to learn the name from
+                continue
+            if self.held_out == IN_TURN:
+                ordered = sorted(drawings, key=str)
+                yield group, ordered[int(hashlib.sha256(group.encode()).hexdigest(), 16) % len(ordered)]
+            elif wanted in drawings:
+                yield group, wanted
+
+
+class ThumbnailDataset(Dataset[dict[str, Any]]):
+    """The pictures of some stickers, see `Thumbnails`; one row a drawing.
+
+    Args:
+        folder: of the cache.
+        table: the stickers.
+        groups: of the whole cache, whatever is left out of the table.
+        seed: of all chance.
+        training: choose variants and frames at random.
+    """
+
+    num_damaged = 0
+
+    def __init__(
+        self, folder: Path, table: Sequence[Drawn], groups: Sequence[str], seed: int = 0, training: bool = False
+    ) -> None:
+        self.folder, self.groups, self.seed, self.training = folder, list(groups), seed, training
+        rows = defaultdict[tuple[str, str], list[Drawn]](list)
+        for one in table:
+            rows[one.group, one.source].append(one)
+        self.rows = list(rows.values())
+        self._pictures: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """All pictures of the cache, `n s s 4`, on disk."""
+        if self._pictures is None:
+            self._pictures = np.load(self.folder / PICTURES, mmap_mode="r")
+        return self._pictures
+
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        pass_number, row = (0, item) if isinstance(item, int) else item
+        variants = self.rows[row]
+        one, frame = variants[0], 0
+        if self.training:
+            chance = sample_generator(self.seed, pass_number, row)
+            one = variants[int(torch.randint(len(variants), (), generator=chance))]
+            frame = int(torch.randint(one.count, (), generator=chance))
+        return {
+            "picture": self.picture(one, frame),
+            "group": one.group,
+            "source": one.source,
+            "key": one.key,
+            "caption": one.caption,
+            "trigger_words": list(one.trigger_words),
+        }
+
+    def picture(self, one: Drawn, frame: int = 0) -> Tensor:
+        """A frame of a sticker, `4 s s` uint8, premultiplied."""
+        return torch.from_numpy(np.array(self.pictures[one.start + frame])).permute(2, 0, 1).contiguous()
+
+    def damage_line(self) -> str:
+        """For the data module: damaged stickers are left out of the cache."""
+        return ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file: each process opens its own."""
+        return {**self.__dict__, "_pictures": None}

@@ -1,0 +1,103 @@
+"""Train the evaluator that names stickers, on true stickers alone: it must never have seen a generated one."""
+
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassine.errors import UserError
+from glassine.models.sticker_names import StickerNames
+from glassine.nn.picture_augment import PictureAugment
+from glassine.pretrained.efficientnet_lite import start_from_imagenet
+from glassine.tasks.base import StickerTask
+
+
+class StickerNamesTask(StickerTask):
+    """Cross-entropy over groups, on `Thumbnails` that are changed strongly, so that unseen drawings are named, too.
+
+    Args:
+        network: a `StickerNames` (typed as a module so that a loader may make it).
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        augment: premultiplied RGBA `b 4 h w` to opaque pictures `b 3 h w`; None is `PictureAugment` with its defaults.
+        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`).
+        label_smoothing: share of the target that is even over all groups.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        augment: nn.Module | None = None,
+        start: Literal["imagenet"] | None = None,
+        label_smoothing: float = 0.1,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(network, StickerNames):
+            raise TypeError(f"network must be a StickerNames, got a {type(network).__name__}")
+        self.network, self.augment = network, augment or PictureAugment()
+        self.start, self.label_smoothing = start, label_smoothing
+        self.places: dict[str, int] = {}
+
+    def on_fit_start(self) -> None:
+        """Take the names of the data, and the weights to start from.
+
+        Raises:
+            UserError: a resumed run meets other groups; see also `StickerTask` and `start_from_imagenet`.
+        """
+        fresh = self.trainer.ckpt_path is None
+        if self.start is not None and self.init_from is None and fresh:
+            start_from_imagenet(self.network.encoder.frames)
+        super().on_fit_start()
+        groups = self.trainer.datamodule.dataset("train").groups  # type: ignore[attr-defined]
+        if fresh:
+            self.network.set_names(groups)
+        elif self.network.names != groups:
+            raise UserError("the groups must be those that the run began with, got others: start it again")
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on `picture` (`b 4 h w` premultiplied)."""
+        logits = self.network(self.augment(batch["picture"]))
+        loss = F.cross_entropy(logits, self.targets(batch["group"]), label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """How often the right name is first, and among five."""
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same."""
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: dict[str, Any], stage: str) -> None:
+        """Log `top1` and `top5` on white, and `top1` of each source."""
+        picture = batch["picture"].float() / 255
+        logits = self.network(picture[:, :3] + 1 - picture[:, 3:])
+        order = logits.topk(min(5, logits.shape[1]), dim=1).indices == self.targets(batch["group"])[:, None]  # b 5
+        first, found = order[:, 0].float(), order.any(dim=1).float()
+        count = len(first)
+        self.log_dict({f"{stage}/top1": first.mean(), f"{stage}/top5": found.mean()}, batch_size=count, sync_dist=True)
+        for source in sorted(set(batch["source"])):
+            mine = torch.tensor([one == source for one in batch["source"]], device=first.device)
+            self.log(f"{stage}/top1_{source}", first[mine].mean(), batch_size=int(mine.sum()), sync_dist=True)
+
+    def targets(self, groups: list[str]) -> Tensor:
+        """The classes `b` of groups; UserError for one that the network does not know."""
+        if len(self.places) != self.network.count:
+            self.places = {name: place for place, name in enumerate(self.network.names)}
+        unknown = [group for group in groups if group not in self.places]
+        if unknown:
+            raise UserError(f"groups must be among the {len(self.places)} that were trained, got {unknown[0]!r}")
+        return torch.tensor([self.places[group] for group in groups], device=self.device)
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The pictures beside what training makes of them."""
+        picture = batch["picture"].float() / 255
+        return {"input": (picture[:, :3] + 1 - picture[:, 3:])[:, None], "changed": self.augment(picture)[:, None]}
