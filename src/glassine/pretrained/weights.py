@@ -1,19 +1,21 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
 import inspect
-from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from glassine.atomic import atomic_path
+from glassine.descriptions import build, read_yaml
 from glassine.errors import UserError
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -101,30 +103,42 @@ def load_bundle(source: str, frozen: bool = False) -> nn.Module:
         frozen: whether it is never to be trained; a network that it is a part of then leaves it out of its own files.
 
     The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
-    from their own. Only `torch.nn.Module` classes and loaders of such are built.
+    from their own. A folder may come from anywhere: no code in it is run, and of code outside of it only the classes
+    that `glassine.descriptions` lists, and those that the user allows besides.
 
     Raises:
-        UserError: no such folder, or its configuration and its weights do not make a network.
+        UserError: no such folder, its configuration names something else, or does not make a network with its weights.
     """
     folder = locate(source)
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"{source}/config.yaml cannot be read ({' '.join(str(error).split())}); export it again"
-        ) from error
-    network = build_network(config, f"{source}/config.yaml")
-    load_trained(network, read_state(folder / "model.safetensors"), source)
+    with being_loaded(folder, source):
+        network = build_network(read_yaml(folder / "config.yaml"), f"{source}/config.yaml")
+        load_trained(network, read_state(folder / "model.safetensors"), source)
     return network.eval().requires_grad_(False) if frozen else network.eval()
+
+
+_OPEN: ContextVar[tuple[Path, ...]] = ContextVar("bundles that are being loaded", default=())
+
+
+@contextmanager
+def being_loaded(folder: Path, source: str) -> Iterator[None]:
+    """While a bundle is loaded; UserError if it is a part of itself."""
+    place = folder.resolve()
+    if place in _OPEN.get():
+        raise UserError(f"{source} names itself as one of its own parts: it must be exported again")
+    token = _OPEN.set((*_OPEN.get(), place))
+    try:
+        yield
+    finally:
+        _OPEN.reset(token)
 
 
 def build_network(config: Any, origin: str) -> nn.Module:
     """The network that the `class_path` and `init_args` found in `origin` describe; UserError if they describe none."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("network", type=nn.Module)
     try:
-        return parser.instantiate(parser.parse_object({"network": config})).network
-    except (ArgumentError, AttributeError, TypeError, ValueError) as error:
+        return build(nn.Module, config, origin)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor makes of arguments that are not its own
         reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
         raise UserError(f"{origin} does not describe a network of this version ({reason}); make it again") from error
 
