@@ -24,7 +24,9 @@ from glassine.data.datamodule import StickerDataModule
 from glassine.descriptions import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
 from glassine.errors import UserError
 from glassine.pretrained.weights import read_state
+from glassine.signals import forward_sigterm
 from glassine.tasks.base import StickerTask
+from glassine.tasks.checkpoint_io import write_atomically
 
 VERBS = ("fit", "validate", "test", "predict")
 EPILOG = """A YAML is a program: it chooses the classes that are imported and called. Run one only if you trust who
@@ -98,7 +100,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         raise UserError(f"{message} (see `glassine {arguments[0]} --help`)") from error
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes exit code 1 of it
-            raise KeyboardInterrupt from stop
+            raise stop.__context__ from stop
         raise
 
 
@@ -109,6 +111,13 @@ def policy() -> AbstractContextManager[None]:
 
 class StickerCLI(LightningCLI):
     """LightningCLI that says what is wrong with a checkpoint before it builds anything."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, which writes checkpoints whole and lets SIGTERM end it."""
+        trainer = super().instantiate_trainer(**kwargs)
+        write_atomically(trainer)
+        forward_sigterm(trainer)
+        return trainer
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Raise UserError where `ckpt_path`, wherever it was set, is missing, damaged, or no checkpoint."""

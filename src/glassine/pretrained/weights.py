@@ -1,7 +1,8 @@
 """Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glassine.atomic import atomic_path
 from glassine.descriptions import build, read_yaml
 from glassine.errors import UserError
+from glassine.tensor_files import write_tensors
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
@@ -79,7 +81,18 @@ def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
                 f"{origin} was made for another network: {name} is {given} there, "
                 f"{type(network).__name__} needs {needed}"
             )
+    check_finite(state, f"{origin} holds weights that must be finite", {name for name, _ in network.named_buffers()})
     network.load_state_dict(state)
+
+
+def check_finite(state: Mapping[str, Tensor], says: str, buffers: AbstractSet[str] = frozenset()) -> None:
+    """UserError, which begins with `says`, where a tensor holds nan, or inf in what is not among the `buffers`."""
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        bad = tensor.isnan() if name in buffers else ~tensor.isfinite()  # a mask may hold minus infinity
+        if bad.any():
+            raise UserError(f"{says}, got {float(tensor[bad].flatten()[0])} in {name}: use an earlier checkpoint")
 
 
 def locate(source: str) -> Path:
@@ -153,18 +166,29 @@ def load_trained(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
 def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write what `load_bundle` reads; parameters that need no gradient are left out, unless all of them are.
 
-    Floating-point tensors are stored as `dtype`; half precision halves the file and is read back into the network's
-    own precision.
+    Floating-point tensors are stored as `dtype`, those too large for it as they are; half precision halves the file and
+    is read back into the network's own precision.
+
+    Raises:
+        UserError: a weight is not finite, or the folder cannot be written.
     """
     state = network.state_dict()
     if any(p.requires_grad for p in network.parameters()):
         state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
-    stored = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
+    check_finite(state, "weights must be finite to be written", {name for name, _ in network.named_buffers()})
+    stored = {name: stored_as(tensor, dtype) for name, tensor in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
-        save_file({n: t.contiguous().cpu() for n, t in stored.items()}, weights)
+        write_tensors(stored, weights)
         description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        weights.chmod(description.stat().st_mode)  # safetensors lets nobody but the owner read
+
+
+def stored_as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor as it is stored: in `dtype` where that can hold it."""
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.to(dtype)
+    return stored if torch.equal(stored.isfinite(), tensor.isfinite()) else tensor
 
 
 def save_model(network: Any, folder: Path) -> None:
