@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from glassine import __version__
 from glassine.allocator import keep_freed_memory
 from glassine.errors import exit_code
+from glassine.signals import stop_on_sigterm
 
 LIGHTNING_VERBS = {
     "fit": "train from a YAML",
@@ -58,6 +59,7 @@ def run(arguments: list[str]) -> None:
 
 def cli() -> None:
     """Entry point of the installed command."""
+    stop_on_sigterm()
     sys.exit(main())
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
+import socket
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +25,56 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def temporary_name(stem: str, suffix: str) -> str:
+    """A hidden name that says which process of which machine writes there; see `remove_leftovers`."""
+    return f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
+
+
+def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
+    """Remove what a process that was killed left beside the same target: of this machine, or older than a day."""
+    pattern = re.compile(
+        rf"\.{re.escape(_short(stem))}\.(?P<host>[0-9a-f]{{8}})-(?P<process>[0-9a-f]+)-[0-9a-f]{{8}}{re.escape(suffix)}"
+    )
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            found = pattern.fullmatch(entry.name) if entry.name.startswith(".") else None
+            if found is None:
+                continue
+            with contextlib.suppress(OSError):
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                ended = found["host"] == _host() and not _runs(int(found["process"], 16))
+                if ended or age > 24 * 3600:
+                    _remove(Path(entry.path))
+
+
+def _short(stem: str) -> str:
+    """So much of a name that the temporary one is no longer than file systems allow."""
+    return os.fsencode(stem)[:120].decode(errors="ignore")
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there signal 0 is Ctrl-C: what is left goes by its age
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path in the same folder and with the same suffix; it becomes `path` when the block succeeds.
 
     The block may make a file or a folder of that name. When the block raises, what it made is removed and an existing
     `path` stays as it was; an `OSError` about the temporary path becomes a `UserError`. A file replaces a file; a
-    folder replaces nothing but an empty folder.
+    folder replaces nothing but an empty folder. What an earlier process left here when it was killed is removed.
 
     Raises:
         UserError: the folder is missing or not writable, the disk is full, or `path` is a folder with content.
@@ -39,7 +86,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: it is a folder with content; remove it or choose another name")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: {OUTPUT_ERRORS[errno.EACCES]}")
-    temporary = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}{path.suffix}")
+    remove_leftovers(path.parent, path.stem, path.suffix)
+    temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
         yield temporary
         if path.is_dir() and not temporary.is_dir():

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from glassine.signals import TERMINATED, Terminated
+
 
 class UserError(Exception):
     """Something the user gave cannot be used.
@@ -35,7 +37,11 @@ def output_error(path: object, error: OSError) -> UserError:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do `work` for a command line: 0, 2 after a mistake of the user's, which it prints, and 130 after an interrupt."""
+    """Do `work` for a command line.
+
+    Returns:
+        0; 2 after a mistake of the user's, which it prints; 130 after an interrupt and 143 after SIGTERM.
+    """
     try:
         work()
     except UserError as error:
@@ -47,7 +53,7 @@ def exit_code(work: Callable[[], object]) -> int:
             raise
         print(f"glassine: {output_error(error.filename or 'the output', error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("glassine: stopped", file=sys.stderr)
-        return 130
+        return TERMINATED if isinstance(stop, Terminated) else 130
     return 0

@@ -6,7 +6,9 @@ import pytest
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
+from glassine.cli.lightning import check_names, policy
 from glassine.data.datamodule import StickerDataModule
+from glassine.descriptions import read_yaml
 from glassine.tasks.base import StickerTask
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -26,7 +28,9 @@ def test_it_is_parsed(file):
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_lightning_class_args(StickerDataModule, "data")
     parser.add_lightning_class_args(StickerTask, "model", subclass_mode=True)
-    config = parser.parse_path(file)
+    check_names(read_yaml(file), str(file))
+    with policy():
+        config = parser.parse_path(file)
     assert isinstance(config.model, Namespace)
 
 

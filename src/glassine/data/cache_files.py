@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from glassine.atomic import atomic_path
 from glassine.data.sampler import SampleId
 from glassine.errors import UserError
+from glassine.tensor_files import write_tensors
 
 Identity = Mapping[str, str]
 Progress = Callable[[int, int], None]
@@ -112,7 +112,7 @@ def write_cache(
         if not path.is_file():
             tensors, said = make(part, partial(_tell, progress, start, len(samples)))
             with atomic_path(path) as temporary:
-                save_file(tensors, temporary, header | said)
+                write_tensors(tensors, temporary, header | said)
             made += 1
         progress(start + len(part), len(samples))
     return made

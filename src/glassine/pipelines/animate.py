@@ -5,12 +5,12 @@ from typing import Self
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from glassine.data.codecs import MAX_STICKER_PIXELS
 from glassine.data.sticker import Sticker
 from glassine.data.transforms.sample import make_sample, sticker_floats
+from glassine.descriptions import read_yaml
 from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
@@ -90,7 +90,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         network = load_bundle(source)
         if not isinstance(network, TransparentVideo):
             raise UserError(f"{source} holds a {type(network).__name__}; this needs a TransparentVideo, such as {TINY}")
-        config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(locate(source) / "config.yaml")
         return cls(network, size, num_frames, fps, domain, sampling, batch_size, device, config)
 
     def __call__(

@@ -8,12 +8,12 @@ from typing import Self
 
 import numpy as np
 import torch
-import yaml
 from einops import rearrange
 from numpy.typing import NDArray
 
 from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
+from glassine.descriptions import read_yaml
 from glassine.errors import UserError
 from glassine.hardware import pick_device
 from glassine.models.ildiff import ILDiff, PixelSource
@@ -100,7 +100,7 @@ class CutoutPipeline:
         network = load_bundle(source)
         if not isinstance(network, ILDiff):
             raise UserError(f"{source} holds a {type(network).__name__}; cutout needs an ILDiff, such as {TINY}")
-        config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(locate(source) / "config.yaml")
         return cls(network, background, pixel_source, tta, resolution, chunk, device, config)
 
     def save_pretrained(self, folder: Path | str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Self
 
 import numpy as np
-import yaml
 
 from glassine.data.sticker import Sticker
+from glassine.descriptions import read_yaml
 from glassine.errors import UserError
 from glassine.models.sampling import Sampling
 from glassine.models.text_to_video import TextToVideo
@@ -81,7 +81,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
                 f"{source} makes stickers that are transparent from the start: AnimatePipeline takes it, and `glassine "
                 "generate --transparent --transparency latents`"
             )
-        config = yaml.safe_load((locate(source) / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(locate(source) / "config.yaml")
         return cls(network, cut_out, size, num_frames, fps, domain, sampling, batch_size, device, config)
 
     def __call__(

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
+from glassine.descriptions import read_yaml
 from glassine.errors import UserError
 from glassine.pretrained.weights import build_network, load_trained, read_state
 
@@ -19,9 +19,9 @@ def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, A
         if not needed.is_file():
             raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        content["model"]["init_args"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        content = read_yaml(file)
+        content["model"]["init_args"].items()
+    except (UserError, AttributeError, LookupError, TypeError) as error:
         raise UserError(f"{file} is not the configuration of a run: give the one that `glassine fit` wrote") from error
     return content
 

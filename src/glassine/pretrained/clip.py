@@ -83,7 +83,7 @@ def load_clip(source: str, revision: str) -> tuple[CLIPModel, Any]:
         loaded: Any = CLIPModel.from_pretrained(
             source, revision=revision, use_safetensors=True, output_loading_info=True
         )
-        processor = CLIPProcessor.from_pretrained(source, revision=revision)
+        processor = CLIPProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         raise UserError(

@@ -140,7 +140,9 @@ class TextEncoder(nn.Module):
 def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> Any:
     """The tokenizer of `source`; UserError where there is none."""
     try:
-        return AutoTokenizer.from_pretrained(source, subfolder=subfolder or "", revision=revision)
+        return AutoTokenizer.from_pretrained(
+            source, subfolder=subfolder or "", revision=revision, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"no tokenizer at {source!r}{where(subfolder)} ({reason(error)}): give a reachable hub id or a local folder"
@@ -153,7 +155,7 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
     Raises:
         UserError: there is none, or it does not fit its own description; the message names the first misfit.
     """
-    place: dict[str, Any] = {"subfolder": subfolder or "", "revision": revision}
+    place: dict[str, Any] = {"subfolder": subfolder or "", "revision": revision, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(source, **place)
         clip = config.model_type in ("clip", "clip_text_model")

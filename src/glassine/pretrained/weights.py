@@ -2,20 +2,24 @@
 
 import inspect
 import os
-from argparse import ArgumentError
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glassine.atomic import atomic_path
+from glassine.descriptions import build, read_yaml
 from glassine.errors import UserError
+from glassine.tensor_files import write_tensors
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
@@ -80,7 +84,18 @@ def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
                 f"{origin} was made for another network: {name} is {given} there, "
                 f"{type(network).__name__} needs {needed}"
             )
+    check_finite(state, f"{origin} holds weights that must be finite", {name for name, _ in network.named_buffers()})
     network.load_state_dict(state)
+
+
+def check_finite(state: Mapping[str, Tensor], says: str, buffers: AbstractSet[str] = frozenset()) -> None:
+    """UserError, which begins with `says`, where a tensor holds nan, or inf in what is not among the `buffers`."""
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        bad = tensor.isnan() if name in buffers else ~tensor.isfinite()  # a mask may hold minus infinity
+        if bad.any():
+            raise UserError(f"{says}, got {float(tensor[bad].flatten()[0])} in {name}: use an earlier checkpoint")
 
 
 def locate(source: str) -> Path:
@@ -112,30 +127,42 @@ def load_bundle(source: str, frozen: bool = False) -> nn.Module:
         frozen: whether it is never to be trained; a network that it is a part of then leaves it out of its own files.
 
     The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
-    from their own. Only `torch.nn.Module` classes and loaders of such are built.
+    from their own. A folder may come from anywhere: no code in it is run, and of code outside of it only the classes
+    that `glassine.descriptions` lists, and those that the user allows besides.
 
     Raises:
-        UserError: no such folder, or its configuration and its weights do not make a network.
+        UserError: no such folder, its configuration names something else, or does not make a network with its weights.
     """
     folder = locate(source)
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"{source}/config.yaml cannot be read ({' '.join(str(error).split())}); export it again"
-        ) from error
-    network = build_network(config, f"{source}/config.yaml")
-    load_trained(network, read_state(folder / "model.safetensors"), source)
+    with being_loaded(folder, source):
+        network = build_network(read_yaml(folder / "config.yaml"), f"{source}/config.yaml")
+        load_trained(network, read_state(folder / "model.safetensors"), source)
     return network.eval().requires_grad_(False) if frozen else network.eval()
+
+
+_OPEN: ContextVar[tuple[Path, ...]] = ContextVar("bundles that are being loaded", default=())
+
+
+@contextmanager
+def being_loaded(folder: Path, source: str) -> Iterator[None]:
+    """While a bundle is loaded; UserError if it is a part of itself."""
+    place = folder.resolve()
+    if place in _OPEN.get():
+        raise UserError(f"{source} names itself as one of its own parts: it must be exported again")
+    token = _OPEN.set((*_OPEN.get(), place))
+    try:
+        yield
+    finally:
+        _OPEN.reset(token)
 
 
 def build_network(config: Any, origin: str) -> nn.Module:
     """The network that the `class_path` and `init_args` found in `origin` describe; UserError if they describe none."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("network", type=nn.Module)
     try:
-        return parser.instantiate(parser.parse_object({"network": config})).network
-    except (ArgumentError, AttributeError, TypeError, ValueError) as error:
+        return build(nn.Module, config, origin)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor makes of arguments that are not its own
         reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
         raise UserError(f"{origin} does not describe a network of this version ({reason}); make it again") from error
 
@@ -150,18 +177,29 @@ def load_trained(network: nn.Module, state: dict[str, Tensor], origin: str) -> N
 def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write what `load_bundle` reads; parameters that need no gradient are left out, unless all of them are.
 
-    Floating-point tensors are stored as `dtype`; half precision halves the file and is read back into the network's
-    own precision.
+    Floating-point tensors are stored as `dtype`, those too large for it as they are; half precision halves the file and
+    is read back into the network's own precision.
+
+    Raises:
+        UserError: a weight is not finite, or the folder cannot be written.
     """
     state = network.state_dict()
     if any(p.requires_grad for p in network.parameters()):
         state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
-    stored = {n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}
+    check_finite(state, "weights must be finite to be written", {name for name, _ in network.named_buffers()})
+    stored = {name: stored_as(tensor, dtype) for name, tensor in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
-        save_file({n: t.contiguous().cpu() for n, t in stored.items()}, weights)
+        write_tensors(stored, weights)
         description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        weights.chmod(description.stat().st_mode)  # safetensors lets nobody but the owner read
+
+
+def stored_as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor as it is stored: in `dtype` where that can hold it."""
+    if not tensor.is_floating_point():
+        return tensor
+    stored = tensor.to(dtype)
+    return stored if torch.equal(stored.isfinite(), tensor.isfinite()) else tensor
 
 
 def save_model(network: Any, folder: Path) -> None:

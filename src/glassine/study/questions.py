@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from glassine.descriptions import read_yaml
 from glassine.errors import UserError
 
 
@@ -66,11 +64,7 @@ def _read(path: Path) -> tuple[Question, ...]:
     if not path.is_file():
         presets = ", ".join(PRESETS)
         raise UserError(f"questions {path} came; give {presets}, or a YAML or JSON file of names and texts")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = re.sub(r"\s+", " ", str(error))
-        raise UserError(f"{path} cannot be read as YAML or JSON ({reason}); write `name: question` lines") from error
+    content = read_yaml(path)
     texts = list(content.items()) if isinstance(content, dict) else []
     if not texts or not all(isinstance(part, str) and part.strip() for pair in texts for part in pair):
         raise UserError(f"{path} holds no questions; write one `name: question` line for each, all of it text")

@@ -11,7 +11,9 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from glassine.errors import UserError
 from glassine.pretrained.weights import load_exactly, read_state
+from glassine.tasks.checkpoint_io import last_checkpoint, last_good
 
 
 class StickerTask(LightningModule):
@@ -79,6 +81,23 @@ class StickerTask(LightningModule):
         """Draw each step's random numbers from a stream of its own, so that a resumed run draws as an unbroken one."""
         place = (int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_rank, self.trainer.fit_loop.total_batch_idx)
         torch.manual_seed(hash(place) % 2**63)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The backward pass of a loss that is a number; also of tasks that call `manual_backward`.
+
+        On a GPU only every `log_every_n_steps` steps are looked at, since a look waits for all that is under way.
+
+        Raises:
+            UserError: the loss is nan or inf; it names the step and the last good checkpoint.
+        """
+        looks = loss.device.type == "cpu" or self.global_step % max(self.trainer.log_every_n_steps, 1) == 0
+        if looks and not torch.isfinite(loss).all():
+            raise UserError(
+                f"the loss must be finite, got {float(loss.detach().sum())} at step {self.global_step}: "
+                f"{last_good(last_checkpoint(self.trainer))}; go on from there with a lower learning rate or a wider "
+                "precision"
+            )
+        super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule by step."""

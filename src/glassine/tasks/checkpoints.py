@@ -5,8 +5,19 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from glassine.tasks.checkpoint_io import write_atomically
 
-class LastCheckpoint(ModelCheckpoint):
+
+class WholeCheckpoint(ModelCheckpoint):
+    """Lightning's callback, whose files appear whole or not at all; see `AtomicCheckpointIO`."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose how files are written."""
+        super().setup(trainer, pl_module, stage)
+        write_atomically(trainer)
+
+
+class LastCheckpoint(WholeCheckpoint):
     """`checkpoints/last.ckpt` of the run's folder, to resume from with `--ckpt_path` and to export.
 
     Lightning's own callback writes on a rhythm only: a run that `max_time` or `max_steps` ends between two beats would
@@ -28,7 +39,7 @@ class LastCheckpoint(ModelCheckpoint):
             trainer.save_checkpoint(f"{self.dirpath}/last.ckpt", weights_only=False)
 
 
-class KeptCheckpoints(ModelCheckpoint):
+class KeptCheckpoints(WholeCheckpoint):
     """`checkpoints/step-000100.ckpt` and so on: the networks on the way, to be scored against each other.
 
     Whole checkpoints, since weights alone would be those that `EMAWeightAveraging` has not averaged.

@@ -15,6 +15,7 @@ from tests.helpers.tiny_transparent import (
 )
 
 from glassine.errors import UserError
+from glassine.models.vae import SmallVAE
 from glassine.nn.lora import add_lora, with_lora
 from glassine.pretrained.image_unet import take_image_unet, with_image_unet
 from glassine.pretrained.weights import load_bundle, save_bundle
@@ -124,9 +125,9 @@ def test_what_holds_no_image_network_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no UNet at .*nowhere"):
         take_image_unet(tiny_motion_unet(), str(tmp_path / "nowhere"))
     save_bundle(
-        torch.nn.Linear(1, 1),
-        {"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}},
+        SmallVAE(width=8, decoder_width=8),
+        {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8}},
         tmp_path,
     )
-    with pytest.raises(UserError, match="holds a Linear, which has no UNet"):
+    with pytest.raises(UserError, match="holds a SmallVAE, which has no UNet"):
         take_image_unet(tiny_motion_unet(), str(tmp_path))

@@ -91,6 +91,7 @@ def _encoded(
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it completes the shard
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's way to end a worker
     cv2.setNumThreads(0)
 
 

@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from glassine.data.codecs.guard import MAX_PIXELS
 from glassine.errors import UserError
+
+from .image_header import stated_size
 
 
 @dataclass(frozen=True)
@@ -131,19 +134,27 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
         `h w 4` uint8 straight RGBA; opaque where the files hold no alpha.
 
     Raises:
-        ValueError: bytes that are no image, colour and alpha of different sizes, or a size that is not that of `out`.
+        ValueError: bytes that are no PNG, JPEG or WebP, colour and alpha of different sizes, a size that is not that
+            of `out`, or one of more than `MAX_PIXELS`. The size is looked at before anything is decoded.
     """
-    frame = _decode(files[0])
-    height, width = frame.shape[:2]
-    out = np.empty((height, width, 4), np.uint8) if out is None else out
-    if out.shape[:2] != (height, width):
+    width, height = stated_size(files[0])
+    if out is not None and out.shape[:2] != (height, width):
         raise ValueError(f"a frame of {width}x{height} came where {out.shape[1]}x{out.shape[0]} is stated")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a frame must have at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+    for alpha in files[1:]:
+        if stated_size(alpha) != (width, height):
+            raise ValueError(f"colour is {width}x{height} and alpha is {'x'.join(map(str, stated_size(alpha)))}")
+    frame = _decode(files[0])
+    if frame.shape[:2] != (height, width):  # turned by its EXIF, for instance
+        raise ValueError(f"a frame that states {width}x{height} and is {frame.shape[1]}x{frame.shape[0]}")
+    out = np.empty((height, width, 4), np.uint8) if out is None else out
     if frame.ndim == 2:
         frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
     if len(files) > 1:
         alpha = _decode(files[1])
-        if alpha.shape[:2] != (height, width):
-            raise ValueError(f"colour is {width}x{height} and alpha is {alpha.shape[1]}x{alpha.shape[0]}")
+        if alpha.shape != (height, width):
+            raise ValueError(f"its alpha is not a gray picture of {width}x{height}")
         cv2.mixChannels([frame, alpha], [out], [2, 0, 1, 1, 0, 2, frame.shape[2], 3])  # BGR and alpha to RGBA
     else:
         cv2.cvtColor(frame, cv2.COLOR_BGRA2RGBA if frame.shape[2] == 4 else cv2.COLOR_BGR2RGBA, dst=out)

@@ -2,23 +2,27 @@
 
 import json
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from glassine.atomic import atomic_path
-from glassine.data.codecs.guard import ZERO_DELAY_MS
+from glassine.data.codecs.guard import MAX_PIXELS, ZERO_DELAY_MS
 from glassine.data.codecs.opening import open_bytes
+from glassine.data.split import SPLITS
 from glassine.errors import UserError
 
 from .frame_codecs import decode_frame
 from .info import StickerInfo
+from .tar_members import BLOCK, Gap, walk
 
 INDEX_SUFFIX = ".index.json"
 CONTAINER_SUFFIXES = ("gif", "webp", "apng", "png")
 _VERSION = 1
+MAX_DURATION_MS = 2**31 - 1
+MAX_MEMBER_BYTES, MAX_JSON_BYTES = 2**28, 2**24
+"""What is read at once of a sample's media and of its metadata; a sticker is far below, a damaged size is not."""
 _FRAME_FIELD = re.compile(r"(\d+)\.(jpg|alpha\.png|webp|png)")
 
 Extent = tuple[int, int]
@@ -60,7 +64,7 @@ class ShardIndex:
     Attributes:
         tar_bytes: size of the tar file it belongs to.
         samples: in the order of the file.
-        damaged: sample (or ``"*"`` for the rest of the file) -> what is wrong with it.
+        damaged: sample (or ``"*"`` for the file, ``"byte N"`` for what has no readable name) -> what is wrong with it.
         settings: how the shard was made, empty for foreign ones.
     """
 
@@ -82,7 +86,7 @@ def index_path(tar: Path) -> Path:
 
 
 def load_index(tar: Path) -> ShardIndex:
-    """Read the index of a tar file.
+    """Read the index of a tar file. A sample whose entry cannot be right is left out and named in `damaged`.
 
     Raises:
         FileNotFoundError: there is none.
@@ -90,24 +94,68 @@ def load_index(tar: Path) -> ShardIndex:
     """
     try:
         content = json.loads(index_path(tar).read_text(encoding="utf-8"))
-        if content["glassine_index"] != _VERSION:
-            raise ValueError(f"index version {content['glassine_index']}, this program reads {_VERSION}")
-        samples = [
-            IndexedSample(
-                **{**row, "durations": tuple(row["durations"]), "info": tuple(row["info"])}
-                | {"members": tuple(map(tuple, row["members"]))}
-            )
-            for row in content["samples"]
-        ]
-        return ShardIndex(content["tar_bytes"], samples, content["damaged"], content["settings"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a shard index ({error!r})") from error
+        version, tar_bytes, rows = content["glassine_index"], content["tar_bytes"], content["samples"]
+        named, settings = content["damaged"], content["settings"]
+    except (KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not a shard index ({type(error).__name__})") from error
+    if version != _VERSION:
+        raise ValueError(f"index version {str(version)[:40]}, this program reads {_VERSION}")
+    if not (is_count(tar_bytes) and isinstance(rows, list) and isinstance(named, dict) and isinstance(settings, dict)):
+        raise ValueError("not a shard index (its parts have other types)")
+    index = ShardIndex(tar_bytes, [], {str(key): str(reason) for key, reason in named.items()}, settings)
+    keys = set[str]()
+    for number, row in enumerate(rows):
+        try:
+            sample = _entry(row, index)
+            if sample.key in keys:
+                raise ValueError("the key of an earlier one")
+            keys.add(sample.key)
+            index.samples.append(sample)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            key = row.get("key") if isinstance(row, dict) else None
+            name = key if isinstance(key, str) and key not in keys else f"entry {number}"
+            index.damaged[name] = f"its entry in the index cannot be right ({error})"
+    return index
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value out of a JSON is a whole number of bytes, pixels or the like."""
+    return type(value) is int and 0 <= value < 2**62
+
+
+def _entry(row: dict[str, Any], index: ShardIndex) -> IndexedSample:
+    """One row of an index; ValueError where it cannot be right, another error where it is something else."""
+    sample = IndexedSample(
+        **{**row, "durations": tuple(row["durations"]), "info": tuple(row["info"])}
+        | {"members": tuple(map(tuple, row["members"]))}
+    )
+    for name in ("key", "group", "suffix"):
+        if not isinstance(getattr(sample, name), str):
+            raise ValueError(f"its {name} is no text")
+    if not sample.key or sample.split not in SPLITS or sample.suffix not in ("", *CONTAINER_SUFFIXES):
+        raise ValueError("no key, or a split or suffix that there is not")
+    if not sample.durations or not all(is_count(d) and 1 <= d <= MAX_DURATION_MS for d in sample.durations):
+        raise ValueError("its durations are not milliseconds")
+    if not (is_count(sample.width) and is_count(sample.height) and 1 <= sample.width * sample.height <= MAX_PIXELS):
+        raise ValueError(f"its size is not 1 to {MAX_PIXELS:,} pixels")
+    frames, files = len(sample.durations), len(sample.members)
+    if not files or (sample.suffix and files != 1) or (not sample.suffix and files % frames):
+        raise ValueError(f"{files} files for {frames} frames")
+    for extent, most in [(sample.info, MAX_JSON_BYTES), *((extent, MAX_MEMBER_BYTES) for extent in sample.members)]:
+        if len(extent) != 2 or not all(map(is_count, extent)) or extent[1] > most or sum(extent) > index.tar_bytes:
+            raise ValueError("a place that is not in the file")
+        if extent[0] < BLOCK and extent[1]:
+            raise ValueError("a place before the first member")
+    if index.settings and not sample.info[1]:  # foreign shards may lack metadata
+        raise ValueError("no metadata")
+    return sample
 
 
 def build_index(tar: Path) -> ShardIndex:
     """Go through a tar file once and index it: our fast form as well as GIF-like shards from elsewhere.
 
-    Damaged samples are left out and named in `damaged`; a file cut short is indexed up to the cut.
+    Damaged samples are left out and named in `damaged`, as is every stretch of the file where no header can be read;
+    what follows it is found again.
 
     Args:
         tar: the tar file; nothing is written.
@@ -115,47 +163,86 @@ def build_index(tar: Path) -> ShardIndex:
     Raises:
         UserError: the file cannot be opened.
     """
+    if tar.exists() and not tar.is_file():  # a pipe would hang
+        raise UserError(f"{tar} must be a file to be indexed")
     try:
         with tar.open("rb") as file:
             index = ShardIndex(tar_bytes=tar.stat().st_size)
-            for key, members in _samples(file, index):
+            for key, members, spoilt in _samples(file, index):
                 try:
-                    index.samples.append(_indexed(file, key, members, index.tar_bytes))
-                except (UserError, ValueError, OSError) as error:
-                    index.damaged[key] = str(error)
+                    if spoilt:
+                        raise ValueError("a damaged header in or beside it")
+                    if any(sample.key == key for sample in index.samples[-1:]) or key in index.damaged:
+                        raise ValueError("its files are not side by side")
+                    index.samples.append(_indexed(file, key, members))
+                except Exception as error:  # whatever a decoder makes of damaged bytes
+                    index.damaged[key] = _reason(error)
+            _leave_out_twins(index)
             return index
     except OSError as error:
         raise UserError(f"{tar} cannot be read: {error.strerror}; check the path and its permissions") from error
 
 
-def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str, Extent]]]:
-    """Neighbouring members with the same key, as webdataset groups them: field (after the first dot) -> extent."""
-    key, members = "", dict[str, Extent]()
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                folder, slash, base = member.name.rpartition("/")
-                stem, dot, name = base.partition(".")
-                if not member.isfile() or not dot or not stem:
-                    continue
-                if folder + slash + stem != key:
-                    if members:
-                        yield key, members
-                    key, members = folder + slash + stem, {}
-                members[name.lower()] = (member.offset_data, member.size)
-    except tarfile.TarError as error:
-        index.damaged["*"] = f"the tar file is damaged or cut short ({error})"
-    if members:
-        yield key, members
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return text if isinstance(error, UserError | ValueError) else f"cannot be read ({type(error).__name__}: {text})"
 
 
-def _indexed(file: IO[bytes], key: str, members: dict[str, Extent], tar_bytes: int) -> IndexedSample:
-    if any(offset + size > tar_bytes for offset, size in members.values()):
-        raise ValueError("cut off by the end of the file")
+def _leave_out_twins(index: ShardIndex) -> None:
+    """Of samples with one key the first stays, as a key has one row; the others are named."""
+    seen, kept = set[str](), list[IndexedSample]()
+    for sample in index.samples:
+        if sample.key in seen:
+            index.damaged[f"{sample.key} (again)"] = "the key of an earlier sticker"
+        else:
+            seen.add(sample.key)
+            kept.append(sample)
+    index.samples = kept
+
+
+def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str, Extent], bool]]:
+    """Neighbouring members with the same key, as webdataset groups them.
+
+    Yields:
+        The key; field (after the first dot) -> extent; and whether a member of it may be missing.
+    """
+    key, members, spoilt = "", dict[str, Extent](), False
+    gap_key: str | None = None  # of what could not be read since the last member, "" where that has no readable name
+    for found in walk(file):
+        if isinstance(found, Gap):
+            gap_key = _key_and_field(found.name)[0]
+            index.damaged[f"byte {found.offset}" if found.size else "*"] = found.reason
+            continue
+        next_key, name = _key_and_field(found.name)
+        if not found.is_file or not name:
+            continue
+        before = after = False  # whether a member may be missing at the end of this sample, at the start of the next
+        if gap_key is not None:
+            before, after = gap_key != next_key or key == next_key, gap_key != key
+        if next_key != key:
+            if members:
+                yield key, members, spoilt or before
+            key, members, spoilt = next_key, {}, after
+        else:
+            spoilt |= before
+        gap_key = None
+        members[name.lower()] = (found.offset, found.size)
+    if members:  # with metadata it is known how many frames there must be
+        yield key, members, spoilt or (gap_key is not None and (gap_key == key or "json" not in members))
+
+
+def _key_and_field(name: str) -> tuple[str, str]:
+    """The sample's key and the field of a member, as webdataset divides names; no field where it is of no sample."""
+    folder, slash, base = name.rpartition("/")
+    stem, dot, field_name = base.partition(".")
+    return (folder + slash + stem, field_name) if stem and dot else ("", "")
+
+
+def _indexed(file: IO[bytes], key: str, members: dict[str, Extent]) -> IndexedSample:
     where = members.get("json", (0, 0))
-    content = json.loads(_read(file, where)) if where[1] else {}
-    if not isinstance(content, dict):
-        raise ValueError("its JSON is not an object")
+    if where[1] > MAX_JSON_BYTES or any(size > MAX_MEMBER_BYTES for _, size in members.values()):
+        raise ValueError(f"a file of more than {MAX_MEMBER_BYTES >> 20} MiB, or metadata of {MAX_JSON_BYTES >> 20} MiB")
+    content = parse_info(_read(file, where)) if "json" in members else {}
     frames: dict[int, list[Extent]] = {}
     for name in sorted(members):  # of one frame: 000.alpha.png before 000.jpg
         if match := _FRAME_FIELD.fullmatch(name):
@@ -173,11 +260,24 @@ def _indexed(file: IO[bytes], key: str, members: dict[str, Extent], tar_bytes: i
         with open_bytes(_read(file, members[suffix]), f"{key}.{suffix}") as reader:
             if reader.durations is None:
                 raise ValueError(f"{key}.{suffix} is a video; shards hold GIF, WebP and PNG files")
-            durations, width, height = reader.durations, reader.width, reader.height
+            durations, width, height = tuple(reader.durations), reader.width, reader.height
     else:
         raise ValueError(f"no media; it has {', '.join(sorted(members))}")
+    if max(durations) > MAX_DURATION_MS:
+        raise ValueError("a frame must stand for at most 24 days, got more")
     info = StickerInfo.from_json(key, content, durations, width, height)
     return IndexedSample(key, info.group, info.split, durations, width, height, where, extents, suffix)
+
+
+def parse_info(data: bytes) -> dict[str, Any]:
+    """The content of a sample's JSON; ValueError where it is no object."""
+    try:
+        content = json.loads(data)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise ValueError("its JSON is too deep, or no UTF-8") from error
+    if not isinstance(content, dict):
+        raise ValueError("its JSON is not an object")
+    return content
 
 
 def _durations(stated: Any, count: int) -> tuple[int, ...]:

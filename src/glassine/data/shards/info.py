@@ -7,6 +7,14 @@ from typing import Any
 from glassine.data.split import SPLITS, Split, split_of
 
 _STYLES_ZH = {"flat": "扁平"}  # the other styles are called the same in Chinese
+MOST_LOOPS = 65_535  # GIF and WebP have no room for more
+
+_MOST_LETTERS = 20_000
+
+
+def clean_text(value: Any) -> str:
+    """A value out of a foreign JSON as text that can be encoded: halves of surrogate pairs become question marks."""
+    return str(value)[:_MOST_LETTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class StickerInfo:
             width: pixels.
             height: pixels.
         """
-        group = str(content.get("group") or key)
+        group = clean_text(content.get("group") or key)
         split = content.get("split")
         words = content.get("trigger_words") or ()
         loop = content.get("loop")
@@ -102,17 +110,17 @@ class StickerInfo:
             key=key,
             group=group,
             split=split if split in SPLITS else split_of(group),
-            description=str(content.get("description") or ""),
-            description_zh=str(content.get("description_zh") or ""),
-            trigger_words=tuple(map(str, words)) if isinstance(words, list | tuple) else (str(words),),
-            domain=str(content.get("domain") or "cartoon"),
-            ocr=str(content.get("ocr") or ""),
+            description=clean_text(content.get("description") or ""),
+            description_zh=clean_text(content.get("description_zh") or ""),
+            trigger_words=tuple(map(clean_text, words)) if isinstance(words, list | tuple) else (clean_text(words),),
+            domain=clean_text(content.get("domain") or "cartoon"),
+            ocr=clean_text(content.get("ocr") or ""),
             durations=durations,
-            loop=loop if isinstance(loop, int) and loop >= 0 else 0,
+            loop=loop if isinstance(loop, int) and 0 <= loop <= MOST_LOOPS else 0,
             width=width,
             height=height,
-            source=str(content.get("source") or ""),
-            style=str(content.get("style") or ""),
-            license=str(content.get("license") or ""),
-            attribution=str(content.get("attribution") or ""),
+            source=clean_text(content.get("source") or ""),
+            style=clean_text(content.get("style") or ""),
+            license=clean_text(content.get("license") or ""),
+            attribution=clean_text(content.get("attribution") or ""),
         )

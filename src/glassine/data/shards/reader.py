@@ -1,10 +1,10 @@
 """Random access to shards: any frame of any sticker by one `pread`, from any process or thread."""
 
-import json
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from glassine.data.split import SPLITS, Split, Stills
 from glassine.errors import UserError
 
 from .frame_codecs import decode_frame
-from .index import IndexedSample, ShardIndex, index_path, load_index
+from .index import MAX_MEMBER_BYTES, IndexedSample, ShardIndex, index_path, load_index, parse_info
 from .info import StickerInfo
-
-_TAR_HEADER = 512
+from .tar_members import BLOCK
 
 
 class StickerShards:
@@ -65,10 +64,16 @@ class StickerShards:
             self.damaged[f"{tar}:*"] = f"its index cannot be read ({error}); run `glassine data index {tar.parent}`"
             return ShardIndex()
         self.damaged.update({f"{tar}:{key}": reason for key, reason in index.damaged.items()})
-        size = tar.stat().st_size
+        try:
+            size = tar.stat().st_size
+        except OSError as error:
+            self.damaged[f"{tar}:*"] = f"it cannot be read ({error.strerror})"
+            return ShardIndex()
         if size != index.tar_bytes:
             self.damaged[f"{tar}:*"] = f"the file has {size} bytes, its index is for {index.tar_bytes}"
-            index.samples = [sample for sample in index.samples if max(map(sum, sample.members)) <= size]
+            beyond = {s.key for s in index.samples if max(map(sum, (s.info, *s.members))) > size}
+            self.damaged.update({f"{tar}:{key}": "beyond the end of the file" for key in beyond})
+            index.samples = [sample for sample in index.samples if sample.key not in beyond]
         return index
 
     def _pack(self, samples: list[IndexedSample], shard_of: list[int]) -> None:
@@ -128,14 +133,12 @@ class StickerShards:
             ValueError: the bytes at this place are not that JSON (a damaged or exchanged shard).
         """
         offset, size = self._infos[row].tolist()
-        content = {}
+        content = dict[str, Any]()
         if size:
-            block = self._pread(row, [(offset - _TAR_HEADER, size + _TAR_HEADER)])[0]
+            block = self._pread(row, [(offset - BLOCK, size + BLOCK)])[0]
             if not names_member(block, f"{self.key(row)}.json"):
                 raise ValueError(f"{self.key(row)}.json is not where its index says; index the shard again")
-            content = json.loads(block[_TAR_HEADER:])
-            if not isinstance(content, dict):
-                raise ValueError("its JSON is not an object")
+            content = parse_info(block[BLOCK:])
         height, width = self._sizes[row].tolist()
         return StickerInfo.from_json(self.key(row), content, self.durations(row), width, height)
 
@@ -161,21 +164,33 @@ class StickerShards:
         place = {frame: number for number, frame in enumerate(wanted)}
         order = [place[frame] for frame in frame_indices]
         if suffix := str(self._suffixes[row]):
-            data = self._pread(row, members.tolist())[0]
+            data = self._media(row, members.tolist())[0]
             try:
-                return read_frames(data, suffix, wanted)[order]
-            except UserError as error:
-                raise ValueError(str(error)) from error
+                frames = read_frames(data, suffix, wanted)
+            except Exception as error:  # whatever a decoder makes of damaged bytes, out of memory included
+                raise ValueError(str(error) or type(error).__name__) from error
+            if frames.shape != (len(wanted), *self._sizes[row].tolist(), 4):
+                raise ValueError(f"frames of another number or size than its index says: {frames.shape}")
+            return frames[order]
         files = len(members) // count
         parts = members.reshape(count, files, 2)[wanted]  # f files 2
         starts = parts[..., 0].min(axis=1)  # the files of a frame are neighbours: one read for all of them
         ends = parts.sum(axis=2).max(axis=1)
-        blocks = self._pread(row, np.stack([starts, ends - starts], axis=1).tolist())
+        if (ends - starts).max() > MAX_MEMBER_BYTES:
+            raise ValueError("the files of a frame are not side by side")
+        blocks = self._media(row, np.stack([starts, ends - starts], axis=1).tolist())
         frames = np.empty((len(wanted), *self._sizes[row].tolist(), 4), np.uint8)
         for block, start, extents, frame in zip(blocks, starts, parts, frames, strict=True):
             places = [(int(offset - start), int(size)) for offset, size in extents]
             decode_frame([block[offset : offset + size] for offset, size in places], out=frame)
         return frames if order == list(range(len(order))) else frames[order]
+
+    def _media(self, row: int, extents: Sequence[Sequence[int]]) -> list[bytes]:
+        """What lies at the extents, if the header before each names this sample; ValueError if not."""
+        blocks = self._pread(row, [(offset - BLOCK, size + BLOCK) for offset, size in extents])
+        if not all(is_of_sample(block, self.key(row)) for block in blocks):
+            raise ValueError("its media are not where its index says; index the shard again")
+        return [block[BLOCK:] for block in blocks]
 
     def _pread(self, row: int, extents: Sequence[Sequence[int]]) -> list[bytes]:
         try:
@@ -184,6 +199,8 @@ class StickerShards:
             raise ValueError(f"its shard cannot be opened: {error.strerror}") from error
         try:
             parts = [os.pread(file, size, offset) for offset, size in extents]
+        except OSError as error:
+            raise ValueError(f"its shard cannot be read: {error.strerror}") from error
         finally:
             os.close(file)
         if any(len(part) != size for part, (_, size) in zip(parts, extents, strict=True)):
@@ -205,6 +222,16 @@ def names_member(header: bytes, path: str) -> bool:
     return False
 
 
+def is_of_sample(header: bytes, key: str) -> bool:
+    """Whether a tar header can be that of a file of the sample `key`; see `names_member` for what it holds."""
+    name, prefix = header[:100].split(b"\0")[0].lower(), header[345:500].split(b"\0")[0].lower()
+    for start in (f"{key}.".lower().encode(errors="surrogateescape"), f"{key}.".lower().encode("ascii", "replace")):
+        for path in (name, prefix + b"/" + name):
+            if path.startswith(start) or (len(name) >= 99 and start.startswith(path)):
+                return True
+    return False
+
+
 def find_tars(root: Path) -> list[Path]:
     """The tar files of a folder and its subfolders, sorted; a tar file itself is a list of one.
 
@@ -215,7 +242,7 @@ def find_tars(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; fetch or build shards first, e.g. `glassine data fetch fluent`")
-    tars = sorted(path for path in root.rglob("*.tar") if not path.name.startswith("."))
+    tars = sorted(path for path in root.rglob("*.tar") if path.is_file() and not path.name.startswith("."))
     if not tars:
         raise UserError(f"{root} has no .tar file; fetch or build shards first, e.g. `glassine data fetch fluent`")
     return tars

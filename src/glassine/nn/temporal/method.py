@@ -1,15 +1,14 @@
 """What a temporal method is to a video UNet, and the call that its attention layers answer to."""
 
 from abc import ABC, abstractmethod
-from argparse import ArgumentError
 from dataclasses import asdict
 from typing import Any
 
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel, TransformerTemporalModelOutput
-from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
+from glassine.descriptions import build
 from glassine.errors import UserError
 
 
@@ -59,11 +58,11 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
     """The method that `class_path` and `init_args` describe; UserError if they describe none."""
     if isinstance(description, TemporalMethod):
         return description
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("temporal", type=TemporalMethod)
     try:
-        return parser.instantiate(parser.parse_object({"temporal": description})).temporal
-    except (ArgumentError, AttributeError, TypeError, ValueError) as error:
+        return build(TemporalMethod, description, "the temporal method")  # type: ignore[type-abstract]
+    except UserError:
+        raise
+    except Exception as error:  # a network's saved configuration may come from anywhere
         reason = " ".join(str(error).split())[-200:]  # the deepest cause comes last
         raise UserError(
             f"{description} is no temporal method ({reason}); give class_path, such as glassine.nn.sti.STI, "
