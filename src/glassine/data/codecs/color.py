@@ -127,8 +127,8 @@ def by_code_points(primaries: int, transfer: int) -> Convert | None:
 def _light(transfer: int) -> np.ndarray | None:
     """Linear light, 1 for white, of each of 256 code values; H.273, table 3."""
     code = np.arange(256) / 255
-    if transfer in (1, 6, 14, 15):  # BT.709, BT.601 and BT.2020 share one curve
-        return np.where(code < 4.5 * 0.018053968510807, code / 4.5, ((code + 0.09929682680944) / 1.09929682680944) ** (1 / 0.45))
+    if transfer in (1, 6, 14, 15):  # BT.709, BT.601 and BT.2020, as displays show them: BT.1886
+        return code**2.4
     if transfer in (4, 5):
         return code ** (2.2 if transfer == 4 else 2.8)
     if transfer == 8:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from glassine.data.codecs.avif import AvifReader
 from glassine.data.codecs.gif import GifReader
 from glassine.data.codecs.guard import MAX_PIXELS, printable
 from glassine.data.codecs.png import PngReader
@@ -29,7 +30,7 @@ def open_sticker(
     """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
 
     Args:
-        path: GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs.
+        path: GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, or a folder or .zip of PNGs.
         max_pixels: largest frame that is read, width times height.
         alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
             what is read is straight in any case.
@@ -74,6 +75,10 @@ def _open_file(file: BinaryIO, name: str, max_pixels: int) -> StickerReader:
                 return PngReader(file, name, max_pixels)
             case Kind.JPEG | Kind.BMP:
                 return StillReader(file, name, max_pixels)
+            case Kind.AVIF:
+                return AvifReader(file, name, max_pixels, "AVIF")
+            case Kind.HEIC:
+                return AvifReader(file, name, max_pixels, "HEIF")
             case Kind.ZIP:
                 return PngZipReader(file, name, max_pixels)
             case Kind.MATROSKA:
