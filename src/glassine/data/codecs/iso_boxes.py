@@ -47,7 +47,7 @@ def iso_layout(data: bytes) -> IsoLayout:
     counts: list[tuple[int, int]] = []  # of the first picture track: frames, ticks
     in_pictures = done = False
     try:
-        for tag, begin, end in _walk(data, 0, len(data)):
+        for tag, begin, end in walk_boxes(data):
             if tag == b"ispe" and end - begin >= 12:
                 sizes.append(struct.unpack_from(">II", data, begin + 4))
             elif tag in _SAMPLE_ENTRIES and end - begin >= _SAMPLE_ENTRY_BYTES:
@@ -67,7 +67,9 @@ def iso_layout(data: bytes) -> IsoLayout:
                 (scale,) = struct.unpack_from(">I", data, begin + (20 if data[begin] else 12))
             elif tag == b"stts" and in_pictures and not done:
                 (rows,) = struct.unpack_from(">I", data, begin + 4)
-                counts = [struct.unpack_from(">II", data, begin + 8 + 8 * row) for row in range(min(rows, _MOST_FRAMES))]
+                counts = [
+                    struct.unpack_from(">II", data, begin + 8 + 8 * row) for row in range(min(rows, _MOST_FRAMES))
+                ]
     except (struct.error, IndexError) as error:
         raise ValueError("a box is cut off") from error
     if sum(count for count, _ in counts) > _MOST_FRAMES or (counts and not scale):
@@ -91,9 +93,13 @@ def _long(data: bytes, begin: int, place: int, long_place: int) -> int:
     return int(struct.unpack_from(">I", data, begin + place)[0])
 
 
-def _walk(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Tag and content (from, to) of every box, containers before what they hold; without recursion."""
-    waiting, seen = [(begin, end)], 0
+def walk_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Tag and content (from, to) of every box, containers before what they hold; without recursion.
+
+    Raises:
+        ValueError: boxes that reach outside what holds them, or too many.
+    """
+    waiting, seen = [(0, len(data))], 0
     while waiting:
         place, stop = waiting.pop()
         if place + 8 > stop:

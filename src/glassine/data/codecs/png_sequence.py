@@ -136,7 +136,9 @@ class PngZipReader(PngSequenceReader):
             raise UserError(f"{label}: needs a password; unpack the zip first and give the folder")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(f"{label}: is packed in a way that is not read; zip it again without special settings")
-        too_large = UserError(f"{label}: unpacks to {info.file_size:,} bytes; at most {limit:,} are read; scale it down")
+        too_large = UserError(
+            f"{label}: unpacks to {info.file_size:,} bytes; at most {limit:,} are read; scale it down"
+        )
         if info.file_size > limit:
             raise too_large
         with decoding(label), self._zip.open(member) as content:

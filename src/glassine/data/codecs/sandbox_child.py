@@ -1,7 +1,7 @@
 """The process that decodes AVIF and HEIC, whose decoders make room for whatever a file announces deep inside.
 
-Run as a program by `sandbox.py`: `python sandbox_child.py KIND MEMORY_BYTES`. It imports nothing of glassine, so that it
-starts in a tenth of a second. In: the size of the file (8 bytes, little-endian) and the file; then a byte for "go".
+Run as a program by `sandbox.py`: `python sandbox_child.py KIND MEMORY_BYTES`. It imports nothing of glassine, so that
+it starts in a tenth of a second. In: the size of the file (8 bytes, little-endian) and the file; then a byte for "go".
 Out: the size of a JSON note (4 bytes) and the note; then each frame's width and height (4 bytes each) and its RGBA
 pixels. What goes wrong is a line on standard error, and exit code 1.
 """
