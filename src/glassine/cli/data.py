@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: anything the user can put right.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if args.data_verb == "fetch":
         cache = args.cache or default_cache()
         fetch(cache, args.packs, say=console.print)
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _build(source: StickerSource, args: argparse.Namespace, console: Console) -> None:
     how = ShardFormat(codec=args.codec, quality=args.quality, fps=args.fps or None, size=args.size)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"writing {args.to}", total=len(source))
         report = build_shards(source, args.to, how, args.workers, advance=lambda: progress.advance(task))
