@@ -15,7 +15,7 @@ from glassine.bench.tables import Table, overview, transposed
 @contextmanager
 def progress_bar() -> Iterator[ScoringProgress]:
     """What `score` may call; the bar is gone when the block ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task("scoring", total=None)
         yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
@@ -31,13 +31,14 @@ def print_scores(records: Sequence[Record], title: str = "") -> None:
     print_table(transposed(overview(records)), title, caption)
     for record in records:
         if record.missing:
-            Console().print(f"{record.title}: {record.missing}", soft_wrap=True, highlight=False)
+            console = Console(markup=False, emoji=False, highlight=False)
+            console.print(f"{record.title}: {record.missing}", soft_wrap=True)
 
 
 def print_table(table: Table, title: str = "", caption: str = "") -> None:
     """A table as `tables.py` makes them."""
     # a log has no width of its own; Rich's 80 columns would break the numbers
-    console = Console() if Console().is_terminal else Console(width=120)
+    console = Console(markup=False, emoji=False, width=None if Console().is_terminal else 120)
     head, rows = table
     drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
     for number, name in enumerate(head):

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--cutout-weights came without --cut-out; give both or neither")
     if args.negative and args.guidance in (None, 1):
         raise UserError("--negative came; around a picture it counts only with --guidance above 1, for instance 3")
-    console = Console(stderr=True, quiet=args.quiet, highlight=False)
+    console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
     making.make_and_write(args, targets, making.animator(args, args.weights, still), console)
 

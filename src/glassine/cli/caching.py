@@ -52,7 +52,7 @@ def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, 
 @contextmanager
 def progress_bar(console: Console, says: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """A bar, and what moves it: called with how many are done, and of how many."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(says, total=total)
         yield lambda done, _: progress.update(task, completed=done)

@@ -15,17 +15,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.atomic import atomic_path
-from glassine.data.codecs import StickerReader, StickerWriter, create_sticker, open_sticker
+from glassine.data.codecs import (
+    StickerReader,
+    StickerWriter,
+    create_sticker,
+    is_open_already,
+    open_sticker,
+    output_path,
+    shown_name,
+)
+from glassine.data.codecs.creating import SUFFIXES
 from glassine.errors import UserError
 
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
+    from glassine.pipelines.preview import PreviewStrip
 
 Frame = NDArray[np.uint8]
 DESCRIPTION = """\
-Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, JPEG, WebM, MKV, MOV, MP4, and
-folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .webm .mov .zip,
-or a folder of PNGs without a suffix. Durations and loop count are kept. Colours are the input's own."""
+Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
+MP4, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .avif
+.webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop count are
+kept. Colours are the input's own, brought to sRGB where a profile says that they are something else."""
 EPILOG = """\
 An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
 result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colours."""
@@ -44,6 +55,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="input and output, or inputs with --to")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="write each input's result there, by its own name")
     parser.add_argument("--suffix", default=".webp", help="format of the results with --to (default: %(default)s)")
+    parser.add_argument(
+        "--format",
+        choices=[suffix.removeprefix(".") for suffix in SUFFIXES if suffix],
+        help="format of the result when OUT is - or another pipe (default: webp)",
+    )
     parser.add_argument(
         "--background",
         default="auto",
@@ -81,7 +97,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--chunk", type=int, default=32, metavar="FRAMES", help="frames a pass; smaller: less memory, more time"
     )
-    parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
+    parser.add_argument("--quality", type=int, help="0 to 100 for WebP, AVIF and WebM (default: lossless WebP, 90, 75)")
+    parser.add_argument(
+        "--whole-canvas",
+        action="store_true",
+        help="WebP and APNG: store every frame whole, for programs that lay frames over each other wrongly",
+    )
     parser.add_argument(
         "--alpha-threshold",
         type=int,
@@ -105,7 +126,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: a path, setting or file that cannot be used. With `--to` the other files are done all the same.
     """
-    jobs = plan(args.paths, args.to, args.suffix, args.preview)
+    jobs = plan(args.paths, args.to, args.suffix, args.preview, args.format)
     tool = Cutter(args)
     if args.to is None:
         tool.cut(*jobs[0])
@@ -121,7 +142,9 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{failed} of {len(jobs)} files could not be cut out, see above; the others are in {args.to}")
 
 
-def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | None) -> list[tuple[Path, Path]]:
+def plan(
+    paths: list[Path], folder: Path | None, suffix: str, preview: Path | None, kind: str | None = None
+) -> list[tuple[Path, Path]]:
     """Pairs of input and output.
 
     Raises:
@@ -135,13 +158,20 @@ def plan(paths: list[Path], folder: Path | None, suffix: str, preview: Path | No
             raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
         if preview is not None and preview.resolve() == paths[1].resolve():
             raise UserError(f"{preview} came as the result and as its preview; name two files")
+        if kind is not None and not is_open_already(paths[1]):
+            raise UserError(
+                f"--format {kind} came and OUT is {paths[1]}, whose suffix tells the format; leave --format out"
+            )
         return [(paths[0], paths[1])]
     if preview is not None:
         raise UserError("--preview and --to came; a preview is drawn for a single input: leave one of them out")
+    if kind is not None:
+        raise UserError(f"--format {kind} and --to came; with --to the format is told by --suffix {kind}")
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} to write to; make it first")
     ending = f".{suffix.removeprefix('.')}" if suffix else ""
-    jobs = [(path, folder / f"{path.stem}{ending}") for path in paths]
+    stems = ["stdin" if str(path) == "-" else path.stem for path in paths]
+    jobs = [(path, folder / f"{stem}{ending}") for path, stem in zip(paths, stems, strict=True)]
     inputs = {path.resolve() for path in paths}
     over = [target for _, target in jobs if target.resolve() in inputs]
     if over:
@@ -157,20 +187,30 @@ class Cutter:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._console = Console(stderr=True, quiet=args.quiet, highlight=False)
+        self._console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
         self._pipeline: CutoutPipeline | None = None
 
     def cut(self, source: Path, target: Path) -> None:
         """Write `target`, and the preview if there shall be one; after an error neither."""
         started = time.perf_counter()
+        name = shown_name(source)
         with ExitStack() as stack:
             reader = stack.enter_context(open_sticker(source, alpha_mode=self._args.alpha_mode))
+            for note in reader.notes:
+                self._console.print(f"{name}: {note}", soft_wrap=True)
             # the preview's block is the outer one, so that it appears only after the result has
             preview = stack.enter_context(atomic_path(self._args.preview)) if self._args.preview else None
+            file = stack.enter_context(output_path(target, self._args.format or "webp"))
             size = reader.width, reader.height
-            how = {"quality": self._args.quality, "alpha_threshold": self._args.alpha_threshold}
-            writer = stack.enter_context(create_sticker(target, *size, reader.loop, **how))
-            self._write(reader, source.name, writer, preview)
+            how = {
+                "quality": self._args.quality,
+                "alpha_threshold": self._args.alpha_threshold,
+                "whole_canvas": self._args.whole_canvas,
+            }
+            writer = stack.enter_context(create_sticker(file, *size, reader.loop, **how))
+            self._write(reader, name, writer, preview)
+        for note in writer.notes:
+            self._console.print(f"{target}: {note}", soft_wrap=True)
         frames = f"{writer.num_frames} frames" if writer.num_frames != 1 else "1 frame"
         seconds = time.perf_counter() - started
         self._console.print(f"{target}: {frames} of {size[0]}x{size[1]} in {seconds:.1f} s", soft_wrap=True)
@@ -180,27 +220,36 @@ class Cutter:
         from glassine.pipelines.preview import PreviewStrip
 
         pipeline = self._load()
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        waiting: deque[Frame] = deque()  # frames on their way through the pipeline
-        strip = PreviewStrip()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        strip = PreviewStrip() if preview is not None else None
+        waiting: deque[Frame] = deque()  # thumbnails of frames on their way through the pipeline
         with Progress(
             *columns, console=self._console, transient=True, disable=not self._console.is_terminal
         ) as progress:
             bar = progress.add_task(name, total=reader.num_frames)
-            for frame, duration in pipeline.stream(self._watched(reader, name, waiting)):
+            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting)):
                 writer.append(frame, duration)
-                strip.add(waiting.popleft(), frame)
+                if strip is not None:
+                    strip.add(waiting.popleft(), frame)
                 progress.advance(bar)
-        if preview is not None and writer.num_frames:
+        if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)
 
-    def _watched(self, reader: StickerReader, name: str, waiting: deque[Frame]) -> Iterator[tuple[Frame, int]]:
+    def _watched(
+        self, reader: StickerReader, name: str, strip: "PreviewStrip | None", waiting: deque[Frame]
+    ) -> Iterator[tuple[Frame, int]]:
         told = False
         for frame, duration in reader:
-            if not told and (frame[..., 3] < 255).any():
+            if not told and frame[..., 3].min() < 255:
                 self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
                 told = True
-            waiting.append(frame)
+            if strip is not None:
+                waiting.append(strip.thumbnail(frame))
             yield frame, duration
 
     def _load(self) -> "CutoutPipeline":

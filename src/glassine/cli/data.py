@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: anything the user can put right.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if args.data_verb == "fetch":
         _fetch(args, console)
     elif args.data_verb == "build":
@@ -174,7 +174,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
 
 def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Namespace, console: Console) -> None:
     how = ShardFormat(codec=args.codec, quality=args.quality, fps=fps or None, size=args.size)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"writing {to}", total=len(source))
         report = build_shards(source, to, how, args.workers, advance=lambda: progress.advance(task))

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.cutout_weights is not None and (latents or not args.transparent):
         raise UserError("--cutout-weights came; they go with --transparent --transparency ildiff")
-    console = Console(stderr=True, quiet=args.quiet, highlight=False)
+    console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     make = making.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
     making.make_and_write(args, targets, make, console)
 

@@ -152,7 +152,7 @@ def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" =
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:
     """Make the stickers under a progress bar, write them, and the sheet if there shall be one."""
     started = time.perf_counter()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(args.prompt, total=None)
         stickers = make(lambda done, of: progress.update(bar, completed=done, total=of))

@@ -132,8 +132,8 @@ def _build(args: argparse.Namespace) -> None:
         title=args.title,
         seed=args.seed,
     )
-    console = Console(stderr=True, quiet=args.quiet, highlight=False)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"writing {args.out}", total=len(items) * len(methods))
         key = build_study(args.out, methods, items, prompts, design, lambda: progress.advance(task))

@@ -21,6 +21,7 @@ from glassine.models.test_time_augmentation import TestTimeAugmentation
 from glassine.pipelines.alpha_levels import settle_alpha
 from glassine.pipelines.chunks import overlapping_windows
 from glassine.pipelines.flat_background import Colour, find_background
+from glassine.pipelines.frame_store import FrameStore, StoredFrame
 from glassine.pipelines.unmix import unmix
 from glassine.pipelines.working_size import WorkingSize
 from glassine.pretrained.weights import load_bundle, locate, save_bundle
@@ -28,17 +29,16 @@ from glassine.pretrained.weights import load_bundle, locate, save_bundle
 Frame = NDArray[np.uint8]
 TINY = "glassine:tiny-ildiff"
 LOOKAHEAD = 8
-CHUNK_PIXELS = 2**27  # of the input, so that a chunk of 4K or 8K frames fits in memory too
+LOOKAHEAD_PIXELS = 2**26  # fewer frames are looked at ahead where they are huge
 # a network never says quite 0 or 1: what is this near to them is meant so, and an opaque pixel keeps its exact colour
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """One frame on its way through the network: what came, what it looks like when opaque, what the network sees."""
+    """One frame on its way through the network: what came, and what the network sees."""
 
-    came: Frame  # h w 4 uint8
+    came: StoredFrame  # h w 4 uint8
     duration: int
-    opaque: Frame  # h w 3 uint8
     seen: NDArray[np.float32]  # 3 h' w'
 
 
@@ -53,7 +53,7 @@ class CutoutPipeline:
             `input`; None is the network's own setting.
         tta: test-time augmentation, 1, 2 or 8 passes.
         resolution: longer side, in pixels, of what the network sees.
-        chunk: frames a pass, fewer if they are huge; only memory and time depend on it, the result does not.
+        chunk: frames a pass; only memory and time depend on it, the result does not.
         device: where the network runs; `auto` is CUDA if there is any, else the CPU.
         config: `class_path` and `init_args` of the network, for `save_pretrained`.
 
@@ -123,24 +123,28 @@ class CutoutPipeline:
         """Cut out frame by frame: `(h w 4 uint8 straight, duration)` in and out, in order, none lost.
 
         All frames have one size. How many are held at once depends on `chunk`, the network's `temporal_radius` and
-        `LOOKAHEAD`, never on how many come.
+        `LOOKAHEAD`, never on how many come; of huge frames most wait in a temporary file.
 
         Raises:
             UserError: frames of another type or of changing size.
         """
         source = iter(frames)
-        head = list(islice(source, LOOKAHEAD))
+        head = list(islice(source, 1))
         if not head:
             return
+        ahead = max(1, min(LOOKAHEAD, LOOKAHEAD_PIXELS // max(1, head[0][0].size // 4)))
+        head += islice(source, ahead - 1)
         background = self.background or find_background([frame for frame, _ in head])
         multiple: int = self.ildiff.size_multiple
         size = WorkingSize.of(head[0][0].shape[:2], self.resolution, multiple)
-        prepared = (_prepare(frame, ms, background, size) for frame, ms in chain(_drain(head), source))
-        chunk = max(1, min(self.chunk, CHUNK_PIXELS // (size.full[0] * size.full[1])))
-        for window in overlapping_windows(prepared, chunk, self.ildiff.temporal_radius):
+        store = FrameStore()
+        prepared = (_prepare(frame, ms, background, size, store) for frame, ms in chain(_drain(head), source))
+        for window in overlapping_windows(prepared, self.chunk, self.ildiff.temporal_radius):
             alphas = self._alphas(np.stack([item.seen for item in window.items]), window.own, background)
             for item, small in zip(window.items[window.own], alphas, strict=True):
-                yield _finish(item, size.enlarge(small, item.opaque), background), item.duration
+                frame = _finish(item.came.load(), small, size, background)
+                item.came.drop()
+                yield frame, item.duration
 
     @torch.inference_mode()
     def _alphas(self, clip: NDArray[np.float32], own: slice, background: Colour) -> NDArray[np.float32]:
@@ -151,22 +155,32 @@ class CutoutPipeline:
         return rearrange(alpha, "1 f 1 h w -> f h w").float().cpu().numpy()
 
 
-def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize) -> _Prepared:
+def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize, store: FrameStore) -> _Prepared:
     expected = (*size.full, 4)
     if frame.shape != expected or frame.dtype != np.uint8:
         raise UserError(f"a frame came as {frame.dtype} {frame.shape}; all must be uint8 {expected}, as the first")
-    opaque = frame[..., :3] if (frame[..., 3] == 255).all() else composite_frames(frame, background)
-    return _Prepared(frame, duration, opaque, size.shrink(opaque, background))
+    return _Prepared(store.put(frame), duration, size.shrink(_opaque(frame, background, size), background))
 
 
-def _finish(item: _Prepared, alpha: NDArray[np.float32], background: Colour) -> Frame:
-    """The result's frame, `h w 4` uint8, from its full-size alpha (`h w` in [0, 1])."""
-    levels = settle_alpha((alpha * 255).round().astype(np.uint8))  # h w
-    came = item.came[..., 3]
-    result = unmix(item.opaque, levels, background)
-    kept = came <= levels
-    result[kept] = item.came[kept]  # nothing to take away: the pixel stays what it was
-    result[result[..., 3] == 0] = 0
+def _opaque(frame: Frame, background: Colour, size: WorkingSize) -> Frame:
+    """What the frame looks like on the background, `h w 3` uint8; composited a strip at a time."""
+    if (frame[..., 3] == 255).all():
+        return frame[..., :3]
+    step = size.rows_at_once
+    strips = [composite_frames(frame[top : top + step], background) for top in range(0, len(frame), step)]
+    return strips[0] if len(strips) == 1 else np.concatenate(strips)
+
+
+def _finish(came: Frame, small: NDArray[np.float32], size: WorkingSize, background: Colour) -> Frame:
+    """The result's frame, `h w 4` uint8, from the network's alpha (`h' w'` in [0, 1])."""
+    opaque = _opaque(came, background, size)  # h w 3
+    result = np.empty_like(came)
+    for rows, alpha in size.enlarged_rows(small, opaque):
+        levels = settle_alpha((alpha * 255).round().astype(np.uint8))  # r w
+        result[rows] = unmix(opaque[rows], levels, background)
+        kept = came[rows][..., 3] <= levels
+        result[rows][kept] = came[rows][kept]  # nothing to take away: the pixel stays what it was
+        result[rows][result[rows][..., 3] == 0] = 0
     return result
 
 

@@ -6,6 +6,8 @@ function is fitted at the small size, where alpha is known, and evaluated on the
 of two colours that is the very line between them, so no foreground or background colour has to be known.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +31,57 @@ def guided_upsampling(alpha: Plane, guide: Plane, radius: int = 1, smoothness: f
         above bilinear.
     """
     height, width = guide.shape[:2]
-    small = np.asarray(cv2.resize(guide, alpha.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
-    small = small.reshape(*alpha.shape, 3)
-    slope, offset = _fit(alpha, small, radius, smoothness)  # h w 3, h w
+    slope, offset = _fit(alpha, _shrunk(guide, alpha), radius, smoothness)  # h w 3, h w
     slope, offset = (_enlarge(x, width, height) for x in (slope, offset))
     result = np.einsum("hwc,hwc->hw", slope, guide) + offset  # H W
     least = _enlarge(np.asarray(cv2.erode(alpha, NEIGHBOURS), np.float32), width, height)
     most = _enlarge(np.asarray(cv2.dilate(alpha, NEIGHBOURS), np.float32), width, height)
     return np.clip(result, least, most)
+
+
+def guided_rows(
+    alpha: Plane, guide: NDArray[np.uint8], rows_at_once: int, radius: int = 1, smoothness: float = 1e-4
+) -> Iterator[tuple[slice, Plane]]:
+    """`guided_upsampling` of a picture so large that only some of its rows are worked on at a time.
+
+    Args:
+        alpha: `h w` in [0, 1], no side longer than the guide's.
+        guide: the picture at full size, `H W 3` uint8.
+        rows_at_once: how many, at least 1.
+        radius: see `guided_upsampling`.
+        smoothness: see `guided_upsampling`.
+
+    Yields:
+        Rows of the picture and their alpha, from top to bottom; within 0.002 of what the whole gives.
+    """
+    height, width = guide.shape[:2]
+    small = _shrunk(guide, alpha).astype(np.float32) / np.float32(255)
+    slope, offset = _fit(alpha, small, radius, smoothness)  # h w 3, h w
+    least, most = (np.asarray(f(alpha, NEIGHBOURS), np.float32) for f in (cv2.erode, cv2.dilate))
+    planes = np.dstack([slope, offset, least, most])  # h w 6
+    for top in range(0, height, rows_at_once):
+        rows = slice(top, min(top + rows_at_once, height))
+        large = _enlarge_rows(planes, rows, height, width)  # r W 6
+        strip = guide[rows].astype(np.float32) / np.float32(255)
+        result = np.einsum("hwc,hwc->hw", large[..., :3], strip) + large[..., 3]
+        yield rows, np.clip(result, large[..., 4], large[..., 5])
+
+
+def _shrunk(guide: NDArray, alpha: Plane) -> NDArray:
+    """The guide at the size of `alpha`, `h w 3`, of its own type."""
+    return np.asarray(cv2.resize(guide, alpha.shape[::-1], interpolation=cv2.INTER_AREA)).reshape(*alpha.shape, 3)
+
+
+def _enlarge_rows(planes: Plane, rows: slice, height: int, width: int) -> Plane:
+    """These rows of `h w c` enlarged to `height width c`, bilinear, as `_enlarge` has them."""
+    last = len(planes) - 1
+    place = ((np.arange(rows.start, rows.stop) + 0.5) * (len(planes) / height) - 0.5).clip(0, last)
+    above = np.floor(place).astype(int)
+    below = np.minimum(above + 1, last)
+    first = int(above[0])
+    wide = _enlarge(np.ascontiguousarray(planes[first : int(below[-1]) + 1]), width, int(below[-1]) + 1 - first)
+    share = (place - above).astype(np.float32)[:, None, None]
+    return wide[above - first] * (1 - share) + wide[below - first] * share
 
 
 def _fit(alpha: Plane, small: Plane, radius: int, smoothness: float) -> tuple[Plane, Plane]:

@@ -28,13 +28,13 @@ class PreviewStrip:
         self._stride, self._seen = 1, 0
 
     def add(self, before: Picture, after: Picture) -> None:
-        """Look at one frame: the input and the result, both `h w 4` uint8, straight."""
+        """Look at one frame: the input, or its `thumbnail`, and the result; both `h w 4` uint8, straight."""
         if self._seen % self._stride == 0:
             if len(self._kept) == 2 * self.columns:  # keep every other one, and from now on take half as many
                 self._kept = self._kept[::2]
                 self._stride *= 2
             if self._seen % self._stride == 0:
-                self._kept.append((self._thumbnail(before), self._thumbnail(after)))
+                self._kept.append((self.thumbnail(before), self.thumbnail(after)))
         self._seen += 1
 
     def picture(self) -> Image.Image:
@@ -58,10 +58,16 @@ class PreviewStrip:
                 canvas[top : top + height, left : left + width] = composite_frames(picture, board)
         return Image.fromarray(canvas)
 
-    def _thumbnail(self, picture: Picture) -> Picture:
-        """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible colour leaks in."""
+    def thumbnail(self, picture: Picture) -> Picture:
+        """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible colour leaks in.
+
+        One whose longer side is the tile's already stays as it is.
+        """
         height, width = picture.shape[:2]
         longer = max(height, width)
+        if longer > 16 * self.tile:  # huge: a sample of it first, which saves memory and is as good at this size
+            step = longer // (8 * self.tile)
+            picture = picture[::step, ::step]
         if longer <= self.tile:
             return picture.repeat(self.tile // longer, axis=0).repeat(self.tile // longer, axis=1)
         size = (max(1, round(width * self.tile / longer)), max(1, round(height * self.tile / longer)))

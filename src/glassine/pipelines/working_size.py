@@ -1,5 +1,6 @@
 """The size at which the network looks at a picture, and the way there and back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.guided_upsampling import guided_upsampling
+from glassine.pipelines.guided_upsampling import guided_rows, guided_upsampling
+
+WHOLE_PIXELS = 2**22  # above this a picture is worked on in strips, so that memory stays small
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,23 @@ class WorkingSize:
         if self.inner[0] < self.full[0] or self.inner[1] < self.full[1]:
             return guided_upsampling(alpha, np.asarray(picture, np.float32) / np.float32(255))
         return cv2.resize(alpha, self.full[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of the input are worked on at a time: all, but for huge pictures."""
+        return (
+            self.full[0] if self.full[0] * self.full[1] <= WHOLE_PIXELS else max(1, WHOLE_PIXELS // 4 // self.full[1])
+        )
+
+    def enlarged_rows(
+        self, alpha: NDArray[np.float32], picture: NDArray[np.uint8]
+    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """As `enlarge`, in strips of `rows_at_once` rows: which rows, and their alpha."""
+        step = self.rows_at_once
+        small = np.ascontiguousarray(alpha[: self.inner[0], : self.inner[1]])
+        if step < self.full[0] and self.inner != self.full and max(self.inner) < max(self.full):
+            yield from guided_rows(small, picture, step)
+            return
+        whole = self.enlarge(alpha, picture)
+        for top in range(0, self.full[0], step):
+            yield slice(top, min(top + step, self.full[0])), whole[top : top + step]

@@ -25,7 +25,7 @@ from glassine.data.codecs import (
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 
-FORMATS = [".webp", ".gif", ".png", ".zip", ".webm", ".mov"]
+FORMATS = [".webp", ".gif", ".png", ".avif", ".zip", ".webm", ".mov"]
 
 
 @pytest.fixture(scope="module")

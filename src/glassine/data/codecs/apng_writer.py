@@ -8,50 +8,69 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from glassine.data.codecs.guard import SHORTEST_SHOWN_MS
+from glassine.data.codecs.png_layout import SIGNATURE, png_chunk
 from glassine.data.codecs.writer import StickerWriter, changed_box
 from glassine.errors import UserError
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def _chunk(tag: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + tag + content + struct.pack(">I", zlib.crc32(tag + content))
 
 
 class ApngWriter(StickerWriter):
     """APNG, lossless with straight alpha. Each frame stores the box that changed, which replaces what was there.
 
-    Also the writer for one still picture: a program that knows no APNG shows the first frame.
+    A single frame becomes a plain PNG.
+
+    Args:
+        path: see `StickerWriter`.
+        width: see `StickerWriter`.
+        height: see `StickerWriter`.
+        loop: see `StickerWriter`.
+        whole_canvas: store every frame whole, for programs that lay frames over each other wrongly.
     """
 
-    def _start(self, path: Path) -> None:
+    shortest_ms = SHORTEST_SHOWN_MS
+
+    def __init__(self, path: Path, width: int, height: int, loop: int, whole_canvas: bool = False) -> None:
+        super().__init__(path, width, height, loop)
+        self.whole_canvas = whole_canvas
         self._previous: np.ndarray | None = None
+        self._alone: tuple[np.ndarray, int] | None = None  # the first frame, until another one comes
         self._sequence = 0
+
+    def _start(self, path: Path) -> None:
         self._file = path.open("wb")
-        self._file.write(_SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", self.width, self.height, 8, 6, 0, 0, 0)))
-        self._control_at = self._file.tell()
-        self._file.write(self._control())
 
     def _control(self) -> bytes:
-        return _chunk(b"acTL", struct.pack(">II", self.num_frames, self.loop))
+        return png_chunk(b"acTL", struct.pack(">II", self.num_frames, self.loop))
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
-        left, top, right, bottom = changed_box(self._previous, frame)
+        if not self.num_frames:
+            self._alone = frame.copy(), duration_ms
+            return
+        if self._alone is not None:
+            header = struct.pack(">IIBBBBB", self.width, self.height, 8, 6, 0, 0, 0)
+            self._file.write(SIGNATURE + png_chunk(b"IHDR", header))
+            self._control_at = self._file.tell()
+            self._file.write(self._control())
+            first, self._alone = self._alone, None
+            self._write_frame(*first)
+        self._write_frame(frame, duration_ms)
+
+    def _write_frame(self, frame: np.ndarray, duration_ms: int) -> None:
+        left, top, right, bottom = changed_box(None if self.whole_canvas else self._previous, frame)
         place = struct.pack(">IIII", right - left, bottom - top, left, top)
         # 0, 0: leave the frame standing, and replace (not blend) the box
         control = self._number() + place + struct.pack(">HHBB", *self._delay(duration_ms), 0, 0)
-        self._file.write(_chunk(b"fcTL", control))
+        self._file.write(png_chunk(b"fcTL", control))
         pixels = _pixel_data(frame[top:bottom, left:right])
         if self._previous is None:
-            self._file.write(_chunk(b"IDAT", pixels))
+            self._file.write(png_chunk(b"IDAT", pixels))
         else:
-            self._file.write(_chunk(b"fdAT", self._number() + pixels))
+            self._file.write(png_chunk(b"fdAT", self._number() + pixels))
         self._previous = frame.copy()
 
     def _number(self) -> bytes:
@@ -67,7 +86,11 @@ class ApngWriter(StickerWriter):
         raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; APNG takes up to 65,535 s")
 
     def _finish(self) -> None:
-        self._file.write(_chunk(b"IEND", b""))
+        if self._alone is not None:
+            Image.fromarray(self._alone[0], "RGBA").save(self._file, format="PNG", compress_level=6)
+            self._file.close()
+            return
+        self._file.write(png_chunk(b"IEND", b""))
         self._file.seek(self._control_at)
         self._file.write(self._control())
         self._file.close()
@@ -81,7 +104,7 @@ def _pixel_data(pixels: np.ndarray) -> bytes:
     packed = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(packed, format="PNG", compress_level=6)
     data = packed.getvalue()
-    parts, place = [], len(_SIGNATURE)
+    parts, place = [], len(SIGNATURE)
     while place < len(data):
         size, tag = struct.unpack_from(">I4s", data, place)
         if tag == b"IDAT":

@@ -24,15 +24,19 @@ _CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 where they meant 3
 class GifReader(StickerReader):
     """GIF with every disposal method, local palettes and 1-bit alpha, which is straight by nature.
 
-    Frames that reach outside the canvas enlarge it. A duration of 0 reads as 100 ms, as browsers show it.
+    What reaches outside the canvas is clipped; a first frame that does enlarges it. A delay of 10 ms or less reads as
+    100 ms. Both are what browsers show.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
         self._layout = layout = gif_layout(file, name)
         check_size(name, layout.width, layout.height, max_pixels)
+        for picture in layout.pictures:  # also of what is clipped, since a picture is unpacked as a whole
+            if picture.box[2] * picture.box[3] > max_pixels:
+                check_size(name, *picture.box[2:], max_pixels)
         self._file, self._name = file, name
         self.width, self.height, self.loop = layout.width, layout.height, layout.loop
-        self.durations = layout.durations
+        self.durations, self.notes = layout.durations, layout.said
         self.num_frames = len(layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
@@ -42,8 +46,9 @@ class GifReader(StickerReader):
             left, top, width, height = picture.box
             box = canvas[top : top + height, left : left + width]
             before = box.copy() if picture.disposal in _RESTORE else None
-            if width and height:
+            if box.size:
                 numbers, palette = self._unpack(picture)
+                numbers = numbers[: box.shape[0], : box.shape[1]]
                 painted = True if picture.transparent is None else numbers != picture.transparent
                 np.copyto(box, palette[numbers], where=painted)
             yield canvas.copy().view(np.uint8).reshape(self.height, self.width, 4), duration

@@ -6,7 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from glassine.data.codecs.guard import ZERO_DELAY_MS, damaged
+from glassine.data.codecs.guard import damaged
+from glassine.data.codecs.timing import shown_durations
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
@@ -31,13 +32,14 @@ class GifPicture:
 
 @dataclass(frozen=True)
 class GifLayout:
-    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever)."""
+    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever); `said` is for the user."""
 
     width: int
     height: int
     pictures: tuple[GifPicture, ...]
     durations: tuple[int, ...]
     loop: int
+    said: tuple[str, ...] = ()
 
 
 def _skip_blocks(file: BinaryIO) -> bytes:
@@ -70,7 +72,7 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
     length = file.seek(0, 2)
     file.seek(6)
     pictures: list[GifPicture] = []
-    durations: list[int] = []
+    delays: list[int] = []
     disposal, transparent, delay = 0, None, 0
     loop = 1
     try:
@@ -101,12 +103,14 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
                     own, (begin, file.tell()), (left, top, wide, high), bool(flags & 0x40), transparent, disposal
                 )
                 pictures.append(picture)
-                durations.append(delay * 10 or ZERO_DELAY_MS)
-                width, height = max(width, left + wide), max(height, top + high)
+                delays.append(delay * 10)
+                if len(pictures) == 1:  # as browsers do: the first picture enlarges the canvas, later ones are clipped
+                    width, height = max(width, left + wide), max(height, top + high)
                 disposal, transparent, delay = 0, None, 0
             # any other byte between blocks is filler, which decoders pass over
     except (EOFError, IndexError, struct.error) as error:
         raise damaged(name, f"the GIF ends inside frame {len(pictures) + 1}") from error
     if not pictures:
         raise damaged(name, "the GIF has no frames")
-    return GifLayout(width, height, tuple(pictures), tuple(durations), loop)
+    durations, said = shown_durations(delays)
+    return GifLayout(width, height, tuple(pictures), durations, loop, said)

@@ -17,14 +17,15 @@ from glassine.data.codecs.timing import TickClock
 from glassine.data.codecs.writer import StickerWriter, mask_box
 
 _KEEP, _CLEAR = 1, 2
+_MOST_TICKS = 65_535
 
 
 class GifWriter(StickerWriter):
-    """GIF with a palette of its own for each frame and 1-bit alpha.
+    """GIF with a palette of its own for each frame and 1-bit alpha. A single frame becomes a plain GIF.
 
     A frame stores only pixels that changed; where pixels become invisible the frame before is cleared away.
-    Durations are kept in steps of 10 ms, the rest carried over so that the whole does not drift, and none is shorter
-    than 20 ms, since browsers slow shorter ones down to 100 ms.
+    Durations are kept in steps of 10 ms, the rest carried over so that the whole does not drift. None is shorter than
+    20 ms, since browsers slow shorter ones down to 100 ms, and none is longer than 655,350 ms, which is said.
 
     Args:
         path: see `StickerWriter`.
@@ -35,22 +36,26 @@ class GifWriter(StickerWriter):
         dither: see `quantise`.
     """
 
+    shortest_ms = 20
+
     def __init__(self, path: Path, width: int, height: int, loop: int, alpha_threshold: int, dither: bool) -> None:
         super().__init__(path, width, height, loop)
         self.alpha_threshold, self.dither = alpha_threshold, dither
-        self._clock = TickClock(10, least=2, most=65_535)
+        self._clock = TickClock(10, least=2, most=_MOST_TICKS)
         self._waiting: tuple[np.ndarray, np.ndarray, int] | None = None  # colours, visible, ticks: not yet written
         self._standing: tuple[np.ndarray, np.ndarray] | None = None  # what is left on the canvas before it
 
     def _start(self, path: Path) -> None:
         self._file = path.open("wb")
         self._file.write(b"GIF89a" + struct.pack("<HHBBB", self.width, self.height, 0x70, 0, 0))
-        if self.loop != 1:  # without the extension it plays once
-            repeats = self.loop - 1 if self.loop else 0
-            self._file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", repeats, 0))
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         visible = frame[..., 3] >= self.alpha_threshold
+        if self.num_frames == 1 and self.loop != 1:  # an animation; without the extension it plays once
+            repeats = self.loop - 1 if self.loop else 0
+            self._file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", repeats, 0))
+        if duration_ms > 10 * _MOST_TICKS:
+            self.notes.append(f"a frame of {duration_ms:,} ms is shown for {10 * _MOST_TICKS:,} ms, the most GIF holds")
         # how a frame is disposed of depends on the next one, so one frame waits
         self._write_waiting(visible)
         self._waiting = (frame[..., :3].copy(), visible, self._clock.ticks(duration_ms))

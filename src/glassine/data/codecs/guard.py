@@ -20,23 +20,37 @@ MAX_STICKER_PIXELS = 2**30
 """Most pixels (frames times width times height) that are held at once: 4 GiB of RGBA. Streaming has no such limit."""
 
 ZERO_DELAY_MS = 100
-"""Files may give a frame no duration at all; browsers then show it for 100 ms, and so do we."""
+"""How long a frame stands whose file gives it no duration, or one that browsers lengthen (see `TOO_SHORT_MS`)."""
+
+TOO_SHORT_MS = 10
+"""Browsers show frames of animated images for 100 ms whose delay is this or less, and so do we."""
+
+SHORTEST_SHOWN_MS = TOO_SHORT_MS + 1
+"""Shortest whole delay that browsers keep."""
+
+LONGEST_MS = 2**31 - 1
+"""Longest duration of a frame that is taken from a file: 24 days."""
 
 STILL_MS = 1000
 """Duration of the only frame of a still image."""
 
+# whatever a decoder throws at bytes it did not expect; RuntimeError covers RecursionError and NotImplementedError
 _DECODE_ERRORS = (
     av.FFmpegError,
     Image.DecompressionBombError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     SyntaxError,
+    TypeError,
     ValueError,
 )
 

@@ -6,9 +6,11 @@ import io
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from glassine.data.codecs.avif import AvifReader
 from glassine.data.codecs.gif import GifReader
 from glassine.data.codecs.guard import MAX_PIXELS, printable
 from glassine.data.codecs.lottie import LottieReader, is_dotlottie, is_gzipped_svg
+from glassine.data.codecs.pipes import is_pipe, spooled
 from glassine.data.codecs.png import PngReader
 from glassine.data.codecs.png_sequence import PngFolderReader, PngZipReader
 from glassine.data.codecs.reader import StickerReader
@@ -36,8 +38,8 @@ def open_sticker(
     """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
 
     Args:
-        path: GIF, WebP, PNG, APNG, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie (.json, .lottie, .tgs), SVG, or a folder or
-            .zip of PNGs.
+        path: GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie (.json,
+            .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard input, `/dev/stdin`, a FIFO).
         max_pixels: largest frame that is read, width times height.
         alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
             what is read is straight in any case.
@@ -66,6 +68,8 @@ def _open_path(path: Path, max_pixels: int, size: int | None, fps: float | None)
     if path.is_dir():
         return PngFolderReader(path, max_pixels)
     try:
+        if is_pipe(path):
+            return _open_file(*spooled(path), max_pixels)
         file = path.open("rb")
     except FileNotFoundError as error:
         raise UserError(f"{printable(str(path))}: there is no such file; check the name") from error
@@ -91,6 +95,10 @@ def _open_file(
                 return StillReader(file, name, max_pixels)
             case Kind.ZIP if is_dotlottie(file):
                 return LottieReader(file, name, max_pixels, size, fps)
+            case Kind.AVIF:
+                return AvifReader(file, name, max_pixels, "AVIF")
+            case Kind.HEIC:
+                return AvifReader(file, name, max_pixels, "HEIF")
             case Kind.ZIP:
                 return PngZipReader(file, name, max_pixels)
             case Kind.MATROSKA:

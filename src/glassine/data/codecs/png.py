@@ -1,105 +1,158 @@
-"""Read PNG and APNG: walk the chunks for size, timing and completeness, then let Pillow decode."""
+"""Read PNG and APNG: Pillow unpacks the pictures, they are laid over each other here, as browsers do it.
+
+Pillow's own composition loses what a frame that is blended and then disposed of covered, and half-clear frames.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import BinaryIO
 
+import av
 import numpy as np
 from PIL import Image
 
-from glassine.data.codecs.guard import STILL_MS, ZERO_DELAY_MS, check_size, damaged, decoding
+from glassine.data.codecs.color import to_srgb
+from glassine.data.codecs.exif import upright, upright_size
+from glassine.data.codecs.guard import check_size, damaged, decoding
+from glassine.data.codecs.png_layout import CLEAR, OVER, RESTORE, SIGNATURE, PngFrame, png_chunk, png_layout
 from glassine.data.codecs.reader import StickerReader
-from glassine.data.codecs.timing import whole_durations
 
-
-@dataclass(frozen=True)
-class PngLayout:
-    """What a PNG says about itself.
-
-    `hidden_default`: the plain picture that old programs show is no frame of the animation.
-    """
-
-    width: int
-    height: int
-    durations: tuple[int, ...]
-    loop: int
-    hidden_default: bool
-
-
-def png_layout(file: BinaryIO, name: str) -> PngLayout:
-    """Walk all chunks without decoding a pixel.
-
-    Raises:
-        UserError: cut off, or fewer frames than it promises.
-    """
-    file.seek(0, 2)
-    length = file.tell()
-    place = 8
-    width = height = promised = loop = 0
-    picture = animated = hidden_default = ended = False
-    delays: list[Fraction] = []
-    while place + 12 <= length and not ended:
-        file.seek(place)
-        size, tag = struct.unpack(">I4s", file.read(8))
-        if place + 12 + size > length:
-            break
-        head = file.read(min(size, 26))
-        if tag == b"IHDR" and size >= 13:
-            width, height = struct.unpack(">II", head[:8])
-        elif tag == b"acTL" and size >= 8 and not picture:
-            animated = True
-            promised, loop = struct.unpack(">II", head[:8])
-        elif tag == b"fcTL" and size >= 26:
-            number, unit = struct.unpack(">HH", head[20:24])
-            delays.append(Fraction(1000 * number, unit or 100))
-        elif tag == b"IDAT" and not picture:
-            picture = True
-            hidden_default = animated and not delays
-        ended = tag == b"IEND"
-        place += 12 + size
-    if not ended:
-        raise damaged(name, f"the PNG ends after {length:,} bytes inside a chunk")
-    if not picture or (animated and (not delays or len(delays) != promised)):
-        raise damaged(name, f"the PNG promises {promised if animated else 1} frames and has {len(delays)}")
-    if not animated:
-        return PngLayout(width, height, (STILL_MS,), 0, False)
-    return PngLayout(width, height, whole_durations(delays, ZERO_DELAY_MS), loop, hidden_default)
+_GRAY, _RGB, _PALETTE = 0, 2, 3
+_STRIP_PIXELS = 2**20
 
 
 class PngReader(StickerReader):
     """PNG and APNG; pixels are straight by the standard. 16-bit channels are brought down to 8.
 
-    Fractions of a millisecond are rounded without drift; a duration of 0 reads as 100 ms; a still picture has 1000 ms.
+    Fractions of a millisecond are rounded without drift; a delay of 10 ms or less reads as 100 ms, as browsers show it;
+    a still picture has 1000 ms. Colors are brought to sRGB, and a picture with an orientation is turned upright.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
-        self._layout = png_layout(file, name)
-        check_size(name, self._layout.width, self._layout.height, max_pixels)
+        self._layout = layout = png_layout(file, name)
+        check_size(name, layout.width, layout.height, max_pixels)
         self._file, self._name = file, name
-        self.width, self.height, self.loop = self._layout.width, self._layout.height, self._layout.loop
-        self.durations = self._layout.durations
-        self.num_frames = len(self._layout.durations)
+        self._turned, self._convert = layout.orientation, layout.convert()
+        self.width, self.height = upright_size(layout.width, layout.height, self._turned)
+        self.loop, self.durations, self.notes = layout.loop, layout.durations, layout.said
+        self.num_frames = len(layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        self._file.seek(0)
+        if self.num_frames == 1:
+            frame, duration = self._layout.frames[0], self._layout.durations[0]
+            yield self._shown(self._unpack(frame)), duration
+            return
+        canvas = np.zeros((self._layout.height, self._layout.width, 4), np.uint8)
+        for number, (frame, duration) in enumerate(zip(self._layout.frames, self._layout.durations, strict=True)):
+            left, top, width, height = frame.box
+            box = canvas[top : top + height, left : left + width]
+            # there is nothing before the first frame to be restored
+            dispose = CLEAR if frame.dispose == RESTORE and not number else frame.dispose
+            before = box.copy() if dispose == RESTORE else None
+            if frame.blend == OVER:
+                blend_over(box, self._unpack(frame))
+            else:
+                box[...] = self._unpack(frame)
+            yield self._shown(canvas.copy()), duration
+            if dispose == CLEAR:
+                box[...] = 0
+            elif before is not None:
+                box[...] = before
+
+    def _shown(self, picture: np.ndarray) -> np.ndarray:
+        return upright(to_srgb(picture, self._convert), self._turned)
+
+    def _unpack(self, frame: PngFrame) -> np.ndarray:
+        """One frame's own pixels, `h w 4` uint8, from a PNG of it alone."""
+        header, notes = self._layout.header, self._layout.notes
+        _, _, width, height = frame.box
+        clear = notes.get(b"tRNS", b"")
+        alone = [SIGNATURE, header.chunk(width, height)]
+        if header.color_type == _PALETTE:
+            alone.append(png_chunk(b"PLTE", notes.get(b"PLTE", b"")))
+            if clear:
+                alone.append(png_chunk(b"tRNS", clear))
+        alone += [png_chunk(b"IDAT", self._packed(frame)), png_chunk(b"IEND", b"")]
         with decoding(self._name):
-            image = Image.open(self._file, formats=("PNG",))
-            first = int(self._layout.hidden_default)
-            for number, duration in enumerate(self._layout.durations):
-                image.seek(number + first)
-                yield np.array(eight_bit(image).convert("RGBA")), duration
+            if header.color_type == _RGB and header.depth == 16 and len(clear) >= 6:
+                return _deep_rgb(b"".join(alone), struct.unpack(">3H", clear[:6]))
+            image = Image.open(io.BytesIO(b"".join(alone)), formats=("PNG",))
+            if header.color_type == _GRAY:
+                return _gray(image, header.depth, clear)
+            pixels = np.array(image.convert("RGBA"))
+            if header.color_type == _RGB and len(clear) >= 6:
+                key = np.array(struct.unpack(">3H", clear[:6])) & 255
+                pixels[(pixels[..., :3] == key).all(axis=-1), 3] = 0
+            return pixels
+
+    def _packed(self, frame: PngFrame) -> bytes:
+        """The packed data of a frame; no more than any honest packing of it needs."""
+        most = self._layout.header.unpacked_bytes(*frame.box[2:]) + 2**20
+        parts: list[bytes] = []
+        for place, size in frame.chunks:
+            self._file.seek(place + 4)
+            data = self._file.read(min(4 + size, most) + 4)
+            if len(data) < min(4 + size, most) + 4:
+                raise damaged(self._name, "the PNG is shorter than when it was opened")
+            if 4 + size <= most and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+                raise damaged(self._name, "its picture has a wrong checksum")
+            parts.append(data[4:-4] if data[:4] == b"IDAT" else data[8:-4])
+            most -= size
+            if most < 8:
+                break
+        return b"".join(parts)
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """The picture with its gray brought down from 16 bits, which Pillow would clip; it does so itself with colours."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.int32) >> 8).astype(np.uint8))
+def blend_over(below: np.ndarray, above: np.ndarray) -> None:
+    """Lay `above` over `below`, both `h w 4` uint8 straight RGBA, in place; whole numbers, rounded to the nearest.
+
+    The "over" of Porter and Duff as the PNG specification gives it (third edition, section 13.16), solved for straight
+    colors. Where nothing was below, or nothing shows through, the pixel above is taken as it is.
+    """
+    rows = max(1, _STRIP_PIXELS // below.shape[1])
+    for top in range(0, len(below), rows):
+        old, new = below[top : top + rows], above[top : top + rows]
+        alone = (new[..., 3] == 255) | ((old[..., 3] == 0) & (new[..., 3] > 0))
+        mixed = (new[..., 3] > 0) & ~alone
+        old[alone] = new[alone]
+        if not mixed.any():
+            continue
+        a, b = new[mixed].astype(np.uint32), old[mixed].astype(np.uint32)  # n 4
+        share = a[:, 3:] * 255
+        rest = (255 - a[:, 3:]) * b[:, 3:]
+        total = share + rest  # 255 times the alpha that comes out, at least 255
+        color = (a[:, :3] * share + b[:, :3] * rest + total // 2) // total
+        old[mixed] = np.concatenate([color, (total + 127) // 255], axis=1).astype(np.uint8)
+
+
+def _gray(image: Image.Image, depth: int, clear: bytes) -> np.ndarray:
+    """A gray picture of any depth as RGBA; the gray that `clear` names, at full depth, is transparent."""
+    levels = np.asarray(image.convert("L") if depth == 1 else image)  # h w; depths below 8 spread over 0 to 255
+    shown = (levels.astype(np.int32) >> 8).astype(np.uint8) if depth == 16 else levels.astype(np.uint8)
+    pixels = np.repeat(shown[..., None], 4, axis=2)
+    pixels[..., 3] = 255
+    if len(clear) >= 2:
+        key = int.from_bytes(clear[:2], "big") & ((1 << depth) - 1)
+        pixels[levels == (key if depth >= 8 else key * 255 // ((1 << depth) - 1)), 3] = 0
+    return pixels
+
+
+def _deep_rgb(png: bytes, key: tuple[int, ...]) -> np.ndarray:
+    """RGB of 16 bits with one transparent color, which is told by all 16 bits; Pillow keeps 8."""
+    context = av.CodecContext.create("png", "r")
+    frames = [*context.decode(av.Packet(png)), *context.decode(None)]  # type: ignore[attr-defined]
+    if len(frames) != 1:
+        raise ValueError("no picture")
+    deep = frames[0].to_ndarray(format="rgb48be" if frames[0].format.name == "rgb48be" else "rgb48le")  # h w 3
+    pixels = np.full((*deep.shape[:2], 4), 255, np.uint8)
+    pixels[..., :3] = deep >> 8
+    pixels[(deep == np.array(key)).all(axis=-1), 3] = 0
+    return pixels

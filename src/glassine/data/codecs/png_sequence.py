@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from glassine.data.codecs.guard import ZERO_DELAY_MS, check_size, damaged, decoding, printable
+from glassine.data.codecs.guard import LONGEST_MS, ZERO_DELAY_MS, check_size, damaged, decoding, printable
 from glassine.data.codecs.png import PngReader
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.sniff import Kind, sniff
@@ -22,12 +22,16 @@ from glassine.errors import UserError
 TIMING_NAME = "animation.json"
 """The note beside the PNGs: `{"durations": [ms, ...], "loop": 0}`. Without it each frame stands 100 ms, for ever."""
 
-_MOST_NOTE_BYTES = 2**26
+_MOST_NOTE_BYTES = 2**20
+_NOTE_BYTES_A_FRAME = 32
+_MOST_DIRECTORY_BYTES = 2**24  # of a zip: some 200,000 members
+_ENCRYPTED = 0x1
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which frame2.png comes before frame10.png."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """Sort key by which frame2.png comes before frame10.png; numbers may have any count of digits."""
+    parts = [(part, part.lstrip("0")) for part in re.split(r"([0-9]+)", name)]
+    return [(len(digits), digits) if part[:1].isdecimal() else (-1, part) for part, digits in parts]
 
 
 class PngSequenceReader(StickerReader):
@@ -64,11 +68,12 @@ class PngSequenceReader(StickerReader):
 
     def _timing(self, member: str) -> tuple[tuple[int, ...], int]:
         try:
-            note = json.loads(self._read(member, _MOST_NOTE_BYTES))
+            note = json.loads(self._read(member, _MOST_NOTE_BYTES + _NOTE_BYTES_A_FRAME * len(self._pngs)))
             durations, loop = tuple(note["durations"]), note.get("loop", 0)
-            fits = len(durations) == len(self._pngs) and all(type(ms) is int and ms > 0 for ms in durations)
-            fits = fits and type(loop) is int and loop >= 0
-        except (ValueError, TypeError, KeyError, AttributeError):
+            fits = len(durations) == len(self._pngs)
+            fits = fits and all(type(ms) is int and 0 < ms <= LONGEST_MS for ms in durations)
+            fits = fits and type(loop) is int and 0 <= loop <= LONGEST_MS
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             fits = False
         if not fits:
             raise UserError(
@@ -103,23 +108,44 @@ def _hidden(member: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member).parts)
 
 
+def _check_directory(file: BinaryIO, name: str) -> None:
+    """Refuse a zip whose list of members would fill the memory (APPNOTE 6.3.10, sections 4.3.14 and 4.3.16)."""
+    length = file.seek(0, 2)
+    file.seek(max(0, length - 2**16 - 200))
+    tail = file.read()
+    place, long = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    sizes = [int.from_bytes(tail[place + 12 : place + 16], "little")] if place >= 0 else []
+    sizes += [int.from_bytes(tail[long + 40 : long + 48], "little")] if long >= 0 else []
+    if any(_MOST_DIRECTORY_BYTES < size <= length for size in sizes):
+        raise UserError(f"{name}: has more members than are read; give a zip of the PNGs alone")
+
+
 class PngZipReader(PngSequenceReader):
     """A .zip of PNGs."""
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
+        _check_directory(file, name)
         with decoding(name):
             self._zip = zipfile.ZipFile(file)
-            self._file = file
-            super().__init__(name, self._zip.namelist(), max_pixels)
+        self._file = file
+        super().__init__(name, self._zip.namelist(), max_pixels)
 
     def _read(self, member: str, limit: int) -> bytes:
-        size = self._zip.getinfo(member).file_size
-        if size > limit:
-            raise UserError(
-                f"{self._label(member)}: unpacks to {size:,} bytes; at most {limit:,} are read; scale it down"
-            )
-        with decoding(self._label(member)):
-            return self._zip.read(member)
+        label, info = self._label(member), self._zip.getinfo(member)
+        if info.flag_bits & _ENCRYPTED:
+            raise UserError(f"{label}: needs a password; unpack the zip first and give the folder")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(f"{label}: is packed in a way that is not read; zip it again without special settings")
+        too_large = UserError(
+            f"{label}: unpacks to {info.file_size:,} bytes; at most {limit:,} are read; scale it down"
+        )
+        if info.file_size > limit:
+            raise too_large
+        with decoding(label), self._zip.open(member) as content:
+            data = content.read(limit + 1)  # counted, since the size that is stated may be anything
+        if len(data) > limit:
+            raise too_large
+        return data
 
     def close(self) -> None:
         """Let go of the file."""
@@ -132,16 +158,17 @@ class PngFolderReader(PngSequenceReader):
 
     def __init__(self, folder: Path, max_pixels: int) -> None:
         self._folder = folder
-        with decoding(str(folder)):
+        with decoding(printable(str(folder))):
             members = [member.name for member in folder.iterdir() if member.is_file()]
-        super().__init__(str(folder), members, max_pixels)
+        super().__init__(printable(str(folder)), members, max_pixels)
 
     def _read(self, member: str, limit: int) -> bytes:
-        path = self._folder / member
-        with decoding(str(path)):
-            if path.stat().st_size > limit:
-                raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {limit:,} are read; scale it down")
-            return path.read_bytes()
+        label = self._label(member)
+        with decoding(label), (self._folder / member).open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise UserError(f"{label}: has more than the {limit:,} bytes that are read; scale it down")
+        return data
 
     def close(self) -> None:
         """Nothing stays open between frames."""

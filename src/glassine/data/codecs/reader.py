@@ -22,6 +22,7 @@ class StickerReader(abc.ABC):
         durations: ms per frame where known before decoding (all but video), else None.
         loop: how often the animation plays; 0 is for ever.
         opaque: True where the file cannot hold alpha, so every frame has alpha 255.
+        notes: what is shown otherwise than the file says, one sentence each, to be told to the user.
     """
 
     width: int
@@ -30,6 +31,7 @@ class StickerReader(abc.ABC):
     durations: tuple[int, ...] | None = None
     loop: int = 0
     opaque: bool = False
+    notes: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:

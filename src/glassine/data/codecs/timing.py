@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+
+from glassine.data.codecs.guard import TOO_SHORT_MS, ZERO_DELAY_MS
 
 
 def whole_durations(exact_ms: Iterable[Fraction], zero_ms: int) -> tuple[int, ...]:
@@ -29,8 +31,28 @@ def whole_durations(exact_ms: Iterable[Fraction], zero_ms: int) -> tuple[int, ..
     return tuple(rounded)
 
 
+def shown_durations(delays: Sequence[Fraction | int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """How long browsers show the frames of an animated image: delays of 10 ms or less stand for 100 ms.
+
+    Args:
+        delays: milliseconds per frame as the file gives them, 0 or more.
+
+    Returns:
+        Whole milliseconds per frame, rounded without drift, and what to tell the user about it, if anything.
+    """
+    short = sum(delay <= TOO_SHORT_MS for delay in delays)
+    shown = whole_durations((Fraction(d if d > TOO_SHORT_MS else 0) for d in delays), ZERO_DELAY_MS)
+    if not short or len(delays) == 1:
+        return shown, ()
+    which = "all" if short == len(delays) else f"{short} of {len(delays)}"
+    return shown, (f"{which} frames have a delay of 10 ms or less; as in browsers, they are shown for 100 ms",)
+
+
 class TickClock:
     """Turn milliseconds into whole ticks of a coarser clock, carrying the rest over to the next frame.
+
+    Only what rounding left is carried: a frame that is longer than `most` ticks is cut to that, and the next one keeps
+    its own length.
 
     Args:
         tick_ms: length of one tick in milliseconds.
@@ -44,8 +66,39 @@ class TickClock:
 
     def ticks(self, duration_ms: int) -> int:
         """Ticks for the next frame."""
-        self._owed_ms += duration_ms
-        count = (self._owed_ms + self.tick_ms // 2) // self.tick_ms
-        count = min(max(count, self.least), self.most)
-        self._owed_ms -= count * self.tick_ms
+        owed = self._owed_ms + duration_ms
+        count = (owed + self.tick_ms // 2) // self.tick_ms
+        if count > self.most:
+            self._owed_ms = 0
+            return self.most
+        count = max(count, self.least)
+        self._owed_ms = owed - count * self.tick_ms
         return count
+
+
+class Pacer:
+    """Keep the speed of an animation in a format whose shortest frames are longer than some of its own.
+
+    A frame that is too short stands for the shortest time, and the next ones make up for it; one that has less than
+    half of the shortest time left is left out.
+
+    Args:
+        shortest_ms: shortest time a frame can be shown, at least 1 ms.
+    """
+
+    def __init__(self, shortest_ms: int) -> None:
+        self.shortest_ms = shortest_ms
+        self.left_out = 0
+        self._late_ms = 0
+        self._first = True
+
+    def shown_ms(self, duration_ms: int) -> int | None:
+        """How long the next frame is shown, or None where it is left out; the first one never is."""
+        rest = duration_ms - self._late_ms
+        if 2 * rest < self.shortest_ms and not self._first:
+            self._late_ms -= duration_ms
+            self.left_out += 1
+            return None
+        shown = max(self.shortest_ms, rest)
+        self._late_ms, self._first = shown - rest, False
+        return shown

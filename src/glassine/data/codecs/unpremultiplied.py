@@ -17,6 +17,7 @@ class UnpremultipliedReader(StickerReader):
         self._reader = reader
         self.width, self.height, self.num_frames = reader.width, reader.height, reader.num_frames
         self.durations, self.loop, self.opaque = reader.durations, reader.loop, reader.opaque
+        self.notes = reader.notes
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         for frame, duration in self._reader:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from glassine.data.codecs.guard import check_size, damaged, decoding
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.video_random import jump_to_frames
+from glassine.data.codecs.vpx_sizes import announced_sizes
 from glassine.errors import UserError
 
 # FFmpeg's own VP8 and VP9 decoders drop the alpha that WebM keeps in a second stream; libvpx's keep it
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_ALPHA_DATA = "matroska_block_additional"
+_ALPHA_DATA_HEAD = 8  # bytes before the packet of the alpha stream
+_UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
+_HD_LINES = 720
+_THREAD_PIXELS = 2**26  # of all frames that are decoded side by side
 
 
 class VideoReader(StickerReader):
-    """WebM (VP8, VP9), MKV, MOV (ProRes 4444, PNG, ...) and MP4.
+    """WebM (VP8, VP9), MKV, MOV (ProRes 4444, PNG, ...) and MP4, as a player shows them.
+
+    What an edit list hides is no frame. Pixels that are not square are made so, and colors without a mark are BT.709
+    from 720 lines on and BT.601 below, as browsers take them. Of several video tracks the default one is read.
 
     Alpha is taken as straight, as FFmpeg, browsers and this package write it; some editors export premultiplied MOV,
     which no field of the file tells: see `open_sticker`. Colours go from YUV to RGB, so they are not exact to the bit.
@@ -35,52 +46,115 @@ class VideoReader(StickerReader):
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int, demuxer: str) -> None:
         self._file, self._name, self._max_pixels, self._demuxer = file, name, max_pixels, demuxer
+        # a stream may grow on the way; decoders count pixels after rounding sides up to their blocks
+        self._options = {"max_pixels": str(2 * max_pixels + 2**14)}
+        self._edits, self._hides = True, False  # whether edit lists are obeyed, and whether one hides anything
         with self._opened() as container:
-            if not container.streams.video:
-                raise UserError(f"{name}: has no video track; give a file with pictures")
-            stream = container.streams.video[0]
+            stream = self._stream(container)
             context = stream.codec_context
-            if context is None:
-                raise UserError(f"{name}: its video codec is unknown; convert it to WebM, MOV or MP4 first")
             check_size(name, context.width, context.height, max_pixels)
-            self.num_frames = stream.frames or None
             told = {key.lower(): value for key, value in (container.metadata | stream.metadata).items()}
+            self._codec = context.name
             self._decoder = _ALPHA_DECODERS.get(context.name) if told.get("alpha_mode") == "1" else None
             loop = told.get("loop", "0")
-            self.loop = int(loop) if loop.isascii() and loop.isdigit() else 0
+            self.loop = int(loop) if loop.isascii() and loop.isdigit() and len(loop) < 6 else 0
+            self._shape = Fraction(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1)
+            self._threads = max(1, min(os.cpu_count() or 1, _THREAD_PIXELS // (context.width * context.height)))
+            counted = bool(stream.frames)
+            ends = counted and stream.duration is not None
+            # in ms; what an edit list or the track's length cuts off the last frame
+            self._end = ((stream.start_time or 0) + stream.duration) * stream.time_base * 1000 if ends else None
+        self.num_frames = self._count() if counted else None
         first = next(self._frames(), None)
+        if first is None and counted:  # an edit list that shows nothing: all there is, then
+            self._edits = False
+            self.num_frames = self._count()
+            first = next(self._frames(), None)
         if first is None:
             raise damaged(name, "the video has no frames")
-        self._upright = first.rotation % 360 == 0
+        self._plain = first.rotation % 360 == 0 and self._shape == 1
+        self._plain &= first.colorspace != _UNSPECIFIED or first.height < _HD_LINES
         self.opaque = not any(component.is_alpha for component in first.format.components)
         self.height, self.width = self._pixels(first).shape[:2]
 
     def _opened(self) -> Any:
         self._file.seek(0)
+        options = self._options if self._edits else self._options | {"ignore_editlist": "1"}
         with decoding(self._name):
-            return av.open(self._file, format=self._demuxer, metadata_errors="replace")
+            return av.open(self._file, format=self._demuxer, metadata_errors="replace", options=options)
+
+    def _stream(self, container: Any) -> Any:
+        """The video track that a player shows: no cover picture, the default one, or else the first."""
+        tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+        if not tracks:
+            raise UserError(f"{self._name}: has no video track; give a file with pictures")
+        known = [track for track in tracks if track.codec_context is not None]
+        if not known:
+            raise UserError(f"{self._name}: its video codec is unknown; convert it to WebM, MOV or MP4 first")
+        return next((track for track in known if track.disposition & Disposition.default), known[0])
+
+    def _count(self) -> int:
+        """Frames that are shown: packets that no edit list hides."""
+        with self._opened() as container, decoding(self._name):
+            packets = list[bool]()  # whether each is hidden
+            packets.extend(p.is_discard for p in container.demux(self._stream(container)) if p.pts is not None)
+            self._hides = any(packets)
+            return len(packets) - sum(packets)
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         with self._opened() as container, decoding(self._name):
-            stream = container.streams.video[0]
+            stream = self._stream(container)
             context = stream.codec_context
             if self._decoder:
                 context = av.CodecContext.create(self._decoder, "r")
                 context.extradata = stream.codec_context.extradata
-            # a stream may grow on the way; decoders count pixels after rounding sides up to their blocks
-            context.options = {"max_pixels": str(2 * self._max_pixels + 2**14)}
-            context.thread_type = "AUTO"
+            context.options = self._options
+            context.thread_type, context.thread_count = "AUTO", self._threads
             # the last packet, which is empty, makes the decoder hand out what it held back
             for packet in container.demux(stream):
+                if self._decoder:
+                    self._check_announced(packet)
                 for frame in context.decode(packet):
                     frame.time_base = stream.time_base
                     yield frame
 
+    def _check_announced(self, packet: Any) -> None:
+        """Refuse frames of a packet and of its alpha that are too large; libvpx knows no limit."""
+        parts = [bytes(packet)]
+        if packet.has_sidedata(_ALPHA_DATA):
+            parts.append(bytes(packet.get_sidedata(_ALPHA_DATA))[_ALPHA_DATA_HEAD:])
+        for part in parts:
+            for width, height in announced_sizes(self._codec, part):
+                check_size(self._name, width, height, self._max_pixels)
+
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         check_size(self._name, frame.width, frame.height, self._max_pixels)
+        how: dict[str, Any] = {}
+        if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+            how["src_colorspace"] = _BT709 if frame.height >= _HD_LINES else _BT601
         # planes, since FFmpeg leaves the last columns of packed RGBA unwritten at many widths; thread as in VideoWriter
-        pixels = frame.to_ndarray(format="gbrap", threads=1)
+        pixels = frame.to_ndarray(format="gbrap", threads=1, **how)
+        if self._shape != 1:
+            pixels = self._square(pixels)
         return np.rot90(pixels, frame.rotation // 90) if frame.rotation % 360 else pixels
+
+    def _square(self, pixels: np.ndarray) -> np.ndarray:
+        """Enlarge `h w 4` one way so that its pixels are square; colors count by their alpha."""
+        import cv2
+
+        height, width = pixels.shape[:2]
+        size = round(width * self._shape), height
+        if self._shape < 1:
+            size = width, round(height / self._shape)
+        check_size(self._name, *size, self._max_pixels)
+        if self.opaque:
+            return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR))
+        alpha = pixels[..., 3:].astype(np.float32)
+        mixed = cv2.resize(
+            np.concatenate([pixels[..., :3] * (alpha / 255), alpha], axis=-1), size, interpolation=cv2.INTER_LINEAR
+        )
+        mixed[..., :3] /= np.maximum(mixed[..., 3:] / 255, 1 / 255)
+        return np.clip(mixed.round(), 0, 255).astype(np.uint8)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         clock, passed, count = Fraction(0), 0, 0
@@ -92,6 +166,9 @@ class VideoReader(StickerReader):
                 if now is None:
                     break
                 step = _duration(now, following, step)
+                if following is None and self._end is not None and now.pts is not None and now.time_base:
+                    rest = Fraction(self._end) - now.pts * Fraction(now.time_base) * 1000
+                    step = min(step, rest) if rest > 0 else step
                 clock += step
                 duration = max(1, round(clock) - passed)
                 passed += duration
@@ -108,7 +185,7 @@ class VideoReader(StickerReader):
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
         """As in `StickerReader`; jumps with decord where the video is opaque and decord is installed."""
-        if indices and min(indices) >= 0 and self.opaque and self._upright:
+        if indices and min(indices) >= 0 and self.opaque and self._plain and not self._hides:
             colours = jump_to_frames(self._file, indices)  # f h w 3
             if colours is not None and colours.shape[1:3] == (self.height, self.width):
                 return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=-1)

@@ -55,7 +55,7 @@ class VideoWriter(StickerWriter):
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         # one thread: FFmpeg's write past the ends of their rows, at widths that 16 does not divide, into each other's
-        picture = av.VideoFrame.from_ndarray(_bled(frame), format="rgba").reformat(
+        picture = av.VideoFrame.from_ndarray(bled(frame), format="rgba").reformat(
             format=self.pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1
         )
         picture.pts, picture.time_base = self._time, Fraction(1, 1000)
@@ -119,7 +119,7 @@ class MovWriter(VideoWriter):
         return {"profile": "4", "alpha_bits": "16", "vendor": "apl0", "qscale": "2"}
 
 
-def _bled(frame: np.ndarray) -> np.ndarray:
+def bled(frame: np.ndarray) -> np.ndarray:
     """Give invisible pixels the colours around them; `h w 4` uint8."""
     if frame[..., 3].all():
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,89 +11,157 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from glassine.data.codecs.guard import STILL_MS, ZERO_DELAY_MS, check_size, damaged, decoding
+from glassine.data.codecs.color import MOST_PROFILE_BYTES, by_profile, to_srgb
+from glassine.data.codecs.exif import orientation, upright, upright_size
+from glassine.data.codecs.guard import STILL_MS, check_size, damaged, decoding
 from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.timing import shown_durations
+
+_PICTURES = (b"VP8 ", b"VP8L")
+_MOST_EXIF_BYTES = 2**16
+Span = tuple[int, int]
+"""Place and size of a chunk's content."""
 
 
 @dataclass(frozen=True)
 class WebpLayout:
-    """What a WebP says about itself: canvas in pixels, durations in ms, plays (0 for ever)."""
+    """What a WebP says about itself: canvas in pixels, durations in ms, plays (0 for ever).
+
+    `end` is how many bytes of the file belong to it; `profile` and `exif` are byte ranges, empty where there is none.
+    """
 
     width: int
     height: int
     durations: tuple[int, ...]
     loop: int
+    end: int
+    profile: Span = (0, 0)
+    exif: Span = (0, 0)
+    said: tuple[str, ...] = ()
 
 
 def _uint24(data: bytes) -> int:
     return int.from_bytes(data[:3], "little")
 
 
-def webp_layout(file: BinaryIO, name: str) -> WebpLayout:
-    """Walk all chunks without decoding a pixel.
-
-    Raises:
-        UserError: cut off, or without a frame.
-    """
-    file.seek(0, 2)
-    length = file.tell()
-    file.seek(4)
-    end = 8 + int.from_bytes(file.read(4), "little")
-    if end > length:
-        raise damaged(name, f"the WebP should have {end:,} bytes and has {length:,}")
-    width = height = loop = 0
-    still = False
-    durations: list[int] = []
-    place = 12
+def _chunks(file: BinaryIO, begin: int, end: int, name: str) -> Iterator[tuple[bytes, int, int]]:
+    """Tag, place of the content and size of each chunk between two places."""
+    place = begin
     while place + 8 <= end:
         file.seek(place)
         tag, size = struct.unpack("<4sI", file.read(8))
         if place + 8 + size > end:
-            raise damaged(name, f"the WebP ends inside frame {len(durations) + 1}")
-        head = file.read(min(size, 16))
-        if tag == b"VP8X" and size >= 10:
-            width, height = _uint24(head[4:]) + 1, _uint24(head[7:]) + 1
-        elif tag == b"ANIM" and size >= 6:
-            loop = struct.unpack("<H", head[4:6])[0]
-        elif tag == b"ANMF" and size >= 16:
-            durations.append(_uint24(head[12:]) or ZERO_DELAY_MS)
-        elif tag in (b"VP8 ", b"VP8L") and size >= 10:
-            still = True
-            if not width:
-                if tag == b"VP8 ":
-                    width, height = (side & 0x3FFF for side in struct.unpack("<HH", head[6:10]))
-                else:
-                    bits = int.from_bytes(head[1:5], "little")
-                    width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+            raise damaged(name, f"the WebP ends inside its chunk {tag.decode('ascii', 'replace')!r}")
+        yield tag, place + 8, size
         place += 8 + size + size % 2
-    if not durations and not still:
+
+
+def _picture_size(file: BinaryIO, name: str, tag: bytes, place: int, size: int) -> tuple[int, int]:
+    """Width and height that the packed picture itself states, which is what a decoder makes room for."""
+    file.seek(place)
+    head = file.read(min(size, 10))
+    if tag == b"VP8 " and len(head) == 10 and head[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", head[6:])
+        return width & 0x3FFF, height & 0x3FFF
+    if tag == b"VP8L" and len(head) >= 5 and head[0] == 0x2F:
+        bits = int.from_bytes(head[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    raise damaged(name, "a picture of the WebP has no header")
+
+
+def webp_layout(file: BinaryIO, name: str) -> WebpLayout:
+    """Walk all chunks without decoding a pixel; sizes are those of the packed pictures, which must fit the canvas.
+
+    Container: https://developers.google.com/speed/webp/docs/riff_container
+
+    Raises:
+        UserError: cut off, without a frame, or chunks that contradict each other.
+    """
+    length = file.seek(0, 2)
+    file.seek(4)
+    end = 8 + int.from_bytes(file.read(4), "little")
+    if end > length:
+        raise damaged(name, f"the WebP should have {end:,} bytes and has {length:,}")
+    canvas: tuple[int, int] | None = None
+    loop, animated, still = 0, False, False
+    spans: dict[bytes, Span] = {}
+    delays: list[int] = []
+    for number, (tag, place, size) in enumerate(_chunks(file, 12, end, name)):
+        if tag in _PICTURES:
+            shown = _picture_size(file, name, tag, place, size)
+            if canvas is None:  # the plain format: nothing behind it counts
+                return WebpLayout(*shown, (STILL_MS,), 0, place + size + size % 2)
+            if shown != canvas and not animated:
+                raise damaged(name, f"its picture is {shown[0]}x{shown[1]} on a canvas of {canvas[0]}x{canvas[1]}")
+            still = True
+        elif tag == b"VP8X" and number == 0 and size >= 10:
+            head = _read(file, place, 10)
+            animated = bool(head[0] & 2)
+            canvas = _uint24(head[4:]) + 1, _uint24(head[7:]) + 1
+        elif canvas is None or tag == b"VP8X":
+            raise damaged(name, "the WebP does not begin with its header, or has two")
+        elif tag == b"ANIM" and size >= 6:
+            loop = struct.unpack("<H", _read(file, place, 6)[4:])[0]
+        elif tag == b"ANMF" and size >= 16 and animated:
+            delays.append(_check_frame(file, name, place, size, canvas, len(delays)))
+        elif tag in (b"ICCP", b"EXIF"):
+            spans.setdefault(tag, (place, size))
+    if canvas is None or not (delays or (still and not animated)):
         raise damaged(name, "the WebP has no frames")
-    return WebpLayout(width, height, tuple(durations) or (STILL_MS,), loop if durations else 0)
+    durations, said = shown_durations(delays) if delays else ((STILL_MS,), ())
+    more = spans.get(b"ICCP", (0, 0)), spans.get(b"EXIF", (0, 0))
+    return WebpLayout(*canvas, durations, loop if delays else 0, end, *more, said)
+
+
+def _read(file: BinaryIO, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
+
+
+def _check_frame(file: BinaryIO, name: str, place: int, size: int, canvas: tuple[int, int], number: int) -> int:
+    """The delay of an animation's frame in ms, when its picture has the size it states and lies on the canvas."""
+    head = _read(file, place, 16)
+    left, top = 2 * _uint24(head), 2 * _uint24(head[3:])
+    stated = _uint24(head[6:]) + 1, _uint24(head[9:]) + 1
+    if left + stated[0] > canvas[0] or top + stated[1] > canvas[1]:
+        raise damaged(name, f"frame {number} of the WebP reaches outside the canvas")
+    pictures = [c for c in _chunks(file, place + 16, place + size, name) if c[0] in _PICTURES]
+    if not pictures or any(_picture_size(file, name, *picture) != stated for picture in pictures):
+        raise damaged(name, f"frame {number} of the WebP has no picture of its size")
+    return _uint24(head[12:])
 
 
 class WebpReader(StickerReader):
     """WebP; its pixels are straight. libwebp keeps the file's compressed bytes and one canvas in memory.
 
-    A duration of 0 reads as 100 ms, as browsers show it; a still picture has 1000 ms.
+    A delay of 10 ms or less reads as 100 ms, as browsers show it; a still picture has 1000 ms. Colors are brought to
+    sRGB, and a picture with an orientation is turned upright.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
         self._layout = layout = webp_layout(file, name)
         check_size(name, layout.width, layout.height, max_pixels)
         self._file, self._name = file, name
-        self.width, self.height, self.loop = layout.width, layout.height, layout.loop
-        self.durations = layout.durations
+        (place, size), (exif_place, exif_size) = layout.profile, layout.exif
+        self._convert = by_profile(_read(file, place, size)) if size <= MOST_PROFILE_BYTES else None
+        self._turned = orientation(_read(file, exif_place, min(exif_size, _MOST_EXIF_BYTES)))
+        self.width, self.height = upright_size(layout.width, layout.height, self._turned)
+        self.loop, self.durations, self.notes = layout.loop, layout.durations, layout.said
         self.num_frames = len(layout.durations)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        self._file.seek(0)
         with decoding(self._name):
-            image = Image.open(self._file, formats=("WEBP",))
+            data = _read(self._file, 0, self._layout.end)
+            # the size that the plain format's only chunk leaves
+            whole = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+            image = Image.open(io.BytesIO(whole), formats=("WEBP",))
+            del data, whole
             if getattr(image, "n_frames", 1) != self.num_frames:
                 raise damaged(self._name, f"only {getattr(image, 'n_frames', 1)} of {self.num_frames} frames are whole")
             for number, duration in enumerate(self._layout.durations):
                 image.seek(number)
-                yield np.array(image.convert("RGBA")), duration
+                picture = to_srgb(np.array(image.convert("RGBA")), self._convert)
+                yield upright(picture, self._turned), duration
 
     def close(self) -> None:
         """Let go of the file."""

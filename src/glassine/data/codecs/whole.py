@@ -92,6 +92,7 @@ def write_sticker(
     quality: int | None = None,
     alpha_threshold: int = 128,
     dither: bool = False,
+    whole_canvas: bool = False,
 ) -> None:
     """Write a whole sticker; the suffix tells the format, and the arguments are those of `create_sticker`.
 
@@ -106,6 +107,7 @@ def write_sticker(
         quality=quality,
         alpha_threshold=alpha_threshold,
         dither=dither,
+        whole_canvas=whole_canvas,
     )
     with writer:
         for frame, duration in zip(sticker.frames, sticker.durations, strict=True):

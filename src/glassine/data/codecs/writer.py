@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from glassine.atomic import atomic_path
+from glassine.data.codecs.timing import Pacer
 from glassine.errors import UserError
 
 
@@ -24,9 +25,14 @@ class StickerWriter(abc.ABC):
         width: of every frame, in pixels.
         height: of every frame, in pixels.
         loop: how often the animation plays, up to 65,535; 0 is for ever.
+
+    Attributes:
+        num_frames: how many frames were written.
+        notes: what the format could not hold, one sentence each, to be told to the user.
     """
 
     longest_side = 65_535
+    shortest_ms = 1  # that programs show a frame of this format
 
     def __init__(self, path: Path, width: int, height: int, loop: int) -> None:
         if not (1 <= width <= self.longest_side and 1 <= height <= self.longest_side):
@@ -38,6 +44,8 @@ class StickerWriter(abc.ABC):
             raise UserError(f"cannot write {path}: a loop count of {loop} came; give 0 (for ever) to 65,535")
         self.path, self.width, self.height, self.loop = path, width, height, loop
         self.num_frames = 0
+        self.notes: list[str] = []
+        self._pacer = Pacer(self.shortest_ms)
         self._stack = contextlib.ExitStack()
 
     @abc.abstractmethod
@@ -57,7 +65,7 @@ class StickerWriter(abc.ABC):
         """Close the file after an error; it will be removed."""
 
     def append(self, frame: np.ndarray, duration_ms: int) -> None:
-        """Add a frame.
+        """Add a frame. One that is too short for the format may be left out, so that the speed is kept (`notes`).
 
         Args:
             frame: `h w 4` uint8, straight RGBA, of the writer's size.
@@ -73,8 +81,10 @@ class StickerWriter(abc.ABC):
             )
         if duration_ms < 1:
             raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; give at least 1 ms")
-        self._add(np.ascontiguousarray(frame), int(duration_ms))
-        self.num_frames += 1
+        shown_ms = self._pacer.shown_ms(int(duration_ms))
+        if shown_ms is not None:
+            self._add(np.ascontiguousarray(frame), shown_ms)
+            self.num_frames += 1
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -89,6 +99,7 @@ class StickerWriter(abc.ABC):
         with self._stack:  # its end renames the file, or removes it when the block below raises
             if error is None and self.num_frames:
                 try:
+                    self._note_left_out()
                     self._finish()
                 except BaseException:
                     self._abandon()
@@ -96,6 +107,14 @@ class StickerWriter(abc.ABC):
             else:
                 self._abandon()
                 raise error or UserError(f"cannot write {self.path}: no frame came; append at least one")
+
+    def _note_left_out(self) -> None:
+        if self._pacer.left_out:
+            count = self.num_frames + self._pacer.left_out
+            self.notes.append(
+                f"{self._pacer.left_out} of {count} frames are left out to keep the speed: "
+                f"this format shows none for less than {self.shortest_ms} ms"
+            )
 
 
 def changed_box(old: np.ndarray | None, new: np.ndarray) -> tuple[int, int, int, int]:
@@ -110,6 +129,8 @@ def changed_box(old: np.ndarray | None, new: np.ndarray) -> tuple[int, int, int,
     """
     if old is None:
         return 0, 0, new.shape[1], new.shape[0]
+    if new.shape[-1] == 4 and old.flags.c_contiguous and new.flags.c_contiguous:  # four bytes at once
+        return mask_box(old.view(np.uint32)[..., 0] != new.view(np.uint32)[..., 0])
     return mask_box(np.any(old != new, axis=-1))
 
 

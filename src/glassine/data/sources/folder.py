@@ -17,8 +17,11 @@ from glassine.errors import UserError
 
 MEDIA_SUFFIXES = (
     ".apng",
+    ".avif",
     ".bmp",
     ".gif",
+    ".heic",
+    ".heif",
     ".jpeg",
     ".jpg",
     ".lottie",

@@ -1,0 +1,98 @@
+"""Read AVIF (by Pillow) and HEIC (by pi-heif or pillow-heif) in a process of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import features
+
+from glassine.data.codecs.color import by_code_points, by_profile, to_srgb
+from glassine.data.codecs.exif import orientation, upright, upright_size
+from glassine.data.codecs.guard import STILL_MS, check_size, damaged
+from glassine.data.codecs.iso_boxes import iso_layout
+from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.sandbox import Sandbox
+from glassine.data.codecs.timing import shown_durations
+from glassine.errors import UserError
+
+_MOST_BYTES = 2**28
+_VIDEO_CURVES = (1, 6, 14, 15)
+
+
+class AvifReader(StickerReader):
+    """AVIF, still and animated, and HEIC; grids of tiles, rotation, alpha and color profiles are obeyed.
+
+    Of an HEIC with several pictures the main one is read. A delay of 10 ms or less reads as 100 ms.
+
+    Args:
+        file: open for reading.
+        name: how messages call it.
+        max_pixels: largest frame that is read.
+        kind: Pillow's name of the format, `AVIF` or `HEIF`.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, max_pixels: int, kind: str) -> None:
+        self._name, self._kind, self._max_pixels = name, kind, max_pixels
+        _check_library(name, kind)
+        length = file.seek(0, 2)
+        if length > _MOST_BYTES:
+            raise UserError(f"{name}: has {length:,} bytes; at most {_MOST_BYTES:,} are read; scale it down")
+        file.seek(0)
+        self._data = file.read()
+        file.close()
+        try:
+            layout = iso_layout(self._data)
+        except ValueError as error:
+            raise damaged(name, str(error)) from error
+        for size in layout.sizes:
+            check_size(name, *size, max_pixels)
+        if not layout.sizes:
+            raise damaged(name, "it has no picture")
+        self._pixels = max(width * height for width, height in layout.sizes)
+        self._waiting: Sandbox | None = self._opened()
+        child = self._waiting
+        self.num_frames = child.frames
+        self._turned = orientation(child.exif) if kind == "AVIF" else 1  # libheif turns pictures itself
+        self.width, self.height = upright_size(*child.size, self._turned)
+        self._convert = by_profile(child.profile)
+        if not child.profile and layout.code_points:
+            primaries, transfer = layout.code_points
+            # browsers take the curves of SD and HD video for sRGB's own here
+            self._convert = by_code_points(primaries, 13 if transfer in _VIDEO_CURVES else transfer)
+        self.opaque = not child.alpha
+        self.durations = (STILL_MS,)
+        if child.frames > 1:
+            if len(layout.delays) < child.frames:
+                self.close()
+                raise damaged(name, f"it has {child.frames} frames and times for {len(layout.delays)}")
+            self.durations, self.notes = shown_durations(layout.delays[: child.frames])
+            self.loop = layout.loop
+
+    def _opened(self) -> Sandbox:
+        return Sandbox(self._kind, self._data, self._name, self._pixels, self._max_pixels)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        child, self._waiting = self._waiting or self._opened(), None
+        try:
+            for frame, duration in zip(child, self.durations or (), strict=True):
+                yield upright(to_srgb(frame, self._convert), self._turned), duration
+        finally:
+            child.close()
+
+    def close(self) -> None:
+        """Let go of the file and end the process."""
+        if self._waiting is not None:
+            self._waiting.close()
+
+
+def _check_library(name: str, kind: str) -> None:
+    """Raise UserError where the format cannot be read here."""
+    if kind == "AVIF" and not features.check("avif"):
+        raise UserError(f"{name}: is an AVIF, which this Pillow was built without; pip install --upgrade pillow")
+    if kind == "HEIF" and not any(importlib.util.find_spec(package) for package in ("pillow_heif", "pi_heif")):
+        raise UserError(
+            f"{name}: is an HEIC, which needs one more package; pip install 'glassine[heif]', or save it as JPEG or PNG"
+        )

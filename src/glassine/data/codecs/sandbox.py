@@ -1,0 +1,124 @@
+"""Decode in a process of its own, whose memory is limited."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from glassine.data.codecs.guard import check_size, damaged, printable
+
+_CHILD = Path(__file__).with_name("sandbox_child.py")
+_BASE_BYTES = 2**29  # the interpreter, Pillow and the decoder's own tables
+_BYTES_A_PIXEL = 48  # a few frames of 10-bit 4:4:4 with alpha inside the decoder, and RGBA twice
+_MOST_NOTE_BYTES = 2**24
+_OPENING_SECONDS, _FRAME_SECONDS = 60.0, 300.0
+
+
+class Sandbox:
+    """A child process with one file; told about at once, decoded when iterated, which works once.
+
+    Args:
+        kind: Pillow's name of the format, `AVIF` or `HEIF`.
+        data: the file's content.
+        name: how messages call it.
+        pixels: how many pixels a frame has by what the file announces; memory for more is not given.
+        max_pixels: largest frame that is read.
+
+    Raises:
+        UserError: the file cannot be opened, or is larger than announced.
+
+    Attributes:
+        frames: how many there are.
+        size: width and height in pixels.
+        profile: an ICC profile, or nothing.
+        exif: a note, of which the orientation counts, or nothing.
+        alpha: whether it has transparency.
+    """
+
+    def __init__(self, kind: str, data: bytes, name: str, pixels: int, max_pixels: int) -> None:
+        self._name, self._max_pixels = name, max_pixels
+        limit = _BASE_BYTES + _BYTES_A_PIXEL * pixels + 2 * len(data)
+        # few arenas: each reserves room that counts although it is empty
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-P", str(_CHILD), kind, str(limit)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._process = subprocess.Popen(command, env=environment, **pipes)  # type: ignore[call-overload]
+        self._timer: threading.Timer | None = None
+        try:
+            self._send(struct.pack("<Q", len(data)) + data)
+            (size,) = struct.unpack("<I", self._take(4, _OPENING_SECONDS))
+            note = json.loads(self._take(min(size, _MOST_NOTE_BYTES), _OPENING_SECONDS))
+            self.frames, self.alpha = int(note["frames"]), bool(note["alpha"])
+            self.size: tuple[int, int] = (int(note["size"][0]), int(note["size"][1]))
+            self.profile, self.exif = (base64.b64decode(note[key]) for key in ("profile", "exif"))
+            check_size(name, *self.size, max_pixels)
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Each frame, `h w 4` uint8 straight RGBA."""
+        self._send(b"g")
+        for _ in range(self.frames):
+            width, height = struct.unpack("<II", self._take(8, _FRAME_SECONDS))
+            if (width, height) != self.size:
+                raise damaged(self._name, f"a frame is {width}x{height} and not {self.size[0]}x{self.size[1]}")
+            pixels = np.frombuffer(self._take(4 * width * height, _FRAME_SECONDS), np.uint8)
+            yield pixels.reshape(height, width, 4)
+
+    def _send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._failed() from error
+
+    def _take(self, count: int, seconds: float) -> bytearray:
+        """`count` bytes from the child, which is ended when it takes longer than that."""
+        out: IO[bytes] | None = self._process.stdout
+        assert out is not None
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            data = bytearray(count)
+            view, filled = memoryview(data), 0
+            while filled < count:
+                got = out.readinto(view[filled:])  # type: ignore[attr-defined]
+                if not got:
+                    raise self._failed()
+                filled += got
+            return data
+        finally:
+            timer.cancel()
+
+    def _failed(self) -> Exception:
+        """Why the child ended."""
+        self._process.kill()
+        said = self._process.stderr.read(400).decode("utf-8", "replace") if self._process.stderr else ""
+        why = printable(" ".join(said.split())[-160:]) or "its decoder crashed or took too long"
+        if "MemoryError" in said or "OUT_OF_MEMORY" in said or "Out of memory" in said:
+            why = "it needs far more memory than a picture of its size"
+        return damaged(self._name, f"cannot be decoded ({why})")
+
+    def close(self) -> None:
+        """End the child."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what was not sent any more does not matter
+        self._process.wait()
