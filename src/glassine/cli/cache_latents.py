@@ -27,6 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(views=None)  # 1 of whole stickers
     parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
     parser.add_argument(
+        "--from-frames",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="caches of `glassine data cache-frames` in the place of SHARDS; with --frames 1 --views says how many "
+        "frames of each sticker, else whole clips are taken; --split may be all",
+    )
+    parser.add_argument(
         "--whole",
         action="store_true",
         help="frames spread over the whole sticker (a shorter one back and forth), not over a random part of it",
@@ -57,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
+    from glassine.data.frame_cache import CachedFrames, FrameViews
     from glassine.data.latent_cache import WHOLE, write_latents
     from glassine.data.sticker_views import StickerViews
     from glassine.nn.motion_amount import motion_amount
@@ -80,7 +89,6 @@ def run(args: argparse.Namespace, console: Console) -> None:
         raise UserError(
             "--transparent came with --vae or --background; the codec has its own of both: name --codec alone"
         )
-    stickers = caching.chosen_stickers(args, args.frames, size)
     device = pick_device(args.device)
     transparency: torch.nn.Module | None = None
     if args.transparent:
@@ -97,9 +105,21 @@ def run(args: argparse.Namespace, console: Console) -> None:
         cut.update(text for text in texts if encoder.count(text) > encoder.room)
         return encoder(texts)
 
-    views = StickerViews(stickers, None if args.transparent else background, motion_amount, args.whole)
+    behind = None if args.transparent else background
+    views: FrameViews | StickerViews
+    if args.from_frames:
+        frames = CachedFrames(args.from_frames, args.split, args.frames, by_group=False, limit=args.limit)
+        if frames.size != size:
+            raise UserError(f"--size must be that of the cached frames, {frames.size[0]} {frames.size[1]}, got {size}")
+        args.whole = args.frames > 1
+        args.views = 1 if args.whole else args.views
+        views = FrameViews(frames, args.views, behind, motion_amount)
+        fingerprint = views.fingerprint()
+    else:
+        stickers = caching.chosen_stickers(args, args.frames, size)
+        views, fingerprint = StickerViews(stickers, behind, motion_amount, args.whole), stickers.fingerprint()
     settings = {
-        "stickers": stickers.fingerprint(),
+        "stickers": fingerprint,
         "split": args.split,
         "size": f"{size[0]} x {size[1]}",
         "num_frames": str(args.frames),
@@ -111,7 +131,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
     with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
         networks = (encode, embed, identity)
         made = write_latents(views, len(views), args.views, *networks, settings, args.to, args.flip, progress=progress)
-    caching.name_damage(views.stickers, console)
+    if isinstance(views, StickerViews):
+        caching.name_damage(views.stickers, console)
     if cut:
         some = ", ".join(sorted(cut)[:3]).replace("\t", " ")
         told = f"{len(cut)} captions of more than {encoder.room} tokens were cut, for instance: {some}"

@@ -8,9 +8,10 @@ costs a copy, where a shard of 256 px costs decoding, shrinking and padding.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +29,12 @@ from glassine.errors import UserError
 
 FRAMES = CacheKind("frames", what="frames", makers="version of the cache", verb="cache-frames")
 # changes when the same shards would give other bytes
-IDENTITY = {"frames": "padded 2.0"}
+IDENTITY = {"frames": "padded 2.0, styles"}
 _PADDING_FACTOR = 2.0
 _VISIBLE = 4  # of 255: below this alpha 8-bit files hold hardly any color
 _GAP_TRIES = 100
 
-FrameSplit = Literal["train", "val", "test", "all"]
+ABOUT = ("key", "group", "domain", "source", "style")
 
 
 def write_frames(
@@ -109,8 +110,10 @@ def _readable(
         except (ValueError, OSError) as error:
             damaged[shards.name(row)] = str(error)
             continue
-        known = {name: getattr(info, name) for name in ("key", "group", "split", "domain", "source", "caption")}
-        known |= {"caption_zh": info.description_zh, "trigger_words": list(info.trigger_words), "fps": fps}
+        known = {name: getattr(info, name) for name in (*ABOUT, "split", "caption", "caption_zh")}
+        plain = replace(info, style="")
+        known |= {"plain": plain.caption, "plain_zh": plain.caption_zh}
+        known |= {"trigger_words": list(info.trigger_words), "fps": fps}
         return resize_frames(frames, *size, keep_shape=True), known
     name = shards.name(rows[place])
     raise UserError(f"no readable sticker near {name} ({damaged.get(name, 'all damaged')}): rebuild the shards")
@@ -204,12 +207,72 @@ class CachedFrames(Dataset[dict[str, Any]]):
             frames = stored[inside, frame : frame + 1]
         else:
             frames = stored[inside]
-        names = ("caption", "key", "group", "domain", "source")
-        return {
-            "rgba": rearrange(frames, "f h w c -> f c h w").float() / 255,
-            **{name: known[name] for name in names},
-        }
+        rgba = rearrange(frames, "f h w c -> f c h w").float() / 255
+        return {"rgba": rgba, **{name: known[name] for name in (*ABOUT, "caption")}}
+
+    def read(self, row: int, view: int, views: int) -> tuple[Tensor, dict[str, Any]]:
+        """The first sticker of a row, `f 4 h w` in [0, 1], and what is known of it.
+
+        With `num_frames` 1 it is frame number `view` of `views`, evenly spread.
+        """
+        number, place, known = self.members[row][0]
+        cache = self.caches[number]
+        file, inside = cache.find(place)
+        frames = cache.file(file).get_slice("frames")[inside]
+        if self.num_frames == 1:
+            frame = (2 * view + 1) * len(frames) // (2 * views)
+            frames = frames[frame : frame + 1]
+        return rearrange(frames, "f h w c -> f c h w").float() / 255, known
 
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""
         return ""
+
+
+class FrameViews(Dataset[dict[str, Any]]):
+    """Cached frames as `write_latents` takes them: sample (view, row) is a sticker, or one of its frames.
+
+    A sample has `clip` (`f 3 h w` on the background, or with None `f 4 h w` straight RGBA), `motion` (`f-1`, where it
+    is measured), `fps`, `captions` and `captions_zh` (with the style and without it), and what `CachedFrames` has.
+
+    Args:
+        frames: by sticker, not by group.
+        views: with single frames, how many of each sticker, evenly spread.
+        background: red, green, blue in 0..255; None keeps alpha.
+        motion: see `StickerViews`.
+    """
+
+    def __init__(
+        self,
+        frames: CachedFrames,
+        views: int,
+        background: tuple[int, int, int] | None,
+        motion: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.frames, self.views, self.background, self.motion = frames, views, background, motion
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, item: SampleId) -> dict[str, Any]:
+        view, row = item
+        rgba, known = self.frames.read(row, view, self.views)
+        clip = rgba
+        if self.background is not None:
+            behind = torch.tensor(self.background).view(1, 3, 1, 1) / 255
+            clip = rgba[:, :3] * rgba[:, 3:] + behind * (1 - rgba[:, 3:])
+        sample = {
+            "clip": clip,
+            **{name: known[name] for name in (*ABOUT, "caption", "caption_zh", "trigger_words", "fps")},
+        }
+        sample["captions"] = list(dict.fromkeys([known["caption"], known["plain"]]))
+        sample["captions_zh"] = list(dict.fromkeys(filter(None, [known["caption_zh"], known["plain_zh"]])))
+        if self.motion is not None and len(rgba) > 1:
+            steps = torch.stack([rgba[:-1], rgba[1:]], dim=1)  # f-1 2 4 h w
+            sample["motion"] = self.motion(steps[:, :, :3], steps[:, :, 3:])
+        return sample
+
+    def fingerprint(self) -> str:
+        """Changes with the stickers and their order."""
+        keys = [known["key"] for members in self.frames.members for _, _, known in members]
+        return hashlib.blake2b(repr(keys).encode(), digest_size=6).hexdigest()

@@ -2,7 +2,7 @@
 
 A cache is a folder of `latents-NNNNNN.safetensors`. Each holds, for n stickers in v views, `latents` `n v f c h w`
 float16 (the posterior's mean, unscaled; or the adjusted latents of a transparency codec), `prompt_embeds` `m t d`
-float16 (English captions, then the Chinese ones that there are; t is as long as the longest of them needs), `fps` `n v`
+float16 (English and Chinese captions, with the style and without; t is as long as the longest needs), `fps` `n v`
 and, where it was measured, `motion` `n v f-1`; the first file the embedding of the empty prompt, too. The header says
 what made them, how, and what is known about the stickers.
 """
@@ -44,8 +44,9 @@ def write_latents(
 
     Args:
         dataset: sample (view, row) has `clip` `f c h w` in [0, 1], `fps`, perhaps `motion` `f-1` (see `StickerViews`),
-            `caption`, `caption_zh` (empty where there is none), `trigger_words`, `key`, `group` and `domain`; all but
-            the first three the same in every view.
+            `caption`, `caption_zh` (empty where there is none), perhaps `captions` and `captions_zh` (several ways to
+            say it, the first of which is that), `trigger_words`, `key`, `group` and `domain`; all but the first three
+            the same in every view.
         stickers: how many of its rows.
         views: random draws of each sticker's frames.
         encode: clip to latents `f c h/8 w/8`.
@@ -63,7 +64,7 @@ def write_latents(
     empty = embed([""]).half().cpu()  # 1 n d
 
     def make(part: Sequence[SampleId], tell: Callable[[int], None]) -> Content:
-        latents, rates, moves, about = [], [], [], []
+        latents, rates, moves, about, firsts = [], [], [], [], []
         for done, (_, row) in enumerate(part):
             samples = [dataset[view, row] for view in range(views)]
             if len({sample["key"] for sample in samples}) > 1:  # one is damaged: from now on the next stands in
@@ -74,11 +75,14 @@ def write_latents(
             measured = [sample["motion"].float() for sample in samples if "motion" in sample]  # f-1 each
             moves.append([steps for steps in measured for _ in range(1 + flip)])
             about.append({name: samples[0][name] for name in ABOUT})
+            firsts.append({name: value for name, value in samples[0].items() if name.startswith("caption")})
             tell(done + 1)
-        texts = [one["caption"] for one in about]
-        for one in about:
-            one["chinese"] = len(texts) if one["caption_zh"] else None
-            texts += [one["caption_zh"]] if one["caption_zh"] else []
+        texts: list[str] = []
+        for one, sample in zip(about, firsts, strict=True):
+            for language, name in (("english", "caption"), ("chinese", "caption_zh")):
+                found = sample.get(f"{name}s") or [sample[name]] if sample[name] else []
+                one[language] = list(range(len(texts), len(texts) + len(found)))
+                texts += found
         embeds = torch.cat([embed(texts[at : at + 32]).half().cpu() for at in range(0, len(texts), 32)])  # m n d
         tensors = {"latents": torch.stack(latents), "fps": torch.tensor(rates), "prompt_embeds": without_end(embeds)}
         if part[0][1] == 0:
@@ -182,12 +186,15 @@ class CachedLatents(Dataset[dict[str, Any]]):
         number, place = self.files.find(self._members[row][turn])
         file, about = self.files.file(number), self.about[number][place]
         chance = sample_generator(self.seed, pass_number, row)
-        in_chinese = about["chinese"] is not None and float(torch.rand((), generator=chance)) < self.chinese
+        english, chinese = texts_of(about, place)
+        in_chinese = bool(chinese) and float(torch.rand((), generator=chance)) < self.chinese
+        texts = chinese if in_chinese else english
         latents = file.get_slice("latents")
         _, views, frames = latents.get_shape()[:3]
         view = round_number % views
         start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
-        embeds = file.get_slice("prompt_embeds")[about["chinese"] if in_chinese else place].float()  # t d
+        text = texts[int(torch.randint(len(texts), (), generator=chance)) if len(texts) > 1 else 0]
+        embeds = file.get_slice("prompt_embeds")[text].float()  # t d
         sample = {
             "latents": latents[place, view, start : start + self.num_frames].float(),
             "prompt_embeds": F.pad(embeds, (0, 0, 0, int(self.settings["tokens"]) - len(embeds))),  # n d
@@ -211,3 +218,13 @@ class CachedLatents(Dataset[dict[str, Any]]):
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""
         return ""
+
+
+def texts_of(about: dict[str, Any], place: int) -> tuple[list[int], list[int]]:
+    """Rows of `prompt_embeds` with the English and the Chinese captions of the sticker at `place` of its file.
+
+    Caches of the first edition have one English caption a sticker, in the stickers' order, and at most one Chinese.
+    """
+    if "english" in about:
+        return about["english"], about["chinese"]
+    return [place], [] if about["chinese"] is None else [about["chinese"]]

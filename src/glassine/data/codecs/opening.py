@@ -39,7 +39,8 @@ def open_sticker(
 
     Args:
         path: GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie (.json,
-            .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard input, `/dev/stdin`, a FIFO).
+            .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard
+            input, `/dev/stdin`, a FIFO).
         max_pixels: largest frame that is read, width times height.
         alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
             what is read is straight in any case.

@@ -1,0 +1,82 @@
+"""Write the mean and the spread of a VAE's latents into its bundle: `python -m glassine.bench.latent_statistics`.
+
+A diffusion model takes latents of mean 0 and standard deviation 1 a channel; `TextToVideo.normalise` reads both from
+the VAE's configuration, by diffusers' names.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from glassine.atomic import atomic_path
+from glassine.data.frame_cache import CachedFrames
+from glassine.errors import UserError, exit_code
+from glassine.nn.compositing import composite_on
+from glassine.pretrained.weights import load_bundle, locate
+
+BATCH = 32
+
+
+@torch.no_grad()
+def latent_statistics(vae: Any, frames: CachedFrames, background: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation `c` of the latents' means over all pictures and places.
+
+    Args:
+        vae: diffusers interface.
+        frames: single pictures; one of each group is taken.
+        background: level in [0, 1] of the gray that they are composited on.
+    """
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for start in range(0, len(frames), BATCH):
+        rows = range(start, min(start + BATCH, len(frames)))
+        rgba = torch.cat([frames[0, row]["rgba"] for row in rows])  # n 4 h w
+        pictures = composite_on(rgba, rgba.new_full((1, 1, 1, 1), background))
+        latents = vae.encode(pictures * 2 - 1).latent_dist.mean.double()  # n c h/8 w/8
+        count += latents.numel() // latents.shape[1]
+        total = total + latents.sum((0, 2, 3))
+        squares = squares + latents.square().sum((0, 2, 3))
+    mean = total / count
+    return mean.float(), (squares / count - mean.square()).clamp(min=1e-12).sqrt().float()
+
+
+def write_statistics(source: str, folders: Sequence[str], split: str = "train") -> None:
+    """Measure, and put `latents_mean` and `latents_std` into the bundle's `config.yaml`.
+
+    Raises:
+        UserError: no such bundle, one that loads its network from elsewhere, or no such frames.
+    """
+    file = locate(source) / "config.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    vae = load_bundle(source)
+    if not hasattr(vae, "encode") or "init_args" not in content:
+        raise UserError(f"{source} must be a VAE with init_args in its config.yaml, got a {type(vae).__name__}")
+    mean, std = latent_statistics(vae, CachedFrames(list(folders), split))
+    content["init_args"] |= {"latents_mean": rounded(mean), "latents_std": rounded(std)}
+    with atomic_path(file) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    print(f"{file}: mean {rounded(mean)}, standard deviation {rounded(std)}")
+
+
+def rounded(values: Tensor) -> list[float]:
+    """Four digits after the point are more than float16 weights are worth."""
+    return [round(float(value), 4) for value in values]
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.latent_statistics", description=__doc__)
+    parser.add_argument("vae", help="bundle: a folder or glassine:NAME")
+    parser.add_argument("frames", nargs="+", help="caches of `glassine data cache-frames`")
+    parser.add_argument("--split", default="train", help="train, val, test or all (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    return exit_code(lambda: write_statistics(args.vae, args.frames, args.split))
+
+
+if __name__ == "__main__":
+    sys.exit(command())
