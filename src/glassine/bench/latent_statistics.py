@@ -7,7 +7,6 @@ the VAE's configuration, by diffusers' names.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
