@@ -126,7 +126,8 @@ class StickerDataModule(LightningDataModule):
         self._reported: dict[str, int] = {}
 
     def _check(self) -> None:
-        given = (self.pairs, self.thumbnails, self._datasets.get("train"))
+        cached = self.latents if "val" in self._datasets else None  # else validation has nothing to read
+        given = (self.pairs, self.thumbnails, self._datasets.get("train"), cached)
         if self.root is None and self.procedural < 1 and all(one is None for one in given):
             raise UserError(
                 "the data module got no `root` and `procedural: 0`; give a shard folder or a number above 0"

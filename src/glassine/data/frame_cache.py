@@ -87,8 +87,8 @@ def write_frames(
 
 
 def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
-    """Changes with the stickers, their order and their lengths; not with where the shards lie."""
-    known = [(shards.key(row), shards.durations(row)) for row in rows]
+    """Changes with the stickers, their order, lengths, groups and splits; not with where the shards lie."""
+    known = [(shards.key(row), shards.group(row), shards.split(row), shards.durations(row)) for row in rows]
     return hashlib.blake2b(repr(known).encode(), digest_size=6).hexdigest()
 
 
@@ -227,6 +227,27 @@ class CachedFrames(Dataset[dict[str, Any]]):
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""
         return ""
+
+
+class OpaqueFrames(CachedFrames):
+    """Cached frames on white, for the evaluation of what learns from opaque clips: `clip` `f 3 h w` in [0, 1].
+
+    Args:
+        folders: see `CachedFrames`.
+        split: see `CachedFrames`.
+        num_frames: see `CachedFrames`.
+        limit: see `CachedFrames`.
+    """
+
+    def __init__(
+        self, folders: list[str] | str | Path, split: str = "val", num_frames: int = 1, limit: int | None = None
+    ) -> None:
+        super().__init__(folders, split, num_frames, limit=limit, draw=False)
+
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        sample = super().__getitem__(item)
+        rgba = sample.pop("rgba")
+        return {"clip": rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:], **sample}
 
 
 class FrameViews(Dataset[dict[str, Any]]):

@@ -118,6 +118,10 @@ class StickerShards:
         """The group of a sample."""
         return str(self._groups[row])
 
+    def split(self, row: int) -> Split:
+        """The split of a sample."""
+        return SPLITS[int(self._splits[row])]
+
     def name(self, row: int) -> str:
         """Shard and key, for messages."""
         return f"{self._tars[self._shard[row]]}:{self._keys[row]}"
