@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from glassine.data.frame_cache import CachedFrames, padded, write_frames
+from glassine.data.frame_cache import CachedFrames, FrameViews, OpaqueFrames, padded, write_frames
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
 from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
@@ -94,3 +94,43 @@ def test_a_damaged_sticker_is_left_out_and_named(shards, tmp_path):
     assert list(damaged.values()) == ["cut off"]
     kept = {known["key"] for group in CachedFrames(tmp_path / "cache", "all").members for _, _, known in group}
     assert kept == set(GROUPS) - {"b1"}
+
+
+def test_views_are_frames_spread_over_the_sticker_or_the_whole_clip(shards, tmp_path):
+    folder = cached(shards, tmp_path / "cache")
+    whole = CachedFrames(folder, "all", num_frames=4, by_group=False)
+    views = FrameViews(CachedFrames(folder, "all", by_group=False), views=2, background=None)
+    assert len(views) == 4
+    for view, frame in ((0, 1), (1, 3)):
+        torch.testing.assert_close(views[view, 0]["clip"], whole.read(0, 0, 1)[0][frame : frame + 1])
+    moving = FrameViews(whole, views=1, background=(255, 0, 0), motion=lambda color, alpha: alpha.mean((1, 2, 3, 4)))
+    sample = moving[0, 2]
+    assert sample["clip"].shape == (4, 3, 16, 16)
+    assert sample["motion"].shape == (3,)
+    torch.testing.assert_close(sample["clip"][0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+    assert sample["captions"] == ["Cartoon\tsquare b1"]
+    assert sample["captions_zh"] == []
+
+
+def test_a_style_gives_a_caption_with_it_and_one_without(tmp_path):
+    how = ShardFormat(codec="png")
+    with ShardWriter(tmp_path / "shards", how) as writer:
+        about = {"group": "cat", "description": "cat", "description_zh": "猫", "style": "flat"}
+        writer.append(encode_sticker("cat", Sticker(frames_of("a1", 1), (100,), 0), about, how))
+    write_frames(StickerShards(tmp_path / "shards"), [0], 1, (16, 16), tmp_path / "cache")
+    sample = FrameViews(CachedFrames(tmp_path / "cache", "all"), views=1, background=None)[0, 0]
+    assert sample["captions"] == ["Cartoon\tcat, flat", "Cartoon\tcat"]
+    assert sample["captions_zh"] == ["Cartoon\t猫，扁平", "Cartoon\t猫"]
+
+
+def test_opaque_frames_stand_on_white(shards, tmp_path):
+    clip = OpaqueFrames(cached(shards, tmp_path / "cache"), "train", num_frames=4)[0]["clip"]
+    assert clip.shape == (4, 3, 16, 16)
+    assert clip[0, :, 0, 0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_regrouped_set_is_cached_again(shards, tmp_path, monkeypatch):
+    folder = cached(shards, tmp_path / "cache")
+    monkeypatch.setattr(shards, "group", lambda row: "one group")
+    with pytest.raises(UserError, match="other pictures"):
+        write_frames(shards, range(len(shards)), 4, (16, 16), folder)

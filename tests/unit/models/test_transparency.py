@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
+from glassine.models.transparency import (
+    LatentTransparency,
+    PlainTransparencyDecoder,
+    TransparencyDecoder,
+    TransparencyEncoder,
+)
 from glassine.models.vae import SmallVAE
 
 SMALL = {"block_out_channels": (8, 8, 16), "attention_scales": 1, "layers_per_block": 1, "patch_size": 2}
@@ -82,3 +87,19 @@ def test_the_offset_is_counted_in_posterior_deviations_times_300():
     foreground, alpha = torch.rand(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
     posterior = codec.vae.encode(foreground * 2 - 1).latent_dist
     torch.testing.assert_close(codec.encode(foreground, alpha), posterior.mean + 3.0 * posterior.std)
+
+
+def test_the_plain_decoder_answers_as_the_official_one_and_reads_latents_and_hint():
+    torch.manual_seed(0)
+    decoder = PlainTransparencyDecoder(latent_channels=6, block_out_channels=(8, 8, 8), hint_channels=2, mix_channels=3)
+    pixel, latents, hint = torch.rand(2, 3, 32, 48), torch.randn(2, 6, 4, 6), torch.rand(2, 2, 32, 48)
+    made = decoder(pixel, latents, hint)
+    assert made.shape == (2, 7, 32, 48)
+    assert decoder.size_multiple == 8
+    torch.testing.assert_close(made, decoder(pixel, latents))  # an untrained hint changes nothing
+    assert not torch.allclose(made, decoder(pixel, latents + 1))
+
+
+def test_a_plain_decoder_without_the_latents_grid_is_refused():
+    with pytest.raises(ValueError, match="stride of 8, got patch_size 2 and 2 scales"):
+        PlainTransparencyDecoder(block_out_channels=(8, 8))
