@@ -73,7 +73,9 @@ def read_steps(path: Path = STEPS) -> list[Step]:
     """
     steps: list[Step] = []
     for entry in read_yaml(path)["steps"]:
-        known = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()}
+        known: dict[str, Any] = {
+            name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()
+        }
         try:
             steps.append(Step(**known))
         except TypeError as error:

@@ -97,9 +97,9 @@ class StickerDataModule(LightningDataModule):
         by_group: bool = False,
         pairs: TextPairs | None = None,
         thumbnails: Thumbnails | None = None,
-        train: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
-        val: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
-        test: Dataset | None = None,  # type: ignore[type-arg]  # jsonargparse takes no parametrized class
+        train: Dataset | None = None,  # jsonargparse takes no parametrized class
+        val: Dataset | None = None,  # jsonargparse takes no parametrized class
+        test: Dataset | None = None,  # jsonargparse takes no parametrized class
     ) -> None:
         super().__init__()
         self.root = root

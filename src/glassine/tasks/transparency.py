@@ -64,7 +64,7 @@ class TransparencyTask(StickerTask):
         self.identity_weight, self.opaque_share = identity_weight, opaque_share
         self.l1_weight = l1_weight
         if channels_last:
-            self.codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.codec.to(memory_format=torch.channels_last)
         self.automatic_optimization = False  # two optimisers take turns
 
     def configure_optimizers(self) -> Any:

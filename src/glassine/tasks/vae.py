@@ -71,9 +71,9 @@ class VAETask(StickerTask):
         self.adversarial_start, self.resized_share = adversarial_start, resized_share
         self.automatic_optimization = discriminator is None  # else two optimizers take turns
         if decoder_only:
-            self.vae.encoder.requires_grad_(False)  # type: ignore[operator,union-attr]
+            self.vae.encoder.requires_grad_(False)  # type: ignore[union-attr]
         if channels_last:
-            self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.vae.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> Any:
         """One optimizer for the VAE, and one for the discriminator where there is one, each with its schedule."""
