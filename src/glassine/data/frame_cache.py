@@ -139,7 +139,8 @@ class CachedFrames(Dataset[dict[str, Any]]):
     Args:
         folders: of caches of one size; stills and animations may lie in different ones.
         split: `train`, `val`, `test`, or `all` for what ships and is not scored.
-        num_frames: 1 draws a picture; more takes clips, from caches whose stickers have that many frames, as they are.
+        num_frames: 1 draws a picture; more takes clips, of all the frames that a sticker has in the cache, or of every
+            second or third, as long as they are spread evenly.
         by_group: one sample a group; False for one a sticker.
         seed: of what is drawn.
         limit: most samples, evenly spread; None for all.
@@ -176,8 +177,8 @@ class CachedFrames(Dataset[dict[str, Any]]):
         groups: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
         for number, (path, cache) in enumerate(zip(paths, self.caches, strict=True)):
             frames = int(cache.settings["num_frames"])
-            if num_frames not in (1, frames):
-                raise UserError(f"num_frames must be 1 or {frames} for {path}, got {num_frames}")
+            if num_frames < 1 or (frames % num_frames and num_frames > 1):
+                raise UserError(f"num_frames must be 1 or a divisor of {frames} for {path}, got {num_frames}")
             about = chain.from_iterable(json.loads(header["about"]) for header in cache.headers)
             for row, known in enumerate(about):
                 if split in ("all", known["split"]):
@@ -206,9 +207,8 @@ class CachedFrames(Dataset[dict[str, Any]]):
             frame = int(torch.randint(count, (), generator=generator)) if self.draw else count // 2
             frames = stored[inside, frame : frame + 1]
         else:
-            frames = stored[inside]
-        rgba = rearrange(frames, "f h w c -> f c h w").float() / 255
-        return {"rgba": rgba, **{name: known[name] for name in (*ABOUT, "caption")}}
+            frames = stored[inside][:: count // self.num_frames]
+        return {"rgba": to_float(frames), **{name: known[name] for name in (*ABOUT, "caption")}}
 
     def read(self, row: int, view: int, views: int) -> tuple[Tensor, dict[str, Any]]:
         """The first sticker of a row, `f 4 h w` in [0, 1], and what is known of it.
@@ -221,12 +221,18 @@ class CachedFrames(Dataset[dict[str, Any]]):
         frames = cache.file(file).get_slice("frames")[inside]
         if self.num_frames == 1:
             frame = (2 * view + 1) * len(frames) // (2 * views)
-            frames = frames[frame : frame + 1]
-        return rearrange(frames, "f h w c -> f c h w").float() / 255, known
+            return to_float(frames[frame : frame + 1]), known
+        step = len(frames) // self.num_frames
+        return to_float(frames[::step]), {**known, "fps": known["fps"] / step}
 
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""
         return ""
+
+
+def to_float(frames: Tensor) -> Tensor:
+    """`f h w c` uint8 to `f c h w` float in [0, 1]."""
+    return rearrange(frames, "f h w c -> f c h w").float() / 255
 
 
 class OpaqueFrames(CachedFrames):

@@ -62,6 +62,7 @@ def test_evaluation_takes_the_first_sticker_and_its_middle_frame(shards, tmp_pat
     assert [fixed[5, row]["key"] for row in range(len(fixed))] == ["a1", "b1", "c1"]
     clip = CachedFrames(folder, "all", num_frames=4, draw=False)[0]["rgba"]
     torch.testing.assert_close(fixed[0]["rgba"], clip[2:3])
+    torch.testing.assert_close(CachedFrames(folder, "all", num_frames=2, draw=False)[0]["rgba"], clip[::2])
 
 
 def test_splits_are_kept_apart(shards, tmp_path):
@@ -82,7 +83,7 @@ def test_a_stopped_cache_goes_on_and_another_size_is_refused(shards, tmp_path):
     assert write_frames(shards, range(len(shards)), 4, (16, 16), folder, stickers_a_file=3)[0] == 1
     with pytest.raises(UserError, match="other pictures"):
         write_frames(shards, range(len(shards)), 4, (32, 32), folder)
-    with pytest.raises(UserError, match="num_frames must be 1 or 4"):
+    with pytest.raises(UserError, match="num_frames must be 1 or a divisor of 4"):
         CachedFrames(folder, num_frames=3)
 
 
