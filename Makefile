@@ -13,7 +13,7 @@ DEVICE ?= auto
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup data train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
-	benchmark bench-data bench-gpu pretrain test test-full lint format tensorboard clean
+	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ bench-gpu: setup ## speed of the full-size STI network on a CUDA GPU, against di
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
 	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE)
+
+pretrain-pack: setup ## pack the queue's frames and weights for a machine that is lent for minutes
+	$(BIN)/python -m glassine.bench.pretrain_pack pack
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest $(PARALLEL)

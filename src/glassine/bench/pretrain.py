@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -149,11 +150,12 @@ class Queue:
             return {"config": read_yaml(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
         return {"run": list(step.run)}
 
-    def work(self, only: Sequence[str] | None = None) -> None:
+    def work(self, only: Sequence[str] | None = None, minutes: float | None = None) -> None:
         """Do what is not done, in the order of the list, as soon as what a step needs is there.
 
         Args:
             only: names of steps; None for all.
+            minutes: stop after so many, as SIGTERM does; None goes on to the end.
 
         Raises:
             UserError: an unknown name, or a step failed; the others are kept, and the same command goes on.
@@ -162,6 +164,9 @@ class Queue:
         if unknown:
             raise UserError(f"steps must be among {', '.join(s.name for s in self.steps)}, got {min(unknown)!r}")
         signal.signal(signal.SIGTERM, self._stop)
+        timer = threading.Timer(60 * (minutes or 0), self._stop)
+        if minutes is not None:
+            timer.start()
         waiting = [step for step in self.steps if only is None or step.name in only]
         running: dict[Future[None], Step] = {}
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -182,6 +187,8 @@ class Queue:
             except (KeyboardInterrupt, UserError):
                 self._stop()
                 raise
+            finally:
+                timer.cancel()
 
     def _do(self, step: Step) -> None:
         """Run a step to its end, or until the queue is stopped; keep what it has cost."""
@@ -214,10 +221,11 @@ class Queue:
                         f"training {step.fit} stopped early; {training.folder} is kept, the queue resumes it"
                     )
                 return False
-        if step.weights is None:
-            return True
-        folder = self.state / "weights" / step.weights
-        return self._call(["export", "weights", str(training.checkpoint), "--part", step.part, "--to", str(folder)])
+        return step.weights is None or self._export(step, training.checkpoint)
+
+    def _export(self, step: Step, checkpoint: Path) -> bool:
+        folder = self.state / "weights" / str(step.weights)
+        return self._call(["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder)])
 
     def _call(self, arguments: Sequence[str]) -> bool:
         """Run `glassine ARGUMENTS`, or with `-m` first a module, as a child that sees the queue's weights.
@@ -263,6 +271,22 @@ class Queue:
         with atomic_path(self.state / f"{step.name}.json") as temporary:
             temporary.write_text(json.dumps(vars(self.record(step)), indent=1), encoding="utf-8")
 
+    def mark_done(self, step: Step) -> None:
+        """Take a step for done, since what it makes was brought from elsewhere."""
+        record = self.record(step)
+        record.asked, record.commit = self.asked(step), current_commit()
+        record.begun = record.finished = time.time()
+        self._save(step)
+
+    def export_unfinished(self) -> None:
+        """Export the weights of trainings that were stopped on their way, as they are."""
+        for step in self.steps:
+            if step.fit is not None and step.weights is not None and not self.is_done(step):
+                checkpoint = step.training(self.accelerator).checkpoint
+                if checkpoint.is_file():
+                    self._stopped = False
+                    self._export(step, checkpoint)
+
     def status(self) -> str:
         """One line a step: where it stands and what it has cost."""
         lines = []
@@ -297,6 +321,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--jobs", type=int, default=1, help="steps that run at a time (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="stop after so many (default: at the end)")
     parser.add_argument("--only", nargs="+", metavar="STEP", help="some steps of the queue (default: all)")
     parser.add_argument("--steps", type=Path, default=STEPS, help="YAML of the queue (default: %(default)s)")
     parser.add_argument("--status", action="store_true", help="print where the queue stands and what it has cost")
@@ -310,7 +335,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
         elif args.install:
             print("\n".join(queue.install()) or "nothing is finished yet")
         else:
-            queue.work(args.only)
+            queue.work(args.only, args.minutes)
             print(queue.status())
 
     return exit_code(work)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.helpers.small_shards import moving_square, small_shards
 
 from glassine.data.frame_cache import CachedFrames, FrameViews, OpaqueFrames, padded, write_frames
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
@@ -8,26 +9,12 @@ from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError
 
-GROUPS = {"a1": ("a", "train"), "a2": ("a", "train"), "b1": ("b", "train"), "c1": ("c", "val")}
-
-
-def frames_of(key: str, count: int = 4) -> np.ndarray:
-    """A square that moves to the right on a clear ground, in a color of its own."""
-    frames = np.zeros((count, 32, 32, 4), np.uint8)
-    for number, frame in enumerate(frames):
-        frame[8:24, 4 + 4 * number : 16 + 4 * number] = (*[ord(letter) * 2 for letter in key], 60, 255)
-    return frames
+GROUPS = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
 
 
 @pytest.fixture
 def shards(tmp_path):
-    how = ShardFormat(codec="png")
-    with ShardWriter(tmp_path / "shards", how) as writer:
-        for key, (group, split) in GROUPS.items():
-            sticker = Sticker(frames_of(key), (100,) * 4, 0)
-            about = {"group": group, "split": split, "description": f"square {key}", "source": "drawn"}
-            writer.append(encode_sticker(key, sticker, about, how))
-    return StickerShards(tmp_path / "shards")
+    return small_shards(tmp_path / "shards", GROUPS, splits={"c1": "val"})
 
 
 def cached(shards, folder, num_frames=4) -> CachedFrames:
@@ -37,7 +24,7 @@ def cached(shards, folder, num_frames=4) -> CachedFrames:
 
 
 def test_visible_pixels_stay_and_clear_ones_take_the_colors_around():
-    frames = frames_of("a1")
+    frames = moving_square("a1")
     filled = padded(frames).numpy()
     visible = frames[..., 3] > 0
     np.testing.assert_array_equal(filled[visible], frames[visible])
@@ -117,7 +104,7 @@ def test_a_style_gives_a_caption_with_it_and_one_without(tmp_path):
     how = ShardFormat(codec="png")
     with ShardWriter(tmp_path / "shards", how) as writer:
         about = {"group": "cat", "description": "cat", "description_zh": "猫", "style": "flat"}
-        writer.append(encode_sticker("cat", Sticker(frames_of("a1", 1), (100,), 0), about, how))
+        writer.append(encode_sticker("cat", Sticker(moving_square("a1", 1), (100,), 0), about, how))
     write_frames(StickerShards(tmp_path / "shards"), [0], 1, (16, 16), tmp_path / "cache")
     sample = FrameViews(CachedFrames(tmp_path / "cache", "all"), views=1, background=None)[0, 0]
     assert sample["captions"] == ["Cartoon\tcat, flat", "Cartoon\tcat"]
