@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.helpers.drawings import as_tgs, lottie, svg
 from torch import nn
 
 from glassine.__main__ import main
@@ -169,3 +170,15 @@ def test_inputs_are_not_written_over_by_results_for_a_folder(weights, source, st
     assert cutout(source, "--to", source.parent, "--suffix", source.suffix, "--weights", weights, "--quiet") == 2
     assert "is an input and would be written over" in capsys.readouterr().err
     assert source.read_bytes() == before
+
+
+def test_a_lottie_and_a_drawing_are_cut_out(weights: str, tmp_path: Path) -> None:
+    pytest.importorskip("rlottie_python")
+    pytest.importorskip("resvg_py")
+    (tmp_path / "a.tgs").write_bytes(as_tgs(lottie(frames=3)))
+    (tmp_path / "b.svg").write_bytes(svg())
+    (tmp_path / "to").mkdir()
+    files = [str(tmp_path / name) for name in ("a.tgs", "b.svg")]
+    assert main(["cutout", *files, "--to", str(tmp_path / "to"), "--suffix", "webp", "--weights", weights]) == 0
+    assert read_sticker(tmp_path / "to" / "a.webp").durations == (20, 20, 20)
+    assert read_sticker(tmp_path / "to" / "b.webp").frames.shape == (1, 512, 512, 4)

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from glassine.atomic import atomic_path
-from glassine.cli import cache_features, cache_frames, cache_latents
+from glassine.cli import cache_features, cache_frames, cache_latents, emoji_groups
+from glassine.data.likeness import ALIKE_DB, FRAMES, SIDE, alpha_prints, nearest
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
@@ -34,6 +35,7 @@ from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
 from glassine.data.split import SPLITS
 from glassine.errors import UserError
 
+_MOST_NAMED = 20
 _SOURCES = """sources:
   fluent         Microsoft's Fluent emoji, animated ones and stills, 256 px (npm, MIT)
   fluent-3d      the same as 3D stills, all of them (npm, MIT)
@@ -85,6 +87,10 @@ def add_parser(subparsers: Any) -> None:
     index_parser.add_argument("shards", type=Path, metavar="SHARDS")
     info_parser = verbs.add_parser("info", help="what is in a shard folder")
     info_parser.add_argument("shards", type=Path, metavar="SHARDS")
+    info_parser.add_argument(
+        "--most", type=int, default=40_000, metavar="N", help="compare splits up to so many stickers; 0: do not compare"
+    )
+    emoji_groups.add_parsers(verbs)
     view_parser = verbs.add_parser("view", help="draw a contact sheet")
     view_parser.add_argument("shards", type=Path, metavar="SHARDS")
     view_parser.add_argument("picture", type=Path, metavar="OUT.png")
@@ -130,7 +136,11 @@ def run(args: argparse.Namespace) -> None:
     elif args.data_verb == "index":
         _index(args.shards, console)
     elif args.data_verb == "info":
-        _info(_open(args.shards, console), console)
+        _info(_open(args.shards, console), console, args.most)
+    elif args.data_verb == "groups":
+        emoji_groups.make_table(args, console)
+    elif args.data_verb == "regroup":
+        emoji_groups.regroup(args, console)
     elif args.data_verb == "cache-features":
         cache_features.run(args, console)
     elif args.data_verb == "cache-frames":
@@ -181,6 +191,17 @@ def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Na
     there = f", {report.skipped} were there already" if report.skipped else ""
     console.print(f"{report.written} stickers written to {to}{there}")
     _name_damaged(report.damaged, console)
+    _name_some(report.left_out, "are not drawn whole", console)
+    _name_some(report.wordless, "have a description without letters, which counts as missing", console)
+
+
+def _name_some(found: dict[str, str], what: str, console: Console) -> None:
+    if found:
+        console.print(f"{len(found)} {what}:", style="yellow", highlight=False)
+    for name, detail in list(found.items())[:_MOST_NAMED]:
+        console.print(f"  {name}: {detail}", style="yellow", highlight=False, markup=False)
+    if len(found) > _MOST_NAMED:
+        console.print(f"  and {len(found) - _MOST_NAMED} more", style="yellow", highlight=False)
 
 
 def _index(folder: Path, console: Console) -> None:
@@ -207,7 +228,7 @@ def _name_damaged(damaged: dict[str, str], console: Console) -> None:
         console.print(f"  {name}: {reason}", style="yellow", highlight=False, markup=False)
 
 
-def _info(shards: StickerShards, console: Console) -> None:
+def _info(shards: StickerShards, console: Console, most: int) -> None:
     table = Table(title=f"{len(shards)} stickers in {shards.num_shards} shards, {shards.num_bytes / 1e6:.0f} MB")
     for column in ("split", "stickers", "groups", "animated", "frames", "length", "sizes"):
         table.add_column(column, justify="left" if column in ("split", "sizes") else "right", no_wrap=True)
@@ -228,7 +249,49 @@ def _info(shards: StickerShards, console: Console) -> None:
     console.print(table)
     domains = Counter(info.domain for info in readable.values())
     console.print(f"domains: {_most(domains, 8)}; length: median of the animated ones", highlight=False)
+    _count_sources(readable, console)
+    emoji_groups.say_outdated(readable.values(), console)
     _name_damaged(damaged, console)
+    if len(shards) <= most:
+        _compare(shards, console)
+    else:
+        console.print(f"not compared: {len(shards)} stickers are more than --most {most}", highlight=False)
+
+
+def _count_sources(readable: dict[int, StickerInfo], console: Console) -> None:
+    sources = sorted({info.source for info in readable.values()})
+    if len(sources) < 2 and not any(info.license for info in readable.values()):
+        return
+    table = Table(title="stickers / groups")
+    for column in ("source", *SPLITS, "all", "license"):
+        table.add_column(column, justify="left" if column in ("source", "license") else "right", no_wrap=True)
+    for source in sources:
+        infos = [info for info in readable.values() if info.source == source]
+        parts = [[info for info in infos if info.split == split] for split in SPLITS]
+        counts = [f"{len(part)} / {len({info.group for info in part})}" for part in (*parts, infos)]
+        table.add_row(source or "-", *counts, _most(Counter(info.license or "-" for info in infos)))
+    console.print(table)
+    for line in sorted({info.attribution for info in readable.values() if info.attribution}):
+        console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _compare(shards: StickerShards, console: Console) -> None:
+    """Say how near the splits come to each other: the proof that no test sticker has a near copy in training."""
+    with Progress(TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=len(shards))
+        prints = alpha_prints(shards, lambda: bar.advance(task))
+    console.print(f"nearest pairs of two splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames a sticker:")
+    for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
+        pair = nearest(prints, shards.select(one), shards.select(other))
+        if pair is None:
+            continue
+        near = pair.decibels >= ALIKE_DB
+        console.print(
+            f"  {one} and {other}: {pair.decibels:.2f} dB ({shards.key(pair.left)}, {shards.key(pair.right)})"
+            + (f": near copies (from {ALIKE_DB:g} dB); give them one group" if near else ""),
+            style="yellow" if near else None,
+            highlight=False,
+        )
 
 
 def _infos(shards: StickerShards) -> tuple[dict[int, StickerInfo], dict[str, str]]:

@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from glassine.data.phrases import phrase, pick, some_of
 from glassine.data.sampler import SampleId, sample_generator
-from glassine.data.sources.emoji import emoji_group
+from glassine.data.sources.emoji_groups import emoji_group, emoji_split
 from glassine.data.sources.fluent import default_cache
 from glassine.data.sources.procedural import ProceduralStickers
-from glassine.data.split import Split, split_of
+from glassine.data.split import Split
 from glassine.errors import UserError
 from glassine.minilm import minilm_words
 
@@ -67,8 +67,8 @@ class TextPairs:
     ) -> None:
         emoji = read_emoji(Path(cache) if cache else default_cache())
         self.words = minilm_words(words) if words else []
-        self.known = [one for one in emoji if split_of(one.group) != held_out]
-        unknown = {one.group: one for one in reversed(emoji) if split_of(one.group) == held_out}  # one a group
+        self.known = [one for one in emoji if emoji_split(one.group) != held_out]
+        unknown = {one.group: one for one in reversed(emoji) if emoji_split(one.group) == held_out}  # one a group
         self.unknown = [one for one in unknown.values() if one.tags and one.label_zh]
         self.phrases, self.procedural, self.seed = phrases, procedural, seed
 

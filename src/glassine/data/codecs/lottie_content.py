@@ -172,8 +172,9 @@ def _numbers_in(value: Any) -> Iterator[float]:
 def _undrawn(layer: Mapping[str, Any]) -> Counter[str]:
     """What rlottie leaves out of one layer."""
     counts = Counter[str]()
-    if layer.get("ty") in _LAYER_KINDS:
-        counts[_LAYER_KINDS[layer["ty"]]] += 1
+    layer_kind = layer.get("ty")
+    if isinstance(layer_kind, int) and layer_kind in _LAYER_KINDS:
+        counts[_LAYER_KINDS[layer_kind]] += 1
     counts["effects"] += len(layer["ef"]) if isinstance(layer.get("ef"), list) else 0
     counts["layer styles"] += len(layer["sy"]) if isinstance(layer.get("sy"), list) else 0
     counts["blend modes"] += bool(layer.get("bm"))

@@ -52,7 +52,7 @@ class SvgReader(StickerReader):
         no_text = not re.search(r"<(\w+:)?(text|tspan)\b", self._text)  # looking for fonts takes longer than drawing
         with decoding(self._name):
             side = {"width": self.width} if self.width >= self.height else {"height": self.height}
-            png = self._resvg.svg_to_bytes(svg_string=self._text, skip_system_fonts=no_text, **side)
+            png = self._resvg.svg_to_bytes(svg_string=self._text, skip_system_fonts=no_text, dpi=96, **side)
         bgra = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED)
         if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
             raise damaged(self._name, "resvg cannot draw it")

@@ -78,7 +78,10 @@ def parse_svg(data: bytes, name: str) -> SvgContent:
     count = _count(root, _by_identity(root), {}, (), name)
     if count > MAX_ELEMENTS:
         raise _beyond(name, f"made of {count:,} elements when all that is used twice is counted twice")
-    tree = ET.fromstring(data)
+    try:
+        tree = ET.fromstring(data)
+    except ET.ParseError as error:  # an entity that lies outside of the file
+        raise damaged(name, f"is not whole XML ({error})") from error
     left_out = _take_out(tree)
     width, height = _size(tree, name)
     for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
@@ -127,6 +130,8 @@ def _check_structure(data: bytes, name: str) -> _Element:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
+        if "amplification" in str(error):  # expat's own guard
+            raise _beyond(name, "blown up by entities") from error
         raise damaged(name, f"is not whole XML ({error})") from error
     for title, length in entities.items():
         used = data.count(f"&{title};".encode())

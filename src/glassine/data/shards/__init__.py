@@ -6,6 +6,7 @@ from .frame_codecs import FRAME_CODECS, decode_frame, encode_frame
 from .index import INDEX_SUFFIX, IndexedSample, ShardIndex, build_index, index_path, load_index
 from .info import StickerInfo
 from .reader import StickerShards, find_tars
+from .regroup import regroup_shards
 from .resample import cap_fps, fit_size, resize_frames
 from .writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 
@@ -31,5 +32,6 @@ __all__ = [
     "fit_size",
     "index_path",
     "load_index",
+    "regroup_shards",
     "resize_frames",
 ]

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import cv2
 
+from glassine.data.codecs.vector import LeftOutWarning
 from glassine.data.sources import SourceItem, StickerSource
 from glassine.errors import UserError
 
+from .info import has_words
 from .writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
+
+_Encoded = tuple[str, EncodedSticker | str | None, str]
 
 
 @dataclass
@@ -24,11 +29,15 @@ class BuildReport:
         written: stickers written by this run.
         skipped: stickers that were there from an earlier run.
         damaged: key -> reason, of stickers that could not be read.
+        left_out: key -> what its frames lack, of stickers whose renderer does not draw everything.
+        wordless: key -> description, of those whose description has no letter and no digit, and so says nothing.
     """
 
     written: int = 0
     skipped: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    wordless: dict[str, str] = field(default_factory=dict)
 
 
 def build_shards(
@@ -60,13 +69,17 @@ def build_shards(
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
-        for key, result in _encoded(source, writer.keys.copy(), how, workers):
+        for key, result, lacks in _encoded(source, writer.keys.copy(), how, workers):
+            if lacks:
+                report.left_out[key] = lacks
             if result is None:
                 report.skipped += 1
             elif isinstance(result, str):
                 report.damaged[key] = result
             else:
                 writer.append(result)
+                if result.info.description and not has_words(result.info.description):
+                    report.wordless[key] = result.info.description
                 report.written += 1
             advance()
     if not report.written and not report.skipped:
@@ -76,9 +89,7 @@ def build_shards(
     return report
 
 
-def _encoded(
-    source: StickerSource, present: set[str], how: ShardFormat, workers: int | None
-) -> Iterator[tuple[str, EncodedSticker | str | None]]:
+def _encoded(source: StickerSource, present: set[str], how: ShardFormat, workers: int | None) -> Iterator[_Encoded]:
     todo = (item if item.key not in present else item.key for item in source.items())
     encode = partial(_encode_item, how=how)
     count = (os.cpu_count() or 1) if workers is None else workers
@@ -95,11 +106,15 @@ def _start_worker() -> None:
     cv2.setNumThreads(0)
 
 
-def _encode_item(item: SourceItem | str, how: ShardFormat) -> tuple[str, EncodedSticker | str | None]:
-    """The sticker as bytes, or why it cannot be read, or None for the key of one that is there already."""
+def _encode_item(item: SourceItem | str, how: ShardFormat) -> _Encoded:
+    """The key; the sticker as bytes, or why it cannot be read, or None where it is there already; what it lacks."""
     if isinstance(item, str):
-        return item, None
-    try:
-        return item.key, encode_sticker(item.key, item.load(), item.info, how)
-    except (UserError, OSError, ValueError) as error:
-        return item.key, str(error)
+        return item, None, ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        try:
+            result: EncodedSticker | str = encode_sticker(item.key, item.load(), item.info, how)
+        except (UserError, OSError, ValueError) as error:
+            result = str(error)
+    lacks = [str(one.message).rpartition("not drawn: ")[2] for one in caught if one.category is LeftOutWarning]
+    return item.key, result, ", ".join(lacks) if isinstance(result, EncodedSticker) else ""

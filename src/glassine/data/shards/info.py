@@ -17,6 +17,11 @@ def clean_text(value: Any) -> str:
     return str(value)[:_MOST_LETTERS].encode("utf-8", "replace").decode("utf-8")
 
 
+def has_words(text: str) -> bool:
+    """Whether a text says something: one letter of any script, or one digit."""
+    return any(letter.isalnum() for letter in text)
+
+
 @dataclass(frozen=True)
 class StickerInfo:
     """The metadata of one sticker; the fields of `{key}.json` in a shard, plus its key.
@@ -71,14 +76,16 @@ class StickerInfo:
     def caption(self) -> str:
         """The text condition of VSD2M, its section "Models": ``[Domain]\\t[Description]``, e.g. ``Cartoon\\ta cat``.
 
-        A sticker whose style is known has it at the end: ``Cartoon\\ta cat, 3D``.
+        A sticker whose style is known has it at the end: ``Cartoon\\ta cat, 3D``. Where the description has no letter
+        or digit, as in ``"?!"``, the first trigger words stand for it.
         """
-        return f"{self.domain.capitalize()}\t{', '.join(filter(None, (self.description, self.style)))}"
+        text = self.description if has_words(self.description) else ", ".join(filter(has_words, self.trigger_words[:3]))
+        return f"{self.domain.capitalize()}\t{', '.join(filter(None, (text, self.style)))}"
 
     @property
     def caption_zh(self) -> str:
         """The caption in Chinese, empty where there is no Chinese description: ``Cartoon\\t猫，3D``."""
-        if not self.description_zh:
+        if not has_words(self.description_zh):
             return ""
         style = _STYLES_ZH.get(self.style, self.style)
         return f"{self.domain.capitalize()}\t{'，'.join(filter(None, (self.description_zh, style)))}"

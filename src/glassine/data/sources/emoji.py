@@ -1,4 +1,4 @@
-"""What an emoji file name says: the group it belongs to, and its names and tags in English and Chinese."""
+"""What an emoji file name says: of what it is a variant, and its names and tags in English and Chinese."""
 
 import re
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ def emoji_key(stem: str) -> str:
     return "-".join(_code_points(stem))
 
 
-def emoji_group(stem: str) -> str:
-    """The group of an emoji file: its stem without skin tone and gender.
+def emoji_base(stem: str) -> str:
+    """What all variants of an emoji share: its stem without skin tone, gender and direction.
 
     Skin tones and genders of one emoji are rendered from one animated model; their alpha channels agree to about
     45 dB, so a test set that shares them with the training set measures memory.
@@ -52,11 +52,11 @@ def emoji_group(stem: str) -> str:
         stem: hex code points joined by ``-``, e.g. ``1f3c3-1f3fb-200d-2640-fe0f``.
 
     Returns:
-        The group's name, e.g. ``1f3c3``. Idempotent.
+        The base, e.g. ``1f3c3``. Idempotent.
     """
     points = [_PERSON.get(p, p) for p in _code_points(stem) if not _SKIN_TONE.fullmatch(p)]
-    group = _SIGNS.sub("", "-".join(points))
-    return _SAME.get(group, group)
+    base = _SIGNS.sub("", "-".join(points))
+    return _SAME.get(base, base)
 
 
 @dataclass(frozen=True)

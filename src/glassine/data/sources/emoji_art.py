@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.data.sources.emoji import EmojiNames, emoji_group
+from glassine.data.sources.emoji import EmojiNames
+from glassine.data.sources.emoji_groups import emoji_group, emoji_split
 from glassine.data.sources.npm import fetch_package, package_folder
-from glassine.data.split import split_of
 from glassine.errors import UserError
 
 _NAMES, _NAMES_VERSION = "emojibase-data", "17.0.0"
@@ -93,7 +93,7 @@ class EmojiCatalog:
             "domain": "cartoon",
             "ocr": "",
             "group": group,
-            "split": split_of(group),
+            "split": emoji_split(group),
             "source": art.source,
             "style": art.style,
             "license": art.license,

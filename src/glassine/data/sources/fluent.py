@@ -62,7 +62,7 @@ def _is_sticker(inside: str) -> bool:
 class FluentStickers:
     """The fetched Fluent emoji as a source, named and tagged in English and Chinese.
 
-    Groups are stems without skin tone and gender (:func:`glassine.data.sources.emoji.emoji_group`).
+    Groups are those of :func:`glassine.data.sources.emoji_groups.emoji_group`.
 
     Args:
         cache: the folder :func:`fetch` filled.

@@ -1,12 +1,14 @@
 """Google's animated Noto emoji (CC BY 4.0): Lottie drawings of 1024 px and 60 fps, from Google's font server."""
 
 import json
+import lzma
 import re
 import tarfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -148,41 +150,43 @@ def _check(data: bytes, code: str) -> None:
 def _take(given: Path, folder: Path) -> None:
     """Copy the animations out of a folder or an archive; whatever else is there is left alone."""
     found = 0
-    for inside, read in _members(given):
-        parts = inside.replace("\\", "/").split("/")
-        code = parts[-2] if parts[-1] == "lottie.json" and len(parts) > 1 else parts[-1].removesuffix(".json")
-        if not parts[-1].endswith(".json") or not _STEM.fullmatch(code):
-            continue
-        data = read()
-        _check(data, f"{given}: {inside}")
-        with atomic_path(folder / f"{code}.json") as temporary:
-            temporary.write_bytes(data)
-        found += 1
+    try:
+        for inside, read in _members(given):
+            parts = inside.replace("\\", "/").split("/")
+            code = parts[-2] if parts[-1] == "lottie.json" and len(parts) > 1 else parts[-1].removesuffix(".json")
+            if not parts[-1].endswith(".json") or not _STEM.fullmatch(code):
+                continue
+            data = read()
+            _check(data, f"{given}: {inside}")
+            with atomic_path(folder / f"{code}.json") as temporary:
+                temporary.write_bytes(data)
+            found += 1
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file or folder {given}; give what holds the animations") from error
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"{given} is damaged, or no folder, tar or zip of animations ({error}); get it again"
+        ) from error
     if not found:
         raise UserError(f"{given} has no animations; it must hold <code point>/lottie.json or <code point>.json files")
 
 
 def _members(given: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Path inside and a way to read it, of each file."""
-    try:
-        if given.is_dir():
-            for path in sorted(given.rglob("*.json")):
-                yield str(path.relative_to(given)), path.read_bytes
-        elif zipfile.is_zipfile(given):
-            with zipfile.ZipFile(given) as archive:
-                for entry in archive.infolist():
-                    if entry.file_size <= _MAX_BYTES:
-                        yield entry.filename, partial(archive.read, entry)
-        else:
-            with tarfile.open(given) as tar:
-                for member in tar:
-                    stream = tar.extractfile(member) if member.isfile() and member.size <= _MAX_BYTES else None
-                    if stream is not None:
-                        yield member.name, stream.read
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file or folder {given}; give what holds the animations") from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{given} is damaged or no folder, tar or zip of animations ({error}); get it again") from error
+    if given.is_dir():
+        for path in sorted(given.rglob("*.json")):
+            yield str(path.relative_to(given)), path.read_bytes
+    elif zipfile.is_zipfile(given):
+        with zipfile.ZipFile(given) as archive:
+            for entry in archive.infolist():
+                if entry.file_size <= _MAX_BYTES:
+                    yield entry.filename, partial(archive.read, entry)
+    else:
+        with tarfile.open(given) as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.isfile() and member.size <= _MAX_BYTES else None
+                if stream is not None:
+                    yield member.name, stream.read
 
 
 class NotoAnimated:

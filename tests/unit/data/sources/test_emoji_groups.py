@@ -1,0 +1,75 @@
+"""The table of groups: one emoji one group, stable names, large groups in training."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from glassine.data.sources.emoji import emoji_base
+from glassine.data.sources.emoji_groups import LARGE, emoji_group, emoji_split, group_name, sticker_base, write_table
+from glassine.errors import UserError
+
+
+def test_variants_share_a_group() -> None:
+    for stems in (["1f3c3", "1f3c3-1f3fd-200d-2642-fe0f"], ["1f44b", "1f44b_1f3fb"], ["2764", "2764-fe0f"]):
+        assert len({emoji_group(stem) for stem in stems}) == 1
+
+
+def test_what_looks_alike_shares_a_group() -> None:
+    faces = {emoji_group(stem) for stem in ("1f600", "1f603", "1f62d", "1f610")}
+    flags = {emoji_group(stem) for stem in ("1f1e9-1f1ea", "1f1eb-1f1f7", "1f1ef-1f1f5")}
+    hearts = {emoji_group(stem) for stem in ("2764", "1f499", "1f49a")}
+    assert len(faces) == len(flags) == len(hearts) == 1
+    assert len(faces | flags | hearts | {emoji_group("1f355")}) == 4  # pizza looks like none of them
+
+
+def test_names_are_members_and_lead_back_to_themselves() -> None:
+    for stem in ("1f600", "1f1e9-1f1ea", "2764-fe0f", "1f355", "1f197"):
+        group = emoji_group(stem)
+        assert emoji_group(group) == group == emoji_base(group)
+
+
+def test_an_emoji_that_is_not_in_the_table_is_its_own_group() -> None:
+    assert emoji_group("1fffd-1f3fb") == "1fffd"
+
+
+def test_the_largest_groups_are_for_training() -> None:
+    for stem in ("1f600", "1f1e9-1f1ea", "1f197"):
+        assert emoji_split(emoji_group(stem)) == "train"
+
+
+def test_the_split_of_a_group_never_changes() -> None:
+    known = {emoji_group(stem): split for stem, split in KNOWN.items()}
+    assert {group: emoji_split(group) for group in known} == known
+
+
+KNOWN = {"1f355": "train", "1f680": "train"}
+
+
+def test_about_as_many_groups_are_held_out_as_stated() -> None:
+    counts = Counter(emoji_split(f"1f{number:03x}") for number in range(4096))
+    assert abs(counts["val"] / 4096 - 0.15) < 0.02
+    assert abs(counts["test"] / 4096 - 0.15) < 0.02
+
+
+def test_a_large_group_is_named_after_a_member_that_leads_to_training() -> None:
+    held_out = [name for name in (f"2{number:03x}" for number in range(999)) if emoji_split(name) != "train"]
+    small, large = held_out[:3], [*held_out[:LARGE], "3000", "3001", "3002", "3003"]
+    assert group_name(small) == small[0]
+    assert emoji_split(group_name(large)) == "train"
+    assert group_name(reversed(large)) == group_name(large)
+
+
+def test_a_table_written_is_read_back(tmp_path: Path) -> None:
+    named = write_table(tmp_path / "a.json", [["b", "a"], ["c"]], {"alike_db": 34.0})
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert named == {"a": ["a", "b"]}
+    assert content == {"alike_db": 34.0, "groups": {"a": "a b"}}
+
+
+def test_keys_of_all_sources_lead_to_the_emoji() -> None:
+    assert sticker_base("fluent-flat-1f44b-1f3fb", "fluent-flat") == "1f44b"
+    assert sticker_base("1f44b-1f3fb", "fluent") == "1f44b"
+    with pytest.raises(UserError, match="code points"):
+        sticker_base("wave", "folder")
