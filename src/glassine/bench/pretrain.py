@@ -157,7 +157,9 @@ def fit_run(config: Path, accelerator: str, overrides: Sequence[str] = ()) -> Fi
 
 def data_overrides(config: Path, data: str | None) -> list[str]:
     """Arguments that train on other shards, where the experiment is trained on shards at all."""
-    return ["--data.root", data] if data and "root" in read_yaml(config)["data"] else []
+    content = read_yaml(config)["data"]
+    names = {"root": "--data.root", "thumbnails": "--data.thumbnails.init_args.root"}
+    return [part for key, name in names.items() if key in content and data for part in (name, data)]
 
 
 def is_newer(one: Path, other: Path) -> bool:
