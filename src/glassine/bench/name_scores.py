@@ -121,8 +121,8 @@ def score_names(
         found[f"{prefix}top1"] = mean_interval(shown.by_name(order[:, 0].float()))
         found[f"{prefix}top5"] = mean_interval(shown.by_name(order.any(dim=1).float()))
         features[prefix] = in_batches(network.appearance, shown.pictures)
-    sharp = [shown.by_name(gradient_magnitude(shown.pictures)) for shown in sets.values()]
-    found["sharpness"] = ratio_interval(*sharp)
+    sharp, true_sharp = (shown.by_name(gradient_magnitude(shown.pictures)) for shown in sets.values())
+    found["sharpness"] = ratio_interval(sharp, true_sharp)
     found |= variety(sets, features)
     return found | nearness(sets, features, groups, [d for of_name in drawings for d in of_name], bank)
 
