@@ -3,7 +3,6 @@
 import argparse
 import warnings
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from glassine.data.shards import (
     ShardFormat,
     StickerInfo,
     StickerShards,
-    build_index,
     build_shards,
     contact_sheet,
     find_tars,
     index_path,
-    load_index,
+    rebuild_index,
 )
 from glassine.data.sources import StickerSource
 from glassine.data.sources.fluent import PACKS, FluentStickers, default_cache, fetch
@@ -126,9 +124,7 @@ def _build(source: StickerSource, args: argparse.Namespace, console: Console) ->
 
 def _index(folder: Path, console: Console) -> None:
     for tar in find_tars(folder):
-        index = build_index(tar)
-        with suppress(FileNotFoundError, ValueError):
-            index.settings = load_index(tar).settings  # how the shard was made cannot be told from it
+        index = rebuild_index(tar)
         index.save(index_path(tar))
         console.print(f"{tar}: {len(index.samples)} stickers", highlight=False)
         _name_damaged(index.damaged, console)

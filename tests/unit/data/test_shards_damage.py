@@ -20,6 +20,7 @@ from glassine.data.shards import (
     decode_frame,
     index_path,
     load_index,
+    rebuild_index,
 )
 from glassine.data.shards.image_header import stated_size
 from glassine.data.shards.tar_members import Gap, Member, walk
@@ -154,6 +155,15 @@ def test_an_entry_that_cannot_be_right_is_left_out_and_named(tar, name, value, h
     assert len(named) == 1
     with pytest.warns(UserWarning, match=r"damaged: .*cannot be right"):
         assert len(StickerShards(tar)) == 7
+
+
+def test_a_sticker_that_vanished_without_a_trace_is_named_when_the_file_is_indexed_again(tar):
+    data, start, end = tar.read_bytes(), header_of(tar, "s3.json"), header_of(tar, "s4.json")
+    tar.write_bytes(data[:start] + data[end:])
+    index = rebuild_index(tar)
+    assert len(index.samples) == 7
+    assert index.damaged == {"s3": "in the old index, and no longer in the file"}
+    assert index.settings
 
 
 def test_an_index_that_lost_an_entry_says_so(tar):

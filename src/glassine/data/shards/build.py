@@ -60,6 +60,7 @@ def build_shards(
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
+        report.damaged.update(writer.damaged)
         for key, result in _encoded(source, writer.keys.copy(), how, workers):
             if result is None:
                 report.skipped += 1

@@ -193,6 +193,26 @@ def build_index(tar: Path) -> ShardIndex:
         raise UserError(f"{tar} cannot be read: {error.strerror}; check the path and its permissions") from error
 
 
+def rebuild_index(tar: Path) -> ShardIndex:
+    """Index a tar file anew. What its old index says of how it was made is kept: the file does not tell.
+
+    Stickers that the old index has and the file has not, although nothing in it looks damaged, are named, too.
+
+    Raises:
+        UserError: see `build_index`.
+    """
+    index = build_index(tar)
+    try:
+        old = load_index(tar)
+    except (OSError, ValueError):
+        return index
+    index.settings = old.settings
+    there = {sample.key for sample in index.samples} | index.damaged.keys()
+    gone = [sample.key for sample in old.samples if sample.key not in there]
+    index.damaged.update(dict.fromkeys(gone, "in the old index, and no longer in the file"))
+    return index
+
+
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     return text if isinstance(error, UserError | ValueError) else f"cannot be read ({type(error).__name__}: {text})"
