@@ -28,7 +28,7 @@ from glassine.data.sources import StickerSource
 from glassine.data.sources.fluent import PACKS, FluentStickers, default_cache, fetch
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.split import SPLITS
-from glassine.errors import UserError
+from glassine.errors import UserError, printable
 
 
 def add_parser(subparsers: Any) -> None:
@@ -141,7 +141,7 @@ def _name_damaged(damaged: dict[str, str], console: Console) -> None:
     if damaged:
         console.print(f"{len(damaged)} damaged, left out:", style="yellow")
     for name, reason in damaged.items():
-        console.print(f"  {name}: {reason}", style="yellow", highlight=False, markup=False)
+        console.print(printable(f"  {name}: {reason}"), style="yellow", highlight=False, markup=False)
 
 
 def _info(shards: StickerShards, console: Console) -> None:
