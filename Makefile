@@ -10,10 +10,12 @@ LAYERS := lightning_logs/layer_animate/tiny_layer_animate
 PACKS ?= 1 2 3 4
 SEEDS ?= 0 1 2
 DEVICE ?= auto
+MINUTES ?= 10
+SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup data train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
-	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full lint format tensorboard clean
+	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full fuzz lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -88,6 +90,9 @@ test: setup ## the everyday tests, without network or downloaded data
 test-full: setup ## all tests, the slow ones too
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,full]'
 	$(BIN)/python -m pytest $(PARALLEL) -m ''
+
+fuzz: setup ## damage files for MINUTES and read them: nothing may crash, hang or be lost silently (MINUTES=10)
+	FUZZ_MINUTES=$(MINUTES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -m full tests/fuzz
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

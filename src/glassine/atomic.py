@@ -25,6 +25,20 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def keep_input(source: Path, *targets: Path | None) -> None:
+    """UserError where a result would be written over the input, under whatever name."""
+    for target in targets:
+        if target is None:
+            continue
+        same = target.resolve() == source.resolve()
+        with contextlib.suppress(OSError):
+            same |= source.samefile(target) and source.is_file()
+        if same:
+            raise UserError(
+                f"{target} must be another file than the input, which would be written over: choose another"
+            )
+
+
 def temporary_name(stem: str, suffix: str) -> str:
     """A hidden name that says which process of which machine writes there; see `remove_leftovers`."""
     return f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"

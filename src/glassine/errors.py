@@ -30,6 +30,17 @@ OUTPUT_ERRORS = {
 }
 
 
+JOINERS = "\u200c\u200d"  # of emoji, and of some scripts
+
+
+def printable(text: str) -> str:
+    """A name or text of others fit for one line of a terminal: what moves its cursor or colours it is spelled out."""
+    return "".join(
+        letter if letter.isprintable() or letter in JOINERS else letter.encode("unicode_escape").decode()
+        for letter in text[:2000]
+    )
+
+
 def output_error(path: object, error: OSError) -> UserError:
     """What to say when `path` cannot be written."""
     reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
@@ -46,7 +57,7 @@ def exit_code(work: Callable[[], object]) -> int:
         work()
     except UserError as error:
         # what a data loader's process raised comes with its traceback before it
-        print(f"glassine: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
+        print(f"glassine: {printable(str(error).rpartition('UserError: ')[2].strip())}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in OUTPUT_ERRORS:

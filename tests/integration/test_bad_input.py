@@ -293,3 +293,19 @@ def test_one_frame_and_one_pixel_are_no_mistake(tmp_path, weights):
     with create_sticker(tmp_path / "one.gif", 30, 20) as writer:
         writer.append(np.full((20, 30, 4), 255, np.uint8), 100)
     assert main(["cutout", str(tmp_path / "one.gif"), str(tmp_path / "out.webp"), "--weights", weights, "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["cutout", "in.webp", "in.webp"],
+        ["cutout", "in.webp", "./linked.webp"],
+        ["cutout", "in.webp", "out.webp", "--preview", "preview.png"],
+        ["animate", "in.webp", "waves", "in.webp"],
+        ["animate", "preview.png", "waves", "out.webp", "--sheet", "preview.png"],
+    ],
+)
+def test_no_result_is_written_over_the_input(fails, tmp_path, source, command):
+    (tmp_path / "linked.webp").hardlink_to(tmp_path / "in.webp")
+    (tmp_path / "preview.png").hardlink_to(tmp_path / "in.webp")
+    fails(command, "must be another file than the input")

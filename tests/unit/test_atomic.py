@@ -2,10 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from glassine import atomic
 from glassine.atomic import atomic_path
 from glassine.errors import UserError
 
@@ -78,3 +82,61 @@ def test_missing_folder_and_read_only_folder(tmp_path: Path, monkeypatch: pytest
 def test_errors_about_other_files_stay_themselves(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.gif"):
         (tmp_path / "input.gif").read_bytes()
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    def leave(stem: str, process: int, host: str, age: float = 0.0) -> Path:
+        path = tmp_path / f".{stem}.{host}-{process:x}-0123abcd.webp"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+        return path
+
+    here = atomic.temporary_name("out", ".webp").split(".")[2].split("-")[0]
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    gone = [leave("out", ended.pid, here), leave("out", 1, "ffffffff", age=25 * 3600)]
+    kept = [
+        leave("out", os.getppid(), here),  # runs
+        leave("out", ended.pid, "ffffffff"),  # of another machine
+        leave("other", ended.pid, here),  # of another target
+        tmp_path / ".out.webp",
+    ]
+    kept[-1].write_bytes(b"mine")
+    with atomic_path(tmp_path / "out.webp") as temporary:
+        temporary.write_bytes(b"new")
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in kept)
+
+
+def test_the_longest_names_are_written_too(tmp_path: Path) -> None:
+    for name in ("贴" * 80 + ".webp", "x" * 250 + ".png", "a.b." + "ü" * 100 + ".gif"):
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.write_bytes(b"new")
+        assert (tmp_path / name).read_bytes() == b"new"
+
+
+STOP = """
+import pathlib, sys, time
+from glassine.__main__ import stop_on_sigterm
+from glassine import atomic
+from glassine.atomic import atomic_path
+from glassine.errors import exit_code
+def work():
+    with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
+        temporary.write_bytes(b"half")
+        print("in", flush=True)
+        time.sleep(30)
+stop_on_sigterm()
+sys.exit(exit_code(work))
+"""
+
+
+def test_sigterm_leaves_nothing_and_says_so_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOP, str(tmp_path / "out.webp")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        process.terminate()
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (143, "glassine: stopped\n")
+    assert not names(tmp_path)

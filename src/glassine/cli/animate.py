@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glassine.atomic import keep_input
 from glassine.cli import making
 from glassine.errors import UserError
 
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> None:
         UserError: a picture, prompt, setting or path that cannot be used.
     """
     targets = making.check(args)
+    if str(args.still) != "-":
+        keep_input(args.still, *targets, args.sheet)
     if args.cutout_weights is not None and not args.cut_out:
         raise UserError("--cutout-weights came without --cut-out; give both or neither")
     if args.negative and args.guidance in (None, 1):

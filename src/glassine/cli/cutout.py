@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassine.atomic import atomic_path
+from glassine.atomic import atomic_path, keep_input
 from glassine.data.codecs import (
     StickerReader,
     StickerWriter,
@@ -156,6 +156,8 @@ def plan(
         if len(paths) != 2:
             came = ", ".join(map(str, paths))
             raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
+        if str(paths[0]) != "-":
+            keep_input(paths[0], paths[1], preview)
         if preview is not None and preview.resolve() == paths[1].resolve():
             raise UserError(f"{preview} came as the result and as its preview; name two files")
         if kind is not None and not is_open_already(paths[1]):

@@ -3,7 +3,6 @@
 import argparse
 import warnings
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ from glassine.data.shards import (
     ShardFormat,
     StickerInfo,
     StickerShards,
-    build_index,
     build_shards,
     contact_sheet,
     find_tars,
     index_path,
-    load_index,
+    rebuild_index,
 )
 from glassine.data.sources import StickerSource
 from glassine.data.sources.emoji_art import default_cache
@@ -33,7 +31,7 @@ from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
 from glassine.data.split import SPLITS
-from glassine.errors import UserError
+from glassine.errors import UserError, printable
 
 _MOST_NAMED = 20
 _SOURCES = """sources:
@@ -206,9 +204,7 @@ def _name_some(found: dict[str, str], what: str, console: Console) -> None:
 
 def _index(folder: Path, console: Console) -> None:
     for tar in find_tars(folder):
-        index = build_index(tar)
-        with suppress(FileNotFoundError, ValueError):
-            index.settings = load_index(tar).settings  # how the shard was made cannot be told from it
+        index = rebuild_index(tar)
         index.save(index_path(tar))
         console.print(f"{tar}: {len(index.samples)} stickers", highlight=False)
         _name_damaged(index.damaged, console)
@@ -225,7 +221,7 @@ def _name_damaged(damaged: dict[str, str], console: Console) -> None:
     if damaged:
         console.print(f"{len(damaged)} damaged, left out:", style="yellow")
     for name, reason in damaged.items():
-        console.print(f"  {name}: {reason}", style="yellow", highlight=False, markup=False)
+        console.print(printable(f"  {name}: {reason}"), style="yellow", highlight=False, markup=False)
 
 
 def _info(shards: StickerShards, console: Console, most: int) -> None:

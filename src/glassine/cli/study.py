@@ -40,6 +40,13 @@ def add_parser(subparsers: Any) -> None:
     serve.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     serve.add_argument("--port", type=int, default=8008, help="0 for any free one (default: %(default)s)")
+    serve.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a further name that raters' browsers call this server by, such as a proxy's; may come several times",
+    )
     report = verbs.add_parser("report", help="win rates, intervals, agreement", description=REPORT)
     report.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
     report.add_argument(
@@ -151,7 +158,7 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    with StudyServer(args.study, args.host, args.port) as server:
+    with StudyServer(args.study, args.host, args.port, args.name) as server:
         print(f"{server.url} - answers go to {args.study / ANSWERS_NAME}; stop with Ctrl+C", flush=True)
         server.serve_forever()
 

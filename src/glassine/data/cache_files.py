@@ -16,6 +16,7 @@ from torch import Tensor
 from glassine.atomic import atomic_path
 from glassine.data.sampler import SampleId
 from glassine.errors import UserError
+from glassine.locks import sole_writer
 from glassine.tensor_files import write_tensors
 
 Identity = Mapping[str, str]
@@ -56,7 +57,7 @@ class CacheKind:
                 header["count"] = str(file.get_slice(self.stem).get_shape()[0])
                 if missing := {"identity", "settings", "files"} - header.keys():
                     raise KeyError(f"no {min(missing)}")
-        except (SafetensorError, KeyError, OSError) as error:
+        except (SafetensorError, KeyError, IndexError, OSError) as error:
             raise UserError(f"{path} is not a file of cached {self.what} or is damaged ({error}): delete it") from error
         return header
 
@@ -102,11 +103,24 @@ def write_cache(
         "settings": json.dumps({**settings, "samples": str(len(samples))}),
         "files": str(count),
     }
-    for path in kind.paths(folder):  # before anything is written
-        kind.check(path, kind.header(path), header)
     folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder, f"cached {kind.what}"):
+        for path in kind.paths(folder):  # before anything is written
+            kind.check(path, kind.header(path), header)
+        return _write_missing(kind, folder, header, samples, make, samples_a_file, progress)
+
+
+def _write_missing(
+    kind: CacheKind,
+    folder: Path,
+    header: dict[str, str],
+    samples: Sequence[SampleId],
+    make: Callable[[Sequence[SampleId], Callable[[int], None]], Content],
+    samples_a_file: int,
+    progress: Progress,
+) -> int:
     made = 0
-    for number in range(count):
+    for number in range(int(header["files"])):
         path, start = kind.path(folder, number), number * samples_a_file
         part = samples[start : start + samples_a_file]
         if not path.is_file():

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from glassine.data.clips import Clips
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, resize_frames
-from glassine.errors import UserError
+from glassine.errors import UserError, printable
 
 ClipTransform = Callable[[np.ndarray, torch.Generator], Mapping[str, Any]]
 """Frames `f h w 4` uint8 and a generator to a dict of tensors (and strings)."""
@@ -87,7 +87,7 @@ class StickerDataset(Dataset[dict[str, Any]]):
         damaged = self.damaged
         named = [f"{name} ({reason})" for name, reason in list(damaged.items())[:most]]
         more = f" and {len(damaged) - most} more" if len(damaged) > most else ""
-        return f"{len(damaged)} of {len(self)} are damaged, the next one stood in: {', '.join(named)}{more}"
+        return f"{len(damaged)} of {len(self)} are damaged, the next one stood in: {printable(', '.join(named))}{more}"
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         pass_number, row = (0, item) if isinstance(item, int) else item

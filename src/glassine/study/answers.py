@@ -20,6 +20,7 @@ from glassine.errors import UserError
 from glassine.study.key import StudyKey
 
 SUFFIX = ".jsonl"
+MOST_MS = 24 * 3600 * 1000  # a page left open over night is no longer to think
 _RATER = re.compile(r"[\w-]{1,40}")
 
 
@@ -64,7 +65,7 @@ def rater_name(name: object) -> str:
     """
     cleaned = unicodedata.normalize("NFC", str(name)).strip().lower()
     if not isinstance(name, str) or not _RATER.fullmatch(cleaned):
-        raise UserError(f"the name {name!r} came; give 1 to 40 letters, digits, '-' and '_', without spaces")
+        raise UserError(f"the name {str(name)[:60]!r} came; give 1 to 40 letters, digits, '-' and '_', without spaces")
     return cleaned
 
 
@@ -77,22 +78,29 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
     try:
         given: Mapping[str, Any] = content  # type: ignore[assignment]
         answer = Answer(
-            str(given["trial"]),
-            str(given["question"]),
-            None if given["choice"] is None else str(given["choice"]),
-            tuple(map(str, given["shown"])),
-            str(given.get("background", ""))[:40],
-            max(0, int(given.get("ms", 0))),
-            str(given.get("time", ""))[:40],
+            _text(given["trial"]),
+            _text(given["question"]),
+            None if given["choice"] is None else _text(given["choice"]),
+            tuple(map(_text, given["shown"])),
+            _text(given.get("background", ""))[:40],
+            min(max(0, int(given.get("ms", 0))), MOST_MS),
+            _text(given.get("time", ""))[:40],
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"an answer without {error} came; it needs trial, question, choice and shown") from error
     trial = key.trials.get(answer.trial)
     if trial is None or answer.question not in {question.name for question in key.questions}:
-        raise UserError(f"an answer to {answer.trial!r}, {answer.question!r} came, which this study does not ask")
+        raise UserError(
+            f"an answer to {answer.trial[:60]!r}, {answer.question[:60]!r} came, which this study does not ask"
+        )
     if sorted(answer.shown) != sorted(trial.clips) or answer.choice not in (None, *trial.clips):
         raise UserError(f"an answer to trial {answer.trial!r} came that names other stickers than it shows")
     return answer
+
+
+def _text(value: object) -> str:
+    """Text that can be written: halves of surrogate pairs become question marks."""
+    return str(value)[:400].encode("utf-8", "replace").decode()
 
 
 def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
@@ -124,13 +132,14 @@ def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     form = header.get("form")
-    return RaterAnswers(rater, form if isinstance(form, int) else 0, tuple(answers), unusable)
+    known = type(form) is int and 0 <= form < max(key.forms, 1)
+    return RaterAnswers(rater, form if known else 0, tuple(answers), unusable)
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

@@ -87,5 +87,5 @@ def load_key(folder: Path) -> StudyKey:
             for name, trial in content["trials"].items()
         }
         return StudyKey(**content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it, or build the study again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,4 +102,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Text that a Markdown page shows as it is: no markup, no HTML, no control characters."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    for mark in "\\`[]|*":
+        shown = shown.replace(mark, f"\\{mark}")
+    return html.escape(shown, quote=False)

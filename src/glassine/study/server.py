@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from glassine.errors import OUTPUT_ERRORS, UserError
+from glassine.errors import OUTPUT_ERRORS, UserError, printable
 from glassine.study.key import SITE_NAME, StudyKey, load_key
 from glassine.study.page import CLIPS_NAME
 from glassine.study.store import AnswerStore
@@ -30,14 +33,19 @@ class StudyServer(ThreadingHTTPServer):
         folder: that `build_study` wrote.
         host: loopback unless raters sit at other machines; there is no password.
         port: 0 for any free one.
+        names: further names that browsers may call this server by, for instance that of a proxy before it.
+
+    A request is taken only under a name of this machine or a bare address: a page of somebody else's whose name is made
+    to point here (DNS rebinding) could read every rater's answers otherwise.
 
     Raises:
         UserError: no study there, or the address cannot be had.
     """
 
     daemon_threads = True
+    request_queue_size = 256  # a class that begins at once
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, names: Sequence[str] = ()) -> None:
         self.key: StudyKey = load_key(folder)
         site = folder / SITE_NAME
         if not (site / "index.html").is_file():
@@ -51,6 +59,23 @@ class StudyServer(ThreadingHTTPServer):
         except (OSError, UnicodeError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise UserError(f"cannot serve at {host}:{port} ({reason}); give another --port or --host") from error
+
+        own = socket.gethostname().lower()
+        self.names = {"localhost", host.lower(), own, f"{own}.local", *(name.lower().rstrip(".") for name in names)}
+
+    def is_called(self, host: str | None) -> bool:
+        """Whether a `Host` header names this machine."""
+        try:
+            name = urlsplit(f"//{host or ''}").hostname
+        except ValueError:
+            return False
+        if not name:
+            return False
+        try:
+            ipaddress.ip_address(name.partition("%")[0])
+        except ValueError:
+            return name.rstrip(".") in self.names
+        return True
 
     @property
     def url(self) -> str:
@@ -73,12 +98,33 @@ class _Handler(SimpleHTTPRequestHandler):
     server: StudyServer
 
     def do_GET(self) -> None:
+        if not self._is_meant():
+            return
         if self.path == "/api/study":
             self._answer(HTTPStatus.OK, {"study": self.server.key.study})
         else:
             super().do_GET()
 
+    def do_HEAD(self) -> None:
+        if self._is_meant():
+            super().do_HEAD()
+
+    def _is_meant(self) -> bool:
+        """Whether the request was sent to this machine by its own page; if not, it is refused here."""
+        host, origin = self.headers.get("Host"), self.headers.get("Origin")
+        if not self.server.is_called(host):
+            says = f"this server is not called {printable(host or 'nothing')}; name it with --name if it is yours"
+        elif origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
+            says = f"a page of {printable(origin)} may not ask this server"
+        else:
+            return True
+        self.close_connection = True
+        self._answer(HTTPStatus.FORBIDDEN, {"error": says})
+        return False
+
     def do_POST(self) -> None:
+        if not self._is_meant():
+            return
         try:
             status, reply = HTTPStatus.OK, self._take(self._content())
         except UserError as error:
@@ -87,6 +133,9 @@ class _Handler(SimpleHTTPRequestHandler):
             reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()
             self.log_error("answers could not be saved: %s", reason)
             status, reply = HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answers could not be saved: {reason}"}
+        except Exception as error:  # the rater is told, and the server goes on
+            self.log_error("a request failed: %s", repr(error)[:500])
+            status, reply = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the server could not use that request"}
         self._answer(status, reply)
 
     def _take(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -113,8 +162,8 @@ class _Handler(SimpleHTTPRequestHandler):
             raise UserError("a request of another type came; send application/json")
         try:
             content = json.loads(body)
-        except ValueError as error:
-            raise UserError("a request that is not JSON came") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError("a request that is not JSON, or too deep, came") from error
         if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
             raise UserError("a request of another form came; send an object with rater, study and answers")
         if content.get("study") != self.server.key.study:

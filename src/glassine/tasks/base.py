@@ -90,7 +90,8 @@ class StickerTask(LightningModule):
         Raises:
             UserError: the loss is nan or inf; it names the step and the last good checkpoint.
         """
-        looks = loss.device.type == "cpu" or self.global_step % max(self.trainer.log_every_n_steps, 1) == 0
+        rhythm = max(getattr(self.trainer, "log_every_n_steps", 1), 1)
+        looks = loss.device.type == "cpu" or self.global_step % rhythm == 0
         if looks and not torch.isfinite(loss).all():
             raise UserError(
                 f"the loss must be finite, got {float(loss.detach().sum())} at step {self.global_step}: "

@@ -69,7 +69,8 @@ def write_atomically(trainer: Trainer) -> None:
 
 def last_checkpoint(trainer: Trainer) -> Path:
     """Where a run's last checkpoint lies if it has one."""
-    folders = [c.dirpath for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    folders = [c.dirpath for c in callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
     return Path(folders[0] if folders else trainer.default_root_dir) / "last.ckpt"
 
 

@@ -28,3 +28,14 @@ def test_what_was_left_out_is_said(tmp_path: Path):
     text = to_markdown({**report, "skipped": {"item9": "item9.gif: is damaged"}})
     assert "left out: anna: 1." in text
     assert "- item9: item9.gif: is damaged" in text
+
+
+def test_names_are_shown_as_they_are_and_never_as_markup(tmp_path: Path):
+    name = "<img src=x onerror=alert(1)> [a](javascript:b) `c` \x1b[31m & d"
+    key = tiny_study(tmp_path, ("plain", name), title="<script>")
+    path = write_answers(tmp_path / "anna.jsonl", key, "anna", answers_of(key, name))
+    text = to_markdown(make_report(key, read_raters([path], key, 0.5), resamples=20))
+    assert "<" not in text
+    assert "\x1b" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt; \\[a\\](javascript:b) \\`c\\`" in text
+    assert "# &lt;script&gt;" in text

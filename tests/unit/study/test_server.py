@@ -10,6 +10,10 @@ import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study
 
 from glassine.errors import UserError
+from glassine.study.answers import read_answers
+from glassine.study.markdown import to_markdown
+from glassine.study.raters import read_raters
+from glassine.study.report import make_report
 from glassine.study.server import StudyServer
 
 
@@ -90,6 +94,91 @@ def test_requests_that_cannot_be_taken_are_told_why(server: StudyServer, tmp_pat
     # what another site's form could send
     assert ask(server, "POST", "/api/start", study, kind="text/plain")[0] == 400
     assert not list((tmp_path / "study/answers").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9"}, 200),
+        ({"Host": "192.168.1.7:80"}, 200),
+        ({"Host": "[::1]:8008"}, 200),
+        ({"Host": socket.gethostname()}, 200),
+        ({"Host": "study.example"}, 200),
+        ({"Host": "evil.example:8008"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost", "Origin": "http://localhost"}, 200),
+        ({"Host": "localhost", "Origin": "http://evil.example"}, 403),
+        ({"Host": "localhost", "Origin": "null"}, 403),
+        ({"Host": "localhost:8008", "Origin": "http://localhost:9009"}, 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/api/study", "/api/start"])
+def test_only_its_own_page_and_names_of_this_machine_are_answered(server: StudyServer, headers, status, path):
+    server.names.add("study.example")
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    body = json.dumps({"study": server.key.study, "rater": "anna"}).encode()
+    connection.putrequest("POST" if path == "/api/start" else "GET", path, skip_host="Host" in headers)
+    given = {"Content-Type": "application/json", "Content-Length": str(len(body))} if path == "/api/start" else {}
+    for name, value in {**headers, **given}.items():
+        connection.putheader(name, value)
+    connection.endheaders(body if given else None)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_fifty_raters_at_once_are_all_taken(server: StudyServer):
+    sockets = [socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) for _ in range(100)]
+    for connection in sockets:
+        connection.sendall(b"GET /api/study HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    for connection in sockets:
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ms": 10**400},
+        {"ms": 10**4000},
+        {"ms": -5},
+        {"ms": "9" * 50},
+        {"time": "\ud800", "background": "\udfff\x1b[31m"},
+        {"time": "x" * 5000},
+    ],
+)
+def test_an_odd_answer_breaks_no_report(server: StudyServer, tmp_path: Path, change):
+    study = {"study": server.key.study, "rater": "anna"}
+    answers = [{**answer, **change} for answer in answers_of(server.key, "ours")]
+    assert ask(server, "POST", "/api/answers", {**study, "answers": answers}) == (200, {"saved": len(answers)})
+    report = make_report(server.key, read_raters([tmp_path / "study/answers/anna.jsonl"], server.key, 0), resamples=20)
+    json.dumps(report, allow_nan=False)
+    assert to_markdown(report).encode()
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000, b'"\xff"', b'{"ms": ' + b"9" * 100_000 + b"}"])
+def test_a_request_that_is_built_to_hurt_is_answered(server: StudyServer, body):
+    status, content = ask(server, "POST", "/api/answers", body)
+    assert status == 400
+    assert "JSON" in content["error"]
+
+
+def test_a_failure_of_the_server_is_told(server: StudyServer, monkeypatch):
+    monkeypatch.setattr(server.store, "save", lambda *_: 1 / 0)
+    status, content = ask(server, "POST", "/api/answers", {"study": server.key.study, "rater": "anna"})
+    assert (status, content) == (500, {"error": "the server could not use that request"})
+
+
+def test_a_file_with_an_impossible_form_and_number_is_read(tmp_path: Path):
+    key = tiny_study(tmp_path, items=2)
+    lines = [{"study": key.study, "rater": "anna", "form": 10**30}]
+    lines += [{**answer, "ms": 10**400} for answer in answers_of(key, "ours")]
+    text = "\n".join(map(json.dumps, lines)) + "\n" + "[" * 50_000 + "\n"
+    (tmp_path / "anna.jsonl").write_text(text)
+    read = read_answers(tmp_path / "anna.jsonl", key)
+    assert (read.form, read.unusable, len(read.answers)) == (0, 1, len(lines) - 1)
 
 
 def test_a_disk_that_takes_nothing_is_told(server: StudyServer, tmp_path: Path):

@@ -3,7 +3,7 @@
 from .build import BuildReport, build_shards
 from .contact_sheet import contact_sheet
 from .frame_codecs import FRAME_CODECS, decode_frame, encode_frame
-from .index import INDEX_SUFFIX, IndexedSample, ShardIndex, build_index, index_path, load_index
+from .index import INDEX_SUFFIX, IndexedSample, ShardIndex, build_index, index_path, load_index, rebuild_index
 from .info import StickerInfo
 from .reader import StickerShards, find_tars
 from .regroup import regroup_shards
@@ -32,6 +32,7 @@ __all__ = [
     "fit_size",
     "index_path",
     "load_index",
+    "rebuild_index",
     "regroup_shards",
     "resize_frames",
 ]

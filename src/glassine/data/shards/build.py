@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -69,6 +71,7 @@ def build_shards(
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
+        report.damaged.update(writer.damaged)
         for key, result, lacks in _encoded(source, writer.keys.copy(), how, workers):
             if lacks:
                 report.left_out[key] = lacks
@@ -104,6 +107,14 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it completes the shard
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's way to end a worker
     cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
 
 
 def _encode_item(item: SourceItem | str, how: ShardFormat) -> _Encoded:

@@ -142,9 +142,9 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
         raise ValueError(f"a frame of {width}x{height} came where {out.shape[1]}x{out.shape[0]} is stated")
     if width * height > MAX_PIXELS:
         raise ValueError(f"a frame must have at most {MAX_PIXELS:,} pixels, got {width}x{height}")
-    for alpha in files[1:]:
-        if stated_size(alpha) != (width, height):
-            raise ValueError(f"colour is {width}x{height} and alpha is {'x'.join(map(str, stated_size(alpha)))}")
+    for other in files[1:]:
+        if stated_size(other) != (width, height):
+            raise ValueError(f"colour is {width}x{height} and alpha is {'x'.join(map(str, stated_size(other)))}")
     frame = _decode(files[0])
     if frame.shape[:2] != (height, width):  # turned by its EXIF, for instance
         raise ValueError(f"a frame that states {width}x{height} and is {frame.shape[1]}x{frame.shape[0]}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_DURATION_MS = 2**31 - 1
 MAX_MEMBER_BYTES, MAX_JSON_BYTES = 2**28, 2**24
 """What is read at once of a sample's media and of its metadata; a sticker is far below, a damaged size is not."""
 _FRAME_FIELD = re.compile(r"(\d+)\.(jpg|alpha\.png|webp|png)")
+
+_HEAD = re.compile(rb'\{"glassine_index":\d+,"crc32":"([0-9a-f]{8})",')
 
 Extent = tuple[int, int]
 """Offset and size in bytes inside the tar file."""
@@ -75,9 +78,11 @@ class ShardIndex:
 
     def save(self, path: Path) -> None:
         """Write to `path`, beside and renamed."""
-        content = {"glassine_index": _VERSION, **asdict(self)}
+        rest = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))[1:]
+        data = rest.encode("utf-8", "surrogateescape")
+        head = f'{{"glassine_index":{_VERSION},"crc32":"{zlib.crc32(data):08x}",'
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+            temporary.write_bytes(head.encode() + data)
 
 
 def index_path(tar: Path) -> Path:
@@ -88,12 +93,15 @@ def index_path(tar: Path) -> Path:
 def load_index(tar: Path) -> ShardIndex:
     """Read the index of a tar file. A sample whose entry cannot be right is left out and named in `damaged`.
 
+    An index that was changed since it was written is used as far as it can be right, and named.
+
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is not an index of this version.
     """
     try:
-        content = json.loads(index_path(tar).read_text(encoding="utf-8"))
+        data = index_path(tar).read_bytes()
+        content = json.loads(data.decode("utf-8", "surrogateescape"))
         version, tar_bytes, rows = content["glassine_index"], content["tar_bytes"], content["samples"]
         named, settings = content["damaged"], content["settings"]
     except (KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -103,6 +111,8 @@ def load_index(tar: Path) -> ShardIndex:
     if not (is_count(tar_bytes) and isinstance(rows, list) and isinstance(named, dict) and isinstance(settings, dict)):
         raise ValueError("not a shard index (its parts have other types)")
     index = ShardIndex(tar_bytes, [], {str(key): str(reason) for key, reason in named.items()}, settings)
+    if (found := _HEAD.match(data)) and zlib.crc32(data[found.end() :]) != int(found[1], 16):
+        index.damaged["*"] = "its index is not as it was written; run `glassine data index`"
     keys = set[str]()
     for number, row in enumerate(rows):
         try:
@@ -181,6 +191,26 @@ def build_index(tar: Path) -> ShardIndex:
             return index
     except OSError as error:
         raise UserError(f"{tar} cannot be read: {error.strerror}; check the path and its permissions") from error
+
+
+def rebuild_index(tar: Path) -> ShardIndex:
+    """Index a tar file anew. What its old index says of how it was made is kept: the file does not tell.
+
+    Stickers that the old index has and the file has not, although nothing in it looks damaged, are named, too.
+
+    Raises:
+        UserError: see `build_index`.
+    """
+    index = build_index(tar)
+    try:
+        old = load_index(tar)
+    except (OSError, ValueError):
+        return index
+    index.settings = old.settings
+    there = {sample.key for sample in index.samples} | index.damaged.keys()
+    gone = [sample.key for sample in old.samples if sample.key not in there]
+    index.damaged.update(dict.fromkeys(gone, "in the old index, and no longer in the file"))
+    return index
 
 
 def _reason(error: Exception) -> str:

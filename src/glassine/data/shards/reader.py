@@ -10,7 +10,7 @@ import numpy as np
 
 from glassine.data.codecs import read_frames
 from glassine.data.split import SPLITS, Split, Stills
-from glassine.errors import UserError
+from glassine.errors import UserError, printable
 
 from .frame_codecs import decode_frame
 from .index import MAX_MEMBER_BYTES, IndexedSample, ShardIndex, index_path, load_index, parse_info
@@ -254,4 +254,4 @@ def find_tars(root: Path) -> list[Path]:
 
 def _listed(damaged: dict[str, str], most: int = 5) -> str:
     shown = [f"{name} ({reason})" for name, reason in list(damaged.items())[:most]]
-    return ", ".join(shown) + (f" and {len(damaged) - most} more" if len(damaged) > most else "")
+    return printable(", ".join(shown)) + (f" and {len(damaged) - most} more" if len(damaged) > most else "")

@@ -3,17 +3,18 @@
 import io
 import json
 import re
-import secrets
 import tarfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from glassine.atomic import remove_leftovers, temporary_name
 from glassine.data.sticker import Sticker
 from glassine.errors import UserError, output_error
+from glassine.locks import sole_writer
 
 from .frame_codecs import FRAME_CODECS, encode_frame
 from .index import IndexedSample, ShardIndex, build_index, index_path, load_index
@@ -104,9 +105,11 @@ class ShardWriter:
 
     Attributes:
         keys: keys of complete samples, those of earlier runs included.
+        damaged: ``"shard:key"`` -> reason, of what is damaged in the shards of earlier runs.
 
     Raises:
-        UserError: an unusable folder, or one whose shards were made with other settings.
+        UserError: an unusable folder, one whose shards were made with other settings, or one that another process is
+            writing to.
     """
 
     def __init__(self, folder: Path | str, how: ShardFormat | None = None, max_bytes: int = 128 * 2**20) -> None:
@@ -114,14 +117,21 @@ class ShardWriter:
         self.how = how or ShardFormat()
         self.max_bytes = max_bytes
         self.keys: set[str] = set()
+        self.damaged: dict[str, str] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder} cannot be made: {error.strerror}; choose another folder") from error
         self._settings = json.loads(json.dumps(asdict(self.how)))
-        finished = sorted(self.folder.glob("shard-*.tar"))
-        for tar in finished:
-            self._adopt(tar)
+        self._lock = ExitStack()
+        self._lock.enter_context(sole_writer(self.folder, "shards"))
+        try:
+            finished = sorted(self.folder.glob("shard-*.tar"))
+            for tar in finished:
+                self._adopt(tar)
+        except BaseException:
+            self._lock.close()
+            raise
         self._number = 1 + max((int(tar.stem[6:]) for tar in finished if tar.stem[6:].isdigit()), default=-1)
         self._tar: tarfile.TarFile | None = None
         self._temporary = self.folder
@@ -134,6 +144,7 @@ class ShardWriter:
             index = build_index(tar)
             index.settings = self._settings
             index.save(index_path(tar))
+        self.damaged.update({f"{tar.name}:{key}": reason for key, reason in index.damaged.items()})
         if index.settings != self._settings:
             raise UserError(f"{tar} was made with {index.settings}, not {self._settings}; choose another folder")
         self.keys.update(sample.key for sample in index.samples)
@@ -174,7 +185,8 @@ class ShardWriter:
 
     def _add(self, name: str, data: bytes) -> tuple[int, int]:
         if self._tar is None:
-            self._temporary = self.folder / f".shard-{self._number:06d}.{secrets.token_hex(4)}.part"
+            remove_leftovers(self.folder, f"shard-{self._number:06d}", ".part")
+            self._temporary = self.folder / temporary_name(f"shard-{self._number:06d}", ".part")
             self._tar = tarfile.open(self._temporary, "w")  # noqa: SIM115 (closed by _finish_shard)
             self._index = ShardIndex(settings=self._settings)
         member = tarfile.TarInfo(name)
@@ -215,7 +227,8 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Complete the last shard, also when interrupted; after an error it is dropped, the ones before it stay."""
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self._finish_shard()
-        else:
-            self._discard_shard()
+        with self._lock:
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                self._finish_shard()
+            else:
+                self._discard_shard()

@@ -67,7 +67,11 @@ def fetch_package(
         count = _unpack(tarball, unpacked, wanted)
         if count == 0:
             raise UserError(f"{tarball.name} is not {name} {version}: none of its files is there; delete it and retry")
-        unpacked.rename(target)
+        try:
+            unpacked.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another fetch has brought the same meanwhile
+                raise
     return target
 
 

@@ -1,13 +1,15 @@
 "use strict";
 
 /* Keeps a rater's answers: in this browser at once, and with the server, where the page came from one that takes them.
-   What the server has not confirmed is sent again, also when the page is opened the next time. */
+   What the server has not confirmed is sent again, also when the page is opened the next time. A server that does not
+   answer is asked again until it does: only a plain web server, or no server, is taken for one that keeps nothing. */
 const idOf = (answer) => `${answer.trial} ${answer.question} ${answer.time}`;
 
 class Keeper {
   constructor(study) {
     this.study = study;
     this.server = false;
+    this.lost = false; // a server that did not answer, and is asked again
     this.rater = "";
     this.form = 0;
     this.answers = [];
@@ -20,12 +22,62 @@ class Keeper {
   /* Is there a server that takes answers? A plain web server, or no server, is none. */
   async findServer() {
     if (!location.protocol.startsWith("http")) return;
+    for (const wait of [500, 1500, 3000]) {
+      if (await this.askServer()) return this.onTrouble("");
+      this.onTrouble("The server does not answer yet. Trying again.");
+      await new Promise((resolve) => setTimeout(resolve, wait + Math.random() * wait));
+    }
+    if (await this.askServer()) return this.onTrouble("");
+    this.lost = true;
+    this.tellLost();
+    this.findLater();
+  }
+
+  /* Whether an answer came, and what it means. */
+  async askServer() {
     try {
       const reply = await fetch("api/study", { cache: "no-store" });
-      this.server = reply.ok && (await reply.json()).study === this.study.id;
+      if (reply.status >= 500 || reply.status === 429) return false;
+      let content = {};
+      try {
+        content = await reply.json();
+      } catch {
+        // a page of a plain web server
+      }
+      this.server = reply.ok && content.study === this.study.id;
+      return true;
     } catch {
-      this.server = false;
+      return false;
     }
+  }
+
+  tellLost() {
+    this.onTrouble("The server does not answer, so nothing is saved there yet. Trying again; your answers are kept in this browser, so leave this page open, or download them (?).");
+  }
+
+  findLater() {
+    setTimeout(async () => {
+      if (!(await this.askServer())) return this.findLater();
+      this.lost = false;
+      this.onTrouble("");
+      if (this.server && this.rater) this.join();
+    }, 4000 + Math.random() * 2000);
+  }
+
+  /* A server that was found in the middle: what it lacks is sent to it; the order of the questions stays. */
+  async join() {
+    try {
+      const there = await this.post("api/start", { rater: this.rater });
+      const known = new Set(there.answers.map(idOf));
+      this.pending = this.answers.filter((answer) => !known.has(idOf(answer)));
+      this.answers = there.answers.concat(this.pending);
+      this.keepHere();
+    } catch (error) {
+      this.onTrouble(`Not saved yet: ${error.message} Trying again.`);
+      setTimeout(() => this.join(), 5000);
+      return;
+    }
+    this.send();
   }
 
   lastRater() {
@@ -41,7 +93,7 @@ class Keeper {
     this.form = here.form;
     this.started = here.started;
     this.answers = here.answers;
-    this.pending = [];
+    this.pending = this.lost ? here.answers.slice() : [];
     if (this.server) {
       const there = await this.post("api/start", { rater });
       const known = new Set(there.answers.map(idOf));
@@ -62,14 +114,13 @@ class Keeper {
   add(answer) {
     this.answers.push(answer);
     this.keepHere();
-    if (this.server) {
-      this.pending.push(answer);
-      this.send();
-    }
+    if (this.server || this.lost) this.pending.push(answer);
+    if (this.server) this.send();
+    else if (this.lost) this.tellLost();
   }
 
   async send() {
-    if (this.sending || !this.pending.length) return;
+    if (this.sending || !this.server || !this.pending.length) return;
     this.sending = true;
     const batch = this.pending.slice(0, 100);
     try {

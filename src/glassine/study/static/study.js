@@ -179,9 +179,19 @@
     if (!keeper.server && given) keeper.download();
   }
 
+  function tellSaved() {
+    at("help-saved").textContent = keeper.server
+      ? "Every answer is saved at once. You can close the page and come back."
+      : keeper.lost
+        ? "The server does not answer. Every answer is kept in this browser and sent when it does."
+        : "Every answer is kept in this browser at once. You can close the page and come back.";
+  }
+
   function tellDone() {
     const file = `${keeper.rater}-${study.id}.jsonl`;
-    at("done-text").textContent = !keeper.server
+    at("done-text").textContent = keeper.lost
+      ? `The server does not answer, so your answers are not saved there yet. Leave this page open; they are also in the file ${file} among your downloads.`
+      : !keeper.server
       ? `Your ${total()} answers are in the file ${file} among your downloads. Please send it to whoever asked you.`
       : keeper.pending.length
         ? "Your last answers are being saved; leave this page open."
@@ -236,7 +246,7 @@
     at("begin-button").disabled = true;
     try {
       await keeper.open(at("rater").value);
-      say("saving", "");
+      if (!keeper.lost) say("saving", "");
       document.activeElement.blur();
       show(firstOpen());
     } catch (error) {
@@ -265,12 +275,11 @@
       `comparisons${each}. Choose by touch, by click or with the keys ${pairs ? "1 and 2" : `1 to ${most}`}; ? lists all keys.`;
     keeper.onTrouble = (text) => {
       say("saving", text);
+      tellSaved();
       if (!at("done").hidden) tellDone();
     };
     await keeper.findServer();
-    at("help-saved").textContent = keeper.server
-      ? "Every answer is saved at once. You can close the page and come back."
-      : "Every answer is kept in this browser at once. You can close the page and come back.";
+    tellSaved();
     at("begin").addEventListener("submit", begin);
     at("tie").addEventListener("click", () => answer(-1));
     at("keep").addEventListener("click", keep);
