@@ -18,3 +18,14 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 2**28)
+
+
+def give_back_freed_memory() -> None:
+    """Undo `keep_freed_memory`, for work on arrays so large that keeping freed ones would fill the memory."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 65_536)
+        mallopt(M_TRIM_THRESHOLD, 2**24)
+        mallopt(M_TOP_PAD, 2**17)

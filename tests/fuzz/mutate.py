@@ -1,68 +1,221 @@
-"""Damage to bytes, as disks, networks and people with bad intentions do it; the same seed does the same."""
+"""A seeded mutator, and a loop that feeds what it makes to a reader and counts what comes of it.
 
-import os
+Used by the tests beside it, and as a program for hours of it: `python tests/fuzz/mutate.py --minutes 60` (`make fuzz`).
+The program tries the files in child processes, so that a crash is counted and does not end it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
 import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+import traceback
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
-NUMBERS = [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\x00\x00\x00", b"\x00\x00\x00\x80"]
-TEXTS = [
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"9" * 40,
-    b"null",
-    b"true",
-    b'"x"',
-    b"[]",
-    b"{}",
-    b"[" * 2000,
-    b"\\ud800",
-    b"\x1b[31m",
-]
+EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"]
+BATCH = 400
+SECONDS_A_FILE = 10.0
 
 
-def mutate(data: bytes, chance: random.Random, most: int = 4) -> bytes:
-    """The data with one to `most` changes: bits, bytes, numbers, texts; stretches lost, doubled, moved or cut off."""
+def mutated(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
+    """`data` with one to four changes: bits, bytes, extreme numbers, pieces cut out, doubled or from elsewhere."""
     changed = bytearray(data)
-    for _ in range(chance.randint(1, most)):
-        if not changed:
+    for _ in range(generator.choice((1, 1, 1, 2, 2, 3, 4))):
+        size = len(changed)
+        if not size:
             break
-        place = chance.randrange(len(changed))
-        length = min(chance.choice([1, 2, 8, 64, 512, 4096]), len(changed) - place)
-        match chance.randrange(10):
-            case 0 | 1:
-                changed[place] ^= 1 << chance.randrange(8)
+        at, length = generator.randrange(size), min(size, 1 << generator.randrange(8))
+        # half of all changes hit the first bytes, where sizes and counts are
+        if generator.random() < 0.5:
+            at = generator.randrange(min(size, 96))
+        match generator.randrange(9):
+            case 0:
+                changed[at] ^= 1 << generator.randrange(8)
+            case 1:
+                changed[at] = generator.randrange(256)
             case 2:
-                changed[place] = chance.randrange(256)
+                extreme = generator.choice(EXTREMES)
+                changed[at : at + len(extreme)] = extreme
             case 3:
-                number = chance.choice(NUMBERS)
-                changed[place : place + len(number)] = number
+                del changed[at : at + length]
             case 4:
-                changed[place : place + length] = chance.choice(TEXTS)
+                changed[at:at] = changed[at : at + length]
             case 5:
-                del changed[place : place + length]
+                changed[at:at] = generator.randbytes(length)
             case 6:
-                changed[place:place] = changed[place : place + length]
+                del changed[at:]
             case 7:
-                other = chance.randrange(len(changed))
-                changed[other : other + length] = changed[place : place + length]
-            case 8:
-                changed[place : place + length] = bytes(length) if chance.random() < 0.5 else chance.randbytes(length)
-            case 9:
-                if chance.random() < 0.3:
-                    del changed[place:]
-                else:
-                    changed[place] = (changed[place] + chance.choice([1, 255, 16])) % 256
-    return bytes(changed)
+                other = generator.choice(others)
+                start = generator.randrange(len(other))
+                changed[at : at + length] = other[start : start + length]
+            case _:
+                number = int.from_bytes(changed[at : at + 4], "big") + generator.choice((-1, 1, 256, -256, 1 << 24))
+                changed[at : at + 4] = struct.pack(">I", number & 0xFFFFFFFF)
+    return with_right_checksums(bytes(changed)) if generator.random() < 0.7 else bytes(changed)
 
 
-def rounds(few: int) -> Iterator[int]:
-    """Numbers to seed with: `few` of them, or as many as fit into FUZZ_MINUTES; FUZZ_SEED is the first."""
-    first, minutes = int(os.environ.get("FUZZ_SEED", "0")), float(os.environ.get("FUZZ_MINUTES", "0"))
-    count = int(os.environ.get("FUZZ_ROUNDS", "0")) or few
-    end = time.monotonic() + 60 * minutes
-    number = first
-    while number < first + count if minutes == 0 else time.monotonic() < end:
-        yield number
-        number += 1
+def with_right_checksums(data: bytes) -> bytes:
+    """A PNG whose chunks have right checksums again, so that what is inside gets looked at; other files as they are."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        return data
+    mended, place = bytearray(data), 8
+    while place + 12 <= len(mended):
+        (size,) = struct.unpack_from(">I", mended, place)
+        if place + 12 + size > len(mended):
+            break
+        struct.pack_into(">I", mended, place + 8 + size, zlib.crc32(mended[place + 4 : place + 8 + size]))
+        place += 12 + size
+    return bytes(mended)
+
+
+@dataclass
+class Tally:
+    """What came of the files that were tried; `found` are the worst, by what was wrong with them."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+
+    @property
+    def tried(self) -> int:
+        """How many files."""
+        return sum(self.counts.values())
+
+    @property
+    def faults(self) -> int:
+        """Files that came out neither read nor refused."""
+        return self.tried - self.counts["read"] - self.counts["refused"]
+
+
+class TookTooLong(BaseException):
+    """No reader may catch it."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TookTooLong` inside the block after so many seconds."""
+
+    def stop(*_: object) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judge(read: Callable[[bytes], str], data: bytes, refusal: type[Exception]) -> tuple[str, str]:
+    """What comes of one file: read, refused, hang, foreign or what `read` finds wrong itself; and the detail."""
+    try:
+        with time_limit(SECONDS_A_FILE):
+            wrong = read(data)
+        return (wrong or "read"), wrong
+    except refusal as error:
+        # one line, and no decoder's error may pass for a mistake of the user's without a cause
+        return ("many lines", repr(error)) if "\n" in str(error) else ("refused", "")
+    except TookTooLong:
+        return "hang", f"more than {SECONDS_A_FILE} s"
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return "foreign", f"{type(error).__name__}: {error} at {Path(where.filename).name}:{where.lineno}"[:300]
+
+
+def fuzz(
+    read: Callable[[bytes], str], seeds: list[bytes], refusal: type[Exception], numbers: range, tell: Path | None = None
+) -> Tally:
+    """Try the files of these numbers: the same number and seeds give the same file on every run.
+
+    Args:
+        read: reads one file to its end; gives what is wrong with the result, or nothing.
+        seeds: files that can be read.
+        refusal: the error that is right for a damaged file.
+        numbers: of the files.
+        tell: where the number that is being tried is written, for whoever looks after a crash.
+    """
+    tally = Tally()
+    for number in numbers:
+        if tell is not None:
+            tell.write_text(str(number))
+        generator = random.Random(number)
+        outcome, detail = judge(read, mutated(generator.choice(seeds), generator, seeds), refusal)
+        tally.counts[outcome] += 1
+        if outcome not in ("read", "refused"):
+            tally.found.append(f"number {number}: {outcome}: {detail}")
+    return tally
+
+
+def _child(name: str, begin: int, end: int, tell: str) -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from readers import REFUSAL, all_seeds, read_all  # type: ignore[import-not-found]
+
+    tally = fuzz(read_all, all_seeds()[name], REFUSAL, range(begin, end), Path(tell))
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"counts": tally.counts, "found": tally.found, "peak": peak_mib}))
+
+
+def main() -> int:
+    """Try mutated files of every kind for so many minutes, or so many of them, and print what came of it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--files", type=int, default=10**9, help="of each kind, at most")
+    parser.add_argument("--start", type=int, default=0, help="number of the first file")
+    parser.add_argument("--kinds", nargs="*", help="default: all")
+    parser.add_argument("--child", nargs=4, metavar=("KIND", "BEGIN", "END", "TELL"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        _child(args.child[0], int(args.child[1]), int(args.child[2]), args.child[3])
+        return 0
+    sys.path.insert(0, str(Path(__file__).parent))
+    from readers import all_seeds  # type: ignore[import-not-found]
+
+    until, kinds = time.monotonic() + 60 * args.minutes, args.kinds or list(all_seeds())
+    totals, peaks, tell = {kind: Tally() for kind in kinds}, Counter[str](), Path(f".fuzz-{time.time_ns()}")
+    begin = args.start
+    while time.monotonic() < until and begin < args.start + args.files:
+        for kind in kinds:
+            place, end = begin, min(begin + BATCH, args.start + args.files)
+            while place < end:
+                command = [sys.executable, __file__, "--child", kind, str(place), str(end), str(tell)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode == 0:
+                    part = json.loads(done.stdout.splitlines()[-1])
+                    totals[kind].counts.update(part["counts"])
+                    totals[kind].found += part["found"]
+                    peaks[kind] = max(peaks[kind], part["peak"])
+                    break
+                number = int(tell.read_text()) if tell.exists() else place
+                totals[kind].counts["crash"] += 1
+                totals[kind].found.append(f"number {number}: crash: {done.stderr[-300:]}")
+                place = number + 1
+            if time.monotonic() >= until:
+                break
+        begin += BATCH
+        _report(totals, peaks)
+    tell.unlink(missing_ok=True)
+    return 1 if any(tally.faults for tally in totals.values()) else 0
+
+
+def _report(totals: dict[str, Tally], peaks: Counter[str]) -> None:
+    print(f"--- {sum(tally.tried for tally in totals.values()):,} files")
+    for kind, tally in totals.items():
+        print(f"{kind}: {dict(tally.counts)}, peak {peaks[kind]} MiB")
+        for found in tally.found[-5:]:
+            print(f"    {found}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

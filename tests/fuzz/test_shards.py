@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.fuzz.mutate import mutate, rounds
+from tests.fuzz.mutate_bytes import mutate, rounds
 
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards, build_index, index_path, rebuild_index
 from glassine.data.sticker import Sticker

@@ -118,9 +118,17 @@ VERBS: dict[str, tuple[list[str], Callable[[Path], None]]] = {
         whole_bundle,
     ),
     "fit": (
-        ["fit", "-c", YAML, "--trainer.logger.init_args.save_dir", "logs"]
-        + ["--trainer.callbacks+", "glassine.tasks.checkpoints.LastCheckpoint"]
-        + ["--trainer.callbacks.every_n_train_steps", "1"],
+        [
+            "fit",
+            "-c",
+            YAML,
+            "--trainer.logger.init_args.save_dir",
+            "logs",
+            "--trainer.callbacks+",
+            "glassine.tasks.checkpoints.LastCheckpoint",
+            "--trainer.callbacks.every_n_train_steps",
+            "1",
+        ],
         whole_checkpoint,
     ),
     "study": (["study", "build", "again", "--method", "a=INPUTS/a", "--method", "b=INPUTS/b"], whole_study),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from glassine.allocator import give_back_freed_memory
 from glassine.atomic import atomic_path, keep_input
 from glassine.data.codecs import (
     StickerReader,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from glassine.pipelines.preview import PreviewStrip
 
 Frame = NDArray[np.uint8]
+_HUGE_PIXELS = 2**22
 DESCRIPTION = """\
 Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
 MP4, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .avif
@@ -198,6 +200,8 @@ class Cutter:
         name = shown_name(source)
         with ExitStack() as stack:
             reader = stack.enter_context(open_sticker(source, alpha_mode=self._args.alpha_mode))
+            if reader.width * reader.height > _HUGE_PIXELS:
+                give_back_freed_memory()
             for note in reader.notes:
                 self._console.print(f"{name}: {note}", soft_wrap=True)
             # the preview's block is the outer one, so that it appears only after the result has

@@ -72,7 +72,7 @@ def test_odd_rates_do_not_drift() -> None:
 
 
 def test_what_the_renderer_drops_is_named_and_counted() -> None:
-    odd = layer(square() + [{"ty": "mm", "mm": 1}], ef=[{"ty": 21}, {"ty": 21}])
+    odd = layer([*square(), {"ty": "mm", "mm": 1}], ef=[{"ty": 21}, {"ty": 21}])
     odd["ks"]["o"]["x"] = "var $bm_rt = 50;"
     picture = {**layer([]), "ty": 2, "refId": "image_0"}
     assets = [{"id": "image_0", "w": 9, "h": 9, "u": "images/", "p": "a.png", "e": 0}]

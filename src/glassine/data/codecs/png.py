@@ -18,6 +18,7 @@ from PIL import Image
 from glassine.data.codecs.color import to_srgb
 from glassine.data.codecs.exif import upright, upright_size
 from glassine.data.codecs.guard import check_size, damaged, decoding
+from glassine.data.codecs.pixels import rgba_pixels
 from glassine.data.codecs.png_layout import CLEAR, OVER, RESTORE, SIGNATURE, PngFrame, png_chunk, png_layout
 from glassine.data.codecs.reader import StickerReader
 
@@ -83,7 +84,7 @@ class PngReader(StickerReader):
             image = Image.open(io.BytesIO(b"".join(alone)), formats=("PNG",))
             if header.color_type == _GRAY:
                 return _gray(image, header.depth, clear)
-            pixels = np.array(image.convert("RGBA"))
+            pixels = rgba_pixels(image)
             if header.color_type == _RGB and len(clear) >= 6:
                 key = np.array(struct.unpack(">3H", clear[:6])) & 255
                 pixels[(pixels[..., :3] == key).all(axis=-1), 3] = 0

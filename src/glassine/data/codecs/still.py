@@ -11,6 +11,7 @@ from PIL import Image
 from glassine.data.codecs.color import by_profile, cmyk_to_srgb, to_srgb
 from glassine.data.codecs.exif import orientation, upright, upright_size
 from glassine.data.codecs.guard import STILL_MS, check_size, decoding
+from glassine.data.codecs.pixels import rgba_pixels
 from glassine.data.codecs.reader import StickerReader
 
 
@@ -36,7 +37,7 @@ class StillReader(StickerReader):
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         with decoding(self._name):
             image = cmyk_to_srgb(self._image) if self._image.mode == "CMYK" else self._image
-            picture = to_srgb(np.array(image.convert("RGBA")), self._convert)
+            picture = to_srgb(rgba_pixels(image), self._convert)
             yield upright(picture, self._turned), STILL_MS
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from glassine.data.alpha import unpremultiply
 from glassine.data.codecs.reader import StickerReader
 
 
@@ -20,11 +19,15 @@ class UnpremultipliedReader(StickerReader):
         self.notes = reader.notes
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+        from glassine.data.alpha import unpremultiply  # imported late: it takes torch along
+
         for frame, duration in self._reader:
             yield unpremultiply(frame), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
         """As in `StickerReader`."""
+        from glassine.data.alpha import unpremultiply
+
         return unpremultiply(self._reader.frames_at(indices))
 
     def close(self) -> None:

@@ -11,10 +11,8 @@ from typing import cast
 
 import av
 import numpy as np
-import torch
 from av.video.stream import VideoStream
 
-from glassine.data.alpha import pad_colour
 from glassine.data.codecs.writer import StickerWriter
 from glassine.errors import UserError
 
@@ -123,6 +121,11 @@ def bled(frame: np.ndarray) -> np.ndarray:
     """Give invisible pixels the colours around them; `h w 4` uint8."""
     if frame[..., 3].all():
         return frame
+    # imported late: torch takes seconds, which reading a file should not cost
+    import torch
+
+    from glassine.data.alpha import pad_colour
+
     pixels = torch.from_numpy(frame).permute(2, 0, 1).float() / 255  # 4 h w
     colour = pad_colour(pixels[:3], pixels[3:], factor=2.0, keep_visible=True)  # 3 h w
     filled = frame.copy()

@@ -14,6 +14,7 @@ from PIL import Image
 from glassine.data.codecs.color import MOST_PROFILE_BYTES, by_profile, to_srgb
 from glassine.data.codecs.exif import orientation, upright, upright_size
 from glassine.data.codecs.guard import STILL_MS, check_size, damaged, decoding
+from glassine.data.codecs.pixels import rgba_pixels
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.timing import shown_durations
 
@@ -160,7 +161,7 @@ class WebpReader(StickerReader):
                 raise damaged(self._name, f"only {getattr(image, 'n_frames', 1)} of {self.num_frames} frames are whole")
             for number, duration in enumerate(self._layout.durations):
                 image.seek(number)
-                picture = to_srgb(np.array(image.convert("RGBA")), self._convert)
+                picture = to_srgb(rgba_pixels(image), self._convert)
                 yield upright(picture, self._turned), duration
 
     def close(self) -> None:
