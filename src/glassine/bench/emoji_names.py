@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from glassine.data.frame_cache import subject_of
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.thumbnails import DRAWINGS
 from glassine.errors import UserError
@@ -58,8 +59,9 @@ def draw_names(
             info = shards.metadata(row)
         except ValueError:
             continue  # opening the shards has named it
-        if info.description and (known is None or info.group in known):
-            by_group[info.group].append((row, info))
+        subject = subject_of(info)
+        if info.description and (known is None or subject in known):
+            by_group[subject].append((row, info))
     if not 1 <= count <= len(by_group):
         raise UserError(f"names must be 1 to {len(by_group)}, the groups that have one, got {count}")
     chosen = random.Random(seed).sample(sorted(by_group), count)

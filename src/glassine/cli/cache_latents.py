@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     behind = None if args.transparent else background
     views: FrameViews | StickerViews
     if args.from_frames:
-        frames = CachedFrames(args.from_frames, args.split, args.frames, by_group=False, limit=args.limit)
+        frames = CachedFrames(args.from_frames, args.split, args.frames, by_subject=False, limit=args.limit)
         if frames.size != size:
             raise UserError(f"--size must be that of the cached frames, {frames.size[0]} {frames.size[1]}, got {size}")
         args.whole = args.frames > 1

@@ -11,7 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from glassine.data.likeness import ALIKE_DB, FRAMES, LEAST_COVER, SIDE, alike_pairs, alpha_prints, connected
 from glassine.data.shards import StickerInfo, StickerShards, regroup_shards
-from glassine.data.sources.emoji_groups import emoji_group, emoji_split, sticker_base, write_table
+from glassine.data.sources.emoji_groups import (
+    emoji_group,
+    emoji_split,
+    split_of_members,
+    sticker_base,
+    write_table,
+)
 from glassine.data.sources.world import SOURCES
 from glassine.data.split import SPLITS, Split
 from glassine.errors import UserError
@@ -64,8 +70,7 @@ def make_table(args: argparse.Namespace, console: Console) -> None:
     named = write_table(args.to, sets, about)
     sizes = ", ".join(str(len(one)) for one in sets[:6])
     console.print(f"{len(set(bases))} emoji, {len(pairs)} alike pairs, {len(sets)} groups, the largest: {sizes}")
-    alone = {one[0] for one in sets if len(one) == 1}
-    counts = Counter(emoji_split(name) for name in (*named, *alone))
+    counts = Counter(map(split_of_members, sets))
     console.print("groups: " + ", ".join(f"{split} {counts[split]}" for split in SPLITS), highlight=False)
     console.print(f"{args.to}: {len(named)} groups of more than one emoji", highlight=False)
 

@@ -23,13 +23,15 @@ from glassine.data.alpha import pad_colour
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
-from glassine.data.shards import StickerShards, resize_frames
+from glassine.data.shards import StickerInfo, StickerShards, resize_frames
+from glassine.data.sources.emoji_groups import sticker_base
+from glassine.data.sources.world import SOURCES
 from glassine.data.split import SPLITS
 from glassine.errors import UserError
 
 FRAMES = CacheKind("frames", what="frames", makers="version of the cache", verb="cache-frames")
 # changes when the same shards would give other bytes
-IDENTITY = {"frames": "padded 2.0, styles"}
+IDENTITY = {"frames": "padded 2.0, styles, subjects"}
 _PADDING_FACTOR = 2.0
 _VISIBLE = 4  # of 255: below this alpha 8-bit files hold hardly any color
 _GAP_TRIES = 100
@@ -92,6 +94,14 @@ def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
     return hashlib.blake2b(repr(known).encode(), digest_size=6).hexdigest()
 
 
+def subject_of(info: StickerInfo) -> str:
+    """What a sticker shows, whatever its style, skin tone or gender: of emoji the base, of others their group."""
+    try:
+        return sticker_base(info.key, info.source) if info.source in SOURCES else info.group
+    except UserError:  # of an emoji source in name only
+        return info.group
+
+
 def _readable(
     shards: StickerShards,
     rows: Sequence[int],
@@ -112,7 +122,7 @@ def _readable(
             continue
         known = {name: getattr(info, name) for name in (*ABOUT, "split", "caption", "caption_zh")}
         plain = replace(info, style="")
-        known |= {"plain": plain.caption, "plain_zh": plain.caption_zh}
+        known |= {"plain": plain.caption, "plain_zh": plain.caption_zh, "subject": subject_of(info)}
         known |= {"trigger_words": list(info.trigger_words), "fps": fps}
         return resize_frames(frames, *size, keep_shape=True), known
     name = shards.name(rows[place])
@@ -132,19 +142,20 @@ def padded(frames: np.ndarray) -> Tensor:
 class CachedFrames(Dataset[dict[str, Any]]):
     """Pictures or clips of cached stickers: `rgba` `f 4 h w` float in [0, 1], straight and color-padded.
 
-    One sample a group and pass: which of its stickers, and which of their frames, is drawn anew in each pass, so that
-    an emoji of 24 skin tones in five styles is met as often as one with a single drawing. A sample has `caption`,
-    `key`, `group`, `domain` and `source`, too.
+    One sample a subject and pass: which of its stickers, and which of their frames, is drawn anew in each pass, so that
+    an emoji of 24 skin tones in five styles is met as often as one with a single drawing. (Groups, which divide the
+    splits, are larger: all round faces are one.) A sample has `caption`, `key`, `group`, `domain`, `source` and
+    `style`, too.
 
     Args:
         folders: of caches of one size; stills and animations may lie in different ones.
         split: `train`, `val`, `test`, or `all` for what ships and is not scored.
         num_frames: 1 draws a picture; more takes clips, of all the frames that a sticker has in the cache, or of every
             second or third, as long as they are spread evenly.
-        by_group: one sample a group; False for one a sticker.
+        by_subject: one sample a subject; False for one a sticker.
         seed: of what is drawn.
         limit: most samples, evenly spread; None for all.
-        draw: False takes the first sticker of each group and its middle frame, for evaluation.
+        draw: False takes the first sticker of each subject and its middle frame, for evaluation.
 
     Raises:
         UserError: no cache, an unfinished, damaged or unfitting one, or a split without stickers.
@@ -157,7 +168,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
         folders: list[str] | str | Path,
         split: str = "train",
         num_frames: int = 1,
-        by_group: bool = True,
+        by_subject: bool = True,
         seed: int = 0,
         limit: int | None = None,
         draw: bool = True,
@@ -174,7 +185,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
         self.num_frames, self.seed, self.draw = num_frames, seed, draw
         height, width = next(iter(sizes)).split(" x ")
         self.size = (int(height), int(width))
-        groups: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        subjects: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
         for number, (path, cache) in enumerate(zip(paths, self.caches, strict=True)):
             frames = int(cache.settings["num_frames"])
             if num_frames < 1 or (frames % num_frames and num_frames > 1):
@@ -182,9 +193,9 @@ class CachedFrames(Dataset[dict[str, Any]]):
             about = chain.from_iterable(json.loads(header["about"]) for header in cache.headers)
             for row, known in enumerate(about):
                 if split in ("all", known["split"]):
-                    name = known["group"] if by_group else f"{number}:{row}"
-                    groups.setdefault(name, []).append((number, row, known))
-        members = [groups[name] for name in sorted(groups)]
+                    name = known["subject"] if by_subject else f"{number}:{row}"
+                    subjects.setdefault(name, []).append((number, row, known))
+        members = [subjects[name] for name in sorted(subjects)]
         if limit is not None and limit < len(members):
             members = [members[place] for place in np.linspace(0, len(members) - 1, limit).round().astype(int)]
         if not members:
@@ -263,7 +274,7 @@ class FrameViews(Dataset[dict[str, Any]]):
     is measured), `fps`, `captions` and `captions_zh` (with the style and without it), and what `CachedFrames` has.
 
     Args:
-        frames: by sticker, not by group.
+        frames: by sticker, not by subject.
         views: with single frames, how many of each sticker, evenly spread.
         background: red, green, blue in 0..255; None keeps alpha.
         motion: see `StickerViews`.

@@ -74,7 +74,7 @@ def write_latents(
             rates.append([float(sample["fps"]) for sample in samples for _ in range(1 + flip)])
             measured = [sample["motion"].float() for sample in samples if "motion" in sample]  # f-1 each
             moves.append([steps for steps in measured for _ in range(1 + flip)])
-            about.append({name: samples[0][name] for name in ABOUT})
+            about.append({name: samples[0][name] for name in (*ABOUT, "subject") if name in samples[0]})
             firsts.append({name: value for name, value in samples[0].items() if name.startswith("caption")})
             tell(done + 1)
         texts: list[str] = []
@@ -173,7 +173,8 @@ class CachedLatents(Dataset[dict[str, Any]]):
         self.has_motion = all("motion" in header for header in self.files.headers)
         groups: dict[Any, list[int]] = {}
         for row, about in enumerate(chain.from_iterable(self.about)):
-            groups.setdefault(about["group"] if by_group else row, []).append(row)
+            name = about.get("subject") or about["group"]  # groups of the second edition are of all that look alike
+            groups.setdefault(name if by_group else row, []).append(row)
         self._members = list(groups.values())
         self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
 

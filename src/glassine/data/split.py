@@ -9,8 +9,10 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Stills = bool | Literal["only"]  # whether stickers of one frame are taken
 
+_TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
 
-def split_of(group: str, val_share: float = 0.1, test_share: float = 0.1) -> Split:
+
+def split_of(group: str) -> Split:
     """The split of a group: train 80%, val 10%, test 10%, by the SHA-256 of its name.
 
     Stickers that look nearly the same (skin tones, genders, re-encodings) share a group and therefore a split. The
@@ -19,17 +21,15 @@ def split_of(group: str, val_share: float = 0.1, test_share: float = 0.1) -> Spl
 
     Args:
         group: the group's name, as each source makes it.
-        val_share: of the groups, for validation.
-        test_share: for testing; the rest is for training.
 
     Returns:
         ``"train"``, ``"val"`` or ``"test"``.
     """
     digest = hashlib.sha256(group.encode("utf-8")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
-    if position < 1 - val_share - test_share:
+    if position < _TRAIN_SHARE:
         return "train"
-    return "val" if position < 1 - test_share else "test"
+    return "val" if position < _TRAIN_SHARE + _VAL_SHARE else "test"
 
 
 def checked_split(name: str) -> Split:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from glassine.atomic import atomic_path
 from glassine.data.alpha import premultiply
 from glassine.data.clips import spread_rows
+from glassine.data.frame_cache import subject_of
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
@@ -36,8 +37,8 @@ class Drawn:
     Attributes:
         key: of the sticker.
         source: where it came from.
-        group: near copies share it.
-        split: of the group.
+        group: what it shows, see `subject_of`; the evaluator tells these apart.
+        split: of what looks like it.
         caption: English.
         description: the caption without domain and style.
         trigger_words: words a person would type to find it.
@@ -80,7 +81,7 @@ def write_thumbnails(
         UserError: not one sticker can be read, or the folder cannot be written.
     """
     rows, infos, bad = chosen_rows(shards, variants)
-    keys = [(info.source, info.key, info.group) for info in infos]
+    keys = [(info.source, info.key, subject_of(info), info.split) for info in infos]
     identity = hashlib.blake2b(repr((keys, size, frames)).encode(), digest_size=8).hexdigest()
     if found_identity(folder) == identity:
         return 0
@@ -99,7 +100,7 @@ def write_thumbnails(
                 bad.append(f"{shards.name(row)} ({error})")
                 continue
             pictures[start : start + count] = premultiply(resize_frames(shown, size, size, keep_shape=True))
-            about = (info.key, info.source, info.group, info.split, info.caption, info.description)
+            about = (info.key, info.source, subject_of(info), info.split, info.caption, info.description)
             table.append(Drawn(*about, info.trigger_words, start, count))
             start += count
         pictures.flush()
@@ -124,7 +125,7 @@ def chosen_rows(shards: StickerShards, variants: int) -> tuple[list[int], list[S
         except ValueError as error:
             bad.append(f"{shards.name(row)} ({error})")
             continue
-        by_drawing[known[row].group, known[row].source].append(row)
+        by_drawing[subject_of(known[row]), known[row].source].append(row)
     rows = sorted(int(row) for rows in by_drawing.values() for row in spread_rows(np.array(rows), variants))
     return rows, [known[row] for row in rows], bad
 

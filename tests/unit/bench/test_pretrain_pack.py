@@ -41,7 +41,7 @@ def test_frames_that_stand_still_are_all_there(tmp_path):
 def test_few_variants_of_a_group_are_packed(cache, tmp_path):
     pack_frames(cache, tmp_path / "p.tar", variants=1)
     unpack_frames(tmp_path / "p.tar", tmp_path / "back", workers=1)
-    assert len(CachedFrames(tmp_path / "back", "all", by_group=False)) == 2
+    assert len(CachedFrames(tmp_path / "back", "all", by_subject=False)) == 2
 
 
 def test_a_damaged_pack_is_refused(cache, tmp_path):

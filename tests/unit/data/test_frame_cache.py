@@ -55,7 +55,7 @@ def test_evaluation_takes_the_first_sticker_and_its_middle_frame(shards, tmp_pat
 def test_splits_are_kept_apart(shards, tmp_path):
     folder = cached(shards, tmp_path / "cache")
     assert [len(CachedFrames(folder, split)) for split in ("train", "val", "all")] == [2, 1, 3]
-    assert len(CachedFrames(folder, "train", by_group=False)) == 3
+    assert len(CachedFrames(folder, "train", by_subject=False)) == 3
     with pytest.raises(UserError, match="no sticker of split 'test'"):
         CachedFrames(folder, "test")
     with pytest.raises(UserError, match=r"split must be one of .*, got 'both'"):
@@ -86,8 +86,8 @@ def test_a_damaged_sticker_is_left_out_and_named(shards, tmp_path):
 
 def test_views_are_frames_spread_over_the_sticker_or_the_whole_clip(shards, tmp_path):
     folder = cached(shards, tmp_path / "cache")
-    whole = CachedFrames(folder, "all", num_frames=4, by_group=False)
-    views = FrameViews(CachedFrames(folder, "all", by_group=False), views=2, background=None)
+    whole = CachedFrames(folder, "all", num_frames=4, by_subject=False)
+    views = FrameViews(CachedFrames(folder, "all", by_subject=False), views=2, background=None)
     assert len(views) == 4
     for view, frame in ((0, 1), (1, 3)):
         torch.testing.assert_close(views[view, 0]["clip"], whole.read(0, 0, 1)[0][frame : frame + 1])

@@ -15,14 +15,8 @@ from typing import Any
 
 from glassine.atomic import atomic_path
 from glassine.data.sources.emoji import emoji_base
-from glassine.data.split import Split, split_of
+from glassine.data.split import SPLITS, Split, split_of
 from glassine.errors import UserError
-
-HELD_OUT_SHARE = 0.15
-"""Share of the groups that goes to validation, and to testing: about a tenth of all emoji each, since the largest
-groups, a third of all emoji, are for training."""
-LARGE = 10
-"""Groups of more emoji than that are for training: held out, one of them would be half of a test set."""
 
 _TABLE = "emoji_groups.json"
 
@@ -41,23 +35,31 @@ def emoji_group(stem: str) -> str:
 
 
 def emoji_split(group: str) -> Split:
-    """The split of a group of emoji, by the hash of its name; the large groups have names that lead to training."""
-    return split_of(group, HELD_OUT_SHARE, HELD_OUT_SHARE)
+    """The split of a group of emoji: the first of train, val and test to which any member's own hash leads.
+
+    So a merge only ever moves emoji into training: what has been trained on stays trained on when a further source
+    makes two emoji alike, and the large groups, in which some member always hashes to training, are never held out.
+    """
+    return split_of_members(_members().get(group, [group]))
+
+
+def split_of_members(bases: Iterable[str]) -> Split:
+    """See :func:`emoji_split`; for a group that is in no table yet."""
+    found = {split_of(base) for base in bases}
+    return next(split for split in SPLITS if split in found)
+
+
+@cache
+def _members() -> dict[str, list[str]]:
+    """The bases of each group that has several, by its name."""
+    table = json.loads((files("glassine.data.sources") / _TABLE).read_text(encoding="utf-8"))
+    return {name: members.split() for name, members in table["groups"].items()}
 
 
 @cache
 def _merged() -> dict[str, str]:
     """Base -> name of its group, of the bases that share one."""
-    table = json.loads((files("glassine.data.sources") / _TABLE).read_text(encoding="utf-8"))
-    return {base: name for name, members in table["groups"].items() for base in members.split()}
-
-
-def group_name(members: Sequence[str]) -> str:
-    """What a group is called: its first member, of large groups the first whose name leads to training."""
-    ordered = sorted(members)
-    if len(ordered) <= LARGE:
-        return ordered[0]
-    return next((name for name in ordered if emoji_split(name) == "train"), ordered[0])
+    return {base: name for name, members in _members().items() for base in members}
 
 
 def write_table(path: Path, groups: Iterable[Sequence[str]], about: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -71,7 +73,7 @@ def write_table(path: Path, groups: Iterable[Sequence[str]], about: Mapping[str,
     Returns:
         The groups that were written, by name.
     """
-    named = {group_name(members): sorted(members) for members in groups if len(members) > 1}
+    named = {min(members): sorted(members) for members in groups if len(members) > 1}
     content = {**about, "groups": {name: " ".join(members) for name, members in sorted(named.items())}}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

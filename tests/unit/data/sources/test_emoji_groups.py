@@ -1,13 +1,13 @@
 """The table of groups: one emoji one group, stable names, large groups in training."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from glassine.data.sources.emoji import emoji_base
-from glassine.data.sources.emoji_groups import LARGE, emoji_group, emoji_split, group_name, sticker_base, write_table
+from glassine.data.sources.emoji_groups import emoji_group, emoji_split, split_of_members, sticker_base, write_table
+from glassine.data.split import split_of
 from glassine.errors import UserError
 
 
@@ -47,18 +47,13 @@ def test_the_split_of_a_group_never_changes() -> None:
 KNOWN = {"1f355": "train", "1f680": "train"}
 
 
-def test_about_as_many_groups_are_held_out_as_stated() -> None:
-    counts = Counter(emoji_split(f"1f{number:03x}") for number in range(4096))
-    assert abs(counts["val"] / 4096 - 0.15) < 0.02
-    assert abs(counts["test"] / 4096 - 0.15) < 0.02
-
-
-def test_a_large_group_is_named_after_a_member_that_leads_to_training() -> None:
-    held_out = [name for name in (f"2{number:03x}" for number in range(999)) if emoji_split(name) != "train"]
-    small, large = held_out[:3], [*held_out[:LARGE], "3000", "3001", "3002", "3003"]
-    assert group_name(small) == small[0]
-    assert emoji_split(group_name(large)) == "train"
-    assert group_name(reversed(large)) == group_name(large)
+def test_a_merge_only_moves_emoji_into_training() -> None:
+    by_split: dict[str, str] = {}
+    for number in range(999):
+        by_split.setdefault(split_of(f"2{number:03x}"), f"2{number:03x}")
+    assert split_of_members([by_split["val"], by_split["test"], by_split["train"]]) == "train"
+    assert split_of_members([by_split["test"], by_split["val"]]) == "val"
+    assert split_of_members([by_split["test"]]) == "test"
 
 
 def test_a_table_written_is_read_back(tmp_path: Path) -> None:
