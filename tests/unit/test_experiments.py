@@ -6,13 +6,21 @@ import pytest
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
+from glassine.bench.pretrain import read_steps
 from glassine.cli.lightning import check_names, policy
 from glassine.data.datamodule import StickerDataModule
 from glassine.descriptions import read_yaml
 from glassine.tasks.base import StickerTask
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-YAMLS = sorted(EXPERIMENTS.rglob("*.yaml"))
+YAMLS = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {EXPERIMENTS / "pretrain.yaml"})  # the queue is no experiment
+
+
+def test_the_queue_names_experiments_that_are_there():
+    steps = read_steps(EXPERIMENTS / "pretrain.yaml")
+    fits = {step.fit for step in steps if step.fit is not None}
+    assert fits
+    assert all((EXPERIMENTS.parent / fit).is_file() for fit in fits)
 
 
 def test_there_are_experiments():

@@ -24,6 +24,7 @@ from glassine.errors import UserError
 
 WHOLE = {"frames": "of the whole sticker"}  # in the settings of a cache whose clips show no random parts
 LATENTS = CacheKind("latents", what="latents", makers="VAE or text encoder", verb="cache-latents")
+OTHER_CAPTIONS = 0.3  # share of the samples that come with another caption than their first, such as one without style
 ABOUT = ("key", "group", "domain", "caption", "caption_zh", "trigger_words")
 
 
@@ -194,7 +195,9 @@ class CachedLatents(Dataset[dict[str, Any]]):
         _, views, frames = latents.get_shape()[:3]
         view = round_number % views
         start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
-        text = texts[int(torch.randint(len(texts), (), generator=chance)) if len(texts) > 1 else 0]
+        text = texts[0]
+        if len(texts) > 1 and float(torch.rand((), generator=chance)) < OTHER_CAPTIONS:
+            text = texts[1 + int(torch.randint(len(texts) - 1, (), generator=chance))]
         embeds = file.get_slice("prompt_embeds")[text].float()  # t d
         sample = {
             "latents": latents[place, view, start : start + self.num_frames].float(),

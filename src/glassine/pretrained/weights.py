@@ -27,8 +27,16 @@ SEARCHED = "GLASSINE_WEIGHTS"
 """Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a `.safetensors` file or of a `.pt`/`.pth`/`.ckpt` file, read without running any code in it."""
+def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
+    """Tensors of a `.safetensors` file or of a `.pt`/`.pth`/`.ckpt` file, read without running any code in it.
+
+    Args:
+        path: the file.
+        averaged: of a run with `EMAWeightAveraging`, take the average; False takes the weights of its last step.
+
+    Raises:
+        UserError: no such file, one that cannot be read, or one without named tensors.
+    """
     if not path.is_file():
         raise UserError(f"no weight file at {path}: give a .safetensors, .pt, .pth or .ckpt file that exists")
     try:
@@ -43,6 +51,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} cannot be read as weights (it holds something else): fetch or train it again"
         ) from error
+    if not averaged and isinstance(content, dict) and "current_model_state" in content:  # WeightAveraging's
+        content = content["current_model_state"]
     for name in ("state_dict", "model"):  # Lightning's checkpoints, EfficientSAM's
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]

@@ -15,6 +15,8 @@ from glassine.errors import UserError
 from glassine.pretrained.weights import load_exactly, read_state
 from glassine.tasks.checkpoint_io import last_checkpoint, last_good
 
+LAST_STEP = "#last"
+
 
 class StickerTask(LightningModule):
     """A LightningModule whose `frozen` submodules are neither trained nor saved.
@@ -22,7 +24,8 @@ class StickerTask(LightningModule):
     Args:
         optimizer: made over the parameters that need a gradient.
         lr_scheduler: stepped once an optimiser step; None keeps the rate.
-        init_from: checkpoint of an earlier run of the same task, whose weights, and nothing else, training starts from.
+        init_from: checkpoint of an earlier run of the same task, whose weights, and nothing else, training starts from:
+            the averaged ones where there are such, or with `#last` behind the path those of its last step.
             A run that is resumed with `--ckpt_path` does not read it.
 
     Subclasses name their frozen parts in `frozen` (dotted names), and return pictures for the logger from `preview`.
@@ -75,7 +78,8 @@ class StickerTask(LightningModule):
         """
         self.train()  # Lightning leaves the modes as it finds them
         if self.init_from is not None and self.trainer.ckpt_path is None:
-            load_exactly(self, read_state(Path(self.init_from)), self.init_from)
+            path = self.init_from.removesuffix(LAST_STEP)
+            load_exactly(self, read_state(Path(path), averaged=path == self.init_from), self.init_from)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw each step's random numbers from a stream of its own, so that a resumed run draws as an unbroken one."""

@@ -70,6 +70,16 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path, averaged):
     torch.testing.assert_close(task.student.state_dict(), source.student.state_dict())
 
 
+def test_a_run_may_start_from_the_last_step_of_another_instead_of_its_average(tmp_path):
+    average, last = Task(seed=1), Task(seed=2)
+    content = {"state_dict": average.state_dict(), "current_model_state": last.state_dict()}
+    torch.save(content, tmp_path / "earlier.ckpt")
+    for suffix, source in (("", average), ("#last", last)):
+        task = Task(lr=0.0, init_from=f"{tmp_path / 'earlier.ckpt'}{suffix}")
+        Trainer(max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **QUIET).fit(task)
+        torch.testing.assert_close(task.student.state_dict(), source.student.state_dict())
+
+
 def test_a_resumed_run_does_not_need_the_weights_it_once_started_from(tmp_path):
     Trainer(max_steps=2, callbacks=[LastCheckpoint(every_n_train_steps=100)], default_root_dir=tmp_path, **QUIET).fit(
         Task(seed=1)
