@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from glassine.bench import fit_runs
 from glassine.bench.fit_runs import FitRun, shipped_digests
 from glassine.errors import UserError
 
@@ -32,8 +31,9 @@ def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, 
 
 
 def test_a_run_knows_the_shipped_weights_that_its_yaml_names(tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_runs, "ASSETS", tmp_path)
+    monkeypatch.setenv("GLASSINE_WEIGHTS", str(tmp_path))  # looked into before the package
     (tmp_path / "tiny-x").mkdir()
+    (tmp_path / "tiny-x" / "config.yaml").write_text("class_path: torch.nn.Identity")
     file = tmp_path / "tiny-x" / "model.safetensors"
     file.write_bytes(b"one")
     config = {"model": {"parts": [{"source": "glassine:tiny-x"}, 3, None]}, "data": "glassine:tiny-y"}

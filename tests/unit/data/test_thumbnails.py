@@ -30,7 +30,7 @@ def write(folder: Path, groups: int = 6, variants: int = 1, first: int = 0) -> s
                     frames[..., 0] = 20 * number + 40 * variant
                     info = {"group": f"g{group}", "source": source, "description": f"thing {group}"}
                     info |= {"split": split_of(f"g{group}"), "trigger_words": ["thing"]}
-                    writer.write(f"{source}-{group}-{variant}", Sticker(frames, (100,) * count), info)
+                    writer.write(f"{source}-thing-{group}-{variant}", Sticker(frames, (100,) * count), info)
     return str(folder)
 
 
