@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 Frame = NDArray[np.uint8]
 DESCRIPTION = """\
-Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, JPEG, WebM, MKV, MOV, MP4, and
-folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .webm .mov .zip,
-or a folder of PNGs without a suffix. Durations and loop count are kept. Colours are the input's own."""
+Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, JPEG, WebM, MKV, MOV, MP4,
+Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng
+.webm .mov .zip, or a folder of PNGs without a suffix. Durations and loop count are kept. Colours are the input's
+own."""
 EPILOG = """\
 An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
 result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colours."""

@@ -5,7 +5,7 @@ import pytest
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.phrases import MOTIONS, QUALITIES
-from glassine.data.split import split_of
+from glassine.data.sources.emoji_groups import emoji_group, emoji_split
 from glassine.data.text_pairs import TextPairs
 from glassine.errors import UserError
 
@@ -41,7 +41,7 @@ def test_what_is_held_out_is_never_trained_on(pairs):
     assert 0 < len(unseen) < 15
     for row in unseen:
         number = int(row["label"].removeprefix("thing"))
-        assert split_of(f"{0x1F000 + number:x}") == "test"
+        assert emoji_split(emoji_group(f"{0x1F000 + number:x}")) == "test"
         assert not any(f"thing{number} " in f"{text} " for pair in rows for text in pair.values())
         assert row["label_zh"] == f"物{number}"
         assert row["tags"] == f"tag{number} shared"
