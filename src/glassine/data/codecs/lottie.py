@@ -20,7 +20,7 @@ from glassine.data.codecs.vector import MAX_TEXT_BYTES, drawn_size, gunzip, rend
 from glassine.errors import UserError
 
 _drawn_in: set[int] = set()
-"""Processes that have drawn. rlottie then has threads of its own, which a forked child lacks and waits for, for ever."""
+"""Processes that have drawn: rlottie has threads of its own then, which a forked child lacks and waits without end."""
 
 
 def fork_is_safe() -> bool:
