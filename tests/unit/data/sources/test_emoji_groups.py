@@ -40,11 +40,9 @@ def test_the_largest_groups_are_for_training() -> None:
 
 
 def test_the_split_of_a_group_never_changes() -> None:
-    known = {emoji_group(stem): split for stem, split in KNOWN.items()}
-    assert {group: emoji_split(group) for group in known} == known
-
-
-KNOWN = {"1f355": "train", "1f680": "train"}
+    # fixed for ever: a network trained on one machine is scored on another
+    known = {"1f355": "test", "1f680": "train", "1f47b": "train", "1f984": "train"}
+    assert {stem: emoji_split(emoji_group(stem)) for stem in known} == known
 
 
 def test_about_as_many_groups_are_held_out_as_stated() -> None:
