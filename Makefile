@@ -8,13 +8,14 @@ DATA := data/fluent
 STI := lightning_logs/vsd2m/tiny_sti
 LAYERS := lightning_logs/layer_animate/tiny_layer_animate
 PACKS ?= 1 2 3 4
+NOTO ?=
 SEEDS ?= 0 1 2
 DEVICE ?= auto
 MINUTES ?= 10
 SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup data train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
+.PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
 	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full fuzz lint format tensorboard clean
 
 help: ## list the targets
@@ -35,6 +36,9 @@ data: $(DATA)/.ready-$(subst $() ,-,$(PACKS)) ## fetch the Fluent stickers and b
 $(DATA)/.ready-%: | setup
 	$(BIN)/glassine data fetch fluent --packs $(PACKS) --to $(DATA)
 	touch $@
+
+world: setup ## fetch all five sources of stickers and build shards (NOTO=FILE: the animated Noto emoji without network)
+	$(BIN)/glassine data fetch world --to data/world $(if $(NOTO),--from $(NOTO))
 
 train-distill: setup data ## distil the shipped small SAM into a layout encoder, and probe what it learned
 	$(BIN)/glassine data cache-features $(DATA) --views 1 --device $(DEVICE) --to data/features/tiny

@@ -3,7 +3,9 @@
 import argparse
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from glassine import __version__
 from glassine.allocator import keep_freed_memory
@@ -57,9 +59,22 @@ def run(arguments: list[str]) -> None:
     importlib.import_module(f"glassine.cli.{args.verb}").run(args)
 
 
+def plain_warnings() -> None:
+    """Show the package's own warnings as one line, like its errors; those of others stay as they are."""
+    usual = warnings.formatwarning
+
+    def formatted(message: Any, category: type[Warning], file: str, number: int, line: str | None = None) -> str:
+        if category.__module__.startswith("glassine."):
+            return f"glassine: {message}\n"
+        return usual(message, category, file, number, line)
+
+    warnings.formatwarning = formatted
+
+
 def cli() -> None:
     """Entry point of the installed command."""
     stop_on_sigterm()
+    plain_warnings()
     sys.exit(main())
 
 

@@ -36,9 +36,9 @@ Frame = NDArray[np.uint8]
 _HUGE_PIXELS = 2**22
 DESCRIPTION = """\
 Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
-MP4, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png .apng .avif
-.webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop count are
-kept. Colours are the input's own, brought to sRGB where a profile says that they are something else."""
+MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png
+.apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop
+count are kept. Colours are the input's own, brought to sRGB where a profile says that they are something else."""
 EPILOG = """\
 An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
 result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colours."""

@@ -86,7 +86,11 @@ def add_parser(subparsers: Any) -> None:
     info_parser = verbs.add_parser("info", help="what is in a shard folder")
     info_parser.add_argument("shards", type=Path, metavar="SHARDS")
     info_parser.add_argument(
-        "--most", type=int, default=40_000, metavar="N", help="compare splits up to so many stickers; 0: do not compare"
+        "--compare",
+        type=int,
+        default=40_000,
+        metavar="N",
+        help="say how alike the splits are where there are at most N stickers (default: %(default)s)",
     )
     emoji_groups.add_parsers(verbs)
     view_parser = verbs.add_parser("view", help="draw a contact sheet")
@@ -130,11 +134,17 @@ def run(args: argparse.Namespace) -> None:
     if args.data_verb == "fetch":
         _fetch(args, console)
     elif args.data_verb == "build":
-        _build(FolderStickers(args.source, args.table, size=args.size), args.to, args.fps, args, console)
+        _build(
+            FolderStickers(args.source, args.table, size=args.size, fps=args.fps or None),
+            args.to,
+            args.fps,
+            args,
+            console,
+        )
     elif args.data_verb == "index":
         _index(args.shards, console)
     elif args.data_verb == "info":
-        _info(_open(args.shards, console), console, args.most)
+        _info(_open(args.shards, console), console, args.compare)
     elif args.data_verb == "groups":
         emoji_groups.make_table(args, console)
     elif args.data_verb == "regroup":
@@ -251,7 +261,7 @@ def _info(shards: StickerShards, console: Console, most: int) -> None:
     if len(shards) <= most:
         _compare(shards, console)
     else:
-        console.print(f"not compared: {len(shards)} stickers are more than --most {most}", highlight=False)
+        console.print(f"not compared: {len(shards)} stickers are more than --compare {most}", highlight=False)
 
 
 def _count_sources(readable: dict[int, StickerInfo], console: Console) -> None:

@@ -1,8 +1,10 @@
 """Lottie is drawn at any size with straight alpha, and bad files are refused before anything is drawn."""
 
+import contextlib
 import gzip
 import io
 import json
+import os
 import warnings
 import zipfile
 import zlib
@@ -13,6 +15,7 @@ import pytest
 from tests.helpers.drawings import as_dotlottie, as_json, as_tgs, fixed, layer, lottie, sliding, square
 
 from glassine.data.codecs import decode_bytes, open_bytes, open_sticker, read_sticker, vector
+from glassine.data.codecs.lottie import fork_is_safe
 from glassine.data.codecs.vector import MAX_TEXT_BYTES, LeftOutWarning
 from glassine.errors import UserError
 
@@ -88,6 +91,7 @@ def test_what_the_renderer_drops_is_named_and_counted() -> None:
 def test_a_whole_drawing_warns_of_nothing() -> None:
     with warnings.catch_warnings(action="error"):
         decode_bytes(as_json(lottie()))
+        decode_bytes(as_json(lottie([layer([*square(), dashed(2)])])))
 
 
 def test_a_missing_renderer_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +123,16 @@ def repeated(copies: int) -> dict:
     return lottie([layer([{"ty": "gr", "it": [*square(4), rp]}, rp])])
 
 
+STAR = {"ty": "sr", "sy": 1, "pt": fixed(1e6), "p": fixed([0, 0]), "r": fixed(0), "or": fixed(9), "os": fixed(0)}
+
+GRADIENT = {"ty": "gf", "o": fixed(100), "g": {"p": 3, "k": fixed([])}, "s": fixed([0, 0]), "e": fixed([9, 0]), "t": 1}
+
+
+def dashed(length: float) -> dict:
+    parts = [{"n": name, "v": fixed(length)} for name in "dg"] + [{"n": "o", "v": fixed(0)}]
+    return {"ty": "st", "c": fixed([0, 0, 1, 1]), "o": fixed(100), "w": fixed(2), "lc": 1, "lj": 1, "d": parts}
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -138,6 +152,12 @@ def repeated(copies: int) -> dict:
         (as_json(composed(10, 6)), "laid out to"),
         (as_json(composed(1, 400)), "contains itself|nested"),
         (as_json(repeated(200)), "repeating a shape 40,000 times"),
+        (as_json(lottie([layer([STAR])])), "a star of 1,000,000 points"),
+        (as_json(lottie([layer([{**STAR, "pt": fixed(-5)}])])), "a star of -5 points"),
+        (as_json(lottie([layer([GRADIENT])])), "lacks colors"),
+        (as_json(lottie([layer([], ind=1, parent=2), layer([], ind=2, parent=1)])), "in a circle"),
+        (as_json(lottie([layer([*square(), dashed(-1)])])), "dashes shorter than 0.05"),
+        (as_json(lottie([layer([*square(), dashed(1e-3)])])), "dashes shorter than 0.05"),
         (as_tgs(lottie())[:-20], "ends too early"),
         (as_tgs(lottie())[:30] + b"xxxx", "unpacked|too early"),
         (gzip.compress(b'{"layers": [' + b" " * (MAX_TEXT_BYTES + 5)), "at most"),
@@ -176,6 +196,22 @@ def test_a_lottie_that_unpacks_to_too_much_is_refused() -> None:
         archive.writestr("animations/one.json", b" " * (MAX_TEXT_BYTES + 1))
     with pytest.raises(UserError, match="at most"):
         decode_bytes(data.getvalue())
+
+
+def test_after_drawing_a_forked_process_refuses_rather_than_waits_for_ever() -> None:
+    data = as_json(lottie(frames=1))
+    decode_bytes(data)
+    assert not fork_is_safe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            try:
+                decode_bytes(data)
+            except UserError as error:
+                code = 7 if "spawn" in str(error) else 2
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_cut_files_never_crash() -> None:

@@ -134,6 +134,16 @@ def patterns(steps: int) -> bytes:
     return svg(f'<defs>{parts}</defs><rect width="9" height="9" fill="url(#p{steps})"/>')
 
 
+def styled(steps: int) -> bytes:
+    """The same bomb, wired by a style sheet."""
+    rules = "".join(f".c{n}, g > rect.d{n}[x] {{ fill: url(#p{n}) }} " for n in range(steps))
+    parts = '<pattern id="p0" width="1" height="1"><rect width="1" height="1"/></pattern>'
+    for n in range(steps):
+        rects = f'<rect width="1" height="1" class="c{n}"/>' * 10
+        parts += f'<pattern id="p{n + 1}" width="1" height="1">{rects}</pattern>'
+    return svg(f'<style>/* a */ {rules}</style>{parts}<rect width="9" height="9" fill="url(#p{steps})"/>')
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -143,6 +153,7 @@ def patterns(steps: int) -> bytes:
         (svg(head='<!DOCTYPE svg [<!ENTITY f SYSTEM "file:///etc/hostname">]>', body="<text>&f;</text>"), "whole XML"),
         (uses(7), "elements when all that is used twice"),
         (patterns(7), "elements when all that is used twice"),
+        (styled(7), "elements when all that is used twice"),
         (svg("<g>" * 500 + "</g>" * 500), "nested deeper"),
         (svg("<g/>" * 100_001), "more than 100,000 elements"),
         (svg(root='width="0" height="5"'), "above 0"),
@@ -166,6 +177,13 @@ def test_parts_that_contain_themselves_end() -> None:
     body = '<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/><rect width="32" height="32"/></g>'
     with contextlib.suppress(UserError):  # drawn or refused, but it ends
         decode_bytes(svg(body), size=16)
+
+
+def test_endless_octaves_of_noise_end() -> None:
+    noise = '<filter id="f"><feTurbulence numOctaves="{}" baseFrequency="0.1"/></filter>'
+    body = noise + '<rect width="32" height="32" filter="url(#f)"/>'
+    twenty, many = (decode_bytes(svg(body.format(count)), size=16).frames for count in (20, 10**9))
+    np.testing.assert_array_equal(many, twenty)
 
 
 def test_a_missing_renderer_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,12 +12,20 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from glassine.data.alpha import unpremultiply
-from glassine.data.codecs.guard import check_size, damaged, decoding
+from glassine.data.codecs.guard import damaged, decoding
 from glassine.data.codecs.lottie_content import LottieContent, parse_lottie
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.timing import whole_durations
-from glassine.data.codecs.vector import MAX_TEXT_BYTES, gunzip, renderer, say_left_out, too_large
+from glassine.data.codecs.vector import MAX_TEXT_BYTES, drawn_size, gunzip, renderer, say_left_out, too_large
 from glassine.errors import UserError
+
+_drawn_in: set[int] = set()
+"""Processes that have drawn: rlottie has threads of its own then, which a forked child lacks and waits without end."""
+
+
+def fork_is_safe() -> bool:
+    """Whether a process forked from this one could draw; where not, start one with the method "spawn"."""
+    return not _drawn_in
 
 
 class LottieReader(StickerReader):
@@ -42,9 +51,8 @@ class LottieReader(StickerReader):
     ) -> None:
         self._file, self._name = file, name
         content = parse_lottie(lottie_text(file, name), name)
-        scale = 1.0 if size is None else size / max(content.width, content.height)
-        self.width, self.height = (max(1, round(side * scale)) for side in (content.width, content.height))
-        check_size(name, self.width, self.height, max_pixels)
+        longer = max(1.0, content.width, content.height) if size is None else size
+        self.width, self.height = drawn_size(name, content.width, content.height, longer, max_pixels)
         self._numbers, self.durations = _frame_times(content, fps)
         self.num_frames = len(self._numbers)
         self._animation = _load(content, name)
@@ -88,6 +96,12 @@ def _frame_times(content: LottieContent, fps: float | None) -> tuple[list[int], 
 
 def _load(content: LottieContent, name: str) -> Any:
     rlottie = renderer("rlottie_python", "lottie", name)
+    if _drawn_in - {os.getpid()}:
+        raise UserError(
+            f"{name}: this process was forked from one that has drawn Lottie, in which rlottie cannot draw; "
+            "start processes with multiprocessing's method 'spawn'"
+        )
+    _drawn_in.add(os.getpid())
     animation = rlottie.LottieAnimation.from_data(content.text)
     if not animation.animation_p:
         raise damaged(name, "rlottie cannot read the animation")

@@ -18,6 +18,10 @@ MAX_LAYERS = 20_000
 """Most layers drawn in one frame, a composition counted as often as it is used. Real files have below 1,000."""
 MAX_COPIES = 1_000
 """Most copies that repeaters make of one shape, all that lie around it multiplied."""
+MAX_POINTS = 1_000
+"""Most points of a star or polygon."""
+LEAST_DASH = 0.05
+"""Shortest dash and gap together, in units of the drawing; a line is cut into as many parts as it takes."""
 MAX_FRAMES = 36_000
 """Longest animation: ten minutes at 60 fps."""
 
@@ -76,8 +80,9 @@ def parse_lottie(data: bytes, name: str) -> LottieContent:
     _check_layers(content["layers"], compositions, name)
     left_out = Counter[str]()
     for layers in (content["layers"], *compositions.values()):
+        _check_parents(layers, name)
         for layer in layers:
-            _check_copies(layer.get("shapes"), 1, name)
+            _check_shapes(layer.get("shapes"), 1, name)
             left_out.update(_undrawn(layer))
     if _without_images(content):
         data = json.dumps(content).encode()
@@ -148,18 +153,67 @@ def _check_layers(layers: list[Any], compositions: Mapping[str, list[Any]], name
         raise _beyond(name, f"laid out to {total:,} layers, at most {MAX_LAYERS:,} are drawn")
 
 
-def _check_copies(shapes: Any, around: float, name: str) -> None:
-    if not isinstance(shapes, list):
-        return
+def _check_parents(layers: list[Any], name: str) -> None:
+    """Refuse layers that hang on each other in a circle."""
+    parents: dict[str, set[str]] = {}
+    for layer in layers:
+        if "parent" in layer:
+            parents.setdefault(str(layer.get("ind")), set()).add(str(layer["parent"]))
+    while free := [one for one, above in parents.items() if not above & parents.keys()]:
+        for one in free:  # hangs on nothing that hangs itself
+            del parents[one]
+    if parents:
+        raise _beyond(name, "made of layers that hang on each other in a circle")
+
+
+def _check_shapes(shapes: Any, around: float, name: str) -> None:
+    """Refuse shapes that are many or of many parts; `around` is how often repeaters outside copy them."""
+    shapes = [shape for shape in shapes if isinstance(shape, dict)] if isinstance(shapes, list) else []
     copies = around
     for shape in shapes:
-        if isinstance(shape, dict) and shape.get("ty") == "rp":
+        kind = shape.get("ty")
+        if kind == "rp":
             copies *= max(1.0, max(_numbers_in(shape.get("c")), default=1.0))
+        for points in _numbers_in([_values(shape.get("pt"))]) if kind == "sr" else ():
+            if not 0 <= points <= MAX_POINTS:
+                raise _beyond(name, f"made of a star of {points:,.0f} points; 0 to {MAX_POINTS:,} are drawn")
+        if kind in ("gf", "gs") and not _is_gradient(shape.get("g")):
+            raise damaged(name, "a gradient of it lacks colors")
+        dashes = shape.get("d") if kind in ("st", "gs") else None
+        if isinstance(dashes, list) and dashes and _dash(dashes) < LEAST_DASH:
+            raise _beyond(name, f"made of dashes shorter than {LEAST_DASH:g}")
     if copies > MAX_COPIES:
         raise _beyond(name, f"repeating a shape {copies:,.0f} times, at most {MAX_COPIES:,} are drawn")
     for shape in shapes:
-        if isinstance(shape, dict):
-            _check_copies(shape.get("it"), copies, name)
+        _check_shapes(shape.get("it"), copies, name)
+
+
+def _dash(dashes: list[Any]) -> float:
+    """The length of dashes and gaps together, at its smallest where they change; infinite for no dashes at all."""
+    parts = [part for part in dashes if isinstance(part, dict) and part.get("n") != "o"]
+    lengths = [min((n for value in _values(part.get("v")) for n in _numbers_in(value)), default=0.0) for part in parts]
+    return -1.0 if min(lengths, default=0.0) < 0 else sum(lengths) or math.inf
+
+
+def _values(prop: Any) -> list[Any]:
+    """What a property is at each of its keyframes, or its one fixed value, without times and curves."""
+    value = prop.get("k") if isinstance(prop, dict) else prop
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [one[key] for one in value if isinstance(one, dict) for key in ("s", "e") if key in one]
+    return [value]
+
+
+def _is_gradient(gradient: Any) -> bool:
+    """Whether the colors that a gradient says it has are there: four numbers each, place and red, green, blue."""
+    if not isinstance(gradient, dict):
+        return False
+    points, values = gradient.get("p", -1), _values(gradient.get("k"))
+    if not isinstance(points, int) or points == 0 or points < -1 or not values:
+        return False
+    return all(
+        isinstance(one, list) and len(one) >= 4 * max(1, points) and all(isinstance(n, int | float) for n in one)
+        for one in values
+    )
 
 
 def _numbers_in(value: Any) -> Iterator[float]:

@@ -9,10 +9,10 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from glassine.data.codecs.guard import STILL_MS, check_size, damaged, decoding
+from glassine.data.codecs.guard import STILL_MS, damaged, decoding
 from glassine.data.codecs.reader import StickerReader
 from glassine.data.codecs.svg_content import parse_svg
-from glassine.data.codecs.vector import MAX_TEXT_BYTES, gunzip, renderer, say_left_out, too_large
+from glassine.data.codecs.vector import MAX_TEXT_BYTES, drawn_size, gunzip, renderer, say_left_out, too_large
 
 LEAST_SIZE = 512
 """Longer side of an SVG that states a smaller one: icons state 16 to 128 px, a sticker has 512."""
@@ -41,10 +41,8 @@ class SvgReader(StickerReader):
         if len(data) > MAX_TEXT_BYTES:
             raise too_large(name, None)
         content = parse_svg(gunzip(data, name) if data[:2] == b"\x1f\x8b" else data, name)
-        longer = max(content.width, content.height)
-        wanted = max(longer, LEAST_SIZE) if size is None else size
-        self.width, self.height = (max(1, round(side * wanted / longer)) for side in (content.width, content.height))
-        check_size(name, self.width, self.height, max_pixels)
+        longer = max(LEAST_SIZE, content.width, content.height) if size is None else size
+        self.width, self.height = drawn_size(name, content.width, content.height, longer, max_pixels)
         self._text, self._resvg = content.text, renderer("resvg_py", "svg", name)
         say_left_out(name, content.left_out)
 

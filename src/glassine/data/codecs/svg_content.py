@@ -30,6 +30,8 @@ _DEFAULT_SIDE = 100.0  # pixels of an SVG that states no size at all, as resvg h
 _UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}  # to pixels
 _LENGTH = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-z]*)\s*")
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
+_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _MOVING = ("animate", "animateTransform", "animateMotion", "set")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _PICTURES = ("PNG", "JPEG", "GIF", "WEBP")
@@ -58,6 +60,7 @@ class _Element:
 
     name: str
     identity: str = ""
+    classes: list[str] = field(default_factory=list)
     uses: list[str] = field(default_factory=list)
     inner: list[_Element] = field(default_factory=list)
 
@@ -98,7 +101,7 @@ def _check_structure(data: bytes, name: str) -> _Element:
     parser = expat.ParserCreate(namespace_separator=" ")
     top = _Element("")
     stack = [top]
-    entities = dict[str, int]()
+    entities, styles = dict[str, int](), list[str]()
     elements = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -112,12 +115,16 @@ def _check_structure(data: bytes, name: str) -> _Element:
         for key, value in attributes.items():
             if key.rpartition(" ")[2] == "href" and value.strip().startswith("#"):
                 uses.append(value.strip()[1:])
-        element = _Element(tag, attributes.get("id", ""), uses)
+        element = _Element(tag, attributes.get("id", ""), attributes.get("class", "").split(), uses)
         stack[-1].inner.append(element)
         stack.append(element)
 
     def end(tag: str) -> None:
         stack.pop()
+
+    def text(letters: str) -> None:
+        if stack[-1].name.rpartition(" ")[2] == "style":
+            styles.append(letters)
 
     def entity(title: str, parameter: bool, value: str | None, *where: str | None) -> None:
         if value is None:
@@ -127,6 +134,7 @@ def _check_structure(data: bytes, name: str) -> _Element:
         entities[title] = len(value)
 
     parser.StartElementHandler, parser.EndElementHandler, parser.EntityDeclHandler = start, end, entity
+    parser.CharacterDataHandler = text
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
@@ -137,7 +145,25 @@ def _check_structure(data: bytes, name: str) -> _Element:
         used = data.count(f"&{title};".encode())
         if used * length > MAX_ENTITY_LETTERS:
             raise _beyond(name, f"blown up by an entity: {used:,} times {length:,} letters")
+    _apply_styles("".join(styles), top.inner[0])
     return top.inner[0]
+
+
+def _apply_styles(css: str, root: _Element) -> None:
+    """Let elements use what style sheets say; of a selector only the last part counts, so rather too often."""
+    uses: dict[str, list[str]] = {}  # ".class", "#identity", "element" or "*" -> identities
+    for selectors, body in _RULE.findall(_COMMENT.sub("", css)):
+        found = _REFERENCE.findall(body)
+        for selector in selectors.split(",") if found else ():
+            last = re.split(r"[\s>+~]+", selector.strip())[-1]
+            parts = re.findall(r"[.#]?[\w-]+", last.partition("[")[0].partition(":")[0])
+            uses.setdefault(parts[-1] if parts else "*", []).extend(found)
+    todo = [root] if uses else []
+    while todo:
+        element = todo.pop()
+        names = [element.name.rpartition(" ")[2], f"#{element.identity}", "*", *(f".{one}" for one in element.classes)]
+        element.uses += [used for one in names for used in uses.get(one, ())]
+        todo += element.inner
 
 
 def _by_identity(root: _Element) -> dict[str, _Element]:
@@ -175,6 +201,8 @@ def _take_out(tree: ET.Element) -> Counter[str]:
     for parent in list(tree.iter()):
         for element in list(parent):
             kind = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+            if kind == "feTurbulence" and not re.fullmatch(r"\s*1?\d\s*", element.get("numOctaves", "1")):
+                element.set("numOctaves", "20")  # octave n adds 1 / 2^n: nobody sees more, and each takes its time
             address = (element.get("href") or element.get(_XLINK) or "").strip()
             if kind in ("image", "feImage") and not address.startswith("#") and not _is_picture(address):
                 counts["pictures outside of the file or of no plain kind"] += 1

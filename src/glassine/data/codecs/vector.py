@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from types import ModuleType
 
-from glassine.data.codecs.guard import damaged
+from glassine.data.codecs.guard import check_size, damaged
 from glassine.errors import UserError
 
 MAX_TEXT_BYTES = 2**25
@@ -36,6 +36,27 @@ def renderer(module: str, extra: str, name: str) -> ModuleType:
         raise UserError(
             f"{name}: reading it needs the package {module}, which is not installed; pip install 'glassine[{extra}]'"
         ) from error
+
+
+def drawn_size(name: str, width: float, height: float, longer: float, max_pixels: int) -> tuple[int, int]:
+    """Width and height in pixels of a drawing whose longer side gets a size, its shape kept.
+
+    Args:
+        name: how messages call the file.
+        width: as the file states it.
+        height: as the file states it.
+        longer: pixels of the longer side.
+        max_pixels: most pixels a frame may have.
+
+    Raises:
+        UserError: the size is below 1 pixel, or more than `max_pixels` come out.
+    """
+    if not longer >= 1:
+        raise UserError(f"{name}: size must be at least 1 pixel, got {longer:g}")
+    scale = longer / max(width, height)
+    sides = max(1, round(width * scale)), max(1, round(height * scale))
+    check_size(name, *sides, max_pixels)
+    return sides
 
 
 def gunzip(data: bytes, name: str) -> bytes:

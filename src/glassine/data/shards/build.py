@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 
+from glassine.data.codecs.lottie import fork_is_safe
 from glassine.data.codecs.vector import LeftOutWarning
 from glassine.data.sources import SourceItem, StickerSource
 from glassine.errors import UserError
@@ -99,7 +100,9 @@ def _encoded(source: StickerSource, present: set[str], how: ShardFormat, workers
     if count == 0:
         yield from map(encode, todo)
         return
-    with multiprocessing.Pool(count, initializer=_start_worker) as pool:
+    # forked workers start at once; but not every renderer survives a fork of a process that has used it
+    method = None if fork_is_safe() else "spawn"
+    with multiprocessing.get_context(method).Pool(count, initializer=_start_worker) as pool:
         yield from pool.imap(encode, todo, chunksize=2)
 
 

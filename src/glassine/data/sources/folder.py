@@ -55,6 +55,7 @@ class FolderStickers:
             ``metadata.jsonl`` in the folder is used if there is one.
         domain: of files for which the table gives none.
         size: longer side in pixels at which Lottie and SVG are drawn; None for their own.
+        fps: at most so many frames a second of a Lottie are drawn; None for all.
 
     Raises:
         UserError: no such folder, no media files in it, an unreadable table, an unknown column, or files in the table
@@ -62,9 +63,15 @@ class FolderStickers:
     """
 
     def __init__(
-        self, folder: Path | str, table: Path | str | None = None, domain: str = "cartoon", size: int | None = None
+        self,
+        folder: Path | str,
+        table: Path | str | None = None,
+        domain: str = "cartoon",
+        size: int | None = None,
+        fps: float | None = None,
     ) -> None:
-        self._folder, self._domain, self._size = Path(folder), domain, size
+        self._folder, self._domain = Path(folder), domain
+        self._read = partial(read_sticker, size=size, fps=fps)
         if not self._folder.is_dir():
             raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
         found = {path for path in self._folder.rglob("*") if not path.name.startswith(".")}
@@ -97,7 +104,7 @@ class FolderStickers:
                 "split": split_of(group),
                 "source": "folder",
             }
-            load = partial(read_sticker, path, size=self._size)
+            load = partial(self._read, path)
             yield SourceItem(key=_unique_key(inside, used), path=path, info=info, loader=load)
 
     def _match(self, table: Path) -> dict[Path, dict[str, Any]]:

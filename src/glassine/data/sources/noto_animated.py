@@ -1,5 +1,6 @@
 """Google's animated Noto emoji (CC BY 4.0): Lottie drawings of 1024 px and 60 fps, from Google's font server."""
 
+import http.client
 import json
 import lzma
 import re
@@ -119,7 +120,7 @@ class _Download:
                     self.absent.append(code)
                     return
                 reason, pause = f"HTTP {error.code}", _retry_after(error)
-            except (OSError, UserError) as error:  # URLError is an OSError, and so is a timeout
+            except (OSError, http.client.HTTPException, UserError) as error:  # URLError and timeouts are OSErrors
                 reason, pause = str(getattr(error, "reason", error)), 0.0
                 if isinstance(error, urllib.error.URLError) and not self.fetched:
                     break  # no network: trying again would only take time
