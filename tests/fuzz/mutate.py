@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import zlib
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"]
-BATCH = 400
+BATCH = 1000
 SECONDS_A_FILE = 10.0
 
 
@@ -157,13 +158,21 @@ def fuzz(
     return tally
 
 
-def _child(name: str, begin: int, end: int, tell: str) -> None:
+def _child(folder: Path, name: str, begin: int, end: int) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
-    from readers import REFUSAL, all_seeds, read_all  # type: ignore[import-not-found]
+    from readers import REFUSAL, read_all  # type: ignore[import-not-found]
 
-    tally = fuzz(read_all, all_seeds()[name], REFUSAL, range(begin, end), Path(tell))
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"counts": tally.counts, "found": tally.found, "peak": peak_mib}))
+    seeds = [path.read_bytes() for path in sorted(folder.glob(f"{name}-*"))]
+    tally = fuzz(read_all, seeds, REFUSAL, range(begin, end), folder / "tell")
+    print(json.dumps({"counts": tally.counts, "found": tally.found, "peak": _peak_mib()}))
+
+
+def _peak_mib() -> int:
+    """Most memory that this process had; Linux's `ru_maxrss` also counts the parent's from before the program began."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def main() -> int:
@@ -173,22 +182,30 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=10**9, help="of each kind, at most")
     parser.add_argument("--start", type=int, default=0, help="number of the first file")
     parser.add_argument("--kinds", nargs="*", help="default: all")
-    parser.add_argument("--child", nargs=4, metavar=("KIND", "BEGIN", "END", "TELL"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, metavar=("FOLDER", "KIND", "BEGIN", "END"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        _child(args.child[0], int(args.child[1]), int(args.child[2]), args.child[3])
+        _child(Path(args.child[0]), args.child[1], int(args.child[2]), int(args.child[3]))
         return 0
     sys.path.insert(0, str(Path(__file__).parent))
     from readers import all_seeds  # type: ignore[import-not-found]
 
-    until, kinds = time.monotonic() + 60 * args.minutes, args.kinds or list(all_seeds())
-    totals, peaks, tell = {kind: Tally() for kind in kinds}, Counter[str](), Path(f".fuzz-{time.time_ns()}")
-    begin = args.start
-    while time.monotonic() < until and begin < args.start + args.files:
+    kinds = args.kinds or list(all_seeds())
+    with tempfile.TemporaryDirectory(prefix="glassine-fuzz-") as folder:
+        for kind in kinds:  # made once: writing video takes torch along
+            for number, seed in enumerate(all_seeds()[kind]):
+                (Path(folder) / f"{kind}-{number}").write_bytes(seed)
+        return _campaign(Path(folder), kinds, args.start, args.start + args.files, 60 * args.minutes)
+
+
+def _campaign(folder: Path, kinds: list[str], begin: int, stop: int, seconds: float) -> int:
+    until, tell = time.monotonic() + seconds, folder / "tell"
+    totals, peaks = {kind: Tally() for kind in kinds}, Counter[str]()
+    while time.monotonic() < until and begin < stop:
         for kind in kinds:
-            place, end = begin, min(begin + BATCH, args.start + args.files)
+            place, end = begin, min(begin + BATCH, stop)
             while place < end:
-                command = [sys.executable, __file__, "--child", kind, str(place), str(end), str(tell)]
+                command = [sys.executable, __file__, "--child", str(folder), kind, str(place), str(end)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode == 0:
                     part = json.loads(done.stdout.splitlines()[-1])
@@ -200,11 +217,10 @@ def main() -> int:
                 totals[kind].counts["crash"] += 1
                 totals[kind].found.append(f"number {number}: crash: {done.stderr[-300:]}")
                 place = number + 1
+            _report(totals, peaks)
             if time.monotonic() >= until:
                 break
         begin += BATCH
-        _report(totals, peaks)
-    tell.unlink(missing_ok=True)
     return 1 if any(tally.faults for tally in totals.values()) else 0
 
 

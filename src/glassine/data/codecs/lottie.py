@@ -72,6 +72,7 @@ class LottieReader(StickerReader):
     def _draw(self, number: int) -> np.ndarray:
         data = self._animation.lottie_animation_render(number, width=self.width, height=self.height)
         bgra = np.frombuffer(data, np.uint8).reshape(self.height, self.width, 4)
+
         return unpremultiply(bgra[..., [2, 1, 0, 3]])  # h w 4, straight RGBA
 
     def close(self) -> None:

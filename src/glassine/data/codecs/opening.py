@@ -70,7 +70,7 @@ def _open_path(path: Path, max_pixels: int, size: int | None, fps: float | None)
         return PngFolderReader(path, max_pixels)
     try:
         if is_pipe(path):
-            return _open_file(*spooled(path), max_pixels)
+            return _open_file(*spooled(path), max_pixels, size, fps)
         file = path.open("rb")
     except FileNotFoundError as error:
         raise UserError(f"{printable(str(path))}: there is no such file; check the name") from error

@@ -49,6 +49,12 @@ class VideoReader(StickerReader):
         # a stream may grow on the way; decoders count pixels after rounding sides up to their blocks
         self._options = {"max_pixels": str(2 * max_pixels + 2**14)}
         self._edits, self._hides = True, False  # whether edit lists are obeyed, and whether one hides anything
+        with decoding(name):
+            self._look()
+
+    def _look(self) -> None:
+        """Learn what the file is like, from its head and its first frame."""
+        name, max_pixels = self._name, self._max_pixels
         with self._opened() as container:
             stream = self._stream(container)
             context = stream.codec_context
