@@ -68,7 +68,7 @@ def plain_warnings() -> None:
             return f"glassine: {message}\n"
         return usual(message, category, file, number, line)
 
-    warnings.formatwarning = formatted
+    warnings.formatwarning = formatted  # type: ignore[assignment]
 
 
 def cli() -> None:

@@ -30,7 +30,7 @@ from glassine.data.sources.emoji_art import default_cache
 from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
-from glassine.data.split import SPLITS
+from glassine.data.split import SPLITS, Split
 from glassine.errors import UserError, printable
 
 _MOST_NAMED = 20
@@ -287,7 +287,8 @@ def _compare(shards: StickerShards, console: Console) -> None:
         task = bar.add_task("", total=len(shards))
         prints = alpha_prints(shards, lambda: bar.advance(task))
     console.print(f"nearest pairs of two splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames a sticker:")
-    for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
+    pairs: tuple[tuple[Split, Split], ...] = (("train", "test"), ("train", "val"), ("val", "test"))
+    for one, other in pairs:
         pair = nearest(prints, shards.select(one), shards.select(other))
         if pair is None:
             continue

@@ -89,7 +89,7 @@ class TransparentVideo(TextToVideo):
     @property
     def size_multiple(self) -> int:
         """What height and width must be multiples of, for the UNet and for the transparency decoder."""
-        return math.lcm(super().size_multiple, int(self.codec.decoder.size_multiple))
+        return math.lcm(super().size_multiple, int(self.codec.decoder.size_multiple))  # type: ignore[arg-type]
 
     @property
     def animates(self) -> bool:

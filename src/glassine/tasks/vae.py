@@ -71,7 +71,7 @@ class VAETask(StickerTask):
         self.adversarial_start, self.resized_share = adversarial_start, resized_share
         self.automatic_optimization = discriminator is None  # else two optimizers take turns
         if decoder_only:
-            self.vae.encoder.requires_grad_(False)  # type: ignore[union-attr]
+            self.vae.encoder.requires_grad_(False)
         if channels_last:
             self.vae.to(memory_format=torch.channels_last)
 
