@@ -5,7 +5,6 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from glassine import __version__
 from glassine.allocator import keep_freed_memory
@@ -63,10 +62,12 @@ def plain_warnings() -> None:
     """Show the package's own warnings as one line, like its errors; those of others stay as they are."""
     usual = warnings.formatwarning
 
-    def formatted(message: Any, category: type[Warning], file: str, number: int, line: str | None = None) -> str:
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
         if category.__module__.startswith("glassine."):
             return f"glassine: {message}\n"
-        return usual(message, category, file, number, line)
+        return usual(message, category, filename, lineno, line)
 
     warnings.formatwarning = formatted  # type: ignore[assignment]
 
