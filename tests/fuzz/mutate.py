@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"]
-BATCH = 1000
+BATCH = 2000
 SECONDS_A_FILE = 10.0
 
 

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +52,11 @@ class Sandbox:
         # few arenas: each reserves room that counts although it is empty
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-P", str(_CHILD), kind, str(limit)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen(command, env=environment, **pipes)  # type: ignore[call-overload]
-        self._timer: threading.Timer | None = None
+        # what it says goes to a file, since a pipe that nobody empties would stop it
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
+        )
         try:
             self._send(struct.pack("<Q", len(data)) + data)
             (size,) = struct.unpack("<I", self._take(4, _OPENING_SECONDS))
@@ -106,7 +109,9 @@ class Sandbox:
     def _failed(self) -> Exception:
         """Why the child ended."""
         self._process.kill()
-        said = self._process.stderr.read(400).decode("utf-8", "replace") if self._process.stderr else ""
+        self._process.wait()
+        self._said.seek(max(0, self._said.seek(0, 2) - 400))
+        said = self._said.read().decode("utf-8", "replace")
         why = printable(" ".join(said.split())[-160:]) or "its decoder crashed or took too long"
         if "MemoryError" in said or "OUT_OF_MEMORY" in said or "Out of memory" in said:
             why = "it needs far more memory than a picture of its size"
@@ -115,7 +120,7 @@ class Sandbox:
     def close(self) -> None:
         """End the child."""
         self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdin, self._process.stdout, self._said):
             if pipe is not None:
                 try:
                     pipe.close()
