@@ -1,0 +1,91 @@
+"""Train the prior of an image network by itself: what latents look like on average for a text."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from glassine.errors import UserError
+from glassine.models.text_to_video import TextToVideo
+from glassine.nn.latent_mean import LatentMean
+from glassine.pretrained.latent_identity import check_latents
+from glassine.tasks.base import StickerTask
+
+
+class LatentPriorTask(StickerTask):
+    """Squared error of a `LatentMean` (see there for the papers), on cached latents.
+
+    `StickerVideoTask` trains it along with the UNet, at the UNet's pace; a few linear layers learn a thousand times as
+    fast, and the UNet then starts beside a prior that knows its subjects.
+
+    Args:
+        prior: the network.
+        generator: a `TextToVideo` of the VAE and the text encoder that made the cache; it is read for how latents are
+            normalized and shown, and its UNet is not used. Nothing of it is trained or saved.
+        optimizer: see `StickerTask`.
+        lr_scheduler: see `StickerTask`.
+        init_from: see `StickerTask`.
+        drop_prompt: share of the samples whose prompt is left out, as in the training of the UNet.
+
+    Raises:
+        TypeError: a prior or a generator of another kind.
+    """
+
+    frozen = ("generator",)
+
+    def __init__(
+        self,
+        prior: nn.Module,
+        generator: nn.Module,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        init_from: str | None = None,
+        drop_prompt: float = 0.05,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, init_from)
+        if not isinstance(prior, LatentMean) or not isinstance(generator, TextToVideo):
+            kinds = f"{type(prior).__name__} and {type(generator).__name__}"
+            raise TypeError(f"prior and generator must be a LatentMean and a TextToVideo, got {kinds}")
+        self.prior, self.drop_prompt = prior, drop_prompt
+        self.generator = generator.requires_grad_(False).eval()
+
+    def on_fit_start(self) -> None:
+        """Refuse cached latents that other networks made.
+
+        Raises:
+            UserError: such a cache, or none.
+        """
+        super().on_fit_start()
+        cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
+        if cached is None:
+            raise UserError("data.latents must name caches of `glassine data cache-latents`, got none")
+        check_latents(cached, self.generator.vae, self.generator.text_encoder)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on `latents` (`b f c h w`, as the VAE gives them) and `prompt_embeds` (`b n d`)."""
+        latents, embeds = self.generator.normalise(batch["latents"]), batch["prompt_embeds"]
+        dropped = torch.rand(len(embeds), 1, 1, device=embeds.device) < self.drop_prompt
+        embeds = torch.where(dropped, self.generator.text_encoder([""]).to(embeds), embeds)
+        loss = self.error(latents, embeds)
+        self.log("train/loss", loss)
+        return loss
+
+    def error(self, latents: Tensor, embeds: Tensor) -> Tensor:
+        """Mean squared error; 1 is what knowing nothing gives."""
+        size = (latents.shape[-2], latents.shape[-1])
+        return (self.prior.of_frames(embeds, latents.shape[1], size) - latents).square().mean()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The error on `clip` (`b f 3 h w`) and `caption`."""
+        latents = self.generator.encode(batch["clip"])
+        embeds = self.generator.text_encoder(batch["caption"]).to(latents)
+        self.log("val/loss", self.error(latents, embeds), batch_size=len(latents), sync_dist=True)
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The stickers, and what the prior says they look like."""
+        clip = batch["clip"]
+        embeds = self.generator.text_encoder(batch["caption"])
+        mean = self.prior.of_frames(embeds, clip.shape[1], (clip.shape[-2] // 8, clip.shape[-1] // 8))
+        return {"sticker": clip, "prior": self.generator.decode(mean)}
