@@ -1,6 +1,6 @@
 """Train the evaluator that names stickers, on true stickers alone: it must never have seen a generated one."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,6 +13,18 @@ from glassine.nn.picture_augment import PictureAugment
 from glassine.pretrained.efficientnet_lite import start_from_imagenet
 from glassine.tasks.base import StickerTask
 
+BATCH = 64
+
+
+class ThumbnailRows(Protocol):
+    """What `glassine.data.thumbnails.ThumbnailDataset` gives."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """A sample with `picture` `4 h w` and `group`."""
+
 
 class StickerNamesTask(StickerTask):
     """Cross-entropy over groups, on `Thumbnails` that are changed strongly, so that unseen drawings are named, too.
@@ -23,7 +35,8 @@ class StickerNamesTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         augment: premultiplied RGBA `b 4 h w` to opaque pictures `b 3 h w`; None is `PictureAugment` with its defaults.
-        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`).
+        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`), and the
+            embedding and the prototypes from what these say of the training drawings, see `embed_means`.
         label_smoothing: share of the target that is even over all groups.
     """
 
@@ -57,8 +70,39 @@ class StickerNamesTask(StickerTask):
         groups = self.trainer.datamodule.dataset("train").groups  # type: ignore[attr-defined]
         if fresh:
             self.network.set_names(groups)
+            if self.start is not None and self.init_from is None:
+                self.embed_means(self.trainer.datamodule.dataset("train"))  # type: ignore[attr-defined]
         elif self.network.names != groups:
             raise UserError("the groups must be those that the run began with, got others: start it again")
+
+    @torch.no_grad()
+    def embed_means(self, dataset: ThumbnailRows) -> None:
+        """Make the embedding the principal components of pooled features, and each prototype a group's mean.
+
+        A nearest class mean before any training. Components are divided by the root of their standard deviation, which
+        lies between keeping and whitening them. Nothing is done for fewer drawings than the embedding has channels.
+        """
+        network, head = self.network.eval(), self.network.encoder.frames.get_classifier()
+        width = head.out_features
+        if len(dataset) <= width:
+            return
+        batches = [range(start, min(start + BATCH, len(dataset))) for start in range(0, len(dataset), BATCH)]
+        samples = ([dataset[row] for row in rows] for rows in batches)
+        features, groups = [], []
+        for batch in samples:
+            picture = torch.stack([sample["picture"] for sample in batch]).to(self.device)
+            features.append(network.appearance(on_white(picture)).float())
+            groups += [sample["group"] for sample in batch]
+        known = torch.cat(features)  # n d'
+        mean = known.mean(dim=0)
+        _, sizes, axes = torch.linalg.svd(known - mean, full_matrices=False)
+        weight = axes[:width] * (sizes[0] / sizes[:width].clamp(min=1e-6 * float(sizes[0]))).sqrt()[:, None]
+        head.weight.copy_(weight / weight.norm(dim=1).mean())
+        head.bias.copy_(-head.weight @ mean)
+        embedded = F.normalize(head(known), dim=1)
+        sums = torch.zeros_like(network.prototypes).index_add(0, self.targets(groups), embedded)
+        network.prototypes.copy_(F.normalize(sums, dim=1) + (sums.norm(dim=1, keepdim=True) == 0) * network.prototypes)
+        self.train()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on `picture` (`b 4 h w` premultiplied)."""
@@ -77,8 +121,7 @@ class StickerNamesTask(StickerTask):
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log `top1` and `top5` on white, and `top1` of each source."""
-        picture = batch["picture"].float() / 255
-        logits = self.network(picture[:, :3] + 1 - picture[:, 3:])
+        logits = self.network(on_white(batch["picture"]))
         order = logits.topk(min(5, logits.shape[1]), dim=1).indices == self.targets(batch["group"])[:, None]  # b 5
         first, found = order[:, 0].float(), order.any(dim=1).float()
         count = len(first)
@@ -99,5 +142,11 @@ class StickerNamesTask(StickerTask):
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The pictures beside what training makes of them."""
-        picture = batch["picture"].float() / 255
-        return {"input": (picture[:, :3] + 1 - picture[:, 3:])[:, None], "changed": self.augment(picture)[:, None]}
+        picture = batch["picture"]
+        return {"input": on_white(picture)[:, None], "changed": self.augment(picture)[:, None]}
+
+
+def on_white(picture: Tensor) -> Tensor:
+    """Opaque `b 3 h w` in [0, 1] of premultiplied RGBA `b 4 h w` uint8."""
+    picture = picture.float() / 255
+    return picture[:, :3] + 1 - picture[:, 3:]

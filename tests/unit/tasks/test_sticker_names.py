@@ -6,7 +6,7 @@ from tests.unit.models.test_sticker_names import make_names
 
 from glassine.errors import UserError
 from glassine.nn.picture_augment import PictureAugment
-from glassine.tasks.sticker_names import StickerNamesTask
+from glassine.tasks.sticker_names import StickerNamesTask, on_white
 
 CALM = {"rotate": 0, "scale": (1, 1), "shift": 0, "bend": 0, "color": 0, "hue": 0, "damage": 0, "missing": 0}
 
@@ -70,3 +70,25 @@ def test_names_come_from_the_data_and_a_resumed_run_keeps_them():
 def test_another_network_is_refused():
     with pytest.raises(TypeError, match="network must be a StickerNames, got a Linear"):
         StickerNamesTask(torch.nn.Linear(1, 1), torch.optim.Adam)
+
+
+def test_before_training_a_name_is_the_nearest_mean():
+    task, batch = make_task(make_names(("a", "b", "c"))), make_batch()
+    rows = [
+        {"picture": picture, "group": group}
+        for seed in range(4)
+        for picture, group in zip(batch["picture"].roll(seed, dims=2), batch["group"], strict=True)
+    ]
+    unused = task.network.prototypes[3:].clone()
+    task.embed_means(rows)
+    task.eval()
+    task.validation_step(batch, 0)
+    assert task.logged["val/top1"] == 1
+    assert torch.equal(task.network.prototypes[3:], unused)
+    pictures = torch.rand(5, 3, 32, 32)
+    embedded = task.network.features(torch.stack([on_white(row["picture"][None])[0] for row in rows]))
+    torch.testing.assert_close(embedded.mean(0), torch.zeros(8), rtol=0, atol=1e-3)
+    assert task.network(pictures).isfinite().all()
+    before = task.network.prototypes.clone()
+    task.embed_means(rows[:8])  # fewer than there are channels, or as many
+    assert torch.equal(task.network.prototypes, before)
