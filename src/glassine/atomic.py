@@ -39,26 +39,38 @@ def keep_input(source: Path, *targets: Path | None) -> None:
             )
 
 
+_HIDDEN: dict[str, list[str]] = {}
+"""Names of hidden files in folders that were written to, as they were before."""
+
+
 def temporary_name(stem: str, suffix: str) -> str:
     """A hidden name that says which process of which machine writes there; see `remove_leftovers`."""
     return f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
 
 
 def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
-    """Remove what a process that was killed left beside the same target: of this machine, or older than a day."""
+    """Remove what a process that was killed left beside the same target: of this machine, or older than a day.
+
+    A folder is looked through once a process, since it may hold a hundred thousand results.
+    """
     pattern = re.compile(
         rf"\.{re.escape(_short(stem))}\.(?P<host>[0-9a-f]{{8}})-(?P<process>[0-9a-f]+)-[0-9a-f]{{8}}{re.escape(suffix)}"
     )
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            found = pattern.fullmatch(entry.name) if entry.name.startswith(".") else None
-            if found is None:
-                continue
-            with contextlib.suppress(OSError):
-                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-                ended = found["host"] == _host() and not _runs(int(found["process"], 16))
-                if ended or age > 24 * 3600:
-                    _remove(Path(entry.path))
+    place = os.path.realpath(folder)
+    if place not in _HIDDEN:
+        if len(_HIDDEN) > 1000:
+            _HIDDEN.clear()
+        with contextlib.suppress(OSError):
+            _HIDDEN[place] = [entry.name for entry in os.scandir(place) if entry.name.startswith(".")]
+    for name in _HIDDEN.get(place, []):
+        found = pattern.fullmatch(name)
+        if found is None:
+            continue
+        with contextlib.suppress(OSError):
+            path = Path(place, name)
+            ended = found["host"] == _host() and not _runs(int(found["process"], 16))
+            if ended or time.time() - path.lstat().st_mtime > 24 * 3600:
+                _remove(path)
 
 
 def _short(stem: str) -> str:

@@ -1,8 +1,10 @@
 """SIGTERM, as job schedulers and `kill` send it: stop at once, clean up, and do not wait for others for ever."""
 
+import contextlib
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -18,14 +20,32 @@ class Terminated(KeyboardInterrupt):
 def stop_on_sigterm() -> None:
     """Let SIGTERM raise `Terminated` in this process, which must be in its main thread."""
     signal.signal(signal.SIGTERM, _stop)
+    if os.name == "nt":
+        return
+    # the main thread may be inside of a library that waits for another process, where no Python code is run
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=_forget_wakeup)
+    threading.Thread(target=_have_the_last_word, args=(reader,), daemon=True).start()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    last_word = threading.Timer(GRACE, os._exit, (TERMINATED,))
-    last_word.daemon = True
-    last_word.start()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the second would break off cleaning up
     raise Terminated
+
+
+def _have_the_last_word(reader: int) -> None:
+    while signal.SIGTERM not in os.read(reader, 512):
+        continue
+    time.sleep(GRACE)
+    os._exit(TERMINATED)
+
+
+def _forget_wakeup() -> None:
+    """What a forked worker is sent is not meant for its parent."""
+    with contextlib.suppress(ValueError):
+        signal.set_wakeup_fd(-1)
 
 
 def forward_sigterm(trainer: Any) -> None:

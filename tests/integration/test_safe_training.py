@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from glassine.__main__ import main
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 from glassine.pretrained.weights import ASSETS
+from glassine.tasks.ildiff import ILDiffTask
 
 YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")
 
@@ -32,6 +34,32 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_good_checkpoint(tmp_path, 
     assert "step" in said
     assert f"the last good checkpoint is {last}" in said
     assert last.read_bytes() == before
+
+
+def test_a_validation_that_a_kill_prevented_is_done_when_the_run_goes_on(tmp_path, monkeypatch):
+    every = ["--trainer.max_steps", "6", "--trainer.callbacks.every_n_train_steps", "2"]
+    more = ["--trainer.callbacks+", "glassine.tasks.checkpoints.LastCheckpoint", *every[2:]]
+    through = [*every[:2], *more]
+    assert fit(tmp_path / "through", *through) == 0
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ILDiffTask, "on_validation_start", stop)
+        assert fit(tmp_path / "stopped", *through) == 130
+    last = tmp_path / "stopped" / "ildiff" / "small" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 2
+    assert fit(tmp_path / "stopped", *through, "--ckpt_path", str(last)) == 0
+    steps = []
+    for name in ("through", "stopped"):
+        events = EventAccumulator(str(tmp_path / name / "ildiff" / "small"))
+        events.Reload()
+        steps.append([event.step for event in events.Scalars("val/dtssd")])
+    assert steps[0] == steps[1]
+    ends = [tmp_path / name / "ildiff" / "small" / "checkpoints" / "last.ckpt" for name in ("through", "stopped")]
+    states = [torch.load(end, weights_only=True)["state_dict"] for end in ends]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 @pytest.fixture

@@ -132,8 +132,8 @@ def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     form = header.get("form")
-    known = form if type(form) is int and 0 <= form < max(key.forms, 1) else 0
-    return RaterAnswers(rater, known, tuple(answers), unusable)
+    form = form if isinstance(form, int) and 0 <= form < key.forms else 0
+    return RaterAnswers(rater, form, tuple(answers), unusable)
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.evaluation_loop import RestartStage
 
 from glassine.tasks.checkpoint_io import write_atomically
 
@@ -31,12 +32,34 @@ class LastCheckpoint(WholeCheckpoint):
     def __init__(self, every_n_train_steps: int = 500) -> None:
         super().__init__(filename="last", every_n_train_steps=every_n_train_steps, enable_version_counter=False)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See to the validation that was due when the checkpoint was written."""
+        super().on_train_start(trainer, pl_module)
+        repeat_validation(trainer)
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         """Write on the rhythm, and at the end."""
         super().on_train_batch_end(trainer, pl_module, *rest)
         ends = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
         if ends and self.dirpath is not None:
             trainer.save_checkpoint(f"{self.dirpath}/last.ckpt", weights_only=False)
+
+
+def repeat_validation(trainer: Trainer) -> None:
+    """Let a resumed run begin with the validation that was due at its checkpoint's step.
+
+    The checkpoint is written before that validation, so a run that was killed meanwhile has not done it; Lightning
+    takes it for done.
+    """
+    loop: Any = trainer.fit_loop.epoch_loop
+    within_epoch = loop.batch_progress.current.ready < trainer.num_training_batches
+    if not (loop.restarted_on_train_batch_end and within_epoch and trainer.enable_validation):
+        return
+    if loop.val_loop.restarted_mid_evaluation or not loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+        return
+    loop.val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION  # which is how a pass over data is skipped
+    loop.val_loop.restarting = False  # from its first batch
+    loop._batches_that_stepped -= 1  # counted a second time when the validation ends
 
 
 class KeptCheckpoints(WholeCheckpoint):

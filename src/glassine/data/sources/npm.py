@@ -1,16 +1,17 @@
 """Fetching a package with the npm client: checked, resumable, and only the files that are wanted."""
 
+import contextlib
 import gzip
 import importlib.util
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from glassine.atomic import remove_leftovers, temporary_name
 from glassine.errors import UserError
 
 _MAX_FILE_BYTES = 64 * 2**20  # a sticker or a JSON table is far below this; anything above is not what was asked for
@@ -58,11 +59,11 @@ def fetch_package(
     short = target.name
     if target.is_dir():
         return target
-    with tempfile.TemporaryDirectory(prefix=f".{short}-", dir=cache) as scratch:
+    with _scratch(cache, short) as scratch:
         tarball = cache / f"{short}.tgz"
         if not tarball.is_file():
-            tarball = _pack(f"{name}@{version}", Path(scratch), npm or npm_command())
-        unpacked = Path(scratch) / "unpacked"
+            tarball = _pack(f"{name}@{version}", scratch, npm or npm_command())
+        unpacked = scratch / "unpacked"
         unpacked.mkdir()
         count = _unpack(tarball, unpacked, wanted)
         if count == 0:
@@ -78,6 +79,18 @@ def fetch_package(
 def package_folder(cache: Path, name: str, version: str) -> Path:
     """Where :func:`fetch_package` puts a package, whether it is there or not."""
     return cache / f"{name.lstrip('@').replace('/', '-')}-{version}"
+
+
+@contextlib.contextmanager
+def _scratch(cache: Path, short: str) -> Iterator[Path]:
+    """A hidden folder that is gone afterwards; what a killed fetch left of its own is removed first."""
+    remove_leftovers(cache, short, ".fetch")
+    folder = cache / temporary_name(short, ".fetch")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pack(spec: str, folder: Path, npm: Sequence[str]) -> Path:
