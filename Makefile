@@ -97,6 +97,7 @@ test-full: setup ## all tests, the slow ones too
 
 fuzz: setup ## damage files for MINUTES and read them: nothing may crash, hang or be lost silently (MINUTES=10)
 	FUZZ_MINUTES=$(MINUTES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -m full tests/fuzz
+	$(BIN)/python tests/fuzz/mutate.py --minutes $(MINUTES)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

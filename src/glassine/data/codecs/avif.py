@@ -55,6 +55,9 @@ class AvifReader(StickerReader):
         self._waiting: Sandbox | None = self._opened()
         child = self._waiting
         self.num_frames = child.frames
+        if child.frames < 1:
+            self.close()
+            raise damaged(name, "it has no picture")
         self._turned = orientation(child.exif) if kind == "AVIF" else 1  # libheif turns pictures itself
         self.width, self.height = upright_size(*child.size, self._turned)
         self._convert = by_profile(child.profile)

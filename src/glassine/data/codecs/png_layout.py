@@ -138,7 +138,7 @@ class _Walker:
             self.file.seek(place + 8)
             self._count(int.from_bytes(self.file.read(4), "big"))
             self.frames[-1].chunks.append((place, size))
-        elif tag in _NOTES and tag not in self.notes and self.default is None:
+        elif tag in _NOTES and tag not in self.notes and (self.default is None or tag == b"eXIf"):
             content = self._content(place, size, critical=tag == b"PLTE") if size <= _NOTES[tag] else None
             if content is not None:
                 self.notes[tag] = content
