@@ -96,7 +96,7 @@ def test_views_are_frames_spread_over_the_sticker_or_the_whole_clip(shards, tmp_
     assert sample["clip"].shape == (4, 3, 16, 16)
     assert sample["motion"].shape == (3,)
     torch.testing.assert_close(sample["clip"][0, :, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
-    assert sample["captions"] == ["Cartoon\tsquare b1"]
+    assert (sample["subject"], sample["captions"]) == ("b", ["Cartoon\tsquare b1"])
     assert sample["captions_zh"] == []
 
 
