@@ -301,7 +301,7 @@ class FrameViews(Dataset[dict[str, Any]]):
             clip = rgba[:, :3] * rgba[:, 3:] + behind * (1 - rgba[:, 3:])
         sample = {
             "clip": clip,
-            **{name: known[name] for name in (*ABOUT, "caption", "caption_zh", "trigger_words", "fps")},
+            **{name: known[name] for name in (*ABOUT, "subject", "caption", "caption_zh", "trigger_words", "fps")},
         }
         sample["captions"] = list(dict.fromkeys([known["caption"], known["plain"]]))
         sample["captions_zh"] = list(dict.fromkeys(filter(None, [known["caption_zh"], known["plain_zh"]])))
