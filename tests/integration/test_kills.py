@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
 ]
 YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")
-KILLS = 8
+KILLS = int(os.environ.get("KILLS", "8"))
 
 
 def fork(arguments: list[str], folder: Path, kill_after: float | None = None) -> tuple[int, float]:
