@@ -69,7 +69,7 @@ def plain_warnings() -> None:
             return f"glassine: {message}\n"
         return usual(message, category, filename, lineno, line)
 
-    warnings.formatwarning = formatted  # type: ignore[assignment]
+    warnings.formatwarning = formatted
 
 
 def cli() -> None:

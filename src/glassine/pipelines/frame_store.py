@@ -52,7 +52,7 @@ class FrameStore:
         slot = self._free.pop() if self._free else self._slots
         self._slots = max(self._slots, slot + 1)
         self._file.seek(slot * frame.nbytes)
-        data = memoryview(np.ascontiguousarray(frame)).cast("B")
+        data = memoryview(np.ascontiguousarray(frame).data).cast("B")
         while data:
             data = data[self._file.write(data) :]
         return StoredFrame(self, frame.shape, None, slot)
@@ -62,7 +62,7 @@ class FrameStore:
         assert self._file is not None
         frame = np.empty(stored.shape, np.uint8)
         self._file.seek(stored.slot * frame.nbytes)
-        view, filled = memoryview(frame).cast("B"), 0
+        view, filled = memoryview(frame.data).cast("B"), 0
         while filled < len(view):
             got = self._file.readinto(view[filled:])  # type: ignore[attr-defined]
             if not got:

@@ -149,10 +149,11 @@ def _gray(image: Image.Image, depth: int, clear: bytes) -> np.ndarray:
 def _deep_rgb(png: bytes, key: tuple[int, ...]) -> np.ndarray:
     """RGB of 16 bits with one transparent color, which is told by all 16 bits; Pillow keeps 8."""
     context = av.CodecContext.create("png", "r")
-    frames = [*context.decode(av.Packet(png)), *context.decode(None)]  # type: ignore[attr-defined]
+    frames = [*context.decode(av.Packet(png)), *context.decode(None)]
     if len(frames) != 1:
         raise ValueError("no picture")
     deep = frames[0].to_ndarray(format="rgb48be" if frames[0].format.name == "rgb48be" else "rgb48le")  # h w 3
+    deep = deep.astype(np.uint16)
     pixels = np.full((*deep.shape[:2], 4), 255, np.uint8)
     pixels[..., :3] = deep >> 8
     pixels[(deep == np.array(key)).all(axis=-1), 3] = 0

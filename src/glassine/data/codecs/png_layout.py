@@ -201,7 +201,7 @@ def png_layout(file: BinaryIO, name: str) -> PngLayout:
     if not walker.promised or not walker.frames:
         plain = PngFrame((0, 0, *size), chunks=walker.default.chunks)
         return PngLayout(*size, walker.header, (plain,), (STILL_MS,), 0, walker.notes)
-    frames, said = tuple(walker.frames[: walker.promised]), ()
+    frames = tuple(walker.frames[: walker.promised])
     if not all(frame.chunks for frame in frames):
         raise damaged(name, "a frame of the APNG has no picture")
     durations, said = shown_durations([frame.delay for frame in frames])

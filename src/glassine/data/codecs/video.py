@@ -159,7 +159,7 @@ class VideoReader(StickerReader):
         mixed = cv2.resize(
             np.concatenate([pixels[..., :3] * (alpha / 255), alpha], axis=-1), size, interpolation=cv2.INTER_LINEAR
         )
-        mixed[..., :3] /= np.maximum(mixed[..., 3:] / 255, 1 / 255)
+        mixed[..., :3] = mixed[..., :3] / np.maximum(mixed[..., 3:] / 255, 1 / 255)
         return np.clip(mixed.round(), 0, 255).astype(np.uint8)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
