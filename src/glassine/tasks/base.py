@@ -104,6 +104,16 @@ class StickerTask(LightningModule):
             )
         super().backward(loss, *args, **kwargs)
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """As Lightning's, but with fused optimizers under bfloat16, too: without loss scaling nothing speaks against it."""
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):
+            nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def configure_optimizers(self) -> Any:
         """The optimiser, and its schedule by step."""
         optimizer = self.optimizer_callable(self.trainable_parameters())
