@@ -107,9 +107,10 @@ class StickerTask(LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """As Lightning's, but with fused optimizers under bfloat16, too: without loss scaling nothing speaks against it."""
+        """As Lightning's, but for fused optimizers under bfloat16, too: where no loss is scaled nothing is against it."""
+        raw = getattr(optimizer, "optimizer", optimizer)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        if gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):
+        if raw.defaults.get("fused") and gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):
             nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
