@@ -29,6 +29,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
 OWN_PACKAGES = ("glassine.models", "glassine.nn")
 OWN_LOADERS = (
     "glassine.pretrained.clip.CLIP",
+    "glassine.pretrained.efficientnet_lite.EfficientNetLiteFeatures",
     "glassine.pretrained.fast_vqa.FastVQA",
     "glassine.pretrained.fast_vqa.fast_vqa",
     "glassine.pretrained.i3d.I3D",

@@ -161,7 +161,7 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, says, data, tmp_path, 
     assert "Traceback" not in error
 
 
-def test_pretrain_trains_exports_and_then_has_nothing_to_do(config, tmp_path, monkeypatch, capsys):
+def test_the_queue_trains_exports_and_then_has_nothing_to_do(config, tmp_path, capsys):
     content = yaml.safe_load(config.read_text())
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
     first, second = tmp_path / "shipped.yaml", tmp_path / "shipped_fine.yaml"
@@ -172,15 +172,19 @@ def test_pretrain_trains_exports_and_then_has_nothing_to_do(config, tmp_path, mo
     )
     logger["version"] = "fine"
     second.write_text(yaml.safe_dump(content))
-    stages = (pretrain.Stage((first, second), "ildiff", "tiny-ildiff"),)
-    pretrain.pretrain(stages, tmp_path / "assets", "cpu")
-    assert load_bundle(str(tmp_path / "assets" / "tiny-ildiff")).decoder is not None
-    assert capsys.readouterr().out.count("0 of 2 steps done") == 2
-    weights = tmp_path / "assets" / "tiny-ildiff" / "model.safetensors"
-    written = weights.stat().st_mtime_ns
-    pretrain.pretrain(stages, tmp_path / "assets", "cpu")
-    assert capsys.readouterr().out.count("2 of 2 steps done") == 2
-    assert weights.stat().st_mtime_ns == written
+    steps = [
+        pretrain.Step("rough", fit=str(first)),
+        pretrain.Step("fine", fit=str(second), part="ildiff", weights="ildiff", needs=("rough",)),
+    ]
+    queue = pretrain.Queue(steps, tmp_path / "state", "cpu")
+    queue.work()
+    weights = tmp_path / "state" / "weights" / "ildiff"
+    assert load_bundle(str(weights)).decoder is not None
+    assert capsys.readouterr().out.count(": done") == 2
+    written = (weights / "model.safetensors").stat().st_mtime_ns
+    pretrain.Queue(steps, tmp_path / "state", "cpu").work()
+    assert not capsys.readouterr().out
+    assert (weights / "model.safetensors").stat().st_mtime_ns == written
 
 
 @pytest.mark.full

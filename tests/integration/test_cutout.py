@@ -160,9 +160,11 @@ def test_an_input_with_transparency_is_named_and_never_gets_more_visible(weights
     assert not read_sticker(source.with_name("out.webp")).frames[:, :20].any()
 
 
-def test_the_input_itself_can_be_replaced(weights, source):
-    assert cutout(source, source, "--weights", weights) == 0
-    assert read_sticker(source).durations == DURATIONS
+def test_the_input_itself_is_not_written_over(weights, source, capsys):
+    before = source.read_bytes()
+    assert cutout(source, source, "--weights", weights) == 2
+    assert str(source) in capsys.readouterr().err
+    assert source.read_bytes() == before
 
 
 def test_inputs_are_not_written_over_by_results_for_a_folder(weights, source, sticker, capsys):

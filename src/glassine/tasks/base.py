@@ -107,7 +107,7 @@ class StickerTask(LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """As Lightning's, but for fused optimizers under bfloat16, too: where no loss is scaled nothing is against it."""
+        """As Lightning does; and for fused optimizers under bfloat16, too, where no loss is scaled."""
         raw = getattr(optimizer, "optimizer", optimizer)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if raw.defaults.get("fused") and gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from glassine.data.alpha import unpremultiply
 from glassine.data.codecs.guard import damaged, decoding
 from glassine.data.codecs.lottie_content import LottieContent, parse_lottie
 from glassine.data.codecs.reader import StickerReader
@@ -72,6 +71,8 @@ class LottieReader(StickerReader):
     def _draw(self, number: int) -> np.ndarray:
         data = self._animation.lottie_animation_render(number, width=self.width, height=self.height)
         bgra = np.frombuffer(data, np.uint8).reshape(self.height, self.width, 4)
+
+        from glassine.data.alpha import unpremultiply  # imported late: it takes torch along
 
         return unpremultiply(bgra[..., [2, 1, 0, 3]])  # h w 4, straight RGBA
 
