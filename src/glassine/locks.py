@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from typing import IO
 from glassine.errors import UserError, output_error
 
 LOCK_NAME = ".writing.lock"
+_TRIES, _PAUSE = 10, 0.1  # seconds
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 _HELD: list[IO[str]] = []
@@ -45,6 +47,11 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     path = folder / LOCK_NAME
     try:
         file = _locked(path)
+        for _ in range(_TRIES):  # a worker that was forked at this moment lets go as soon as it runs
+            if file is not None:
+                break
+            time.sleep(_PAUSE)
+            file = _locked(path)
     except OSError as error:
         raise output_error(path, error) from error
     if file is None:
