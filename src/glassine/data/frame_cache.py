@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from glassine.data.alpha import pad_colour
+from glassine.data.alpha import composite, pad_colour
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
@@ -210,9 +210,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
         members = self.members[row]
         generator = sample_generator(self.seed, epoch, row)
         number, place, known = members[int(torch.randint(len(members), (), generator=generator)) if self.draw else 0]
-        cache = self.caches[number]
-        file, inside = cache.find(place)
-        stored = cache.file(file).get_slice("frames")
+        stored, inside = self._stored(number, place)
         count = stored.get_shape()[1]
         if self.num_frames == 1:
             frame = int(torch.randint(count, (), generator=generator)) if self.draw else count // 2
@@ -227,14 +225,19 @@ class CachedFrames(Dataset[dict[str, Any]]):
         With `num_frames` 1 it is frame number `view` of `views`, evenly spread.
         """
         number, place, known = self.members[row][0]
-        cache = self.caches[number]
-        file, inside = cache.find(place)
-        frames = cache.file(file).get_slice("frames")[inside]
+        stored, inside = self._stored(number, place)
+        frames = stored[inside]
         if self.num_frames == 1:
             frame = (2 * view + 1) * len(frames) // (2 * views)
             return to_float(frames[frame : frame + 1]), known
         step = len(frames) // self.num_frames
         return to_float(frames[::step]), {**known, "fps": known["fps"] / step}
+
+    def _stored(self, number: int, place: int) -> tuple[Any, int]:
+        """The frames of a cache's file, on disk, and the row of a sticker in them."""
+        cache = self.caches[number]
+        file, inside = cache.find(place)
+        return cache.file(file).get_slice("frames"), inside
 
     def damage_line(self) -> str:
         """For the data module: a cache is whole or is refused."""
@@ -264,7 +267,7 @@ class OpaqueFrames(CachedFrames):
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         sample = super().__getitem__(item)
         rgba = sample.pop("rgba")
-        return {"clip": rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:], **sample}
+        return {"clip": composite(rgba[:, :3], rgba[:, 3:], torch.ones(3)), **sample}
 
 
 class FrameViews(Dataset[dict[str, Any]]):
@@ -297,8 +300,7 @@ class FrameViews(Dataset[dict[str, Any]]):
         rgba, known = self.frames.read(row, view, self.views)
         clip = rgba
         if self.background is not None:
-            behind = torch.tensor(self.background).view(1, 3, 1, 1) / 255
-            clip = rgba[:, :3] * rgba[:, 3:] + behind * (1 - rgba[:, 3:])
+            clip = composite(rgba[:, :3], rgba[:, 3:], torch.tensor(self.background) / 255)
         sample = {
             "clip": clip,
             **{name: known[name] for name in (*ABOUT, "subject", "caption", "caption_zh", "trigger_words", "fps")},

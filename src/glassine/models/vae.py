@@ -12,7 +12,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """The diffusers interface around an `encoder`, to mean and log-variance, and a `decoder`, which subclasses make."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def encode(self, x: Tensor) -> AutoencoderKLOutput:
+        """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(self.encoder(x)))
+
+    def decode(self, z: Tensor) -> DecoderOutput:
+        """Pictures `b 3 h w` in [-1, 1] (unclipped) from unscaled latents `b c h/8 w/8`."""
+        return DecoderOutput(sample=self.decoder(z))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruction through the posterior's mean."""
+        return self.decode(self.encode(x).latent_dist.mean).sample
+
+
+class SmallVAE(EncoderDecoder):
     """Convolutional KL-VAE behind pixel-unshuffle stems, so that no convolution runs at full resolution.
 
     Args:
@@ -57,20 +76,8 @@ class SmallVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.PixelShuffle(4),  # b 3 h w
         )
 
-    def encode(self, x: Tensor) -> AutoencoderKLOutput:
-        """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b 4 h/8 w/8`."""
-        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(self.encoder(x)))
 
-    def decode(self, z: Tensor) -> DecoderOutput:
-        """Pictures `b 3 h w` in [-1, 1] (unclipped) from unscaled latents `b 4 h/8 w/8`."""
-        return DecoderOutput(sample=self.decoder(z))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction through the posterior's mean."""
-        return self.decode(self.encode(x).latent_dist.mean).sample
-
-
-class MultiScaleVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class MultiScaleVAE(EncoderDecoder):
     """Convolutional KL-VAE of three scales without normalization: the second edition's.
 
     Stickers are flat areas and thin lines. A stem that unshuffles by 8 at once (`SmallVAE`) has to code every line
@@ -124,18 +131,6 @@ class MultiScaleVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         up += [*(PlainBlock(widths[-1]) for _ in range(blocks)), nn.ReLU()]
         up += [nn.Conv2d(widths[-1], 3 * patch_size**2, 3, padding=1), nn.PixelShuffle(patch_size)]
         self.decoder = nn.Sequential(*up)
-
-    def encode(self, x: Tensor) -> AutoencoderKLOutput:
-        """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
-        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(self.encoder(x)))
-
-    def decode(self, z: Tensor) -> DecoderOutput:
-        """Pictures `b 3 h w` in [-1, 1] (unclipped) from unscaled latents `b c h/8 w/8`."""
-        return DecoderOutput(sample=self.decoder(z))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction through the posterior's mean."""
-        return self.decode(self.encode(x).latent_dist.mean).sample
 
 
 class RoundTrip(nn.Module):

@@ -104,6 +104,13 @@ class StickerTask(LightningModule):
             )
         super().backward(loss, *args, **kwargs)
 
+    def descend(self, optimizer: Any, loss: Tensor) -> None:
+        """One clipped step of a task whose optimizers take turns; what another loss left behind is dropped first."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
+        optimizer.step()
+
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:

@@ -124,13 +124,6 @@ class TransparencyTask(StickerTask):
             scheduler.step()  # type: ignore[call-arg]
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 
-    def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """One clipped step; gradients that the other optimiser's loss left behind are dropped first."""
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
-        optimizer.step()
-
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Alpha PSNR of the round trip (true alpha in, through the latents, out) and of harmlessness, in dB."""
         self.evaluate(batch, "val")

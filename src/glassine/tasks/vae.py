@@ -134,13 +134,6 @@ class VAETask(StickerTask):
             scheduler.step()
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 
-    def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """One clipped step; gradients that the other optimizer's loss left behind are dropped first."""
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
-        optimizer.step()
-
     def pictures(self, batch: dict[str, Any]) -> Tensor:
         """What is rebuilt: `n 3 h w` in [-1, 1]."""
         if "rgba" not in batch:
