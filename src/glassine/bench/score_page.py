@@ -22,7 +22,6 @@ from glassine.bench.tables import (
     read_optional,
     transposed,
 )
-from glassine.bench.targets import targets_table
 
 RESULTS = Path("results") / "alpha"
 DEPTHS = Path("results") / "ablate_depth"
@@ -37,7 +36,6 @@ SHORT = " The rows of short training are networks of `ablate_variants.md`, one s
 def full_tables(
     records: Sequence[Record],
     published: Sequence[dict[str, Any]],
-    targets: dict[str, Any] | None = None,
     by_depth: Sequence[Record] = (),
 ) -> str:
     """All of `benchmarks/tables.md`."""
@@ -48,8 +46,6 @@ def full_tables(
     parts.append(f"## The methods of ILDiff's table II\n\n{paper_block(records, published)}")
     if by_depth:
         parts.append(f"## ILDiff's table III: temporal depth\n\n{depth_block(by_depth, published)}")
-    if targets:
-        parts.append(f"## Targets\n\n{markdown(targets_table(records, targets))}")
     for name in conditions_of(records):
         title = CONDITION_TITLES[name]
         tables = [markdown(alpha_detail(records, name)), markdown(matting_detail(records, name))]
@@ -107,7 +103,7 @@ def write_tables(benchmarks: Path, readme: Path | None = None) -> list[Path]:
     `results/ablate_depth`, if there are any.
 
     Args:
-        benchmarks: folder with `results/alpha`, `published.yaml` and `targets.yaml`.
+        benchmarks: folder with `results/alpha` and `published.yaml`.
         readme: file with markers; None, or one that does not exist, for none.
 
     Returns:
@@ -117,11 +113,10 @@ def write_tables(benchmarks: Path, readme: Path | None = None) -> list[Path]:
     if not any(record.conditions for record in records):
         return []
     published = read_optional(benchmarks / "published.yaml") or []
-    targets = read_optional(benchmarks / "targets.yaml")
     by_depth = alike(read_records(benchmarks / DEPTHS))
     page = benchmarks / "tables.md"
     with atomic_path(page) as temporary:
-        temporary.write_text(full_tables(records, published, targets, by_depth), encoding="utf-8")
+        temporary.write_text(full_tables(records, published, by_depth), encoding="utf-8")
     blocks = {"alpha": readme_block(records), "paper": paper_block(records, published)}
     blocks |= {"depth": depth_block(by_depth, published)} if by_depth else {}
     return [page, readme] if readme is not None and write_blocks(readme, blocks) else [page]

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from glassine.models.sampling import Sampling
 from glassine.models.text_to_video import TextToVideo
-from glassine.nn.curriculum import Curriculum
 from glassine.nn.frame_masks import FrameMasks
 from glassine.nn.snr import min_snr_weight, signal_to_noise
 from glassine.nn.timesteps import draw_timesteps
@@ -41,7 +40,6 @@ class StickerVideoTask(StickerTask):
         stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
             Video Diffusion Models does (arXiv 2204.03458, section 3), which teaches no standing still.
         frame_masks: draws frames that are given, for a UNet that takes them; None gives none.
-        curriculum: weighs clips by difficulty; None weighs all alike.
         gradient_checkpointing: less memory for more time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
         timestep_shift: above 1 trains more at high noise, see `draw_timesteps`.
@@ -61,7 +59,6 @@ class StickerVideoTask(StickerTask):
         min_snr_gamma: float | None = None,
         stills: Literal["repeat", "frame"] = "repeat",
         frame_masks: FrameMasks | None = None,
-        curriculum: Curriculum | None = None,
         gradient_checkpointing: bool = False,
         preview_sampling: Sampling | None = None,
         timestep_shift: float = 1.0,
@@ -73,7 +70,7 @@ class StickerVideoTask(StickerTask):
             needed = int(generator.unet.config["in_channels"]) + 1  # type: ignore[index]
             raise ValueError(f"frame_masks needs a UNet of {needed} input channels")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
-        self.stills, self.frame_masks, self.curriculum = stills, frame_masks, curriculum
+        self.stills, self.frame_masks = stills, frame_masks
         self.spatial_from = spatial_from
         self.timestep_shift = timestep_shift
         self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
@@ -145,7 +142,7 @@ class StickerVideoTask(StickerTask):
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
             kind = self.generator.scheduler.config["prediction_type"]
             losses = losses * min_snr_weight(snr, self.min_snr_gamma, kind)
-        return losses if self.curriculum is None else losses * self.curriculum(latents, given, losses)
+        return losses
 
     def masks(self, latents: Tensor) -> Tensor:
         """`b f` bool: frames that are given, none where nothing draws them."""

@@ -142,7 +142,7 @@ def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     benchmarks = REPOSITORY / "benchmarks"
     for results in (RESULTS, DEPTHS):
         shutil.copytree(benchmarks / results, tmp_path / results)
-    for name in ("published.yaml", "targets.yaml"):
+    for name in ("published.yaml",):
         (tmp_path / name).write_text((benchmarks / name).read_text())
     readme = tmp_path / "README.md"
     readme.write_text((REPOSITORY / "README.md").read_text())
