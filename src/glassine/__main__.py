@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Sequence
 
 from glassine import __version__
-from glassine.allocator import keep_freed_memory
-from glassine.errors import exit_code
-from glassine.signals import stop_on_sigterm
+from glassine.utils.devices import keep_freed_memory
+from glassine.utils.errors import exit_code
+from glassine.utils.signals import stop_on_sigterm
 
 LIGHTNING_VERBS = {
     "fit": "train from a YAML",

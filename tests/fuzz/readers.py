@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from glassine.data.codecs import open_bytes, write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 REFUSAL = UserError
 MOST_PIXELS = 2**22  # as a caller may set it; small, so that a lie about the size is told from a large picture

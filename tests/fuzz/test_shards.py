@@ -17,7 +17,7 @@ from tests.fuzz.mutate_bytes import mutate, rounds
 
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards, build_index, index_path, rebuild_index
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 FEW = 300
 MOST_MEMORY = 1 << 30  # beside what the libraries take

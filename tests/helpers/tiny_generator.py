@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.models.video_unet import VideoUNet
-from glassine.nn.clip_mean import ClipMean
-from glassine.nn.latent_mean import LatentMean
+from glassine.nn.priors import ClipMean, LatentMean
 from glassine.pretrained.weights import save_bundle
 
 WIDTH = 16
@@ -86,9 +85,9 @@ def save_tiny_generator(folder: Path, latent_mean: bool = False, moves: bool = F
     """A bundle of the network, as `glassine export weights` writes it; its mean is that of a clip that `moves`."""
     unet = UNET | {"in_channels": 8} if latent_mean else UNET
     size = {"prompt_dim": WIDTH, "size": [4, 4], "width": 16}
-    mean = {"class_path": "glassine.nn.latent_mean.LatentMean", "init_args": size}
+    mean = {"class_path": "glassine.nn.priors.LatentMean", "init_args": size}
     if moves:
-        mean = {"class_path": "glassine.nn.clip_mean.ClipMean", "init_args": size | {"num_frames": 2, "rank": 4}}
+        mean = {"class_path": "glassine.nn.priors.ClipMean", "init_args": size | {"num_frames": 2, "rank": 4}}
     description = {
         "class_path": "glassine.models.text_to_video.TextToVideo",
         "init_args": {

@@ -10,8 +10,8 @@ import numpy as np
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 from glassine.study.build import StudyDesign, build_study
-from glassine.study.folders import match_items
-from glassine.study.key import StudyKey, load_key
+from glassine.study.plan import StudyKey, load_key
+from glassine.study.server import match_items
 
 
 def square(colour: Sequence[int], frames: int = 3, size: int = 8) -> Sticker:

@@ -8,8 +8,7 @@ from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import SCHEDULE, VAE, WIDTH, LetterText
 from torch import Tensor, nn
 
-from glassine.models.frame_unet import FrameUNet
-from glassine.models.image_unet import ImageUNet
+from glassine.models.image_unet import FrameUNet, ImageUNet
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
 from glassine.models.transparent_video import TransparentVideo

@@ -13,16 +13,16 @@ from glassine.bench.text_tokenizer import make_tokenizer
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.latent_cache import CachedLatents
 from glassine.data.shards import ShardFormat, build_shards
-from glassine.data.sources.procedural import ProceduralStickers
-from glassine.digest import weights_digest
-from glassine.errors import UserError
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.vae import SmallVAE
-from glassine.nn.motion_amount import motion_amount
-from glassine.pretrained.latent_identity import check_latents
+from glassine.nn.conditioning import motion_amount
+from glassine.pretrained.priors import check_latents
 from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.procedural.stickers import ProceduralStickers
 from glassine.tasks.transparent_image import check_cache
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 VAE = {"width": 8, "decoder_width": 8, "blocks": 1}
 
@@ -60,7 +60,7 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
     cache = CachedLatents(folder, 3, (32, 32), chinese=0)
     check_latents(cache.identity, vae, encoder)
 
-    from glassine.data.sticker_views import StickerViews
+    from glassine.data.dataset import StickerViews
 
     stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
     views = StickerViews(stickers, (128, 128, 128))
@@ -87,7 +87,7 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     assert cache.identity["transparency"] == weights_digest(codec.encoder)
     assert cache.identity["vae"] == weights_digest(codec.vae)
 
-    from glassine.data.sticker_views import StickerViews
+    from glassine.data.dataset import StickerViews
 
     stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
     views = StickerViews(stickers, None)

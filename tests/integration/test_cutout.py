@@ -13,7 +13,7 @@ from glassine.__main__ import main
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.sticker import Sticker
 from glassine.models.ildiff import ILDiff
-from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter

@@ -14,8 +14,8 @@ from glassine.__main__ import main
 from glassine.data.shards import StickerShards
 from glassine.data.sources import noto_animated
 from glassine.data.sources import npm as npm_module
-from glassine.data.sources.emoji_groups import emoji_group, emoji_split
-from glassine.errors import UserError
+from glassine.data.sources.emoji import emoji_group, emoji_split
+from glassine.utils.errors import UserError
 
 STEMS = ["1f355", "1f680", "1f984", "1f9c0", "1f9ed", "1fa80"]  # pizza, rocket, ...
 

@@ -15,11 +15,11 @@ from torch import nn
 from glassine.__main__ import main
 from glassine.data.codecs import decode_bytes, open_sticker, read_sticker, write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
+from glassine.utils.errors import UserError
 
 DURATIONS = (40, 70, 120)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tiny_study import answers_of, read_plan, write_answers, write_methods
 
 from glassine.__main__ import main
-from glassine.study.key import load_key
+from glassine.study.plan import load_key
 
 
 def build(folder: Path, *more: str) -> int:

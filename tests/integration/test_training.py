@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from glassine.__main__ import main
 from glassine.data.codecs import read_sticker
-from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.pretrained.weights import load_bundle
+from glassine.utils.errors import UserError
 
 YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")
 

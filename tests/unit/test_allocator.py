@@ -23,5 +23,5 @@ def test_memory_that_comes_and_goes_is_not_fetched_from_the_system_each_time():
         run = subprocess.run([sys.executable, "-c", TOUCH.format(prepare=prepare)], capture_output=True, text=True)
         return int(run.stdout)
 
-    kept = page_faults("from glassine.allocator import keep_freed_memory; keep_freed_memory()")
+    kept = page_faults("from glassine.utils.devices import keep_freed_memory; keep_freed_memory()")
     assert kept < 0.1 * page_faults("")

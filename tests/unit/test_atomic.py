@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from glassine import atomic
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
+from glassine.utils import files
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 
 def names(folder: Path) -> list[str]:
@@ -91,7 +91,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
         os.utime(path, (time.time() - age,) * 2)
         return path
 
-    here = atomic.temporary_name("out", ".webp").split(".")[2].split("-")[0]
+    here = files.temporary_name("out", ".webp").split(".")[2].split("-")[0]
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     gone = [leave("out", ended.pid, here), leave("out", 1, "ffffffff", age=25 * 3600)]
@@ -119,8 +119,8 @@ STOP = """
 import pathlib, sys, time
 from glassine.__main__ import stop_on_sigterm
 from glassine import atomic
-from glassine.atomic import atomic_path
-from glassine.errors import exit_code
+from glassine.utils.files import atomic_path
+from glassine.utils.errors import exit_code
 def work():
     with atomic_path(pathlib.Path(sys.argv[1])) as temporary:
         temporary.write_bytes(b"half")

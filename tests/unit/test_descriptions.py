@@ -10,14 +10,21 @@ import yaml
 from diffusers import DDPMScheduler
 from torch import nn
 
-from glassine import size_guard
-from glassine.descriptions import FOREIGN, OWN_LOADERS, allow, build, check_description, is_allowed, read_yaml
-from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
-from glassine.nn.temporal.method import make_method
-from glassine.pretrained.checkpoints import load_part, read_run_config
-from glassine.pretrained.weights import build_network, load_bundle, save_bundle
-from glassine.size_guard import SizeGuard
+from glassine.nn.temporal import make_method
+from glassine.pretrained.weights import build_network, load_bundle, load_part, read_run_config, save_bundle
+from glassine.utils import tensors
+from glassine.utils.class_paths import (
+    FOREIGN,
+    OWN_LOADERS,
+    allow,
+    build,
+    check_description,
+    is_allowed,
+    read_yaml,
+)
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import SizeGuard
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 VAE = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
@@ -197,7 +204,7 @@ def test_a_bundle_that_is_a_part_of_itself_says_so(tmp_path):
     ],
 )
 def test_absurd_arguments_are_one_line_and_cost_no_memory(monkeypatch, arguments):
-    monkeypatch.setattr(size_guard, "MOST_TENSORS", 500)
+    monkeypatch.setattr(tensors, "MOST_TENSORS", 500)
     with pytest.raises(UserError, match=r"x.*(describe|64 bits|nan)"):
         build_network(VAE | {"init_args": VAE["init_args"] | arguments}, "x")
 

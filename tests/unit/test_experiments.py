@@ -9,8 +9,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from glassine.bench.pretrain import read_steps
 from glassine.cli.lightning import check_names, policy
 from glassine.data.datamodule import StickerDataModule
-from glassine.descriptions import read_yaml
 from glassine.tasks.base import StickerTask
+from glassine.utils.class_paths import read_yaml
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 YAMLS = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {EXPERIMENTS / "pretrain.yaml"})  # the queue is no experiment

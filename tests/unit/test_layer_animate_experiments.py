@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from glassine.models.motion_unet import MotionUNet
-from glassine.nn.latent_mean import LatentMean
+from glassine.nn.priors import LatentMean
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle, save_model
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -28,7 +28,7 @@ def generator(name: str, places: dict[str, Path]) -> dict[str, Any]:
     """The description of the generator around its UNet, with folders of a test for those of earlier runs."""
     described = model(name)["generator"]
     # the bundles here are of UNets alone
-    described["init_args"]["latent_mean"] = {"class_path": "glassine.nn.latent_mean.LatentMean"}
+    described["init_args"]["latent_mean"] = {"class_path": "glassine.nn.priors.LatentMean"}
     text = yaml.safe_dump(described)
     for run, place in places.items():
         text = text.replace(run, str(place))
@@ -124,7 +124,7 @@ def test_motion_is_told_by_what_the_opaque_clips_taught_for_as_many_frames_as_ar
         while "latent_mean" in (arguments := mean["init_args"]):
             mean = arguments["latent_mean"]
         experiment = yaml.safe_load((EXPERIMENTS / f"layer_animate/{stage}.yaml").read_text(encoding="utf-8"))
-        assert mean["class_path"] == "glassine.nn.clip_mean.ClipMean"
+        assert mean["class_path"] == "glassine.nn.priors.ClipMean"
         assert mean["init_args"]["num_frames"] == experiment["data"]["num_frames"]
         assert "loops" in experiment["data"]["latents"]
     assert means["shipped_attention"]["init_args"]["latent_mean"]["init_args"]["source"] == MOTION

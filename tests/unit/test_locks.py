@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from glassine.errors import UserError
-from glassine.locks import LOCK_NAME, sole_writer
+from glassine.utils.errors import UserError
+from glassine.utils.files import LOCK_NAME, sole_writer
 
 HOLD = """
 import pathlib, sys
-from glassine.locks import sole_writer
+from glassine.utils.files import sole_writer
 with sole_writer(pathlib.Path(sys.argv[1]), "shards"):
     print("in", flush=True)
     sys.stdin.read()

@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
-from glassine.tensor_files import DTYPES, write_tensors
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
+from glassine.utils.tensors import DTYPES, write_tensors
 
 
 def test_the_library_reads_all_types_and_shapes_back(tmp_path):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from glassine.allocator import keep_freed_memory
 from glassine.bench.ablation import Arm, Trial, add_arguments, run_arms, trial_of
 from glassine.bench.console import print_table
 from glassine.bench.depth_report import depth_table, write_depth_report
 from glassine.bench.records import Record
-from glassine.errors import UserError, exit_code
+from glassine.utils.devices import keep_freed_memory
+from glassine.utils.errors import UserError, exit_code
 
 CONFIG = Path("experiments/ildiff/tiny_paper.yaml")
 DEPTHS = (0, 3, 5, 8)

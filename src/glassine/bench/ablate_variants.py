@@ -13,8 +13,6 @@ from pathlib import Path
 
 import torch
 
-from glassine.allocator import keep_freed_memory
-from glassine.atomic import atomic_path
 from glassine.bench.ablate_depth import CONFIG, depth_arm
 from glassine.bench.ablation import Arm, Trial, add_arguments, run_arms, trial_of
 from glassine.bench.console import print_table
@@ -32,7 +30,9 @@ from glassine.bench.rows import (
     typical,
 )
 from glassine.bench.tables import Table, markdown, psnr_and_share
-from glassine.errors import exit_code
+from glassine.utils.devices import keep_freed_memory
+from glassine.utils.errors import exit_code
+from glassine.utils.files import atomic_path
 
 FOLDER = Path("experiments/ildiff")
 VARIANTS = {

@@ -19,9 +19,9 @@ from glassine.bench.method import Method
 from glassine.bench.records import Record, plain, read_records
 from glassine.bench.scoring import score
 from glassine.bench.speed import peak_memory
-from glassine.data.split import Split
-from glassine.errors import UserError
-from glassine.hardware import pick_device
+from glassine.data.sticker import Split
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
 
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
 

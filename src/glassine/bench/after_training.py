@@ -5,17 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glassine.allocator import keep_freed_memory
 from glassine.bench.console import print_scores, progress_bar
 from glassine.bench.decoder_methods import CODEC, ildiff_method
 from glassine.bench.held_out import CONDITION_TITLES, GLASS, HeldOut
 from glassine.bench.methods import Sources, make_methods
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw
-from glassine.data.split import Split
-from glassine.errors import UserError, exit_code
-from glassine.hardware import pick_device
-from glassine.pretrained.checkpoints import read_run_config
+from glassine.data.sticker import Split
+from glassine.pretrained.weights import read_run_config
+from glassine.utils.devices import keep_freed_memory, pick_device
+from glassine.utils.errors import UserError, exit_code
 
 CONDITIONS = ("white", "gray", "own_colour_jpeg75")
 SHOWN = ("white", "own_colour_jpeg75", "gray", GLASS, "own_colour")

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from glassine.atomic import atomic_path
 from glassine.bench.data_readers import NUM_FRAMES, installed, prepare_readers
 from glassine.data.shards import ShardFormat
 from glassine.data.sources.fluent import FluentStickers, default_cache
-from glassine.errors import UserError, exit_code
-from glassine.hardware import hardware
+from glassine.utils.devices import hardware
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 
 def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:

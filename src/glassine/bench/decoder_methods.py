@@ -7,10 +7,10 @@ from torch import Tensor
 
 from glassine.bench.loading import Loaded, load_network
 from glassine.bench.method import CPU, TITLES, AlphaFunction, Method, Setting
-from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import LatentTransparency
 from glassine.pipelines.cutout import CutoutPipeline
+from glassine.utils.errors import UserError
 
 CODEC = "glassine:tiny-transparency"
 SHIPPED_ILDIFF = "glassine:tiny-ildiff"

@@ -8,7 +8,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glassine.atomic import atomic_path
 from glassine.bench.held_out import CONDITION_TITLES
 from glassine.bench.paper_tables import PUBLISHED, printed_rows
 from glassine.bench.records import Record
@@ -26,6 +25,7 @@ from glassine.bench.rows import (
     typical,
 )
 from glassine.bench.tables import Table, markdown, psnr_and_share, read_optional
+from glassine.utils.files import atomic_path
 
 COLOURS = ("#2a6fbb", "#777777", "#d1603d", "#3a8f5c")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from glassine.data.frame_cache import subject_of
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.thumbnails import DRAWINGS
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 import yaml
 
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
 from glassine.pretrained.weights import SHIPPED, shipped_folder
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 ASKED = "asked.json"
 

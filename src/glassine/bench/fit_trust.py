@@ -22,12 +22,11 @@ from glassine.bench.tables import Table
 from glassine.data.clips import ShardClips
 from glassine.data.dataset import StickerDataset
 from glassine.data.transforms import StickerTransform
-from glassine.errors import UserError, exit_code
-from glassine.hardware import pick_device
-from glassine.models.ildiff import ILDiff
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.vae import RoundTrip
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError, exit_code
 
 # what people bring: a flat background, damaged as files are. Not the faded ones, which no picture tells from pale ones
 CONDITIONS = ("white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from glassine.checkerboard import checkerboard
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
+from glassine.utils.checkerboard import checkerboard
 
 Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels

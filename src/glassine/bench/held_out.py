@@ -11,9 +11,9 @@ from torch import Tensor
 from glassine.data.clips import ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import StickerDataset
 from glassine.data.shards import StickerShards
-from glassine.data.split import SPLITS, Split
+from glassine.data.sticker import SPLITS, Split
 from glassine.data.transforms import evaluation_conditions
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 GLASS = "procedural_glass"
 CONDITION_TITLES = {

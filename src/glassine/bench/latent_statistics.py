@@ -13,11 +13,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from glassine.atomic import atomic_path
 from glassine.data.frame_cache import CachedFrames
-from glassine.errors import UserError, exit_code
 from glassine.nn.compositing import composite_on
 from glassine.pretrained.weights import load_bundle, locate
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 BATCH = 32
 

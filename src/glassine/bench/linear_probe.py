@@ -20,19 +20,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
 
-from glassine.allocator import keep_freed_memory
-from glassine.atomic import atomic_path
 from glassine.bench.console import print_table
 from glassine.bench.held_out import HeldOut
 from glassine.bench.loading import shown
 from glassine.bench.records import plain, versions
 from glassine.bench.tables import Table, markdown
-from glassine.data.split import Split
-from glassine.errors import UserError, exit_code
-from glassine.hardware import hardware, pick_device
-from glassine.models.masked_reconstruction import MaskedReconstruction
-from glassine.pretrained.checkpoints import load_part, read_run_config
-from glassine.pretrained.weights import build_network
+from glassine.data.sticker import Split
+from glassine.models.layout_encoder import MaskedReconstruction
+from glassine.pretrained.weights import build_network, load_part, read_run_config
+from glassine.utils.devices import hardware, keep_freed_memory, pick_device
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 Encoder = Callable[[Tensor], Tensor]
 """Pictures `n 3 h w` in [0, 1] to features `n c g g`."""

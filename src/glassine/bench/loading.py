@@ -5,10 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from glassine.digest import weights_digest
-from glassine.errors import UserError
-from glassine.pretrained.checkpoints import load_part, read_run_config
-from glassine.pretrained.weights import SHIPPED, load_bundle
+from glassine.pretrained.weights import SHIPPED, load_bundle, load_part, read_run_config
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 AlphaFunction = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 Setting = float | int | str

@@ -13,8 +13,8 @@ from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF, ildiff_method,
 from glassine.bench.method import CPU, TITLES, Method, settings_of
 from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
 from glassine.bench.variant_methods import ARMS, RUNS, variant
-from glassine.errors import UserError
 from glassine.models.classic import ColourProjection, FloodFill, Threshold, for_damaged_files
+from glassine.utils.errors import UserError
 
 
 @dataclass(frozen=True)

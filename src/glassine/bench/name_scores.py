@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from glassine.bench.intervals import Interval, mean_interval, ratio_interval
 from glassine.data.thumbnails import ThumbnailDataset
-from glassine.metrics.bootstrap import Interval, mean_interval, ratio_interval
-from glassine.metrics.composite import background_colour, composite_on
-from glassine.metrics.sharpness import gradient_magnitude
-from glassine.metrics.variety import mean_pairwise_distance, nearest
-from glassine.models.sticker_names import StickerNames
+from glassine.metrics.generated import gradient_magnitude, mean_pairwise_distance, nearest
+from glassine.metrics.image import background_colour, composite_on
+from glassine.models.sticker_clip import StickerNames
 
 BATCH = 64
 CLOSE = 0.05  # share of true drawings that lie nearer to another drawing than what is called close

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import cv2
 import torch
 
-from glassine.hardware import cores
+from glassine.utils.devices import cores
 
 R = TypeVar("R")
 

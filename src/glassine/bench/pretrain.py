@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.atomic import atomic_path
 from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
-from glassine.errors import UserError, exit_code
 from glassine.pretrained.weights import ASSETS, SEARCHED
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 STEPS = Path("experiments/pretrain.yaml")
 STATE = Path("lightning_logs/pretrain")

@@ -29,14 +29,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from glassine.atomic import atomic_path
 from glassine.bench.pretrain import STATE, STEPS, Queue, read_steps
 from glassine.data.cache_files import CacheFiles, write_cache
 from glassine.data.clips import spread_rows
-from glassine.data.codecs.whole import decode_bytes, write_sticker
+from glassine.data.codecs.io import decode_bytes, write_sticker
 from glassine.data.frame_cache import FRAMES, IDENTITY, padded
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError, exit_code
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 FRAMES_FOLDER, PACK = Path("data/frames"), Path("data/pack")
 PART_BYTES = 15 * 2**20  # a lent machine gives back files of at most 16 MiB

@@ -16,10 +16,10 @@ from glassine.bench.records import Cell, Record, plain
 from glassine.data.shards import StickerShards
 from glassine.data.sticker import Sticker
 from glassine.data.thumbnails import Thumbnails
-from glassine.digest import weights_digest
-from glassine.errors import UserError, exit_code
-from glassine.hardware import processor
-from glassine.models.sticker_names import StickerNames
+from glassine.models.sticker_clip import StickerNames
+from glassine.utils.devices import processor
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.tensors import weights_digest
 
 Make = Callable[[str, Sequence[int]], Sequence[Sticker]]
 """A prompt and seeds to one sticker a seed."""

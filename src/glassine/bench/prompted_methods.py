@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from glassine.bench.loading import Loaded, load_network
 from glassine.bench.method import CPU, TITLES, Method, settings_of
-from glassine.errors import UserError
 from glassine.models.classic import GrabCut, true_boxes
 from glassine.models.matting_anything import MattingAnything
 from glassine.models.prompted_sam import PromptedSam
+from glassine.utils.errors import UserError
 
 SHIPPED_SAM = "glassine:tiny-sam"
 SHIPPED_MATTING = "glassine:tiny-matting-anything"
@@ -55,8 +55,8 @@ def sam2(source: str | None = None, device: torch.device = CPU) -> Method:
     if source is None:
         missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, or the folder of a copy"
         return Method("sam2", TITLES["sam2"], missing=missing)
-    from glassine.models.prompted_sam2 import PromptedSam2  # transformers takes seconds to import
-    from glassine.pretrained.sam2 import sam2_video
+    from glassine.models.prompted_sam import PromptedSam2  # transformers takes seconds to import
+    from glassine.pretrained.sam import sam2_video
 
     try:
         loaded = Loaded(PromptedSam2(sam2_video(source)), source)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from glassine.atomic import atomic_path
+from glassine.utils.files import atomic_path
 
 
 def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
-from glassine.hardware import hardware
+from glassine.utils.devices import hardware
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
 

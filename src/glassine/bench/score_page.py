@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glassine.atomic import atomic_path
 from glassine.bench.ablation import alike
 from glassine.bench.depth_report import about_depths, depth_table
 from glassine.bench.held_out import CONDITION_TITLES
@@ -22,6 +21,7 @@ from glassine.bench.tables import (
     read_optional,
     transposed,
 )
+from glassine.utils.files import atomic_path
 
 RESULTS = Path("results") / "alpha"
 DEPTHS = Path("results") / "ablate_depth"

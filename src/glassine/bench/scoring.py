@@ -14,8 +14,8 @@ from glassine.bench.method import Method
 from glassine.bench.parallel import parallel_map
 from glassine.bench.records import Record, plain, read_record
 from glassine.bench.speed import milliseconds_per_frame
-from glassine.errors import UserError
-from glassine.hardware import processor
+from glassine.utils.devices import processor
+from glassine.utils.errors import UserError
 
 Progress = Callable[[str, int, int], None]
 """Called with what goes on, how many steps are done, and of how many."""

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glassine.models.ildiff import ILDiff
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, LayoutHint
 
 PIXELS = 12_000  # of a frame; more tell nothing new
 FLOOR = 1e-5  # 50 dB: little is gained beyond

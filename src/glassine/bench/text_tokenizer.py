@@ -16,7 +16,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
 from glassine.data.text_pairs import TextPairs
-from glassine.errors import UserError, exit_code
+from glassine.utils.errors import UserError, exit_code
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 PLAIN = string.ascii_lowercase + string.digits

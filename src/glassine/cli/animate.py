@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from glassine.atomic import keep_input
-from glassine.cli import making
-from glassine.errors import UserError
+from glassine.cli import generation_options
+from glassine.utils.errors import UserError
+from glassine.utils.files import keep_input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("still", type=Path, metavar="STILL", help="picture with transparency")
     parser.add_argument("prompt", help="what happens: 'waves hello'")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
-    making.add_arguments(parser)
-    making.add_animation_arguments(parser)
+    generation_options.add_arguments(parser)
+    generation_options.add_animation_arguments(parser)
     parser.add_argument(
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width that the network sees"
     )
@@ -52,7 +52,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--cut-out", action="store_true", help="cut a picture without transparency out of its flat background"
     )
     parser.add_argument(
-        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {making.CUTS_OUT})"
+        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {generation_options.CUTS_OUT})"
     )
 
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: a picture, prompt, setting or path that cannot be used.
     """
-    targets = making.check(args)
+    targets = generation_options.check(args)
     if str(args.still) != "-":
         keep_input(args.still, *targets, args.sheet)
     if args.cutout_weights is not None and not args.cut_out:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--negative came; around a picture it counts only with --guidance above 1, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
-    making.make_and_write(args, targets, making.animator(args, args.weights, still), console)
+    generation_options.make_and_write(args, targets, generation_options.animator(args, args.weights, still), console)
 
 
 def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
@@ -80,7 +80,7 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
     Raises:
         UserError: one that cannot be read or animated.
     """
-    from glassine.pipelines.still import check_still, is_opaque, read_still
+    from glassine.pipelines.animate import check_still, is_opaque, read_still
 
     name = args.still.name
     still, number, frames = read_still(args.still)
@@ -90,7 +90,7 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
         from glassine.data.sticker import Sticker
         from glassine.pipelines.cutout import CutoutPipeline
 
-        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or making.CUTS_OUT, device=args.device)
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or generation_options.CUTS_OUT, device=args.device)
         still = cut_out(Sticker(still[None], (1000,))).frames[0]
         if is_opaque(still) or not still[..., 3].any():
             left = "all" if still[..., 3].any() else "nothing"

@@ -13,9 +13,9 @@ from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
 from glassine.bench.score_page import RESULTS, write_tables
 from glassine.bench.scoring import score
 from glassine.bench.side_by_side import draw_procedural
-from glassine.errors import UserError
-from glassine.hardware import pick_device
 from glassine.models.vae import RoundTrip
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
 
 SHIPPED_VAE = "glassine:tiny-vae"
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from torch import Tensor
 
 from glassine.cli import caching
-from glassine.errors import UserError
-from glassine.hardware import pick_device
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
 
 TINY_SAM = "glassine:tiny-sam"
 

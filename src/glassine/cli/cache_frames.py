@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from glassine.cli import caching
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

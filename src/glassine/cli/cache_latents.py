@@ -10,9 +10,9 @@ from rich.console import Console
 from torch import Tensor
 
 from glassine.cli import caching
-from glassine.errors import UserError
-from glassine.hardware import pick_device
 from glassine.pretrained.weights import SHIPPED
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
 
 TINY_VAE, TINY_TEXT = "glassine:tiny-vae", "glassine:tiny-text"
 TINY_CODEC = "glassine:tiny-transparency"
@@ -65,12 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
+    from glassine.data.dataset import StickerViews
     from glassine.data.frame_cache import CachedFrames, FrameViews
     from glassine.data.latent_cache import WHOLE, write_latents
-    from glassine.data.sticker_views import StickerViews
-    from glassine.nn.motion_amount import motion_amount
-    from glassine.pipelines.flat_background import parse_background
-    from glassine.pretrained.latent_identity import latent_identity
+    from glassine.nn.conditioning import motion_amount
+    from glassine.pipelines.backgrounds import parse_background
+    from glassine.pretrained.priors import latent_identity
     from glassine.pretrained.text_encoder import TextEncoder
 
     size = (args.size[0], args.size[-1])
@@ -149,7 +149,7 @@ def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[
         UserError: there is none at `source`.
     """
     from glassine.bench.loading import load_network
-    from glassine.pretrained.stable_diffusion import stable_diffusion_vae
+    from glassine.pretrained.image_unet import stable_diffusion_vae
 
     ours = source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file()
     vae: Any = load_network(source, "vae").network if ours else stable_diffusion_vae(source, subfolder)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.data.dataset import StickerDataset
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassine.allocator import give_back_freed_memory
-from glassine.atomic import atomic_path, keep_input
 from glassine.data.codecs import (
     StickerReader,
     StickerWriter,
@@ -25,8 +23,10 @@ from glassine.data.codecs import (
     output_path,
     shown_name,
 )
-from glassine.data.codecs.creating import SUFFIXES
-from glassine.errors import UserError
+from glassine.data.codecs.io import SUFFIXES
+from glassine.utils.devices import give_back_freed_memory
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path, keep_input
 
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
@@ -259,8 +259,8 @@ class Cutter:
             yield frame, duration
 
     def _load(self) -> "CutoutPipeline":
+        from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.cutout import CutoutPipeline
-        from glassine.pipelines.flat_background import parse_background
 
         if self._pipeline is None:
             self._pipeline = CutoutPipeline.from_pretrained(

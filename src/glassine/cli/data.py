@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from glassine.atomic import atomic_path
-from glassine.cli import cache_features, cache_frames, cache_latents, emoji_groups
+from glassine.cli import cache_features, cache_frames, cache_latents, groups
 from glassine.data.likeness import ALIKE_DB, FRAMES, SIDE, alpha_prints, nearest
 from glassine.data.shards import (
     FRAME_CODECS,
@@ -30,8 +29,9 @@ from glassine.data.sources.emoji_art import default_cache
 from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
-from glassine.data.split import SPLITS, Split
-from glassine.errors import UserError, printable
+from glassine.data.sticker import SPLITS, Split
+from glassine.utils.errors import UserError, printable
+from glassine.utils.files import atomic_path
 
 _MOST_NAMED = 20
 _SOURCES = """sources:
@@ -92,7 +92,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="say how alike the splits are where there are at most N stickers (default: %(default)s)",
     )
-    emoji_groups.add_parsers(verbs)
+    groups.add_parsers(verbs)
     view_parser = verbs.add_parser("view", help="draw a contact sheet")
     view_parser.add_argument("shards", type=Path, metavar="SHARDS")
     view_parser.add_argument("picture", type=Path, metavar="OUT.png")
@@ -146,9 +146,9 @@ def run(args: argparse.Namespace) -> None:
     elif args.data_verb == "info":
         _info(_open(args.shards, console), console, args.compare)
     elif args.data_verb == "groups":
-        emoji_groups.make_table(args, console)
+        groups.make_table(args, console)
     elif args.data_verb == "regroup":
-        emoji_groups.regroup(args, console)
+        groups.regroup(args, console)
     elif args.data_verb == "cache-features":
         cache_features.run(args, console)
     elif args.data_verb == "cache-frames":
@@ -256,7 +256,7 @@ def _info(shards: StickerShards, console: Console, most: int) -> None:
     domains = Counter(info.domain for info in readable.values())
     console.print(f"domains: {_most(domains, 8)}; length: median of the animated ones", highlight=False)
     _count_sources(readable, console)
-    emoji_groups.say_outdated(readable.values(), console)
+    groups.say_outdated(readable.values(), console)
     _name_damaged(damaged, console)
     if len(shards) <= most:
         _compare(shards, console)

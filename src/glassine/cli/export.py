@@ -4,9 +4,8 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from glassine.errors import UserError
-from glassine.pretrained.checkpoints import load_part, read_run_config
-from glassine.pretrained.weights import save_bundle
+from glassine.pretrained.weights import load_part, read_run_config, save_bundle
+from glassine.utils.errors import UserError
 
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 ONNX = """\

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from glassine.cli import making
-from glassine.errors import UserError
+from glassine.cli import generation_options
+from glassine.utils.errors import UserError
 
 OPAQUE, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-layer-animate"
 DESCRIPTION = """\
@@ -31,7 +31,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("prompt", help="what the sticker shows: 'a waving panda'")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
-    making.add_arguments(parser)
+    generation_options.add_arguments(parser)
     parser.add_argument("--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width")
     parser.add_argument("--transparent", action="store_true", help="make transparent stickers")
     parser.add_argument(
@@ -44,10 +44,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         f"(default: {OPAQUE}, or see below)",
     )
     parser.add_argument(
-        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --transparent (default: {making.CUTS_OUT})"
+        "--cutout-weights",
+        metavar="NAME|FOLDER",
+        help=f"those of --transparent (default: {generation_options.CUTS_OUT})",
     )
     latents = parser.add_argument_group("of --transparency latents")
-    making.add_animation_arguments(latents)
+    generation_options.add_animation_arguments(latents)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: a prompt, setting or path that cannot be used.
     """
-    targets = making.check(args)
+    targets = generation_options.check(args)
     if args.transparency == "latents" and not args.transparent:
         raise UserError("--transparency latents came without --transparent, and is a way to that; give both or neither")
     latents = args.transparency == "latents"
@@ -69,11 +71,11 @@ def run(args: argparse.Namespace) -> None:
     if args.cutout_weights is not None and (latents or not args.transparent):
         raise UserError("--cutout-weights came; they go with --transparent --transparency ildiff")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
-    make = making.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
-    making.make_and_write(args, targets, make, console)
+    make = generation_options.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
+    generation_options.make_and_write(args, targets, make, console)
 
 
-def opaque(args: argparse.Namespace) -> making.Make:
+def opaque(args: argparse.Namespace) -> generation_options.Make:
     """Opaque stickers, cut out where that is wanted."""
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
     from glassine.pipelines.cutout import CutoutPipeline
@@ -81,7 +83,7 @@ def opaque(args: argparse.Namespace) -> making.Make:
 
     cut_out = None
     if args.transparent:
-        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or making.CUTS_OUT, device=args.device)
+        cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or generation_options.CUTS_OUT, device=args.device)
     pipeline = TextToStickerPipeline.from_pretrained(
         args.weights or OPAQUE,
         cut_out,
@@ -89,7 +91,7 @@ def opaque(args: argparse.Namespace) -> making.Make:
         args.frames,
         args.fps,
         args.domain,
-        making.sampling(args),
+        generation_options.sampling(args),
         args.batch,
         args.device,
     )

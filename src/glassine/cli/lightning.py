@@ -3,6 +3,10 @@
 A YAML of these verbs is a program: it says which classes are imported and called, and with what. Run one only if you
 trust who wrote it, as you would a script. What it may name is bounded all the same: torch, lightning, glassine, what a
 folder of weights may name, and what `--allow` adds; not what loads or starts other code.
+
+
+TODO-DOC
+What `glassine predict` writes: a file for each sticker.
 """
 
 import argparse
@@ -15,18 +19,68 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from jsonargparse import ArgumentError
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from torch import Tensor
 
-from glassine.cli.predictions import PredictionWriter
+from glassine.data.codecs import write_sticker
 from glassine.data.datamodule import StickerDataModule
-from glassine.descriptions import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
-from glassine.errors import UserError
+from glassine.data.sticker import Sticker
 from glassine.pretrained.weights import read_state
-from glassine.signals import forward_sigterm
 from glassine.tasks.base import StickerTask
-from glassine.tasks.checkpoint_io import write_atomically
+from glassine.tasks.checkpoints import write_atomically
+from glassine.utils.class_paths import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
+from glassine.utils.errors import UserError
+from glassine.utils.signals import forward_sigterm
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes `predictions/KEY.webp` into the run's folder, animated and lossless, as each batch is done.
+
+    A task's `predict_step` gives the batch's `key` and clips in [0, 1]: RGBA `b f 4 h w`, straight, or `b f 3 h w`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("batch")
+        self.folder = Path()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the folder; all processes must ask for it together, and later not all have as many stickers."""
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write one batch."""
+        clips = next(value for name, value in prediction.items() if name != "key")
+        for key, clip, fps in zip(prediction["key"], clips, batch["fps"].tolist(), strict=True):
+            frames = as_frames(clip)
+            sticker = Sticker(frames, (max(1, round(1000 / fps)),) * len(frames))
+            path = self.folder / f"{key}.webp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_sticker(sticker, path)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where they are."""
+        print(f"wrote {self.folder}")
+
+
+def as_frames(clip: Tensor) -> Any:
+    """`f 3|4 h w` in [0, 1] to `f h w 4` uint8, opaque where there is no alpha."""
+    if clip.shape[1] == 3:
+        clip = torch.cat([clip, torch.ones_like(clip[:, :1])], dim=1)
+    return rearrange((clip * 255).round().byte().cpu(), "f c h w -> f h w c").numpy()
+
 
 VERBS = ("fit", "validate", "test", "predict")
 EPILOG = """A YAML is a program: it chooses the classes that are imported and called. Run one only if you trust who

@@ -9,16 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
-from glassine.study.backgrounds import parse_backgrounds
-from glassine.study.key import ANSWERS_NAME, SITE_NAME, load_key
+from glassine.study.answers import find_files, read_raters
+from glassine.study.build import parse_backgrounds
 from glassine.study.markdown import to_markdown
-from glassine.study.prompts import find_prompts, read_prompts
-from glassine.study.questions import PRESETS, load_questions
-from glassine.study.raters import find_files, read_raters
+from glassine.study.plan import ANSWERS_NAME, PRESETS, SITE_NAME, find_prompts, load_key, load_questions, read_prompts
 from glassine.study.report import make_report
 from glassine.study.server import StudyServer
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 BUILD = """\
 Make a study out of one folder of stickers for each method, with equal file names. OUT/site is for raters: send them the
@@ -123,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
 def _build(args: argparse.Namespace) -> None:
     # imported late: reading stickers brings torch, whose seconds neither serving nor counting should cost
     from glassine.study.build import StudyDesign, build_study
-    from glassine.study.folders import match_items, parse_methods
+    from glassine.study.server import match_items, parse_methods
 
     methods = parse_methods(args.method)
     items = match_items(methods)

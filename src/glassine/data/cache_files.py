@@ -13,11 +13,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glassine.atomic import atomic_path
 from glassine.data.sampler import SampleId
-from glassine.errors import UserError
-from glassine.locks import sole_writer
-from glassine.tensor_files import write_tensors
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path, sole_writer
+from glassine.utils.tensors import write_tensors
 
 Identity = Mapping[str, str]
 Progress = Callable[[int, int], None]

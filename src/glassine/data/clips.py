@@ -8,7 +8,7 @@ import torch
 
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.shards import StickerInfo, StickerShards
-from glassine.data.sources.procedural import ProceduralStickers
+from glassine.procedural.stickers import ProceduralStickers
 
 _NO_END = 2**40
 
@@ -66,7 +66,7 @@ class ProceduralClips:
         length: how many there are in a pass.
         seed: of the series; give each split its own.
         size: longer side in pixels.
-        families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
+        families: see :class:`~glassine.procedural.stickers.ProceduralStickers`; None for all.
     """
 
     def __init__(self, length: int, seed: int, size: int, families: Sequence[str] | None = None) -> None:

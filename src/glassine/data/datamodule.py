@@ -12,15 +12,14 @@ from torch.utils.data import DataLoader, Dataset
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import ClipTransform, StickerDataset, collate_stickers, one_thread
 from glassine.data.feature_cache import CachedFeatures
-from glassine.data.joined_latents import JoinedLatents
-from glassine.data.latent_cache import CachedLatents
+from glassine.data.latent_cache import CachedLatents, JoinedLatents
 from glassine.data.sampler import ResumableLoader, ResumableSampler
 from glassine.data.shards import StickerShards
-from glassine.data.split import SPLITS, Stills, checked_split
+from glassine.data.sticker import SPLITS, Stills, checked_split
 from glassine.data.text_pairs import PairedTexts, TextPairs
 from glassine.data.thumbnails import ThumbnailDataset, Thumbnails
 from glassine.data.transforms import StickerTransform, evaluation_conditions
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 AnyDataset = StickerDataset | CachedFeatures | JoinedLatents | PairedTexts | ThumbnailDataset
 

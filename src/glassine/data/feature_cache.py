@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Identity, Progress, write_cache
 from glassine.data.sampler import SampleId
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 FEATURES = CacheKind("features", what="features", makers="teacher", verb="cache-features")
 

@@ -24,10 +24,10 @@ from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, 
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
-from glassine.data.sources.emoji_groups import sticker_base
+from glassine.data.sources.emoji import sticker_base
 from glassine.data.sources.world import SOURCES
-from glassine.data.split import SPLITS
-from glassine.errors import UserError
+from glassine.data.sticker import SPLITS
+from glassine.utils.errors import UserError
 
 FRAMES = CacheKind("frames", what="frames", makers="version of the cache", verb="cache-frames")
 # changes when the same shards would give other bytes

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from glassine.atomic import atomic_path
 from glassine.data.alpha import premultiply
 from glassine.data.clips import spread_rows
 from glassine.data.frame_cache import subject_of
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
-from glassine.data.split import SPLITS, checked_split
-from glassine.errors import UserError
+from glassine.data.sticker import SPLITS, checked_split
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 PICTURES, INDEX = "thumbnails.npy", "thumbnails.json"
 IN_TURN = "in turn"

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.errors import UserError
-from glassine.metrics.composite import background_colour
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+from glassine.metrics.image import background_colour
+from glassine.utils.errors import UserError
 
 Reading = Literal["softmax", "cosine", "relative"]
 ID_COLUMNS = 2  # 24 bits of a caption's digest each, whole numbers that float32 holds

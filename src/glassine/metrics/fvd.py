@@ -1,15 +1,85 @@
-"""Fréchet video distance, with the network handed in and everything it depends on in its name."""
+"""Fréchet video distance, with the network handed in and everything it depends on in its name.
+
+TODO-DOC
+Fréchet distance between two sets of features, from sums that can be added over batches and processes.
+---
+Kernel video distance, whose expectation is zero for two sets of one kind, however few clips they have.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.errors import UserError
-from glassine.metrics.composite import background_colour
-from glassine.metrics.frechet import Ddof, Moments, feature_moments, frechet_distance
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+from glassine.metrics.image import background_colour
+from glassine.utils.errors import UserError
+
+Ddof = Literal[0, 1]
+
+
+class Moments(NamedTuple):
+    """What is kept of `n` features of width `d`; the moments of two sets are added field by field."""
+
+    samples: Tensor  # (), int64
+    total: Tensor  # d, float64: sum of the features
+    outer: Tensor  # d d, float64: sum of their outer products
+
+
+def feature_moments(features: Tensor) -> Moments:
+    """Sum up features `n d`, in float64 whatever their type."""
+    wide = features.detach().double()
+    return Moments(torch.tensor(len(wide), device=wide.device), wide.sum(0), wide.T @ wide)
+
+
+def mean_and_covariance(moments: Moments, ddof: Ddof = 1) -> tuple[Tensor, Tensor]:
+    """The features' mean `d` and covariance `d d`, float64.
+
+    Args:
+        moments: of at least two features.
+        ddof: what is taken off the count that the covariance is divided by. 1 is TF-GAN's and numpy's way, which the
+            first FVD was computed with; 0 is that of StyleGAN-V's and CD-FVD's statistics.
+    """
+    mean = moments.total / moments.samples
+    scatter = moments.outer - moments.samples * torch.outer(mean, mean)
+    return mean, (scatter + scatter.T) / 2 / (moments.samples - ddof)
+
+
+def root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a positive semi-definite matrix `d d`."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # rounding leaves some of the zeros below zero
+
+
+def frechet_distance(first: Moments, second: Moments, ddof: Ddof = 1) -> float:
+    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson and Landau 1982; Heusel et al. 2017, equation 6).
+
+    S1 S2 has the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2), so no root of an unsymmetric matrix is needed and
+    the result is real. It also holds for fewer features than dimensions; such a distance is far too large for
+    a small set, though, and only comparable at equal counts.
+
+    Args:
+        first: moments of one set.
+        second: moments of the other, of the same width.
+        ddof: see `mean_and_covariance`.
+
+    Returns:
+        At least 0; NaN if a set has fewer than two features.
+    """
+    if min(first.samples.item(), second.samples.item()) < 2:
+        return float("nan")
+    # the eigenvalues are wanted in float64 and the same everywhere: not every accelerator has them
+    (mean1, cov1), (mean2, cov2) = (
+        mean_and_covariance(Moments(*(part.cpu() for part in moments)), ddof) for moments in (first, second)
+    )
+    root1 = root(cov1)
+    product = root1 @ cov2 @ root1
+    shared = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum()
+    distance = (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * shared
+    return max(distance.item(), 0.0)
+
 
 # which frames of a clip the network sees; the clip must have as many as the largest index asks for
 PROTOCOLS: dict[str, tuple[int, ...]] = {
@@ -179,3 +249,87 @@ class FVD(VideoDistance):
             result[name] = frechet_distance(true, fake, self.ddof)
             result |= {f"{name}_n_real": int(true.samples), f"{name}_n_fake": int(fake.samples)}
         return result
+
+
+def kernel_distance(first: Tensor, second: Tensor, degree: int = 3) -> float:
+    """Unbiased squared maximum mean discrepancy with the kernel (x y / d + 1)^degree (arXiv 1801.01401, eqs. 3 and 4).
+
+    Args:
+        first: features `n d` of one set.
+        second: features `m d` of the other.
+        degree: of the polynomial; 3 in KID and in KVD.
+
+    Returns:
+        In float64; around 0, and so also below, where both sets are drawn from the same. NaN if a set has fewer than
+        two features.
+    """
+    n, m = len(first), len(second)
+    if min(n, m) < 2:
+        return float("nan")
+    x, y = (features.detach().double().cpu() for features in (first, second))
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** degree
+
+    within = [(found.sum() - found.trace()) / (k * (k - 1)) for found, k in ((kernel(x, x), n), (kernel(y, y), m))]
+    return float(within[0] + within[1] - 2 * kernel(x, y).mean())
+
+
+class KVD(VideoDistance):
+    """Kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717, section 3), unbiased and over all pairs.
+
+    A Fréchet distance of few clips is too large by much, and by another amount for each number of clips; this one is
+    not, so it can be read at n = 200. Features are kept, `n d` of each set, and processes join theirs.
+
+    Args:
+        network: see `VideoDistance`.
+        name: see `VideoDistance`.
+        protocol: see `VideoDistance`.
+        backgrounds: see `VideoDistance`.
+        degree: of the kernel, see `kernel_distance`.
+
+    Raises:
+        UserError: see `VideoDistance`.
+    """
+
+    def __init__(
+        self,
+        network: VideoFeatures,
+        name: str,
+        protocol: str = "rep2_16f",
+        backgrounds: Sequence[str] = ("white", "black"),
+        degree: int = 3,
+    ) -> None:
+        super().__init__("kvd", network, name, protocol, backgrounds)
+        self.degree = degree
+        for place in range(len(self.names)):
+            for kind in ("fake", "real"):
+                self.add_state(f"{kind}_{place}", [], dist_reduce_fx="cat")
+
+    def update(self, clips: Tensor, real: bool) -> None:
+        """Add clips.
+
+        Args:
+            clips: see `VideoDistance.features`, also for the errors.
+            real: whether they are real ones or generated.
+        """
+        for place, features in enumerate(self.features(clips)):
+            getattr(self, f"{'real' if real else 'fake'}_{place}").append(features)
+
+    def compute(self) -> dict[str, float]:
+        """The distance on each background, and beside it, as `_n_real` and `_n_fake`, the clips it is made of.
+
+        A distance of fewer than two real or two generated clips is NaN.
+        """
+        result: dict[str, float] = {}
+        for place, name in enumerate(self.names):
+            real, fake = (self.kept(f"{kind}_{place}") for kind in ("real", "fake"))
+            result[name] = kernel_distance(real, fake, self.degree)
+            result |= {f"{name}_n_real": len(real), f"{name}_n_fake": len(fake)}
+        return result
+
+    def kept(self, state: str) -> Tensor:
+        """The features `n d` of one set."""
+        features = getattr(self, state)
+        # a list until processes have joined theirs; nothing has come yet where it is empty
+        return dim_zero_cat(features) if len(features) else torch.zeros(0, self.network.num_features)

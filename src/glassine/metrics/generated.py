@@ -12,6 +12,12 @@ A result is called FAMILY_NETWORK_HOW_BACKGROUND, in lower case:
 So `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no bare `fvd` or `clip_score`: a
 network of the suite's own is called `glassine`, and what it measures can only be `fvd_glassine_...` or
 `clip_glassine_...`. How many clips a result is made of stands beside it, as `..._n`, or `..._n_real` and `..._n_fake`.
+
+
+TODO-DOC
+How sharp generated pictures are against true ones.
+---
+How different pictures are from each other and from the nearest one in training, by their features.
 """
 
 import re
@@ -20,12 +26,86 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
 
-from glassine.errors import UserError
-from glassine.metrics.clip_metric import RANGE_TOLERANCE
-from glassine.metrics.composite import background_colour, composite_on
+from glassine.metrics.base import RANGE_TOLERANCE
+from glassine.metrics.image import background_colour, composite_on
+from glassine.utils.errors import UserError
+
+
+def gradient_magnitude(pictures: Tensor) -> Tensor:
+    """Mean length of the gradient over channels and pixels, `b`, of opaque pictures `b c h w` in [0, 1].
+
+    Differences to the next pixel, so values of different picture sizes do not compare. It counts edges whatever they
+    are edges of: noise is sharp, too.
+    """
+    pictures = pictures.float()
+    down = (pictures[..., 1:, :-1] - pictures[..., :-1, :-1]).square()
+    right = (pictures[..., :-1, 1:] - pictures[..., :-1, :-1]).square()
+    return (down + right).sqrt().flatten(1).mean(dim=1)
+
+
+class Sharpness(Metric):
+    """Mean gradient magnitude of generated pictures by that of true ones: 1 is as sharp, 0 is flat.
+
+    Both sets must have one size and lie on one background.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", tensor([0.0, 0.0]), dist_reduce_fx="sum")
+        self.add_state("count", tensor([0, 0]), dist_reduce_fx="sum")
+
+    def update(self, pictures: Tensor, real: bool) -> None:
+        """Add opaque pictures `b c h w` in [0, 1], and whether they are true ones."""
+        self.total[int(real)] += gradient_magnitude(pictures).sum()
+        self.count[int(real)] += len(pictures)
+
+    def compute(self) -> Tensor:
+        """The ratio; NaN before both sets have a picture."""
+        made, true = self.total / self.count
+        return made / true
+
+
+def cosine_distances(first: Tensor, second: Tensor) -> Tensor:
+    """1 - cosine, `n m` in [0, 2], of features `n d` and `m d`."""
+    return 1 - F.normalize(first.float(), dim=1) @ F.normalize(second.float(), dim=1).T
+
+
+def mean_pairwise_distance(features: Tensor) -> float:
+    """The mean over all pairs of different rows of `n d`; NaN for fewer than two."""
+    count = len(features)
+    if count < 2:
+        return float("nan")
+    distances = cosine_distances(features, features)
+    return float((distances.sum() - distances.trace()) / (count * (count - 1)))
+
+
+def nearest(features: Tensor, bank: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The nearest of a bank to each row.
+
+    Args:
+        features: `n d`.
+        bank: `m d`.
+        allowed: `n m` bool, which of the bank may be taken; None for all.
+
+    Returns:
+        Cosine distances `n` and rows of the bank `n`; infinity where nothing is allowed.
+    """
+    distances = cosine_distances(features, bank)
+    if allowed is not None:
+        distances = torch.where(allowed, distances, torch.inf)
+    found = distances.min(dim=1)
+    return found.values, found.indices
+
 
 NETWORK = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 

@@ -1,22 +1,119 @@
-"""All scores of a set of predicted alpha clips in one go: the columns of glassine's tables."""
+"""All scores of a set of predicted alpha clips in one go: the columns of glassine's tables.
 
+TODO-DOC
+Hole residue: true holes that the prediction fills in, and solid interior that it punches out.
+"""
+
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.metrics.clip_metric import check_clips
-from glassine.metrics.composite import background_colour, composite_on
-from glassine.metrics.conn import conn
-from glassine.metrics.dtssd import dtssd
-from glassine.metrics.flicker import STILL_THRESHOLD, flicker
-from glassine.metrics.grad import grad
-from glassine.metrics.hole_residue import holes_filled, interior_punched
-from glassine.metrics.mad import mad
-from glassine.metrics.mse import mse
-from glassine.metrics.psnr import PSNR_CAP, psnr, summarise_psnr
-from glassine.metrics.semi_transparent import SEMI_TRANSPARENT, semi_transparent_mad
-from glassine.metrics.ssim import ssim
+from glassine.metrics.base import ClipMetric, check_clips
+from glassine.metrics.image import PSNR_CAP, background_colour, composite_on, psnr, ssim, summarise_psnr
+from glassine.metrics.matting import SEMI_TRANSPARENT, conn, grad, mad, mse, semi_transparent_mad
+from glassine.metrics.temporal import STILL_THRESHOLD, dtssd, flicker
+
+
+def enclosed_holes(alpha: np.ndarray, transparent: float = 0.05, min_area: int = 16) -> np.ndarray:
+    """Return the mask `h w` bool of enclosed transparent regions.
+
+    A hole is a 4-connected region of pixels with alpha < `transparent` that has at least `min_area` pixels and does
+    not touch the frame's border.
+    """
+    empty = (alpha < transparent).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
+    left, top, width, height, area = stats.T
+    enclosed = (left > 0) & (top > 0) & (left + width < alpha.shape[1]) & (top + height < alpha.shape[0])
+    enclosed &= area >= min_area
+    enclosed[0] = False  # label 0 is everything that is not transparent
+    return enclosed[labels] if enclosed.any() else np.zeros(alpha.shape, dtype=bool)
+
+
+def holes_filled(
+    pred: Tensor, true: Tensor, transparent: float = 0.05, min_area: int = 16, filled: float = 0.5
+) -> Tensor:
+    """Share of the pixels of a clip's true holes (`enclosed_holes`, frame by frame) with predicted alpha >= `filled`.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        true: the same shape.
+        transparent: true alphas below this are transparent.
+        min_area: regions with fewer pixels are no holes (gaps of a few pixels inside soft edges).
+        filled: predicted alphas from this on fill the hole.
+
+    Returns:
+        `b`, 0 to 1; NaN for a clip without a hole.
+    """
+    frames = true.flatten(0, 2).cpu().numpy()  # (b f) h w
+    holes = np.stack([enclosed_holes(frame, transparent, min_area) for frame in frames])
+    hole = torch.from_numpy(holes).to(true.device).view(true.shape)  # b f 1 h w
+    return ((pred >= filled) & hole).sum(dim=(1, 2, 3, 4)) / hole.sum(dim=(1, 2, 3, 4))
+
+
+def interior_punched(pred: Tensor, true: Tensor, solid: float = 0.95, margin: int = 3, punched: float = 0.5) -> Tensor:
+    """Share of the pixels of a clip's solid interior with predicted alpha < `punched`.
+
+    The interior is the set of pixels with true alpha > `solid`, eroded by a square of 2 `margin` + 1 pixels, so that
+    the prediction's edge may be off by `margin` pixels. The frame's border does not erode.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        true: the same shape.
+        solid: true alphas above this are solid.
+        margin: pixels that the erosion takes off.
+        punched: predicted alphas below this are transparent.
+
+    Returns:
+        `b`, 0 to 1; NaN for a clip without an interior.
+    """
+    outside = (true <= solid).flatten(0, 1).float()  # (b f) 1 h w
+    # growing the outside erodes the inside; a square grows along x, then along y
+    size = 2 * margin + 1
+    outside = functional.max_pool2d(outside, (1, size), stride=1, padding=(0, margin))
+    outside = functional.max_pool2d(outside, (size, 1), stride=1, padding=(margin, 0))
+    interior = (outside == 0).view(true.shape)  # b f 1 h w
+    return ((pred < punched) & interior).sum(dim=(1, 2, 3, 4)) / interior.sum(dim=(1, 2, 3, 4))
+
+
+class HolesFilled(ClipMetric):
+    """Mean over stickers of `holes_filled`: the share of true holes that the prediction fills in.
+
+    Args:
+        transparent: true alphas below this are transparent.
+        min_area: pixels that a hole has at least.
+        filled: predicted alphas from this on fill the hole.
+    """
+
+    def __init__(self, transparent: float = 0.05, min_area: int = 16, filled: float = 0.5) -> None:
+        super().__init__()
+        self.transparent, self.min_area, self.filled = transparent, min_area, filled
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `holes_filled` of each clip, `b`."""
+        return holes_filled(pred, true, self.transparent, self.min_area, self.filled)
+
+
+class InteriorPunched(ClipMetric):
+    """Mean over stickers of `interior_punched`: the share of solid interior that the prediction drops.
+
+    Args:
+        solid: true alphas above this are solid.
+        margin: pixels that the erosion takes off.
+        punched: predicted alphas below this are transparent.
+    """
+
+    def __init__(self, solid: float = 0.95, margin: int = 3, punched: float = 0.5) -> None:
+        super().__init__()
+        self.solid, self.margin, self.punched = solid, margin, punched
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `interior_punched` of each clip, `b`."""
+        return interior_punched(pred, true, self.solid, self.margin, self.punched)
+
 
 ALPHA_SCORES = (
     "psnr",

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.metrics.composite import background_colour
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+from glassine.metrics.image import background_colour
 
 GRID = 7
 PATCH = 32

@@ -14,9 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from glassine.errors import UserError
-from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, frozen_sam, seen_size
-from glassine.nn.prompts import Prompts, boxes_of, centre_points, visible_part
+from glassine.models.sam import (
+    Prompts,
+    boxes_of,
+    centre_points,
+    decode_masks,
+    embed_pictures,
+    enlarge_masks,
+    frozen_sam,
+    seen_size,
+    visible_part,
+)
+from glassine.utils.errors import UserError
 
 SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
 

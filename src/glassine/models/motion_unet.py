@@ -13,9 +13,9 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, U
 from einops import repeat
 from torch import Tensor, nn
 
-from glassine.errors import UserError
-from glassine.models.temporal_unet import TemporalUNet
-from glassine.nn.checkpointing import checkpoint_layer
+from glassine.models.video_unet import TemporalUNet
+from glassine.nn.conditioning import MotionTimeEmbedding
+from glassine.nn.diffusion import checkpoint_layer
 from glassine.nn.inter_frame_attention import (
     CurrentPass,
     InterFrameAttention,
@@ -24,9 +24,9 @@ from glassine.nn.inter_frame_attention import (
     add_inter_frame_attention,
     reference_frame,
 )
-from glassine.nn.layer_attention import add_layer_attention
+from glassine.nn.layout_adapter import add_layer_attention
 from glassine.nn.lora import add_lora
-from glassine.nn.motion_amount import MotionTimeEmbedding
+from glassine.utils.errors import UserError
 
 DOWN = ("CrossAttnDownBlockMotion", "CrossAttnDownBlockMotion", "CrossAttnDownBlockMotion", "DownBlockMotion")
 UP = ("UpBlockMotion", "CrossAttnUpBlockMotion", "CrossAttnUpBlockMotion", "CrossAttnUpBlockMotion")

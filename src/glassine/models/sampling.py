@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 Solver = Literal["ddim", "dpm++"]
 SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {

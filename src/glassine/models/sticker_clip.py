@@ -1,6 +1,13 @@
-"""Clips and captions in one space: the suite's own evaluator, where no public weights can be had."""
+"""Clips and captions in one space: the suite's own evaluator, where no public weights can be had.
 
-from collections.abc import Sequence
+TODO-DOC
+Words that stickers are found by, as a network takes them.
+---
+Which emoji is in a picture: the evaluator that counts how many generated stickers can be recognized.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import timm
@@ -10,7 +17,42 @@ from timm.models import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.models.image_encoder import IMAGENET_MEAN, IMAGENET_STD
+from glassine.models.sam import IMAGENET_MEAN, IMAGENET_STD
+from glassine.utils.errors import UserError
+
+
+class TagVocabulary:
+    """Known tags, and the shares in which a sticker has them; case and outer spaces do not count.
+
+    Args:
+        words: the tags; ValueError where one comes twice.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = [plain(word) for word in words]
+        self.places = {word: place for place, word in enumerate(self.words)}
+        if len(self.places) < len(self.words):
+            raise ValueError(f"the tag {Counter(self.words).most_common(1)[0][0]!r} came twice; give each once")
+
+    @classmethod
+    def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":
+        """The trigger words that at least `min_count` stickers have, the most frequent first."""
+        counts = Counter(word for words in stickers for word in {plain(word) for word in words})
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return cls(word for word, stickers_with in ordered if stickers_with >= min_count)
+
+    def mixture(self, stickers: Sequence[Iterable[str]]) -> Tensor:
+        """`b v`: a sticker's known tags in equal shares that sum up to 1; zeros where none is known."""
+        shares = torch.zeros(len(stickers), len(self.words))
+        for row, words in zip(shares, stickers, strict=True):
+            listed = [words] if isinstance(words, str) else words
+            row[[self.places[word] for word in map(plain, listed) if word in self.places]] = 1
+        return shares / shares.sum(1, keepdim=True).clamp(min=1)
+
+
+def plain(word: str) -> str:
+    """A tag as it is compared."""
+    return " ".join(word.split()).casefold()
 
 
 class ClipEncoder(nn.Module):
@@ -182,3 +224,78 @@ class StickerCLIP(nn.Module):
         counted = states.abs().sum(dim=-1, keepdim=True) > 0  # b n 1
         pooled = (states * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)  # b d'
         return F.normalize(self.of_text(pooled), dim=-1)
+
+
+NAME_BYTES = 64
+
+
+class StickerNames(nn.Module):
+    """A classifier over the groups of stickers, by the cosine between a picture's embedding and a prototype a group.
+
+    The names of the groups are part of the weights, so that a file of them says which class is which. They are kept as
+    float bytes, since averaging weights would round integers.
+
+    Args:
+        encoder: pictures, as clips of one frame, to embeddings.
+        classes: prototypes there are; as many groups can be told apart at most.
+    """
+
+    labels: Tensor
+
+    def __init__(self, encoder: ClipEncoder, classes: int = 2048) -> None:
+        super().__init__()
+        self.encoder, self.classes = encoder, classes
+        self.prototypes = nn.Parameter(torch.randn(classes, encoder.out_channels))
+        self.logit_scale = nn.Parameter(torch.tensor(3.0))  # ln 20
+        self.register_buffer("labels", torch.zeros(classes, NAME_BYTES))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the groups, in the order of the logits; none before `set_names`."""
+        rows = self.labels.round().to(torch.uint8).cpu().numpy()
+        return [bytes(row).rstrip(b"\0").decode() for row in rows if row.any()]
+
+    def set_names(self, names: Sequence[str]) -> None:
+        """Say which groups there are.
+
+        Raises:
+            UserError: more names than classes, a name twice, an empty or a long one.
+        """
+        if len(names) > self.classes:
+            raise UserError(f"classes must be at least the {len(names)} groups of the data, got {self.classes}")
+        if len(set(names)) < len(names):
+            raise UserError("names of groups must differ, got one twice")
+        labels = torch.zeros(self.classes, NAME_BYTES)
+        for row, name in enumerate(names):
+            data = name.encode()
+            if not 0 < len(data) <= NAME_BYTES:
+                raise UserError(f"names of groups must have 1 to {NAME_BYTES} bytes, got {name!r}")
+            labels[row, : len(data)] = torch.tensor(list(data), dtype=torch.float32)
+        self.labels.copy_(labels)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Embeddings `b d` of opaque pictures `b 3 h w` in [0, 1], of any length."""
+        return self.encoder(pictures[:, None])
+
+    def appearance(self, pictures: Tensor) -> Tensor:
+        """Pooled features `b d'` of opaque pictures `b 3 h w` in [0, 1], before they are turned into an embedding.
+
+        Embeddings of one group are drawn together, whatever it looks like; these tell how pictures look.
+        """
+        frames = self.encoder.frames
+        return frames.forward_head(frames.forward_features(self.encoder.prepared(pictures)), pre_logits=True)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits `b n` of opaque pictures `b 3 h w` in [0, 1], one for each of `names`."""
+        return self.classify(self.features(pictures))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits `b n` of embeddings `b d`, in float32."""
+        prototypes = F.normalize(self.prototypes[: self.count], dim=1)
+        cosines = F.normalize(features.float(), dim=1) @ prototypes.T
+        return self.logit_scale.clamp(max=4.6052).exp() * cosines
+
+    @property
+    def count(self) -> int:
+        """How many groups have a name."""
+        return int((self.labels[:, 0] > 0).sum())

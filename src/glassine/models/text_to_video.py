@@ -1,6 +1,11 @@
-"""Text to a clip by latent diffusion: the parts that VSD2M's methods share, around a video UNet that may be any."""
+"""Text to a clip by latent diffusion: the parts that VSD2M's methods share, around a video UNet that may be any.
 
-from collections.abc import Sequence
+TODO-DOC
+The network of single pictures within one that animates them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -8,10 +13,26 @@ from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.errors import UserError
 from glassine.models.sampling import SCALE_WITH_MEAN, USUAL_SCALE, Progress, Sampling, check_seeds, make_solver
-from glassine.nn.guidance import rescaled
-from glassine.nn.prompt_padding import fill_padding
+from glassine.nn.conditioning import fill_padding
+from glassine.nn.diffusion import rescaled
+from glassine.utils.errors import UserError
+
+
+@contextmanager
+def first_stage(network: Any) -> Iterator[None]:
+    """Within, the UNet of a `TransparentVideo` is that of single pictures: its `image_unet`, else its spatial part.
+
+    It stands in the place of the other one, so that no other thread can use the network meanwhile.
+    """
+    unet = network.unet
+    still = unet.without_motion() if network.animates and network.image_unet is None else nullcontext()
+    network.unet = unet if network.image_unet is None else network.image_unet
+    try:
+        with still:
+            yield
+    finally:
+        network.unet = unet
 
 
 class TextToVideo(nn.Module):
@@ -19,7 +40,7 @@ class TextToVideo(nn.Module):
 
     Args:
         unet: called as diffusers' `UNet3DConditionModel`. It has as many input channels as the latents, as many again
-            for `latent_mean`, and one more if it is to be told which frames are given (see `glassine.nn.frame_masks`).
+            for `latent_mean`, and one more if it is to be told which frames are given (see `glassine.nn.conditioning`).
         vae: diffusers interface; frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).

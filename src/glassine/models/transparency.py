@@ -3,12 +3,16 @@
 The layouts are the official ones, so the official SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters);
 small networks are the same classes with smaller arguments. Shapes: images are `b c h w` in [0, 1], latents
 `b 4 h/8 w/8`, unscaled (not multiplied by the VAE's `scaling_factor`).
+
+
+TODO-DOC
+Decoding a picture several times, turned and mirrored, and averaging (LayerDiffuse's released code).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -17,8 +21,31 @@ from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.models.test_time_augmentation import TestTimeAugmentation, average_views
 from glassine.models.vae import PlainBlock
+
+TestTimeAugmentation = Literal["none", "hflip", "full"]
+
+
+def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: TestTimeAugmentation) -> Tensor:
+    """LayerDiffuse's test-time augmentation: `decode(*inputs)`, `b 4 h w`, clipped to [0, 1].
+
+    `full` takes four rotations, with and without a flip, each clipped, then the median, which for an even count is the
+    lower of the two middle values; `hflip` is the mean of two of the eight (ours); `none` one.
+    """
+    views = {"none": [(False, 0)], "hflip": [(False, 0), (True, 0)]}.get(
+        tta, [(flip, turns) for flip in (False, True) for turns in range(4)]
+    )
+    results = []
+    for flip, turns in views:
+        seen = (torch.rot90(x.flip(3) if flip else x, turns, (2, 3)) for x in inputs)
+        rgba = torch.rot90(decode(*seen).clamp(0, 1), -turns, (2, 3))
+        results.append(rgba.flip(3) if flip else rgba)
+    if tta == "none":
+        return results[0]
+    if tta == "hflip":  # the lower of two would always be too low
+        return torch.stack(results).mean(dim=0)
+    return torch.stack(results).median(dim=0).values
+
 
 M = TypeVar("M", bound=nn.Module)
 LATENT_STRIDE = 8

@@ -11,16 +11,13 @@ from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.errors import UserError
-from glassine.models.animation import as_animation, check_base, check_motion_adapters, motion_condition
-from glassine.models.animation_sampling import sample_latents
-from glassine.models.first_stage import first_stage
+from glassine.models.animation import as_animation, check_base, check_motion_adapters, motion_condition, sample_latents
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.sampling import Progress, Sampling
-from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.models.text_to_video import TextToVideo
-from glassine.models.transparency import LatentTransparency
-from glassine.nn.prompt_padding import fill_padding
+from glassine.models.text_to_video import TextToVideo, first_stage
+from glassine.models.transparency import LatentTransparency, TestTimeAugmentation
+from glassine.nn.conditioning import fill_padding
+from glassine.utils.errors import UserError
 
 
 class TransparentVideo(TextToVideo):

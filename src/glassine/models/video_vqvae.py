@@ -12,7 +12,7 @@ from einops import parse_shape, rearrange
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 AXES = ("(b h w) f d", "(b f w) h d", "(b f h) w d")
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from glassine.errors import UserError
-from glassine.nn.layer_attention import LayerAttention, spatial_attentions
+from glassine.nn.layout_adapter import LayerAttention, spatial_attentions
+from glassine.utils.errors import UserError
 
 Reference = Literal["middle", "first"] | int
 Mode = Literal["add", "replace"]

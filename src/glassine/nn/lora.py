@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 Attentions = Literal["all", "spatial", "motion"]
 # the four projections of diffusers' attention layers

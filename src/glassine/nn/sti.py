@@ -13,11 +13,17 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.errors import UserError
-from glassine.nn.temporal.method import TemporalAttention, TemporalMethod, silence
-from glassine.nn.temporal.mix import FreeMix, LearnedMix
-from glassine.nn.temporal.positions import clip_positions, sinusoid
-from glassine.nn.temporal.video_ldm import MixedConvolution
+from glassine.nn.temporal import (
+    FreeMix,
+    LearnedMix,
+    MixedConvolution,
+    TemporalAttention,
+    TemporalMethod,
+    clip_positions,
+    silence,
+    sinusoid,
+)
+from glassine.utils.errors import UserError
 
 Positions = Literal["none", "frames", "frames_and_space"]
 Mix = Literal["layer", "channel", "free"]

@@ -1,10 +1,18 @@
-"""Cut stickers out of their background: opaque frames in, transparent frames out, of any size and any length."""
+"""Cut stickers out of their background: opaque frames in, transparent frames out, of any size and any length.
 
+TODO-DOC
+Hold frames on their way through a pipeline: a few in memory, the rest of huge ones in a temporary file.
+---
+Cut an endless row of items into overlapping windows, holding one window at a time.
+"""
+
+import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Self
+from typing import IO, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,20 +21,123 @@ from numpy.typing import NDArray
 
 from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
-from glassine.descriptions import read_yaml
-from glassine.errors import UserError
-from glassine.hardware import pick_device
 from glassine.models.ildiff import ILDiff, PixelSource
-from glassine.models.test_time_augmentation import TestTimeAugmentation
-from glassine.pipelines.alpha_levels import settle_alpha
-from glassine.pipelines.chunks import overlapping_windows
-from glassine.pipelines.flat_background import Colour, find_background
-from glassine.pipelines.frame_store import FrameStore, StoredFrame
-from glassine.pipelines.unmix import unmix
-from glassine.pipelines.working_size import WorkingSize
+from glassine.models.transparency import TestTimeAugmentation
+from glassine.pipelines.backgrounds import Colour, find_background, settle_alpha, unmix
+from glassine.pipelines.upsampling import WorkingSize
 from glassine.pretrained.weights import load_bundle, locate, save_bundle
+from glassine.utils.class_paths import read_yaml
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
 
 Frame = NDArray[np.uint8]
+MEMORY_BYTES = 2**28  # of frames that wait: 256 of 512x512
+
+
+@dataclass
+class StoredFrame:
+    """One frame that waits. `load` gives it back once or often; `drop` makes room for others."""
+
+    store: "FrameStore"
+    shape: tuple[int, ...]
+    frame: Frame | None  # where it waits in memory
+    slot: int = 0  # where it waits in the file
+
+    def load(self) -> Frame:
+        """The frame, `h w 4` uint8; not to be changed."""
+        return self.store.read(self) if self.frame is None else self.frame
+
+    def drop(self) -> None:
+        """Forget it."""
+        self.store.forget(self)
+
+
+class FrameStore:
+    """Frames of one size that wait; at most `memory_bytes` of them in memory, whatever their number.
+
+    Args:
+        memory_bytes: how much may wait in memory; at least one frame may.
+    """
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._memory_bytes, self._held_bytes = memory_bytes, 0
+        self._file: IO[bytes] | None = None
+        self._free: list[int] = []
+        self._slots = 0
+
+    def put(self, frame: Frame) -> StoredFrame:
+        """Keep a frame; in memory it is kept as it is, not copied."""
+        if not self._held_bytes or self._held_bytes + frame.nbytes <= self._memory_bytes:
+            self._held_bytes += frame.nbytes
+            return StoredFrame(self, frame.shape, frame)
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the store)
+        slot = self._free.pop() if self._free else self._slots
+        self._slots = max(self._slots, slot + 1)
+        self._file.seek(slot * frame.nbytes)
+        data = memoryview(np.ascontiguousarray(frame).data).cast("B")
+        while data:
+            data = data[self._file.write(data) :]
+        return StoredFrame(self, frame.shape, None, slot)
+
+    def read(self, stored: StoredFrame) -> Frame:
+        """A frame out of the file."""
+        assert self._file is not None
+        frame = np.empty(stored.shape, np.uint8)
+        self._file.seek(stored.slot * frame.nbytes)
+        view, filled = memoryview(frame.data).cast("B"), 0
+        while filled < len(view):
+            got = self._file.readinto(view[filled:])  # type: ignore[attr-defined]
+            if not got:
+                raise OSError("the temporary file of waiting frames is shorter than what was written")
+            filled += got
+        return frame
+
+    def forget(self, stored: StoredFrame) -> None:
+        """Make room."""
+        if stored.frame is None:
+            self._free.append(stored.slot)
+        else:
+            self._held_bytes -= stored.frame.nbytes
+            stored.frame = None
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Window(Generic[T]):
+    """Neighbouring items, and which of them are the window's own; the others are there for context only."""
+
+    items: list[T]
+    own: slice
+
+
+def overlapping_windows(items: Iterable[T], size: int, radius: int) -> Iterator[Window[T]]:
+    """Windows of `size` own items with up to `radius` more on each side, fewer only where the row begins or ends.
+
+    A network whose result for a frame depends on `radius` frames to each side gives for the own items of a window
+    exactly what it gives for the whole row: at the ends it sees the same ends, elsewhere all the context there is.
+
+    Args:
+        items: any iterable; it is read no further than the window needs.
+        size: own items a window, at least 1; the last window may have fewer.
+        radius: items of context to each side, 0 or more.
+
+    Each item is an own item of exactly one window. At most `size + 2 * radius` items are held.
+    """
+    source = iter(items)
+    held: deque[T] = deque(islice(source, size + radius))
+    before = 0
+    while len(held) > before:
+        end = min(before + size, len(held))
+        yield Window(list(held), slice(before, end))
+        for _ in range(max(end - radius, 0)):  # keep the next window's context
+            held.popleft()
+        before = min(end, radius)
+        held.extend(islice(source, before + size + radius - len(held)))
+
+
 TINY = "glassine:tiny-ildiff"
 LOOKAHEAD = 8
 LOOKAHEAD_PIXELS = 2**26  # fewer frames are looked at ahead where they are huge

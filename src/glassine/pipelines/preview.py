@@ -1,12 +1,62 @@
-"""A picture to judge a cutout by: input above, result on a checkerboard below, for frames spread over the whole."""
+"""A picture to judge a cutout by: input above, result on a checkerboard below, for frames spread over the whole.
+
+TODO-DOC
+Stickers as rows of frames in one picture, each over its caption.
+"""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from glassine.checkerboard import checkerboard
 from glassine.data.alpha import composite_frames
+from glassine.data.sticker import Sticker
+from glassine.utils.checkerboard import checkerboard
+
+STRIP_PAPER, INK = (250, 250, 249), (28, 28, 30)
+STRIP_MARGIN, STRIP_GAP, TEXT = 16, 4, 22
+
+
+def film_strips(stickers: Sequence[Sticker], captions: Sequence[str], frames: int = 8, tile: int = 128) -> Image.Image:
+    """Draw stickers on a checkerboard, one a row.
+
+    Args:
+        stickers: at least one.
+        captions: one a sticker; cut off where it is longer than the row.
+        frames: most frames of each, evenly spread.
+        tile: side, in pixels, of the square that a frame is fitted into.
+    """
+    columns = min(frames, max(sticker.num_frames for sticker in stickers))
+    width = 2 * STRIP_MARGIN + columns * (tile + STRIP_GAP) - STRIP_GAP
+    canvas = Image.new("RGB", (width, 2 * STRIP_MARGIN + len(stickers) * (tile + TEXT + STRIP_GAP)), STRIP_PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    for row, (sticker, caption) in enumerate(zip(stickers, captions, strict=True)):
+        top = STRIP_MARGIN + row * (tile + TEXT + STRIP_GAP)
+        number_shown = min(columns, sticker.num_frames)
+        shown = np.arange(number_shown) * sticker.num_frames // number_shown  # of 16, number 8 among them
+        for column, number in enumerate(shown):
+            picture = fitted(sticker.frames[number], tile)
+            place = (
+                STRIP_MARGIN + column * (tile + STRIP_GAP) + (tile - picture.width) // 2,
+                top + (tile - picture.height) // 2,
+            )
+            canvas.paste(picture, place)
+        while caption and draw.textlength(caption, font) > width - 2 * STRIP_MARGIN:
+            caption = caption.rstrip("…")[:-1] + "…" if caption != "…" else ""
+        draw.text((STRIP_MARGIN, top + tile + 3), caption, INK, font)
+    return canvas
+
+
+def fitted(frame: np.ndarray, tile: int) -> Image.Image:
+    """`h w 4` uint8 on a checkerboard, its longer side `tile` pixels."""
+    height, width = frame.shape[:2]
+    shown = composite_frames(frame, checkerboard(height, width))
+    scale = tile / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Image.fromarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
+
 
 Picture = NDArray[np.uint8]
 MARGIN, GAP = 12, 6

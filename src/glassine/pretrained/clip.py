@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, CLIPConfig, CLIPModel, CLIPProcessor
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 class CLIP(nn.Module):

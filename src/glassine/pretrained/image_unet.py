@@ -1,4 +1,8 @@
-"""The spatial part of a network of transparent video: Stable Diffusion's, or an image network of ours."""
+"""The spatial part of a network of transparent video: Stable Diffusion's, or an image network of ours.
+
+TODO-DOC
+Networks in diffusers' own format, from a hub id or a local path.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from glassine.errors import UserError
-from glassine.pretrained.checkpoints import load_part, read_run_config
 from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, Taken, difference, load_donor, widened
-from glassine.pretrained.weights import SHIPPED, load_bundle
+from glassine.pretrained.weights import SHIPPED, load_bundle, load_part, read_run_config
+from glassine.utils.errors import UserError
 
 # what an image network may lack that the network to be filled has
 BEYOND = re.compile(r".*(\.processor\.|\.lora_(down|up)\.|\.motion_modules\.|time_embedding\.motion\.).*")
@@ -144,3 +148,21 @@ def fill(
         )
     unet.load_state_dict(dict(state), strict=False)
     return Taken(source, tuple(state), tuple(fresh), ())
+
+
+def stable_diffusion_vae(source: str, subfolder: str | None = "vae", revision: str | None = None) -> AutoencoderKL:
+    """The VAE of a Stable Diffusion checkpoint, for use as a `class_path` in a YAML.
+
+    Args:
+        source: a hub id such as `stable-diffusion-v1-5/stable-diffusion-v1-5`, or the path of a local copy.
+        subfolder: where the VAE lies in it; null if `source` is the VAE itself.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        UserError: neither the hub nor the path has it.
+    """
+    try:
+        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, revision=revision, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no VAE at {source!r} ({reason}): give a reachable hub id or a local folder") from error

@@ -1,11 +1,24 @@
-"""LayerDiffuse's official transparency codec (arXiv 2402.17113), from its two files."""
+"""LayerDiffuse's official attention weights for SD 1.5 (arXiv 2402.17113), by name.
 
+Names and order as `sd-forge-layerdiffuse` loads them, strictly (`AttentionSharingPatcher` in
+`lib_layerdiffusion/attention_sharing.py`, with `frames=1, use_control=False`): `hookers.layers.N.` for the N-th of the
+UNet's 32 attention layers, then `to_{q,k,v,out}_lora.0.{down,up}.weight` of rank 256 and
+`temporal_{i,n,q,k,v,o}.{weight,bias}`: 640 tensors.
+
+
+TODO-DOC
+LayerDiffuse's official transparency codec (arXiv 2402.17113), from its two files.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from glassine.pretrained.weights import load_exactly, read_state
+from glassine.utils.errors import UserError
 
 
 def with_codec_weights(codec: nn.Module, encoder: str, decoder: str) -> nn.Module:
@@ -23,3 +36,99 @@ def with_codec_weights(codec: nn.Module, encoder: str, decoder: str) -> nn.Modul
     for part, source in ((parts.encoder, encoder), (parts.decoder, decoder)):
         load_exactly(part, read_state(Path(source)), source)
     return codec
+
+
+Shape = tuple[int, ...]
+FILE = "layer_sd15_transparent_attn.safetensors"
+STAGES = ("down_blocks", "up_blocks", "mid_block")
+LAYER = "hookers.layers.{}."
+PROJECTIONS = {"to_q": "to_q_lora", "to_k": "to_k_lora", "to_v": "to_v_lora", "to_out.0": "to_out_lora"}
+LINEARS = ("temporal_i", "temporal_q", "temporal_k", "temporal_v", "temporal_o")
+# attention over a single layer is its value, see `glassine.nn.layout_adapter`
+WITHOUT_EFFECT = ("temporal_q", "temporal_k")
+
+
+def with_layer_diffuse(unet: nn.Module, weights: str) -> nn.Module:
+    """A UNet of SD 1.5's layout made to draw transparent pictures, for use as a `class_path` in a YAML.
+
+    LoRA is added to the projections, so these must be filled before, and not twice; the rest goes into the network's
+    `LayerAttention`.
+
+    Args:
+        unet: an `ImageUNet` or a `MotionUNet` with `layer_attention`.
+        weights: path of `layer_sd15_transparent_attn.safetensors`.
+
+    Raises:
+        UserError: no such file, or LoRA for another network; the message names the first misfit.
+    """
+    apply(unet, read_state(Path(weights)), weights)
+    own: Any = unet
+    if hasattr(own, "start_inter_frame_attention"):
+        own.start_inter_frame_attention()
+    return unet
+
+
+def attention_names(unet: nn.Module) -> list[str]:
+    """The spatial attention layers in the file's order: the way down, the way up, the middle."""
+    processors: Any = unet.attn_processors
+    names = [name.removesuffix(".processor") for name in processors if ".motion_modules." not in name]
+    return sorted(names, key=lambda name: STAGES.index(name.partition(".")[0]))  # stable within a stage
+
+
+def file_shapes(unet: nn.Module, rank: int = 256) -> dict[str, Shape]:
+    """Names and shapes that the official file has for a UNet of these sizes."""
+    shapes: dict[str, Shape] = {}
+    for number, name in enumerate(attention_names(unet)):
+        attn = unet.get_submodule(name)
+        for ours, theirs in PROJECTIONS.items():
+            layer: Any = attn.get_submodule(ours)
+            shapes[f"{LAYER.format(number)}{theirs}.0.down.weight"] = (rank, layer.in_features)
+            shapes[f"{LAYER.format(number)}{theirs}.0.up.weight"] = (layer.out_features, rank)
+        width = int(attn.get_submodule("to_k").out_features)  # type: ignore[arg-type]
+        for linear in (*LINEARS, "temporal_n"):
+            shapes[f"{LAYER.format(number)}{linear}.weight"] = (width,) if linear == "temporal_n" else (width, width)
+            shapes[f"{LAYER.format(number)}{linear}.bias"] = (width,)
+    return shapes
+
+
+def check(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Raise UserError where `state` is not the file for this network."""
+    if not any(name.startswith("hookers.layers.") for name in state):
+        raise UserError(
+            f"{origin} holds no attention of LayerDiffuse for SD 1.5: give {FILE}; SDXL's is another format"
+        )
+    if any("_lora.1." in name or "control_convs" in name for name in state):
+        raise UserError(f"{origin} is for several layers at a time or for a given one: give {FILE}")
+    down = state.get(f"{LAYER.format(0)}to_q_lora.0.down.weight")
+    needed = file_shapes(unet) if down is None else file_shapes(unet, len(down))
+    for name in dict.fromkeys([*needed, *state]):
+        there = str(tuple(state[name].shape)) if name in state else "missing"
+        here = str(needed[name]) if name in needed else "no such tensor"
+        if there != here:
+            raise UserError(
+                f"{origin} was made for another base: {name} is {there} there, {type(unet).__name__} needs {here}; "
+                f"{FILE} goes with networks of SD 1.5's layout"
+            )
+
+
+@torch.no_grad()
+def apply(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Merge LoRA and fill the layer attention.
+
+    Raises:
+        UserError: what does not fit, or a network without layer attention.
+    """
+    check(unet, state, origin)
+    layers: list[Any] = [unet.get_submodule(name) for name in attention_names(unet)]
+    processors = [getattr(attn.processor, "self_attention", attn.processor) for attn in layers]
+    if not all(hasattr(processor, "temporal_o") for processor in processors):
+        raise UserError(f"{type(unet).__name__} has no layer attention to be filled: give it layer_attention: true")
+    for number, (attn, processor) in enumerate(zip(layers, processors, strict=True)):
+        part = {n.removeprefix(LAYER.format(number)): t for n, t in state.items() if n.startswith(LAYER.format(number))}
+        for ours, theirs in PROJECTIONS.items():
+            down, up = (part[f"{theirs}.0.{end}.weight"].float() for end in ("down", "up"))
+            weight = attn.get_submodule(ours).weight
+            weight.copy_(weight.float() + up @ down)
+        processor.load_state_dict(
+            {n: t for n, t in part.items() if n.startswith("temporal_") and not n.startswith(WITHOUT_EFFECT)}
+        )

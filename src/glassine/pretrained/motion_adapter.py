@@ -10,10 +10,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from glassine.errors import UserError
 from glassine.pretrained.image_unet import MOTION, fill, load_own, merged_state
 from glassine.pretrained.video_unet import Taken, difference
 from glassine.pretrained.weights import load_bundle, read_state, save_model
+from glassine.utils.errors import UserError
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")

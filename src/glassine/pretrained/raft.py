@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from glassine.errors import UserError
 from glassine.pretrained.weights import load_exactly, read_state
+from glassine.utils.errors import UserError
 
 STRIDE = 8
 SHORTEST = 128

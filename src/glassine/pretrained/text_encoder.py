@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPTextModel
 from transformers.utils import logging
 
-from glassine.digest import weights_digest
-from glassine.errors import UserError
-from glassine.minilm import minilm_folder
 from glassine.pretrained.weights import SHIPPED, load_bundle, locate
+from glassine.utils.errors import UserError
+from glassine.utils.minilm import minilm_folder
+from glassine.utils.tensors import weights_digest
 
 TINY_TEXT = "glassine:tiny-text"
 MOST_TOKENS = 77  # of every CLIP, and so of Stable Diffusion

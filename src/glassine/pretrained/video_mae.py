@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, VideoMAEConfig, VideoMAEModel
 
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

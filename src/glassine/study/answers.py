@@ -2,6 +2,12 @@
 
 A later answer to the same question of the same trial replaces the earlier one. A line that was cut off by a crash is
 passed over, so everything before and after it still counts.
+
+
+TODO-DOC
+Where the server keeps answers: a file for each rater.
+---
+All answers to a study, who gave them, and whom to believe.
 """
 
 from __future__ import annotations
@@ -10,14 +16,17 @@ import contextlib
 import json
 import os
 import re
+import statistics
+import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from glassine.errors import UserError
-from glassine.study.key import StudyKey
+from glassine.study.plan import ANSWERS_NAME, StudyKey
+from glassine.utils.errors import UserError
 
 SUFFIX = ".jsonl"
 MOST_MS = 24 * 3600 * 1000  # a page left open over night is no longer to think
@@ -174,3 +183,146 @@ def append_lines(path: Path, contents: Iterable[Mapping[str, Any] | Answer]) -> 
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+class AnswerStore:
+    """Starts raters, knows what they said, and adds to it; safe to call from several threads.
+
+    Args:
+        folder: of the study.
+        key: of the study.
+    """
+
+    def __init__(self, folder: Path, key: StudyKey) -> None:
+        self._folder, self._key = folder / ANSWERS_NAME, key
+        self._folder.mkdir(exist_ok=True)
+        self._lock = threading.Lock()
+
+    def start(self, name: object) -> RaterAnswers:
+        """What the rater has said so far; a new rater gets the next form.
+
+        Raises:
+            UserError: a name that cannot be used, or a file of that name from another study.
+        """
+        rater = rater_name(name)
+        with self._lock:
+            return self._start(rater)
+
+    def save(self, name: object, contents: Sequence[object]) -> int:
+        """Add answers; they are on the disk when this returns. None is added unless all are sound.
+
+        Args:
+            name: of the rater.
+            contents: JSON values, as `parse_answer` takes them.
+
+        Returns:
+            How many.
+
+        Raises:
+            UserError: a name or an answer that cannot be used.
+            OSError: the disk took them not, or not all.
+        """
+        rater = rater_name(name)
+        answers = [parse_answer(content, self._key) for content in contents]
+        with self._lock:
+            if not self._path(rater).exists():
+                self._start(rater)
+            append_lines(self._path(rater), answers)
+        return len(answers)
+
+    def _path(self, rater: str) -> Path:
+        return self._folder / f"{rater}{SUFFIX}"
+
+    def _start(self, rater: str) -> RaterAnswers:
+        path = self._path(rater)
+        if not path.exists() or not path.stat().st_size:
+            form = sum(other != path for other in self._folder.glob(f"*{SUFFIX}")) % self._key.forms
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            append_lines(path, [{"study": self._key.study, "rater": rater, "form": form, "time": started}])
+        return read_answers(path, self._key)
+
+
+@dataclass(frozen=True)
+class Rater:
+    """One rater.
+
+    Attributes:
+        name: as given.
+        answers: the last one to each question of each trial, checks included.
+        unusable: lines of the files that are cut off or no answers.
+        checks: how many answers were asked for twice and given twice.
+        consistency: the share of those that came out the same; None without any.
+        first_share: of the answers that chose a sticker, those that chose the first one.
+        seconds: median time for an answer.
+        counted: whether the answers count; not those of a rater who fails the checks.
+    """
+
+    name: str
+    answers: tuple[Answer, ...]
+    unusable: int
+    checks: int
+    consistency: float | None
+    first_share: float | None
+    seconds: float | None
+    counted: bool
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """The files of answers in folders, and those named outright.
+
+    Raises:
+        UserError: none.
+    """
+    paths = list(paths)
+    found = [file for path in paths for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
+    if not found:
+        raise UserError(f"no answers yet in {', '.join(map(str, paths))}; put the raters' {SUFFIX} files there")
+    return list(dict.fromkeys(found))
+
+
+def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) -> list[Rater]:
+    """Read the files; several of one rater are one.
+
+    Args:
+        paths: files.
+        key: of the study.
+        min_consistency: the least share of the checks that must come out the same.
+
+    Raises:
+        UserError: a file that cannot be used, no answer at all, or no rater who passes.
+    """
+    files = dict[str, list[RaterAnswers]]()
+    for path in paths:
+        content = read_answers(path, key)
+        files.setdefault(content.rater, []).append(content)
+    raters = [_rater(name, given, key, min_consistency) for name, given in sorted(files.items())]
+    if not any(rater.answers for rater in raters):
+        raise UserError(f"{len(raters)} raters have begun and none has answered yet; wait for answers")
+    if not any(rater.counted and rater.answers for rater in raters):
+        raise UserError(f"no rater answers {min_consistency:.0%} of the checks the same twice; lower --min-consistency")
+    return raters
+
+
+def _rater(name: str, files: Sequence[RaterAnswers], key: StudyKey, min_consistency: float) -> Rater:
+    given = [answer for file in files for answer in file.answers]
+    if len(files) > 1:  # a download and a later one, for instance
+        given.sort(key=lambda answer: answer.time)
+    last = {(answer.trial, answer.question): answer for answer in given}
+    same = [
+        answer.choice == again.choice
+        for (trial, question), again in last.items()
+        if (repeats := key.trials[trial].repeats) is not None and (answer := last.get((repeats, question))) is not None
+    ]
+    chosen = [answer.choice == answer.shown[0] for answer in last.values() if answer.choice is not None]
+    times = [answer.ms / 1000 for answer in last.values() if answer.ms]
+    consistency = sum(same) / len(same) if same else None
+    return Rater(
+        name,
+        tuple(last.values()),
+        sum(file.unusable for file in files),
+        len(same),
+        consistency,
+        sum(chosen) / len(chosen) if chosen else None,
+        statistics.median(times) if times else None,
+        consistency is None or consistency >= min_consistency,
+    )

@@ -1,23 +1,108 @@
-"""From folders of stickers to a study that raters can open."""
+"""From folders of stickers to a study that raters can open.
+
+TODO-DOC
+What the stickers are shown on.
+---
+The page's stickers: animated WebP under names that tell nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from PIL import ImageColor
+
 from glassine import __version__
-from glassine.atomic import atomic_path
-from glassine.errors import UserError
-from glassine.study.clips import clip_names, write_clip
-from glassine.study.folders import Item
-from glassine.study.key import ANSWERS_NAME, SITE_NAME, Clip, KeyTrial, StudyKey
-from glassine.study.page import CLIPS_NAME, page_plan, write_page
-from glassine.study.plan import Show, make_forms, make_trials, most_trials
-from glassine.study.questions import PRESETS, Question
+from glassine.data.codecs import create_sticker, open_sticker
+from glassine.study.plan import (
+    ANSWERS_NAME,
+    PRESETS,
+    SITE_NAME,
+    Clip,
+    KeyTrial,
+    Question,
+    Show,
+    StudyKey,
+    make_forms,
+    make_trials,
+    most_trials,
+)
+from glassine.study.server import CLIPS_NAME, Item, page_plan, write_page
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
+
+CHECKER = "checker"
+
+
+def parse_backgrounds(names: Iterable[str]) -> tuple[str, ...]:
+    """`checker` and colours as `#rrggbb`, in the order given, each once.
+
+    Args:
+        names: `checker`, CSS colour names, or colours as `#rrggbb` or `rrggbb`.
+
+    Raises:
+        UserError: no background, or one that is neither.
+    """
+    parsed = tuple(dict.fromkeys(_parse(name) for name in names))
+    if not parsed:
+        raise UserError("no background came; give checker, white, black or '#rrggbb'")
+    return parsed
+
+
+def _parse(name: str) -> str:
+    if name.lower() == CHECKER:
+        return CHECKER
+    for spelling in (name, f"#{name}"):
+        try:
+            red, green, blue = ImageColor.getrgb(spelling)[:3]
+        except ValueError:
+            continue
+        return f"#{red:02x}{green:02x}{blue:02x}"
+    raise UserError(f"background {name} came; give checker, white, black, any CSS colour name, or '#rrggbb'")
+
+
+def write_clip(source: Path, target: Path) -> None:
+    """Write `source` again as WebP that plays for ever, each visible pixel as it was.
+
+    All stickers are written again, also those that a browser could show: a format, a comment in the file or the colours
+    of invisible pixels may tell which method it came from.
+
+    Raises:
+        UserError: damaged or unreadable.
+    """
+    with open_sticker(source) as reader, create_sticker(target, reader.width, reader.height) as writer:
+        for frame, duration in reader:
+            frame[frame[..., 3] == 0] = 0
+            writer.append(frame, duration)
+
+
+def clip_names(items: Iterable[Item], seed: int) -> dict[tuple[str, str], str]:
+    """Method and item to a name of sixteen letters.
+
+    The names come from the bytes of all source files, which raters do not have, so that nobody can work them out from
+    guessed names; the same files and seed give the same names.
+    """
+    items = list(items)
+    secret = hashlib.blake2b(str(seed).encode())
+    for item in items:
+        for method, path in item.files.items():
+            secret.update(f"\0{method}\0{item.name}\0".encode())
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        secret.update(hashlib.file_digest(stream, "blake2b").digest())
+    key = secret.digest()
+    return {
+        (method, item.name): hashlib.blake2b(f"{method}\0{item.name}".encode(), key=key, digest_size=8).hexdigest()
+        for item in items
+        for method in item.files
+    }
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,217 @@
-"""Who sees what, where and when: everything that is drawn by lot, from one seed."""
+"""Who sees what, where and when: everything that is drawn by lot, from one seed.
+
+TODO-DOC
+What each sticker was asked to show, where the user has a table of it.
+---
+What raters are asked, as the papers asked it or in the user's own words.
+---
+What the answers mean: the file that raters never see.
+"""
 
 from __future__ import annotations
 
+import csv
 import itertools
+import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from random import Random
 from typing import Literal
 
-from glassine.errors import UserError
+from glassine.utils.class_paths import read_yaml
+from glassine.utils.errors import UserError
+
+NAMES = ("prompts.json", "prompts.csv")
+
+
+def find_prompts(folders: Iterable[Path]) -> Path | None:
+    """The first `prompts.json` or `prompts.csv` in the folders."""
+    return next((path for folder in folders for name in NAMES if (path := folder / name).is_file()), None)
+
+
+def read_prompts(path: Path, items: Iterable[str]) -> dict[str, str]:
+    """Prompts of the items; those without one are left out.
+
+    Args:
+        path: JSON that maps file names to prompts, or CSV with the columns `file` and `prompt`; file names with or
+            without suffix.
+        items: names without suffix.
+
+    Raises:
+        UserError: unreadable, not of that form, or of other files altogether.
+    """
+    given = _read_prompts(path)
+    by_stem = {Path(name).stem: prompt for name, prompt in given.items()} | dict(given)
+    prompts = {item: by_stem[item].strip() for item in items if by_stem.get(item, "").strip()}
+    if not prompts:
+        raise UserError(f"{path} has a prompt for none of the stickers; its names must be those of the files")
+    return prompts
+
+
+def _read_prompts(path: Path) -> Mapping[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prompts {path} cannot be read ({error}); give a UTF-8 .json or .csv file") from error
+    if path.suffix.lower() == ".csv":
+        rows = csv.DictReader(text.splitlines(keepends=True))
+        columns = list(rows.fieldnames or ())
+        if not {"file", "prompt"} <= set(columns):
+            raise UserError(f"{path} has the columns {', '.join(columns)}; 'file' and 'prompt' are needed")
+        return {row["file"] or "": row["prompt"] or "" for row in rows}
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); write {{file name: prompt}}, or give a .csv file") from error
+    if not isinstance(content, dict) or not all(isinstance(prompt, str) for prompt in content.values()):
+        raise UserError(f"{path} is no table of prompts; write a JSON object {{file name: prompt}}")
+    return content
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing that raters compare.
+
+    Attributes:
+        name: short, of the report's tables.
+        text: what the page asks; its answer is one of the stickers that are shown.
+    """
+
+    name: str
+    text: str
+
+
+PRESETS: dict[str, tuple[Question, ...]] = {
+    # Layer-Animate, section IV: motion dynamics, precision of transparent regions, authenticity of content
+    "layer-animate": (
+        Question("motion", "Which sticker moves better: livelier, and more like the real thing?"),
+        Question("transparency", "Which sticker is cut out more precisely: nothing missing, nothing left over?"),
+        Question("authenticity", "Which sticker's content looks more authentic: whole, well formed, believable?"),
+    ),
+    # ILDiff, section IV, Fig. 4: frame smooth, hole residue
+    "ildiff": (
+        Question("frame smoothness", "Which sticker is smoother from frame to frame, with less flicker?"),
+        Question("hole residue", "Which sticker has cleaner holes: less background left in gaps and openings?"),
+    ),
+    # VSD2M, "User Preference", Fig. 7: quality, interest
+    "vsd2m": (
+        Question("quality", "Which sticker has the better quality?"),
+        Question("interest", "Which sticker is more interesting?"),
+    ),
+}
+
+
+def load_questions(wanted: Sequence[str]) -> tuple[Question, ...]:
+    """The questions of presets and files, one after the other.
+
+    Args:
+        wanted: names of `PRESETS`, or YAML or JSON files that map each question's name to its text.
+
+    Raises:
+        UserError: neither a preset nor such a file, or a name that comes twice.
+    """
+    questions = [question for name in wanted for question in PRESETS.get(name) or _read(Path(name))]
+    names = [question.name for question in questions]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"the question {twice!r} came twice; give each one once")
+    return tuple(questions)
+
+
+def _read(path: Path) -> tuple[Question, ...]:
+    if not path.is_file():
+        presets = ", ".join(PRESETS)
+        raise UserError(f"questions {path} came; give {presets}, or a YAML or JSON file of names and texts")
+    content = read_yaml(path)
+    texts = list(content.items()) if isinstance(content, dict) else []
+    if not texts or not all(isinstance(part, str) and part.strip() for pair in texts for part in pair):
+        raise UserError(f"{path} holds no questions; write one `name: question` line for each, all of it text")
+    return tuple(Question(name.strip(), text.strip()) for name, text in texts)
+
+
+KEY_NAME = "key.json"
+ANSWERS_NAME = "answers"
+SITE_NAME = "site"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Whose sticker a clip of the page is, and of which item."""
+
+    method: str
+    item: str
+
+
+@dataclass(frozen=True)
+class KeyTrial:
+    """A trial's item and clips, and the id of the trial that it repeats."""
+
+    item: str
+    clips: tuple[str, ...]
+    repeats: str | None = None
+
+
+@dataclass(frozen=True)
+class StudyKey:
+    """The study as its owner knows it.
+
+    Attributes:
+        study: id, which changes with anything that raters see.
+        title: of the page.
+        show: `pairs` or `all`.
+        forms: how many orders the page has.
+        seed: of the lot.
+        methods: name to folder.
+        questions: in the page's order.
+        clips: name of a file, without suffix, to what it is.
+        trials: id to what is compared.
+        skipped: item to why it was left out.
+        version: of glassine.
+        date: of the build, UTC.
+    """
+
+    study: str
+    title: str
+    show: str
+    forms: int
+    seed: int
+    methods: Mapping[str, str]
+    questions: tuple[Question, ...]
+    clips: Mapping[str, Clip]
+    trials: Mapping[str, KeyTrial]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    date: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write `key.json`."""
+        (folder / KEY_NAME).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_key(folder: Path) -> StudyKey:
+    """Read the key of a study's folder.
+
+    Raises:
+        UserError: no study there, or its key is damaged.
+    """
+    path = folder / KEY_NAME
+    if not path.is_file():
+        raise UserError(f"{folder} holds no study ({KEY_NAME} is not there); give a folder that `study build` wrote")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["questions"] = tuple(Question(**question) for question in content["questions"])
+        content["clips"] = {name: Clip(**clip) for name, clip in content["clips"].items()}
+        content["trials"] = {
+            name: KeyTrial(trial["item"], tuple(trial["clips"]), trial["repeats"])
+            for name, trial in content["trials"].items()
+        }
+        return StudyKey(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); restore it, or build the study again") from error
+
 
 Show = Literal["pairs", "all"]
 FORMS = 16

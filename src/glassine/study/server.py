@@ -1,26 +1,173 @@
-"""A small server: the page's folder, and a place that takes answers. The key is not in that folder."""
+"""A small server: the page's folder, and a place that takes answers. The key is not in that folder.
+
+TODO-DOC
+The stickers that are compared: files of equal names in one folder for each method.
+---
+The folder that raters get: one page, its plan and its clips, for any browser, with or without a server.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import ipaddress
 import json
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from glassine.errors import OUTPUT_ERRORS, UserError, printable
-from glassine.study.key import SITE_NAME, StudyKey, load_key
-from glassine.study.page import CLIPS_NAME
-from glassine.study.store import AnswerStore
+from glassine.data.codecs.io import SUFFIXES
+from glassine.data.codecs.sequence import TIMING_NAME
+from glassine.study.answers import AnswerStore
+from glassine.study.plan import SITE_NAME, Form, Question, StudyKey, Trial, load_key
+from glassine.utils.errors import OUTPUT_ERRORS, UserError, printable
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Item:
+    """What every method made a sticker of.
+
+    Attributes:
+        name: of the files, without suffix.
+        files: each method's sticker, in the order of the methods.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+
+
+def parse_methods(arguments: Iterable[str]) -> dict[str, Path]:
+    """Read `NAME=FOLDER` arguments.
+
+    Raises:
+        UserError: not of that form, a name that comes twice, no such folder, or fewer than two methods.
+    """
+    methods = dict[str, Path]()
+    for argument in arguments:
+        name, equals, folder = argument.partition("=")
+        name = name.strip()
+        if not (name and equals and folder):
+            raise UserError(f"--method {argument} came; write NAME=FOLDER, for instance --method ours=out/ours")
+        if name in methods:
+            raise UserError(f"method {name!r} came twice; give each one a name of its own")
+        if not Path(folder).is_dir():
+            raise UserError(f"method {name!r}: there is no folder {folder}; give the folder that holds its stickers")
+        methods[name] = Path(folder)
+    if len(methods) < 2:
+        came = f"only method {next(iter(methods))!r}" if methods else "no method"
+        raise UserError(f"{came} came; a study compares at least two: --method NAME=FOLDER --method NAME2=FOLDER2")
+    return methods
+
+
+def match_items(methods: Mapping[str, Path]) -> list[Item]:
+    """The stickers that all methods have, sorted by name; suffixes may differ.
+
+    Raises:
+        UserError: a folder without stickers, with two of one name, or with other names than the rest.
+    """
+    found = {method: _stickers(folder) for method, folder in methods.items()}
+    names = sorted(set().union(*found.values()))
+    lacking = {method: [name for name in names if name not in files] for method, files in found.items()}
+    if any(lacking.values()):
+        said = "; ".join(f"{method} lacks {shortened(gone)}" for method, gone in lacking.items() if gone)
+        raise UserError(f"the folders hold different stickers: {said}; give every method the same file names")
+    return [Item(name, {method: files[name] for method, files in found.items()}) for name in names]
+
+
+def _stickers(folder: Path) -> dict[str, Path]:
+    """Name to file: what can hold alpha, folders of PNGs with their timing included, hidden files not."""
+    stickers = dict[str, Path]()
+    for path in sorted(folder.iterdir()):
+        known = (path / TIMING_NAME).is_file() if path.is_dir() else path.suffix.lower() in SUFFIXES[:-1]
+        if not known or path.name.startswith("."):
+            continue
+        name = path.name if path.is_dir() else path.stem
+        if name in stickers:
+            raise UserError(f"{folder} holds {stickers[name].name} and {path.name}; keep one sticker of each name")
+        stickers[name] = path
+    if not stickers:
+        raise UserError(f"{folder} holds no stickers; known suffixes are {', '.join(SUFFIXES[:-1])}")
+    return stickers
+
+
+def shortened(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+CLIPS_NAME = "clips"
+PLAN_NAME = "plan.js"
+
+
+def page_plan(
+    title: str,
+    questions: Sequence[Question],
+    backgrounds: Sequence[str],
+    ties: bool,
+    trials: Sequence[Trial],
+    forms: Sequence[Form],
+    names: Mapping[tuple[str, str], str],
+    prompts: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the page knows, without a word about methods and files.
+
+    Args:
+        title: of the page.
+        questions: what is asked of each trial.
+        backgrounds: `checker` or `#rrggbb`; the first one is shown first.
+        ties: whether "no difference" is an answer.
+        trials: what is compared.
+        forms: orders and sides.
+        names: method and item to the name of their clip.
+        prompts: item to what it was asked to show.
+
+    Returns:
+        JSON values; a form's entry is the number of a trial, then of its clips from left to right. `id` changes with
+        anything else in it.
+    """
+    clips = {trial.id: sorted(names[method, trial.item] for method in trial.methods) for trial in trials}
+    numbers = {trial.id: number for number, trial in enumerate(trials)}
+    plan: dict[str, Any] = {
+        "title": title,
+        "questions": [{"name": question.name, "text": question.text} for question in questions],
+        "backgrounds": list(backgrounds),
+        "ties": ties,
+        "trials": [
+            {"id": trial.id, "prompt": prompts.get(trial.item, ""), "clips": clips[trial.id]} for trial in trials
+        ],
+        "forms": [
+            [
+                [numbers[trial.id], *(clips[trial.id].index(names[method, trial.item]) for method in showing.methods)]
+                for showing in form
+                for trial in [showing.trial]
+            ]
+            for form in forms
+        ],
+    }
+    return {"id": hashlib.blake2b(json.dumps(plan).encode(), digest_size=6).hexdigest(), **plan}
+
+
+def write_page(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Put the page and its plan into an existing folder; the clips come into `clips` beside them."""
+    with as_file(files("glassine.study") / "static") as static:
+        for file in sorted(static.iterdir()):
+            shutil.copyfile(file, folder / file.name)
+    # a script, since a page that was opened from a file may not read JSON
+    (folder / PLAN_NAME).write_text(f"window.STUDY = {json.dumps(plan)};\n", encoding="utf-8")
+
 
 _MOST_BYTES = 1 << 20
 _POLICY = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; frame-ancestors 'none'"

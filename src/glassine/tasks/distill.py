@@ -9,9 +9,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.errors import UserError
-from glassine.models.masked_reconstruction import MaskedReconstruction
+from glassine.models.layout_encoder import MaskedReconstruction
 from glassine.tasks.base import StickerTask
+from glassine.utils.errors import UserError
 
 TargetGrid = Literal["student", "teacher", "same"]
 Distance = Literal["mse", "cosine"]

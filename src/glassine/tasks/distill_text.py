@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torchmetrics import CatMetric
 from torchmetrics.functional.classification import binary_auroc
 
-from glassine.errors import UserError
 from glassine.tasks.base import StickerTask
+from glassine.utils.errors import UserError
 
 SPACES = ("student_label", "student_tags", "student_label_zh", "teacher_label", "teacher_tags")
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.ildiff import ILDiff, PixelSource
-from glassine.tasks.scored import ScoredTask
+from glassine.tasks.base import ScoredTask
 
 Part = Literal["image_encoder", "adapter", "decoder", "hint"]
 RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond

@@ -6,11 +6,11 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.errors import UserError
 from glassine.models.text_to_video import TextToVideo
-from glassine.nn.latent_mean import LatentMean
-from glassine.pretrained.latent_identity import check_latents
+from glassine.nn.priors import LatentMean
+from glassine.pretrained.priors import check_latents
 from glassine.tasks.base import StickerTask
+from glassine.utils.errors import UserError
 
 
 class LatentPriorTask(StickerTask):

@@ -8,8 +8,8 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from glassine.models.matting_anything import SURE, Mattes, MattingAnything, dilated, prompts_of, uncertain_band
-from glassine.nn.laplacian import laplacian_l1, weighted_l1
-from glassine.tasks.scored import ScoredTask
+from glassine.nn.losses import laplacian_l1, weighted_l1
+from glassine.tasks.base import ScoredTask
 
 Region = Literal["all", "mask", "trimap", "coarser"]
 

@@ -13,9 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
-from glassine.models.sam import decode_masks, embed_pictures, enlarge_masks, shrink_masks
-from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points
-from glassine.nn.scenes import compose_scenes
+from glassine.models.sam import (
+    Prompts,
+    boxes_of,
+    centre_points,
+    decode_masks,
+    embed_pictures,
+    enlarge_masks,
+    loosened,
+    random_points,
+    shrink_masks,
+)
+from glassine.nn.augmentation import compose_scenes
 from glassine.tasks.base import StickerTask
 
 PromptKind = Literal["point", "box", "both"]

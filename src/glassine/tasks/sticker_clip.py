@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.sticker_clip import StickerCLIP
-from glassine.nn.picture_augment import PictureAugment
+from glassine.nn.augmentation import PictureAugment
 from glassine.pretrained.efficientnet_lite import start_from_imagenet
 from glassine.tasks.base import StickerTask
 

@@ -7,11 +7,11 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.errors import UserError
-from glassine.models.sticker_names import StickerNames
-from glassine.nn.picture_augment import PictureAugment
+from glassine.models.sticker_clip import StickerNames
+from glassine.nn.augmentation import PictureAugment
 from glassine.pretrained.efficientnet_lite import start_from_imagenet
 from glassine.tasks.base import StickerTask
+from glassine.utils.errors import UserError
 
 BATCH = 64
 

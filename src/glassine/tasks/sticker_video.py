@@ -8,12 +8,10 @@ from torch import Tensor, nn
 
 from glassine.models.sampling import Sampling
 from glassine.models.text_to_video import TextToVideo
-from glassine.nn.frame_masks import FrameMasks
-from glassine.nn.snr import min_snr_weight, signal_to_noise
-from glassine.nn.timesteps import draw_timesteps
-from glassine.pretrained.latent_identity import check_latents
-from glassine.pretrained.latent_mean import take_latent_mean
-from glassine.pretrained.spatial_part import take_spatial_part
+from glassine.nn.conditioning import FrameMasks
+from glassine.nn.diffusion import draw_timesteps, min_snr_weight, signal_to_noise
+from glassine.pretrained.priors import check_latents, take_latent_mean
+from glassine.pretrained.video_unet import take_spatial_part
 from glassine.tasks.base import StickerTask
 
 

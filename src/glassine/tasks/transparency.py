@@ -8,10 +8,10 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.metrics.psnr import psnr
+from glassine.metrics.image import psnr
 from glassine.models.transparency import LatentTransparency
 from glassine.nn.compositing import composite_on, random_backgrounds, random_placement
-from glassine.nn.patch_discriminator import PatchDiscriminator
+from glassine.nn.losses import PatchDiscriminator
 from glassine.tasks.base import StickerTask
 
 

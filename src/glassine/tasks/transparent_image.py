@@ -7,13 +7,13 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.digest import weights_digest
-from glassine.errors import UserError
 from glassine.models.sampling import Sampling
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pretrained.latent_identity import check_latents
+from glassine.pretrained.priors import check_latents
 from glassine.tasks.base import StickerTask
 from glassine.tasks.sticker_video import StickerVideoTask
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 
 class TransparentImageTask(StickerVideoTask):

@@ -6,12 +6,12 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, Part
 from glassine.models.sampling import Sampling
-from glassine.nn.motion_amount import EIGHT_FRAMES, motion_amount, motion_bucket
-from glassine.nn.timesteps import draw_timesteps
+from glassine.nn.conditioning import EIGHT_FRAMES, motion_amount, motion_bucket
+from glassine.nn.diffusion import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
+from glassine.utils.errors import UserError
 
 
 class TransparentVideoTask(TransparentImageTask):

@@ -8,10 +8,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.metrics.psnr import psnr
+from glassine.metrics.image import psnr
 from glassine.nn.compositing import PLAIN, composite_on, random_backgrounds, random_placement
-from glassine.nn.patch_discriminator import PatchDiscriminator
-from glassine.nn.perceptual import PerceptualLoss
+from glassine.nn.losses import PatchDiscriminator, PerceptualLoss
 from glassine.tasks.base import StickerTask
 
 NAMES = {1.0: "white", 0.5: "gray", 0.0: "black"}

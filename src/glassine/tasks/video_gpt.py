@@ -7,8 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.models.code_sampling import Sampling
-from glassine.models.video_gpt import VideoGPT
+from glassine.models.video_gpt import Sampling, VideoGPT
 from glassine.tasks.base import StickerTask
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-from glassine.metrics.psnr import psnr
+from glassine.metrics.image import psnr
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.tasks.base import StickerTask
 

@@ -23,9 +23,9 @@ from glassine.bench.generation.test_set import TestSet
 from glassine.bench.loading import Loaded
 from glassine.bench.records import Cell, Record, read_records
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
 from glassine.models.sampling import Sampling
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+from glassine.utils.errors import UserError
 
 CPU = torch.device("cpu")
 

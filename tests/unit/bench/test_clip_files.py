@@ -5,8 +5,8 @@ import torch
 from glassine.bench.generation.clip_files import write_clips
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.data.codecs import read_sticker
-from glassine.study.folders import match_items
-from glassine.study.prompts import find_prompts, read_prompts
+from glassine.study.plan import find_prompts, read_prompts
+from glassine.study.server import match_items
 
 
 def test_clips_of_two_methods_can_be_compared_by_people(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glassine.bench.fit_runs import FitRun, shipped_digests
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, monkeypatch):

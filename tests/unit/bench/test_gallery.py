@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glassine.bench.gallery import CELL, Cell, draw_gallery, write_gallery
-from glassine.checkerboard import DARK, LIGHT
 from glassine.data.codecs import read_sticker
+from glassine.utils.checkerboard import DARK, LIGHT
 
 
 def plain(*colour: int, frames: int = 3, size: int = 32) -> np.ndarray:

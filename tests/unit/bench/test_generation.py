@@ -14,8 +14,8 @@ from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.tables import data_table, generation_report, method_table
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record
-from glassine.errors import UserError
 from glassine.models.sampling import Sampling
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from glassine.data.frame_cache import CachedFrames, write_frames
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
 from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
 from glassine.models.vae import MultiScaleVAE
 from glassine.pretrained.weights import load_bundle, save_model
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from glassine.bench.methods import Sources, make_methods
-from glassine.errors import UserError
 from glassine.models.sam import make_sam
 from glassine.pretrained.weights import save_bundle
+from glassine.utils.errors import UserError
 
 SAM = {"image_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2, "global_attn_indexes": [0]}
 SAM |= {"out_channels": 16, "decoder_mlp_dim": 16}

@@ -9,7 +9,7 @@ from glassine.bench.emoji_names import draw_names, true_pictures
 from glassine.bench.name_scores import Bank, Pictures, make_bank, on_background, score_names
 from glassine.data.shards import StickerShards
 from glassine.data.thumbnails import Thumbnails
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 class ColorNames(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from glassine.bench.pretrain import Queue, Step, read_steps
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 WRITES = """
 import pathlib, sys, time

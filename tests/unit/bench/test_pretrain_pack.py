@@ -6,7 +6,7 @@ from tests.helpers.small_shards import small_shards
 
 from glassine.bench.pretrain_pack import join, pack, pack_frames, split, unpack_frames
 from glassine.data.frame_cache import CachedFrames, write_frames
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from glassine.bench.records import read_record
 from glassine.data.shards import StickerShards
 from glassine.data.sticker import Sticker
 from glassine.data.thumbnails import Thumbnails
-from glassine.errors import UserError
-from glassine.models.sticker_clip import ClipEncoder
-from glassine.models.sticker_names import StickerNames
+from glassine.models.sticker_clip import ClipEncoder, StickerNames
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

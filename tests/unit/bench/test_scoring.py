@@ -13,7 +13,7 @@ from glassine.bench.records import read_records
 from glassine.bench.scoring import score
 from glassine.data.shards import ShardWriter
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 SIZE = 48
 GROUPS = {"disc": "test", "ring": "test", "bar": "test", "other": "val", "trained": "train"}
@@ -139,7 +139,7 @@ def test_what_is_measured_is_kept_until_weights_or_settings_change(held_out, tmp
 
 def test_costs_are_measured_again_on_another_machine_and_scores_are_not(held_out, tmp_path, monkeypatch):
     machine = {"cpu": "abacus", "cores": 1, "gpu": "none"}
-    monkeypatch.setattr("glassine.hardware.hardware", lambda: machine)
+    monkeypatch.setattr("glassine.utils.devices.hardware", lambda: machine)
     score([Spy().method()], held_out, tmp_path, ["white"])
     machine["cpu"], again = "slide rule", Spy()
     score([again.method()], held_out, tmp_path, ["white"])

@@ -10,7 +10,7 @@ from glassine.bench.records import Cell, Record, plain, read_record, read_record
 from glassine.bench.rows import one_setup, to_rows
 from glassine.bench.score_page import DEPTHS, RESULTS, write_tables
 from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview, published_tables
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
 STICKERS = ["a", "b", "c"]

@@ -2,7 +2,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from glassine.bench.text_tokenizer import make_tokenizer
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 TEXTS = ["Cartoon\ta Waving panda", "挥手的熊猫", "flag: Côte d'Ivoire 🙂"]
 WORDS = ["running", "runner", "jumping", "jumped", "singing", "unseen"]

@@ -10,7 +10,7 @@ import pytest
 
 from glassine.data.codecs import create_sticker, decode_bytes, open_sticker, read_frames, read_sticker, write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 LOSSLESS = [".webp", ".png", ".apng", ".zip", ""]
 LOSSY = [".webm", ".mov"]

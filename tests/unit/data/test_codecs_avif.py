@@ -12,9 +12,9 @@ from PIL import Image
 
 from glassine.data.codecs import create_sticker, decode_bytes, open_bytes, read_sticker, write_sticker
 from glassine.data.codecs.iso_boxes import iso_layout
-from glassine.data.codecs.sniff import Kind, sniff
+from glassine.data.codecs.still import Kind, sniff
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def picture(height: int = 24, width: int = 40) -> np.ndarray:

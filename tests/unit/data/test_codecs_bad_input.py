@@ -23,7 +23,7 @@ from glassine.data.codecs import (
     write_sticker,
 )
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 FORMATS = [".webp", ".gif", ".png", ".avif", ".zip", ".webm", ".mov"]
 
@@ -129,7 +129,7 @@ def test_the_limit_holds_for_every_format(good: dict[str, bytes], suffix: str) -
 
 
 def test_all_frames_together_have_a_limit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glassine.data.codecs.whole.MAX_STICKER_PIXELS", 35)
+    monkeypatch.setattr("glassine.data.codecs.guard.MAX_STICKER_PIXELS", 35)
     write_sticker(Sticker(np.zeros((4, 3, 3, 4), np.uint8), (40,) * 4), tmp_path / "a.webp")
     one_line(tmp_path / "a.webp", "more than 3 frames of 3x3")
     with open_sticker(tmp_path / "a.webp") as reader:

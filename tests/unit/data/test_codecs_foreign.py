@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from glassine.data.codecs import decode_bytes, open_sticker, read_frames, read_sticker, write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def boxes() -> np.ndarray:

@@ -14,13 +14,13 @@ from PIL import Image
 from tests.helpers.png_parts import chunk, flat, png
 
 from glassine.data.codecs import MAX_PIXELS, decode_bytes, open_sticker, read_sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 CHILD = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 from glassine.data.codecs import read_sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 for path in sys.argv[1:]:
     try:
         read_sticker(path)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from tests.helpers.drawings import as_dotlottie, as_json, as_tgs, fixed, layer, lottie, sliding, square
 
-from glassine.data.codecs import decode_bytes, open_bytes, open_sticker, read_sticker, vector
-from glassine.data.codecs.lottie import fork_is_safe
-from glassine.data.codecs.vector import MAX_TEXT_BYTES, LeftOutWarning
-from glassine.errors import UserError
+from glassine.data.codecs import decode_bytes, open_bytes, open_sticker, read_sticker
+from glassine.data.codecs import lottie as lottie_codec
+from glassine.data.codecs.lottie import MAX_TEXT_BYTES, LeftOutWarning, fork_is_safe
+from glassine.utils.errors import UserError
 
 pytest.importorskip("rlottie_python")
 
@@ -98,7 +98,7 @@ def test_a_missing_renderer_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(vector.importlib, "import_module", missing)
+    monkeypatch.setattr(lottie_codec.importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"pip install 'glassine\[lottie\]'"):
         decode_bytes(as_json(lottie()))
 

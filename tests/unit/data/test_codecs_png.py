@@ -10,7 +10,7 @@ from PIL import Image
 from tests.helpers.png_parts import apng, chunk, flat, header, packed, png
 
 from glassine.data.codecs import decode_bytes, open_bytes
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 RED, GREEN, BLUE = (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from tests.helpers.drawings import svg
 
-from glassine.data.codecs import decode_bytes, read_sticker, svg_content, vector
-from glassine.data.codecs.vector import MAX_TEXT_BYTES, LeftOutWarning
-from glassine.errors import UserError
+from glassine.data.codecs import decode_bytes, lottie, read_sticker
+from glassine.data.codecs import svg as svg_codec
+from glassine.data.codecs.lottie import MAX_TEXT_BYTES, LeftOutWarning
+from glassine.utils.errors import UserError
 
 pytest.importorskip("resvg_py")
 
@@ -95,7 +96,7 @@ def test_pictures_inside_are_drawn_and_those_outside_are_left_out(tmp_path: Path
 
 
 def test_a_picture_too_large_to_unpack_and_a_drawing_in_a_picture_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(svg_content, "MAX_PIXELS", 100)
+    monkeypatch.setattr(svg_codec, "MAX_PIXELS", 100)
     hidden = "data:image/svg+xml;base64," + base64.b64encode(svg(HALF)).decode()
     body = (
         f'<image width="32" height="32" href="{png(11, (0, 0, 255))}"/><image width="32" height="32" href="{hidden}"/>'
@@ -190,7 +191,7 @@ def test_a_missing_renderer_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(vector.importlib, "import_module", missing)
+    monkeypatch.setattr(lottie.importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"pip install 'glassine\[svg\]'"):
         decode_bytes(svg())
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from glassine.data.codecs import open_sticker, read_frames, read_sticker, write_sticker
-from glassine.data.codecs.vpx_sizes import announced_sizes
+from glassine.data.codecs.guard import announced_sizes
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def write(

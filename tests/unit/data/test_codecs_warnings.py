@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from glassine.__main__ import plain_warnings
-from glassine.data.codecs.vector import LeftOutWarning
+from glassine.data.codecs.lottie import LeftOutWarning
 
 
 def test_only_our_warnings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

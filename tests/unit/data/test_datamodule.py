@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.shards import ShardWriter, load_index
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def write(folder: Path) -> str:

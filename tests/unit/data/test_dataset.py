@@ -9,7 +9,7 @@ from glassine.data.clips import ProceduralClips, ShardClips
 from glassine.data.dataset import StickerDataset, collate_stickers
 from glassine.data.shards import ShardWriter, StickerShards, load_index
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def write(folder: Path, count: int = 6) -> StickerShards:

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.feature_cache import CachedFeatures, write_features
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 IDENTITY = {"image_size": "64", "digest": "abc"}
 SETTINGS = {"stickers": "procedural", "size": "32"}

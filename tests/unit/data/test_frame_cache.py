@@ -7,7 +7,7 @@ from glassine.data.frame_cache import CachedFrames, FrameViews, OpaqueFrames, pa
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
 from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 GROUPS = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
 

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from glassine.data.joined_latents import JoinedLatents
-from glassine.data.latent_cache import CachedLatents
-from glassine.errors import UserError
+from glassine.data.latent_cache import CachedLatents, JoinedLatents
+from glassine.utils.errors import UserError
 
 from .test_latent_cache import IDENTITY, write, write_moving
 

@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.latent_cache import CachedLatents, write_latents
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 IDENTITY = {"vae": "abc", "text_digest": "xyz"}
 SETTINGS = {"num_frames": "3", "size": "16 x 16"}

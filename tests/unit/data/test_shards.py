@@ -23,7 +23,7 @@ from glassine.data.shards import (
 )
 from glassine.data.sources import SourceItem
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 EXACT = ShardFormat(codec="webp-lossless")
 

@@ -22,10 +22,10 @@ from glassine.data.shards import (
     load_index,
     rebuild_index,
 )
-from glassine.data.shards.image_header import stated_size
+from glassine.data.shards.frames import stated_size
 from glassine.data.shards.tar_members import Gap, Member, walk
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from glassine.data.shards import (
     load_index,
     regroup_shards,
 )
-from glassine.data.split import Split
-from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.data.sticker import Split, Sticker
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

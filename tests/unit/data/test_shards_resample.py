@@ -3,7 +3,7 @@ import pytest
 
 from glassine.data.shards import cap_fps, resize_frames
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 def test_shrinking_equals_the_mean_of_premultiplied_pixels() -> None:

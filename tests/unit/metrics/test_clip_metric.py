@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
 from glassine.metrics import MAD, DtSSD
+from glassine.utils.errors import UserError
 
 
 def test_mean_is_over_clips_and_every_clip_can_be_read(clips):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from glassine.errors import UserError
 from glassine.metrics.clip_score import ClipScores, caption_id, recall
+from glassine.utils.errors import UserError
 
 COLOURS = {"a red sticker": (1, 0, 0), "a green sticker": (0, 1, 0), "a blue sticker": (0, 0, 1)}
 RED, GREEN, BLUE = COLOURS

@@ -4,9 +4,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from glassine.errors import UserError
 from glassine.metrics import CompositePSNR, CompositeSSIM
-from glassine.metrics.composite import background_colour
+from glassine.metrics.image import background_colour
+from glassine.utils.errors import UserError
 
 
 def _rgba(alpha):

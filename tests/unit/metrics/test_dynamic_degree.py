@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from glassine.errors import UserError
-from glassine.metrics.dynamic_degree import DynamicDegree, fastest_part, moves
-from glassine.metrics.farneback import farneback_flow
+from glassine.metrics.dynamic_degree import DynamicDegree, farneback_flow, fastest_part, moves
+from glassine.utils.errors import UserError
 
 SIDE = 32
 

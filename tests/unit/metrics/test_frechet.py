@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from glassine.metrics.frechet import Moments, feature_moments, frechet_distance
+from glassine.metrics.fvd import Moments, feature_moments, frechet_distance
 
 
 def features(n, d, seed, scale=1.0, shift=0.0):

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.errors import UserError
-from glassine.metrics.frechet import feature_moments, frechet_distance
-from glassine.metrics.fvd import FVD, PROTOCOLS
+from glassine.metrics.fvd import FVD, PROTOCOLS, feature_moments, frechet_distance
+from glassine.utils.errors import UserError
 
 
 class Eyes(nn.Module):

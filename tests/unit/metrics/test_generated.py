@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
+from glassine.utils.errors import UserError
 
 
 def test_a_name_says_what_was_measured_by_whom_and_how():

@@ -5,8 +5,8 @@ import torch
 from tests.unit.metrics.test_fvd import Eyes, stickers
 from torchmetrics.image.kid import maximum_mean_discrepancy, poly_mmd
 
-from glassine.errors import UserError
-from glassine.metrics.kvd import KVD, kernel_distance
+from glassine.metrics.fvd import KVD, kernel_distance
+from glassine.utils.errors import UserError
 
 
 def features(count, seed, shift=0.0, width=5):

@@ -5,7 +5,6 @@ import sys
 import pytest
 import torch
 
-from glassine.errors import UserError
 from glassine.metrics import (
     MAD,
     MSE,
@@ -22,6 +21,7 @@ from glassine.metrics import (
     MattingScores,
     SemiTransparentMAD,
 )
+from glassine.utils.errors import UserError
 
 SINGLE = {
     "ssim": AlphaSSIM,

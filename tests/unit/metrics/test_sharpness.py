@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glassine.metrics.sharpness import Sharpness, gradient_magnitude
+from glassine.metrics.generated import Sharpness, gradient_magnitude
 
 
 def test_the_gradient_of_a_ramp_is_its_slope():

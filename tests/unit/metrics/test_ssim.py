@@ -4,9 +4,9 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from glassine.errors import UserError
 from glassine.metrics import AlphaSSIM
-from glassine.metrics.ssim import ssim
+from glassine.metrics.image import ssim
+from glassine.utils.errors import UserError
 
 
 @pytest.mark.parametrize("channels", [1, 3])

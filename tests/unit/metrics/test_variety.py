@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glassine.metrics.variety import cosine_distances, mean_pairwise_distance, nearest
+from glassine.metrics.generated import cosine_distances, mean_pairwise_distance, nearest
 
 AXES = torch.eye(3)
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from glassine.errors import UserError
 from glassine.metrics.vqa import VQA, frame_index, spatial_fragments
+from glassine.utils.errors import UserError
 
 
 def test_a_long_clip_is_seen_in_windows_spread_evenly():

@@ -2,7 +2,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from tests.helpers.tiny_video_unet import inputs
 
-from glassine.models.frame_unet import FrameUNet
+from glassine.models.image_unet import FrameUNet
 from glassine.models.video_unet import VideoUNet
 from glassine.pretrained.video_unet import TEMPORAL
 

@@ -3,8 +3,8 @@ import torch
 from diffusers import I2VGenXLUNet
 from tests.helpers.tiny_video_unet import SIZE, TEXT_WIDTH, inputs, stir
 
-from glassine.errors import UserError
-from glassine.models.i2vgen import I2VGen
+from glassine.models.video_unet import I2VGen
+from glassine.utils.errors import UserError
 
 
 def tiny(kind=I2VGen, **more):

@@ -3,9 +3,8 @@ import torch
 from torch import nn
 
 from glassine.models.classic import ColourProjection
-from glassine.models.ildiff import ILDiff
-from glassine.models.image_encoder import TimmImageEncoder
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, LayoutHint
+from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.sam import TimmImageEncoder
 
 
 @pytest.mark.parametrize(

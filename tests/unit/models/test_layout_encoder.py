@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from glassine.errors import UserError
 from glassine.models.layout_encoder import LayoutEncoder
 from glassine.pretrained.weights import with_weights
+from glassine.utils.errors import UserError
 
 # of the encoder in yformer/EfficientSAM, depth aside; w is the width
 OFFICIAL = {

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.layout_hint import LayoutHint, disagreement
+from glassine.models.ildiff import LayoutHint, disagreement
 
 
 class Says(nn.Module):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from glassine.models.layout_encoder import LayoutEncoder
-from glassine.models.masked_reconstruction import MaskedReconstruction
+from glassine.models.layout_encoder import LayoutEncoder, MaskedReconstruction
 
 WIDTH, HEADS, CHANNELS = 16, 2, 5
 

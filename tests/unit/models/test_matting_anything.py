@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.models.matting_anything import (
     MaskToMatte,
     Mattes,
@@ -15,9 +14,9 @@ from glassine.models.matting_anything import (
     refine,
     uncertain_band,
 )
-from glassine.models.sam import make_sam
-from glassine.nn.prompts import Prompts
+from glassine.models.sam import Prompts, make_sam
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.errors import UserError
 
 SAM = {
     "image_size": 64,

@@ -5,8 +5,8 @@ import torch
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from tests.helpers.tiny_transparent import IMAGE, MOTION, inputs, stir, tiny_image_unet, tiny_motion_unet
 
-from glassine.errors import UserError
 from glassine.models.motion_unet import MotionUNet, part_of
+from glassine.utils.errors import UserError
 
 ALL = {"layer_attention": True, "motion_buckets": 10, "spatial_rank": 2, "motion_rank": 3}
 ADDED = (".to_out.weight", ".temporal_o.", "time_embedding.motion.", ".lora_up.")

@@ -1,6 +1,6 @@
 import pytest
 
-from glassine.models.parameter_counts import METHODS, count_parameters
+from glassine.bench.parameter_counts import METHODS, count_parameters
 
 # VSD2M's table 4, in billions; the STI layer is held to a tighter tolerance, since its layout is chosen to fit
 PUBLISHED = {

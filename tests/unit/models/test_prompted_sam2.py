@@ -14,7 +14,7 @@ from transformers import (
     Sam2VideoVideoProcessor,
 )
 
-from glassine.models.prompted_sam2 import PromptedSam2
+from glassine.models.prompted_sam import PromptedSam2
 
 SMALL = Path(__file__).parents[2] / "helpers" / "sam2_small.json"
 HEIGHT, WIDTH = 37, 80  # 64 is between: one side grows, the other shrinks

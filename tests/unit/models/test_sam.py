@@ -2,9 +2,8 @@ import pytest
 import torch
 from segment_anything import sam_model_registry
 
-from glassine.errors import UserError
-from glassine.models.sam import SamTeacher, decode_masks, embed_pictures, enlarge_masks, make_sam, shrink_masks
-from glassine.nn.prompts import Prompts
+from glassine.models.sam import Prompts, SamTeacher, decode_masks, embed_pictures, enlarge_masks, make_sam, shrink_masks
+from glassine.utils.errors import UserError
 
 
 def small(**arguments):

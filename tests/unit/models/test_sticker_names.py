@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.models.sticker_clip import ClipEncoder
-from glassine.models.sticker_names import StickerNames
+from glassine.models.sticker_clip import ClipEncoder, StickerNames
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.errors import UserError
 
 ENCODER = {"name": "test_resnet", "size": 32, "channels": 8, "temporal_layers": 0}
 
@@ -29,7 +28,7 @@ def test_names_travel_with_the_weights_in_half_precision_too(tmp_path):
     network = make_names()
     assert network.names == ["1f600", "2764", "1f3c3-200d-27a1"]
     encoder = {"class_path": "glassine.models.sticker_clip.ClipEncoder", "init_args": ENCODER}
-    config = {"class_path": "glassine.models.sticker_names.StickerNames"}
+    config = {"class_path": "glassine.models.sticker_clip.StickerNames"}
     save_bundle(network, {**config, "init_args": {"encoder": encoder, "classes": 6}}, tmp_path / "names")
     loaded = load_bundle(str(tmp_path / "names"))
     assert loaded.names == network.names

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.models.test_time_augmentation import average_views
+from glassine.models.transparency import average_views
 
 
 def test_eight_views_are_undone_before_they_are_averaged():

@@ -3,12 +3,12 @@ import torch
 from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_clip_mean, tiny_generator, tiny_mean, tiny_unet
 
-from glassine.errors import UserError
 from glassine.models.sampling import Sampling, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
-from glassine.nn.guidance import rescaled
-from glassine.nn.latent_mean import LatentMean
+from glassine.nn.diffusion import rescaled
+from glassine.nn.priors import LatentMean
+from glassine.utils.errors import UserError
 
 FAST = Sampling(steps=3)
 

@@ -16,12 +16,12 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.errors import UserError
 from glassine.models.animation import Animation, Branch
-from glassine.models.first_stage import first_stage
 from glassine.models.sampling import Sampling
+from glassine.models.text_to_video import first_stage
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.weights import load_bundle, read_state, save_model
+from glassine.utils.errors import UserError
 
 SIZE, FRAMES, MIDDLE = (32, 32), 4, 2
 FAST = Animation(steps=3)

@@ -3,12 +3,11 @@ import math
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.models.code_sampling import Sampling
-from glassine.models.tag_vocabulary import TagVocabulary
-from glassine.models.video_gpt import VideoGPT
+from glassine.models.sticker_clip import TagVocabulary
+from glassine.models.video_gpt import Sampling, VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.errors import UserError
 
 VQVAE = {"width": 8, "blocks": 1, "heads": 2, "codes": 12, "code_width": 4, "downsample": [2, 4, 4]}
 PRIOR = {"tags": ["cat", "dog", "no"], "frames": 4, "size": [8, 8], "width": 16, "layers": 2, "heads": 2}

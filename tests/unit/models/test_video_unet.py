@@ -10,12 +10,11 @@ from jsonargparse import ArgumentParser
 from tests.helpers.tiny_video_unet import METHODS, NAMES, SIZE, TEXT_WIDTH, awake, inputs, stir, tiny_video_unet
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI, STILayer
-from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM
-from glassine.nn.temporal.method import make_method
+from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM, make_method
 from glassine.pretrained.video_unet import take_image_weights
+from glassine.utils.errors import UserError
 
 methods = pytest.mark.parametrize("method", METHODS, ids=NAMES)
 OTHER_ARGUMENTS = (

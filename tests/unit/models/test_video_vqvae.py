@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import distributed
 
-from glassine.errors import UserError
 from glassine.models.video_vqvae import Attention, AxialAttention, Codebook, VideoVQVAE
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.errors import UserError
 
 SMALL = {"width": 8, "blocks": 1, "heads": 2, "codes": 16, "code_width": 4, "downsample": [2, 4, 4]}
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.nn.clip_mean import ClipMean
+from glassine.nn.priors import ClipMean
 
 TEXT = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
 

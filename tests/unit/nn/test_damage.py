@@ -1,7 +1,7 @@
 import cv2
 import torch
 
-from glassine.nn.damage import DamageStatistics
+from glassine.nn.background import DamageStatistics
 
 
 def disc(size: int = 64) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.nn.frame_masks import FrameMasks
+from glassine.nn.conditioning import FrameMasks
 
 
 def draw(frames: int = 8, **shares: float) -> torch.Tensor:

@@ -1,6 +1,6 @@
 import torch
 
-from glassine.nn.guidance import rescaled
+from glassine.nn.diffusion import rescaled
 
 
 def test_frames_that_are_given_do_not_count():

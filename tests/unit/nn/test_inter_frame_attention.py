@@ -3,9 +3,9 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.nn.inter_frame_attention import CurrentPass, InterFrameAttention, reference_frame
-from glassine.nn.layer_attention import LayerAttention
+from glassine.nn.layout_adapter import LayerAttention
+from glassine.utils.errors import UserError
 
 FRAMES, WIDTH, HEADS = 5, 8, 2
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
-from glassine.nn.laplacian import laplacian_l1, laplacian_pyramid, weighted_l1
+from glassine.nn.losses import laplacian_l1, laplacian_pyramid, weighted_l1
 
 KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 

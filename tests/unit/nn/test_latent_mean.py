@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.nn.latent_mean import LatentMean
+from glassine.nn.priors import LatentMean
+from glassine.utils.errors import UserError
 
 
 def make(**arguments) -> LatentMean:

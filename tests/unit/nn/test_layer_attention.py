@@ -5,7 +5,7 @@ from tests.helpers.tiny_transparent import inputs, stir, tiny_image_unet, tiny_m
 from torch import nn
 from torch.nn import functional as F
 
-from glassine.nn.layer_attention import LayerAttention, spatial_attentions
+from glassine.nn.layout_adapter import LayerAttention, spatial_attentions
 
 
 @torch.no_grad()

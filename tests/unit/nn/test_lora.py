@@ -3,8 +3,8 @@ import torch
 from tests.helpers.tiny_transparent import inputs, stir, tiny_frame_unet, tiny_motion_unet
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.nn.lora import LoRALinear, add_lora, lora_scale, with_lora
+from glassine.utils.errors import UserError
 
 
 def trained(rank: int = 2) -> LoRALinear:

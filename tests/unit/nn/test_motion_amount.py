@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.nn.motion_amount import EIGHT_FRAMES, MotionTimeEmbedding, motion_amount, motion_bucket
+from glassine.nn.conditioning import EIGHT_FRAMES, MotionTimeEmbedding, motion_amount, motion_bucket
+from glassine.utils.errors import UserError
 
 
 def test_it_is_the_mean_change_of_premultiplied_rgba():

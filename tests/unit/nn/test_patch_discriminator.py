@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from glassine.nn.patch_discriminator import PatchDiscriminator
+from glassine.nn.losses import PatchDiscriminator
 
 
 def test_it_judges_patches_of_70_pixels_with_five_convolutions():

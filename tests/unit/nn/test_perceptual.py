@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from glassine.nn.perceptual import PerceptualLoss
+from glassine.nn.losses import PerceptualLoss
 from glassine.tasks.base import StickerTask
 
 
@@ -129,8 +129,8 @@ def test_weights_that_weigh_nothing_are_refused(weights):
 
 def test_blur_counts_more_than_a_little_noise_of_the_same_size_where_edges_are():
     pytest.importorskip("skimage")
-    from glassine.errors import UserError
     from glassine.pretrained.efficientnet_lite import EfficientNetLiteFeatures
+    from glassine.utils.errors import UserError
 
     try:
         loss = PerceptualLoss(EfficientNetLiteFeatures(3), (1, 1, 1))

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from glassine.nn.picture_augment import PictureAugment, blur, coarse, recolored
+from glassine.nn.augmentation import PictureAugment, blur, coarse, recolored
 
 NOTHING = {"rotate": 0, "scale": (1, 1), "shift": 0, "bend": 0, "color": 0, "hue": 0, "damage": 0, "missing": 0}
 

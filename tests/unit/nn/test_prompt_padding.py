@@ -1,6 +1,6 @@
 import torch
 
-from glassine.nn.prompt_padding import fill_padding
+from glassine.nn.conditioning import fill_padding
 
 
 def test_padding_holds_the_mean_of_the_tokens_before_it_as_long_as_they_are():

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.nn.prompts import Prompts, boxes_of, centre_points, loosened, random_points, visible_part
+from glassine.models.sam import Prompts, boxes_of, centre_points, loosened, random_points, visible_part
+from glassine.utils.errors import UserError
 
 
 def masks() -> torch.Tensor:

@@ -1,6 +1,6 @@
 import torch
 
-from glassine.nn.scenes import compose_scenes, random_moves
+from glassine.nn.augmentation import compose_scenes, random_moves
 
 
 def stickers(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

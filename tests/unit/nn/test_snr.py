@@ -1,7 +1,7 @@
 import torch
 from diffusers import DDPMScheduler
 
-from glassine.nn.snr import min_snr_weight, signal_to_noise
+from glassine.nn.diffusion import min_snr_weight, signal_to_noise
 
 
 def test_errors_of_noise_velocity_and_sample_weigh_alike_once_they_are_of_the_same_quantity():

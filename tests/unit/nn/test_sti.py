@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.nn.sti import STI, STILayer
+from glassine.utils.errors import UserError
 
 CHANNELS, FRAMES = 16, 8
 

@@ -4,12 +4,18 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.nn.sti import STI
-from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM
-from glassine.nn.temporal.method import make_method
-from glassine.nn.temporal.positions import clip_positions
-from glassine.nn.temporal.windows import from_windows, to_windows, window_counts
+from glassine.nn.temporal import (
+    MakeAVideo,
+    VideoFactory,
+    VideoLDM,
+    clip_positions,
+    from_windows,
+    make_method,
+    to_windows,
+    window_counts,
+)
+from glassine.utils.errors import UserError
 
 CHANNELS, FRAMES = 16, 8
 

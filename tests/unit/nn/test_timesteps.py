@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.nn.timesteps import draw_timesteps
+from glassine.nn.diffusion import draw_timesteps
+from glassine.utils.errors import UserError
 
 
 def test_a_shift_draws_more_noise_and_one_draws_all_alike():

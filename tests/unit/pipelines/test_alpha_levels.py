@@ -1,6 +1,6 @@
 import numpy as np
 
-from glassine.pipelines.alpha_levels import settle_alpha
+from glassine.pipelines.backgrounds import settle_alpha
 
 
 def test_what_nobody_sees_is_clear_and_what_is_nearly_opaque_is_opaque():

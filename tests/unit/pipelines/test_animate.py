@@ -12,11 +12,11 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.errors import UserError
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+from glassine.utils.errors import UserError
 
 FAST = {"size": (32, 32), "num_frames": 4, "sampling": Animation(2), "device": "cpu"}
 UNET = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | {"motion_buckets": 10}}

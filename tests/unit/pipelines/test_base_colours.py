@@ -1,6 +1,6 @@
 import torch
 
-from glassine.pipelines.base_colours import give_back_colours
+from glassine.pipelines.backgrounds import give_back_colours
 
 
 def test_a_shift_of_all_colours_is_taken_back_in_every_frame():

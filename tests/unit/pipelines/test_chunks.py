@@ -1,6 +1,6 @@
 import pytest
 
-from glassine.pipelines.chunks import overlapping_windows
+from glassine.pipelines.cutout import overlapping_windows
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 16])

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
-from glassine.models.image_encoder import TimmImageEncoder
+from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
 from glassine.pipelines.cutout import CutoutPipeline
+from glassine.utils.errors import UserError
 
 RED = (200, 30, 40)
 

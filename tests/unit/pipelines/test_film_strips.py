@@ -1,7 +1,7 @@
 import numpy as np
 
 from glassine.data.sticker import Sticker
-from glassine.pipelines.film_strips import film_strips
+from glassine.pipelines.preview import film_strips
 
 
 def sticker(frames: int, height: int = 20, width: int = 40) -> Sticker:

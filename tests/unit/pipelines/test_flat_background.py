@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from glassine.errors import UserError
-from glassine.pipelines.flat_background import MIDDLE_GRAY, find_background, parse_background
+from glassine.pipelines.backgrounds import MIDDLE_GRAY, find_background, parse_background
+from glassine.utils.errors import UserError
 
 
 def picture(colour: tuple[int, int, int], size: int = 40) -> np.ndarray:

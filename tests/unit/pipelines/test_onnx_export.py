@@ -12,23 +12,29 @@ from torch.nn import functional as F
 
 from glassine.__main__ import main
 from glassine.data.alpha import composite_frames
-from glassine.data.sources.procedural import ProceduralStickers
-from glassine.errors import UserError
 from glassine.models.classic import ColourProjection, Threshold
-from glassine.models.ildiff import ILDiff
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
-from glassine.pipelines.flat_background import find_background
+from glassine.pipelines.backgrounds import find_background
 from glassine.pipelines.onnx_export import export, export_onnx
-from glassine.pipelines.onnx_export.background import background_of
-from glassine.pipelines.onnx_export.cutout_graph import CutoutGraph
-from glassine.pipelines.onnx_export.flood_fill import connected_planes, write_connected_planes
-from glassine.pipelines.onnx_export.layout_hint import ExportableHint
-from glassine.pipelines.onnx_export.median import median_filter, write_median_filter
-from glassine.pipelines.onnx_export.nearest import nearest_pixel, write_nearest_pixel
-from glassine.pipelines.onnx_export.nodes import Nodes
+from glassine.pipelines.onnx_export.export import CutoutGraph
+from glassine.pipelines.onnx_export.layout_hint import (
+    ExportableHint,
+    background_of,
+    connected_planes,
+    write_connected_planes,
+)
+from glassine.pipelines.onnx_export.nodes import (
+    Nodes,
+    median_filter,
+    nearest_pixel,
+    write_median_filter,
+    write_nearest_pixel,
+)
 from glassine.pretrained.weights import load_bundle
+from glassine.procedural.stickers import ProceduralStickers
+from glassine.utils.errors import UserError
 
 SIZES = [(16, 33), (48, 40)]
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from glassine.checkerboard import DARK, LIGHT
 from glassine.pipelines.preview import GAP, MARGIN, PreviewStrip
+from glassine.utils.checkerboard import DARK, LIGHT
 
 
 def frame(colour: int, alpha: int, height: int = 20, width: int = 30) -> np.ndarray:

@@ -2,8 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from glassine.pipelines.guided_upsampling import guided_upsampling
-from glassine.pipelines.working_size import WorkingSize
+from glassine.pipelines.upsampling import WorkingSize, guided_upsampling
 
 
 def disc(size: int, radius: float) -> np.ndarray:

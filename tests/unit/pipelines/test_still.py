@@ -4,8 +4,8 @@ from PIL import Image
 
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
-from glassine.pipelines.still import FittedStill, check_still, is_opaque, read_still
+from glassine.pipelines.animate import FittedStill, check_still, is_opaque, read_still
+from glassine.utils.errors import UserError
 
 
 def disc(height: int, width: int) -> np.ndarray:

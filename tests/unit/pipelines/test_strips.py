@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from glassine.pipelines import cutout, working_size
-from glassine.pipelines.cutout import CutoutPipeline
-from glassine.pipelines.frame_store import FrameStore
-from glassine.pipelines.guided_upsampling import guided_rows, guided_upsampling
-from glassine.pipelines.working_size import WorkingSize
+from glassine.pipelines import cutout, upsampling
+from glassine.pipelines.cutout import CutoutPipeline, FrameStore
+from glassine.pipelines.upsampling import WorkingSize, guided_rows, guided_upsampling
 
 
 class Seen(torch.nn.Module):
@@ -38,7 +36,7 @@ def frames(count: int, height: int = 150, width: int = 230) -> list[tuple[np.nda
 def test_strips_give_what_the_whole_gives(monkeypatch, resolution):
     pipeline = CutoutPipeline(Seen(), (255, 255, 255), resolution=resolution, chunk=2, device="cpu")
     whole = list(pipeline.stream(iter(frames(5))))
-    monkeypatch.setattr(working_size, "WHOLE_PIXELS", 4000)
+    monkeypatch.setattr(upsampling, "WHOLE_PIXELS", 4000)
     monkeypatch.setattr(cutout, "FrameStore", lambda: FrameStore(150 * 230 * 4 * 2))
     strips = list(pipeline.stream(iter(frames(5))))
     assert [ms for _, ms in strips] == [ms for _, ms in whole] == [40, 41, 42, 43, 44]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from glassine.data.alpha import composite_frames
-from glassine.pipelines.unmix import unmix
+from glassine.pipelines.backgrounds import unmix
 
 
 def test_the_composite_on_the_background_is_the_input_again():

@@ -2,9 +2,9 @@ import pytest
 import torch
 import yaml
 
-from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
-from glassine.pretrained.checkpoints import load_part, read_run_config
+from glassine.pretrained.weights import load_part, read_run_config
+from glassine.utils.errors import UserError
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
 CONFIG = {"model": {"init_args": {"vae": SMALL, "kl_weight": 0.1}}}

@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 from torchmetrics.multimodal import CLIPScore
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from glassine.errors import UserError
 from glassine.metrics.clip_score import ClipScores
 from glassine.pretrained.clip import CLIP
+from glassine.utils.errors import UserError
 
 LETTERS = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
 VOCABULARY = {token: n for n, token in enumerate([*LETTERS, "<|startoftext|>", "<|endoftext|>"])}

@@ -5,9 +5,9 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from glassine.errors import UserError
 from glassine.pretrained import efficientnet_lite
 from glassine.pretrained.efficientnet_lite import EfficientNetLiteFeatures, efficientnet_lite0, start_from_imagenet
+from glassine.utils.errors import UserError
 
 # of the published network: blocks, kernel, stride, expansion, channels
 STAGES = [

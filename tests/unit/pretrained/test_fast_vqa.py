@@ -4,7 +4,6 @@ from torch.nn import functional
 from torchvision.models.video import Swin3D_T_Weights
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
-from glassine.errors import UserError
 from glassine.metrics.vqa import VQA
 from glassine.pretrained import fast_vqa as module
 from glassine.pretrained.fast_vqa import (
@@ -14,6 +13,7 @@ from glassine.pretrained.fast_vqa import (
     fragment_distance,
     torchvision_name,
 )
+from glassine.utils.errors import UserError
 
 
 def small():

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from glassine.errors import UserError
 from glassine.metrics.fvd import FVD
 from glassine.pretrained.i3d import I3D, i3d, pad_same
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

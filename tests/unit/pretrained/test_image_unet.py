@@ -14,11 +14,11 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
 from glassine.nn.lora import add_lora, with_lora
 from glassine.pretrained.image_unet import take_image_unet, with_image_unet
 from glassine.pretrained.weights import load_bundle, save_bundle
+from glassine.utils.errors import UserError
 
 
 def save_image(folder, **change):
@@ -52,7 +52,7 @@ def test_inter_frame_attention_starts_from_what_was_taken(tmp_path):
 def test_a_first_stage_of_ours_comes_with_its_lora_merged(tmp_path):
     unet = with_lora(tiny_frame_unet(), 2)
     stir(unet, ".lora_up.")
-    base = {"class_path": "glassine.models.frame_unet.FrameUNet", "init_args": plain(IMAGE | {"attention_head_dim": 8})}
+    base = {"class_path": "glassine.models.image_unet.FrameUNet", "init_args": plain(IMAGE | {"attention_head_dim": 8})}
     description = {"class_path": "glassine.nn.lora.with_lora", "init_args": {"network": base, "rank": 2}}
     network = tiny_transparent(unet).requires_grad_(True)  # with the base, so that it is in the file
     source = save_tiny_transparent(network, tmp_path, description)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tests.helpers.tiny_generator import save_tiny_generator, tiny_clip_mean, tiny_generator, tiny_mean
 
-from glassine.errors import UserError
-from glassine.nn.latent_mean import LatentMean
-from glassine.pretrained.latent_mean import load_latent_mean, take_latent_mean, with_latent_mean
+from glassine.nn.priors import LatentMean
+from glassine.pretrained.priors import load_latent_mean, take_latent_mean, with_latent_mean
+from glassine.utils.errors import UserError
 
 
 def test_a_mean_is_taken_where_there_is_one(tmp_path):

@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 from tests.helpers.tiny_transparent import tiny_codec
 
-from glassine.errors import UserError
 from glassine.pretrained.layer_diffuse import with_codec_weights
+from glassine.utils.errors import UserError
 
 
 def test_both_files_are_filled_in_and_the_vae_stays(tmp_path):

@@ -7,9 +7,9 @@ from tests.helpers.tiny_transparent import inputs, tiny_image_unet, tiny_motion_
 from torch import nn
 from torch.nn import functional as F
 
-from glassine.errors import UserError
 from glassine.models.image_unet import ImageUNet
-from glassine.pretrained.layer_diffuse_attention import attention_names, file_shapes, with_layer_diffuse
+from glassine.pretrained.layer_diffuse import attention_names, file_shapes, with_layer_diffuse
+from glassine.utils.errors import UserError
 
 # in the order in which the official file counts SD 1.5's blocks
 SD15 = [

@@ -12,9 +12,9 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.errors import UserError
 from glassine.pretrained.motion_adapter import keep_motion_modules, take_motion_adapter, with_motion_adapter
 from glassine.pretrained.weights import load_bundle
+from glassine.utils.errors import UserError
 
 ADAPTER = {
     "block_out_channels": (16, 32),

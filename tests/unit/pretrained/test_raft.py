@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from glassine.errors import UserError
 from glassine.pretrained.raft import RAFTFlow, raft
+from glassine.utils.errors import UserError
 
 
 class Told(torch.nn.Module):

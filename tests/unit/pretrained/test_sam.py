@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from glassine.errors import UserError
 from glassine.models.sam import make_sam
 from glassine.pretrained import sam as module
 from glassine.pretrained.sam import segment_anything_model
+from glassine.utils.errors import UserError
 
 SMALL = {"embed_dim": 16, "depth": 1, "num_heads": 2, "out_channels": 16, "global_attn_indexes": (0,)}
 

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
-from glassine.errors import UserError
-from glassine.pretrained.sam2 import sam2_video
+from glassine.pretrained.sam import sam2_video
+from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[2] / "helpers" / "sam2_small.json"
 

@@ -2,15 +2,13 @@ import pytest
 import torch
 from tests.helpers.tiny_generator import UNET, save_tiny_generator, tiny_generator
 
-from glassine.errors import UserError
-from glassine.models.frame_unet import FrameUNet
-from glassine.models.i2vgen import I2VGen
+from glassine.models.image_unet import FrameUNet
 from glassine.models.text_to_video import TextToVideo
-from glassine.models.video_unet import VideoUNet
+from glassine.models.video_unet import I2VGen, VideoUNet
 from glassine.nn.sti import STI
-from glassine.pretrained.spatial_part import take_spatial_part
-from glassine.pretrained.video_unet import TEMPORAL, with_more_inputs
+from glassine.pretrained.video_unet import TEMPORAL, take_spatial_part, with_more_inputs
 from glassine.pretrained.weights import save_bundle
+from glassine.utils.errors import UserError
 
 IMAGE = UNET | {
     "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],

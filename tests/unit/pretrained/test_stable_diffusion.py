@@ -2,10 +2,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from glassine.errors import UserError
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import TransparencyDecoder
-from glassine.pretrained.stable_diffusion import stable_diffusion_vae
+from glassine.pretrained.image_unet import stable_diffusion_vae
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

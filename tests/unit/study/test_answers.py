@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 
-from glassine.errors import UserError
 from glassine.study.answers import append_lines, parse_answer, rater_name, read_answers
-from glassine.study.key import StudyKey
+from glassine.study.plan import StudyKey
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from glassine.errors import UserError
-from glassine.study.backgrounds import parse_backgrounds
+from glassine.study.build import parse_backgrounds
+from glassine.utils.errors import UserError
 
 
 def test_colours_become_hexadecimal_and_come_once():

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import read_plan, tiny_study, write_methods
 
-from glassine.errors import UserError
 from glassine.study.build import StudyDesign, build_study
-from glassine.study.folders import match_items
-from glassine.study.key import load_key
+from glassine.study.plan import load_key
+from glassine.study.server import match_items
+from glassine.utils.errors import UserError
 
 
 def test_nothing_that_raters_get_names_a_method_or_a_file(tmp_path: Path):

@@ -7,9 +7,9 @@ from tests.helpers.tiny_study import square, write_methods
 
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
-from glassine.study.clips import clip_names, write_clip
-from glassine.study.folders import match_items
+from glassine.study.build import clip_names, write_clip
+from glassine.study.server import match_items
+from glassine.utils.errors import UserError
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png", ".gif", ".zip", ""])

@@ -4,8 +4,8 @@ import pytest
 from tests.helpers.tiny_study import square, write_methods
 
 from glassine.data.codecs import write_sticker
-from glassine.errors import UserError
-from glassine.study.folders import match_items, parse_methods
+from glassine.study.server import match_items, parse_methods
+from glassine.utils.errors import UserError
 
 
 def test_files_of_one_name_belong_together_whatever_their_suffix(tmp_path: Path):

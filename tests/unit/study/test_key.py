@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import tiny_study
 
-from glassine.errors import UserError
-from glassine.study.key import load_key
+from glassine.study.plan import load_key
+from glassine.utils.errors import UserError
 
 
 def test_the_key_is_read_as_it_was_written(tmp_path: Path):

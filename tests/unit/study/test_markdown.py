@@ -2,8 +2,8 @@ from pathlib import Path
 
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 
+from glassine.study.answers import read_raters
 from glassine.study.markdown import to_markdown
-from glassine.study.raters import read_raters
 from glassine.study.report import make_report
 
 

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from glassine.errors import UserError
 from glassine.study.plan import make_forms, make_trials
+from glassine.utils.errors import UserError
 
 ITEMS, METHODS = [f"item{number}" for number in range(12)], ["a", "b", "c"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glassine.study.preference import Judgement, preferences
+from glassine.study.report import Judgement, preferences
 
 
 def judge(rater: int, item: int, choice: str | None, shown: tuple[str, ...] = ("a", "b")) -> Judgement:

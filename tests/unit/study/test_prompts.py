@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from glassine.errors import UserError
-from glassine.study.prompts import find_prompts, read_prompts
+from glassine.study.plan import find_prompts, read_prompts
+from glassine.utils.errors import UserError
 
 
 def test_json_and_csv_say_the_same_with_and_without_suffix(tmp_path: Path):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from glassine.errors import UserError
-from glassine.study.questions import PRESETS, load_questions
+from glassine.study.plan import PRESETS, load_questions
+from glassine.utils.errors import UserError
 
 
 def test_the_papers_questions_go_by_the_papers_names():

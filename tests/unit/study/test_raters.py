@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 
-from glassine.errors import UserError
-from glassine.study.raters import find_files, read_raters
+from glassine.study.answers import find_files, read_raters
+from glassine.utils.errors import UserError
 
 
 def test_the_last_answer_counts(tmp_path: Path):

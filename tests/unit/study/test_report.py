@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 
-from glassine.study.questions import PRESETS
-from glassine.study.raters import read_raters
+from glassine.study.answers import read_raters
+from glassine.study.plan import PRESETS
 from glassine.study.report import make_report
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study
 
-from glassine.errors import UserError
-from glassine.study.answers import read_answers
+from glassine.study.answers import read_answers, read_raters
 from glassine.study.markdown import to_markdown
-from glassine.study.raters import read_raters
 from glassine.study.report import make_report
 from glassine.study.server import StudyServer
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study
 
-from glassine.errors import UserError
-from glassine.study.answers import read_answers
-from glassine.study.store import AnswerStore
+from glassine.study.answers import AnswerStore, read_answers
+from glassine.utils.errors import UserError
 
 
 def test_raters_take_turns_at_the_forms_and_go_on_where_they_stopped(tmp_path: Path):

@@ -5,9 +5,9 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 from torch.utils.data import DataLoader
 
-from glassine.errors import UserError
 from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import LastCheckpoint
+from glassine.utils.errors import UserError
 
 
 class Task(StickerTask):

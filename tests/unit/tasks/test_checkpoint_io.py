@@ -8,8 +8,8 @@ import tempfile
 import pytest
 import torch
 
-from glassine.errors import UserError
-from glassine.tasks.checkpoint_io import AtomicCheckpointIO, first_not_finite
+from glassine.tasks.checkpoints import AtomicCheckpointIO, first_not_finite
+from glassine.utils.errors import UserError
 
 GOOD = {"state_dict": {"w": torch.ones(1000)}, "global_step": 3, "callbacks": {"best": torch.tensor(float("inf"))}}
 

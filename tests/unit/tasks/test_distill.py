@@ -2,11 +2,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from glassine.errors import UserError
-from glassine.models.layout_encoder import LayoutEncoder
-from glassine.models.masked_reconstruction import MaskedReconstruction
+from glassine.models.layout_encoder import LayoutEncoder, MaskedReconstruction
 from glassine.models.sam import SamTeacher, make_sam
 from glassine.tasks.distill import DistillTask
+from glassine.utils.errors import UserError
 
 
 def make_task(image_size: int = 32, **arguments) -> DistillTask:

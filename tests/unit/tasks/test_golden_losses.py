@@ -7,13 +7,12 @@ from tests.helpers.tiny_generator import tiny_generator, tiny_mean
 from tests.helpers.tiny_transparent import tiny_frame_unet, tiny_motion_unet, tiny_transparent
 
 from glassine.data.datamodule import StickerDataModule
-from glassine.models.ildiff import ILDiff
-from glassine.models.image_encoder import TimmImageEncoder
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, LayoutHint
+from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
-from glassine.nn.patch_discriminator import PatchDiscriminator
+from glassine.nn.losses import PatchDiscriminator
 from glassine.tasks.ildiff import ILDiffTask
 from glassine.tasks.sticker_video import StickerVideoTask
 from glassine.tasks.transparency import TransparencyTask

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.ildiff import ILDiff, ILDiffOutput
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.ildiff import ILDiff, ILDiffOutput, LayoutHint
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tests.unit.models.test_sticker_names import make_names
 
-from glassine.errors import UserError
-from glassine.nn.picture_augment import PictureAugment
+from glassine.nn.augmentation import PictureAugment
 from glassine.tasks.sticker_names import StickerNamesTask, on_white
+from glassine.utils.errors import UserError
 
 CALM = {"rotate": 0, "scale": (1, 1), "shift": 0, "bend": 0, "color": 0, "hue": 0, "damage": 0, "missing": 0}
 

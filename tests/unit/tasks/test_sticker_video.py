@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import torch
+from glassine.nn.curriculum import Curriculum
 from tests.helpers.tiny_generator import tiny_clip_mean, tiny_generator, tiny_mean
 
-from glassine.nn.curriculum import Curriculum
-from glassine.nn.frame_masks import FrameMasks
+from glassine.nn.conditioning import FrameMasks
 from glassine.tasks.sticker_video import StickerVideoTask
 
 

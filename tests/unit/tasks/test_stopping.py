@@ -5,8 +5,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from glassine.tasks.checkpoints import LastCheckpoint
-from glassine.tasks.stopping import StopAtSignal
+from glassine.tasks.checkpoints import LastCheckpoint, StopAtSignal
 
 
 class Counts(LightningModule):

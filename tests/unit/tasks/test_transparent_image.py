@@ -5,10 +5,10 @@ import torch
 from tests.helpers.tiny_generator import tiny_generator
 from tests.helpers.tiny_transparent import stickers, tiny_frame_unet, tiny_transparent
 
-from glassine.digest import weights_digest
-from glassine.errors import UserError
 from glassine.nn.lora import with_lora
 from glassine.tasks.transparent_image import TransparentImageTask, check_cache
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 
 def make_task(lora: bool = False, **arguments) -> TransparentImageTask:

@@ -17,11 +17,11 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.errors import UserError
 from glassine.models.motion_unet import part_of
-from glassine.nn.motion_amount import motion_amount
+from glassine.nn.conditioning import motion_amount
 from glassine.tasks.base import StickerTask
 from glassine.tasks.transparent_video import TransparentVideoTask
+from glassine.utils.errors import UserError
 
 MIDDLE = 2
 NOTHING_DROPPED = {"drop_prompt": 0.0, "drop_image": 0.0, "drop_motion": 0.0}
@@ -232,7 +232,7 @@ def test_a_yaml_describes_both_stages():
     codec = {"class_path": "glassine.models.transparency.LatentTransparency", "init_args": CODEC}
     unet = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | {"reference_frame": 0}}
     image = {
-        "class_path": "glassine.models.frame_unet.FrameUNet",
+        "class_path": "glassine.models.image_unet.FrameUNet",
         "init_args": plain(IMAGE | {"attention_head_dim": 8}),
     }
     first = {"class_path": "glassine.nn.lora.with_lora", "init_args": {"network": image, "rank": 2}}

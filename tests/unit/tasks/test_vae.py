@@ -5,8 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from glassine.models.vae import MultiScaleVAE
-from glassine.nn.patch_discriminator import PatchDiscriminator
-from glassine.nn.perceptual import PerceptualLoss
+from glassine.nn.losses import PatchDiscriminator, PerceptualLoss
 from glassine.tasks.vae import VAETask
 
 

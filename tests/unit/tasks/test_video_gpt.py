@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.code_sampling import Sampling
-from glassine.models.video_gpt import VideoGPT
+from glassine.models.video_gpt import Sampling, VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.tasks.video_gpt import VideoGPTTask
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.metrics.psnr import psnr
+from glassine.metrics.image import psnr
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.tasks.video_vqvae import CodeUse, VideoVQVAETask
 

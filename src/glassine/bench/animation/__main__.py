@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from glassine.allocator import keep_freed_memory
 from glassine.bench.animation.makers import MAKERS, TITLES
 from glassine.bench.animation.scoring import AnimationScorer
 from glassine.bench.animation.tables import ROUTES, animation_report, readme_blocks
@@ -29,8 +28,8 @@ from glassine.bench.generation.timing import Load, ready, time_together, trained
 from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_record, read_records
 from glassine.bench.tables import read_optional
-from glassine.errors import UserError, exit_code
-from glassine.hardware import pick_device
+from glassine.utils.devices import keep_freed_memory, pick_device
+from glassine.utils.errors import UserError, exit_code
 
 RESULTS = Path("results") / "animation"
 NUM_FRAMES = 16  # of a clip, as in the paper

@@ -14,8 +14,6 @@ from glassine.bench.generation.rows import Maker
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.data.sticker import Sticker
-from glassine.digest import weights_digest
-from glassine.errors import UserError
 from glassine.models.animation import MOTION_GUIDANCE, Animation, as_animation
 from glassine.models.sampling import Sampling
 from glassine.models.transparency import LatentTransparency
@@ -24,6 +22,8 @@ from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.cutout import CutoutPipeline
 from glassine.pipelines.text_to_sticker import TINY as MAKES
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 CODEC = "glassine:tiny-transparency"
 TITLES = {

@@ -8,10 +8,9 @@ from torch import Tensor
 from glassine.bench.generation.rows import Maker
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import TestSet
-from glassine.metrics.alpha_motion import alpha_flicker, alpha_levels, alpha_motion, alpha_overlap
-from glassine.metrics.dynamic_degree import DynamicDegree
-from glassine.metrics.farneback import farneback_flow
+from glassine.metrics.dynamic_degree import DynamicDegree, farneback_flow
 from glassine.metrics.matting_scores import MattingScores
+from glassine.metrics.temporal import alpha_flicker, alpha_levels, alpha_motion, alpha_overlap
 
 # a veil or a rim that one of them hides is seen on the other
 BACKGROUNDS = ("white", "black")
@@ -26,7 +25,7 @@ class AnimationScorer(Scorer):
         See `glassine.metrics.dynamic_degree`; Farnebäck's flow needs no weights.
     `alpha_overlap`, `alpha_levels`
         Agreement of the other frames' alpha with that of the base image, or of the middle frame where a method has no
-        base image. See `glassine.metrics.alpha_motion`.
+        base image. See `glassine.metrics.temporal`.
     `alpha_motion`, `alpha_flicker`
         See there, too.
     """

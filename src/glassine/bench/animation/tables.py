@@ -5,10 +5,10 @@ from typing import Any
 
 from glassine.bench.animation.makers import TITLES
 from glassine.bench.generation.methods import ANIMATION, TRANSPARENT
+from glassine.bench.parameter_counts import count_layer_animate
 from glassine.bench.records import Record
 from glassine.bench.rows import NOTHING, Row, fixed, parameters, percent, short, spread, typical
 from glassine.bench.tables import Table, markdown, published_tables
-from glassine.models.parameter_counts import count_layer_animate
 
 TEST_SET = "stickers"
 TABLE_I = ("motion_module", "still_moving", "layer_animate")

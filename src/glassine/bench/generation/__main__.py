@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from glassine.allocator import keep_freed_memory
 from glassine.bench.console import progress_bar
 from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.curves import draw_curves
@@ -22,13 +21,13 @@ from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.tables import about, generation_report, method_table, write_report
 from glassine.bench.generation.test_set import SETS, TestSet
 from glassine.bench.generation.timing import time_together, trained_row
+from glassine.bench.parameter_counts import METHODS as FULL_SIZE
+from glassine.bench.parameter_counts import count_parameters
 from glassine.bench.readme import write_blocks
 from glassine.bench.records import Record, read_records
 from glassine.bench.tables import markdown, read_optional
-from glassine.errors import UserError, exit_code
-from glassine.hardware import pick_device
-from glassine.models.parameter_counts import METHODS as FULL_SIZE
-from glassine.models.parameter_counts import count_parameters
+from glassine.utils.devices import keep_freed_memory, pick_device
+from glassine.utils.errors import UserError, exit_code
 
 RESULTS = Path("results") / "generation"
 ON_THE_WAY = Path("results") / "generation_steps"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from glassine.errors import UserError, exit_code
+from glassine.utils.errors import UserError, exit_code
 
 DATA_FOLDER = "data/fluent"
 LATENTS = Path("data/latents")

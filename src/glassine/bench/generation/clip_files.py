@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from glassine.atomic import atomic_path
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
-from glassine.pipelines.generation import to_bytes
+from glassine.pipelines.text_to_sticker import to_bytes
+from glassine.utils.files import atomic_path
 
 DURATION = 125  # milliseconds
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from glassine.atomic import atomic_path
 from glassine.bench.generation.methods import METHODS
 from glassine.bench.records import Record
+from glassine.utils.files import atomic_path
 
 TEST_SET = "stickers"
 SCORES = {

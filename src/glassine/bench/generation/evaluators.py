@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from glassine.bench.loading import load_network
-from glassine.digest import weights_digest
-from glassine.errors import UserError
 from glassine.metrics.clip_score import ClipScores
-from glassine.metrics.fvd import FVD, VideoDistance
-from glassine.metrics.kvd import KVD
+from glassine.metrics.fvd import FVD, KVD, VideoDistance
 from glassine.metrics.vqa import VQA
 from glassine.models.sticker_clip import StickerCLIP
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
 
 TINY_VIDEO, TINY_CLIP = "glassine:tiny-video", "glassine:tiny-clip"
 BATCH = 16

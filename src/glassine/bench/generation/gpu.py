@@ -19,16 +19,16 @@ from diffusers import UNet3DConditionModel
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from glassine.atomic import atomic_path
 from glassine.bench.generation.gpu_report import report
 from glassine.bench.generation.gpu_timing import Size, built, free, inputs, quiet_compiler, seconds, synchronise
 from glassine.bench.generation.gpu_training import training_cost
 from glassine.bench.records import versions
-from glassine.errors import UserError, exit_code
-from glassine.hardware import hardware, pick_device
 from glassine.models.sampling import Sampling, make_solver
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
+from glassine.utils.devices import hardware, pick_device
+from glassine.utils.errors import UserError, exit_code
+from glassine.utils.files import atomic_path
 
 
 def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str, Any]:

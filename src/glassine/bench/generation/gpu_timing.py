@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glassine.models.parameter_counts import stable_diffusion_vae
+from glassine.bench.parameter_counts import stable_diffusion_vae
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from glassine.bench.console import progress_bar
 from glassine.bench.gallery import Cell, draw_gallery, write_gallery
 from glassine.data.sticker import Sticker
-from glassine.errors import exit_code
 from glassine.pipelines.animate import TINY as ANIMATES
 from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.cutout import CutoutPipeline
 from glassine.pipelines.text_to_sticker import TINY, Progress, TextToStickerPipeline
+from glassine.utils.errors import exit_code
 
 SEEDS = tuple(range(8))
 # captions of training stickers, new combinations of their words, and Chinese

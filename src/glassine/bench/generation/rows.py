@@ -9,13 +9,13 @@ from torch import Tensor
 
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
-from glassine.errors import UserError
-from glassine.models.code_sampling import Sampling as CodeSampling
 from glassine.models.sampling import SCALE_WITH_MEAN, Sampling
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
+from glassine.models.video_gpt import Sampling as CodeSampling
 from glassine.models.video_gpt import VideoGPT
-from glassine.nn.guidance import RESCALE
+from glassine.nn.diffusion import RESCALE
+from glassine.utils.errors import UserError
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM

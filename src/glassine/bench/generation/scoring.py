@@ -18,7 +18,7 @@ from glassine.bench.generation.rows import SHORT_SETTINGS, Maker, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record, plain, read_record
-from glassine.hardware import processor
+from glassine.utils.devices import processor
 
 Tell = Callable[[str, int, int], None]
 

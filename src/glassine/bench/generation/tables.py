@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glassine.atomic import atomic_path
 from glassine.bench.generation.methods import METHODS, TRAINING_SETS
 from glassine.bench.generation.test_set import SETS
 from glassine.bench.records import Record
 from glassine.bench.rows import NOTHING, Row, fixed, parameters, percent, short, spread, typical
 from glassine.bench.tables import Table, markdown, published_tables
+from glassine.utils.files import atomic_path
 
 Full = Mapping[str, Mapping[str, int]]
 # score -> head, digits

@@ -12,9 +12,9 @@ from glassine.bench.held_out import unique_samples
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.dataset import StickerDataset
 from glassine.data.shards import StickerShards
-from glassine.data.split import SPLITS, Split
+from glassine.data.sticker import SPLITS, Split
 from glassine.data.transforms import EvalCondition, FlatBackground
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 SETS = {"stickers": "real stickers", "procedural": "procedural stickers"}
 WHITE = FlatBackground((1.0, 1.0, 1.0), "white")

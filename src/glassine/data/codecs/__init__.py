@@ -1,12 +1,18 @@
 """Read and write stickers and videos; everything is straight RGBA."""
 
-from glassine.data.codecs.creating import check_suffix, create_sticker
+from glassine.data.codecs.base import StickerReader, StickerWriter
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS
-from glassine.data.codecs.opening import open_bytes, open_sticker
+from glassine.data.codecs.io import (
+    check_suffix,
+    create_sticker,
+    decode_bytes,
+    open_bytes,
+    open_sticker,
+    read_frames,
+    read_sticker,
+    write_sticker,
+)
 from glassine.data.codecs.pipes import is_open_already, output_path, shown_name
-from glassine.data.codecs.reader import StickerReader
-from glassine.data.codecs.whole import decode_bytes, read_frames, read_sticker, write_sticker
-from glassine.data.codecs.writer import StickerWriter
 
 __all__ = [
     "MAX_PIXELS",

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from glassine.data.codecs.base import StickerWriter, changed_box
 from glassine.data.codecs.guard import SHORTEST_SHOWN_MS
 from glassine.data.codecs.png_layout import SIGNATURE, png_chunk
-from glassine.data.codecs.writer import StickerWriter, changed_box
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 class ApngWriter(StickerWriter):

@@ -1,7 +1,11 @@
-"""Read GIF: Pillow unpacks the pictures (LZW), they are laid over each other here, as browsers do it.
+"""Walk a GIF's blocks for size, timing and completeness without decoding a pixel.
+
+TODO-DOC
+Read GIF: Pillow unpacks the pictures (LZW), they are laid over each other here, as browsers do it.
 
 Pillow and FFmpeg paint a cleared box in the background colour when a picture has no transparent colour of its own;
 browsers, and so this reader, always clear to transparent.
+
 """
 
 from __future__ import annotations
@@ -9,14 +13,122 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from glassine.data.codecs.gif_layout import GifPicture, gif_layout
+from glassine.data.codecs.base import StickerReader
 from glassine.data.codecs.guard import check_size, damaged, decoding
-from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.timing import shown_durations
+
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+_CONTROL, _APPLICATION = 0xF9, 0xFF
+
+
+@dataclass(frozen=True)
+class GifPicture:
+    """Where one picture of a GIF lies in the file, and what is to be done with it.
+
+    `table` and `data` are byte ranges (begin, end); `box` is left, top, width, height in pixels; `transparent` is a
+    colour number or None; `disposal` is what happens after it was shown: 2 clear its box, 3 restore what was there.
+    """
+
+    table: tuple[int, int]
+    data: tuple[int, int]
+    box: tuple[int, int, int, int]
+    interlaced: bool
+    transparent: int | None
+    disposal: int
+
+
+@dataclass(frozen=True)
+class GifLayout:
+    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever); `said` is for the user."""
+
+    width: int
+    height: int
+    pictures: tuple[GifPicture, ...]
+    durations: tuple[int, ...]
+    loop: int
+    said: tuple[str, ...] = ()
+
+
+def _skip_blocks(file: BinaryIO) -> bytes:
+    """Pass the data blocks that follow; gives the first one's content."""
+    first: bytes | None = None
+    while True:
+        content = file.read(file.read(1)[0])
+        if not content:
+            return first or b""
+        first = content if first is None else first
+
+
+def _skip_table(file: BinaryIO, flags: int) -> tuple[int, int]:
+    """Pass the colour table that `flags` announce; gives its byte range, empty where there is none."""
+    begin = file.tell()
+    end = begin + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    file.seek(end)
+    return begin, end
+
+
+def gif_layout(file: BinaryIO, name: str) -> GifLayout:
+    """Walk all blocks. A missing end mark after whole frames is forgiven.
+
+    A loop extension with the number n means "repeat n times", so n + 1 plays; without it a GIF plays once.
+    Blocks: GIF89a specification (CompuServe, 1990), sections 17 to 27.
+
+    Raises:
+        UserError: cut off, or without a frame.
+    """
+    length = file.seek(0, 2)
+    file.seek(6)
+    pictures: list[GifPicture] = []
+    delays: list[int] = []
+    disposal, transparent, delay = 0, None, 0
+    loop = 1
+    try:
+        width, height, flags = struct.unpack("<HHBxx", file.read(7))
+        shared_table = _skip_table(file, flags)
+        while (mark := file.read(1)) and mark[0] != _TRAILER:
+            if mark[0] == _EXTENSION:
+                label = file.read(1)[0]
+                content = file.read(file.read(1)[0])
+                told = _skip_blocks(file) if content else b""
+                if label == _CONTROL and len(content) >= 4:
+                    flags, delay, number = struct.unpack("<BHB", content[:4])
+                    disposal, transparent = flags >> 2 & 7, number if flags & 1 else None
+                elif label == _APPLICATION and content in _LOOPERS and len(told) >= 3 and told[0] & 7 == 1:
+                    repeats = int.from_bytes(told[1:3], "little")
+                    loop = repeats + 1 if repeats else 0
+            elif mark[0] == _IMAGE:
+                *box, flags = struct.unpack("<HHHHB", file.read(9))
+                table = _skip_table(file, flags)
+                begin = file.tell()
+                file.seek(1, 1)
+                _skip_blocks(file)
+                if file.tell() > length:
+                    raise EOFError
+                own = table if flags & 0x80 else shared_table
+                left, top, wide, high = box
+                picture = GifPicture(
+                    own, (begin, file.tell()), (left, top, wide, high), bool(flags & 0x40), transparent, disposal
+                )
+                pictures.append(picture)
+                delays.append(delay * 10)
+                if len(pictures) == 1:  # as browsers do: the first picture enlarges the canvas, later ones are clipped
+                    width, height = max(width, left + wide), max(height, top + high)
+                disposal, transparent, delay = 0, None, 0
+            # any other byte between blocks is filler, which decoders pass over
+    except (EOFError, IndexError, struct.error) as error:
+        raise damaged(name, f"the GIF ends inside frame {len(pictures) + 1}") from error
+    if not pictures:
+        raise damaged(name, "the GIF has no frames")
+    durations, said = shown_durations(delays)
+    return GifLayout(width, height, tuple(pictures), durations, loop, said)
+
 
 _CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 where they meant 3
 

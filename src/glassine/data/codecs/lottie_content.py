@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from glassine.data.codecs.guard import damaged
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 MAX_DEPTH = 200
 """Deepest nesting of lists and objects; rlottie's parser calls itself for each level. Real files stay below 60."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from glassine.data.codecs.guard import printable
-from glassine.data.codecs.sniff import HEAD_BYTES, sniff
-from glassine.errors import UserError
+from glassine.data.codecs.still import HEAD_BYTES, sniff
+from glassine.utils.errors import UserError
 
 STANDARD = "-"
 MAX_PIPE_BYTES = 2**32

@@ -15,12 +15,11 @@ import av
 import numpy as np
 from PIL import Image
 
+from glassine.data.codecs.base import StickerReader, rgba_pixels
 from glassine.data.codecs.color import to_srgb
-from glassine.data.codecs.exif import upright, upright_size
 from glassine.data.codecs.guard import check_size, damaged, decoding
-from glassine.data.codecs.pixels import rgba_pixels
 from glassine.data.codecs.png_layout import CLEAR, OVER, RESTORE, SIGNATURE, PngFrame, png_chunk, png_layout
-from glassine.data.codecs.reader import StickerReader
+from glassine.data.codecs.still import upright, upright_size
 
 _GRAY, _RGB, _PALETTE = 0, 2, 3
 _STRIP_PIXELS = 2**20

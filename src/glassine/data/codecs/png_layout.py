@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from glassine.data.codecs.color import MOST_PROFILE_BYTES, Convert, by_code_points, by_gamma, by_profile
-from glassine.data.codecs.exif import orientation
 from glassine.data.codecs.guard import STILL_MS, damaged
+from glassine.data.codecs.still import orientation
 from glassine.data.codecs.timing import shown_durations
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

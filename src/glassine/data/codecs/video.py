@@ -1,7 +1,15 @@
-"""Read video, with alpha where the file has it, through PyAV (FFmpeg)."""
+"""Read video, with alpha where the file has it, through PyAV (FFmpeg).
+
+TODO-DOC
+Is a video file whole? Looked up in its outermost boxes, since decoders stop at a cut without a word.
+---
+Jump to single frames of an opaque video with decord, where it is installed.
+"""
 
 from __future__ import annotations
 
+import importlib
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -12,11 +20,94 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from glassine.data.codecs.guard import check_size, damaged, decoding
-from glassine.data.codecs.reader import StickerReader
-from glassine.data.codecs.video_random import jump_to_frames
-from glassine.data.codecs.vpx_sizes import announced_sizes
-from glassine.errors import UserError
+from glassine.data.codecs.base import StickerReader
+from glassine.data.codecs.guard import announced_sizes, check_size, damaged, decoding
+from glassine.utils.errors import UserError
+
+_SEGMENT = 0x18538067
+
+
+def check_matroska_whole(file: BinaryIO, name: str) -> None:
+    """Refuse a WebM or MKV that is shorter than its segment says. Live recordings, which do not say, pass.
+
+    Element sizes: RFC 8794, section 6.
+
+    Raises:
+        UserError: cut off.
+    """
+    length = file.seek(0, 2)
+    place = 0
+    while place < length:
+        file.seek(place)
+        head = file.read(12)
+        id_bytes = _leading_bytes(head[:1])
+        size_bytes = _leading_bytes(head[id_bytes : id_bytes + 1])
+        if not id_bytes or not size_bytes or len(head) < id_bytes + size_bytes:
+            break
+        field = head[id_bytes : id_bytes + size_bytes]
+        size = int.from_bytes(field, "big") & ((1 << 7 * size_bytes) - 1)
+        if size == (1 << 7 * size_bytes) - 1:
+            return  # unknown size
+        end = place + id_bytes + size_bytes + size
+        if end > length:
+            raise damaged(name, f"the video should have {end:,} bytes and has {length:,}")
+        if int.from_bytes(head[:id_bytes], "big") == _SEGMENT:
+            return
+        place = end
+    raise damaged(name, f"the video ends after {length:,} bytes, before its first frame")
+
+
+def _leading_bytes(first: bytes) -> int:
+    """Length of a variable-length number by its first byte; 0 when there is none."""
+    return 9 - first[0].bit_length() if first and first[0] else 0
+
+
+def check_mp4_whole(file: BinaryIO, name: str) -> None:
+    """Refuse an MP4 or MOV of which a top-level box reaches past the end (ISO/IEC 14496-12, section 4.2).
+
+    Raises:
+        UserError: cut off.
+    """
+    length = file.seek(0, 2)
+    place = 0
+    while place + 8 <= length:
+        file.seek(place)
+        head = file.read(16)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size == 0:
+            return  # the last box reaches to the end
+        place += max(size, 8)
+    if place > length:
+        raise damaged(name, f"the video should have {place:,} bytes and has {length:,}")
+
+
+def jump_to_frames(file: BinaryIO, indices: list[int]) -> np.ndarray | None:
+    """Frames by number, without decoding all that come before.
+
+    Decord knows no alpha, so this is for opaque videos alone.
+
+    Args:
+        file: an open video file, or its content as `BytesIO`.
+        indices: frame numbers from 0, in the order wanted.
+
+    Returns:
+        `f h w 3` uint8, or None where decord is not installed or cannot read the file or a frame; decode it in
+        sequence then.
+    """
+    try:
+        decord: Any = importlib.import_module("decord")
+    except (ImportError, OSError):
+        return None
+    file.seek(0)
+    source = file if isinstance(file, io.BytesIO) else str(file.name)
+    try:
+        video = decord.VideoReader(source, num_threads=1)
+        return video.get_batch(indices).asnumpy()
+    except (decord.DECORDError, IndexError, RuntimeError):
+        return None
+
 
 # FFmpeg's own VP8 and VP9 decoders drop the alpha that WebM keeps in a second stream; libvpx's keep it
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}

@@ -13,8 +13,8 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from glassine.data.codecs.writer import StickerWriter
-from glassine.errors import UserError
+from glassine.data.codecs.base import StickerWriter
+from glassine.utils.errors import UserError
 
 _BT709 = 1
 _LIMITED_RANGE = 1

@@ -1,14 +1,19 @@
 """Shards: tar files of stickers that plain `tar`, webdataset and Ray Data read, with an index for random access."""
 
-from .build import BuildReport, build_shards
-from .contact_sheet import contact_sheet
-from .frame_codecs import FRAME_CODECS, decode_frame, encode_frame
-from .index import INDEX_SUFFIX, IndexedSample, ShardIndex, build_index, index_path, load_index, rebuild_index
-from .info import StickerInfo
-from .reader import StickerShards, find_tars
-from .regroup import regroup_shards
-from .resample import cap_fps, fit_size, resize_frames
-from .writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
+from glassine.data.shards.build import BuildReport, build_shards, contact_sheet, regroup_shards
+from glassine.data.shards.frames import FRAME_CODECS, cap_fps, decode_frame, encode_frame, fit_size, resize_frames
+from glassine.data.shards.index import (
+    INDEX_SUFFIX,
+    IndexedSample,
+    ShardIndex,
+    build_index,
+    index_path,
+    load_index,
+    rebuild_index,
+)
+from glassine.data.shards.info import StickerInfo
+from glassine.data.shards.reader import StickerShards, find_tars
+from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 
 __all__ = [
     "FRAME_CODECS",

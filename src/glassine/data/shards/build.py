@@ -1,25 +1,42 @@
-"""From a source of stickers to a folder of shards, over several processes."""
+"""From a source of stickers to a folder of shards, over several processes.
 
+TODO-DOC
+Give the stickers of finished shards other groups and splits; their pixels stay.
+---
+One picture that shows what is in a shard folder.
+"""
+
+import json
 import multiprocessing
 import os
+import secrets
 import signal
+import tarfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from glassine.data.codecs.lottie import fork_is_safe
-from glassine.data.codecs.vector import LeftOutWarning
+from glassine.data.alpha import composite_frames
+from glassine.data.codecs.lottie import LeftOutWarning, fork_is_safe
+from glassine.data.frame_sampling import sample_frames
+from glassine.data.shards.frames import resize_frames
+from glassine.data.shards.index import IndexedSample, index_path, load_index
+from glassine.data.shards.info import StickerInfo, has_words
+from glassine.data.shards.reader import StickerShards, find_tars
+from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 from glassine.data.sources import SourceItem, StickerSource
-from glassine.errors import UserError
-
-from .info import has_words
-from .writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
+from glassine.data.sticker import Split
+from glassine.utils.checkerboard import checkerboard
+from glassine.utils.errors import UserError, output_error
 
 _Encoded = tuple[str, EncodedSticker | str | None, str]
 
@@ -132,3 +149,160 @@ def _encode_item(item: SourceItem | str, how: ShardFormat) -> _Encoded:
             result = str(error)
     lacks = [str(one.message).rpartition("not drawn: ")[2] for one in caught if one.category is LeftOutWarning]
     return item.key, result, ", ".join(lacks) if isinstance(result, EncodedSticker) else ""
+
+
+Regroup = Callable[[StickerInfo], tuple[str, Split]]
+
+
+def regroup_shards(folder: Path, regroup: Regroup, tell: Callable[[Path, int], None] = lambda tar, count: None) -> int:
+    """Ask for each sticker's group and split, and write those shards anew where an answer differs from what they say.
+
+    A shard is written beside the old one and renamed when whole. A sticker's JSON keeps its length where it can, and
+    with it every frame its place, so that a reader that is at work goes on reading the right bytes.
+
+    Args:
+        folder: with shards that have an index (`glassine data index`).
+        regroup: what is known of a sticker to its group and split.
+        tell: called after each shard with how many of its stickers changed.
+
+    Returns:
+        How many stickers changed.
+
+    Raises:
+        UserError: no shards, one without an index or damaged, or no place to write.
+    """
+    total = 0
+    for tar in find_tars(folder):
+        try:
+            changed = _regroup(tar, regroup)
+        except (FileNotFoundError, ValueError, tarfile.TarError, KeyError) as error:
+            raise UserError(f"{tar} cannot be regrouped ({error}); index it with `glassine data index`") from error
+        except OSError as error:
+            raise output_error(tar, error) from error
+        tell(tar, changed)
+        total += changed
+    return total
+
+
+def _regroup(tar: Path, regroup: Regroup) -> int:
+    index = load_index(tar)
+    new = dict[str, IndexedSample]()
+    texts = dict[str, bytes]()
+    with tar.open("rb") as file:
+        for sample in index.samples:
+            file.seek(sample.info[0])
+            old = file.read(sample.info[1])
+            content = json.loads(old) if old else {}
+            info = StickerInfo.from_json(sample.key, content, sample.durations, sample.width, sample.height)
+            group, split = regroup(info)
+            if (group, split) == (info.group, info.split) == (sample.group, sample.split):
+                continue
+            if not old:
+                raise ValueError(f"{sample.key} has no JSON to write its group into")
+            changed = {**content, "group": group, "split": split}
+            text = json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode()
+            texts[f"{sample.key}.json"] = text.ljust(len(old))
+            new[sample.key] = replace(sample, group=group, split=split)
+    if not new:
+        return 0
+    places = _rewrite(tar, texts)
+    index.samples = [_moved(new.get(sample.key, sample), places) for sample in index.samples]
+    index.tar_bytes = tar.stat().st_size
+    index.save(index_path(tar))
+    return len(new)
+
+
+def _rewrite(tar: Path, texts: dict[str, bytes]) -> dict[int, tuple[int, int]]:
+    """Copy the tar with some members' content exchanged; where each member's content lies now, by where it lay."""
+    beside = tar.with_name(f".{tar.stem}.{secrets.token_hex(4)}.part")
+    places: dict[int, tuple[int, int]] = {}
+    try:
+        with tarfile.open(tar) as old, tarfile.open(beside, "w") as new:
+            for member in old:
+                stream = old.extractfile(member)
+                if stream is None:  # a folder or the like
+                    new.addfile(member)
+                    continue
+                data = texts.get(member.name) or stream.read()
+                before = member.offset_data
+                member.size = len(data)
+                new.addfile(member, BytesIO(data))
+                places[before] = (new.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
+        beside.replace(tar)
+    finally:
+        beside.unlink(missing_ok=True)
+    return places
+
+
+def _moved(sample: IndexedSample, places: dict[int, tuple[int, int]]) -> IndexedSample:
+    info = places[sample.info[0]] if sample.info[1] else sample.info
+    return replace(sample, info=info, members=tuple(places[offset] for offset, _ in sample.members))
+
+
+_PAPER, _INK, _FAINT = (250, 250, 249), (28, 28, 30), (122, 122, 128)
+_GAP, _MARGIN = 6, 28
+_Font = ImageFont.FreeTypeFont
+
+
+def contact_sheet(
+    shards: StickerShards, rows: np.ndarray, tile: int = 104, frames: int = 4, columns: int = 3
+) -> Image.Image:
+    """Draw stickers on a checkerboard: some frames of each, evenly spaced in time, over its description and key.
+
+    Args:
+        shards: where they are.
+        rows: which ones, in this order; damaged ones are drawn as empty cells that say so.
+        tile: side of one frame in pixels.
+        frames: frames a sticker.
+        columns: stickers side by side.
+
+    Returns:
+        An RGB image.
+    """
+    columns = max(1, min(columns, len(rows)))
+    large, small = _font(max(11, tile // 7)), _font(max(10, tile // 9))
+    cell_width = frames * tile + (frames - 1) * _GAP
+    text_height = round((large.size + small.size) * 1.55)
+    step_x, step_y = cell_width + _MARGIN, tile + text_height + _MARGIN // 2
+    lines = -(-len(rows) // columns)
+    sheet = Image.new("RGB", (columns * step_x + _MARGIN, lines * step_y + _MARGIN), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    board = checkerboard(tile, tile)
+    for number, row in enumerate(rows.tolist()):
+        left, top = _MARGIN + number % columns * step_x, _MARGIN + number // columns * step_y
+        durations = shards.durations(row)
+        try:
+            info = shards.metadata(row)
+            pictures = shards.read(row, sample_frames(durations, frames)[0] if len(durations) > 1 else [0])
+        except ValueError as error:
+            draw.text((left, top), _fitted(f"{shards.key(row)}: damaged ({error})", large, cell_width), _INK, large)
+            continue
+        for place, picture in enumerate(resize_frames(pictures, tile, tile, keep_shape=True)):
+            shown = composite_frames(picture, board)
+            sheet.paste(Image.fromarray(shown), (left + place * (tile + _GAP), top))
+        _write(draw, info, (left, top + tile + 3), (large, small), cell_width)
+    return sheet
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, info: StickerInfo, at: tuple[int, int], fonts: tuple[_Font, _Font], width: int
+) -> None:
+    large, small = fonts
+    length = f"{info.num_frames} frames, {info.fps:.3g}/s" if info.num_frames > 1 else "still"
+    facts = f"{info.key}  ·  {info.domain}  ·  {info.split}  ·  {length}  ·  {info.width}x{info.height}"
+    draw.text(at, _fitted(info.description or info.key, large, width), _INK, large)
+    draw.text((at[0], at[1] + round(large.size * 1.35)), _fitted(facts, small, width), _FAINT, small)
+
+
+def _font(size: int) -> _Font:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, _Font)  # Pillow without FreeType would give a bitmap font; its wheels all have it
+    return font
+
+
+def _fitted(text: str, font: _Font, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"

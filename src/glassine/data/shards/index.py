@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from glassine.atomic import atomic_path
 from glassine.data.codecs.guard import MAX_PIXELS, ZERO_DELAY_MS
-from glassine.data.codecs.opening import open_bytes
-from glassine.data.split import SPLITS
-from glassine.errors import UserError
-
-from .frame_codecs import decode_frame
-from .info import StickerInfo
-from .tar_members import BLOCK, Gap, walk
+from glassine.data.codecs.io import open_bytes
+from glassine.data.shards.frames import decode_frame
+from glassine.data.shards.info import StickerInfo
+from glassine.data.shards.tar_members import BLOCK, Gap, walk
+from glassine.data.sticker import SPLITS
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 INDEX_SUFFIX = ".index.json"
 CONTAINER_SUFFIXES = ("gif", "webp", "apng", "png")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from glassine.data.split import SPLITS, Split, split_of
+from glassine.data.sticker import SPLITS, Split, split_of
 
 _STYLES_ZH = {"flat": "扁平"}  # the other styles are called the same in Chinese
 MOST_LOOPS = 65_535  # GIF and WebP have no room for more

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from glassine.data.codecs import read_frames
-from glassine.data.split import SPLITS, Split, Stills
-from glassine.errors import UserError, printable
-
-from .frame_codecs import decode_frame
-from .index import MAX_MEMBER_BYTES, IndexedSample, ShardIndex, index_path, load_index, parse_info
-from .info import StickerInfo
-from .tar_members import BLOCK
+from glassine.data.shards.frames import decode_frame
+from glassine.data.shards.index import MAX_MEMBER_BYTES, IndexedSample, ShardIndex, index_path, load_index, parse_info
+from glassine.data.shards.info import StickerInfo
+from glassine.data.shards.tar_members import BLOCK
+from glassine.data.sticker import SPLITS, Split, Stills
+from glassine.utils.errors import UserError, printable
 
 
 class StickerShards:

@@ -11,15 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from glassine.atomic import remove_leftovers, temporary_name
+from glassine.data.shards.frames import FRAME_CODECS, cap_fps, encode_frame, fit_size
+from glassine.data.shards.index import IndexedSample, ShardIndex, build_index, index_path, load_index
+from glassine.data.shards.info import StickerInfo
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError, output_error
-from glassine.locks import sole_writer
-
-from .frame_codecs import FRAME_CODECS, encode_frame
-from .index import IndexedSample, ShardIndex, build_index, index_path, load_index
-from .info import StickerInfo
-from .resample import cap_fps, fit_size
+from glassine.utils.errors import UserError, output_error
+from glassine.utils.files import remove_leftovers, sole_writer, temporary_name
 
 _BLOCK = 512
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from glassine.data.codecs import read_sticker
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 __all__ = ["SourceItem", "StickerSource"]
 

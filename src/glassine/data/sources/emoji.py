@@ -1,8 +1,27 @@
-"""What an emoji file name says: of what it is a variant, and its names and tags in English and Chinese."""
+"""What an emoji file name says: of what it is a variant, and its names and tags in English and Chinese.
 
+TODO-DOC
+Which emoji belong together because they look alike, and which split a group of them goes to.
+
+Emoji whose alphas agree to 34 dB in any source (see :mod:`glassine.data.likeness`) are one group, and so is what hangs
+together over several such pairs: all waving flags, all square buttons, all round faces. Which these are would depend
+on the sources at hand, so the answer is computed once over all of them (``glassine data groups``) and kept in
+``emoji_groups.json``. Emoji that are not in it are groups of their own.
+
+"""
+
+import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
+
+from glassine.data.sticker import SPLITS, Split, split_of
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
 _SILENT = ("fe0f", "e007f")  # the variation selector and the end of a flag's tags: written by some, left out by others
@@ -90,3 +109,77 @@ class EmojiNames:
     def tags_of(self, stem: str) -> list[str]:
         """The emoji's search words, possibly none."""
         return list(self.tags.get(emoji_key(stem), []))
+
+
+_TABLE = "emoji_groups.json"
+
+
+def emoji_group(stem: str) -> str:
+    """The group of an emoji: what it shares with its skin tones and genders, and with emoji that look alike.
+
+    Args:
+        stem: hex code points joined by ``-`` or ``_``, e.g. ``1f3c3-1f3fb-200d-2640-fe0f``.
+
+    Returns:
+        The group's name, which is the base of one of its members. Idempotent.
+    """
+    base = emoji_base(stem)
+    return _merged().get(base, base)
+
+
+def emoji_split(group: str) -> Split:
+    """The split of a group of emoji: the first of train, val and test to which any member's own hash leads.
+
+    So a merge only ever moves emoji into training: what has been trained on stays trained on when a further source
+    makes two emoji alike, and the large groups, in which some member always hashes to training, are never held out.
+    """
+    return split_of_members(_members().get(group, [group]))
+
+
+def split_of_members(bases: Iterable[str]) -> Split:
+    """See :func:`emoji_split`; for a group that is in no table yet."""
+    found = {split_of(base) for base in bases}
+    return next(split for split in SPLITS if split in found)
+
+
+@cache
+def _members() -> dict[str, list[str]]:
+    """The bases of each group that has several, by its name."""
+    table = json.loads((files("glassine.data.sources") / _TABLE).read_text(encoding="utf-8"))
+    return {name: members.split() for name, members in table["groups"].items()}
+
+
+@cache
+def _merged() -> dict[str, str]:
+    """Base -> name of its group, of the bases that share one."""
+    return {base: name for name, members in _members().items() for base in members}
+
+
+def write_table(path: Path, groups: Iterable[Sequence[str]], about: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Write a table like the one that comes with the package.
+
+    Args:
+        path: a JSON file.
+        groups: sets of bases; those of one member are left out.
+        about: how it was made, kept in the file.
+
+    Returns:
+        The groups that were written, by name.
+    """
+    named = {min(members): sorted(members) for members in groups if len(members) > 1}
+    content = {**about, "groups": {name: " ".join(members) for name, members in sorted(named.items())}}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return named
+
+
+def sticker_base(key: str, source: str) -> str:
+    """The base of a sticker of one of the emoji sources, out of its key.
+
+    Raises:
+        UserError: the key has no code points in it.
+    """
+    stem = key.removeprefix(f"{source}-")
+    if not stem or set(stem.lower()) - set("0123456789abcdef-_"):
+        raise UserError(f"key must be code points such as 1f600, got {key!r}; it is of no emoji source")
+    return emoji_base(stem)

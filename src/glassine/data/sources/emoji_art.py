@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.data.sources.emoji import EmojiNames
-from glassine.data.sources.emoji_groups import emoji_group, emoji_split
+from glassine.data.sources.emoji import EmojiNames, emoji_group, emoji_split
 from glassine.data.sources.npm import fetch_package, package_folder
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 _NAMES, _NAMES_VERSION = "emojibase-data", "17.0.0"
 _NAME_FILES = ("en/data.json", "zh/data.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, default_cache, fetch_names, make_cache
 from glassine.data.sources.npm import fetch_package, package_folder
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 PACKS = (1, 2, 3, 4)
 _PACKAGE, _PACKAGE_VERSION = "@lobehub/fluent-emoji-anim-{}", "1.0.0"
@@ -62,7 +62,7 @@ def _is_sticker(inside: str) -> bool:
 class FluentStickers:
     """The fetched Fluent emoji as a source, named and tagged in English and Chinese.
 
-    Groups are those of :func:`glassine.data.sources.emoji_groups.emoji_group`.
+    Groups are those of :func:`glassine.data.sources.emoji.emoji_group`.
 
     Args:
         cache: the folder :func:`fetch` filled.

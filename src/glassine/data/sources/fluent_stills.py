@@ -9,7 +9,7 @@ from glassine.data.codecs import read_sticker
 from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, fetch_names, make_cache
 from glassine.data.sources.npm import fetch_package, package_folder
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 @dataclass(frozen=True)

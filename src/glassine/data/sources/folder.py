@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from glassine.data.codecs import read_sticker
-from glassine.data.codecs.png_sequence import TIMING_NAME
+from glassine.data.codecs.sequence import TIMING_NAME
 from glassine.data.sources import SourceItem
-from glassine.data.split import split_of
-from glassine.errors import UserError
+from glassine.data.sticker import split_of
+from glassine.utils.errors import UserError
 
 MEDIA_SUFFIXES = (
     ".apng",

@@ -10,7 +10,7 @@ from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, fetch_names, make_cache
 from glassine.data.sources.npm import fetch_package, package_folder
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 ART = EmojiArt("noto", "Noto", "Apache-2.0", "Noto Emoji by Google")
 _PACKAGE, _VERSION = "@iconify-json/noto", "1.2.9"

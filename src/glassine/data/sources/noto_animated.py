@@ -16,11 +16,11 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from glassine.atomic import atomic_path
 from glassine.data.codecs import read_sticker
 from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, make_cache
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
 
 ART = EmojiArt(
     "noto-animated",

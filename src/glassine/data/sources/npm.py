@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from glassine.atomic import remove_leftovers, temporary_name
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
+from glassine.utils.files import remove_leftovers, temporary_name
 
 _MAX_FILE_BYTES = 64 * 2**20  # a sticker or a JSON table is far below this; anything above is not what was asked for
 

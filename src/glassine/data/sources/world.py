@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from glassine.data.sources import StickerSource, fluent, fluent_stills, noto, noto_animated
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 SIZE = 256
 """Longer side in pixels at which drawings are kept, the side of Fluent's own files."""

@@ -1,15 +1,26 @@
 """From sticker frames to training samples: augmentation, compositing, degradation."""
 
-from .augmentations import CutBorder, Fade, FlatLook, Flip, LineArt, Move, PunchHoles, Recolour, Shadow, Texture
-from .backgrounds import FlatBackground, OutlineColour, OwnColour, RandomColour
-from .base import Augmentation, Background, Degradation
-from .degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
-from .evaluation import EvalCondition, evaluation_conditions
-from .main_colour import main_colour, outline_colour
-from .moving_background import MovingBackground
-from .recipes import training_augmentations, training_backgrounds, training_degradations
-from .sample import ClipSample, make_sample
-from .sticker_transform import StickerTransform
+from glassine.data.transforms.augmentations import CutBorder, Fade, Flip, Move, PunchHoles, Shadow
+from glassine.data.transforms.backgrounds import (
+    FlatBackground,
+    MovingBackground,
+    OutlineColour,
+    OwnColour,
+    RandomColour,
+)
+from glassine.data.transforms.base import Augmentation, Background, Degradation, main_colour, outline_colour
+from glassine.data.transforms.clip_sample import (
+    ClipSample,
+    EvalCondition,
+    StickerTransform,
+    evaluation_conditions,
+    make_sample,
+    training_augmentations,
+    training_backgrounds,
+    training_degradations,
+)
+from glassine.data.transforms.degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
+from glassine.data.transforms.restyling import FlatLook, LineArt, Recolour, Texture
 
 __all__ = [
     "Augmentation",

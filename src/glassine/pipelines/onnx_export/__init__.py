@@ -10,6 +10,6 @@ Each gives what OpenCV gives, bit for bit, so no threshold behind it falls other
 is left between the file and torch.
 """
 
-from .export import export_onnx
+from glassine.pipelines.onnx_export.export import export_onnx
 
 __all__ = ["export_onnx"]

@@ -1,4 +1,8 @@
-"""Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does."""
+"""Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does.
+
+TODO-DOC
+What the ONNX file computes: an opaque clip in, alpha and un-mixed colours out.
+"""
 
 import warnings
 from pathlib import Path
@@ -9,19 +13,76 @@ import onnxruntime
 import torch
 from einops import rearrange
 from onnx import helper
-from torch import Tensor
+from torch import Tensor, nn
 
 from glassine import __version__
-from glassine.atomic import atomic_path
 from glassine.data.alpha import composite_frames
-from glassine.data.sources.procedural import ProceduralStickers
-from glassine.errors import UserError
-from glassine.models.ildiff import ILDiff
-from glassine.pipelines.alpha_levels import INVISIBLE_TO, OPAQUE_FROM
-from glassine.pipelines.flat_background import find_background
-from glassine.pipelines.onnx_export import flood_fill, median, nearest
-from glassine.pipelines.onnx_export.cutout_graph import FIND, CutoutGraph, unmixed
-from glassine.pipelines.onnx_export.nodes import DOMAIN, OPSET, Nodes
+from glassine.models.ildiff import ILDiff, LayoutHint
+from glassine.pipelines.backgrounds import INVISIBLE_TO, OPAQUE_FROM, find_background
+from glassine.pipelines.onnx_export.layout_hint import FLOOD_FILL, ExportableHint, background_of, write_connected_planes
+from glassine.pipelines.onnx_export.nodes import (
+    DOMAIN,
+    LONGEST,
+    NEAREST,
+    OPSET,
+    Nodes,
+    write_median_filter,
+    write_nearest_pixel,
+)
+from glassine.procedural.stickers import ProceduralStickers
+from glassine.utils.errors import UserError
+from glassine.utils.files import atomic_path
+
+FIND = -1.0  # as the background: find it
+
+
+class CutoutGraph(nn.Module):
+    """An ILDiff with everything around it that a clip of its own size needs.
+
+    Args:
+        ildiff: the network; its hint, if any, a `LayoutHint`.
+
+    Raises:
+        UserError: it has another hint, or candidates in it that ONNX cannot have.
+    """
+
+    def __init__(self, ildiff: ILDiff) -> None:
+        super().__init__()
+        self.ildiff = ildiff
+        if ildiff.hint is not None and not isinstance(ildiff.hint, LayoutHint):
+            raise UserError(f"a network with a {type(ildiff.hint).__name__} came; ONNX knows LayoutHint, or no hint")
+        self.hint = ExportableHint(ildiff.hint) if ildiff.hint is not None else None
+
+    def forward(self, clip: Tensor, background: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut out one clip.
+
+        Args:
+            clip: `1 f 3 h w` in [0, 1], opaque.
+            background: `1 3` in [0, 1], or `FIND`.
+
+        Returns:
+            Alpha `1 f 1 h w` and straight colour `1 f 3 h w`, both in [0, 1], and the background that was used, `1 3`.
+        """
+        background = torch.where((background < 0).any(), background_of(clip), background)
+        latents = self.ildiff.adjusted_latents(clip)
+        pixel = clip
+        if self.ildiff.pixel_source == "reconstruction":
+            pixel = (self.ildiff.reconstruct(latents) / 2 + 0.5).clamp(0, 1)
+        inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
+        rgba = self.ildiff.read(*(rearrange(x, "b f c h w -> (b f) c h w") for x in inputs))  # f 4 h w
+        alpha = rearrange(rgba[:, :1], "f c h w -> 1 f c h w").clamp(0, 1)
+        return alpha, unmixed(clip, alpha, background), background
+
+
+def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
+    """The straight colour F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
+
+    Where alpha is so small that `cutout` takes it as 0, its smallest other value stands for it.
+    """
+    behind = rearrange(background, "1 c -> 1 1 c 1 1")
+    share = alpha.clamp(min=(INVISIBLE_TO + 0.5) / 255)
+    return ((clip - behind) / share + behind).clamp(0, 1)
+
 
 TOLERANCE = 1e-3
 INPUTS, OUTPUTS = ("clip", "background"), ("alpha", "colour", "used_background")
@@ -79,10 +140,10 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
     """Raise UserError where the network cannot take pictures of that height and width."""
-    if any(side % multiple or not 0 < side <= nearest.LONGEST for side in size):
+    if any(side % multiple or not 0 < side <= LONGEST for side in size):
         raise UserError(
             f"size {size[0]} x {size[1]} came; height and width must be multiples of {multiple}, "
-            f"up to {nearest.LONGEST // multiple * multiple}"
+            f"up to {LONGEST // multiple * multiple}"
         )
 
 
@@ -129,12 +190,12 @@ def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
             continue
         written = Nodes(f"{node.op_type}_{number}")
         came = node.input[0]
-        if node.op_type == flood_fill.NAME:
-            result = flood_fill.write_connected_planes(written, came, *size)
-        elif node.op_type == nearest.NAME:
-            result = nearest.write_nearest_pixel(written, came, *size)
+        if node.op_type == FLOOD_FILL:
+            result = write_connected_planes(written, came, *size)
+        elif node.op_type == NEAREST:
+            result = write_nearest_pixel(written, came, *size)
         else:
-            result = median.write_median_filter(written, came, *size, width=node.attribute[0].i)
+            result = write_median_filter(written, came, *size, width=node.attribute[0].i)
         model.graph.node.extend(written.ending_in(result, node.output[0]))
     kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
     del model.opset_import[:]

@@ -1,17 +1,118 @@
-"""`LayoutHint` in operations that ONNX has, bit for bit where a threshold follows."""
+"""`LayoutHint` in operations that ONNX has, bit for bit where a threshold follows.
 
+TODO-DOC
+Flood fill from the border for ONNX: many planes at once, as bits of one integer a pixel.
+---
+The flat background's colour in operations that ONNX has; the same as `flat_background.find_background` finds.
+"""
+
+import numpy as np
 import torch
 from einops import rearrange
+from onnx import TensorProto
 from torch import Tensor, nn
 
-from glassine.errors import UserError
-from glassine.models.classic import ColourProjection
-from glassine.models.layout_hint import LayoutHint
+from glassine.models.classic import ColourProjection, connected_to_border
+from glassine.models.ildiff import LayoutHint
 from glassine.nn.background import LEVELS, spread_small
-from glassine.pipelines.onnx_export.flood_fill import MOST_PLANES, connected_planes
-from glassine.pipelines.onnx_export.median import median_filter
-from glassine.pipelines.onnx_export.morphology import disc, ellipse, grown
-from glassine.pipelines.onnx_export.nearest import nearest_pixel
+from glassine.pipelines.backgrounds import NEAR
+from glassine.pipelines.onnx_export.nodes import DOMAIN, Nodes, disc, ellipse, grown, median_filter, nearest_pixel
+from glassine.utils.errors import UserError
+
+FLOOD_FILL = "ConnectedToBorder"
+MOST_PLANES = 30
+
+
+def connected_planes(near: Tensor) -> Tensor:
+    """What of each plane is connected, side by side, to the border.
+
+    Args:
+        near: `n h w` int32; bit k of a pixel says whether it belongs to plane k, k below `MOST_PLANES`.
+
+    Returns:
+        The same, with the bits only of pixels that a walk over pixels of their plane reaches from the border.
+
+    In an export it becomes a node `FLOOD_FILL`, which `write_connected_planes` explains to ONNX; else OpenCV does it.
+    """
+    if torch.compiler.is_exporting():
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{FLOOD_FILL}", (near,), dtype=near.dtype, shape=near.shape, version=1
+        )
+    result = np.zeros(near.shape, np.int32)
+    for bit in (1 << plane for plane in range(MOST_PLANES)):
+        for picture, filled in zip(near.numpy() & bit, result, strict=True):
+            if picture.any():
+                filled += connected_to_border(picture > 0).astype(np.int32) * bit
+    return torch.from_numpy(result)
+
+
+def write_connected_planes(outer: Nodes, near: str, height: int, width: int) -> str:
+    """Write `connected_planes` for pictures of one size.
+
+    A round lets what is reached run along its row and its column as far as its plane goes, in steps of 1, 2, 4, ...
+    pixels; rounds go on until one brings nothing new. Few are needed where walks have few turns, and any walk ends.
+    """
+    ring = np.full((height, width), 2**MOST_PLANES - 1, np.int32)
+    ring[1:-1, 1:-1] = 0
+    inner = Nodes(f"{outer.prefix}_round")
+    before = reached = f"{inner.prefix}_reached"
+    for axis, length in ((2, width), (1, height)):
+        for direction in (1, -1):
+            run, step = near, 1  # run: the pixel and those of the `step` before it are all of the plane
+            while step < length:
+                source = inner.shift(reached, 3, axis, direction * step)
+                reached = inner("BitwiseOr", [reached, inner("BitwiseAnd", [source, run])])
+                run = outer("BitwiseAnd", [run, outer.shift(run, 3, axis, direction * step)])
+                step *= 2
+    news = inner("ReduceMax", [inner("BitwiseXor", [reached, before])], {"keepdims": 0})
+    grew = inner("Greater", [news, inner.constant(np.array(0, np.int32))])
+    body = inner.body(
+        {before: TensorProto.INT32},
+        {grew: TensorProto.BOOL, reached: TensorProto.INT32},
+        scalars={f"{inner.prefix}_number": TensorProto.INT64, f"{inner.prefix}_going": TensorProto.BOOL},
+    )
+    start = outer("BitwiseAnd", [near, outer.constant(ring)])
+    return outer("Loop", ["", outer.constant(np.array(True)), start], {"body": body})
+
+
+CELLS = 16  # of the histogram, a channel
+TOLERANCE = 0.06  # the default of `estimate_background`
+
+
+def background_of(clip: Tensor) -> Tensor:
+    """The colour that most of the border of a `clip` (`1 f 3 h w` in [0, 1]) has, in whole 255ths: `1 3` in [0, 1].
+
+    See `flat_background.find_background`, whose result it is for an opaque clip of 8-bit colours.
+    """
+    border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., :, 0], clip[..., :, -1]], dim=-1)  # 1 f 3 n
+    pixels = rearrange((border * 255).round(), "1 f c n -> (f n) c")
+    # there a row of pixels has a border of its own: all of them twice, its two ends once more
+    mode = _mode(torch.cat([pixels, pixels, pixels[:1], pixels[-1:]]) / 255) * 255  # 3
+    near = (pixels - mode).abs().amax(dim=1) <= NEAR  # n
+    middle = _median(torch.where(near[:, None], pixels, torch.inf), near.sum())
+    return rearrange(torch.where(near.any(), middle, mode).round() / 255, "c -> 1 c")
+
+
+def _mode(pixels: Tensor) -> Tensor:
+    """`nn.background.estimate_background` of pixels `n 3`: `3`."""
+    levels = (pixels * (CELLS - 0.001)).long().clamp(0, CELLS - 1)
+    cell = (levels[:, 0] * CELLS + levels[:, 1]) * CELLS + levels[:, 2]  # n
+    votes = torch.zeros(CELLS**3).scatter_add(0, cell, torch.ones_like(cell, dtype=torch.float32))
+    centre = _mean(pixels, cell == votes.argmax())
+    near = (pixels - centre).abs().amax(dim=1) < TOLERANCE
+    return torch.where(near.any(), _mean(pixels, near), centre)
+
+
+def _mean(pixels: Tensor, chosen: Tensor) -> Tensor:
+    weights = chosen.float()[:, None]  # n 1
+    return (pixels * weights).sum(dim=0) / weights.sum()
+
+
+def _median(pixels: Tensor, count: Tensor) -> Tensor:
+    """Of each channel's `count` least values: `n 3` to `3`; of an even number the mean of the two in the middle."""
+    ordered = pixels.sort(dim=0).values
+    both = torch.stack([(count - 1).clamp(min=0) // 2, count // 2])
+    return ordered.index_select(0, both).mean(dim=0)
 
 
 class ExportableHint(nn.Module):

@@ -1,12 +1,24 @@
-"""ONNX nodes written by hand, for what torch cannot hand to ONNX: loops, and chains of a hundred small operations."""
+"""The nearest of some pixels for ONNX, the very one that OpenCV's distance transform names, ties and all.
 
-from collections.abc import Mapping, Sequence
+TODO-DOC
+ONNX nodes written by hand, for what torch cannot hand to ONNX: loops, and chains of a hundred small operations.
+---
+Growing masks by OpenCV's and our structuring elements, in operations that ONNX has for integers.
+---
+The median filter for ONNX, as minima and maxima of shifted pictures.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
+import torch
+from einops import rearrange
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
 DOMAIN = "glassine"  # of the nodes that stand for what is written by hand, until it is put in their place
 OPSET = 18
@@ -71,3 +83,187 @@ class Nodes:
                 needed.update(node.input, *(inner.input for body in bodies for inner in body.node))
                 kept.append(node)
         return kept[::-1]
+
+
+Kernel = NDArray[np.uint8]
+
+
+def grown(mask: Tensor, kernel: Kernel) -> Tensor:
+    """A mask `n h w` (integers, 0 and 1) where the kernel, laid on some pixel of it, covers a pixel.
+
+    `kernel` is `k k` of 0 and 1, k odd; each row is one run around the middle, and none is empty. Beyond the border is
+    nothing, so eroding by `1 - grown(1 - mask, kernel)` takes all there for part of the mask.
+    """
+    radius = len(kernel) // 2
+    wide = [mask]  # grown to both sides by 0, 1, 2, ... pixels
+    for i in range(1, radius + 1):
+        wide.append(wide[-1] | moved(mask, 0, i) | moved(mask, 0, -i))
+    lengths = (kernel.sum(axis=1) // 2).tolist()
+    result = wide[lengths[radius]]
+    for i in range(1, radius + 1):
+        row = wide[lengths[radius + i]]
+        result = result | moved(row, i, 0) | moved(row, -i, 0)
+    return result
+
+
+def moved(mask: Tensor, down: int, right: int) -> Tensor:
+    """The last two axes' content, moved; zeros come in."""
+    return torch.nn.functional.pad(mask, (right, -right, down, -down))
+
+
+def disc(radius: int) -> Kernel:
+    """Of the pixels no further than `radius` from the middle, as `ColourProjection` has it."""
+    squares = np.square(np.arange(-radius, radius + 1))
+    return (np.add.outer(squares, squares) <= radius**2).astype(np.uint8)
+
+
+def ellipse(radius: int) -> Kernel:
+    """OpenCV's; of radius 0 a single pixel."""
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+MEDIAN = "MedianFilter"
+
+
+def median_filter(pictures: Tensor, width: int) -> Tensor:
+    """The median over `width` x `width` pixels (3 or 5) of `n 3 h w`; beyond the edge lie the edge's pixels.
+
+    In an export it becomes a node `MEDIAN`, which `write_median_filter` explains to ONNX; else OpenCV does it.
+    """
+    if torch.compiler.is_exporting():
+        name, kind, shape = f"{DOMAIN}::{MEDIAN}", pictures.dtype, pictures.shape
+        return torch.onnx.ops.symbolic(name, (pictures,), {"width": width}, dtype=kind, shape=shape, version=1)
+    planes = rearrange(pictures, "n c h w -> n h w c").contiguous().numpy()
+    calm = torch.from_numpy(np.stack([cv2.medianBlur(plane, width) for plane in planes]))
+    return rearrange(calm, "n h w c -> n c h w")
+
+
+def write_median_filter(nodes: Nodes, pictures: str, height: int, length: int, width: int) -> str:
+    """Write `median_filter` for pictures of one size, `length` pixels wide.
+
+    Columns are sorted once for all windows that share them, then each window's rows. After that a value has all those
+    above and to the left of it below it, so most cannot be the median; the few that can are sorted (those dropped on
+    either side are as many).
+    """
+    half = width // 2
+    pads = nodes.constant([0, 0, half, half] * 2)
+    padded = nodes("Pad", [pictures, pads], {"mode": "edge"})
+    columns = _ordered(nodes, [nodes.slice(padded, 2, i, height) for i in range(width)])
+    rows = [_ordered(nodes, [nodes.slice(column, 3, j, length) for j in range(width)]) for column in columns]
+    most = width * width // 2 + 1
+    possible = [
+        value
+        for i, row in enumerate(rows)
+        for j, value in enumerate(row)
+        if (i + 1) * (j + 1) <= most and (width - i) * (width - j) <= most
+    ]
+    return _ordered(nodes, possible)[len(possible) // 2]
+
+
+def _ordered(nodes: Nodes, values: Sequence[str]) -> list[str]:
+    """Sort pixel by pixel, the least first; what of the result is not used can be dropped later."""
+    result = list(values)
+    for low, high in exchanges(len(result)):
+        pair = [result[low], result[high]]
+        result[low], result[high] = nodes("Min", pair), nodes("Max", pair)
+    return result
+
+
+def exchanges(count: int) -> Iterator[tuple[int, int]]:
+    """Pairs to put in order, one after the other, to sort `count` values.
+
+    Batcher's odd-even merge sort ("Sorting networks and their applications", AFIPS 1968) for any count.
+    """
+    size = 1
+    while size < count:
+        distance = size
+        while distance:
+            for start in range(distance % size, count - distance, 2 * distance):
+                for low in range(start, min(start + distance, count - distance)):
+                    if low // (2 * size) == (low + distance) // (2 * size):
+                        yield low, low + distance
+            distance //= 2
+        size *= 2
+
+
+NEAREST = "NearestPixel"
+LONGEST = 1024  # of a side, so that a place and a column fit in 31 bits
+# steps of OpenCV's 5x5 mask (Borgefors, "Distance transformations in digital images", CVGIP 1986) in 65,536ths
+STRAIGHT, DIAGONAL, KNIGHT = 65536, 91750, 143976
+# rows up, columns right, cost; in the order in which OpenCV looks at them: of two equally near, the first counts
+STEPS = (
+    (2, -1, KNIGHT),
+    (2, 1, KNIGHT),
+    (1, -2, KNIGHT),
+    (1, -1, DIAGONAL),
+    (1, 0, STRAIGHT),
+    (1, 1, DIAGONAL),
+    (1, 2, KNIGHT),
+)
+# What a pixel knows is one int64, so that the least of several is the nearest: from UNIT up the distance, then who
+# comes first among equals, then the place. The lower half never uses its highest bit: ONNX Runtime's minimum of int64
+# takes it for a sign, and gives the greater of two numbers that differ in nothing above it.
+UNIT = 2**32
+FAR = 2**28 * UNIT
+NEVER = 2**62
+
+
+def nearest_pixel(wanted: Tensor) -> Tensor:
+    """The place of the nearest pixel where `wanted` (`n h w` bool) holds: `n h w` int64 in 0 .. hw-1; 0 without any.
+
+    In an export it becomes a node `NEAREST`, which `write_nearest_pixel` explains to ONNX; else OpenCV does it.
+    """
+    if torch.compiler.is_exporting():
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{NEAREST}", (wanted,), dtype=torch.int64, shape=wanted.shape, version=1
+        )
+    places = np.zeros(wanted.shape, np.int64)
+    for picture, place in zip(wanted.numpy(), places, strict=True):
+        if picture.any():
+            _, labels = cv2.distanceTransformWithLabels(
+                1 - picture.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+            )
+            place[labels > 0] = np.flatnonzero(picture)[labels[labels > 0] - 1]
+    return torch.from_numpy(places)
+
+
+def write_nearest_pixel(nodes: Nodes, wanted: str, height: int, width: int) -> str:
+    """Write `nearest_pixel` for pictures of one size: a pass over the rows downwards, and one upwards."""
+    places = np.arange(height * width).reshape(height, width)
+    keys = nodes("Where", [wanted, nodes.constant(places), nodes.constant(FAR)])  # n h w
+    count = nodes("Shape", [wanted], {"start": 0, "end": 1})
+    framed = nodes("Concat", [count, nodes.constant([width + 4])], {"axis": 0})
+    beyond = nodes("Expand", [nodes.constant(FAR), framed])  # n w+4: a row outside the picture
+    tie = 2 ** (height * width - 1).bit_length()
+    for upwards in (0, 1):
+        body = _row(f"{nodes.prefix}_{upwards}", width, tie, bool(upwards))
+        attributes = {"body": body, "num_scan_inputs": 1, "scan_input_axes": [1], "scan_output_axes": [1]}
+        attributes |= {"scan_input_directions": [upwards], "scan_output_directions": [upwards]}
+        keys = nodes.several("Scan", [beyond, beyond, keys], 3, attributes)[2]
+    return nodes("BitwiseAnd", [keys, nodes.constant(tie - 1)])
+
+
+def _row(prefix: str, width: int, tie: int, upwards: bool) -> onnx.GraphProto:
+    """The step of a pass to the next row `n w`, knowing the two before it, which have two pixels more at each end."""
+    nodes = Nodes(prefix)
+    rows = [f"{prefix}_row{number}" for number in range(3)]  # this one, the last, the last but one
+    mirror = -1 if upwards else 1
+    choices = [rows[0]]
+    for order, (up, right, cost) in enumerate(STEPS, 1):
+        seen = nodes.slice(rows[up], 1, 2 + right * mirror, width)
+        choices.append(nodes("Add", [seen, nodes.constant(cost * UNIT + order * tie)]))
+    untied = nodes.constant(~(UNIT - tie))
+    best = nodes("BitwiseAnd", [nodes("Min", choices), untied])
+    # The row's own neighbours: the least of all behind, each with its way added. Of equals the latest counts
+    way = np.arange(width)[::-mirror].reshape(1, width)
+    slope = nodes.constant(way * (STRAIGHT * UNIT))
+    best = nodes("Add", [best, nodes("Add", [slope, nodes.constant(way * tie)])])
+    step = 1
+    while step < width:
+        best = nodes("Min", [best, nodes.shift(best, 2, 1, mirror * step, nodes.constant(NEVER))])
+        step *= 2
+    best = nodes("Sub", [nodes("BitwiseAnd", [best, untied]), slope])
+    wider = nodes("Pad", [best, nodes.constant([0, 2, 0, 2]), nodes.constant(FAR)])
+    last = nodes("Identity", [rows[1]])
+    kind = TensorProto.INT64
+    return nodes.body(dict.fromkeys(rows[::-1], kind), dict.fromkeys((last, wider, best), kind))

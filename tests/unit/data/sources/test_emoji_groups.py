@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from glassine.data.sources.emoji import emoji_base
-from glassine.data.sources.emoji_groups import emoji_group, emoji_split, split_of_members, sticker_base, write_table
-from glassine.data.split import split_of
-from glassine.errors import UserError
+from glassine.data.sources.emoji import (
+    emoji_base,
+    emoji_group,
+    emoji_split,
+    split_of_members,
+    sticker_base,
+    write_table,
+)
+from glassine.data.sticker import split_of
+from glassine.utils.errors import UserError
 
 
 def test_variants_share_a_group() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from glassine.data.sources import npm as npm_module
 from glassine.data.sources.fluent import FluentStickers, fetch
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 EN = [
     {

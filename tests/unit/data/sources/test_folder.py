@@ -8,7 +8,7 @@ from PIL import Image
 from glassine.data.codecs import write_sticker
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.sticker import Sticker
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 
 @pytest.fixture

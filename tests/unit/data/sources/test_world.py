@@ -22,7 +22,7 @@ from glassine.data.sources.fluent_stills import FLUENT_3D, FLUENT_FLAT, FluentSt
 from glassine.data.sources.noto import NotoStickers
 from glassine.data.sources.noto_animated import NotoAnimated
 from glassine.data.sources.world import SOURCES, Fetching
-from glassine.errors import UserError
+from glassine.utils.errors import UserError
 
 NAMES = [
     {"hexcode": "1F600", "label": "grinning face", "tags": ["grin"]},

@@ -1,0 +1,104 @@
+"""`glassine data groups` and `glassine data regroup`: which emoji look alike, and shards that follow the answer."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from glassine.data.likeness import ALIKE_DB, FRAMES, LEAST_COVER, SIDE, alike_pairs, alpha_prints, connected
+from glassine.data.shards import StickerInfo, StickerShards, regroup_shards
+from glassine.data.sources.emoji import (
+    emoji_group,
+    emoji_split,
+    split_of_members,
+    sticker_base,
+    write_table,
+)
+from glassine.data.sources.world import SOURCES
+from glassine.data.sticker import SPLITS, Split
+from glassine.utils.errors import UserError
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add both verbs to those of `glassine data`."""
+    groups = verbs.add_parser(
+        "groups",
+        help="find out which emoji look alike, and write the table of their groups",
+        description="Compare all stickers of the emoji sources (glassine data fetch world) with each other and write "
+        "which of them are one group. The package has such a table, made over all five sources.",
+    )
+    groups.add_argument("shards", type=Path, nargs="+", metavar="SHARDS", help="folders of shards of all sources")
+    groups.add_argument("--to", type=Path, required=True, metavar="OUT.json")
+    groups.add_argument(
+        "--decibels", type=float, default=ALIKE_DB, help="alpha PSNR from which two are alike (default: %(default)g)"
+    )
+    again = verbs.add_parser("regroup", help="give finished emoji shards the groups and splits of the present table")
+    again.add_argument("shards", type=Path, metavar="SHARDS")
+
+
+def make_table(args: argparse.Namespace, console: Console) -> None:
+    """Do `data groups`.
+
+    Raises:
+        UserError: no shards, stickers of other sources among them, or no place to write.
+    """
+    if args.to.suffix.lower() != ".json":
+        raise UserError(f"--to must be a .json file, got {args.to}")
+    shards = StickerShards(args.shards)
+    infos = [shards.metadata(row) for row in range(len(shards))]
+    bases = [sticker_base(info.key, info.source) for info in infos]
+    with Progress(TextColumn("reading"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
+        task = bar.add_task("", total=len(shards))
+        prints = alpha_prints(shards, lambda: bar.advance(task))
+    if prints.damaged:
+        name, reason = next(iter(prints.damaged.items()))
+        raise UserError(f"{len(prints.damaged)} stickers cannot be read ({name}: {reason}); fetch the shards again")
+    pairs = alike_pairs(prints, bases, args.decibels)
+    sets = connected(bases, pairs)
+    about = {
+        "about": "emoji that look alike in one of the sources; written by `glassine data groups`",
+        "alike_db": args.decibels,
+        "compared": f"alpha at {SIDE} px, at most {FRAMES} frames a sticker, of those that cover {LEAST_COVER:.0%}",
+        "stickers": dict(sorted(Counter(info.source for info in infos).items())),
+        "emoji": len(set(bases)),
+        "groups_in_all": len(sets),
+    }
+    named = write_table(args.to, sets, about)
+    sizes = ", ".join(str(len(one)) for one in sets[:6])
+    console.print(f"{len(set(bases))} emoji, {len(pairs)} alike pairs, {len(sets)} groups, the largest: {sizes}")
+    counts = Counter(map(split_of_members, sets))
+    console.print("groups: " + ", ".join(f"{split} {counts[split]}" for split in SPLITS), highlight=False)
+    console.print(f"{args.to}: {len(named)} groups of more than one emoji", highlight=False)
+
+
+def regroup(args: argparse.Namespace, console: Console) -> None:
+    """Do `data regroup`.
+
+    Raises:
+        UserError: see :func:`glassine.data.shards.regroup_shards`.
+    """
+    changed = regroup_shards(args.shards, _present)
+    console.print(f"{changed} stickers in {args.shards} have another group or split now", highlight=False)
+
+
+def say_outdated(infos: Iterable[StickerInfo], console: Console) -> None:
+    """Warn of emoji whose shards were made with another table of groups."""
+    count = sum((info.group, info.split) != _present(info) for info in infos)
+    if count:
+        console.print(
+            f"{count} emoji have groups or splits of another table; run `glassine data regroup`",
+            style="yellow",
+            highlight=False,
+        )
+
+
+def _present(info: StickerInfo) -> tuple[str, Split]:
+    """The group and split that a sticker has now; those it states where it is of no emoji source."""
+    if info.source not in SOURCES:
+        return info.group, info.split
+    group = emoji_group(sticker_base(info.key, info.source))
+    return group, emoji_split(group)

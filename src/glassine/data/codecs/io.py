@@ -1,0 +1,324 @@
+"""Open any supported file or bytes for reading.
+
+TODO-DOC
+Open any supported file for writing, chosen by its suffix.
+---
+Whole stickers in memory: read all, write all, or pick single frames.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from PIL import features
+
+from glassine.data.codecs.apng_writer import ApngWriter
+from glassine.data.codecs.avif import AvifReader, AvifWriter
+from glassine.data.codecs.base import StickerReader, StickerWriter, UnpremultipliedReader
+from glassine.data.codecs.gif import GifReader
+from glassine.data.codecs.gif_writer import GifWriter
+from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS, damaged, printable
+from glassine.data.codecs.lottie import LottieReader, is_dotlottie, is_gzipped_svg
+from glassine.data.codecs.pipes import is_pipe, spooled
+from glassine.data.codecs.png import PngReader
+from glassine.data.codecs.sequence import PngFolderReader, PngFolderWriter, PngZipReader, PngZipWriter
+from glassine.data.codecs.still import Kind, StillReader, sniff_file
+from glassine.data.codecs.svg import SvgReader
+from glassine.data.codecs.video import VideoReader, check_matroska_whole, check_mp4_whole
+from glassine.data.codecs.video_writer import MovWriter, WebmWriter
+from glassine.data.codecs.webp import WebpReader, WebpWriter
+from glassine.data.sticker import Sticker
+from glassine.utils.errors import UserError
+
+AlphaMode = Literal["straight", "premultiplied"]
+"""How a file stores colours. All formats here store them straight; some editors export MOV premultiplied."""
+
+
+def open_sticker(
+    path: Path | str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha_mode: AlphaMode = "straight",
+    size: int | None = None,
+    fps: float | None = None,
+) -> StickerReader:
+    """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
+
+    Args:
+        path: GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie (.json,
+            .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard
+            input, `/dev/stdin`, a FIFO).
+        max_pixels: largest frame that is read, width times height.
+        alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
+            what is read is straight in any case.
+        size: longer side in pixels of what is drawn rather than stored (Lottie, SVG); None for the file's own, an SVG
+            at least 512. Others keep their size.
+        fps: at most so many frames a second of a Lottie are drawn; None for all. Others keep their frames.
+
+    Returns:
+        A context manager; iterate it for `(frame h w 4 uint8 straight RGBA, duration_ms)`.
+
+    Raises:
+        UserError: missing, unreadable, of no supported kind, damaged, or too large.
+    """
+    reader = _open_path(Path(path), max_pixels, size, fps)
+    return UnpremultipliedReader(reader) if alpha_mode == "premultiplied" else reader
+
+
+def open_bytes(
+    data: bytes, name: str = "data", *, max_pixels: int = MAX_PIXELS, size: int | None = None
+) -> StickerReader:
+    """Like `open_sticker`, for bytes in memory; `name` is how messages call them."""
+    return _open_file(io.BytesIO(data), name, max_pixels, size)
+
+
+def _open_path(path: Path, max_pixels: int, size: int | None, fps: float | None) -> StickerReader:
+    if path.is_dir():
+        return PngFolderReader(path, max_pixels)
+    try:
+        if is_pipe(path):
+            return _open_file(*spooled(path), max_pixels, size, fps)
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise UserError(f"{printable(str(path))}: there is no such file; check the name") from error
+    except OSError as error:
+        raise UserError(
+            f"{printable(str(path))}: cannot be read ({(error.strerror or 'error').lower()}); check it"
+        ) from error
+    return _open_file(file, printable(str(path)), max_pixels, size, fps)
+
+
+def _open_file(
+    file: BinaryIO, name: str, max_pixels: int, size: int | None = None, fps: float | None = None
+) -> StickerReader:
+    try:
+        match sniff_file(file, name):
+            case Kind.GIF:
+                return GifReader(file, name, max_pixels)
+            case Kind.WEBP:
+                return WebpReader(file, name, max_pixels)
+            case Kind.PNG:
+                return PngReader(file, name, max_pixels)
+            case Kind.JPEG | Kind.BMP:
+                return StillReader(file, name, max_pixels)
+            case Kind.ZIP if is_dotlottie(file):
+                return LottieReader(file, name, max_pixels, size, fps)
+            case Kind.AVIF:
+                return AvifReader(file, name, max_pixels, "AVIF")
+            case Kind.HEIC:
+                return AvifReader(file, name, max_pixels, "HEIF")
+            case Kind.ZIP:
+                return PngZipReader(file, name, max_pixels)
+            case Kind.MATROSKA:
+                check_matroska_whole(file, name)
+                return VideoReader(file, name, max_pixels, "matroska")
+            case Kind.MP4:
+                check_mp4_whole(file, name)
+                return VideoReader(file, name, max_pixels, "mov")
+            case Kind.SVG:
+                return SvgReader(file, name, max_pixels, size)
+            case Kind.GZIP if is_gzipped_svg(file, name):
+                return SvgReader(file, name, max_pixels, size)
+            case Kind.LOTTIE | Kind.GZIP:
+                return LottieReader(file, name, max_pixels, size, fps)
+    except BaseException:
+        file.close()
+        raise
+
+
+SUFFIXES = (".webp", ".gif", ".png", ".apng", ".avif", ".webm", ".mov", ".zip", "")
+WRITABLE = ".webp, .gif, .png or .apng, .avif, .webm, .mov, .zip (of PNGs), or no suffix for a folder of PNGs"
+
+
+def create_sticker(
+    path: Path | str,
+    width: int,
+    height: int,
+    loop: int = 0,
+    *,
+    quality: int | None = None,
+    alpha_threshold: int = 128,
+    dither: bool = False,
+    whole_canvas: bool = False,
+) -> StickerWriter:
+    """Make a sticker frame by frame; the suffix tells the format.
+
+    Args:
+        path: where to; its folder must exist. `.webp` `.gif` `.png` `.apng` `.avif` `.webm` `.mov` `.zip`, or no
+            suffix for a folder of PNGs.
+        width: of every frame, in pixels.
+        height: of every frame, in pixels.
+        loop: how often it plays; 0 is for ever.
+        quality: 0 to 100 for WebP, AVIF and WebM; None is lossless WebP, 90 for AVIF and 75 for WebM. The others do not
+            use it.
+        alpha_threshold: GIF only: pixels with alpha of at least this, 1 to 255, are opaque, all others invisible.
+        dither: GIF only: spread the palette's error.
+        whole_canvas: WebP and APNG only: store every frame whole, for programs that lay frames over each other wrongly.
+
+    Returns:
+        A context manager with `append(frame h w 4 uint8, duration_ms)`.
+
+    Raises:
+        UserError: a suffix that cannot hold alpha, a setting out of range, or a folder that cannot be written to.
+    """
+    path = Path(path)
+    check_suffix(path)
+    if quality is not None and not 0 <= quality <= 100:
+        raise UserError(f"a quality of {quality} came; give 0 (small) to 100 (best)")
+    if not 1 <= alpha_threshold <= 255:
+        raise UserError(f"an alpha threshold of {alpha_threshold} came; give 1 to 255")
+    match path.suffix.lower():
+        case ".webp":
+            return WebpWriter(path, width, height, loop, quality, whole_canvas)
+        case ".gif":
+            return GifWriter(path, width, height, loop, alpha_threshold, dither)
+        case ".png" | ".apng":
+            return ApngWriter(path, width, height, loop, whole_canvas)
+        case ".avif":
+            return AvifWriter(path, width, height, loop, quality)
+        case ".webm":
+            return WebmWriter(path, width, height, loop, quality)
+        case ".mov":
+            return MovWriter(path, width, height, loop)
+        case ".zip":
+            return PngZipWriter(path, width, height, loop)
+        case _:
+            return PngFolderWriter(path, width, height, loop)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise UserError where no sticker can be written to `path`, before anything is computed for it."""
+    suffix = path.suffix.lower()
+    if path.name == "-":
+        raise UserError("cannot write -: standard output is not written to here; name a file")
+    if path.name.lower() in SUFFIXES[:-1]:
+        raise UserError(
+            f"cannot write {path}: it is a suffix without a name; choose a name, for instance out{path.name}"
+        )
+    if suffix in (".mp4", ".mkv", ".jpg", ".jpeg", ".bmp", ".heic", ".heif"):
+        why = "is not written" if suffix.startswith(".he") else "is written without transparency"
+        raise UserError(f"cannot write {path}: {suffix} {why}; choose {WRITABLE}")
+    if suffix not in SUFFIXES:
+        raise UserError(f"cannot write {path}: {suffix} is no format that can be written; choose {WRITABLE}")
+    if suffix == ".avif" and not features.check("avif"):
+        raise UserError(f"cannot write {path}: this Pillow was built without AVIF; pip install --upgrade pillow")
+
+
+def read_sticker(
+    path: Path | str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    alpha_mode: AlphaMode = "straight",
+    size: int | None = None,
+    fps: float | None = None,
+) -> Sticker:
+    """Read a whole sticker of any supported format (see `open_sticker`).
+
+    Args:
+        path: the file, or a folder of PNGs.
+        max_pixels: largest frame that is read, width times height.
+        alpha_mode: how the file stores colours; what is returned is straight.
+        size: longer side in pixels of a Lottie or SVG, see `open_sticker`.
+        fps: most frames a second of a Lottie.
+
+    Raises:
+        UserError: as `open_sticker`; also when all frames together pass `MAX_STICKER_PIXELS`.
+    """
+    with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode, size=size, fps=fps) as reader:
+        return _collect(reader, str(path))
+
+
+def decode_bytes(data: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS, size: int | None = None) -> Sticker:
+    """Read a whole sticker out of bytes, such as a shard's member.
+
+    Args:
+        data: the file's content.
+        suffix: only used in messages; the content tells the format.
+        max_pixels: largest frame that is read.
+        size: longer side in pixels of a Lottie or SVG.
+
+    Raises:
+        UserError: as `read_sticker`.
+    """
+    name = f"{suffix.lstrip('.') or 'media'} data"
+    with open_bytes(data, name, max_pixels=max_pixels, size=size) as reader:
+        return _collect(reader, name)
+
+
+def read_frames(
+    source: bytes | Path | str, suffix: str, indices: Sequence[int], *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read single frames, in the order asked for, repeats allowed.
+
+    GIF, WebP and APNG decode from the start to the last frame asked for and keep only those asked for; PNG zips and
+    folders, and opaque video where decord is installed, jump.
+
+    Args:
+        source: a path, or the file's content as bytes.
+        suffix: only used in messages; the content tells the format.
+        indices: frame numbers from 0.
+        max_pixels: largest frame that is read.
+
+    Returns:
+        `f h w 4` uint8, straight RGBA.
+
+    Raises:
+        UserError: as `read_sticker`.
+        IndexError: a number outside the sticker.
+    """
+    if isinstance(source, bytes):
+        reader = open_bytes(source, f"{suffix.lstrip('.') or 'media'} data", max_pixels=max_pixels)
+    else:
+        reader = open_sticker(source, max_pixels=max_pixels)
+    with reader:
+        return reader.frames_at(list(indices))
+
+
+def write_sticker(
+    sticker: Sticker,
+    path: Path | str,
+    *,
+    quality: int | None = None,
+    alpha_threshold: int = 128,
+    dither: bool = False,
+    whole_canvas: bool = False,
+) -> None:
+    """Write a whole sticker; the suffix tells the format, and the arguments are those of `create_sticker`.
+
+    Raises:
+        UserError: as `create_sticker`.
+    """
+    writer = create_sticker(
+        path,
+        sticker.width,
+        sticker.height,
+        sticker.loop,
+        quality=quality,
+        alpha_threshold=alpha_threshold,
+        dither=dither,
+        whole_canvas=whole_canvas,
+    )
+    with writer:
+        for frame, duration in zip(sticker.frames, sticker.durations, strict=True):
+            writer.append(frame, duration)
+
+
+def _collect(reader: StickerReader, name: str) -> Sticker:
+    frames: list[np.ndarray] = []
+    durations: list[int] = []
+    most = MAX_STICKER_PIXELS // (reader.width * reader.height)
+    for frame, duration in reader:
+        if len(frames) >= most:
+            raise UserError(
+                f"{name}: more than {most:,} frames of {reader.width}x{reader.height} do not fit in memory; "
+                "shorten it, scale it down, or read it frame by frame with open_sticker"
+            )
+        frames.append(frame)
+        durations.append(duration)
+    if not frames:
+        raise damaged(name, "it has no frames")
+    return Sticker(np.stack(frames), tuple(durations), reader.loop)

@@ -1,0 +1,196 @@
+"""What becomes of alpha in a clip that is made around a base image: does it agree, and does it move?
+
+Layer-Animate has no metric of transparency and asks people instead. Where the truth is known, as for true clips that go
+through the codec, `MAD`, `MSE` and `Flicker` say more; these need the base image alone, or nothing.
+
+
+TODO-DOC
+Temporal coherence of alpha: does it change from frame to frame as the truth does?
+---
+Flicker: changes of the predicted alpha where the true one stands still.
+"""
+
+from torch import Tensor
+
+from glassine.metrics.base import ClipMetric
+
+
+def temporal_error(pred: Tensor, true: Tensor) -> Tensor:
+    """Squared difference of the changes between neighbour frames, `b f c h w` -> `b f-1 c h w`."""
+    return (pred.diff(dim=1) - true.diff(dim=1)).square()
+
+
+def dtssd(pred: Tensor, true: Tensor, skip_first: bool = True) -> Tensor:
+    """Mean over frames of sqrt(mean over pixels of ((p_t - p_t-1) - (t_t - t_t-1))^2), x100.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        true: the same shape.
+        skip_first: average over the f-1 frames that have a predecessor. False also counts frame 0 as 0, as the
+            field's published evaluation does; a clip of 8 frames then reads 7/8 of its true value.
+
+    Returns:
+        `b`, 0 to 200; NaN for clips of a single frame if `skip_first`, else 0.
+    """
+    error = 100 * temporal_error(pred, true).mean(dim=(2, 3, 4)).sqrt()  # b f-1
+    frames = error.shape[1] if skip_first else error.shape[1] + 1
+    return error.sum(dim=1) / frames  # b; 0 / 0 is NaN
+
+
+class DtSSD(ClipMetric):
+    """dtSSD of alpha x100 (Erofeev et al. 2015; Robust Video Matting, Lin et al. 2022, section 5).
+
+    Args:
+        skip_first: do not count frame 0, which has no predecessor, as a perfect one.
+    """
+
+    def __init__(self, skip_first: bool = True) -> None:
+        super().__init__()
+        self.skip_first = skip_first
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `dtssd` of each clip, `b`."""
+        return dtssd(pred, true, self.skip_first)
+
+
+STILL_THRESHOLD = 0.01
+
+
+def flicker(pred: Tensor, true: Tensor, threshold: float = STILL_THRESHOLD) -> Tensor:
+    """DtSSD x100 over those pixels only whose true alpha stands still.
+
+    For each frame with a predecessor: the root of the mean of ((p_t - p_t-1) - (t_t - t_t-1))^2 over the pixels with
+    |t_t - t_t-1| < threshold; then the mean over the frames that have such a pixel.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        true: the same shape.
+        threshold: below which the truth stands still; the default lets two 8-bit steps pass.
+
+    Returns:
+        `b`, 0 to 100 x (1 + threshold); NaN for a clip without a still pixel or with a single frame.
+    """
+    still = true.diff(dim=1).abs() < threshold  # b f-1 1 h w
+    squared = (temporal_error(pred, true) * still).sum(dim=(2, 3, 4))  # b f-1
+    error = (squared / still.sum(dim=(2, 3, 4))).sqrt()  # b f-1; NaN without a still pixel
+    return 100 * error.nanmean(dim=1)  # b
+
+
+class Flicker(ClipMetric):
+    """DtSSD x100 where the true alpha stands still.
+
+    Args:
+        threshold: change of the true alpha between two frames below which a pixel stands still.
+    """
+
+    def __init__(self, threshold: float = STILL_THRESHOLD) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `flicker` of each clip, `b`."""
+        return flicker(pred, true, self.threshold)
+
+
+def alpha_overlap(pred: Tensor, base: Tensor) -> Tensor:
+    """How far the shapes coincide: sum of min(p, b) divided by sum of max(p, b) over a clip.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        base: alpha of the base image in every frame, the same shape.
+
+    Returns:
+        `b`, 0 to 1; lower for what moves, too. NaN where both are clear everywhere.
+    """
+    both, either = pred.minimum(base), pred.maximum(base)
+    return both.sum(dim=(1, 2, 3, 4)) / either.sum(dim=(1, 2, 3, 4))
+
+
+def alpha_levels(pred: Tensor, base: Tensor) -> Tensor:
+    """How far the levels of alpha are from those of the base image, wherever they lie, x1000.
+
+    The mean over frames of the earth mover's distance between the values of both, which is the mean absolute difference
+    of the sorted pixels. A thing that moves as it is changes nothing; one that grows, fills its holes, turns
+    see-through or drags a veil behind it does.
+
+    Args:
+        pred: alpha `b f 1 h w` in [0, 1].
+        base: alpha of the base image in every frame, the same shape.
+
+    Returns:
+        `b`, 0 to 1000.
+    """
+    values, wanted = (alpha.flatten(2).sort(dim=-1).values for alpha in (pred, base))  # b f (h w)
+    return 1000 * (values - wanted).abs().mean(dim=(1, 2))
+
+
+def alpha_motion(alpha: Tensor) -> Tensor:
+    """Mean absolute change of alpha from frame to frame, over all pixels, x1000.
+
+    Args:
+        alpha: `b f 1 h w` in [0, 1].
+
+    Returns:
+        `b`, 0 to 1000; NaN for clips of a single frame.
+    """
+    return 1000 * alpha.diff(dim=1).abs().mean(dim=(1, 2, 3, 4))
+
+
+def alpha_flicker(alpha: Tensor) -> Tensor:
+    """Mean of what comes and goes within one frame, over all pixels and inner frames, x1000.
+
+    Of two successive changes of a pixel in opposite directions it is the smaller one, else 0. Unlike `flicker` it needs
+    no truth; a thing that passes a pixel within one frame counts, too, so true clips tell what is little.
+
+    Args:
+        alpha: `b f 1 h w` in [0, 1].
+
+    Returns:
+        `b`, 0 to 1000; NaN for clips of less than three frames.
+    """
+    before, after = alpha.diff(dim=1)[:, :-1], alpha.diff(dim=1)[:, 1:]  # b f-2 1 h w
+    turns = before.sign() * after.sign() < 0
+    return 1000 * (before.abs().minimum(after.abs()) * turns).mean(dim=(1, 2, 3, 4))
+
+
+class OfBaseImage(ClipMetric):
+    """A score of a clip against its base image."""
+
+    def update(self, pred: Tensor, true: Tensor) -> None:
+        """Add clips `b f 1 h w` and the alpha of their base images `b 1 1 h w` (or of a clip), in [0, 1].
+
+        Raises as `check_clips` does.
+        """
+        super().update(pred, true.expand_as(pred) if true.ndim == 5 and true.shape[1] == 1 else true)
+
+
+class AlphaOverlap(OfBaseImage):
+    """Mean over clips of `alpha_overlap`."""
+
+    higher_is_better = True
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `alpha_overlap` of each clip, `b`."""
+        return alpha_overlap(pred, true)
+
+
+class AlphaLevels(OfBaseImage):
+    """Mean over clips of `alpha_levels`."""
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `alpha_levels` of each clip, `b`."""
+        return alpha_levels(pred, true)
+
+
+class AlphaMotion(ClipMetric):
+    """Mean over clips of `alpha_motion`; neither more nor less is better, true clips tell what is right."""
+
+    higher_is_better = None  # type: ignore[assignment]
+
+    def update(self, pred: Tensor, true: Tensor | None = None) -> None:
+        """Add clips `b f 1 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
+        super().update(pred, pred)
+
+    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+        """Return `alpha_motion` of each clip, `b`."""
+        return alpha_motion(pred)

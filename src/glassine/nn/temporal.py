@@ -1,0 +1,330 @@
+"""VideoFactory's swapped cross-attention (Wang et al., arXiv 2305.10874), as far as it can be read.
+
+TODO-DOC
+Sinusoids that tell tokens of a clip apart by frame, row and column.
+---
+Learned mixes of two branches.
+---
+Cutting a clip's features into 3D windows and putting them together again.
+---
+What a temporal method is to a video UNet, and the call that its attention layers answer to.
+---
+Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel alone.
+---
+VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with what it was given.
+---
+What a video UNet has between its spatial layers: the methods that VSD2M (arXiv 2412.08259) compares with STI.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel, TransformerTemporalModelOutput
+from einops import rearrange
+from torch import Tensor, nn
+
+from glassine.utils.class_paths import build
+from glassine.utils.errors import UserError
+
+MAX_PERIOD = 10_000
+
+
+def clip_positions(frames: int, height: int, width: int, channels: int, like: Tensor) -> Tensor:
+    """`(f h w) c`: a third of the channels each for row and column, the rest for the frame, in the dtype of `like`.
+
+    `channels` is even and at least 6.
+    Computed at each call and kept in no buffer: any size goes, and nothing is lost when a network is made without
+    memory and filled from a file.
+    """
+    third = channels // 6 * 2
+    grid = (frames, height, width)
+    parts = [
+        sinusoid(frames, channels - 2 * third, like)[:, None, None].expand(*grid, -1),
+        sinusoid(height, third, like)[None, :, None].expand(*grid, -1),
+        sinusoid(width, third, like)[None, None, :].expand(*grid, -1),
+    ]
+    return torch.cat(parts, dim=-1).flatten(0, 2)
+
+
+def sinusoid(length: int, channels: int, like: Tensor) -> Tensor:
+    """`length channels` with periods from 2 pi to 10,000 times that (arXiv 1706.03762); even channels."""
+    steps = torch.arange(length, device=like.device, dtype=torch.float32)
+    rates = torch.exp(torch.arange(channels // 2, device=like.device) * (-2 * math.log(MAX_PERIOD) / channels))
+    angles = steps[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).to(like.dtype)
+
+
+class LearnedMix(nn.Module):
+    """`a + share * (b - a)`, the share a sigmoid of a learned number.
+
+    Args:
+        share: of b at first, between 0 and 1, both excluded.
+        channels: one number for each of so many channels; 1 is one for all.
+
+    Raises:
+        UserError: a share out of its range.
+    """
+
+    def __init__(self, share: float = 0.5, channels: int = 1) -> None:
+        super().__init__()
+        if not 0 < share < 1:
+            raise UserError(f"a share of {share} came; give a number between 0 and 1, both excluded")
+        self.logit = nn.Parameter(torch.full((channels,), math.log(share / (1 - share))))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """`n c h w` twice to the same; equal branches come out as they are."""
+        share = self.logit.sigmoid()[:, None, None].to(a.dtype)
+        return a + share * (b - a)
+
+
+class FreeMix(nn.Module):
+    """`first * a + second * b` with two learned numbers, `1 - share` and `share` at first."""
+
+    def __init__(self, share: float = 0.5) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(torch.tensor([1 - share, share]))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """`n c h w` twice to the same."""
+        first, second = self.factors.to(a.dtype)
+        return first * a + second * b
+
+
+Grid = tuple[int, int, int]
+
+
+def window_counts(sides: Grid, window: Grid) -> Grid:
+    """How many windows there are along frames, height and width.
+
+    Each side is cut into the fewest equal parts that are no longer than the window's: for 8, a side of 12 into two of
+    6, one of 4 into itself. A prime side that is longer falls into single steps.
+    """
+    frames, height, width = (
+        next(n for n in range(1, side + 1) if side % n == 0 and side // n <= most)
+        for side, most in zip(sides, window, strict=True)
+    )
+    return frames, height, width
+
+
+def to_windows(x: Tensor, counts: Grid) -> Tensor:
+    """`b f h w c` to the tokens of each window, `n t c`."""
+    nf, nh, nw = counts
+    return rearrange(x, "b (nf f) (nh h) (nw w) c -> (b nf nh nw) (f h w) c", nf=nf, nh=nh, nw=nw)
+
+
+def from_windows(tokens: Tensor, counts: Grid, sides: Grid) -> Tensor:
+    """`n t c` to `b f h w c`, undoing `to_windows` of a clip with these `sides`."""
+    (nf, nh, nw), (frames, height, width) = counts, sides
+    return rearrange(
+        tokens,
+        "(b nf nh nw) (f h w) c -> b (nf f) (nh h) (nw w) c",
+        nf=nf, nh=nh, nw=nw, f=frames // nf, h=height // nh, w=width // nw,
+    )  # fmt: skip
+
+
+class TemporalMethod(ABC):
+    """What stands at the temporal places of diffusers' `UNet3DConditionModel`.
+
+    At full size these are 17 attentions, of which `transformer_in` is the first, and 22 convolutions. A method is given
+    each of diffusers' layers and returns what stands in its place: the layer, or a module that is called like it.
+    Subclasses are frozen dataclasses of plain values: a method is one key of a YAML and of a saved `config.json`. A
+    module that keeps the layer calls it `base`: weights made for the layer then find their way into it.
+    """
+
+    @abstractmethod
+    def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
+        """What stands at attention `index`, counted in the order of the forward pass; 0 is `transformer_in`."""
+
+    def convolution(self, layer: TemporalConvLayer) -> nn.Module:
+        """What stands at a convolution; by default the layer."""
+        return layer
+
+    def describe(self) -> dict[str, Any]:
+        """`class_path` and all `init_args`: what `make_method` reads."""
+        kind = type(self)
+        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": asdict(self)}  # type: ignore[call-overload]
+
+
+class TemporalAttention(nn.Module):
+    """A layer that is called as diffusers calls its `TransformerTemporalModel`; subclasses write `over_time`."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        num_frames: int = 1,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        return_dict: bool = True,
+    ) -> TransformerTemporalModelOutput | tuple[Tensor]:
+        """`(b f) c h w` to the same; `cross_attention_kwargs` is there for the call and not read."""
+        sample = self.over_time(hidden_states, num_frames)
+        return TransformerTemporalModelOutput(sample=sample) if return_dict else (sample,)
+
+    def over_time(self, x: Tensor, num_frames: int) -> Tensor:
+        """`(b f) c h w` to the same."""
+        raise NotImplementedError
+
+
+def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
+    """The method that `class_path` and `init_args` describe; UserError if they describe none."""
+    if isinstance(description, TemporalMethod):
+        return description
+    try:
+        return build(TemporalMethod, description, "the temporal method")  # type: ignore[type-abstract]
+    except UserError:
+        raise
+    except Exception as error:  # a network's saved configuration may come from anywhere
+        reason = " ".join(str(error).split())[-200:]  # the deepest cause comes last
+        raise UserError(
+            f"{description} is no temporal method ({reason}); give class_path, such as glassine.nn.sti.STI, "
+            "and init_args that it has"
+        ) from error
+
+
+def silence(*layers: nn.Module) -> None:
+    """Set layers to zero, so that the residual branches that they end add nothing at first."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+
+
+@dataclass(frozen=True)
+class MakeAVideo(TemporalMethod):
+    """Pseudo-3D convolutions and attention: diffusers' own layers, `3 x 1 x 1` convolutions and frames of one pixel.
+
+    The base of all methods here, as VSD2M has it. Weights of ModelScope's UNet fit under their own names.
+
+    Args:
+        zero_init: start the attentions' last projection at zero, as the convolutions' last one is in diffusers, so that
+            an untrained network is the image network on every frame. Reimplementations report that Make-A-Video
+            starts as the identity; diffusers leaves its attentions random. Without meaning where weights are loaded.
+    """
+
+    zero_init: bool = True
+
+    def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
+        """The layer itself."""
+        if self.zero_init:
+            silence(layer.proj_out)
+        return layer
+
+
+@dataclass(frozen=True)
+class VideoLDM(TemporalMethod):
+    """Make-A-Video's layers with "trainable parameters to balance the contribution of 2D and 3D information" (VSD2M).
+
+    One number a layer, at all attentions and convolutions: `a * spatial + (1 - a) * temporal`, where the spatial part
+    is what comes into the layer. We keep a within (0, 1) by a sigmoid; a public reimplementation clamps it.
+
+    Args:
+        share: of the temporal part at first, 1 - a. The reimplementation starts at 0; with `zero_init` any number
+            starts as the image network, and 0.5 lets both learn. Take one close to 1, such as 0.99, to start from
+            temporal layers that were trained without a mix, as ModelScope's.
+        zero_init: see `MakeAVideo`.
+    """
+
+    share: float = 0.5
+    zero_init: bool = True
+
+    def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
+        """The layer, mixed."""
+        if self.zero_init:
+            silence(layer.proj_out)
+        return MixedAttention(layer, self.share)
+
+    def convolution(self, layer: TemporalConvLayer) -> nn.Module:
+        """The layer, mixed."""
+        return MixedConvolution(layer, self.share)
+
+
+class MixedAttention(TemporalAttention):
+    """A temporal attention `base`, mixed with its input; `share` is the output's at first."""
+
+    def __init__(self, base: TransformerTemporalModel, share: float) -> None:
+        super().__init__()
+        self.base, self.mix = base, LearnedMix(share)
+
+    def over_time(self, x: Tensor, num_frames: int) -> Tensor:
+        """`(b f) c h w` to the same."""
+        return self.mix(x, self.base(x, num_frames=num_frames, return_dict=False)[0])
+
+
+class MixedConvolution(nn.Module):
+    """A temporal convolution `base`, mixed with its input; `share` is the output's at first."""
+
+    def __init__(self, base: TemporalConvLayer, share: float) -> None:
+        super().__init__()
+        self.base, self.mix = base, LearnedMix(share)
+
+    def forward(self, hidden_states: Tensor, num_frames: int = 1) -> Tensor:
+        """`(b f) c h w` to the same."""
+        return self.mix(hidden_states, self.base(hidden_states, num_frames=num_frames))
+
+
+@dataclass(frozen=True)
+class VideoFactory(TemporalMethod):
+    """Spatial and temporal features attend to each other in 3D windows, and take turns in asking.
+
+    From the abstract: "a swapped cross-attention mechanism in 3D windows that alternates the 'query' role between
+    spatial and temporal blocks". From VSD2M: its parameters, 1.847 B, 12 M more than VideoLDM; one C x C matrix at each
+    of the 16 attentions inside the UNet's blocks gives 1847.7 M, a whole cross-attention there 1.885 B.
+
+    The rest is ours. The second self-attention of diffusers' layer becomes the cross-attention, so that it costs
+    nothing more and starts from trained weights where there are some; the matrix carries on the features that were
+    asked, which would be lost otherwise. `transformer_in`, which follows no spatial block, and the convolutions stay.
+
+    Args:
+        window: frames, height and width of a window at most; see `window_counts`. Not to be read from the abstract; 8
+            spans all frames of a sticker.
+        zero_init: see `MakeAVideo`.
+    """
+
+    window: tuple[int, int, int] = (8, 8, 8)
+    zero_init: bool = True
+
+    def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
+        """Swapped attention in the blocks: spatial features ask in the first, temporal ones in the second, in turns."""
+        if self.zero_init:
+            silence(layer.proj_out)
+        if index == 0:
+            return layer
+        swapped = SwappedAttention(layer, self.window, spatial_asks=index % 2 == 1)
+        if self.zero_init:
+            silence(swapped.carry)
+        return swapped
+
+
+class SwappedAttention(TemporalAttention):
+    """Attention over the frames of a pixel, then cross-attention in windows between its input and its output.
+
+    Args:
+        base: layer whose parts are used; its second self-attention attends across instead.
+        window: frames, height and width at most.
+        spatial_asks: whether the spatial features are the queries and the temporal ones the keys, or the reverse.
+    """
+
+    def __init__(self, base: TransformerTemporalModel, window: tuple[int, int, int], spatial_asks: bool) -> None:
+        super().__init__()
+        self.base, self.window, self.spatial_asks = base, window, spatial_asks
+        self.carry = nn.Linear(base.proj_out.in_features, base.proj_out.out_features, bias=False)
+
+    def over_time(self, x: Tensor, num_frames: int) -> Tensor:
+        """`(b f) c h w` to the same."""
+        block: Any = self.base.transformer_blocks[0]
+        sides = (num_frames, x.shape[-2], x.shape[-1])
+        y = self.base.norm(rearrange(x, "(b f) c h w -> b c f h w", f=num_frames))
+        spatial = self.base.proj_in(rearrange(y, "b c f h w -> b f h w c"))
+        pixels = rearrange(spatial, "b f h w c -> (b h w) f c")
+        pixels = pixels + block.attn1(block.norm1(pixels))
+        temporal = rearrange(pixels, "(b h w) f c -> b f h w c", h=sides[1], w=sides[2])
+
+        asking, asked = (spatial, temporal) if self.spatial_asks else (temporal, spatial)
+        counts = window_counts(sides, self.window)
+        queries, keys = (to_windows(block.norm2(features), counts) for features in (asking, asked))  # n t c
+        asking = asking + from_windows(block.attn2(queries, encoder_hidden_states=keys), counts, sides)
+        asking = asking + block.ff(block.norm3(asking))
+        out = self.base.proj_out(asking) + self.carry(asked)
+        return x + rearrange(out, "b f h w c -> (b f) c h w")

@@ -1,0 +1,70 @@
+"""The one exception that speaks to the user, and what a command does with it."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from glassine.utils.signals import TERMINATED, Terminated
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used.
+
+    The message is one line: what came, what is allowed, what to do. The command line prints it without a traceback
+    and ends with exit code 2; library callers may catch it.
+    """
+
+
+OUTPUT_ERRORS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EFBIG: "the file grew past the allowed size; free some space or raise the limit",
+    errno.EACCES: "the folder is not writable; choose another one or change its permissions",
+    errno.EPERM: "the folder is not writable; choose another one or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
+    errno.ENOTDIR: "one of its folders is a file; choose another folder",
+    errno.EEXIST: "a file of this name is in the way; choose another name",
+    errno.EISDIR: "a folder of this name is in the way; choose another name",
+}
+
+
+JOINERS = "\u200c\u200d"  # of emoji, and of some scripts
+
+
+def printable(text: str) -> str:
+    """A name or text of others fit for one line of a terminal: what moves its cursor or colours it is spelled out."""
+    return "".join(
+        letter if letter.isprintable() or letter in JOINERS else letter.encode("unicode_escape").decode()
+        for letter in text[:2000]
+    )
+
+
+def output_error(path: object, error: OSError) -> UserError:
+    """What to say when `path` cannot be written."""
+    reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+    return UserError(f"cannot write {path}: {reason}")
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do `work` for a command line.
+
+    Returns:
+        0; 2 after a mistake of the user's, which it prints; 130 after an interrupt and 143 after SIGTERM.
+    """
+    try:
+        work()
+    except UserError as error:
+        # what a data loader's process raised comes with its traceback before it
+        print(f"glassine: {printable(str(error).rpartition('UserError: ')[2].strip())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        print(f"glassine: {output_error(error.filename or 'the output', error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print("glassine: stopped", file=sys.stderr)
+        return TERMINATED if isinstance(stop, Terminated) else 130
+    return 0

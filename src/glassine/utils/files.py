@@ -1,0 +1,240 @@
+"""Write beside, then rename: nobody ever sees a half-written file.
+
+TODO-DOC
+One writer at a time: two that write into one folder would lose each other's work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from glassine.utils.errors import OUTPUT_ERRORS, UserError, output_error
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def keep_input(source: Path, *targets: Path | None) -> None:
+    """UserError where a result would be written over the input, under whatever name."""
+    for target in targets:
+        if target is None:
+            continue
+        same = target.resolve() == source.resolve()
+        with contextlib.suppress(OSError):
+            same |= source.samefile(target) and source.is_file()
+        if same:
+            raise UserError(
+                f"{target} must be another file than the input, which would be written over: choose another"
+            )
+
+
+_HIDDEN: dict[str, list[str]] = {}
+"""Names of hidden files in folders that were written to, as they were before."""
+
+
+def temporary_name(stem: str, suffix: str) -> str:
+    """A hidden name that says which process of which machine writes there; see `remove_leftovers`."""
+    return f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
+
+
+def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
+    """Remove what a process that was killed left beside the same target: of this machine, or older than a day.
+
+    A folder is looked through once a process, since it may hold a hundred thousand results.
+    """
+    pattern = re.compile(
+        rf"\.{re.escape(_short(stem))}\.(?P<host>[0-9a-f]{{8}})-(?P<process>[0-9a-f]+)-[0-9a-f]{{8}}{re.escape(suffix)}"
+    )
+    place = os.path.realpath(folder)
+    if place not in _HIDDEN:
+        if len(_HIDDEN) > 1000:
+            _HIDDEN.clear()
+        with contextlib.suppress(OSError):
+            _HIDDEN[place] = [entry.name for entry in os.scandir(place) if entry.name.startswith(".")]
+    for name in _HIDDEN.get(place, []):
+        found = pattern.fullmatch(name)
+        if found is None:
+            continue
+        with contextlib.suppress(OSError):
+            path = Path(place, name)
+            ended = found["host"] == _host() and not _runs(int(found["process"], 16))
+            if ended or time.time() - path.lstat().st_mtime > 24 * 3600:
+                _remove(path)
+
+
+def _short(stem: str) -> str:
+    """So much of a name that the temporary one is no longer than file systems allow."""
+    return os.fsencode(stem)[:120].decode(errors="ignore")
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there signal 0 is Ctrl-C: what is left goes by its age
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path in the same folder and with the same suffix; it becomes `path` when the block succeeds.
+
+    The block may make a file or a folder of that name. When the block raises, what it made is removed and an existing
+    `path` stays as it was; an `OSError` about the temporary path becomes a `UserError`. A file replaces a file; a
+    folder replaces nothing but an empty folder. What an earlier process left here when it was killed is removed.
+
+    Raises:
+        UserError: the folder is missing or not writable, the disk is full, or `path` is a folder with content.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it or choose another one")
+    if path.is_dir() and any(path.iterdir()):
+        raise UserError(f"cannot write {path}: it is a folder with content; remove it or choose another name")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: {OUTPUT_ERRORS[errno.EACCES]}")
+    remove_leftovers(path.parent, path.stem, path.suffix)
+    temporary = path.with_name(temporary_name(path.stem, path.suffix))
+    try:
+        yield temporary
+        if path.is_dir() and not temporary.is_dir():
+            path.rmdir()
+        temporary.replace(path)
+    except OSError as error:
+        _remove(temporary)
+        ours = not error.filename or str(temporary) in str(error.filename)
+        if error.errno is None or not ours:
+            raise
+        raise output_error(path, error) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+LOCK_NAME = ".writing.lock"
+_TRIES, _PAUSE = 10, 0.1  # seconds
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+_HELD: list[IO[str]] = []
+
+
+def _let_go_in_child() -> None:
+    """A forked worker that outlives a killed parent must not hold the parent's lock."""
+    while _HELD:
+        _HELD.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes of glassine from writing into `folder` while the block runs.
+
+    The system lets go of the lock when the process ends, however it does; the file `.writing.lock` is then taken over.
+    On file systems without locks nothing is kept off.
+
+    Args:
+        folder: an existing folder.
+        what: what is being written there, for the message: "these shards".
+
+    Raises:
+        UserError: another process is writing there; it says which.
+    """
+    path = folder / LOCK_NAME
+    try:
+        file = _locked(path)
+        for _ in range(_TRIES):  # a worker that was forked at this moment lets go as soon as it runs
+            if file is not None:
+                break
+            time.sleep(_PAUSE)
+            file = _locked(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    if file is None:
+        raise UserError(
+            f"{folder} must have one writer of {what} at a time, and {_owner(path)} is writing there: wait for it to "
+            "end, or choose another folder"
+        )
+    _HELD.append(file)
+    try:
+        yield
+    finally:
+        if file in _HELD:
+            _HELD.remove(file)
+        with contextlib.suppress(OSError):
+            if os.name != "nt":  # there an open file cannot be removed
+                path.unlink()
+        file.close()
+        if os.name == "nt":
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The lock's file, open and locked; None where another process holds it."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        if not _try_lock(file):
+            file.close()
+            return None
+        try:
+            same = os.fstat(file.fileno()).st_ino == path.stat().st_ino
+        except OSError:
+            same = False
+        if same:
+            break
+        file.close()  # the one before removed it between opening and locking
+    file.seek(0)
+    file.truncate()
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(4096)  # beyond the text, which others read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _BUSY
+    return True
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()[:200] or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"
