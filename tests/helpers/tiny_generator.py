@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.models.video_unet import VideoUNet
-from glassine.nn.priors import ClipMean, LatentMean
+from glassine.nn.priors import LatentPrior, MotionPrior
 from glassine.pretrained.weights import save_bundle
 
 WIDTH = 16
@@ -60,23 +60,23 @@ def tiny_unet(in_channels: int = 4) -> VideoUNet:
 
 
 def tiny_generator(
-    prediction_type: str = "epsilon", in_channels: int = 4, latent_mean: LatentMean | None = None
+    prediction_type: str = "epsilon", in_channels: int = 4, latent_mean: LatentPrior | None = None
 ) -> TextToVideo:
     torch.manual_seed(0)
     scheduler = DDPMScheduler(prediction_type=prediction_type, **SCHEDULE)
     return TextToVideo(tiny_unet(in_channels), SmallVAE(**VAE), LetterText(), scheduler, latent_mean)
 
 
-def tiny_mean() -> LatentMean:
+def tiny_mean() -> LatentPrior:
     """Goes with `in_channels=8`."""
     torch.manual_seed(3)
-    return LatentMean(WIDTH, size=(4, 4), width=16)
+    return LatentPrior(WIDTH, size=(4, 4), width=16)
 
 
-def tiny_clip_mean() -> ClipMean:
+def tiny_clip_mean() -> MotionPrior:
     """Likewise; of clips of 2 frames that move."""
     torch.manual_seed(3)
-    mean = ClipMean(WIDTH, size=(4, 4), width=16, num_frames=2, rank=4)
+    mean = MotionPrior(WIDTH, size=(4, 4), width=16, num_frames=2, rank=4)
     torch.nn.init.normal_(mean.motion[-1].weight)
     return mean
 
@@ -85,9 +85,9 @@ def save_tiny_generator(folder: Path, latent_mean: bool = False, moves: bool = F
     """A bundle of the network, as `glassine export weights` writes it; its mean is that of a clip that `moves`."""
     unet = UNET | {"in_channels": 8} if latent_mean else UNET
     size = {"prompt_dim": WIDTH, "size": [4, 4], "width": 16}
-    mean = {"class_path": "glassine.nn.priors.LatentMean", "init_args": size}
+    mean = {"class_path": "glassine.nn.priors.LatentPrior", "init_args": size}
     if moves:
-        mean = {"class_path": "glassine.nn.priors.ClipMean", "init_args": size | {"num_frames": 2, "rank": 4}}
+        mean = {"class_path": "glassine.nn.priors.MotionPrior", "init_args": size | {"num_frames": 2, "rank": 4}}
     description = {
         "class_path": "glassine.models.text_to_video.TextToVideo",
         "init_args": {

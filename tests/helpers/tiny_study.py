@@ -14,11 +14,11 @@ from glassine.study.plan import StudyKey, load_key
 from glassine.study.server import match_items
 
 
-def square(colour: Sequence[int], frames: int = 3, size: int = 8) -> Sticker:
-    """A square that walks, of one colour; each method of a study has its own."""
+def square(color: Sequence[int], frames: int = 3, size: int = 8) -> Sticker:
+    """A square that walks, of one color; each method of a study has its own."""
     pixels = np.zeros((frames, size, size, 4), np.uint8)
     for frame in range(frames):
-        pixels[frame, 2:6, frame : frame + 4] = [*colour, 255]
+        pixels[frame, 2:6, frame : frame + 4] = [*color, 255]
     return Sticker(pixels, (90,) * frames)
 
 

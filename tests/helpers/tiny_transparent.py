@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from glassine.models.image_unet import FrameUNet, ImageUNet
 from glassine.models.motion_unet import MotionUNet
-from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
+from glassine.models.transparency import TransparencyDecoder, TransparencyEncoder, TransparencyVAE
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
@@ -70,11 +70,11 @@ def tiny_frame_unet() -> FrameUNet:
     return FrameUNet(**IMAGE | {"attention_head_dim": 8}).eval()
 
 
-def tiny_codec() -> LatentTransparency:
+def tiny_codec() -> TransparencyVAE:
     torch.manual_seed(0)
     encoder = TransparencyEncoder(**CODEC["encoder"]["init_args"])
     nn.init.normal_(encoder.blocks[-1].weight, std=1e-3)  # so that alpha is in the latents
-    return LatentTransparency(SmallVAE(**VAE), encoder, TransparencyDecoder(**CODEC["decoder"]["init_args"]))
+    return TransparencyVAE(SmallVAE(**VAE), encoder, TransparencyDecoder(**CODEC["decoder"]["init_args"]))
 
 
 def tiny_transparent(
@@ -90,7 +90,7 @@ def save_tiny_transparent(network: TransparentVideo, folder: Path, unet: dict[st
         "class_path": "glassine.models.transparent_video.TransparentVideo",
         "init_args": {
             "unet": unet,
-            "codec": {"class_path": "glassine.models.transparency.LatentTransparency", "init_args": CODEC},
+            "codec": {"class_path": "glassine.models.transparency.TransparencyVAE", "init_args": CODEC},
             "text_encoder": {"class_path": "tests.helpers.tiny_generator.LetterText"},
             "scheduler": {"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
         },

@@ -94,7 +94,7 @@ def test_a_run_of_other_code_is_named_in_one_line(run, tmp_path):
 def test_after_training_prints_scores_and_draws_pictures(run, data, capsys):
     assert after_training.main([str(run), "--data", data, "--stickers", "2", "--size", "64", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    for expected in ("flood fill", "ILDiff", "own colour, JPEG 75", "held_out.png", "held_out.webp"):
+    for expected in ("flood fill", "ILDiff", "own color, JPEG 75", "held_out.png", "held_out.webp"):
         assert expected in printed
     assert read_sticker(run / "held_out.png").num_frames == 1
     assert read_sticker(run / "held_out.webp").num_frames == 8
@@ -113,7 +113,7 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     command += [
         "--methods",
         "threshold",
-        "colour_projection",
+        "color_projection",
         "ildiff_own",
         "ildiff",
         "cutout",

@@ -77,7 +77,7 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
 
 def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(shards, networks, tmp_path, capsys):
     folder, codec = tmp_path / "latents", tiny_codec().requires_grad_(True)
-    description = {"class_path": "glassine.models.transparency.LatentTransparency", "init_args": CODEC}
+    description = {"class_path": "glassine.models.transparency.TransparencyVAE", "init_args": CODEC}
     save_bundle(codec, description, tmp_path / "codec", torch.float32)
     how = ["data", "cache-latents", str(shards), "--to", str(folder), "--text-encoder", networks[1], "--frames", "3"]
     how += ["--size", "32", "--device", "cpu", "--views", "2", "--transparent", "--codec", str(tmp_path / "codec")]
@@ -172,7 +172,7 @@ def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks
     [
         (["--size", "30"], "multiples of 8"),
         (["--views", "0"], "views 0"),
-        (["--background", "auto"], "stickers need one colour"),
+        (["--background", "auto"], "stickers need one color"),
         (["--vae", "glassine:tiny-sam"], "latents need a VAE"),
         (["--whole", "--views", "2"], "leave --views out"),
     ],

@@ -86,7 +86,7 @@ def test_every_format_keeps_size_timing_and_loop(weights, source, suffix):
     assert {path.name for path in source.parent.iterdir()} == {source.name, target.name}
 
 
-def test_the_file_holds_what_the_pipeline_gives_and_opaque_pixels_their_own_colour(weights, source, sticker):
+def test_the_file_holds_what_the_pipeline_gives_and_opaque_pixels_their_own_color(weights, source, sticker):
     target = source.with_name("out.webp")
     assert cutout(source, target, "--weights", weights, "--background", "white") == 0
     expected = CutoutPipeline.from_pretrained(weights, (255, 255, 255), resolution=64, chunk=2, device="cpu")(sticker)
@@ -129,7 +129,7 @@ def test_the_preview_shows_input_and_result(weights, source):
     assert cutout(source, source.with_name("out.webp"), "--weights", weights, "--preview", strip) == 0
     with Image.open(strip) as picture:
         assert picture.width > 5 * 60 * 2  # five frames, each twice enlarged
-        assert (220, 40, 60) in {colour for _, colour in picture.convert("RGB").getcolors(100_000)}
+        assert (220, 40, 60) in {color for _, color in picture.convert("RGB").getcolors(100_000)}
 
 
 def test_a_picture_becomes_a_picture_whatever_its_size(weights, tmp_path):

@@ -37,7 +37,7 @@ def fit(folder: Path, name: str, task: str, unet: dict[str, Any], frames: int, *
     generator = described(
         "models.transparent_video.TransparentVideo",
         unet=unet,
-        codec=described("models.transparency.LatentTransparency", **CODEC),
+        codec=described("models.transparency.TransparencyVAE", **CODEC),
         text_encoder={"class_path": "tests.helpers.tiny_generator.LetterText"},
         scheduler={"class_path": "diffusers.DDPMScheduler", "init_args": SCHEDULE},
     )

@@ -22,9 +22,9 @@ def build(folder: Path, *more: str) -> int:
 
 def test_from_folders_of_stickers_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "prompts.csv").write_text("file,prompt\nitem1.webp,a square walks\n")
-    colours = ["--background", "checker", "#336699"]
+    colors = ["--background", "checker", "#336699"]
     prompts = ["--prompts", str(tmp_path / "prompts.csv")]
-    assert build(tmp_path, "--questions", "ildiff", "--checks", "1", "--no-ties", *colours, *prompts) == 0
+    assert build(tmp_path, "--questions", "ildiff", "--checks", "1", "--no-ties", *colors, *prompts) == 0
     said = capsys.readouterr().err
     assert "5 comparisons, 1 of them checks, 2 questions each" in said
     assert "no prompt for 3 of 4 items" in said

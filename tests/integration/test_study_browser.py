@@ -104,8 +104,8 @@ def shown(browser: Browser) -> str:
     return browser.execute_script("return document.documentElement.outerHTML + JSON.stringify(window.STUDY)")
 
 
-def stage_colours(browser: Browser) -> np.ndarray:
-    """The colour in the middle of each stage at one moment: `n 3`."""
+def stage_colors(browser: Browser) -> np.ndarray:
+    """The color in the middle of each stage at one moment: `n 3`."""
     boxes = browser.execute_script(
         "return [...document.querySelectorAll('.clip:not([hidden]) .stage')].map((s) => s.getBoundingClientRect())"
         ".map((b) => [b.x + b.width / 2, b.y + b.height / 2])"
@@ -238,7 +238,7 @@ def test_answers_reach_a_server_that_was_down(browser: Browser, serving: Serving
 
 
 def numbered_study(tmp_path: Path, duration: int) -> StudyKey:
-    """Clips that tell the number of their frame by colour."""
+    """Clips that tell the number of their frame by color."""
     methods = {}
     for name in ("ours", "base"):
         methods[name] = tmp_path / "in" / name
@@ -262,7 +262,7 @@ def test_both_clips_show_the_same_frame_at_any_moment(browser: Browser, tmp_path
     begin(browser, (tmp_path / "study/site/index.html").as_uri(), "anna", "question 1 of 2")
     moments = []
     for _ in range(3):
-        moments += [stage_colours(browser)[:, 0] for _ in range(3)]
+        moments += [stage_colors(browser)[:, 0] for _ in range(3)]
         press(browser, "r")
         until(lambda: ready(browser))
     assert sum(abs(left - right) < 20 for left, right in moments) >= 8  # a frame is 40 levels
@@ -276,9 +276,9 @@ def test_both_clips_start_again_at_the_same_moment(browser: Browser, numbered: S
     try:
         begin(browser, address, "anna", "question 1 of 2")
         for _ in range(2):
-            until(lambda: (stage_colours(browser)[:, 0] >= 40).all())
+            until(lambda: (stage_colors(browser)[:, 0] >= 40).all())
             press(browser, "r")
-            until(lambda: (stage_colours(browser)[:, 0] < 40).all(), 12)  # by itself it would take sixteen seconds
+            until(lambda: (stage_colors(browser)[:, 0] < 40).all(), 12)  # by itself it would take sixteen seconds
     finally:
         if server:
             server.kill()

@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from glassine.models.motion_unet import MotionUNet
-from glassine.nn.priors import LatentMean
+from glassine.nn.priors import LatentPrior
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle, save_model
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -28,7 +28,7 @@ def generator(name: str, places: dict[str, Path]) -> dict[str, Any]:
     """The description of the generator around its UNet, with folders of a test for those of earlier runs."""
     described = model(name)["generator"]
     # the bundles here are of UNets alone
-    described["init_args"]["latent_mean"] = {"class_path": "glassine.nn.priors.LatentMean"}
+    described["init_args"]["latent_mean"] = {"class_path": "glassine.nn.priors.LatentPrior"}
     text = yaml.safe_dump(described)
     for run, place in places.items():
         text = text.replace(run, str(place))
@@ -44,7 +44,7 @@ def save_run(network: nn.Module, name: str, places: dict[str, Path], checkpoint:
     """What a training of the experiment leaves."""
     checkpoint.parent.mkdir(parents=True)
     state = {f"generator.unet.{key}": tensor for key, tensor in network.state_dict().items()}
-    state |= {f"generator.latent_mean.{key}": tensor for key, tensor in LatentMean().state_dict().items()}
+    state |= {f"generator.latent_mean.{key}": tensor for key, tensor in LatentPrior().state_dict().items()}
     torch.save({"state_dict": state}, checkpoint)
     config = {"model": {"init_args": {"generator": generator(name, places)}}}
     (checkpoint.parent.parent / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -124,7 +124,7 @@ def test_motion_is_told_by_what_the_opaque_clips_taught_for_as_many_frames_as_ar
         while "latent_mean" in (arguments := mean["init_args"]):
             mean = arguments["latent_mean"]
         experiment = yaml.safe_load((EXPERIMENTS / f"layer_animate/{stage}.yaml").read_text(encoding="utf-8"))
-        assert mean["class_path"] == "glassine.nn.priors.ClipMean"
+        assert mean["class_path"] == "glassine.nn.priors.MotionPrior"
         assert mean["init_args"]["num_frames"] == experiment["data"]["num_frames"]
         assert "loops" in experiment["data"]["latents"]
     assert means["shipped_attention"]["init_args"]["latent_mean"]["init_args"]["source"] == MOTION
@@ -156,6 +156,6 @@ def test_each_row_is_built_on_the_same_networks_and_has_the_parts_that_it_trains
 def test_each_row_takes_the_looks_of_what_ships_and_not_its_motion(file):
     described = model(f"layer_animate/{file.stem}")["generator"]["init_args"]["latent_mean"]
     mean = build_network(described, file.name)
-    assert type(mean) is LatentMean
+    assert type(mean) is LatentPrior
     shipped = load_bundle("glassine:tiny-layer-animate").latent_mean
     assert all(torch.equal(tensor, shipped.state_dict()[name]) for name, tensor in mean.state_dict().items())

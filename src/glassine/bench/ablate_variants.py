@@ -38,7 +38,7 @@ FOLDER = Path("experiments/ildiff")
 VARIANTS = {
     "tiny_paper": "as in the paper (depth 5, frozen encoder, RGB weight 1)",
     "variants/no_adapter": "without the adapter: no layout, no time",
-    "variants/no_layout": "without distilled layout: the colours of patches",
+    "variants/no_layout": "without distilled layout: the colors of patches",
     "variants/no_time": "without time (depth 0)",
     "variants/depth10": "depth 10",
     "variants/explicit_masks": "explicit masks for implicit features",
@@ -110,7 +110,7 @@ def write_report(records: Sequence[Record], folder: Path) -> None:
         f"\n\n{markdown(variants_table(records))}\n\n"
         f"{after_steps(first)} SSIM and dtSSD: mean over the conditions. On {first.costs_on}. "
         "Differences within the spread over seeds rank nothing. Depth adds reach in space and parameters, too. Patch "
-        "colours with 3D convolutions can still find layout by themselves; the encoder that was not distilled is to be "
+        "colors with 3D convolutions can still find layout by themselves; the encoder that was not distilled is to be "
         "compared with the tuned one.\n"
     )
     with atomic_path(folder / "ablate_variants.md") as path:

@@ -23,7 +23,7 @@ from glassine.data.sticker import Split
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
-CONDITIONS = ("white", "gray", "own_colour_jpeg75")
+CONDITIONS = ("white", "gray", "own_color_jpeg75")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Trial:
 
     Attributes:
         seeds: of weights and data.
-        steps: optimiser steps of each run.
+        steps: optimizer steps of each run.
         accelerator: as Lightning's.
         split: of the stickers that are scored; a choice may be made by them, so not the test split.
         stickers: how many, each of its own group.
@@ -163,7 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What every ablation's command line takes; `trial_of` reads it."""
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--steps", type=int, default=Trial.steps, help="optimiser steps of each run (default: %(default)s)"
+        "--steps", type=int, default=Trial.steps, help="optimizer steps of each run (default: %(default)s)"
     )
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="stickers to score")

@@ -16,8 +16,8 @@ from glassine.pretrained.weights import read_run_config
 from glassine.utils.devices import keep_freed_memory, pick_device
 from glassine.utils.errors import UserError, exit_code
 
-CONDITIONS = ("white", "gray", "own_colour_jpeg75")
-SHOWN = ("white", "own_colour_jpeg75", "gray", GLASS, "own_colour")
+CONDITIONS = ("white", "gray", "own_color_jpeg75")
+SHOWN = ("white", "own_color_jpeg75", "gray", GLASS, "own_color")
 
 
 def after_training(
@@ -52,7 +52,7 @@ def after_training(
         raise UserError(f"{run} was trained on procedural stickers alone; give a shard folder by --data")
     held_out = HeldOut(root, split, size, limit=stickers)
     simple = make_methods(
-        ["flood_fill", "colour_projection", "layer_diffuse"], Sources(codec=codec), pick_device(device)
+        ["flood_fill", "color_projection", "layer_diffuse"], Sources(codec=codec), pick_device(device)
     )
     ildiff = ildiff_method(str(run), pick_device(device))
     if ildiff.function is None:

@@ -10,7 +10,7 @@ from glassine.bench.records import Cell, plain
 from glassine.metrics import MattingScores
 from glassine.nn.background import estimate_background
 
-# not one of the conditions' backgrounds, on which a colour un-mixed from any alpha would come out right
+# not one of the conditions' backgrounds, on which a color un-mixed from any alpha would come out right
 COMPOSITE_ON = "black"
 
 
@@ -35,7 +35,7 @@ def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:
 
 
 def unmix(clip: Tensor, alpha: Tensor) -> Tensor:
-    """Straight colours `b f 3 h w` in [0, 1] of an opaque clip for a given alpha, the same way for all methods.
+    """Straight colors `b f 3 h w` in [0, 1] of an opaque clip for a given alpha, the same way for all methods.
 
     C = alpha F + (1 - alpha) B, solved for F; B is estimated from the border.
     """

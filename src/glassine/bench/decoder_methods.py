@@ -8,7 +8,7 @@ from torch import Tensor
 from glassine.bench.loading import Loaded, load_network
 from glassine.bench.method import CPU, TITLES, AlphaFunction, Method, Setting
 from glassine.models.ildiff import ILDiff
-from glassine.models.transparency import LatentTransparency
+from glassine.models.transparency import TransparencyVAE
 from glassine.pipelines.cutout import CutoutPipeline
 from glassine.utils.errors import UserError
 
@@ -23,8 +23,8 @@ def layer_diffuse(source: str = CODEC, device: torch.device = CPU) -> Method:
     except UserError as error:
         return Method("layer_diffuse", TITLES["layer_diffuse"], weights=source, missing=str(error))
     codec = loaded.network
-    if not isinstance(codec, LatentTransparency):
-        raise UserError(f"{source} holds a {type(codec).__name__}; LayerDiffuse needs a LatentTransparency")
+    if not isinstance(codec, TransparencyVAE):
+        raise UserError(f"{source} holds a {type(codec).__name__}; LayerDiffuse needs a TransparencyVAE")
     network = ILDiff(codec.vae, codec.decoder, adapter=None, pixel_source="reconstruction").eval()
     network = network.to(device)
     return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device, decoding(network, device))

@@ -27,7 +27,7 @@ from glassine.bench.rows import (
 from glassine.bench.tables import Table, markdown, psnr_and_share, read_optional
 from glassine.utils.files import atomic_path
 
-COLOURS = ("#2a6fbb", "#777777", "#d1603d", "#3a8f5c")
+COLORS = ("#2a6fbb", "#777777", "#d1603d", "#3a8f5c")
 
 
 def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> Table:
@@ -88,10 +88,10 @@ def plot(records: Sequence[Record], path: Path) -> None:
     rows, conditions = sorted_rows(records), conditions_of(records)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
-    for colour, name in zip(COLOURS, conditions, strict=False):
-        draw_line(axes[0], rows, [row.score(name, "psnr_mean") for row in rows], colour, CONDITION_TITLES[name])
-    draw_line(axes[1], rows, [mean_over(row, conditions, "dtssd") for row in rows], COLOURS[0])
-    draw_line(axes[2], rows, [row.cost("seconds_per_clip") for row in rows], COLOURS[0])
+    for color, name in zip(COLORS, conditions, strict=False):
+        draw_line(axes[0], rows, [row.score(name, "psnr_mean") for row in rows], color, CONDITION_TITLES[name])
+    draw_line(axes[1], rows, [mean_over(row, conditions, "dtssd") for row in rows], COLORS[0])
+    draw_line(axes[2], rows, [row.cost("seconds_per_clip") for row in rows], COLORS[0])
     titles = ("alpha PSNR, dB (higher is better)", "dtSSD (lower is better)", "seconds a clip (lower is better)")
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, fontsize=11, loc="left")
@@ -104,8 +104,8 @@ def plot(records: Sequence[Record], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def draw_line(axis: Axes, rows: Sequence[Row], values: Sequence[Sequence[float]], colour: str, label: str = "") -> None:
+def draw_line(axis: Axes, rows: Sequence[Row], values: Sequence[Sequence[float]], color: str, label: str = "") -> None:
     """Means over the depths that have any, and all the values as dots."""
     points = [(depth_of(row), seeds) for row, seeds in zip(rows, values, strict=True) if seeds]
-    axis.plot([d for d, _ in points], [statistics.fmean(s) for _, s in points], color=colour, label=label or None)
-    axis.plot([d for d, seeds in points for _ in seeds], [v for _, s in points for v in s], "o", color=colour, ms=4)
+    axis.plot([d for d, _ in points], [statistics.fmean(s) for _, s in points], color=color, label=label or None)
+    axis.plot([d for d, seeds in points for _ in seeds], [v for _, s in points for v in s], "o", color=color, ms=4)

@@ -82,7 +82,7 @@ class FitRun:
 
 
 def steps_of(checkpoint: Path) -> int:
-    """How many optimiser steps led to it; 0 where there is none."""
+    """How many optimizer steps led to it; 0 where there is none."""
     if not checkpoint.is_file():
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])

@@ -29,7 +29,7 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError, exit_code
 
 # what people bring: a flat background, damaged as files are. Not the faded ones, which no picture tells from pale ones
-CONDITIONS = ("white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded")
+CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75", "white_gif_palette", "vae_decoded")
 TRAINING = "as in training"
 DRAWS = 2  # of training's own backgrounds and damages
 

@@ -42,8 +42,8 @@ def draw_gallery(rows: Sequence[Sequence[Cell]], columns: Sequence[str]) -> Pixe
     page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     for number, name in enumerate(columns):
-        centre = MARGIN + number * (CELL + GAP) + CELL // 2
-        draw.text((centre, MARGIN + 10), name, INK, ImageFont.load_default(19), anchor="mm")
+        center = MARGIN + number * (CELL + GAP) + CELL // 2
+        draw.text((center, MARGIN + 10), name, INK, ImageFont.load_default(19), anchor="mm")
     places = []
     for line, row in enumerate(rows):
         top = MARGIN + HEAD + line * (CELL + CAPTION + GAP)
@@ -65,7 +65,7 @@ def fit(frames: Pixels) -> Pixels:
 
 
 def premultiplied(frames: Pixels) -> Pixels:
-    """Colours times alpha, so that resizing brings no colour out of clear pixels."""
+    """Colors times alpha, so that resizing brings no color out of clear pixels."""
     if frames.shape[-1] == 3:
         return frames
     alpha = frames[..., 3:].astype(np.uint16)

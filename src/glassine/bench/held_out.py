@@ -19,8 +19,8 @@ GLASS = "procedural_glass"
 CONDITION_TITLES = {
     "white": "white",
     "gray": "gray",
-    "own_colour": "own colour",
-    "own_colour_jpeg75": "own colour, JPEG 75",
+    "own_color": "own color",
+    "own_color_jpeg75": "own color, JPEG 75",
     "white_gif_palette": "GIF palette on white",
     "vae_decoded": "VAE-decoded on white",
     "faded": "faded on white",

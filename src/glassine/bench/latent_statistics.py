@@ -1,6 +1,6 @@
 """Write the mean and the spread of a VAE's latents into its bundle: `python -m glassine.bench.latent_statistics`.
 
-A diffusion model takes latents of mean 0 and standard deviation 1 a channel; `TextToVideo.normalise` reads both from
+A diffusion model takes latents of mean 0 and standard deviation 1 a channel; `TextToVideo.normalize` reads both from
 the VAE's configuration, by diffusers' names.
 """
 

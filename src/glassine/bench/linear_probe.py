@@ -1,7 +1,7 @@
 """Has the student learned something? Linear probing of a distillation: `python -m glassine.bench.linear_probe RUN`.
 
 A logistic regression reads foreground or background off each frozen feature alone, before the distillation and after
-it, beside the teacher's features and beside plain pixels. On a background of the sticker's own colour, pixels say
+it, beside the teacher's features and beside plain pixels. On a background of the sticker's own color, pixels say
 little.
 """
 
@@ -35,7 +35,7 @@ from glassine.utils.files import atomic_path
 Encoder = Callable[[Tensor], Tensor]
 """Pictures `n 3 h w` in [0, 1] to features `n c g g`."""
 
-CONDITION = "own_colour"
+CONDITION = "own_color"
 TITLES = {
     "pixels": "pixels of the patch",
     "before": "student before distillation",
@@ -43,8 +43,8 @@ TITLES = {
     "teacher": "teacher",
 }
 MEASURED = (
-    "logistic regression on single features, standardised, fitted on one frame of each of {train} training stickers "
-    "and read on {test} held-out groups, all on their own main colour at {size} px; a feature is foreground where its "
+    "logistic regression on single features, standardized, fitted on one frame of each of {train} training stickers "
+    "and read on {test} held-out groups, all on their own main color at {size} px; a feature is foreground where its "
     "patch has a mean alpha of at least 0.5; accuracy, and the area under the ROC curve"
 )
 

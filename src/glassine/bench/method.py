@@ -14,8 +14,8 @@ CPU = torch.device("cpu")
 TITLES = {
     "threshold": "threshold",
     "flood_fill": "flood fill, soft edge",
-    "colour_projection": "flood fill, colour projection",
-    "colour_projection_calm": "flood fill, colour projection, for damaged files",
+    "color_projection": "flood fill, color projection",
+    "color_projection_calm": "flood fill, color projection, for damaged files",
     "grab_cut": "GrabCut, true box",
     "matting_anything": "Matting Anything, true point and box",
     "sam": "SAM, true point and box",

@@ -13,7 +13,7 @@ from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF, ildiff_method,
 from glassine.bench.method import CPU, TITLES, Method, settings_of
 from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
 from glassine.bench.variant_methods import ARMS, RUNS, variant
-from glassine.models.classic import ColourProjection, FloodFill, Threshold, for_damaged_files
+from glassine.models.classic import ColorProjection, FloodFill, Threshold, for_damaged_files
 from glassine.utils.errors import UserError
 
 
@@ -62,9 +62,9 @@ def make_methods(
     makers: dict[str, Callable[[], list[Method]]] = {
         "threshold": lambda: [classic("threshold", Threshold())],
         "flood_fill": lambda: [classic("flood_fill", FloodFill())],
-        "colour_projection": lambda: [classic("colour_projection", ColourProjection())],
+        "color_projection": lambda: [classic("color_projection", ColorProjection())],
         # ILDiff's hint has it as a candidate, so it has to stand beside ILDiff
-        "colour_projection_calm": lambda: [classic("colour_projection_calm", for_damaged_files())],
+        "color_projection_calm": lambda: [classic("color_projection_calm", for_damaged_files())],
         "grab_cut": lambda: [prompted_methods.grab_cut()],
         "matting_anything": lambda: [prompted_methods.matting_anything(sources.matting_anything, device)],
         "sam": lambda: [prompted_methods.sam(sources.sam, device)],

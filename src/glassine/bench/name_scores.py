@@ -9,7 +9,7 @@ from torch import Tensor
 from glassine.bench.intervals import Interval, mean_interval, ratio_interval
 from glassine.data.thumbnails import ThumbnailDataset
 from glassine.metrics.generated import gradient_magnitude, mean_pairwise_distance, nearest
-from glassine.metrics.image import background_colour, composite_on
+from glassine.metrics.image import background_color, composite_on
 from glassine.models.sticker_clip import StickerNames
 
 BATCH = 64
@@ -51,7 +51,7 @@ class Pictures:
 
 def on_background(stickers: Sequence[Tensor], background: str) -> Pictures:
     """Straight RGBA `k 4 h w` of each name, on a color."""
-    flat = torch.cat([composite_on(rgba[:, None], background_colour(background))[:, 0] for rgba in stickers])
+    flat = torch.cat([composite_on(rgba[:, None], background_color(background))[:, 0] for rgba in stickers])
     return Pictures(flat, [place for place, rgba in enumerate(stickers) for _ in rgba])
 
 
@@ -65,7 +65,7 @@ def make_bank(network: StickerNames, dataset: ThumbnailDataset, drawings: Sequen
         drawings: which drawing each row is.
         background: a name or `#rrggbb`.
     """
-    color = torch.tensor(background_colour(background)).view(3, 1, 1)
+    color = torch.tensor(background_color(background)).view(3, 1, 1)
     features, groups = [], []
     for start in range(0, len(dataset), BATCH):
         samples = [dataset[row] for row in range(start, min(start + BATCH, len(dataset)))]

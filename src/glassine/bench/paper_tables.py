@@ -20,7 +20,7 @@ TABLE_II = {
     "ildiff": "ILDiff",
 }
 PUBLISHED = ("published PSNR (TASD-T)", "published SSIM (TASD-T)")
-CONDITIONS = ("white", "gray", "own_colour", "own_colour_jpeg75")
+CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75")
 
 
 def table_two(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -1,4 +1,4 @@
-"""Rows of methods that are told where the sticker is: by its true box, or by the true alpha's centre and box."""
+"""Rows of methods that are told where the sticker is: by its true box, or by the true alpha's center and box."""
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ def grab_cut() -> Method:
 
 
 def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> Method:
-    """SAM on each frame alone: centre point and outer rectangle of the true alpha, as in the ILDiff paper."""
+    """SAM on each frame alone: center point and outer rectangle of the true alpha, as in the ILDiff paper."""
     try:
         loaded = load_network(source, "sam")
         network = PromptedSam(loaded.network).to(device)

@@ -28,7 +28,7 @@ DEPTHS = Path("results") / "ablate_depth"
 PROMPTED = (
     "The published columns are on TASD-T, which is not public, with pretrained networks of full size: compare them "
     "with each other, never with ours. Ours are of the tiny scale, trained here on stickers. Matting Anything, SAM and "
-    "SAM-2 are told the centre and the outer rectangle of the true alpha, as in the paper; the others nothing."
+    "SAM-2 are told the center and the outer rectangle of the true alpha, as in the paper; the others nothing."
 )
 SHORT = " The rows of short training are networks of `ablate_variants.md`, one seed each: compare them with each other."
 

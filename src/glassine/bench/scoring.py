@@ -23,7 +23,7 @@ Row = tuple[Method, Record]
 
 MEASURED = (
     "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out "
-    "group; the background is estimated by the method; composites on black, colours un-mixed from the estimated "
+    "group; the background is estimated by the method; composites on black, colors un-mixed from the estimated "
     "background; "
     "ms per frame: shortest of 5 runs on one clip of that many frames, all cores, the methods of a call in turns"
 )

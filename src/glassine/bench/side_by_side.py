@@ -15,9 +15,9 @@ from glassine.data.dataset import StickerDataset
 # nothing of a third party's: the README shows them
 DRAWN = {
     "line drawing on white": ("line_art", "white"),
-    "emoji on its colour, JPEG 75": ("emoji", "own_colour_jpeg75"),
+    "emoji on its color, JPEG 75": ("emoji", "own_color_jpeg75"),
     "photo cut-out on gray": ("photo", "gray"),
-    "flat drawing on its colour": ("flat", "own_colour"),
+    "flat drawing on its color": ("flat", "own_color"),
     "glass on white": ("glass", "white"),
 }
 
@@ -48,9 +48,9 @@ def draw(shown: Sequence[tuple[str, StickerDataset]], methods: Sequence[Method],
     return write_gallery(frames, [duration] * len(frames), stem)
 
 
-def rgba(colour: torch.Tensor, alpha: torch.Tensor) -> Pixels:
+def rgba(color: torch.Tensor, alpha: torch.Tensor) -> Pixels:
     """`f 3 h w` and `f 1 h w` in [0, 1] to `f h w 4` uint8."""
-    frames = rearrange(torch.cat([colour, alpha], dim=1), "f c h w -> f h w c")
+    frames = rearrange(torch.cat([color, alpha], dim=1), "f c h w -> f h w c")
     return (frames * 255).round().byte().numpy()
 
 

@@ -39,14 +39,14 @@ def shortest_in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> lis
 
 def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call, with the GPU's work in it."""
-    synchronise()
+    synchronize()
     start = time.perf_counter()
     function()
-    synchronise()
+    synchronize()
     return time.perf_counter() - start
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

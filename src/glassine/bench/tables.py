@@ -62,7 +62,7 @@ def psnr_and_share(row: Row, condition: str) -> str:
 
 
 def alpha_detail(records: Sequence[Record], condition: str) -> Table:
-    """How good alpha and the coloured result are under one condition."""
+    """How good alpha and the colored result are under one condition."""
     head = ["method", "PSNR mean ↑", "median ↑", "under 20 dB ↓", "pooled ↑", "SSIM ↑"]
     head += ["composite PSNR ↑", "composite SSIM ↑"]
     rows = []

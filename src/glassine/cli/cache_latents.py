@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
     )
-    parser.add_argument("--background", default="white", help="a colour's name or '#rrggbb' (default: %(default)s)")
+    parser.add_argument("--background", default="white", help="a color's name or '#rrggbb' (default: %(default)s)")
     parser.add_argument(
         "--transparent", action="store_true", help="latents that carry alpha, by --codec; no background and no --vae"
     )
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         raise UserError(f"views {args.views} came; whole stickers are the same in every view: leave --views out")
     background = parse_background(args.background)
     if background is None:
-        raise UserError("background auto came; stickers need one colour, such as white or '#rrggbb'")
+        raise UserError("background auto came; stickers need one color, such as white or '#rrggbb'")
     if args.transparent and (args.vae, args.vae_subfolder, args.background) != (TINY_VAE, None, "white"):
         raise UserError(
             "--transparent came with --vae or --background; the codec has its own of both: name --codec alone"
@@ -166,16 +166,16 @@ def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[
 
 
 def load_codec(source: str, device: torch.device) -> tuple[Any, Encode]:
-    """A `LatentTransparency`, and what makes the adjusted latents `f c h/8 w/8` of an RGBA clip `f 4 h w` with it.
+    """A `TransparencyVAE`, and what makes the adjusted latents `f c h/8 w/8` of an RGBA clip `f 4 h w` with it.
 
     Raises:
         UserError: there is none at `source`.
     """
     from glassine.bench.loading import load_network
-    from glassine.models.transparency import LatentTransparency
+    from glassine.models.transparency import TransparencyVAE
 
     codec = load_network(source, "codec").network
-    if not isinstance(codec, LatentTransparency):
+    if not isinstance(codec, TransparencyVAE):
         raise UserError(f"{source} holds a {type(codec).__name__}; transparent latents need a codec, as {TINY_CODEC}")
     codec = codec.requires_grad_(False).eval().to(device)
 

@@ -38,10 +38,10 @@ DESCRIPTION = """\
 Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
 MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png
 .apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop
-count are kept. Colours are the input's own, brought to sRGB where a profile says that they are something else."""
+count are kept. Colors are the input's own, brought to sRGB where a profile says that they are something else."""
 EPILOG = """\
 An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
-result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colours."""
+result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colors."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,8 +65,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--background",
         default="auto",
-        metavar="COLOUR",
-        help="auto (found on the border of the first frames), white, gray, any CSS colour name, or '#rrggbb', with or "
+        metavar="COLOR",
+        help="auto (found on the border of the first frames), white, gray, any CSS color name, or '#rrggbb', with or "
         "without the hash (default: %(default)s)",
     )
     parser.add_argument("--preview", type=Path, metavar="STRIP.png", help="also draw a few frames, before and after")
@@ -116,7 +116,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--alpha-mode",
         choices=["straight", "premultiplied"],
         default="straight",
-        help="how the input stores colours under its own alpha; some editors export premultiplied MOV "
+        help="how the input stores colors under its own alpha; some editors export premultiplied MOV "
         "(default: %(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")

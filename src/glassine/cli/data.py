@@ -120,7 +120,7 @@ def _add_format(parser: argparse.ArgumentParser, said: str) -> None:
     )
     parser.add_argument("--size", type=int, default=None, help="longer side at most so many pixels (default: as it is)")
     parser.add_argument("--codec", choices=list(FRAME_CODECS), default="jpeg+alpha", help="default: %(default)s")
-    parser.add_argument("--quality", type=int, default=92, help="of lossy colours, 0 to 100 (default: %(default)s)")
+    parser.add_argument("--quality", type=int, default=92, help="of lossy colors, 0 to 100 (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
 
 

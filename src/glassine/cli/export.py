@@ -9,13 +9,13 @@ from glassine.utils.errors import UserError
 
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 ONNX = """\
-Write the cutout network as one ONNX file for use outside Python: an opaque clip in, alpha and straight colours out.
+Write the cutout network as one ONNX file for use outside Python: an opaque clip in, alpha and straight colors out.
 Everything the network needs is in the file, the flood fills of its hint too; any number of frames, one size.
 
   in   clip             1 f 3 h w in [0, 1], RGB
        background       1 3 in [0, 1], or -1 -1 -1: found on the border
   out  alpha            1 f 1 h w in [0, 1]
-       colour           1 f 3 h w in [0, 1], un-mixed from the background
+       color           1 f 3 h w in [0, 1], un-mixed from the background
        used_background  1 3
 
 Resizing, windows of long stickers and reading files are left to the caller; the file's metadata say what windows need.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from glassine.data.sticker import Sticker
     from glassine.models.animation import Animation
-    from glassine.models.sampling import Sampling
+    from glassine.models.sampling import SamplerConfig
 
 
 CUTS_OUT = "glassine:tiny-ildiff"
@@ -108,18 +108,18 @@ def check(args: argparse.Namespace) -> list[Path]:
     return targets
 
 
-def sampling(args: argparse.Namespace) -> "Sampling":
+def sampling(args: argparse.Namespace) -> "SamplerConfig":
     """How `args` say that is sampled.
 
     Raises:
         UserError: numbers that are not allowed.
     """
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.models.sampling import Sampling
+    from glassine.models.sampling import SamplerConfig
     from glassine.nn.diffusion import RESCALE
 
     rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
-    return Sampling(args.steps, args.guidance, args.solver, rescale)
+    return SamplerConfig(args.steps, args.guidance, args.solver, rescale)
 
 
 def animation(args: argparse.Namespace) -> "Animation":

@@ -34,6 +34,7 @@ from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
 from glassine.utils.class_paths import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
 from glassine.utils.errors import UserError
+from glassine.utils.renamed import current_name
 from glassine.utils.signals import forward_sigterm
 
 
@@ -209,6 +210,8 @@ def check_names(content: Any, origin: str) -> None:
         value = pending.pop()
         if isinstance(value, dict):
             pending += value.values()
+            for renamed in (v for v in value.values() if isinstance(v, str) and current_name(v) != v):
+                raise UserError(f"{origin} names {renamed!r}, which is {current_name(renamed)} now: change it there")
             name = value.get("class_path")
             if not isinstance(name, str) or "." not in name:  # the parser finds short names among what is imported
                 continue

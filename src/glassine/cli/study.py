@@ -89,8 +89,8 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         "--background",
         nargs="+",
         default=["checker", "white", "black"],
-        metavar="COLOUR",
-        help="checker, CSS colour names or '#rrggbb'; raters change between them (default: checker white black)",
+        metavar="COLOR",
+        help="checker, CSS color names or '#rrggbb'; raters change between them (default: checker white black)",
     )
     parser.add_argument(
         "--prompts",

@@ -1,4 +1,4 @@
-"""Alpha arithmetic, always explicit about straight and premultiplied colours."""
+"""Alpha arithmetic, always explicit about straight and premultiplied colors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 
 def composite(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    """Put straight colours on an opaque background: `rgb * alpha + background * (1 - alpha)`.
+    """Put straight colors on an opaque background: `rgb * alpha + background * (1 - alpha)`.
 
     Args:
         rgb: `... 3 h w` float in [0, 1], straight.
         alpha: `... 1 h w` float in [0, 1].
-        background: `... 3 h w`, or one flat colour `3`, or flat colours `... 3` for the same leading shape, float in
+        background: `... 3 h w`, or one flat color `3`, or flat colors `... 3` for the same leading shape, float in
             [0, 1].
 
     Returns:
@@ -28,7 +28,7 @@ def composite(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
 
 
 def composite_frames(frames: np.ndarray, background: tuple[int, int, int] | np.ndarray) -> np.ndarray:
-    """Put sticker frames on one flat colour or on a picture.
+    """Put sticker frames on one flat color or on a picture.
 
     Args:
         frames: `... h w 4` uint8, straight RGBA.
@@ -43,38 +43,38 @@ def composite_frames(frames: np.ndarray, background: tuple[int, int, int] | np.n
 
 
 def premultiply(rgba: np.ndarray) -> np.ndarray:
-    """Straight to premultiplied: colours times alpha, rounded. `... 4` uint8 in and out.
+    """Straight to premultiplied: colors times alpha, rounded. `... 4` uint8 in and out.
 
     This loses precision where alpha is small, so it is used only to serve programs that want premultiplied pixels.
     """
-    colour = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
-    return np.concatenate([colour.astype(np.uint8), rgba[..., 3:]], axis=-1)
+    color = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
+    return np.concatenate([color.astype(np.uint8), rgba[..., 3:]], axis=-1)
 
 
 def unpremultiply(rgba: np.ndarray) -> np.ndarray:
-    """Premultiplied to straight: colours divided by alpha, rounded and clipped. `... 4` uint8 in and out.
+    """Premultiplied to straight: colors divided by alpha, rounded and clipped. `... 4` uint8 in and out.
 
-    Pixels with alpha 0 have no colour and become black.
+    Pixels with alpha 0 have no color and become black.
     """
     alpha = rgba[..., 3:].astype(np.uint16)
-    colour = (rgba[..., :3].astype(np.uint32) * 255 + alpha // 2) // np.maximum(alpha, 1)
-    colour = np.where(alpha > 0, np.minimum(colour, 255), 0)
-    return np.concatenate([colour.astype(np.uint8), rgba[..., 3:]], axis=-1)
+    color = (rgba[..., :3].astype(np.uint32) * 255 + alpha // 2) // np.maximum(alpha, 1)
+    color = np.where(alpha > 0, np.minimum(color, 255), 0)
+    return np.concatenate([color.astype(np.uint8), rgba[..., 3:]], axis=-1)
 
 
-def pad_colour(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: bool = False) -> Tensor:
-    """Fill invisible pixels with the colours around them (LayerDiffuse's colour bleed, arXiv 2402.17113).
+def pad_color(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: bool = False) -> Tensor:
+    """Fill invisible pixels with the colors around them (LayerDiffuse's color bleed, arXiv 2402.17113).
 
-    A pyramid of premultiplied colour and alpha is averaged down by `factor` a level until one side is one pixel; from
-    the mean colour upwards each level is laid over the enlarged result of the level below.
+    A pyramid of premultiplied color and alpha is averaged down by `factor` a level until one side is one pixel; from
+    the mean color upwards each level is laid over the enlarged result of the level below.
 
     Args:
         rgb: `... 3 h w` float in [0, 1], straight.
         alpha: `... 1 h w` float in [0, 1].
         factor: how much smaller each level is, above 1. 1.2 is the published value. 2.0 is several times faster;
-            filled-in colours then differ by 0.003 to 0.02 on average and by up to 0.1, opaque ones by nothing.
+            filled-in colors then differ by 0.003 to 0.02 on average and by up to 0.1, opaque ones by nothing.
         keep_visible: False, as published, gives `rgb * alpha + fill * (1 - alpha)`, so a half transparent pixel gets
-            half of its colour from around it; True leaves the colour of every pixel with alpha above 0 alone.
+            half of its color from around it; True leaves the color of every pixel with alpha above 0 alone.
 
     Returns:
         `... 3 h w` float in [0, 1]; all zero where a frame has no visible pixel at all.

@@ -1,7 +1,7 @@
 """Stickers as a map-style dataset: read, choose frames, resize, transform; damaged ones are replaced and named.
 
 TODO-DOC
-Stickers as a cache of latents sees them: on one flat colour or transparent, whole or in several random parts.
+Stickers as a cache of latents sees them: on one flat color or transparent, whole or in several random parts.
 """
 
 import hashlib
@@ -186,8 +186,8 @@ class StickerViews(Dataset[dict[str, Any]]):
 
     Args:
         stickers: which; their transform is left out.
-        background: red, green, blue in 0..255. With None a clip is `f 4 h w`: straight, colour-padded, alpha last.
-        motion: measures `b` amounts of motion of straight colours `b f 3 h w` and alpha `b f 1 h w`, as
+        background: red, green, blue in 0..255. With None a clip is `f 4 h w`: straight, color-padded, alpha last.
+        motion: measures `b` amounts of motion of straight colors `b f 3 h w` and alpha `b f 1 h w`, as
             `glassine.nn.conditioning.motion_amount`.
         whole: spread the frames over the whole sticker, the same in every view.
 

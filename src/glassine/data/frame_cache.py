@@ -1,7 +1,7 @@
 """Small pictures of stickers on disk, ready to composite: what the codec and the evaluators train on.
 
 A cache is a folder of `frames-NNNNNN.safetensors`. Each holds `frames` `n f h w 4` uint8: straight RGBA whose invisible
-pixels carry the colors around them (`pad_colour`), and in its header what is known about the stickers. Reading one
+pixels carry the colors around them (`pad_color`), and in its header what is known about the stickers. Reading one
 costs a copy, where a shard of 256 px costs decoding, shrinking and padding.
 """
 
@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from glassine.data.alpha import composite, pad_colour
+from glassine.data.alpha import composite, pad_color
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
@@ -134,7 +134,7 @@ def padded(frames: np.ndarray) -> Tensor:
     truth = rearrange(torch.from_numpy(frames).float() / 255, "f h w c -> f c h w")
     color, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()
     if bool((alpha * 255 < _VISIBLE).any()):
-        filled = pad_colour(color, alpha, factor=_PADDING_FACTOR)
+        filled = pad_color(color, alpha, factor=_PADDING_FACTOR)
         color = torch.where(alpha * 255 >= _VISIBLE, color, filled)
     return rearrange((torch.cat([color, alpha], dim=1) * 255).round().byte(), "f c h w -> f h w c").contiguous()
 

@@ -95,7 +95,7 @@ def alike_pairs(prints: AlphaPrints, labels: Sequence[str], decibels: float = AL
         Pairs of different labels, each once, smaller one first.
     """
     names, numbers = np.unique(np.array(labels)[prints.rows], return_inverse=True)
-    order = np.argsort(numbers, kind="stable")  # neighbours share a label, which makes for fewer pairs a block
+    order = np.argsort(numbers, kind="stable")  # neighbors share a label, which makes for fewer pairs a block
     values, numbers = prints.alphas[order], numbers[order]
     limit = _squares(decibels, values.shape[1])
     found = set[int]()

@@ -1,6 +1,6 @@
 """Scores as torchmetrics classes; clips are `b f c h w` in [0, 1], and every score keeps one value a clip."""
 
-from glassine.metrics.base import ClipMetric
+from glassine.metrics.base import VideoMetric
 from glassine.metrics.image import AlphaPSNR, AlphaSSIM, CompositePSNR, CompositeSSIM
 from glassine.metrics.matting import MAD, MSE, Conn, Grad, SemiTransparentMAD
 from glassine.metrics.matting_scores import HolesFilled, InteriorPunched, MattingScores
@@ -11,7 +11,6 @@ __all__ = [
     "MSE",
     "AlphaPSNR",
     "AlphaSSIM",
-    "ClipMetric",
     "CompositePSNR",
     "CompositeSSIM",
     "Conn",
@@ -22,4 +21,5 @@ __all__ = [
     "InteriorPunched",
     "MattingScores",
     "SemiTransparentMAD",
+    "VideoMetric",
 ]

@@ -45,7 +45,7 @@ def check_clips(pred: Tensor, true: Tensor, channels: int = 1) -> tuple[Tensor, 
     return checked[0], checked[1]
 
 
-class ClipMetric(Metric, ABC):
+class VideoMetric(Metric, ABC):
     """One value a clip, averaged over clips; the values of several processes are concatenated.
 
     A clip in which the score is not defined (no hole, a single frame) has the value NaN and is left out of the mean;

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
-from glassine.metrics.image import background_colour
+from glassine.metrics.image import background_color
 from glassine.utils.errors import UserError
 
 Reading = Literal["softmax", "cosine", "relative"]
@@ -30,8 +30,8 @@ def own_probability(frames: Tensor, candidates: Tensor, own: Tensor, logit_scale
     """Mean over frames of the softmax over all candidate captions, at the clip's own.
 
     Args:
-        frames: normalised embeddings, `n f d`.
-        candidates: normalised embeddings of the captions, `k d`.
+        frames: normalized embeddings, `n f d`.
+        candidates: normalized embeddings of the captions, `k d`.
         own: the index of each clip's caption, `n`.
         logit_scale: what cosines are multiplied by.
 
@@ -91,7 +91,7 @@ class ClipScores(GeneratedClipMetric):
         logit_scale: what cosines are multiplied by before the softmax; 100 for OpenAI's CLIP.
 
     Raises:
-        UserError: an unknown colour, reading or name.
+        UserError: an unknown color, reading or name.
     """
 
     higher_is_better = True
@@ -110,7 +110,7 @@ class ClipScores(GeneratedClipMetric):
         super().__init__()
         if reading not in get_args(Reading):
             raise UserError(f"reading {reading!r} came; choose from {', '.join(get_args(Reading))}")
-        background_colour(background)
+        background_color(background)
         self.images, self.texts = self.hold(images), self.hold(texts)
         self.background, self.reading, self.logit_scale = background, reading, logit_scale
         wanted = ("score", f"similarity_{reading}", "t2v_r1", "t2v_r5", "v2t_r1", "v2t_r5")
@@ -121,7 +121,7 @@ class ClipScores(GeneratedClipMetric):
         self.add_state("shape", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="max")
 
     def embed(self, clips: Tensor) -> Tensor:
-        """Normalised embeddings of all frames, `b f d`."""
+        """Normalized embeddings of all frames, `b f d`."""
         opaque = opaque_clips(clips, self.background)
         with exactly(clips.device):
             flat = self.images(rearrange(opaque, "b f c h w -> (b f) c h w"))  # (b f) d

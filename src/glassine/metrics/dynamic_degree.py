@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
-from glassine.metrics.image import background_colour
+from glassine.metrics.image import background_color
 from glassine.utils.errors import UserError
 
 # of red, green and blue in luma (ITU-R BT.601)
@@ -41,8 +41,8 @@ def farneback_flow(first: Tensor, second: Tensor) -> Tensor:
 def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pixels `h w 2`, x first, from one picture `h w` uint8 to the other."""
     nothing = np.zeros((*first.shape, 2), np.float32)
-    pyramid, window, rounds, neighbourhood, sigma, flags = (0.5, 3), 15, 3, 5, 1.2, 0
-    return cv2.calcOpticalFlowFarneback(first, second, nothing, *pyramid, window, rounds, neighbourhood, sigma, flags)
+    pyramid, window, rounds, neighborhood, sigma, flags = (0.5, 3), 15, 3, 5, 1.2, 0
+    return cv2.calcOpticalFlowFarneback(first, second, nothing, *pyramid, window, rounds, neighborhood, sigma, flags)
 
 
 def luma(frames: Tensor) -> np.ndarray:
@@ -72,7 +72,7 @@ def moves(fastest: Tensor, shorter_side: int, fps: float) -> bool:
     none, so that clips of two frames always move.
 
     Args:
-        fastest: of each pair of neighbouring frames, `f-1` pixels.
+        fastest: of each pair of neighboring frames, `f-1` pixels.
         shorter_side: of a frame, pixels.
         fps: frames a second of the clip as it was made.
     """
@@ -109,7 +109,7 @@ class DynamicDegree(GeneratedClipMetric):
         fps: frames a second of clips that come without a rate of their own.
 
     Raises:
-        UserError: an unknown colour, an unnamed flow, or a rate that is not above 0.
+        UserError: an unknown color, an unnamed flow, or a rate that is not above 0.
     """
 
     higher_is_better = True
@@ -117,7 +117,7 @@ class DynamicDegree(GeneratedClipMetric):
 
     def __init__(self, flow: Flow, name: str, background: str = "gray", fps: float = RATE) -> None:
         super().__init__()
-        background_colour(background)
+        background_color(background)
         check_rate(fps)
         self.flow = self.hold(flow)
         self.background, self.fps = background, fps

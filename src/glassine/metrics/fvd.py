@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
-from glassine.metrics.image import background_colour
+from glassine.metrics.image import background_color
 from glassine.utils.errors import UserError
 
 Ddof = Literal[0, 1]
@@ -130,7 +130,7 @@ class VideoDistance(GeneratedClipMetric):
         backgrounds: what transparent clips are composited on, one result each; names or `#rrggbb`.
 
     Raises:
-        UserError: an unknown protocol, colour or name, or a protocol that gives other frames than the network takes.
+        UserError: an unknown protocol, color or name, or a protocol that gives other frames than the network takes.
     """
 
     higher_is_better = False
@@ -150,7 +150,7 @@ class VideoDistance(GeneratedClipMetric):
                 f"choose from {usable_protocols(network.frames) or 'other networks'}"
             )
         for background in backgrounds:
-            background_colour(background)
+            background_color(background)
         self.network = self.hold(network)
         self.protocol, self.backgrounds = protocol, tuple(backgrounds)
         self.names = [score_name(family, name, protocol, background) for background in backgrounds]

@@ -7,7 +7,7 @@ A result is called FAMILY_NETWORK_HOW_BACKGROUND, in lower case:
 | FAMILY | what is measured | `fvd`, `clip`, `vqa` |
 | NETWORK | whose eyes; the name that the metric was given | `i3d`, `videomae`, `vit_l_14`, `fast_b`, `glassine` |
 | HOW | what else numbers must share to be compared | `rep2_16f`, `score`, `similarity_softmax`, `t2v_r1` |
-| BACKGROUND | the colour that transparent clips lie on | `white`, `black`, `ff8800` |
+| BACKGROUND | the color that transparent clips lie on | `white`, `black`, `ff8800` |
 
 So `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no bare `fvd` or `clip_score`: a
 network of the suite's own is called `glassine`, and what it measures can only be `fvd_glassine_...` or
@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from glassine.metrics.base import RANGE_TOLERANCE
-from glassine.metrics.image import background_colour, composite_on
+from glassine.metrics.image import background_color, composite_on
 from glassine.utils.errors import UserError
 
 
@@ -136,7 +136,7 @@ def opaque_clips(clips: Tensor, background: str) -> Tensor:
 
     Raises:
         ValueError: another shape or an integer type, a mistake in the calling code.
-        UserError: values that are NaN or outside [0, 1], or an unknown colour.
+        UserError: values that are NaN or outside [0, 1], or an unknown color.
     """
     if clips.ndim != 5 or clips.shape[2] not in (3, 4) or not clips.numel() or not clips.is_floating_point():
         raise ValueError(f"clips are {clips.dtype} {tuple(clips.shape)}; scores take floats `b f 3 h w` or `b f 4 h w`")
@@ -145,7 +145,7 @@ def opaque_clips(clips: Tensor, background: str) -> Tensor:
     if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):  # also false for NaN
         raise UserError(f"clips hold values from {low:g} to {high:g}; allowed is [0, 1]: clamp them first")
     clips = clips.clamp(0, 1)
-    return composite_on(clips, background_colour(background)) if clips.shape[2] == 4 else clips
+    return composite_on(clips, background_color(background)) if clips.shape[2] == 4 else clips
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 TODO-DOC
 Structural similarity of alpha.
 ---
-PSNR and SSIM of what people see: the sticker composited on a named background colour.
+PSNR and SSIM of what people see: the sticker composited on a named background color.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.metrics.base import ClipMetric, check_clips
+from glassine.metrics.base import VideoMetric, check_clips
 from glassine.utils.errors import UserError
 
 PSNR_CAP = 60.0
@@ -131,7 +131,7 @@ def ssim(pred: Tensor, true: Tensor) -> Tensor:
     return ssim_map(flat_pred, flat_true, WINDOW, max_val=1.0, eps=0.0).mean(dim=(1, 2, 3)).float()  # b
 
 
-class AlphaSSIM(ClipMetric):
+class AlphaSSIM(VideoMetric):
     """Mean SSIM of alpha over stickers; input `b f 1 h w`."""
 
     higher_is_better = True
@@ -141,37 +141,37 @@ class AlphaSSIM(ClipMetric):
         return ssim(pred, true)
 
 
-def background_colour(name: str) -> tuple[float, float, float]:
-    """Return the RGB in [0, 1] of a colour such as `white`, `gray` or `#ff8800`; UserError for an unknown one."""
+def background_color(name: str) -> tuple[float, float, float]:
+    """Return the RGB in [0, 1] of a color such as `white`, `gray` or `#ff8800`; UserError for an unknown one."""
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
         raise UserError(
-            f"background {name!r} is no colour; allowed are names such as white, gray, black and #rrggbb: use one"
+            f"background {name!r} is no color; allowed are names such as white, gray, black and #rrggbb: use one"
         ) from error
     return red / 255, green / 255, blue / 255
 
 
 def composite_on(rgba: Tensor, background: tuple[float, float, float]) -> Tensor:
-    """Composite straight RGBA clips on one flat colour.
+    """Composite straight RGBA clips on one flat color.
 
     Args:
-        rgba: `b f 4 h w` in [0, 1], alpha last, colours not multiplied by it.
+        rgba: `b f 4 h w` in [0, 1], alpha last, colors not multiplied by it.
         background: RGB in [0, 1].
 
     Returns:
         Opaque clips, `b f 3 h w`.
     """
     rgb, alpha = rgba[:, :, :3], rgba[:, :, 3:]
-    colour = torch.tensor(background, dtype=rgba.dtype, device=rgba.device).view(3, 1, 1)
-    return torch.lerp(colour, rgb, alpha)
+    color = torch.tensor(background, dtype=rgba.dtype, device=rgba.device).view(3, 1, 1)
+    return torch.lerp(color, rgb, alpha)
 
 
-class CompositePSNR(ClipMetric):
+class CompositePSNR(VideoMetric):
     """Mean over stickers of the PSNR (dB) of composites; input straight RGBA clips `b f 4 h w` in [0, 1].
 
     Args:
-        background: the colour composited on, a name or `#rrggbb`. Mid gray by default: white and black stickers both
+        background: the color composited on, a name or `#rrggbb`. Mid gray by default: white and black stickers both
             stand out from it.
         cap: the highest PSNR of one frame, dB.
     """
@@ -181,7 +181,7 @@ class CompositePSNR(ClipMetric):
 
     def __init__(self, background: str = "gray", cap: float = PSNR_CAP) -> None:
         super().__init__()
-        self.background = background_colour(background)
+        self.background = background_color(background)
         self.cap = cap
 
     def score(self, pred: Tensor, true: Tensor) -> Tensor:
@@ -189,11 +189,11 @@ class CompositePSNR(ClipMetric):
         return psnr(composite_on(pred, self.background), composite_on(true, self.background), self.cap)
 
 
-class CompositeSSIM(ClipMetric):
+class CompositeSSIM(VideoMetric):
     """Mean over stickers of the SSIM of composites; input straight RGBA clips `b f 4 h w` in [0, 1].
 
     Args:
-        background: the colour composited on, a name or `#rrggbb`; mid gray by default.
+        background: the color composited on, a name or `#rrggbb`; mid gray by default.
     """
 
     higher_is_better = True
@@ -201,7 +201,7 @@ class CompositeSSIM(ClipMetric):
 
     def __init__(self, background: str = "gray") -> None:
         super().__init__()
-        self.background = background_colour(background)
+        self.background = background_color(background)
 
     def score(self, pred: Tensor, true: Tensor) -> Tensor:
         """Return `ssim` of each pair of composites, `b`."""

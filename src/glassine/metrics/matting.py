@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from glassine.metrics.base import ClipMetric
+from glassine.metrics.base import VideoMetric
 
 
 def mad(pred: Tensor, true: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def mad(pred: Tensor, true: Tensor) -> Tensor:
     return 1000 * (pred - true).abs().mean(dim=(1, 2, 3, 4))
 
 
-class MAD(ClipMetric):
+class MAD(VideoMetric):
     """Mean absolute difference of alpha x1000 (Robust Video Matting, Lin et al. 2022, section 5); whole image."""
 
     def score(self, pred: Tensor, true: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def mse(pred: Tensor, true: Tensor) -> Tensor:
     return 1000 * (pred - true).square().mean(dim=(1, 2, 3, 4))
 
 
-class MSE(ClipMetric):
+class MSE(VideoMetric):
     """Mean squared error of alpha x1000 (Robust Video Matting, Lin et al. 2022, section 5); whole image."""
 
     def score(self, pred: Tensor, true: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def semi_transparent_mad(pred: Tensor, true: Tensor, low: float = 0.05, high: fl
     return 1000 * total / inside.sum(dim=(1, 2, 3, 4))
 
 
-class SemiTransparentMAD(ClipMetric):
+class SemiTransparentMAD(VideoMetric):
     """Mean absolute difference of alpha x1000 where the true alpha is neither transparent nor opaque.
 
     Args:
@@ -166,7 +166,7 @@ def grad(pred: Tensor, true: Tensor, sigma: float = SIGMA) -> Tensor:
     return rearrange(error, "(b f) -> b f", b=len(pred)).mean(dim=1) / 1000  # b
 
 
-class Grad(ClipMetric):
+class Grad(VideoMetric):
     """Gradient error of alpha (Rhemann et al. 2009; Robust Video Matting, Lin et al. 2022, section 5).
 
     Args:
@@ -249,7 +249,7 @@ def conn(pred: Tensor, true: Tensor) -> Tensor:
     return errors.view(len(pred), -1).mean(dim=1)  # b
 
 
-class Conn(ClipMetric):
+class Conn(VideoMetric):
     """Connectivity error of alpha (Rhemann et al. 2009; Robust Video Matting, Lin et al. 2022, section 5)."""
 
     def score(self, pred: Tensor, true: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from glassine.metrics.base import ClipMetric, check_clips
-from glassine.metrics.image import PSNR_CAP, background_colour, composite_on, psnr, ssim, summarise_psnr
+from glassine.metrics.base import VideoMetric, check_clips
+from glassine.metrics.image import PSNR_CAP, background_color, composite_on, psnr, ssim, summarise_psnr
 from glassine.metrics.matting import SEMI_TRANSPARENT, conn, grad, mad, mse, semi_transparent_mad
 from glassine.metrics.temporal import STILL_THRESHOLD, dtssd, flicker
 
@@ -79,7 +79,7 @@ def interior_punched(pred: Tensor, true: Tensor, solid: float = 0.95, margin: in
     return ((pred < punched) & interior).sum(dim=(1, 2, 3, 4)) / interior.sum(dim=(1, 2, 3, 4))
 
 
-class HolesFilled(ClipMetric):
+class HolesFilled(VideoMetric):
     """Mean over stickers of `holes_filled`: the share of true holes that the prediction fills in.
 
     Args:
@@ -97,7 +97,7 @@ class HolesFilled(ClipMetric):
         return holes_filled(pred, true, self.transparent, self.min_area, self.filled)
 
 
-class InteriorPunched(ClipMetric):
+class InteriorPunched(VideoMetric):
     """Mean over stickers of `interior_punched`: the share of solid interior that the prediction drops.
 
     Args:
@@ -137,10 +137,10 @@ class MattingScores(Metric):
     """Every alpha and composite score of this package, as a flat dict of floats and as a list for each clip.
 
     It runs the same functions as the single metrics do. NaN stands for "nothing to measure": no semi-transparent
-    pixel, no hole, one frame only, no colours given. The mean over clips leaves such clips out.
+    pixel, no hole, one frame only, no colors given. The mean over clips leaves such clips out.
 
     Args:
-        background: colour of the composites, a name or `#rrggbb`.
+        background: color of the composites, a name or `#rrggbb`.
         psnr_cap: the highest PSNR of one frame, dB (a perfect frame's is infinite).
         skip_first: do not count frame 0 in dtSSD.
         semi_transparent: the true alphas between which a pixel is semi-transparent.
@@ -160,7 +160,7 @@ class MattingScores(Metric):
         still_threshold: float = STILL_THRESHOLD,
     ) -> None:
         super().__init__()
-        self.background = background_colour(background)
+        self.background = background_color(background)
         self.psnr_cap = psnr_cap
         self.skip_first = skip_first
         self.semi_transparent = semi_transparent
@@ -176,11 +176,11 @@ class MattingScores(Metric):
         Args:
             pred: predicted alpha, `b f 1 h w`, floating point in [0, 1].
             true: true alpha, the same shape.
-            pred_rgb: predicted straight colours, `b f 3 h w` in [0, 1]; with `true_rgb`, for the composite scores.
-            true_rgb: true straight colours, the same shape.
+            pred_rgb: predicted straight colors, `b f 3 h w` in [0, 1]; with `true_rgb`, for the composite scores.
+            true_rgb: true straight colors, the same shape.
 
         Raises:
-            ValueError: wrong shapes or types, or only one of the colours.
+            ValueError: wrong shapes or types, or only one of the colors.
             UserError: values that are NaN or outside [0, 1], or frames under 6 pixels.
         """
         if (pred_rgb is None) != (true_rgb is None):

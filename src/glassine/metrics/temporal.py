@@ -12,11 +12,11 @@ Flicker: changes of the predicted alpha where the true one stands still.
 
 from torch import Tensor
 
-from glassine.metrics.base import ClipMetric
+from glassine.metrics.base import VideoMetric
 
 
 def temporal_error(pred: Tensor, true: Tensor) -> Tensor:
-    """Squared difference of the changes between neighbour frames, `b f c h w` -> `b f-1 c h w`."""
+    """Squared difference of the changes between neighbor frames, `b f c h w` -> `b f-1 c h w`."""
     return (pred.diff(dim=1) - true.diff(dim=1)).square()
 
 
@@ -37,7 +37,7 @@ def dtssd(pred: Tensor, true: Tensor, skip_first: bool = True) -> Tensor:
     return error.sum(dim=1) / frames  # b; 0 / 0 is NaN
 
 
-class DtSSD(ClipMetric):
+class DtSSD(VideoMetric):
     """dtSSD of alpha x100 (Erofeev et al. 2015; Robust Video Matting, Lin et al. 2022, section 5).
 
     Args:
@@ -76,7 +76,7 @@ def flicker(pred: Tensor, true: Tensor, threshold: float = STILL_THRESHOLD) -> T
     return 100 * error.nanmean(dim=1)  # b
 
 
-class Flicker(ClipMetric):
+class Flicker(VideoMetric):
     """DtSSD x100 where the true alpha stands still.
 
     Args:
@@ -153,7 +153,7 @@ def alpha_flicker(alpha: Tensor) -> Tensor:
     return 1000 * (before.abs().minimum(after.abs()) * turns).mean(dim=(1, 2, 3, 4))
 
 
-class OfBaseImage(ClipMetric):
+class OfBaseImage(VideoMetric):
     """A score of a clip against its base image."""
 
     def update(self, pred: Tensor, true: Tensor) -> None:
@@ -182,7 +182,7 @@ class AlphaLevels(OfBaseImage):
         return alpha_levels(pred, true)
 
 
-class AlphaMotion(ClipMetric):
+class AlphaMotion(VideoMetric):
     """Mean over clips of `alpha_motion`; neither more nor less is better, true clips tell what is right."""
 
     higher_is_better = None  # type: ignore[assignment]

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
-from glassine.metrics.image import background_colour
+from glassine.metrics.image import background_color
 
 GRID = 7
 PATCH = 32
@@ -80,7 +80,7 @@ class VQA(GeneratedClipMetric):
     A clip's score depends on the clip and the seed only, not on the clips around it. Frames are not rounded to 8 bits.
 
     Args:
-        network: opaque fragments `n 3 t 224 224` in [0, 1] to raw scores `n`; normalising is its own. For instance
+        network: opaque fragments `n 3 t 224 224` in [0, 1] to raw scores `n`; normalizing is its own. For instance
             `glassine.pretrained.fast_vqa.FastVQA`.
         name: what the network is called in the results: `fast_b`.
         background: what transparent clips are composited on; RGB clips are taken to lie on it.
@@ -92,7 +92,7 @@ class VQA(GeneratedClipMetric):
         std: sd.
 
     Raises:
-        UserError: an unknown colour or name.
+        UserError: an unknown color or name.
     """
 
     higher_is_better = True
@@ -111,7 +111,7 @@ class VQA(GeneratedClipMetric):
         std: float = 0.04178565,
     ) -> None:
         super().__init__()
-        background_colour(background)
+        background_color(background)
         self.network = self.hold(network)
         self.name = score_name("vqa", name, background)
         self.background, self.seed, self.mean, self.std = background, seed, mean, std

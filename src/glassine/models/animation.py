@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from glassine.models.sampling import Progress, Sampling, check_seeds, make_solver
+from glassine.models.sampling import Progress, SamplerConfig, check_seeds, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.diffusion import rescaled
 from glassine.nn.lora import has_lora, lora_scale
@@ -30,7 +30,7 @@ class Branch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Animation(Sampling):
+class Animation(SamplerConfig):
     """How a clip is sampled around a base image.
 
     Attributes:
@@ -80,7 +80,7 @@ class Animation(Sampling):
         return {branch: weight for branch, weight in weights.items() if weight or branch == full}
 
 
-def as_animation(sampling: Sampling | None) -> Animation:
+def as_animation(sampling: SamplerConfig | None) -> Animation:
     """`sampling` with the defaults around a base image where it says nothing of that."""
     if isinstance(sampling, Animation):
         return sampling

@@ -1,4 +1,4 @@
-"""Flood fill whose edges are un-mixed by colour: the strongest of the simple methods on clean flat backgrounds.
+"""Flood fill whose edges are un-mixed by color: the strongest of the simple methods on clean flat backgrounds.
 
 TODO-DOC
 What every classic method starts from: the distance to the background and what is connected to the border.
@@ -42,11 +42,11 @@ def clip_pixels(clip: Tensor, background: Tensor | None) -> tuple[Pixels, Pixels
     """
     if clip.ndim != 5 or clip.shape[2] != 3:
         raise ValueError(f"the clip is {tuple(clip.shape)}; it must be b f 3 h w")
-    colours = estimate_background(clip) if background is None else background
-    if colours.shape != (len(clip), 3):
-        raise ValueError(f"the background is {tuple(colours.shape)}; it must be b 3, here ({len(clip)}, 3)")
+    colors = estimate_background(clip) if background is None else background
+    if colors.shape != (len(clip), 3):
+        raise ValueError(f"the background is {tuple(colors.shape)}; it must be b 3, here ({len(clip)}, 3)")
     frames = rearrange(clip.detach().float().cpu(), "b f c h w -> (b f) h w c").contiguous()
-    per_frame = repeat(colours.detach().float().cpu(), "b c -> (b f) c", f=clip.shape[1])
+    per_frame = repeat(colors.detach().float().cpu(), "b c -> (b f) c", f=clip.shape[1])
     return frames.numpy(), per_frame.contiguous().numpy()
 
 
@@ -67,9 +67,9 @@ def connected_to_border(near: Mask) -> NDArray[np.uint8]:
 
 
 class FloodFill(nn.Module):
-    """Alpha is 0 where the background's colour is connected to the border; the edge between is a soft ramp.
+    """Alpha is 0 where the background's color is connected to the border; the edge between is a soft ramp.
 
-    Regions of the background's colour inside the sticker (eye whites, but real holes too) stay opaque.
+    Regions of the background's color inside the sticker (eye whites, but real holes too) stay opaque.
 
     Args:
         tolerance: Largest difference of any channel from the background, in parts of the full range.
@@ -83,10 +83,10 @@ class FloodFill(nn.Module):
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> Tensor:
         """Find alpha `b f 1 h w` in [0, 1] of `clip` (`b f 3 h w` in [0, 1]); `background` is `b 3` or estimated."""
-        frames, colours = clip_pixels(clip, background)
+        frames, colors = clip_pixels(clip, background)
         planes = []
-        for frame, colour in zip(frames, colours, strict=True):
-            inside = 1 - connected_to_border(background_distance(frame, colour) <= self.tolerance).astype(np.float32)
+        for frame, color in zip(frames, colors, strict=True):
+            inside = 1 - connected_to_border(background_distance(frame, color) <= self.tolerance).astype(np.float32)
             if self.softness > 0:
                 # The fill stops where the edge's ramp begins, so the ramp lies inside: never outside the filled region
                 inside = inside * np.clip(2 * cv2.GaussianBlur(inside, (0, 0), self.softness) - 1, 0, 1)
@@ -107,18 +107,18 @@ class Threshold(nn.Module):
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> Tensor:
         """Find alpha `b f 1 h w` in [0, 1] of `clip` (`b f 3 h w` in [0, 1]); `background` is `b 3` or estimated."""
-        frames, colours = clip_pixels(clip, background)
+        frames, colors = clip_pixels(clip, background)
         alpha = np.stack(
-            [background_distance(frame, colour) > self.tolerance for frame, colour in zip(frames, colours, strict=True)]
+            [background_distance(frame, color) > self.tolerance for frame, color in zip(frames, colors, strict=True)]
         )
         return rearrange(torch.from_numpy(alpha).to(clip), "(b f) h w -> b f 1 h w", b=len(clip))
 
 
-class ColourProjection(nn.Module):
-    """Flood fill from the border, then alpha by colour in a band along the edge.
+class ColorProjection(nn.Module):
+    """Flood fill from the border, then alpha by color in a band along the edge.
 
-    A pixel there is taken as a mixture of the background B and of the nearest solid colour F further in; alpha is its
-    colour C projected on the line between both, (C - B)(F - B) / |F - B|^2.
+    A pixel there is taken as a mixture of the background B and of the nearest solid color F further in; alpha is its
+    color C projected on the line between both, (C - B)(F - B) / |F - B|^2.
 
     Args:
         tolerance: Largest difference of any channel from the background while filling, in parts of the full range.
@@ -132,7 +132,7 @@ class ColourProjection(nn.Module):
         ValueError: `median` is not 0, 3 or 5.
 
     The defaults are one compromise for all files at 256 px. For 40 stickers of the training split, tolerance 0.012 and
-    band 1 are best on undamaged pictures; `for_damaged_files` on their own colour with JPEG 75.
+    band 1 are best on undamaged pictures; `for_damaged_files` on their own color with JPEG 75.
     """
 
     def __init__(self, tolerance: float = 0.02, band: int = 2, median: int = 0, gap: int = 0) -> None:
@@ -158,10 +158,10 @@ class ColourProjection(nn.Module):
         if not solid.any():
             return alpha
         edge = (outside == 0) & ~solid
-        solid_colour = _nearest(calm, solid, edge) - background  # n 3
+        solid_color = _nearest(calm, solid, edge) - background  # n 3
         difference = frame[edge] - background
-        length = np.maximum(np.square(solid_colour).sum(axis=-1), 1e-4)
-        alpha[edge] = np.clip((difference * solid_colour).sum(axis=-1) / length, 0, 1)
+        length = np.maximum(np.square(solid_color).sum(axis=-1), 1e-4)
+        alpha[edge] = np.clip((difference * solid_color).sum(axis=-1) / length, 0, 1)
         return alpha
 
     def _fill(self, near: Mask) -> NDArray[np.uint8]:
@@ -174,13 +174,13 @@ class ColourProjection(nn.Module):
         return np.asarray(cv2.dilate(core, disc), np.uint8) & plane
 
 
-def for_damaged_files() -> ColourProjection:
-    """The best of 180 settings on 40 stickers of the training split, on their own colours with JPEG 75."""
-    return ColourProjection(tolerance=0.02, band=4, median=5, gap=1)
+def for_damaged_files() -> ColorProjection:
+    """The best of 180 settings on 40 stickers of the training split, on their own colors with JPEG 75."""
+    return ColorProjection(tolerance=0.02, band=4, median=5, gap=1)
 
 
 def _nearest(frame: Pixels, solid: Mask, wanted: Mask) -> Pixels:
-    """Return for each of n `wanted` pixels the colour, `n 3`, of the nearest pixel where `solid` holds."""
+    """Return for each of n `wanted` pixels the color, `n 3`, of the nearest pixel where `solid` holds."""
     _, labels = cv2.distanceTransformWithLabels(
         1 - solid.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -197,7 +197,7 @@ class GrabCut(nn.Module):
     """Rother, Kolmogorov and Blake, "GrabCut" (SIGGRAPH 2004), as OpenCV has it, frame by frame; alpha is 0 or 1.
 
     Args:
-        iterations: Of its alternation between colour models and graph cut.
+        iterations: Of its alternation between color models and graph cut.
     """
 
     def __init__(self, iterations: int = 4) -> None:
@@ -230,7 +230,7 @@ class GrabCut(nn.Module):
         mask[top:bottom, left:right] = cv2.GC_PR_FGD
         if mask.all():
             return np.ones_like(mask)  # a box that leaves no background outside says no more than that
-        cv2.setRNGSeed(0)  # its colour models start from random samples
+        cv2.setRNGSeed(0)  # its color models start from random samples
         cv2.grabCut(
             frame, mask, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), self.iterations, cv2.GC_INIT_WITH_MASK
         )

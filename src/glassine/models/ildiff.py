@@ -4,7 +4,7 @@ TODO-DOC
 What classic methods know about a sticker on a flat background, as a hint for the transparency decoder. Ours.
 
 ILDiff reads alpha from latents and a picture alone. On a clean flat background closed-form un-mixing is close to exact
-where a small network is not; under compression, or where the sticker has the background's colour, it fails and the
+where a small network is not; under compression, or where the sticker has the background's color, it fails and the
 network does not. `LayoutHint` hands the decoder both the evidence and the closed-form answers, and `ILDiff` lets the
 decoder say, pixel by pixel, whom to believe, starting from how far each can be trusted on so damaged a frame.
 
@@ -20,7 +20,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.models.classic import ColourProjection, for_damaged_files
+from glassine.models.classic import ColorProjection, for_damaged_files
 from glassine.models.transparency import TestTimeAugmentation, average_views
 from glassine.nn.background import BackgroundEvidence, DamageStatistics, estimate_background, spread_small
 from glassine.nn.layout_adapter import LayoutAdapter
@@ -31,7 +31,7 @@ class LayoutHint(nn.Module):
     """Background evidence, the alphas of classic methods, and how far to trust each.
 
     Args:
-        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default colour projection, once set for
+        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default color projection, once set for
             undamaged pictures and three times for compressed ones.
         width: of the hidden layer that makes trust out of a frame's statistics.
 
@@ -45,10 +45,10 @@ class LayoutHint(nn.Module):
             candidates
             or [
                 # chosen one after the other on the training split, each for what those before it get wrong
-                ColourProjection(tolerance=0.012, band=1),
+                ColorProjection(tolerance=0.012, band=1),
                 for_damaged_files(),
-                ColourProjection(tolerance=0.012, band=4, median=5),
-                ColourProjection(tolerance=0.05, band=4, median=3, gap=2),
+                ColorProjection(tolerance=0.012, band=4, median=5),
+                ColorProjection(tolerance=0.05, band=4, median=3, gap=2),
             ]
         )
         count = len(self.candidates)
@@ -106,7 +106,7 @@ PixelSource = Literal["reconstruction", "input"]
 
 @dataclass
 class ILDiffOutput:
-    """Unclipped results of one pass: alpha `b f 1 h w`, straight colour `b f 3 h w`, adjusted latents `b f 4 h/8 w/8`.
+    """Unclipped results of one pass: alpha `b f 1 h w`, straight color `b f 3 h w`, adjusted latents `b f 4 h/8 w/8`.
 
     `own_alpha` is what the decoder says before other methods' alphas are mixed in; without a hint it is `alpha`.
     `reconstruction` (`b f 3 h w` in [-1, 1], unclipped) is what the frozen VAE decodes from the adjusted latents, where
@@ -203,7 +203,7 @@ class ILDiff(nn.Module):
     def forward(
         self, clip: Tensor, background: Tensor | None = None, pixel_source: PixelSource | None = None
     ) -> ILDiffOutput:
-        """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat colour `background` (`b 3`, for the hint)."""
+        """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat color `background` (`b 3`, for the hint)."""
         latents = self.adjusted_latents(clip)
         inputs, reconstruction = self.decoder_inputs(clip, latents, background, pixel_source)
         decoded = self.saturate(self.decoder(*inputs[:3]))  # (b f) 4(+m) h w, alpha first
@@ -221,7 +221,7 @@ class ILDiff(nn.Module):
         frames_a_pass: int = 8,
         mixed: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Alpha (`b f 1 h w`) and straight colour (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
+        """Alpha (`b f 1 h w`) and straight color (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
 
         `own` are the frames to decode; the others are only context for the adapter. Without `mixed`, alpha is what the
         decoder says before the hint's candidates are mixed in. Few frames go through the decoder at a time, which

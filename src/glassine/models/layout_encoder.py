@@ -126,7 +126,7 @@ class MaskedReconstruction(nn.Module):
     The paper leaves three things open. The student's features and the decoder's may differ in width: a linear layer
     takes the former to the latter before they meet, as in MAE. Positions reach the decoder as fixed sine-cosine
     embeddings, as in MAE, added to what is attended to and to the mask token, not to what is merged. The decoder's
-    output is normalised before it is merged, the visible features on entering the decoder.
+    output is normalized before it is merged, the visible features on entering the decoder.
 
     Args:
         encoder: the student; its neck, if it has one, takes no part.

@@ -1,6 +1,6 @@
 """Matting Anything (arXiv 2306.05399): a frozen SAM, and a small head that turns its mask into alpha.
 
-What the paper leaves open is as in the authors' code (SHI-Labs/Matting-Anything, MIT), but for the initialisation,
+What the paper leaves open is as in the authors' code (SHI-Labs/Matting-Anything, MIT), but for the initialization,
 which is torch's.
 """
 
@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from glassine.models.sam import (
     Prompts,
     boxes_of,
-    centre_points,
+    center_points,
     decode_masks,
     embed_pictures,
     enlarge_masks,
@@ -51,7 +51,7 @@ class MattingAnything(nn.Module):
         bands: diameters, in pixels, by which uncertain regions grow before the next finer scale replaces them.
         one_sided: keep what a coarser scale is sure to be foreground, as the authors do; see `uncertain_band`.
         within_mask: cut the coarsest alpha to the box around SAM's mask, as the authors do for pictures of one thing.
-        centre_point: beside the box, prompts made from a true alpha have its centre point, as ILDiff compares (arXiv
+        center_point: beside the box, prompts made from a true alpha have its center point, as ILDiff compares (arXiv
             2412.20901, V-B); it need not help a SAM that learnt from one prompt at a time.
 
     Raises:
@@ -66,13 +66,13 @@ class MattingAnything(nn.Module):
         bands: tuple[int, int] = (10, 5),
         one_sided: bool = True,
         within_mask: bool = True,
-        centre_point: bool = True,
+        center_point: bool = True,
     ) -> None:
         super().__init__()
         self.sam = frozen_sam(sam)
         if (needed := self.sam.prompt_encoder.embed_dim) != head.feature_channels:
             raise ValueError(f"the head has feature_channels {head.feature_channels}; this SAM needs {needed}")
-        self.head, self.multimask, self.centre_point = head, multimask, centre_point
+        self.head, self.multimask, self.center_point = head, multimask, center_point
         self.bands, self.one_sided, self.within_mask = bands, one_sided, within_mask
 
     def train(self, mode: bool = True) -> "MattingAnything":
@@ -116,7 +116,7 @@ class MattingAnything(nn.Module):
         """
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
         if true_alpha is not None:
-            prompts = prompts_of(rearrange(true_alpha, "b f c h w -> (b f) c h w"), self.centre_point)
+            prompts = prompts_of(rearrange(true_alpha, "b f c h w -> (b f) c h w"), self.center_point)
         if len(prompts) != len(pictures):
             raise UserError(
                 f"{len(prompts)} prompts came for {len(pictures)} frames; give true_alpha, or a prompt or None for each"
@@ -130,9 +130,9 @@ class MattingAnything(nn.Module):
 
 
 def prompts_of(alpha: Tensor, points: bool) -> list[Prompts | None]:
-    """The box around each alpha of `n 1 h w`, and with `points` its centre, too; None where nothing is visible."""
+    """The box around each alpha of `n 1 h w`, and with `points` its center, too; None where nothing is visible."""
     masks = visible_part(alpha)  # n 1 h w
-    return [Prompts(centre_points(m) if points else None, boxes_of(m)) if m.any() else None for m in masks]
+    return [Prompts(center_points(m) if points else None, boxes_of(m)) if m.any() else None for m in masks]
 
 
 def refine(mattes: Mattes, bands: tuple[int, int], one_sided: bool, within_mask: bool) -> Tensor:
@@ -241,5 +241,5 @@ class Block(nn.Module):
 
 
 def upsampling(in_channels: int, out_channels: int) -> nn.Module:
-    """A transposed convolution to twice the grid, normalised as the authors do it, over its input channels."""
+    """A transposed convolution to twice the grid, normalized as the authors do it, over its input channels."""
     return spectral_norm(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False), dim=0)

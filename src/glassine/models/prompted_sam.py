@@ -15,7 +15,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from glassine.models.sam import (
     Prompts,
     boxes_of,
-    centre_points,
+    center_points,
     decode_masks,
     embed_pictures,
     enlarge_masks,
@@ -26,7 +26,7 @@ from glassine.nn.background import estimate_background
 
 
 class PromptedSam(nn.Module):
-    """Masks of frames, asked for by the centre and the outer rectangle of the true alpha, as ILDiff's authors do.
+    """Masks of frames, asked for by the center and the outer rectangle of the true alpha, as ILDiff's authors do.
 
     Args:
         sam: a `segment_anything` network, frozen here.
@@ -51,7 +51,7 @@ class PromptedSam(nn.Module):
         if not truth.any():
             return truth
         size = (truth.shape[-2], truth.shape[-1])
-        prompts = Prompts(centre_points(truth[None]), boxes_of(truth[None]))
+        prompts = Prompts(center_points(truth[None]), boxes_of(truth[None]))
         logits, _ = decode_masks(self.sam, embedding, prompts, size, multimask=False)
         return enlarge_masks(self.sam, logits, size)[0, 0] > 0
 
@@ -60,13 +60,13 @@ class SamMaskEncoder(nn.Module):
     """SAM's masks in the place of a distilled encoder's features: explicit layout, to compare with ILDiff's implicit.
 
     An image encoder for `LayoutAdapter`: pictures `n 3 h w` in [0, 1] to `n 48 h/16 w/16`. SAM is asked, without any
-    truth, for what lies in the rectangle around all that differs from the border's colour; the probabilities of its
+    truth, for what lies in the rectangle around all that differs from the border's color; the probabilities of its
     three masks, a quarter of SAM's own size each way, are brought to a quarter of the picture's and folded into 16 x 16
     patches: nothing is lost at SAM's own size, below it the masks get coarser.
 
     Args:
         sam: a `segment_anything` network, frozen here.
-        tolerance: difference from the border's colour, in [0, 1] in any channel, that counts.
+        tolerance: difference from the border's color, in [0, 1] in any channel, that counts.
     """
 
     out_channels, stride = 48, 16
@@ -89,8 +89,8 @@ class SamMaskEncoder(nn.Module):
 
     def boxes(self, pictures: Tensor) -> Tensor:
         """Around what is not background, `n 4`; the whole picture where all of it is."""
-        colour = estimate_background(pictures[:, None])  # n 3
-        differs = ((pictures - colour[:, :, None, None]).abs() > self.tolerance).any(1)  # n h w
+        color = estimate_background(pictures[:, None])  # n 3
+        differs = ((pictures - color[:, :, None, None]).abs() > self.tolerance).any(1)  # n h w
         differs |= ~differs.any(dim=-1, keepdim=True).any(dim=-2, keepdim=True)
         return boxes_of(differs)
 
@@ -102,7 +102,7 @@ SUBJECT = 1  # any number does, there is one thing to follow
 class PromptedSam2(nn.Module):
     """SAM 2 (arXiv 2408.00714) prompted on one "frame containing the subject", as in table II of ILDiff (2412.20901).
 
-    The prompts are the centre point and the outer rectangle of the true alpha on that frame, both at once: SAM 2 reads
+    The prompts are the center point and the outer rectangle of the true alpha on that frame, both at once: SAM 2 reads
     a box as its two corners before the point, and then answers with one mask. The mask is followed to the end of the
     clip and then back to its start in one memory, as the official predictor does it: the way back remembers what the
     way there saw. Small holes that the official demo fills stay.
@@ -166,7 +166,7 @@ class PromptedSam2(nn.Module):
         return (masks.sigmoid() if self.soft else masks > 0).to(frames)
 
     def open_session(self, frames: Tensor) -> Sam2VideoInferenceSession:
-        """What transformers' processor makes of `f 3 h w`: squares of the network's size, normalised."""
+        """What transformers' processor makes of `f 3 h w`: squares of the network's size, normalized."""
         device, size = self.network.device, self.network.config.image_size
         squares = F.interpolate(frames.to(device), (size, size), mode="bilinear", antialias=True)  # f 3 s s
         return Sam2VideoInferenceSession(
@@ -180,9 +180,9 @@ class PromptedSam2(nn.Module):
         )
 
     def prompt(self, session: Sam2VideoInferenceSession, frame: int, mask: Tensor) -> None:
-        """Ask on this frame for what the `mask`, `h w` bool, shows: its box, then its centre."""
+        """Ask on this frame for what the `mask`, `h w` bool, shows: its box, then its center."""
         size, (height, width) = self.network.config.image_size, mask.shape
-        corners = torch.cat([boxes_of(mask[None]).view(2, 2), centre_points(mask[None])])  # 3 2, x before y
+        corners = torch.cat([boxes_of(mask[None]).view(2, 2), center_points(mask[None])])  # 3 2, x before y
         points = (corners * corners.new_tensor([size / width, size / height]))[None, None]  # 1 1 3 2
         labels = torch.tensor([[[LEFT_TOP, RIGHT_BOTTOM, ON_SUBJECT]]], dtype=torch.int32)  # 1 1 3
         entry = session.obj_id_to_idx(SUBJECT)

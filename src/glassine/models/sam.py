@@ -86,10 +86,10 @@ def boxes_of(masks: Tensor) -> Tensor:
     return masks_to_boxes(masks).float()
 
 
-def centre_points(masks: Tensor) -> Tensor:
-    """The foreground pixel nearest to each mask's centre of mass, `k h w` bool to `k 2` float; none may be empty.
+def center_points(masks: Tensor) -> Tensor:
+    """The foreground pixel nearest to each mask's center of mass, `k h w` bool to `k 2` float; none may be empty.
 
-    A ring's centre lies in its hole, where a point would ask for something else.
+    A ring's center lies in its hole, where a point would ask for something else.
     """
     points = []
     for mask in masks:
@@ -248,7 +248,7 @@ def embed_pictures(sam: Sam, pictures: Tensor) -> Tensor:
     seen = seen_size(sam, *pictures.shape[-2:])
     if pictures.shape[-2:] != seen:
         pictures = F.interpolate(pictures, seen, mode="bilinear", antialias=True, align_corners=False)
-    return sam.image_encoder(sam.preprocess(pictures * 255))  # normalised, padded
+    return sam.image_encoder(sam.preprocess(pictures * 255))  # normalized, padded
 
 
 def decode_masks(

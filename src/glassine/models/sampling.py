@@ -19,7 +19,7 @@ USUAL_SCALE, SCALE_WITH_MEAN = 7.5, 3.0  # of guidance; the mean already carries
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplerConfig:
     """How latents are sampled.
 
     Attributes:
@@ -50,7 +50,7 @@ class Sampling:
             raise UserError(f"solver {self.solver!r} came; give {' or '.join(get_args(Solver))}")
 
 
-def make_solver(scheduler: Any, sampling: Sampling, device: torch.device) -> Any:
+def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -> Any:
     """diffusers' solver for the noise schedule of `scheduler`, with its timesteps."""
     kind, options = SOLVERS[sampling.solver]
     solver = kind.from_config(scheduler.config, **options)

@@ -13,14 +13,14 @@ from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.models.sampling import SCALE_WITH_MEAN, USUAL_SCALE, Progress, Sampling, check_seeds, make_solver
+from glassine.models.sampling import SCALE_WITH_MEAN, USUAL_SCALE, Progress, SamplerConfig, check_seeds, make_solver
 from glassine.nn.conditioning import fill_padding
 from glassine.nn.diffusion import rescaled
 from glassine.utils.errors import UserError
 
 
 @contextmanager
-def first_stage(network: Any) -> Iterator[None]:
+def image_unet_only(network: Any) -> Iterator[None]:
     """Within, the UNet of a `TransparentVideo` is that of single pictures: its `image_unet`, else its spatial part.
 
     It stands in the place of the other one, so that no other thread can use the network meanwhile.
@@ -44,7 +44,7 @@ class TextToVideo(nn.Module):
         vae: diffusers interface; frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
-        latent_mean: a `LatentMean` or `ClipMean`, read by the UNet beside the noisy latents; None, as in the papers,
+        latent_mean: a `LatentPrior` or `MotionPrior`, read by the UNet beside the noisy latents; None, as in papers,
             for none.
         mean_of_given: whether frames that are given, if there are any, correct it: it is moved as a whole so that on
             average it is right about them. A mean that is the same for all frames is thereby replaced.
@@ -97,7 +97,7 @@ class TextToVideo(nn.Module):
 
     @property
     def usual_frames(self) -> int:
-        """Frames of a clip where nobody says how many: those that a `ClipMean` is fitted to, or VSD2M's 8."""
+        """Frames of a clip where nobody says how many: those that a `MotionPrior` is fitted to, or VSD2M's 8."""
         return int(getattr(self.latent_mean, "num_frames", 8))
 
     @property
@@ -110,23 +110,23 @@ class TextToVideo(nn.Module):
         """Latents `b f c h/8 w/8` as the UNet takes them, of an opaque `clip` `b f 3 h w` in [0, 1]."""
         frames = rearrange(clip * 2 - 1, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(frames).latent_dist.mean  # type: ignore[operator]
-        return self.normalise(rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]))
+        return self.normalize(rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]))
 
     @torch.no_grad()
     def decode(self, latents: Tensor, frames_a_pass: int = 8) -> Tensor:
         """The clip `b f 3 8h 8w` in [0, 1] of `latents` `b f c h w`; few frames at a time bound the memory."""
-        frames = rearrange(self.denormalise(latents), "b f c h w -> (b f) c h w")
+        frames = rearrange(self.denormalize(latents), "b f c h w -> (b f) c h w")
         decoded = [self.vae.decode(part).sample for part in frames.split(frames_a_pass)]  # type: ignore[operator]
         clip = (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
         return rearrange(clip, "(b f) c h w -> b f c h w", f=latents.shape[1])
 
-    def normalise(self, latents: Tensor) -> Tensor:
+    def normalize(self, latents: Tensor) -> Tensor:
         """Latents `b f c h w` as the VAE gives them to a mean of about 0 and a standard deviation of about 1."""
         mean, std = self.latent_statistics(latents)
         return (latents - mean) / std
 
-    def denormalise(self, latents: Tensor) -> Tensor:
-        """What `normalise` came from."""
+    def denormalize(self, latents: Tensor) -> Tensor:
+        """What `normalize` came from."""
         mean, std = self.latent_statistics(latents)
         return latents * std + mean
 
@@ -196,7 +196,7 @@ class TextToVideo(nn.Module):
         size: tuple[int, int],
         num_frames: int = 8,
         negative_prompt: str = "",
-        sampling: Sampling | None = None,
+        sampling: SamplerConfig | None = None,
         known: Tensor | None = None,
         given: Tensor | None = None,
         progress: Progress = lambda *_: None,
@@ -217,7 +217,7 @@ class TextToVideo(nn.Module):
         Raises:
             UserError: a size that the networks cannot take, no frame, or not one seed a prompt.
         """
-        sampling = sampling or Sampling()
+        sampling = sampling or SamplerConfig()
         self.check_size(size, num_frames)
         check_seeds(prompts, seeds)
         scale = self.guidance_scale(sampling, around=given is not None)
@@ -241,7 +241,7 @@ class TextToVideo(nn.Module):
             latents = torch.where(given[:, :, None, None, None], known, latents)
         return self.decode(latents)
 
-    def guidance_scale(self, sampling: Sampling, around: bool = False) -> float:
+    def guidance_scale(self, sampling: SamplerConfig, around: bool = False) -> float:
         """That of `sampling`, or what suits this network; `around` says whether frames are given."""
         if sampling.guidance_scale is not None:
             return sampling.guidance_scale

@@ -83,13 +83,13 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.patch_size = patch_size
 
     def forward(self, alpha: Tensor, foreground: Tensor) -> Tensor:
-        """Offset from `alpha` (`b 1 h w`) and the colour-padded straight `foreground` (`b 3 h w`), both in [0, 1]."""
+        """Offset from `alpha` (`b 1 h w`) and the color-padded straight `foreground` (`b 3 h w`), both in [0, 1]."""
         x = torch.cat([alpha, foreground], dim=1)  # b 4 h w
         return self.blocks(F.pixel_unshuffle(x, self.patch_size))  # b 4 h/8 w/8
 
 
 class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """U-Net from an opaque picture and its latents to alpha and straight colour (section 3.1 and appendix A).
+    """U-Net from an opaque picture and its latents to alpha and straight color (section 3.1 and appendix A).
 
     Args:
         in_channels: channels of the picture.
@@ -101,9 +101,9 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         norm_num_groups: groups of every GroupNorm.
         patch_size: pixel-unshuffle at the entrance and pixel-shuffle at the exit, for small networks; official 1.
         hint_channels: channels of an optional hint picture (ours: see `layout_hint.py`), added through a
-            zero-initialised convolution like the latents, so that weights trained without a hint still load and
+            zero-initialized convolution like the latents, so that weights trained without a hint still load and
             start unchanged; official 0.
-        mix_channels: further output channels, after the four, from a zero-initialised convolution (ours: `ILDiff`
+        mix_channels: further output channels, after the four, from a zero-initialized convolution (ours: `ILDiff`
             weighs alphas by them); official 0.
 
     Height and width must be multiples of `size_multiple` (64 at full size).
@@ -295,15 +295,15 @@ class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return torch.cat([rgba, F.pixel_shuffle(self.mix_conv_out(x), self.patch_size)], dim=1)
 
 
-class LatentTransparency(nn.Module):
+class TransparencyVAE(nn.Module):
     """The codec: a frozen VAE with the transparency encoder and decoder around it.
 
     Args:
         vae: any 8x VAE with the diffusers interface; never trained here.
-        encoder: alpha and colour to a latent offset.
+        encoder: alpha and color to a latent offset.
         decoder: picture and latents to alpha and color; a `TransparencyDecoder` or a `PlainTransparencyDecoder`.
         offset_scale: gain of the offset in units of the posterior's standard deviation. The released code uses 300,
-            so that the zero-initialised encoder does not start too weak; the paper's text has no such factor.
+            so that the zero-initialized encoder does not start too weak; the paper's text has no such factor.
     """
 
     def __init__(
@@ -313,7 +313,7 @@ class LatentTransparency(nn.Module):
         self.vae = vae.requires_grad_(False).eval()
         self.encoder, self.decoder, self.offset_scale = encoder, decoder, offset_scale
 
-    def train(self, mode: bool = True) -> "LatentTransparency":
+    def train(self, mode: bool = True) -> "TransparencyVAE":
         """Train mode for all but the VAE, which stays frozen."""
         super().train(mode)
         self.vae.eval()
@@ -322,7 +322,7 @@ class LatentTransparency(nn.Module):
     def encode(self, foreground: Tensor, alpha: Tensor) -> Tensor:
         """Adjusted latents of a transparent picture.
 
-        `foreground` is straight and colour-padded, `b 3 h w`; `alpha` `b 1 h w`. The VAE sees the picture composited
+        `foreground` is straight and color-padded, `b 3 h w`; `alpha` `b 1 h w`. The VAE sees the picture composited
         on mid gray (premultiplied in [-1, 1]); the offset is deterministic: mean + std * offset_scale * encoder(...).
         """
         posterior = self.vae.encode((foreground * 2 - 1) * alpha).latent_dist  # type: ignore[operator]
@@ -333,7 +333,7 @@ class LatentTransparency(nn.Module):
         return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
     def decode(self, latents: Tensor, tta: TestTimeAugmentation = "none") -> tuple[Tensor, Tensor]:
-        """Alpha (`b 1 h w`) and straight colour (`b 3 h w`) of adjusted latents."""
+        """Alpha (`b 1 h w`) and straight color (`b 3 h w`) of adjusted latents."""
         rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
         return rgba[:, :1], rgba[:, 1:]
 

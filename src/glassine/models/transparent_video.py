@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from glassine.models.animation import as_animation, check_base, check_motion_adapters, motion_condition, sample_latents
 from glassine.models.motion_unet import MotionUNet
-from glassine.models.sampling import Progress, Sampling
-from glassine.models.text_to_video import TextToVideo, first_stage
-from glassine.models.transparency import LatentTransparency, TestTimeAugmentation
+from glassine.models.sampling import Progress, SamplerConfig
+from glassine.models.text_to_video import TextToVideo, image_unet_only
+from glassine.models.transparency import TestTimeAugmentation, TransparencyVAE
 from glassine.nn.conditioning import fill_padding
 from glassine.utils.errors import UserError
 
@@ -24,18 +24,18 @@ class TransparentVideo(TextToVideo):
     """Diffusion in LayerDiffuse's adjusted latents, which carry alpha.
 
     With an image UNet it makes transparent pictures (the first stage); with a `MotionUNet` it animates one: the frame
-    that the UNet takes for reference is the base image, without noise at every step. Latents are normalised as the
+    that the UNet takes for reference is the base image, without noise at every step. Latents are normalized as the
     VAE's are.
 
     Args:
         unet: called as `VideoUNet`: `FrameUNet`, `ImageUNet`, `MotionUNet`.
-        codec: `LatentTransparency` with the VAE (typed as a module so that a loader may make it); frozen.
+        codec: `TransparencyVAE` with the VAE (typed as a module so that a loader may make it); frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type.
         image_scheduler: that of the first stage, where the image UNet was trained on another one than the motion
             modules, as Stable Diffusion 1.5 and AnimateDiff were; None for the same.
         latent_mean: see `TextToVideo`.
-        mean_of_given: see `TextToVideo`; the base image, moved as a `ClipMean` suggests, is then read beside every
+        mean_of_given: see `TextToVideo`; the base image, moved as a `MotionPrior` suggests, is then read beside every
             frame, which the paper has by Inter-Frame Attention alone.
         image_unet: the first stage's UNet, for a `unet` whose spatial part was trained further (the paper's is not);
             None: that part makes the pictures. Frozen.
@@ -55,10 +55,10 @@ class TransparentVideo(TextToVideo):
         image_unet: nn.Module | None = None,
         alpha_levels: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        if not isinstance(codec, LatentTransparency):
-            raise TypeError(f"a {type(codec).__name__} came; the codec is a LatentTransparency")
+        if not isinstance(codec, TransparencyVAE):
+            raise TypeError(f"a {type(codec).__name__} came; the codec is a TransparencyVAE")
         super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given)
-        self.codec: LatentTransparency = codec.requires_grad_(False).eval()
+        self.codec: TransparencyVAE = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
         for name in ("in_channels", "cross_attention_dim", "block_out_channels") if image_unet is not None else ():
@@ -115,10 +115,10 @@ class TransparentVideo(TextToVideo):
 
     @torch.no_grad()
     def adjusted_latents(self, foreground: Tensor, alpha: Tensor) -> Tensor:
-        """The codec's latents `b f c h/8 w/8`, not normalised.
+        """The codec's latents `b f c h/8 w/8`, not normalized.
 
         Args:
-            foreground: straight and colour-padded (`glassine.data.alpha.pad_colour`), `b f 3 h w` in [0, 1].
+            foreground: straight and color-padded (`glassine.data.alpha.pad_color`), `b f 3 h w` in [0, 1].
             alpha: `b f 1 h w` in [0, 1].
         """
         frames = (rearrange(x, "b f c h w -> (b f) c h w") for x in (foreground, alpha))
@@ -126,7 +126,7 @@ class TransparentVideo(TextToVideo):
 
     def encode_transparent(self, foreground: Tensor, alpha: Tensor) -> Tensor:
         """The same as the UNet takes them."""
-        return self.normalise(self.adjusted_latents(foreground, alpha))
+        return self.normalize(self.adjusted_latents(foreground, alpha))
 
     @torch.no_grad()
     def decode_transparent(self, latents: Tensor, tta: TestTimeAugmentation = "none", frames_a_pass: int = 8) -> Tensor:
@@ -134,7 +134,7 @@ class TransparentVideo(TextToVideo):
 
         The transparency decoder reads the latents beside what the VAE makes of them, a picture on mid gray.
         """
-        frames = rearrange(self.denormalise(latents), "b f c h w -> (b f) c h w")
+        frames = rearrange(self.denormalize(latents), "b f c h w -> (b f) c h w")
         decoded = torch.cat([torch.cat(self.codec.decode(p, tta)[::-1], dim=1) for p in frames.split(frames_a_pass)])
         clear, opaque = self.alpha_levels
         decoded[:, 3:] = ((decoded[:, 3:] - clear) / (opaque - clear)).clamp(0, 1)
@@ -175,7 +175,7 @@ class TransparentVideo(TextToVideo):
         size: tuple[int, int],
         num_frames: int = 16,
         negative_prompt: str = "",
-        sampling: Sampling | None = None,
+        sampling: SamplerConfig | None = None,
         known: Tensor | None = None,
         given: Tensor | None = None,
         progress: Progress = lambda *_: None,
@@ -190,11 +190,11 @@ class TransparentVideo(TextToVideo):
             size: height and width in pixels.
             num_frames: f; of 16, number 8 is the base image, where the UNet looks at the middle.
             negative_prompt: what guidance leads away from.
-            sampling: an `Animation`, or a `Sampling` for its defaults; None for 25 steps of DDIM.
+            sampling: an `Animation`, or a `SamplerConfig` for its defaults; None for 25 steps of DDIM.
             known: clean latents `b f c h w`, read where `given`, instead of `base`.
             given: `b f` bool, frames that are given instead of made.
             progress: called after each step with its number and the number of steps, a base image's among them.
-            base: straight, colour-padded RGBA pictures `b 4 h w` in [0, 1] to be animated. None makes them first, with
+            base: straight, color-padded RGBA pictures `b 4 h w` in [0, 1] to be animated. None makes them first, with
                 the same seeds, where the UNet wants one.
             motion: bucket of the amount of motion, from 0; None does not tell.
 
@@ -237,13 +237,13 @@ class TransparentVideo(TextToVideo):
         seeds: Sequence[int],
         size: tuple[int, int],
         negative_prompt: str = "",
-        sampling: Sampling | None = None,
+        sampling: SamplerConfig | None = None,
         progress: Progress = lambda *_: None,
     ) -> Tensor:
         """Latents `b 1 c h w` of transparent pictures, the first stage."""
         how = replace(as_animation(sampling), motion_adapter_scale=0.0)  # there are none
         shape = (1, *size)
-        with first_stage(self):
+        with image_unet_only(self):
             return sample_latents(
                 self, prompts, seeds, shape, negative_prompt, how, progress=progress, scheduler=self.image_scheduler
             )

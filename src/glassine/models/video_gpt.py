@@ -34,7 +34,7 @@ Generator = torch.Generator | None
 
 
 @dataclass(frozen=True)
-class Sampling:
+class TokenSampling:
     """How codes are drawn.
 
     Attributes:
@@ -200,7 +200,7 @@ class VideoGPT(nn.Module):
     def sample(
         self,
         tags: Sequence[Iterable[str]],
-        sampling: Sampling | None = None,
+        sampling: TokenSampling | None = None,
         generator: Generator = None,
         progress: Progress | None = None,
     ) -> Tensor:
@@ -212,7 +212,7 @@ class VideoGPT(nn.Module):
             generator: of all chance; a seed gives the same codes on every run.
             progress: called after each step with the steps done and those there are.
         """
-        sampling = sampling or Sampling()
+        sampling = sampling or TokenSampling()
         mixture = self.vocabulary.mixture(tags).to(self.no_tags)
         if sampling.guidance_scale != 1:
             mixture = torch.cat([mixture, torch.zeros_like(mixture)])
@@ -222,7 +222,7 @@ class VideoGPT(nn.Module):
                 progress(done, sampling.steps if self.masked else codes.shape[1])
         return self.decode(codes[: len(tags)])
 
-    def draw_serially(self, mixture: Tensor, sampling: Sampling, generator: Generator) -> Iterator[Tensor]:
+    def draw_serially(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
         """Codes `b n` after each step, one more each time."""
         places, vectors = self.places(), self.tag_vectors(mixture)  # n d, b c
         codes = torch.zeros(len(mixture), len(places), dtype=torch.long, device=mixture.device)
@@ -236,7 +236,7 @@ class VideoGPT(nn.Module):
             vectors = self.vqvae.codebook.vectors[codes[:, step]]
             yield codes
 
-    def draw_masked(self, mixture: Tensor, sampling: Sampling, generator: Generator) -> Iterator[Tensor]:
+    def draw_masked(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
         """Codes `b n` after each pass: the surest stay, the rest is masked and drawn again (MaskGIT's order)."""
         n, masked = len(self.places()), self.vqvae.codes
         codes = torch.full((len(mixture), n), masked, device=mixture.device)

@@ -117,7 +117,7 @@ class VideoVQVAE(nn.Module):
         return self.render(self.codebook.vectors[codes]).clamp(0, 1)
 
     def latents(self, clip: Tensor) -> Tensor:
-        """The encoder's answer before it is quantised, `b f' h' w' d` in full precision."""
+        """The encoder's answer before it is quantized, `b f' h' w' d` in full precision."""
         self.grid(clip.shape[1], (clip.shape[3], clip.shape[4]))
         latents = self.encoder(rearrange(clip - 0.5, "b f c h w -> b c f h w"))
         return rearrange(latents, "b d f h w -> b f h w d").float()

@@ -24,7 +24,7 @@ def compose_scenes(
     """Each sticker of a batch and others drawn from the batch, moved, scaled, turned and mirrored, over its background.
 
     Args:
-        foreground: straight colours `b 3 h w` in [0, 1].
+        foreground: straight colors `b 3 h w` in [0, 1].
         alpha: `b 1 h w` in [0, 1].
         background: `b 3` in [0, 1].
         layers: stickers a scene; the scene's own comes first, at the bottom.
@@ -46,8 +46,8 @@ def compose_scenes(
     picture = background[:, :, None, None].expand_as(foreground)
     seen: list[Tensor] = []
     for sticker in stickers:
-        colour, cover = sticker[:, :3], sticker[:, 3:]  # b 3 h w premultiplied, b 1 h w
-        picture = colour + picture * (1 - cover)
+        color, cover = sticker[:, :3], sticker[:, 3:]  # b 3 h w premultiplied, b 1 h w
+        picture = color + picture * (1 - cover)
         seen = [*(below * (1 - cover) for below in seen), cover]
     return picture.clamp(0, 1), torch.cat(seen, dim=1).clamp(0, 1)
 
@@ -58,10 +58,10 @@ def random_moves(count: int, scales: tuple[float, float], generator: torch.Gener
     scale = scales[0] + (scales[1] - scales[0]) * draws[:, 0]
     angle = (draws[:, 1] - 0.5) * (torch.pi / 3)  # 30 degrees to each side
     mirror = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)
-    centre = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2; unless turned, all of it stays inside
+    center = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2; unless turned, all of it stays inside
     cos, sin = angle.cos() / scale, angle.sin() / scale
     turn = torch.stack([mirror * cos, mirror * sin, -sin, cos], dim=-1).view(count, 2, 2)
-    return torch.cat([turn, -turn @ centre[:, :, None]], dim=2)
+    return torch.cat([turn, -turn @ center[:, :, None]], dim=2)
 
 
 LUMA = (0.299, 0.587, 0.114)

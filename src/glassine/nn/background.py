@@ -1,6 +1,6 @@
-"""What a flat background tells before anything is learned: its colour, the distance to it, and what it encloses.
+"""What a flat background tells before anything is learned: its color, the distance to it, and what it encloses.
 
-Not in the papers. Which colour is background, and whether a patch of that colour lies outside the sticker or is shut in
+Not in the papers. Which color is background, and whether a patch of that color lies outside the sticker or is shut in
 by its outline (an eye white, a tooth), a small network learns slowly; both follow from the picture.
 
 
@@ -21,22 +21,22 @@ LEVELS = (0.008, 0.012, 0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
 
 
 def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
-    """The colour that most of the border has: `b f 3 h w` in [0, 1] to `b 3`.
+    """The color that most of the border has: `b f 3 h w` in [0, 1] to `b 3`.
 
-    The mode, not the mean or the median, since a sticker may touch the border: the fullest cell of a coarse colour
+    The mode, not the mean or the median, since a sticker may touch the border: the fullest cell of a coarse color
     histogram over the border pixels of all frames, then the mean of the pixels within `tolerance` of that cell's.
     """
     border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., 0], clip[..., -1]], dim=-1)  # b f 3 n
     border = rearrange(border, "b f c n -> b (f n) c")
-    colours = []
+    colors = []
     for pixels in border:  # n 3
         red, green, blue = (pixels * 15.999).long().clamp(0, 15).unbind(1)
         cell = (red * 16 + green) * 16 + blue  # by hand: CUDA has no matrix product of integers
         fullest = torch.bincount(cell, minlength=4096).argmax()
-        centre = pixels[cell == fullest].mean(0)
-        near = (pixels - centre).abs().amax(1) < tolerance
-        colours.append(pixels[near].mean(0) if near.any() else centre)
-    return torch.stack(colours)
+        center = pixels[cell == fullest].mean(0)
+        near = (pixels - center).abs().amax(1) < tolerance
+        colors.append(pixels[near].mean(0) if near.any() else center)
+    return torch.stack(colors)
 
 
 def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tensor:
@@ -60,7 +60,7 @@ def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tens
 def spread_small(distance: Tensor, unit: float = 0.01) -> Tensor:
     """Map [0, 1] to [0, 1] by logarithm, linear below `unit`: 0.01 and 0.1 lie nearly as far apart as 0.1 and 1.
 
-    Compression leaves differences of a hundredth, and a sticker on its own colour differs by little more: a network
+    Compression leaves differences of a hundredth, and a sticker on its own color differs by little more: a network
     that is fed with them as they are does not see them.
     """
     return torch.log1p(distance / unit) / math.log1p(1 / unit)
@@ -90,11 +90,11 @@ UNIT = 1 / 255
 
 
 class DamageStatistics(nn.Module):
-    """Shares of pixels that are rougher than each of four levels, near the background's colour and anywhere.
+    """Shares of pixels that are rougher than each of four levels, near the background's color and anywhere.
 
     Roughness is the absolute second mixed difference, which is zero on ramps in either direction, so soft edges and
     gradients leave it small; the ringing of JPEG and the dots of a dithered palette do not. A convolutional network
-    finds this hard to see: the amounts are 1/255 to 6/255, and its normalisation takes the overall level away.
+    finds this hard to see: the amounts are 1/255 to 6/255, and its normalization takes the overall level away.
     """
 
     levels = (0.7 * UNIT, 1.5 * UNIT, 3 * UNIT, 6 * UNIT)

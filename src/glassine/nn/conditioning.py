@@ -59,14 +59,14 @@ SIXTEEN_FRAMES = (0.0085, 0.0134, 0.0176, 0.0208, 0.0250, 0.0286, 0.0343, 0.0408
 
 
 def motion_amount(foreground: Tensor, alpha: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring frames, `b` in [0, 1].
+    """Mean absolute difference of neighboring frames, `b` in [0, 1].
 
-    Of premultiplied RGBA, so that colours that nobody sees do not count; over all pixels, so that a small thing that
+    Of premultiplied RGBA, so that colors that nobody sees do not count; over all pixels, so that a small thing that
     moves counts little. It is the change from frame to frame, whatever the time between them. A single frame does not
     move.
 
     Args:
-        foreground: straight colours `b f 3 h w` in [0, 1].
+        foreground: straight colors `b f 3 h w` in [0, 1].
         alpha: `b f 1 h w` in [0, 1].
     """
     rgba = torch.cat([foreground * alpha, alpha], dim=2)  # b f 4 h w

@@ -12,13 +12,13 @@ from glassine.nn.conditioning import used_tokens
 from glassine.utils.errors import UserError
 
 
-class LatentMean(nn.Module):
+class LatentPrior(nn.Module):
     """A small network from a text to the mean of the latents that it describes, read by a UNet beside the noise.
 
     Diffusion conditioned on an estimate of the mean is CARD's (Han et al., arXiv 2206.07275, section 2); that a text is
     first taken to a picture's representation, unCLIP's prior (arXiv 2204.06125, section 2.2). For an image network of
     3 M parameters it is what lets a prompt be heard: three linear layers learn in a minute on a core how a panda's
-    colours lie, which a UNet's cross-attention, without positions, had not learned in two hours.
+    colors lie, which a UNet's cross-attention, without positions, had not learned in two hours.
 
     It is fitted by squared error, so that it says nothing about details.
 
@@ -76,20 +76,20 @@ def hidden_layers(prompt_dim: int, width: int) -> list[nn.Module]:
     return [nn.LayerNorm(prompt_dim), nn.Linear(prompt_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]
 
 
-class ClipMean(LatentMean):
-    """A `LatentMean` for all frames, and how each frame departs from it: the motion that a text suggests.
+class MotionPrior(LatentPrior):
+    """A `LatentPrior` for all frames, and how each frame departs from it: the motion that a text suggests.
 
-    It is to motion what `LatentMean` is to looks. Without it the temporal layers of a small video UNet hardly hear a
+    It is to motion what `LatentPrior` is to looks. Without it the temporal layers of a small video UNet hardly hear a
     prompt at high noise, where motion is decided; these four linear layers, the last two of low rank, learn it soon.
     Clips are to show whole stickers, so that a frame's number says how far the motion has come.
 
-    It starts as the `LatentMean` alone.
+    It starts as the `LatentPrior` alone.
 
     Args:
-        prompt_dim: see `LatentMean`.
-        channels: see `LatentMean`.
-        size: see `LatentMean`.
-        width: see `LatentMean`.
+        prompt_dim: see `LatentPrior`.
+        channels: see `LatentPrior`.
+        size: see `LatentPrior`.
+        width: see `LatentPrior`.
         num_frames: f, of the clips that it is fitted to; others are interpolated in time.
         rank: of the map to all frames.
     """
@@ -114,7 +114,7 @@ class ClipMean(LatentMean):
         nn.init.zeros_(last.bias)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each frame, `b f c h w`; see `LatentMean.of_frames`. A single frame is a picture's: no motion."""
+        """The mean of each frame, `b f c h w`; see `LatentPrior.of_frames`. One frame has no motion."""
         mean = super().of_frames(prompt_embeds, num_frames, size)
         if num_frames == 1:
             return mean

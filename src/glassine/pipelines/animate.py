@@ -20,7 +20,7 @@ from glassine.data.transforms.clip_sample import make_sample, sticker_floats
 from glassine.models.animation import Animation
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
-from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colours, settle_alpha
+from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colors, settle_alpha
 from glassine.pipelines.text_to_sticker import GenerationPipeline, Progress, to_bytes
 from glassine.pretrained.weights import load_bundle, locate
 from glassine.utils.class_paths import read_yaml
@@ -107,7 +107,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
     """Layer-Animate as people call it.
 
     A still of their own is the reference frame (the middle one), which stays free of noise; it is shown as the codec
-    brings it back, and what that changes of its colours is given back to all frames. Without a still the first stage
+    brings it back, and what that changes of its colors is given back to all frames. Without a still the first stage
     makes one from the text, where the network looks at one.
 
     Args:
@@ -216,7 +216,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
                 motion=motion,
             )
             if base is not None:
-                clips = give_back_colours(clips, base, self.generator.reference_index(self.num_frames))
+                clips = give_back_colors(clips, base, self.generator.reference_index(self.num_frames))
             stickers += [self.finish(frames, fitted) for frames in to_bytes(clips)]
         return stickers
 
@@ -231,13 +231,13 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo, Animation]):
         return FittedStill((height, width), self.size)
 
     def base(self, frames: np.ndarray) -> Tensor:
-        """The base image `4 h w` in [0, 1], colour-padded as in training, of `1 h w 4` uint8."""
+        """The base image `4 h w` in [0, 1], color-padded as in training, of `1 h w 4` uint8."""
         nowhere = np.zeros(3, np.float32)
         sample = make_sample(sticker_floats(frames), nowhere, (), np.random.default_rng(0), "")
         return torch.cat([sample["foreground"], sample["alpha"]], dim=1)[0].to(self.device)
 
     def finish(self, frames: np.ndarray, fitted: FittedStill) -> Sticker:
-        """The sticker of one clip `f h w 4` uint8, at the still's size; what is clear has no colour."""
+        """The sticker of one clip `f h w 4` uint8, at the still's size; what is clear has no color."""
         frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
         frames[..., 3] = settle_alpha(frames[..., 3])
         frames[frames[..., 3] == 0] = 0

@@ -1,11 +1,11 @@
-"""The one colour that a picture stands on: given by name, or found on the picture's border.
+"""The one color that a picture stands on: given by name, or found on the picture's border.
 
 TODO-DOC
 What becomes of alpha at its ends in stickers that we write.
 ---
-The colours of a user's picture, which the codec of latents changes.
+The colors of a user's picture, which the codec of latents changes.
 ---
-Give soft pixels the colour they have without the background that shines through them.
+Give soft pixels the color they have without the background that shines through them.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ def settle_alpha(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(levels <= INVISIBLE_TO, 0, np.where(levels >= OPAQUE_FROM, 255, levels)).astype(np.uint8)
 
 
-Colour = tuple[int, int, int]
-MIDDLE_GRAY: Colour = (128, 128, 128)
+Color = tuple[int, int, int]
+MIDDLE_GRAY: Color = (128, 128, 128)
 NEAR = 16  # of 255: border pixels this close to the estimate are background
 
 
-def parse_background(text: str) -> Colour | None:
-    """A colour from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out, since shells eat it.
+def parse_background(text: str) -> Color | None:
+    """A color from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out, since shells eat it.
 
     Raises:
         UserError: none of these.
@@ -51,11 +51,11 @@ def parse_background(text: str) -> Colour | None:
             return ImageColor.getrgb(spelling)[:3]
         except ValueError:
             continue
-    raise UserError(f"background {text!r} came; give auto, a colour name such as white or gray, or '#rrggbb'")
+    raise UserError(f"background {text!r} came; give auto, a color name such as white or gray, or '#rrggbb'")
 
 
-def find_background(frames: Sequence[NDArray[np.uint8]]) -> Colour:
-    """The colour that most of the border has, over all `frames` (each `h w 4` uint8).
+def find_background(frames: Sequence[NDArray[np.uint8]]) -> Color:
+    """The color that most of the border has, over all `frames` (each `h w 4` uint8).
 
     Border pixels that are not opaque do not vote. When hardly a quarter of the border is opaque, the picture is cut
     out already and any background will do: mid gray.
@@ -72,11 +72,11 @@ def find_background(frames: Sequence[NDArray[np.uint8]]) -> Colour:
     return int(red), int(green), int(blue)
 
 
-BLUR = 4.0  # pixels: frames have the picture's colours at about the same places, not its details
+BLUR = 4.0  # pixels: frames have the picture's colors at about the same places, not its details
 
 
-def give_back_colours(clips: Tensor, base: Tensor, reference: int) -> Tensor:
-    """Clips whose colours are moved as those of the reference frame must be to be the picture's again, blurred.
+def give_back_colors(clips: Tensor, base: Tensor, reference: int) -> Tensor:
+    """Clips whose colors are moved as those of the reference frame must be to be the picture's again, blurred.
 
     Args:
         clips: straight RGBA `n f 4 h w` in [0, 1].
@@ -96,12 +96,12 @@ Picture = NDArray[np.uint8]
 
 
 def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int]) -> Picture:
-    """Straight RGBA whose composite on `background` is the picture again, as far as colours reach.
+    """Straight RGBA whose composite on `background` is the picture again, as far as colors reach.
 
     The compositing equation C = aF + (1 - a)B, solved for F and clipped. With a known flat B this is closed-form; on
-    procedural stickers its premultiplied colour error at soft pixels was 0.001 on clean pictures and 0.018 under JPEG
+    procedural stickers its premultiplied color error at soft pixels was 0.001 on clean pictures and 0.018 under JPEG
     75, where PyMatting's `estimate_foreground_ml`, which must guess B as well, had 0.047 and 0.051 and took a hundred
-    times as long; drawing ill-conditioned colours towards their neighbours' only added error.
+    times as long; drawing ill-conditioned colors towards their neighbors' only added error.
 
     Args:
         opaque: `h w 3`.
@@ -109,12 +109,12 @@ def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int]) -> 
         background: red, green, blue in 0..255.
 
     Returns:
-        `h w 4`; where alpha is 255 the picture's own colours bit for bit, where it is 0 black.
+        `h w 4`; where alpha is 255 the picture's own colors bit for bit, where it is 0 black.
     """
-    colour = opaque.copy()
+    color = opaque.copy()
     soft = (alpha > 0) & (alpha < 255)
     share = alpha[soft, None].astype(np.float32) / 255  # n 1
     behind = np.asarray(background, np.float32)
-    colour[soft] = np.clip(((opaque[soft] - behind) / share + behind).round(), 0, 255).astype(np.uint8)
-    colour[alpha == 0] = 0
-    return np.concatenate([colour, alpha[..., None]], axis=-1)
+    color[soft] = np.clip(((opaque[soft] - behind) / share + behind).round(), 0, 255).astype(np.uint8)
+    color[alpha == 0] = 0
+    return np.concatenate([color, alpha[..., None]], axis=-1)

@@ -23,7 +23,7 @@ from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
 from glassine.models.ildiff import ILDiff, PixelSource
 from glassine.models.transparency import TestTimeAugmentation
-from glassine.pipelines.backgrounds import Colour, find_background, settle_alpha, unmix
+from glassine.pipelines.backgrounds import Color, find_background, settle_alpha, unmix
 from glassine.pipelines.upsampling import WorkingSize
 from glassine.pretrained.weights import load_bundle, locate, save_bundle
 from glassine.utils.class_paths import read_yaml
@@ -107,7 +107,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window(Generic[T]):
-    """Neighbouring items, and which of them are the window's own; the others are there for context only."""
+    """Neighboring items, and which of them are the window's own; the others are there for context only."""
 
     items: list[T]
     own: slice
@@ -141,7 +141,7 @@ def overlapping_windows(items: Iterable[T], size: int, radius: int) -> Iterator[
 TINY = "glassine:tiny-ildiff"
 LOOKAHEAD = 8
 LOOKAHEAD_PIXELS = 2**26  # fewer frames are looked at ahead where they are huge
-# a network never says quite 0 or 1: what is this near to them is meant so, and an opaque pixel keeps its exact colour
+# a network never says quite 0 or 1: what is this near to them is meant so, and an opaque pixel keeps its exact color
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,14 @@ class CutoutPipeline:
         device: where the network runs; `auto` is CUDA if there is any, else the CPU.
         config: `class_path` and `init_args` of the network, for `save_pretrained`.
 
-    The network gives alpha; colours are the input's own, un-mixed from the background where it shines through. A frame
+    The network gives alpha; colors are the input's own, un-mixed from the background where it shines through. A frame
     that comes with transparency is laid on the background first, and the result is nowhere more visible than it was.
     """
 
     def __init__(
         self,
         ildiff: ILDiff,
-        background: Colour | None = None,
+        background: Color | None = None,
         pixel_source: PixelSource | None = None,
         tta: TestTimeAugmentation = "none",
         resolution: int = 256,
@@ -196,7 +196,7 @@ class CutoutPipeline:
     def from_pretrained(
         cls,
         source: str = TINY,
-        background: Colour | None = None,
+        background: Color | None = None,
         pixel_source: PixelSource | None = None,
         tta: TestTimeAugmentation = "none",
         resolution: int = 256,
@@ -258,22 +258,22 @@ class CutoutPipeline:
                 yield frame, item.duration
 
     @torch.inference_mode()
-    def _alphas(self, clip: NDArray[np.float32], own: slice, background: Colour) -> NDArray[np.float32]:
+    def _alphas(self, clip: NDArray[np.float32], own: slice, background: Color) -> NDArray[np.float32]:
         """Alpha of the own frames of one window, `f 3 h w` in [0, 1] to `g h w`."""
         batch = rearrange(torch.from_numpy(clip), "f c h w -> 1 f c h w").to(self.device)
-        colour = torch.tensor([background], device=self.device, dtype=torch.float32) / 255  # 1 3
-        alpha, _ = self.ildiff.decode(batch, colour, self.pixel_source, self.tta, own)
+        color = torch.tensor([background], device=self.device, dtype=torch.float32) / 255  # 1 3
+        alpha, _ = self.ildiff.decode(batch, color, self.pixel_source, self.tta, own)
         return rearrange(alpha, "1 f 1 h w -> f h w").float().cpu().numpy()
 
 
-def _prepare(frame: Frame, duration: int, background: Colour, size: WorkingSize, store: FrameStore) -> _Prepared:
+def _prepare(frame: Frame, duration: int, background: Color, size: WorkingSize, store: FrameStore) -> _Prepared:
     expected = (*size.full, 4)
     if frame.shape != expected or frame.dtype != np.uint8:
         raise UserError(f"a frame came as {frame.dtype} {frame.shape}; all must be uint8 {expected}, as the first")
     return _Prepared(store.put(frame), duration, size.shrink(_opaque(frame, background, size), background))
 
 
-def _opaque(frame: Frame, background: Colour, size: WorkingSize) -> Frame:
+def _opaque(frame: Frame, background: Color, size: WorkingSize) -> Frame:
     """What the frame looks like on the background, `h w 3` uint8; composited a strip at a time."""
     if (frame[..., 3] == 255).all():
         return frame[..., :3]
@@ -282,7 +282,7 @@ def _opaque(frame: Frame, background: Colour, size: WorkingSize) -> Frame:
     return strips[0] if len(strips) == 1 else np.concatenate(strips)
 
 
-def _finish(came: Frame, small: NDArray[np.float32], size: WorkingSize, background: Colour) -> Frame:
+def _finish(came: Frame, small: NDArray[np.float32], size: WorkingSize, background: Color) -> Frame:
     """The result's frame, `h w 4` uint8, from the network's alpha (`h' w'` in [0, 1])."""
     opaque = _opaque(came, background, size)  # h w 3
     result = np.empty_like(came)

@@ -109,7 +109,7 @@ class PreviewStrip:
         return Image.fromarray(canvas)
 
     def thumbnail(self, picture: Picture) -> Picture:
-        """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible colour leaks in.
+        """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible color leaks in.
 
         One whose longer side is the tile's already stays as it is.
         """
@@ -124,6 +124,6 @@ class PreviewStrip:
         alpha = picture[..., 3:].astype(np.float32)
         mixed = np.concatenate([picture[..., :3] * (alpha / 255), alpha], axis=-1)  # h w 4
         mixed = cv2.resize(mixed, size, interpolation=cv2.INTER_AREA)
-        colour = mixed[..., :3] / np.maximum(mixed[..., 3:] / 255, 1 / 255)
-        small = np.concatenate([colour, mixed[..., 3:]], axis=-1)
+        color = mixed[..., :3] / np.maximum(mixed[..., 3:] / 255, 1 / 255)
+        small = np.concatenate([color, mixed[..., 3:]], axis=-1)
         return np.clip(small.round(), 0, 255).astype(np.uint8)

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from glassine.data.sticker import Sticker
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
@@ -23,7 +23,7 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
 Network = TypeVar("Network", bound=TextToVideo)
-How = TypeVar("How", bound=Sampling)
+How = TypeVar("How", bound=SamplerConfig)
 
 
 class GenerationPipeline(Generic[Network, How]):
@@ -81,7 +81,7 @@ TINY = "glassine:tiny-sti"
 Progress = Callable[[int, int], None]
 
 
-class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
+class TextToStickerPipeline(GenerationPipeline[TextToVideo, SamplerConfig]):
     """Text-to-video as people call it.
 
     Args:
@@ -108,12 +108,12 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
-        sampling: Sampling | None = None,
+        sampling: SamplerConfig | None = None,
         batch_size: int = 1,
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        how = sampling or Sampling(guidance_rescale=RESCALE)
+        how = sampling or SamplerConfig(guidance_rescale=RESCALE)
         super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
         self.cut_out = cut_out
 
@@ -126,7 +126,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo, Sampling]):
         num_frames: int | None = None,
         fps: float = 8.0,
         domain: str = "cartoon",
-        sampling: Sampling | None = None,
+        sampling: SamplerConfig | None = None,
         batch_size: int = 1,
         device: str = "auto",
     ) -> Self:

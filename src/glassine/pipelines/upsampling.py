@@ -1,9 +1,9 @@
 """Bring a small alpha to full size with the sharp edges of the full-size picture.
 
 The fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996, on He et al., "Guided Image Filtering",
-TPAMI 2013, equations 14 and 15): in each small neighbourhood alpha is taken as a linear function of colour; the
-function is fitted at the small size, where alpha is known, and evaluated on the colours of the full size. On a mixture
-of two colours that is the very line between them, so no foreground or background colour has to be known.
+TPAMI 2013, equations 14 and 15): in each small neighborhood alpha is taken as a linear function of color; the
+function is fitted at the small size, where alpha is known, and evaluated on the colors of the full size. On a mixture
+of two colors that is the very line between them, so no foreground or background color has to be known.
 
 
 TODO-DOC
@@ -28,8 +28,8 @@ def guided_upsampling(alpha: Plane, guide: Plane, radius: int = 1, smoothness: f
     Args:
         alpha: `h w` in [0, 1], no side longer than the guide's.
         guide: the picture at full size, `H W 3` in [0, 1].
-        radius: of the fitted neighbourhoods, in pixels of `alpha`.
-        smoothness: colour variance below which a neighbourhood counts as flat, so that alpha does not follow its noise.
+        radius: of the fitted neighborhoods, in pixels of `alpha`.
+        smoothness: color variance below which a neighborhood counts as flat, so that alpha does not follow its noise.
 
     Returns:
         `H W` in [0, 1]; nowhere outside the range that `alpha` has in the 3x3 pixels around, so texture inside the
@@ -93,16 +93,16 @@ def _enlarge_rows(planes: Plane, rows: slice, height: int, width: int) -> Plane:
 
 
 def _fit(alpha: Plane, small: Plane, radius: int, smoothness: float) -> tuple[Plane, Plane]:
-    """Least-squares `alpha = slope . colour + offset` in each neighbourhood, then the mean over those that overlap."""
+    """Least-squares `alpha = slope . color + offset` in each neighborhood, then the mean over those that overlap."""
 
     def mean(x: Plane) -> Plane:
         return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
 
-    colour, opacity = mean(small), mean(alpha)
-    covariance = mean(small * alpha[..., None]) - colour * opacity[..., None]  # h w 3
+    color, opacity = mean(small), mean(alpha)
+    covariance = mean(small * alpha[..., None]) - color * opacity[..., None]  # h w 3
     r, g, b = np.moveaxis(small, -1, 0)
     moments = mean(np.stack([r * r, g * g, b * b, r * g, r * b, g * b], axis=-1))  # h w 6
-    mr, mg, mb = np.moveaxis(colour, -1, 0)
+    mr, mg, mb = np.moveaxis(color, -1, 0)
     means = np.stack([mr * mr, mg * mg, mb * mb, mr * mg, mr * mb, mg * mb], axis=-1)
     rr, gg, bb, rg, rb, gb = np.moveaxis((moments - means).astype(np.float64), -1, 0)
     rr, gg, bb = rr + smoothness, gg + smoothness, bb + smoothness
@@ -115,7 +115,7 @@ def _fit(alpha: Plane, small: Plane, radius: int, smoothness: float) -> tuple[Pl
     determinant = rr * rows[0][0] + rg * rows[0][1] + rb * rows[0][2]
     inverse = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2) / determinant[..., None, None]  # h w 3 3
     slope = np.einsum("hwij,hwj->hwi", inverse, covariance).astype(np.float32)
-    offset = opacity - np.einsum("hwc,hwc->hw", slope, colour)
+    offset = opacity - np.einsum("hwc,hwc->hw", slope, color)
     return mean(slope), mean(offset)
 
 
@@ -142,7 +142,7 @@ class WorkingSize:
         return cls(full, (height, width), (-(-height // multiple) * multiple, -(-width // multiple) * multiple))
 
     def shrink(self, picture: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.float32]:
-        """`h w 3` uint8 to what the network sees, `3 h' w'` in [0, 1], filled up with the background's colour."""
+        """`h w 3` uint8 to what the network sees, `3 h' w'` in [0, 1], filled up with the background's color."""
         height, width = self.inner
         if self.inner != self.full:
             smaller = height < self.full[0] or width < self.full[1]

@@ -37,7 +37,7 @@ class CLIP(nn.Module):
         return self.network.logit_scale.exp().item()
 
     def encode_images(self, frames: Tensor) -> Tensor:
-        """Embeddings `n d`, not normalised, of opaque pictures `n 3 h w` in [0, 1].
+        """Embeddings `n d`, not normalized, of opaque pictures `n 3 h w` in [0, 1].
 
         They are rounded to 8 bits first, since CLIP's bicubic resizing is defined on such and clips there.
         """
@@ -50,7 +50,7 @@ class CLIP(nn.Module):
         return torch.cat(parts)  # n d
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings `n d`, not normalised, of captions as they are; what is too long for CLIP is cut off."""
+        """Embeddings `n d`, not normalized, of captions as they are; what is too long for CLIP is cut off."""
         config: Any = self.network.config.text_config
         parts = []
         for start in range(0, len(texts), self.batch_size):

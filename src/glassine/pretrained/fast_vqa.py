@@ -114,7 +114,7 @@ class FastVQA(nn.Module):
         return torch.cat([self.score((window - self.mean) / self.std) for window in fragments.split(1)])
 
     def score(self, x: Tensor) -> Tensor:
-        """Raw scores `b` of normalised fragments `b 3 t h w`."""
+        """Raw scores `b` of normalized fragments `b 3 t h w`."""
         x = self.backbone.norm(self.backbone.features(self.backbone.patch_embed(x)))  # b t/2 h/32 w/32 d
         x = functional.gelu(self.fc_hid(rearrange(x, "b t h w d -> b d t h w")))
         return self.fc_last(x).mean((1, 2, 3, 4))  # b

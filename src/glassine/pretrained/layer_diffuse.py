@@ -22,7 +22,7 @@ from glassine.utils.errors import UserError
 
 
 def with_codec_weights(codec: nn.Module, encoder: str, decoder: str) -> nn.Module:
-    """A `LatentTransparency` whose encoder and decoder are filled, for use as a `class_path` in a YAML.
+    """A `TransparencyVAE` whose encoder and decoder are filled, for use as a `class_path` in a YAML.
 
     Args:
         codec: the network; its VAE stays as it is.

@@ -1,4 +1,4 @@
-"""A `LatentMean` from a network of ours that has one.
+"""A `LatentPrior` from a network of ours that has one.
 
 TODO-DOC
 Whose work cached latents and text embeddings are.
@@ -15,7 +15,7 @@ from glassine.pretrained.weights import load_bundle, load_exactly
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 
-MOTION = "motion."  # what only a `ClipMean` has
+MOTION = "motion."  # what only a `MotionPrior` has
 
 
 def load_latent_mean(source: str) -> nn.Module:
@@ -37,11 +37,11 @@ def load_latent_mean(source: str) -> nn.Module:
 
 
 def with_latent_mean(source: str, latent_mean: nn.Module) -> nn.Module:
-    """A `LatentMean` or `ClipMean` that starts from the `latent_mean` of a generator, as far as that goes.
+    """A `LatentPrior` or `MotionPrior` that starts from the `latent_mean` of a generator, as far as that goes.
 
     Args:
         source: as in `load_latent_mean`.
-        latent_mean: of the same sizes; what only a `ClipMean` has is left out or kept as it is.
+        latent_mean: of the same sizes; what only a `MotionPrior` has is left out or kept as it is.
 
     Raises:
         UserError: nothing there, a network that has none, or one of other sizes.
@@ -51,9 +51,9 @@ def with_latent_mean(source: str, latent_mean: nn.Module) -> nn.Module:
 
 
 def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
-    """Fill a `LatentMean` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
+    """Fill a `LatentPrior` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
 
-    A `ClipMean` keeps its motion where a `LatentMean` comes, a `LatentMean` leaves it out.
+    A `MotionPrior` keeps its motion where a `LatentPrior` comes, a `LatentPrior` leaves it out.
 
     Raises:
         UserError: another architecture there, or none at all for one that is not to be trained.

@@ -25,7 +25,7 @@ def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
     Args:
         model: `vit_b`, `vit_l` or `vit_h`.
         checkpoint: path of Meta's file, for instance `sam_vit_h_4b8939.pth`; read without running any code in it. None
-            leaves the network as it was initialised.
+            leaves the network as it was initialized.
 
     Raises:
         UserError: an unknown model, no such file, or the file of another model.

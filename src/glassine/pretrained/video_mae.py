@@ -22,7 +22,7 @@ class VideoMAE(nn.Module):
     by 255): numbers are not comparable with its.
 
     Frames are resized to the network's size (224) by bilinear interpolation, uncropped, `align_corners=False`, then
-    normalised.
+    normalized.
 
     Args:
         source: a hub id such as `MCG-NJU/videomae-base-finetuned-ssv2`, or the path of a local copy.

@@ -38,7 +38,7 @@ class Taken:
         origin: where they come from.
         taken: tensors of the network that were filled.
         fresh: tensors that the checkpoint does not have, of temporal layers or of an image's; these keep their
-            initialisation.
+            initialization.
         unused: tensors of the checkpoint's temporal layers that have no place in the network.
     """
 
@@ -50,7 +50,7 @@ class Taken:
     def __str__(self) -> str:
         """A line for each of the three that there is."""
         lines = [f"{len(self.taken)} tensors taken from {self.origin}"]
-        lines += [f"new, as initialised: {part}" for part in by_layer(self.fresh)]
+        lines += [f"new, as initialized: {part}" for part in by_layer(self.fresh)]
         lines += [f"there, but not used: {part}" for part in by_layer(self.unused)]
         return "\n".join(lines)
 
@@ -62,7 +62,7 @@ def with_video_weights(
 
     Args:
         unet: a `VideoUNet`, for a folder of `UNet3DConditionModel`, or an `I2VGen`, for one of `I2VGenXLUNet`. Layers
-            that its method has put in keep their initialisation, but for those of diffusers' layers that they keep.
+            that its method has put in keep their initialization, but for those of diffusers' layers that they keep.
         source: a hub id such as `ali-vilab/text-to-video-ms-1.7b`, or the path of a local copy.
         subfolder: where the UNet lies in it; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.
@@ -80,7 +80,7 @@ def with_image_weights(
     """A `VideoUNet` whose spatial part is an image UNet's, as VSD2M starts; for use as a `class_path` in a YAML.
 
     Args:
-        unet: the network; its temporal layers keep their initialisation.
+        unet: the network; its temporal layers keep their initialization.
         source: a hub id such as `stabilityai/stable-diffusion-2-1`, or the path of a local copy.
         subfolder: where the UNet lies in it; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.

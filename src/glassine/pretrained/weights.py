@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from glassine.utils.class_paths import build, read_yaml
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
+from glassine.utils.renamed import with_current_names
 from glassine.utils.tensors import write_tensors
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -173,7 +174,7 @@ def being_loaded(folder: Path, source: str) -> Iterator[None]:
 def build_network(config: Any, origin: str) -> nn.Module:
     """The network that the `class_path` and `init_args` found in `origin` describe; UserError if they describe none."""
     try:
-        return build(nn.Module, config, origin)
+        return build(nn.Module, with_current_names(config), origin)
     except UserError:
         raise
     except Exception as error:  # whatever a constructor makes of arguments that are not its own
@@ -249,7 +250,7 @@ def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, A
         if not needed.is_file():
             raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
     try:
-        content = read_yaml(file)
+        content = with_current_names(read_yaml(file))
         content["model"]["init_args"].items()
     except (UserError, AttributeError, LookupError, TypeError) as error:
         raise UserError(f"{file} is not the configuration of a run: give the one that `glassine fit` wrote") from error

@@ -29,8 +29,8 @@ class Actor:
 
     Attributes:
         parts: what to draw, back to front.
-        x: horizontal centre, 0..1.
-        y: vertical centre, 0..1.
+        x: horizontal center, 0..1.
+        y: vertical center, 0..1.
         scale: length of an object unit.
         turn: fixed turn, in turns.
         tracks: movements, applied together.
@@ -38,10 +38,10 @@ class Actor:
         phase: offset of the parts' own movements.
         jelly: strength of a wave through all outlines.
         boil: strength of the jitter of hand-drawn lines, object units; redrawn six times a loop.
-        glow: colour of the light around it, or None; with ``glow_size`` and ``glow_strength``.
+        glow: color of the light around it, or None; with ``glow_size`` and ``glow_strength``.
         shadow: ``""``, ``"drop"`` (offset copy) or ``"contact"`` (an ellipse on the ground).
         rim: width of a solid border around everything (die-cut stickers), 0 for none.
-        rim_colour: its colour.
+        rim_color: its color.
         trail: number of fading copies left behind.
         smear: length of a horizontal motion blur.
     """
@@ -61,7 +61,7 @@ class Actor:
     glow_strength: float = 0.8
     shadow: str = ""
     rim: float = 0.0
-    rim_colour: RGB = (1.0, 1.0, 1.0)
+    rim_color: RGB = (1.0, 1.0, 1.0)
     trail: int = 0
     smear: float = 0.0
 
@@ -127,8 +127,8 @@ class Actor:
                     carrier = mask
                 elif part.clip and carrier is not None:
                     mask = mask.within(carrier)
-                colour, alpha = dressed.paint(Spot(mask, matrix[:2]))
-                sheet.lay(replace(mask, alpha=alpha if opacity >= 1 else alpha * np.float32(opacity)), colour)
+                color, alpha = dressed.paint(Spot(mask, matrix[:2]))
+                sheet.lay(replace(mask, alpha=alpha if opacity >= 1 else alpha * np.float32(opacity)), color)
             if dressed.ink is not None:
                 edge = coverage(outlines, size, dressed.ink_width * unit)
                 if edge is not None:
@@ -155,7 +155,7 @@ class Actor:
         solid = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         wide = cv2.dilate(solid, kernel)[1:-1, 1:-1].astype(np.float32) * np.float32(1 / 255)
-        sheet.lay_under(Mask(0, 0, wide), self.rim_colour)
+        sheet.lay_under(Mask(0, 0, wide), self.rim_color)
 
     def _shadow(self, sheet: Canvas) -> Mask:
         size = sheet.size
@@ -164,10 +164,10 @@ class Actor:
             shift = np.array([[1, 0, 0.02 * size], [0, 1, 0.035 * size]], np.float32)
             return Mask(0, 0, np.asarray(cv2.warpAffine(soft, shift, (size, size)), np.float32) * np.float32(0.45))
         height = np.clip(self.y + 0.92 * self.scale, 0, 0.94) * size
-        centre = self._matrix(0.0, size)[0, 2]
+        center = self._matrix(0.0, size)[0, 2]
         t = np.arange(size, dtype=np.float32)
         dx, dy = (
-            (t - np.float32(centre)) / (self.scale * size * 0.85),
+            (t - np.float32(center)) / (self.scale * size * 0.85),
             (t - np.float32(height)) / (self.scale * size * 0.17),
         )
         fall = np.maximum(0, 1 - (dx * dx)[None, :] - (dy * dy)[:, None])
@@ -243,7 +243,7 @@ def _mouth(mood: str, rng: np.random.Generator, y: float, w: float) -> list[Part
 
 
 def features(rng: np.random.Generator, y: float = 0.0, size: float = 1.0) -> tuple[str, list[Part]]:
-    """A mood and the parts of a face that shows it, centred on (0, ``y``)."""
+    """A mood and the parts of a face that shows it, centered on (0, ``y``)."""
     mood = str(rng.choice(list(MOODS)))
     dx, r = size * rng.uniform(0.28, 0.42), size * rng.uniform(0.13, 0.21)
     parts = _eyes(mood, rng, dx, y - 0.12 * size, r)

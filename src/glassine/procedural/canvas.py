@@ -1,4 +1,4 @@
-"""Drawing with exact alpha: anti-aliased coverage masks laid over each other in premultiplied colour."""
+"""Drawing with exact alpha: anti-aliased coverage masks laid over each other in premultiplied color."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from glassine.procedural.outlines import Outline
 
 Plane = NDArray[np.float32]
-Colour = tuple[float, float, float] | Plane  # three numbers in 0..1, or planes 3 h w
+Color = tuple[float, float, float] | Plane  # three numbers in 0..1, or planes 3 h w
 
 # with OpenCV's own edge smoothing on top: smooth edges at a fraction of the cost of 4x4 samples. That smoothing reaches
 # outwards, so shapes come out about a third of a pixel larger than drawn; the alpha is that of the larger shape.
@@ -112,18 +112,18 @@ class Canvas:
         self.size = size
         self.planes: Plane = np.zeros((4, size, size), np.float32)
 
-    def lay(self, mask: Mask, colour: Colour) -> None:
-        """Lay a colour over what is there (the "over" operator), as far as the mask covers.
+    def lay(self, mask: Mask, color: Color) -> None:
+        """Lay a color over what is there (the "over" operator), as far as the mask covers.
 
         Args:
             mask: coverage times opacity.
-            colour: three numbers, or planes ``3 h w`` of the mask's size.
+            color: three numbers, or planes ``3 h w`` of the mask's size.
         """
         h, w = mask.alpha.shape
         part = self.planes[:, mask.y : mask.y + h, mask.x : mask.x + w]
         part *= 1 - mask.alpha
         for channel in range(3):
-            part[channel] += mask.alpha * colour[channel]
+            part[channel] += mask.alpha * color[channel]
         part[3] += mask.alpha
 
     def lay_canvas(self, other: "Canvas", opacity: float = 1.0) -> None:
@@ -133,13 +133,13 @@ class Canvas:
         self.planes *= 1 - opacity * other.planes[3]
         self.planes += other.planes if opacity >= 1 else opacity * other.planes
 
-    def lay_under(self, mask: Mask, colour: tuple[float, float, float]) -> None:
-        """Put a colour behind what is there: shadows, glow, the white rim of a die-cut sticker."""
+    def lay_under(self, mask: Mask, color: tuple[float, float, float]) -> None:
+        """Put a color behind what is there: shadows, glow, the white rim of a die-cut sticker."""
         h, w = mask.alpha.shape
         part = self.planes[:, mask.y : mask.y + h, mask.x : mask.x + w]
         free = mask.alpha * (1 - part[3])
         for channel in range(3):
-            part[channel] += free * colour[channel]
+            part[channel] += free * color[channel]
         part[3] += free
 
     def rgba(self) -> NDArray[np.uint8]:

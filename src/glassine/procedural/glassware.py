@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glassine.procedural.canvas import Colour, Plane
+from glassine.procedural.canvas import Color, Plane
 from glassine.procedural.outlines import Outline, arc, drop, ellipse, heart, points, rectangle, smooth
 from glassine.procedural.paint import RGB, Spot, blend
 from glassine.procedural.palette import Part, Thing, base, line
@@ -24,7 +24,7 @@ class Glass:
     """A see-through body: thin in the middle, denser and brighter towards its rim.
 
     Attributes:
-        tint: its colour.
+        tint: its color.
         body: opacity in the middle, 0..1.
         rim: opacity on the edge, 0..1.
         softness: width of the rim in object units.
@@ -37,12 +37,12 @@ class Glass:
     softness: float = 0.12
     shine: float = 0.5
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """The tint turning white, alpha times the glass's opacity."""
         edge = np.clip((1 - spot.depth(self.softness)) * 2, 0, 1)
         edge *= edge
-        colour = blend(self.tint, (1.0, 1.0, 1.0), edge * np.float32(self.shine))
-        return colour, spot.mask.alpha * (np.float32(self.body) + np.float32(self.rim - self.body) * edge)
+        color = blend(self.tint, (1.0, 1.0, 1.0), edge * np.float32(self.shine))
+        return color, spot.mask.alpha * (np.float32(self.body) + np.float32(self.rim - self.body) * edge)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Haze:
     opacity: float = 0.8
     power: float = 1.5
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """Colours from inner to outer, alpha falling outwards."""
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
+        """Colors from inner to outer, alpha falling outwards."""
         x, y = spot.xy()
         r = np.minimum(np.sqrt(x * x + y * y), 1)
         return blend(self.inner, self.outer, r), spot.mask.alpha * ((1 - r) ** np.float32(self.power) * self.opacity)
@@ -255,10 +255,10 @@ def word(rng: np.random.Generator) -> Thing:
             )
         )
     x = -total * scale / 2
-    colours = (
+    colors = (
         ["body"] * len(text) if rng.random() < 0.6 else [("body", "accent", "second")[k % 3] for k in range(len(text))]
     )
-    for (outlines, advance), role in zip(traced, colours, strict=True):
+    for (outlines, advance), role in zip(traced, colors, strict=True):
         shift = np.asarray([x, 0], np.float32)
         x += advance * scale
         if outlines:

@@ -63,7 +63,7 @@ def sun(rng: np.random.Generator) -> Thing:
 
 
 def rain_cloud(rng: np.random.Generator) -> Thing:
-    """A white or coloured cloud with falling drops."""
+    """A white or colored cloud with falling drops."""
     drops = [
         Part(
             (place(drop(), x, 0.62 + 0.1 * (k % 2), 0.1, 0.16),),
@@ -79,7 +79,7 @@ def rain_cloud(rng: np.random.Generator) -> Thing:
 
 
 def rainbow(_: np.random.Generator) -> Thing:
-    """Coloured bands with open space below."""
+    """Colored bands with open space below."""
     bands = [
         line(arc(0, 0.5, r, r, 0.5, 1.0, 32), width=0.17, role=role)
         for r, role in ((0.9, "tongue"), (0.74, "light"), (0.58, "second"), (0.42, "body"))

@@ -1,4 +1,4 @@
-"""What a shape is filled with: each paint turns a mask and its place on the object into colours and opacity."""
+"""What a shape is filled with: each paint turns a mask and its place on the object into colors and opacity."""
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.procedural.canvas import Colour, Mask, Plane, blur
+from glassine.procedural.canvas import Color, Mask, Plane, blur
 
 RGB = tuple[float, float, float]
 
@@ -56,15 +56,15 @@ class Spot:
 
 
 class Paint(Protocol):
-    """Fills a mask: returns the colour and the mask's new alpha (its own, unless the paint is see-through)."""
+    """Fills a mask: returns the color and the mask's new alpha (its own, unless the paint is see-through)."""
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """Colours (three numbers or planes ``3 h w``) and alpha ``h w``, both in 0..1."""
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
+        """Colors (three numbers or planes ``3 h w``) and alpha ``h w``, both in 0..1."""
         ...
 
 
 def blend(first: RGB, second: RGB, t: Plane) -> Plane:
-    """Between two colours: ``3 h w`` for ``t`` of ``h w`` in 0..1."""
+    """Between two colors: ``3 h w`` for ``t`` of ``h w`` in 0..1."""
     out = np.empty((3, *t.shape), np.float32)
     for channel, (a, b) in enumerate(zip(first, second, strict=True)):
         np.multiply(t, np.float32(b - a), out=out[channel])
@@ -74,13 +74,13 @@ def blend(first: RGB, second: RGB, t: Plane) -> Plane:
 
 @dataclass(frozen=True)
 class Flat:
-    """One colour."""
+    """One color."""
 
-    colour: RGB
+    color: RGB
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """The colour, alpha unchanged."""
-        return self.colour, spot.mask.alpha
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
+        """The color, alpha unchanged."""
+        return self.color, spot.mask.alpha
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Linear:
     second: RGB
     turn: float = 0.25
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """The gradient, alpha unchanged."""
         across = np.cos(self.turn * 2 * np.pi) * spot.to_object[0] + np.sin(self.turn * 2 * np.pi) * spot.to_object[1]
         t = spot.along(across * 0.5)
@@ -100,23 +100,23 @@ class Linear:
 
 @dataclass(frozen=True)
 class Radial:
-    """A gradient from a centre outwards: the ball shading of glossy emoji."""
+    """A gradient from a center outwards: the ball shading of glossy emoji."""
 
     inner: RGB
     outer: RGB
-    centre: tuple[float, float] = (-0.25, -0.35)
+    center: tuple[float, float] = (-0.25, -0.35)
     radius: float = 1.5
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """The gradient, alpha unchanged."""
         x, y = spot.xy()
-        t = ((x - self.centre[0]) ** 2 + (y - self.centre[1]) ** 2) * np.float32(1 / self.radius**2)
+        t = ((x - self.center[0]) ** 2 + (y - self.center[1]) ** 2) * np.float32(1 / self.radius**2)
         return blend(self.inner, self.outer, np.minimum(t, 1)), spot.mask.alpha
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Stripes, dots or checks of two colours; edges are soft over about a pixel."""
+    """Stripes, dots or checks of two colors; edges are soft over about a pixel."""
 
     kind: str
     first: RGB
@@ -124,7 +124,7 @@ class Pattern:
     period: float = 0.3
     turn: float = 0.1
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """The pattern, alpha unchanged."""
         c, s = np.cos(self.turn * 2 * np.pi), np.sin(self.turn * 2 * np.pi)
         rate = 2 * np.pi / self.period
@@ -147,9 +147,9 @@ class Puffy:
     softness: float = 0.25
     light: tuple[float, float] = (-0.6, -0.8)
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
-        """The base's colours, lighter towards the light and darker away from it."""
-        colour, alpha = self.base(spot)
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
+        """The base's colors, lighter towards the light and darker away from it."""
+        color, alpha = self.base(spot)
         sigma = max(1.0, self.softness * spot.scale)
         h, w = spot.mask.alpha.shape
         step = max(1, min(int(sigma / 2), h // 4, w // 4))
@@ -165,7 +165,7 @@ class Puffy:
         keep = (1 + np.minimum(lit, 0)) * (1 - white)
         out = np.empty((3, h, w), np.float32)
         for channel in range(3):
-            np.multiply(keep, colour[channel], out=out[channel])
+            np.multiply(keep, color[channel], out=out[channel])
             out[channel] += white
         return out, alpha
 
@@ -178,11 +178,11 @@ def _grain(seed: int, size: int) -> Plane:
 
 @dataclass(frozen=True)
 class Texture:
-    """A photo-like surface: a colour ramp looked up by a noise tile that is glued to the object, plus grain.
+    """A photo-like surface: a color ramp looked up by a noise tile that is glued to the object, plus grain.
 
     Attributes:
         tile: noise ``n n`` in 0..1 that repeats without a seam.
-        ramp: colours ``k 3`` in 0..1 from low to high noise.
+        ramp: colors ``k 3`` in 0..1 from low to high noise.
         zoom: tiles per object unit.
         grain: standard deviation of the grain.
         seed: of the grain, which is glued to the picture like a camera's.
@@ -201,7 +201,7 @@ class Texture:
         table = np.stack([np.interp(at, knots, self.ramp[:, c]) for c in range(3)], axis=1)
         object.__setattr__(self, "_table", table.astype(np.float32))
 
-    def __call__(self, spot: Spot) -> tuple[Colour, Plane]:
+    def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """The surface, alpha unchanged."""
         h, w = spot.mask.alpha.shape
         matrix = spot.to_object * (self.zoom * len(self.tile))

@@ -1,7 +1,7 @@
-"""Colours for a drawing: one palette names a colour for every role a part can have.
+"""Colors for a drawing: one palette names a color for every role a part can have.
 
 TODO-DOC
-The pieces a drawing is made of, before a style gives them colours.
+The pieces a drawing is made of, before a style gives them colors.
 """
 
 import colorsys
@@ -37,30 +37,30 @@ _PLAIN = (
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours by role, and what the main one is called.
+    """Colors by role, and what the main one is called.
 
     Attributes:
-        colours: role -> RGB in 0..1; see :class:`glassine.procedural.palette.Part`.
-        name: the body's colour in English.
+        colors: role -> RGB in 0..1; see :class:`glassine.procedural.palette.Part`.
+        name: the body's color in English.
         name_zh: the same in Chinese.
     """
 
-    colours: dict[str, RGB]
+    colors: dict[str, RGB]
     name: str
     name_zh: str
 
 
 def hsv(h: float, s: float, v: float) -> RGB:
-    """A colour from hue, saturation and value, each clipped to 0..1 (the hue wraps)."""
+    """A color from hue, saturation and value, each clipped to 0..1 (the hue wraps)."""
     return colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
 
 
-def tone(colour: RGB, amount: float) -> RGB:
+def tone(color: RGB, amount: float) -> RGB:
     """Lighter (``amount`` above 0: towards white) or darker (below 0: towards black)."""
     if amount >= 0:
-        r, g, b = (c + (1 - c) * amount for c in colour)
+        r, g, b = (c + (1 - c) * amount for c in color)
     else:
-        r, g, b = (c * (1 + amount) for c in colour)
+        r, g, b = (c * (1 + amount) for c in color)
     return r, g, b
 
 
@@ -82,7 +82,7 @@ def random_palette(rng: np.random.Generator, plain: float = 0.22) -> Palette:
     panel = (*(c for c, _, _ in _PLAIN), (1.0, 1.0, 1.0), (0.5, 0.5, 0.5), body)
     whites: tuple[RGB, ...] = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (0.97, 0.97, 0.95), hsv(hue, 0.08, 1.0))
     darks: tuple[RGB, ...] = ((0.0, 0.0, 0.0), (0.15, 0.13, 0.14), hsv(hue, 0.7, 0.28), (0.3, 0.18, 0.1))
-    colours: dict[str, RGB] = {
+    colors: dict[str, RGB] = {
         "body": body,
         "second": hsv(hue + step, vivid * 0.9, rng.uniform(0.45, 0.95)),
         "accent": hsv(hue - step * 0.8, rng.uniform(0.3, 1.0), rng.uniform(0.75, 1.0)),
@@ -96,7 +96,7 @@ def random_palette(rng: np.random.Generator, plain: float = 0.22) -> Palette:
         "ink": darks[int(rng.integers(len(darks)))],
         "paper": _PLAIN[int(rng.choice([0, 0, 0, 1, 2, 3]))][0],
     }
-    return Palette(colours, *names)
+    return Palette(colors, *names)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What is in a procedural sticker: a family says which things, styles and effects may meet.
 
 TODO-DOC
-Things that enclose an area which may have the colour of the background.
+Things that enclose an area which may have the color of the background.
 """
 
 from dataclasses import dataclass, replace
@@ -98,7 +98,7 @@ FAMILIES = {
     "glow": ("glowing light", "发光"),
     "shadow": ("soft shadow", "柔和阴影"),
     "fade": ("fading in and out", "渐隐渐现"),
-    "holes": ("with openings", "镂空"),
+    "holes": ("with shapes_with_holes", "镂空"),
     "group": ("several objects", "多个物体"),
     "pixel": ("pixel art", "像素风"),
 }
@@ -197,18 +197,18 @@ def _actor(thing: Thing, style: str, palette: Palette, rng: np.random.Generator,
 def _effects(actor: Actor, family: str, style: str, palette: Palette, rng: np.random.Generator) -> Actor:
     """The family's own effect always, the others now and then."""
     if family == "border" or (family not in ("glass", "glow", "holes") and rng.random() < 0.05):
-        rim_colour = (1.0, 1.0, 1.0) if rng.random() < 0.75 else palette.colours["panel"]
-        actor = replace(actor, rim=float(rng.uniform(0.012, 0.04)), rim_colour=rim_colour, scale=actor.scale * 0.9)
+        rim_color = (1.0, 1.0, 1.0) if rng.random() < 0.75 else palette.colors["panel"]
+        actor = replace(actor, rim=float(rng.uniform(0.012, 0.04)), rim_color=rim_color, scale=actor.scale * 0.9)
         if rng.random() < 0.3:
             actor = replace(actor, shadow="drop")
     if family == "shadow" or rng.random() < 0.08:
         actor = replace(actor, shadow=str(rng.choice(["drop", "contact"])), scale=min(actor.scale, 0.38))
     if family == "glow" or rng.random() < 0.04:
-        colour = hsv(float(rng.random()), float(rng.uniform(0.1, 0.9)), 1.0)
+        color = hsv(float(rng.random()), float(rng.uniform(0.1, 0.9)), 1.0)
         strength = float(rng.uniform(0.35, 1.0))
         actor = replace(
             actor,
-            glow=colour,
+            glow=color,
             glow_size=float(rng.uniform(0.015, 0.07)),
             glow_strength=strength,
             scale=min(actor.scale, 0.36),
@@ -232,12 +232,12 @@ def _swarm(rng: np.random.Generator, family: str) -> list[Actor]:
     hue, spread = float(rng.random()), float(rng.choice([0.02, 0.3]))
     actors = []
     for _ in range(int(rng.integers(3, 9))):
-        colour = hsv(hue + rng.normal(0, spread), rng.uniform(0.0, 0.9), rng.uniform(0.8, 1.0))
+        color = hsv(hue + rng.normal(0, spread), rng.uniform(0.0, 0.9), rng.uniform(0.8, 1.0))
         see_through = float(rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else 1.0
         paint = (
-            Haze(colour, hsv(hue, 0.2, 1.0), float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.8, 2.5)))
+            Haze(color, hsv(hue, 0.2, 1.0), float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.8, 2.5)))
             if hazy
-            else Flat(colour)
+            else Flat(color)
         )
         part = Part((outline,), "light", opacity=see_through, move=str(rng.choice(["rise", "beat", "spin", ""])))
         angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.42)

@@ -21,7 +21,7 @@ class Dressed:
     Attributes:
         part: the shape.
         paint: its filling; None leaves it open.
-        ink: colour of the line around it; None draws none.
+        ink: color of the line around it; None draws none.
         ink_width: width of that line in object units.
     """
 
@@ -37,7 +37,7 @@ def dress(thing: Thing, style: str, palette: Palette, rng: np.random.Generator) 
     Args:
         thing: the drawing.
         style: one of :data:`STYLES`.
-        palette: colours by role.
+        palette: colors by role.
         rng: for the style's own choices (line width, gradients, patterns, textures).
     """
     maker = {
@@ -86,36 +86,36 @@ def _emoji(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) 
     rim = rng.random() < 0.15
     out: list[Dressed] = []
     for part in parts:
-        colour = palette.colours.get(part.role, palette.colours["body"])
+        color = palette.colors.get(part.role, palette.colors["body"])
         if part.role == "clear":
-            out.append(Dressed(part, _glass_paint(colour, rng)))
+            out.append(Dressed(part, _glass_paint(color, rng)))
             out += _glint(part, rng, 0.8) if part.width == 0 else []
         elif part.base:
-            gradient: Paint = Radial(tone(colour, spread), tone(colour, -spread))
+            gradient: Paint = Radial(tone(color, spread), tone(color, -spread))
             if rng.random() < 0.4:
-                gradient = Linear(tone(colour, spread), tone(colour, -spread), rng.uniform(0.15, 0.35))
-            out.append(Dressed(part, Puffy(gradient, puff, deep, light), tone(colour, -0.5) if rim else None, 0.035))
+                gradient = Linear(tone(color, spread), tone(color, -spread), rng.uniform(0.15, 0.35))
+            out.append(Dressed(part, Puffy(gradient, puff, deep, light), tone(color, -0.5) if rim else None, 0.035))
             if rng.random() < 0.4 and not out[:-1]:
                 out += _glint(part, rng, rng.uniform(0.3, 0.9))
         else:
-            out.append(Dressed(part, Linear(tone(colour, 0.1), tone(colour, -0.15))))
+            out.append(Dressed(part, Linear(tone(color, 0.1), tone(color, -0.15))))
     return out
 
 
 def _flat(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """One colour a part, now and then a pattern; half of them outlined."""
-    ink = palette.colours["ink"] if rng.random() < 0.5 else None
+    """One color a part, now and then a pattern; half of them outlined."""
+    ink = palette.colors["ink"] if rng.random() < 0.5 else None
     width = float(rng.uniform(0.03, 0.1))
     kind = str(rng.choice(["none", "none", "stripes", "dots", "checks"]))
     period, turn = float(rng.uniform(0.15, 0.5)), float(rng.uniform(0, 0.5))
     out = []
     for part in parts:
-        colour = palette.colours.get(part.role, palette.colours["body"])
-        paint: Paint = Flat(colour)
+        color = palette.colors.get(part.role, palette.colors["body"])
+        paint: Paint = Flat(color)
         if part.role == "clear":
-            paint = Glass(colour, 0.4, 0.4, 0.1, 0.0)
+            paint = Glass(color, 0.4, 0.4, 0.1, 0.0)
         elif part.base and part.role == "body" and kind != "none":
-            paint = Pattern(kind, colour, tone(colour, float(rng.choice([-0.25, 0.35]))), period, turn)
+            paint = Pattern(kind, color, tone(color, float(rng.choice([-0.25, 0.35]))), period, turn)
         lined = ink is not None and part.width == 0 and part.opacity == 1 and part.soft == 0
         out.append(Dressed(part, paint, ink if lined and (part.base or rng.random() < 0.5) else None, width))
     return out
@@ -123,9 +123,9 @@ def _flat(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -
 
 def _line_art(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
     """Ink lines; closed shapes are filled with paper white, or left open where their role is ``hollow``."""
-    ink, paper = palette.colours["ink"], palette.colours["paper"]
+    ink, paper = palette.colors["ink"], palette.colors["paper"]
     width = float(rng.uniform(0.025, 0.085))
-    touch = palette.colours["body"] if rng.random() < 0.3 else paper  # one coloured role, as in spot-colour prints
+    touch = palette.colors["body"] if rng.random() < 0.3 else paper  # one colored role, as in spot-color prints
     out = []
     for part in parts:
         if part.width > 0:
@@ -151,27 +151,27 @@ def _neon(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -
     hue = float(rng.random())
     out = []
     for k, part in enumerate(parts):
-        colour = hsv(hue + 0.13 * (k % 3), rng.uniform(0.3, 0.8), 1.0)
+        color = hsv(hue + 0.13 * (k % 3), rng.uniform(0.3, 0.8), 1.0)
         if part.width > 0:
-            out.append(Dressed(replace(part, width=width), Flat(colour)))
+            out.append(Dressed(replace(part, width=width), Flat(color)))
         else:
-            out.append(Dressed(part, None, colour, width))
+            out.append(Dressed(part, None, color, width))
     return out
 
 
 def _glass(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
     """Bodies see-through, details solid or nearly so."""
-    tint = palette.colours[str(rng.choice(["clear", "body"]))]
+    tint = palette.colors[str(rng.choice(["clear", "body"]))]
     glass = _glass_paint(tint, rng)
     out: list[Dressed] = []
     for part in parts:
-        colour = palette.colours.get(part.role, tint)
+        color = palette.colors.get(part.role, tint)
         if part.width == 0 and (part.base or part.role == "clear"):
-            own = glass if part.base else replace(glass, tint=colour, body=min(1.0, glass.body + 0.15))
+            own = glass if part.base else replace(glass, tint=color, body=min(1.0, glass.body + 0.15))
             out.append(Dressed(part, own))
             out += _glint(part, rng, rng.uniform(0.5, 1.0)) if part.base else []
         else:
-            out.append(Dressed(part, Flat(colour)))
+            out.append(Dressed(part, Flat(color)))
     return out
 
 
@@ -201,18 +201,18 @@ def _photo(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) 
     furry = rng.random() < 0.35
     out: list[Dressed] = []
     for part in parts:
-        colour = palette.colours.get(part.role, palette.colours["body"])
+        color = palette.colors.get(part.role, palette.colors["body"])
         part = replace(part, soft=max(part.soft, feather))
         spread = contrast if part.base else contrast * 0.3
         third = tone(hsv(rng.random(), 0.4, 0.7), 0.2)
-        mixed = tuple(0.75 * c + 0.25 * t for c, t in zip(colour, third, strict=True))
-        ramp = np.asarray([tone(colour, -spread), mixed, colour, tone(colour, spread * 0.8)], np.float32)
+        mixed = tuple(0.75 * c + 0.25 * t for c, t in zip(color, third, strict=True))
+        ramp = np.asarray([tone(color, -spread), mixed, color, tone(color, spread * 0.8)], np.float32)
         paint: Paint = Texture(tile, ramp, zoom, grain, int(rng.integers(2**31)))
         if part.role == "clear":
-            out.append(Dressed(part, _glass_paint(colour, rng)))
+            out.append(Dressed(part, _glass_paint(color, rng)))
             continue
         if furry and part.base and part.width == 0:
-            out.append(Dressed(_fur(part, rng), Flat(tone(colour, -0.1))))
+            out.append(Dressed(_fur(part, rng), Flat(tone(color, -0.1))))
         out.append(
             Dressed(part, Puffy(paint, rng.uniform(0.6, 1.4), rng.uniform(0.15, 0.4), light) if part.base else paint)
         )

@@ -41,10 +41,10 @@ CHECKER = "checker"
 
 
 def parse_backgrounds(names: Iterable[str]) -> tuple[str, ...]:
-    """`checker` and colours as `#rrggbb`, in the order given, each once.
+    """`checker` and colors as `#rrggbb`, in the order given, each once.
 
     Args:
-        names: `checker`, CSS colour names, or colours as `#rrggbb` or `rrggbb`.
+        names: `checker`, CSS color names, or colors as `#rrggbb` or `rrggbb`.
 
     Raises:
         UserError: no background, or one that is neither.
@@ -64,13 +64,13 @@ def _parse(name: str) -> str:
         except ValueError:
             continue
         return f"#{red:02x}{green:02x}{blue:02x}"
-    raise UserError(f"background {name} came; give checker, white, black, any CSS colour name, or '#rrggbb'")
+    raise UserError(f"background {name} came; give checker, white, black, any CSS color name, or '#rrggbb'")
 
 
 def write_clip(source: Path, target: Path) -> None:
     """Write `source` again as WebP that plays for ever, each visible pixel as it was.
 
-    All stickers are written again, also those that a browser could show: a format, a comment in the file or the colours
+    All stickers are written again, also those that a browser could show: a format, a comment in the file or the colors
     of invisible pixels may tell which method it came from.
 
     Raises:

@@ -215,7 +215,7 @@ def load_key(folder: Path) -> StudyKey:
 
 Show = Literal["pairs", "all"]
 FORMS = 16
-"""How many orders there are; raters take turns at them. Neighbours show the same pairs with sides swapped."""
+"""How many orders there are; raters take turns at them. Neighbors show the same pairs with sides swapped."""
 
 _DRAWS = 40
 

@@ -1,4 +1,4 @@
-"""What all tasks share: optimiser, schedule, and frozen parts that stay out of the checkpoint.
+"""What all tasks share: optimizer, schedule, and frozen parts that stay out of the checkpoint.
 
 TODO-DOC
 Pictures and animations of a task's `preview` in TensorBoard.
@@ -37,7 +37,7 @@ class StickerTask(LightningModule):
 
     Args:
         optimizer: made over the parameters that need a gradient.
-        lr_scheduler: stepped once an optimiser step; None keeps the rate.
+        lr_scheduler: stepped once an optimizer step; None keeps the rate.
         init_from: checkpoint of an earlier run of the same task, whose weights, and nothing else, training starts from:
             the averaged ones where there are such, or with `#last` behind the path those of its last step.
             A run that is resumed with `--ckpt_path` does not read it.
@@ -60,7 +60,7 @@ class StickerTask(LightningModule):
         self.register_load_state_dict_post_hook(forgive_frozen)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "StickerTask":
-        """A copy, as weight averaging keeps one, that shares what makes the optimiser: it holds on to the trainer."""
+        """A copy, as weight averaging keeps one, that shares what makes the optimizer: it holds on to the trainer."""
         copied = type(self).__new__(type(self))
         shared = (self.optimizer_callable, self.lr_scheduler_callable)
         memo.update({id(self): copied, **{id(maker): maker for maker in shared}})
@@ -68,7 +68,7 @@ class StickerTask(LightningModule):
         return copied
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """What the optimiser is given."""
+        """What the optimizer is given."""
         return (p for p in self.parameters() if p.requires_grad)
 
     def zero_loss(self) -> Tensor:
@@ -137,7 +137,7 @@ class StickerTask(LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, and its schedule by step."""
+        """The optimizer, and its schedule by step."""
         optimizer = self.optimizer_callable(self.trainable_parameters())
         if self.lr_scheduler_callable is None:
             return optimizer

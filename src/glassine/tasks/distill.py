@@ -131,7 +131,7 @@ class DistillTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The clip, and the teacher's and the rebuilt features, their first three principal components as colours."""
+        """The clip, and the teacher's and the rebuilt features, their first three principal components as colors."""
         pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
         target = self.targets(batch, pictures)
         rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(0))
@@ -142,9 +142,9 @@ class DistillTask(StickerTask):
         axes = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors[:, -3:]  # c 3
         shown_as = {}
         for name, features in (("teacher", target), ("rebuilt", rebuilt)):
-            colours = (rearrange(features, "n c h w -> n h w c") - mean) @ axes  # n h w 3
+            colors = (rearrange(features, "n c h w -> n h w c") - mean) @ axes  # n h w 3
             spread = ((rows - mean) @ axes).std(0) * 2
-            shown_as[name] = rearrange((colours / (2 * spread) + 0.5).clamp(0, 1), "n h w c -> n c h w")
+            shown_as[name] = rearrange((colors / (2 * spread) + 0.5).clamp(0, 1), "n h w c -> n c h w")
         frames = batch["clip"].shape[1]
         pictured = {"input": pictures, **shown_as}
         return {name: rearrange(x, "(b f) c h w -> b f c h w", f=frames) for name, x in pictured.items()}

@@ -19,7 +19,7 @@ class ILDiffTask(ScoredTask):
 
     L_alpha and L_rgb are squared errors of what the transparency decoder reads; L_p is the squared error between the
     clip and what the frozen VAE decodes from the adjusted latents. The paper gives no weights: all default to 1 but
-    L_rgb, whose padded colours outside the sticker matter to nobody.
+    L_rgb, whose padded colors outside the sticker matter to nobody.
 
     Args:
         ildiff: the network (typed as a module so that a loader may make it).

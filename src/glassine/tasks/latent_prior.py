@@ -7,14 +7,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from glassine.models.text_to_video import TextToVideo
-from glassine.nn.priors import LatentMean
+from glassine.nn.priors import LatentPrior
 from glassine.pretrained.priors import check_latents
 from glassine.tasks.base import StickerTask
 from glassine.utils.errors import UserError
 
 
 class LatentPriorTask(StickerTask):
-    """Squared error of a `LatentMean` (see there for the papers), on cached latents.
+    """Squared error of a `LatentPrior` (see there for the papers), on cached latents.
 
     `StickerVideoTask` trains it along with the UNet, at the UNet's pace; a few linear layers learn a thousand times as
     fast, and the UNet then starts beside a prior that knows its subjects.
@@ -44,9 +44,9 @@ class LatentPriorTask(StickerTask):
         drop_prompt: float = 0.05,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
-        if not isinstance(prior, LatentMean) or not isinstance(generator, TextToVideo):
+        if not isinstance(prior, LatentPrior) or not isinstance(generator, TextToVideo):
             kinds = f"{type(prior).__name__} and {type(generator).__name__}"
-            raise TypeError(f"prior and generator must be a LatentMean and a TextToVideo, got {kinds}")
+            raise TypeError(f"prior and generator must be a LatentPrior and a TextToVideo, got {kinds}")
         self.prior, self.drop_prompt = prior, drop_prompt
         self.generator = generator.requires_grad_(False).eval()
 
@@ -64,7 +64,7 @@ class LatentPriorTask(StickerTask):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on `latents` (`b f c h w`, as the VAE gives them) and `prompt_embeds` (`b n d`)."""
-        latents, embeds = self.generator.normalise(batch["latents"]), batch["prompt_embeds"]
+        latents, embeds = self.generator.normalize(batch["latents"]), batch["prompt_embeds"]
         dropped = torch.rand(len(embeds), 1, 1, device=embeds.device) < self.drop_prompt
         embeds = torch.where(dropped, self.generator.text_encoder([""]).to(embeds), embeds)
         loss = self.error(latents, embeds)

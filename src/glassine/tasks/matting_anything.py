@@ -35,7 +35,7 @@ class MattingAnythingTask(ScoredTask):
         trimap_width: diameters, in pixels, by which the trimap's unknown part grows inwards and outwards are drawn
             below this, for each frame and side.
         band_widths: likewise for the uncertain parts of strides 8 and 4.
-        point_share: share of the steps whose prompts have the centre point, too; 0 is the authors'. Above 0, the head
+        point_share: share of the steps whose prompts have the center point, too; 0 is the authors'. Above 0, the head
             meets the masks that a SAM draws for such prompts before it is tested with them.
     """
 
@@ -120,7 +120,7 @@ class MattingAnythingTask(ScoredTask):
         self.scores.update(self.network.decode(batch["clip"], batch["alpha"]), batch["alpha"])
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """RGBA clips: `rgba` `b f 4 h w` in [0, 1] with their `key`; the colours are the input's, not un-mixed."""
+        """RGBA clips: `rgba` `b f 4 h w` in [0, 1] with their `key`; the colors are the input's, not un-mixed."""
         alpha = self.network.decode(batch["clip"], batch["alpha"])
         return {"rgba": torch.cat([batch["clip"], alpha], dim=2), "key": batch["key"]}
 

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from glassine.models.sam import (
     Prompts,
     boxes_of,
-    centre_points,
+    center_points,
     decode_masks,
     embed_pictures,
     enlarge_masks,
@@ -170,7 +170,7 @@ class PromptableSegmentationTask(StickerTask):
             for embedding, truth in zip(embeddings, masks, strict=True):
                 if not len(truth):
                     continue
-                points, boxes = centre_points(truth), boxes_of(truth)
+                points, boxes = center_points(truth), boxes_of(truth)
                 for kind, prompts in (
                     ("point", Prompts(points)),
                     ("box", Prompts(boxes=boxes)),
@@ -188,12 +188,12 @@ class PromptableSegmentationTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Scenes, and the masks that a point at each sticker's centre gives, one colour channel a sticker."""
+        """Scenes, and the masks that a point at each sticker's center gives, one color channel a sticker."""
         pictures, masks = self.scenes(batch, 2, torch.Generator().manual_seed(0))
         shown = {"scene": pictures, "truth": torch.zeros_like(pictures), "by point": torch.zeros_like(pictures)}
         for row, (embedding, truth) in enumerate(zip(embed_pictures(self.sam, pictures), masks, strict=True)):
             if len(truth):
-                found = self.best_masks(embedding[None], Prompts(points=centre_points(truth)), truth)
+                found = self.best_masks(embedding[None], Prompts(points=center_points(truth)), truth)
                 shown["truth"][row, : len(truth)] = truth.float()
                 shown["by point"][row, : len(truth)] = found.float()
         return {name: pictures[:, None] for name, pictures in shown.items()}  # b 1 3 h w

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.conditioning import FrameMasks
 from glassine.nn.diffusion import draw_timesteps, min_snr_weight, signal_to_noise
@@ -30,7 +30,7 @@ class StickerVideoTask(StickerTask):
         init_from: see `StickerTask`.
         spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
             `take_spatial_part`; None keeps what the networks came with.
-        train_spatial: whether the UNet's spatial part and `latent_mean` (but a `ClipMean`'s motion, which always is)
+        train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
             are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
             From scratch there is nothing to freeze.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
@@ -58,7 +58,7 @@ class StickerVideoTask(StickerTask):
         stills: Literal["repeat", "frame"] = "repeat",
         frame_masks: FrameMasks | None = None,
         gradient_checkpointing: bool = False,
-        preview_sampling: Sampling | None = None,
+        preview_sampling: SamplerConfig | None = None,
         timestep_shift: float = 1.0,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
@@ -71,7 +71,7 @@ class StickerVideoTask(StickerTask):
         self.stills, self.frame_masks = stills, frame_masks
         self.spatial_from = spatial_from
         self.timestep_shift = timestep_shift
-        self.preview_sampling = preview_sampling or Sampling(steps=8, solver="dpm++")
+        self.preview_sampling = preview_sampling or SamplerConfig(steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
             if generator.latent_mean is not None:
@@ -172,7 +172,7 @@ class StickerVideoTask(StickerTask):
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
         if "latents" in batch:
-            latents = self.generator.normalise(batch["latents"])
+            latents = self.generator.normalize(batch["latents"])
         else:
             latents = self.generator.encode(batch["clip"])
         with torch.no_grad():
@@ -213,7 +213,9 @@ class StickerVideoTask(StickerTask):
         """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
         seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
         shape = batch["clip"].shape
-        clip = self.generator.sample(batch["caption"], seeds, (shape[-2], shape[-1]), shape[1], sampling=Sampling())
+        clip = self.generator.sample(
+            batch["caption"], seeds, (shape[-2], shape[-1]), shape[1], sampling=SamplerConfig()
+        )
         return {"clip": clip, "caption": batch["caption"], "key": batch["key"]}
 
     @torch.no_grad()

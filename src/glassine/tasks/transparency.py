@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.metrics.image import psnr
-from glassine.models.transparency import LatentTransparency
+from glassine.models.transparency import TransparencyVAE
 from glassine.nn.compositing import composite_on, random_backgrounds, random_placement
 from glassine.nn.losses import PatchDiscriminator
 from glassine.tasks.base import StickerTask
@@ -18,7 +18,7 @@ from glassine.tasks.base import StickerTask
 class TransparencyTask(StickerTask):
     """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
 
-    L_recon is the squared error of alpha and of the colour-padded straight colour. L_identity (harmlessness) is the
+    L_recon is the squared error of alpha and of the color-padded straight color. L_identity (harmlessness) is the
     squared error between what the frozen VAE decodes from the adjusted latents and the picture on mid gray, so that
     the diffusion model's latents keep their meaning. L_disc is a PatchGAN on RGBA with hinge losses.
 
@@ -32,7 +32,7 @@ class TransparencyTask(StickerTask):
         adversarial_start: batches before L_disc sets in and the discriminator starts to learn (the paper does not
             say; before the codec draws something like stickers there is nothing to judge).
         identity_weight: 1 in the paper.
-        opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat colour, from
+        opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat color, from
             plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
             (table II, "Layer Diffusion"): alpha of a sticker that has none in its latents.
         l1_weight: weight of the absolute error of alpha and color, beside the squared one; 0 in the paper. Squared
@@ -46,7 +46,7 @@ class TransparencyTask(StickerTask):
 
     def __init__(
         self,
-        codec: LatentTransparency,
+        codec: TransparencyVAE,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
@@ -65,10 +65,10 @@ class TransparencyTask(StickerTask):
         self.l1_weight = l1_weight
         if channels_last:
             self.codec.to(memory_format=torch.channels_last)
-        self.automatic_optimization = False  # two optimisers take turns
+        self.automatic_optimization = False  # two optimizers take turns
 
     def configure_optimizers(self) -> Any:
-        """One optimiser for the codec, one for the discriminator, each with its schedule."""
+        """One optimizer for the codec, one for the discriminator, each with its schedule."""
         parts: list[nn.Module] = [nn.ModuleList([self.codec.encoder, self.codec.decoder])]
         parts += [self.discriminator] if self.discriminator is not None else []
         optimizers = [self.optimizer_callable(part.parameters()) for part in parts]
@@ -90,7 +90,7 @@ class TransparencyTask(StickerTask):
         rgba = self.codec.decoder((decoded / 2 + 0.5).clamp(0, 1), latents).float()  # (b f) 4 h w, alpha first
         named = {
             "alpha": F.mse_loss(rgba[:, :1], alpha),
-            "colour": F.mse_loss(rgba[:, 1:], foreground),
+            "color": F.mse_loss(rgba[:, 1:], foreground),
             "identity": self.identity_weight * identity,
         }
         if self.l1_weight:
@@ -111,7 +111,7 @@ class TransparencyTask(StickerTask):
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers] if schedulers else []
         named, real, fake = self.losses(batch)
-        # not global_step: Lightning counts the steps of both optimisers there
+        # not global_step: Lightning counts the steps of both optimizers there
         adversarial = self.trainer.fit_loop.total_batch_idx >= self.adversarial_start
         if self.discriminator is not None and adversarial:
             named["adversarial"] = -self.adversarial_weight * self.discriminator(fake).mean()

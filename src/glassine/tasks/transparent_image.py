@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.priors import check_latents
 from glassine.tasks.base import StickerTask
@@ -23,7 +23,7 @@ class TransparentImageTask(StickerVideoTask):
     LoRA alone, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is a
     picture by itself.
 
-    A batch has `foreground` (straight, colour-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
+    A batch has `foreground` (straight, color-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
     `latents` (`b f c h w`, as the codec gives them), and `caption` or cached `prompt_embeds`.
 
     Args:
@@ -51,7 +51,7 @@ class TransparentImageTask(StickerVideoTask):
         drop_prompt: float = 0.1,
         min_snr_gamma: float | None = None,
         gradient_checkpointing: bool = False,
-        preview_sampling: Sampling | None = None,
+        preview_sampling: SamplerConfig | None = None,
         timestep_shift: float = 1.0,
     ) -> None:
         if not isinstance(generator, TransparentVideo):
@@ -85,7 +85,7 @@ class TransparentImageTask(StickerVideoTask):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
         seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
-        rgba = self.sampled(batch, seeds, Sampling())
+        rgba = self.sampled(batch, seeds, SamplerConfig())
         return {"rgba": rgba, "caption": batch["caption"], "key": batch["key"]}
 
     @torch.no_grad()
@@ -96,7 +96,7 @@ class TransparentImageTask(StickerVideoTask):
         made = self.sampled(batch, list(range(len(alpha))), self.preview_sampling)
         return {"sticker": torch.cat([foreground, alpha], dim=2), "through the codec": kept, "made": made}
 
-    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: Sampling) -> Tensor:
+    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: SamplerConfig) -> Tensor:
         """RGBA `b f 4 h w` for the captions of a batch."""
         frames, _, height, width = batch["alpha"].shape[1:]
         return self.generator.sample(batch["caption"], seeds, (height, width), frames, sampling=sampling)

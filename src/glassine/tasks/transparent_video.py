@@ -7,7 +7,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from glassine.models.motion_unet import MotionUNet, Part
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.nn.conditioning import EIGHT_FRAMES, motion_amount, motion_bucket
 from glassine.nn.diffusion import draw_timesteps
 from glassine.tasks.transparent_image import TransparentImageTask
@@ -40,7 +40,7 @@ class TransparentVideoTask(TransparentImageTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `ClipMean`. The paper trains
+        train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `MotionPrior`. The paper trains
             Inter-Frame Attention alone.
         transparent: learn from latents that carry alpha, or from opaque clips.
         drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
@@ -76,7 +76,7 @@ class TransparentVideoTask(TransparentImageTask):
         repeat_frames: bool = False,
         min_snr_gamma: float | None = None,
         gradient_checkpointing: bool = False,
-        preview_sampling: Sampling | None = None,
+        preview_sampling: SamplerConfig | None = None,
         timestep_shift: float = 1.0,
     ) -> None:
         super().__init__(
@@ -154,7 +154,7 @@ class TransparentVideoTask(TransparentImageTask):
         shown = torch.full((len(latents),), self.drop_image < 1, device=latents.device)
         return self.given(latents, shown), self.motion(batch, latents)
 
-    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: Sampling) -> Tensor:
+    def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: SamplerConfig) -> Tensor:
         """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own reference frames."""
         frames, _, height, width = batch["alpha"].shape[1:]
         base = None

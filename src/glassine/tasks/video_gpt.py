@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from glassine.models.video_gpt import Sampling, VideoGPT
+from glassine.models.video_gpt import TokenSampling, VideoGPT
 from glassine.tasks.base import StickerTask
 
 
@@ -24,7 +24,7 @@ class VideoGPTTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         condition_dropout: share of the stickers that are shown without their tags, so that guidance works.
-        sampling: of previews and predictions; None for `Sampling()`.
+        sampling: of previews and predictions; None for `TokenSampling()`.
 
     Raises:
         TypeError: `prior` is something else.
@@ -39,12 +39,12 @@ class VideoGPTTask(StickerTask):
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
         condition_dropout: float = 0.1,
-        sampling: Sampling | None = None,
+        sampling: TokenSampling | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(prior, VideoGPT):
             raise TypeError(f"a {type(prior).__name__} came; this task trains a VideoGPT")
-        self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or Sampling()
+        self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or TokenSampling()
 
     def mixture(self, batch: dict[str, Any]) -> Tensor:
         """The stickers' tags as the prior takes them, `b v`."""

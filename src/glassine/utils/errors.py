@@ -34,7 +34,7 @@ JOINERS = "\u200c\u200d"  # of emoji, and of some scripts
 
 
 def printable(text: str) -> str:
-    """A name or text of others fit for one line of a terminal: what moves its cursor or colours it is spelled out."""
+    """A name or text of others fit for one line of a terminal: what moves its cursor or colors it is spelled out."""
     return "".join(
         letter if letter.isprintable() or letter in JOINERS else letter.encode("unicode_escape").decode()
         for letter in text[:2000]

@@ -17,13 +17,13 @@ from glassine.bench.animation.scoring import AnimationScorer, alpha_scores
 from glassine.bench.animation.tables import animation_report, readme_blocks
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import ANIMATION
-from glassine.bench.generation.rows import Maker, from_captions
+from glassine.bench.generation.rows import VideoSampler, from_captions
 from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.loading import Loaded
 from glassine.bench.records import Cell, Record, read_records
 from glassine.data.sticker import Sticker
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.errors import UserError
 
@@ -84,7 +84,7 @@ def test_a_network_of_fewer_frames_shows_each_of_them_for_longer(scorer, monkeyp
 def test_a_network_that_animates_makes_transparent_clips(scorer):
     (wanted,) = scorer.test_sets.values()
     network = tiny_transparent(tiny_motion_unet())
-    maker = Maker(lambda *asked: from_captions(network, *asked[:2], Sampling(2, 2.0)), 1, "x")
+    maker = VideoSampler(lambda *asked: from_captions(network, *asked[:2], SamplerConfig(2, 2.0)), 1, "x")
     made = maker.clips(wanted.clips)
     assert made.shape == (4, 8, 4, 32, 32)
     assert scorer.scores(wanted, made, maker).keys() > {"alpha_overlap", "dynamic_degree_farneback_moving_gray"}
@@ -103,7 +103,7 @@ def test_the_base_image_is_not_compared_with_itself_and_may_be_the_first_frame()
     assert alpha_scores(alpha, 0)["alpha_overlap"] == 0
     first = tiny_transparent(tiny_motion_unet(reference_frame="first"))
     assert first.needs_base
-    assert [first.reference_index(8), Maker(torch.zeros, 1, "x").reference(8)] == [0, 4]
+    assert [first.reference_index(8), VideoSampler(torch.zeros, 1, "x").reference(8)] == [0, 4]
 
 
 def test_raft_joins_where_its_weights_are_given(tmp_path):

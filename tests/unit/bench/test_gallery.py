@@ -8,8 +8,8 @@ from glassine.data.codecs import read_sticker
 from glassine.utils.checkerboard import DARK, LIGHT
 
 
-def plain(*colour: int, frames: int = 3, size: int = 32) -> np.ndarray:
-    return np.full((frames, size, size, len(colour)), colour, np.uint8)
+def plain(*color: int, frames: int = 3, size: int = 32) -> np.ndarray:
+    return np.full((frames, size, size, len(color)), color, np.uint8)
 
 
 def test_cells_stand_side_by_side_under_their_names():
@@ -20,7 +20,7 @@ def test_cells_stand_side_by_side_under_their_names():
     assert ((frames[0] == (0, 0, 255)).all(axis=-1)).sum() == 2 * CELL * CELL
 
 
-def test_clear_pixels_show_the_checkerboard_and_not_their_hidden_colour():
+def test_clear_pixels_show_the_checkerboard_and_not_their_hidden_color():
     frames = draw_gallery([[Cell(plain(255, 0, 0, 0))]], ["clear"])
     red, green = frames[0, :, :, 0].astype(int), frames[0, :, :, 1].astype(int)
     assert (red - green).max() < 10  # the paper is a trace warm

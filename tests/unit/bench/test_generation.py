@@ -9,12 +9,12 @@ from glassine.bench.generation.__main__ import planned
 from glassine.bench.generation.curves import curve, draw_curves
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import METHODS
-from glassine.bench.generation.rows import Maker, from_captions
+from glassine.bench.generation.rows import VideoSampler, from_captions
 from glassine.bench.generation.runs import Budget, Run
 from glassine.bench.generation.tables import data_table, generation_report, method_table
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.utils.errors import UserError
 
 
@@ -51,11 +51,11 @@ def test_a_clip_is_made_for_every_caption_by_a_seed_of_its_own(test_set):
     network = tiny_generator()
     asked = []
 
-    def make(wanted, seeds, sampling: Sampling) -> torch.Tensor:
+    def make(wanted, seeds, sampling: SamplerConfig) -> torch.Tensor:
         asked.extend(seeds)
-        return from_captions(network, wanted, seeds, Sampling(2, sampling.guidance_scale, sampling.solver))
+        return from_captions(network, wanted, seeds, SamplerConfig(2, sampling.guidance_scale, sampling.solver))
 
-    made = Maker(make, 1, "x").clips(test_set.clips, batch=4)
+    made = VideoSampler(make, 1, "x").clips(test_set.clips, batch=4)
     assert made.shape == test_set.stacked().shape
     assert asked == list(range(6))
 

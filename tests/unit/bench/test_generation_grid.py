@@ -3,12 +3,12 @@ from tests.helpers.tiny_generator import tiny_generator
 
 from glassine.bench.gallery import CELL
 from glassine.bench.generation.grid import make_grid
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 
 def test_a_row_a_prompt_and_a_column_a_seed(tmp_path):
-    how = {"size": (32, 32), "num_frames": 2, "sampling": Sampling(2, 1.0, "ddim"), "device": "cpu"}
+    how = {"size": (32, 32), "num_frames": 2, "sampling": SamplerConfig(2, 1.0, "ddim"), "device": "cpu"}
     pipeline = TextToStickerPipeline(tiny_generator(), **how)
 
     def make(prompt, seeds, progress):

@@ -20,7 +20,7 @@ GROUPS = {"disc": "test", "ring": "test", "bar": "test", "other": "val", "traine
 
 
 def sticker(kind: str, shade: int) -> Sticker:
-    """A coloured shape with a soft edge that moves over four frames."""
+    """A colored shape with a soft edge that moves over four frames."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     frames = np.zeros((4, SIZE, SIZE, 4), np.uint8)
     for number, frame in enumerate(frames):
@@ -79,8 +79,8 @@ def test_every_condition_shows_the_same_truth_on_another_picture(root):
     samples = {
         name: held_out.dataset(name)[0] for name in held_out.conditions if not name.startswith(("procedural", "faded"))
     }
-    colours = {"white", "gray", "own_colour", "own_colour_jpeg75", "white_gif_palette", "vae_decoded"}
-    assert colours | {"moving_background"} == set(samples)
+    colors = {"white", "gray", "own_color", "own_color_jpeg75", "white_gif_palette", "vae_decoded"}
+    assert colors | {"moving_background"} == set(samples)
     for sample in samples.values():
         torch.testing.assert_close(sample["alpha"], samples["white"]["alpha"])
     assert len({held_out.fingerprint(name) for name in held_out.conditions}) == len(held_out.conditions)
@@ -170,10 +170,10 @@ def test_a_row_without_weights_says_so_and_has_no_number(held_out, tmp_path):
 
 
 def test_simple_methods_do_well_on_white_and_grab_cut_uses_the_box(held_out, tmp_path):
-    names = ["threshold", "flood_fill", "colour_projection", "grab_cut"]
+    names = ["threshold", "flood_fill", "color_projection", "grab_cut"]
     records = score(make_methods(names), held_out, tmp_path, ["white"])
     means = {record.method: record.conditions["white"].scores["psnr_mean"] for record in records}
-    assert means["colour_projection"] > means["threshold"] > 15
+    assert means["color_projection"] > means["threshold"] > 15
     assert means["grab_cut"] > 10
 
 

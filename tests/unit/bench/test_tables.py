@@ -127,7 +127,7 @@ def test_the_table_of_depths_shows_finished_networks_of_one_kind(tmp_path):
         return record("depth", 0, split="val", conditions=cells, costs=costs, **named)
 
     record("threshold", 21.0).save(tmp_path / RESULTS)
-    whole = ("white", "gray", "own_colour_jpeg75")
+    whole = ("white", "gray", "own_color_jpeg75")
     shown = [depth("depth 5", seed, 150.0, *whole) for seed in (0, 1)]
     hidden = [depth("depth 5", 2, None, "white"), depth("depth 0", 0, 20.0, *whole)]  # stopped; of another length
     for one in (*shown, *hidden):

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from glassine.bench.generation import timing
-from glassine.bench.generation.rows import SHORT, Maker
+from glassine.bench.generation.rows import SHORT, VideoSampler
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.generation.timing import ready, time_together
 from glassine.bench.records import Record, read_records
@@ -16,7 +16,7 @@ def row(name: str, made: list[str]) -> tuple[Record, timing.Load]:
         made.append(f"{name} {asked[2].steps}")
         return torch.zeros(1)
 
-    return Record(name, name, "test", 16, 2, []), ready(Maker(make, 1, name))
+    return Record(name, name, "test", 16, 2, []), ready(VideoSampler(make, 1, name))
 
 
 def test_rows_are_timed_in_turns_once_and_again_with_one_more(tmp_path: Path):

@@ -21,15 +21,15 @@ def moving_disc(height: int = 47, width: int = 61, soft: float = 5.0) -> np.ndar
     """Seven frames of a soft disc; frames 2, 3 are equal, and 5, 6 too; it moves back, so pixels vanish."""
     rows, columns = np.mgrid[:height, :width].astype(float)
     frames = []
-    for centre in (0.3, 0.4, 0.5, 0.5, 0.45, 0.4, 0.4):
-        alpha = np.clip((0.3 * height - np.hypot(rows - height / 2, columns - width * centre)) / soft, 0, 1)
+    for center in (0.3, 0.4, 0.5, 0.5, 0.45, 0.4, 0.4):
+        alpha = np.clip((0.3 * height - np.hypot(rows - height / 2, columns - width * center)) / soft, 0, 1)
         frame = np.stack([np.full_like(rows, 200), columns / width * 255, rows / height * 255, alpha * 255], axis=-1)
         frames.append(np.where(frame[..., 3:] >= 1, frame, 0).astype(np.uint8))
     return np.stack(frames)
 
 
 def composite_error_db(got: np.ndarray, true: np.ndarray) -> float:
-    """PSNR over composites on black and on white, so that colours of invisible pixels do not count."""
+    """PSNR over composites on black and on white, so that colors of invisible pixels do not count."""
     errors = []
     for background in (0.0, 255.0):
         blend = [f[..., :3] * (f[..., 3:] / 255) + background * (1 - f[..., 3:] / 255) for f in (got, true)]
@@ -41,23 +41,21 @@ def composite_error_db(got: np.ndarray, true: np.ndarray) -> float:
 @pytest.mark.parametrize("loop", [0, 1, 3])
 def test_lossless_formats_keep_every_bit(tmp_path: Path, suffix: str, loop: int) -> None:
     frames = moving_disc()
-    frames[0, 0, 0] = (12, 34, 56, 0)  # the colour of an invisible pixel
+    frames[0, 0, 0] = (12, 34, 56, 0)  # the color of an invisible pixel
     write_sticker(Sticker(frames, DURATIONS, loop), tmp_path / f"disc{suffix}")
     back = read_sticker(tmp_path / f"disc{suffix}")
     assert np.array_equal(back.frames, frames)
     assert (back.durations, back.loop) == (DURATIONS, loop)
 
 
-@pytest.mark.parametrize(("suffix", "colour_db", "alpha_db"), [(".webm", 38, 45), (".mov", 55, 55), (".avif", 38, 45)])
+@pytest.mark.parametrize(("suffix", "color_db", "alpha_db"), [(".webm", 38, 45), (".mov", 55, 55), (".avif", 38, 45)])
 @pytest.mark.parametrize("loop", [0, 3])
-def test_video_keeps_alpha_and_timing(
-    tmp_path: Path, suffix: str, colour_db: float, alpha_db: float, loop: int
-) -> None:
+def test_video_keeps_alpha_and_timing(tmp_path: Path, suffix: str, color_db: float, alpha_db: float, loop: int) -> None:
     frames = moving_disc()
     write_sticker(Sticker(frames, DURATIONS, loop), tmp_path / f"disc{suffix}")
     back = read_sticker(tmp_path / f"disc{suffix}")
     assert (back.durations, back.loop) == (DURATIONS, loop)
-    assert composite_error_db(back.frames, frames) > colour_db
+    assert composite_error_db(back.frames, frames) > color_db
     alpha_error = np.mean((back.frames[..., 3].astype(float) - frames[..., 3]) ** 2)
     assert 10 * np.log10(255**2 / alpha_error) > alpha_db
 
@@ -171,9 +169,9 @@ def test_sixteen_bit_pngs_keep_their_brightness(tmp_path: Path, channels: int) -
     pixels = np.repeat(np.tile(levels, (2, 1))[..., None], channels, axis=2)
     pixels[..., 3:] = 0xFFFF
     cv2.imwrite(str(tmp_path / "deep.png"), pixels)
-    colours = read_sticker(tmp_path / "deep.png").frames[0, 0]
-    assert colours[:, 0].tolist() == [0, 0x12, 0x80, 0xFF]
-    assert (colours[:, 3] == 255).all()
+    colors = read_sticker(tmp_path / "deep.png").frames[0, 0]
+    assert colors[:, 0].tolist() == [0, 0x12, 0x80, 0xFF]
+    assert (colors[:, 3] == 255).all()
 
 
 @pytest.mark.parametrize("width", [17, 20, 34, 66, 100])

@@ -13,13 +13,13 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def handmade(frames: list[tuple[tuple[int, int, int, int], tuple[int, int, int], int, int]], loop: int | None) -> bytes:
-    """A GIF of 4x4 out of flat boxes `((left, top, width, height), colour, disposal, delay)`, uncompressed codes."""
+    """A GIF of 4x4 out of flat boxes `((left, top, width, height), color, disposal, delay)`, uncompressed codes."""
     parts = [b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0)]
     if loop is not None:
         parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", loop, 0))
-    for (left, top, width, height), colour, disposal, delay in frames:
+    for (left, top, width, height), color, disposal, delay in frames:
         parts.append(struct.pack("<BBBBHBB", 0x21, 0xF9, 4, disposal << 2 | 1, delay, 1, 0))
-        parts.append(struct.pack("<BHHHHB", 0x2C, left, top, width, height, 0x80) + bytes(colour) + bytes(3))
+        parts.append(struct.pack("<BHHHHB", 0x2C, left, top, width, height, 0x80) + bytes(color) + bytes(3))
         # code size 2: clear (4) before each pixel keeps every code at three bits; 5 ends
         codes = [code for _ in range(width * height) for code in (4, 0)] + [5]
         bits = sum(code << 3 * place for place, code in enumerate(codes))
@@ -30,8 +30,8 @@ def handmade(frames: list[tuple[tuple[int, int, int, int], tuple[int, int, int],
 
 def shown(*boxes: tuple[tuple[slice, slice], tuple[int, int, int]]) -> np.ndarray:
     frame = np.zeros((4, 4, 4), np.uint8)
-    for box, colour in boxes:
-        frame[box] = (*colour, 255)
+    for box, color in boxes:
+        frame[box] = (*color, 255)
     return frame
 
 
@@ -72,8 +72,8 @@ def test_missing_end_mark_is_forgiven() -> None:
     assert decode_bytes(data[:-1], "gif").num_frames == 2
 
 
-def colourful(threshold_alpha: bool) -> np.ndarray:
-    """Five frames of few colours: things appear, stand still, vanish and vanish altogether."""
+def colorful(threshold_alpha: bool) -> np.ndarray:
+    """Five frames of few colors: things appear, stand still, vanish and vanish altogether."""
     frames = np.zeros((5, 12, 15, 4), np.uint8)
     frames[0, 2:6, 3:9] = (200, 10, 10, 255)
     frames[1, 2:6, 3:9] = (200, 10, 10, 255)
@@ -86,8 +86,8 @@ def colourful(threshold_alpha: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("loop", [0, 1, 2, 7])
-def test_few_colours_come_back_exactly(tmp_path: Path, loop: int) -> None:
-    frames, durations = colourful(False), (20, 40, 100, 70, 30)
+def test_few_colors_come_back_exactly(tmp_path: Path, loop: int) -> None:
+    frames, durations = colorful(False), (20, 40, 100, 70, 30)
     write_sticker(Sticker(frames, durations, loop), tmp_path / "a.gif")
     back = read_sticker(tmp_path / "a.gif")
     assert np.array_equal(back.frames, frames)
@@ -96,7 +96,7 @@ def test_few_colours_come_back_exactly(tmp_path: Path, loop: int) -> None:
 
 @pytest.mark.parametrize("threshold", [1, 127, 128, 129, 255])
 def test_alpha_threshold(tmp_path: Path, threshold: int) -> None:
-    frames = colourful(True)
+    frames = colorful(True)
     write_sticker(Sticker(frames, (40,) * 5), tmp_path / "a.gif", alpha_threshold=threshold)
     back = read_sticker(tmp_path / "a.gif").frames
     assert np.array_equal(back[..., 3], np.where(frames[..., 3] >= threshold, 255, 0))
@@ -111,7 +111,7 @@ def test_durations_go_in_tens_without_drift(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dither", [False, True])
 @pytest.mark.parametrize("opaque", [False, True])
-def test_many_colours_come_back_nearly(tmp_path: Path, dither: bool, opaque: bool) -> None:
+def test_many_colors_come_back_nearly(tmp_path: Path, dither: bool, opaque: bool) -> None:
     rows, columns = np.mgrid[:64, :64]
     alpha = np.full((64, 64), 255) if opaque else np.where(np.hypot(rows - 32, columns - 32) < 28, 255, 0)
     frame = np.stack([rows * 4, columns * 4, (rows + columns) * 2, alpha], axis=-1).astype(np.uint8)
@@ -122,7 +122,7 @@ def test_many_colours_come_back_nearly(tmp_path: Path, dither: bool, opaque: boo
     assert 10 * np.log10(255**2 / error) > (26 if dither else 30)
 
 
-def test_opaque_frame_may_use_all_256_colours(tmp_path: Path) -> None:
+def test_opaque_frame_may_use_all_256_colors(tmp_path: Path) -> None:
     frame = np.full((1, 16, 16, 4), 255, np.uint8)
     frame[0, ..., 0] = np.arange(256).reshape(16, 16)
     write_sticker(Sticker(frame, (40,)), tmp_path / "a.gif")

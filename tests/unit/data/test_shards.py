@@ -29,7 +29,7 @@ EXACT = ShardFormat(codec="webp-lossless")
 
 
 def disc(number: int, frames: int = 5, side: int = 24) -> Sticker:
-    """A soft disc that moves, in a colour of its own."""
+    """A soft disc that moves, in a color of its own."""
     rows, columns = np.mgrid[:side, :side]
     pixels = np.zeros((frames, side, side, 4), np.uint8)
     for frame, picture in enumerate(pixels):
@@ -107,7 +107,7 @@ def test_any_frame_of_any_sticker_comes_back_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", FRAME_CODECS)
-def test_every_codec_keeps_alpha_exactly_and_visible_colours_closely(codec: str) -> None:
+def test_every_codec_keeps_alpha_exactly_and_visible_colors_closely(codec: str) -> None:
     frame = disc(3, side=64).frames[2]
     frame[20:30, 20:30, :3] = [255, 0, 0]
     back = decode_frame(list(encode_frame(frame, codec).values()))
@@ -122,7 +122,7 @@ def test_an_opaque_frame_comes_back_opaque() -> None:
         assert (decode_frame(list(encode_frame(frame, codec).values())) == 255).all()
 
 
-def test_equal_neighbour_frames_are_neither_merged_nor_lost(tmp_path: Path) -> None:
+def test_equal_neighbor_frames_are_neither_merged_nor_lost(tmp_path: Path) -> None:
     still = np.repeat(disc(1).frames[:1], 4, axis=0)
     with ShardWriter(tmp_path) as writer:
         writer.write("still", Sticker(still, (30, 40, 50, 60)), {})
@@ -135,8 +135,8 @@ def test_plain_tar_shows_the_frames_and_the_metadata(tmp_path: Path) -> None:
     write(tmp_path / "shards", how=ShardFormat())
     subprocess.run(["tar", "xf", "shards/shard-000000.tar"], cwd=tmp_path, check=True)
     assert json.loads((tmp_path / "s2.json").read_text())["description"] == "disc 2"
-    with Image.open(tmp_path / "s2.003.jpg") as colour, Image.open(tmp_path / "s2.003.alpha.png") as alpha:
-        assert colour.size == alpha.size == (24, 24)
+    with Image.open(tmp_path / "s2.003.jpg") as color, Image.open(tmp_path / "s2.003.alpha.png") as alpha:
+        assert color.size == alpha.size == (24, 24)
         assert (np.asarray(alpha) == disc(2, frames=4).frames[3, ..., 3]).all()
 
 

@@ -61,7 +61,7 @@ def test_one_flipped_bit_in_a_header_costs_one_sticker_which_is_named(tar, membe
     lost = {f"s{number}" for number in range(8)} - set(keys(index))
     assert "s3" in lost
     assert lost <= index.damaged.keys()
-    assert len(lost) <= 2  # a name that cannot be read may be a neighbour's
+    assert len(lost) <= 2  # a name that cannot be read may be a neighbor's
     assert any(name.startswith("byte ") and "damaged header" in reason for name, reason in index.damaged.items())
 
 
@@ -267,7 +267,7 @@ def test_the_size_of_a_frame_is_looked_at_before_room_is_made(data, words):
 
 
 def test_an_alpha_of_another_size_is_refused_before_it_is_decoded():
-    with pytest.raises(ValueError, match="colour is 4x4 and alpha is 5000x5000"):
+    with pytest.raises(ValueError, match="color is 4x4 and alpha is 5000x5000"):
         decode_frame([png(4, 4), png(4, 4, stated=(5000, 5000))])
 
 

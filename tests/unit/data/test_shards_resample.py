@@ -10,15 +10,15 @@ def test_shrinking_equals_the_mean_of_premultiplied_pixels() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 4), dtype=np.uint8)
     small = resize_frames(frames, 6, 10)
     alpha = frames[..., 3].astype(float) / 255
-    colour = frames[..., :3] * alpha[..., None]
+    color = frames[..., :3] * alpha[..., None]
     mean_alpha = alpha.reshape(2, 6, 2, 10, 2).mean((2, 4))
-    mean_colour = colour.reshape(2, 6, 2, 10, 2, 3).mean((2, 4)) / mean_alpha[..., None]
+    mean_color = color.reshape(2, 6, 2, 10, 2, 3).mean((2, 4)) / mean_alpha[..., None]
     assert np.abs(small[..., 3] - mean_alpha * 255).max() <= 0.51
-    assert np.abs(small[..., :3] - mean_colour).max() <= 0.51
+    assert np.abs(small[..., :3] - mean_color).max() <= 0.51
 
 
 @pytest.mark.parametrize("size", [(5, 7), (40, 40)])
-def test_invisible_colours_never_leak(size: tuple[int, int]) -> None:
+def test_invisible_colors_never_leak(size: tuple[int, int]) -> None:
     frames = np.zeros((1, 16, 16, 4), np.uint8)
     frames[..., 1] = 255  # invisible green all around
     frames[:, 4:12, 4:12] = [255, 0, 0, 255]

@@ -32,7 +32,7 @@ def test_whole_stickers_are_what_evaluation_sees_in_every_view():
         torch.testing.assert_close(whole[view, 0]["clip"], wanted)
 
 
-def test_stickers_stand_on_the_colour_and_have_their_chinese_caption():
+def test_stickers_stand_on_the_color_and_have_their_chinese_caption():
     sample = views()[0, 1]
     assert sample["clip"].shape == (3, 3, 24, 24)
     torch.testing.assert_close(sample["clip"][:, :, 0, 0], torch.tensor(RED).expand(3, 3) / 255)
@@ -41,20 +41,20 @@ def test_stickers_stand_on_the_colour_and_have_their_chinese_caption():
     assert any("\u4e00" <= letter <= "\u9fff" for letter in description)
 
 
-def test_without_a_colour_they_are_transparent_and_padded_with_colour():
+def test_without_a_color_they_are_transparent_and_padded_with_color():
     stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
     clear, opaque = StickerViews(stickers, None)[1, 2]["clip"], StickerViews(stickers, RED)[1, 2]["clip"]
     assert clear.shape == (3, 4, 24, 24)
-    colour, alpha = clear[:, :3], clear[:, 3:]
+    color, alpha = clear[:, :3], clear[:, 3:]
     red = torch.tensor(RED).view(3, 1, 1) / 255
-    torch.testing.assert_close(colour * alpha + red * (1 - alpha), opaque, atol=0.01, rtol=0)
-    nowhere = (alpha == 0).expand_as(colour)
-    assert colour[nowhere].mean() > 0.05  # colours from around, not black
+    torch.testing.assert_close(color * alpha + red * (1 - alpha), opaque, atol=0.01, rtol=0)
+    nowhere = (alpha == 0).expand_as(color)
+    assert color[nowhere].mean() > 0.05  # colors from around, not black
 
 
 def test_motion_is_measured_step_by_step_whatever_they_stand_on():
     stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
-    on_red, clear = (StickerViews(stickers, colour, motion_amount) for colour in (RED, None))
+    on_red, clear = (StickerViews(stickers, color, motion_amount) for color in (RED, None))
     for row in range(4):
         sample = clear[0, row]
         steps, clip = sample["motion"], sample["clip"][None]

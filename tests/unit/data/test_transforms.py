@@ -13,12 +13,12 @@ from glassine.data.transforms import (
     FlatBackground,
     GifPalette,
     Jpeg,
-    OwnColour,
+    OwnColor,
     StickerTransform,
     VaeRoundTrip,
     evaluation_conditions,
-    main_colour,
-    outline_colour,
+    main_color,
+    outline_color,
 )
 
 
@@ -36,13 +36,13 @@ def disc_sticker(size: int = 64, frames: int = 4) -> np.ndarray:
 
 
 def face(size: int = 96) -> np.ndarray:
-    """A yellow face whose shading spreads over many colours, with two pure white eyes; RGBA `1 h w 4`."""
+    """A yellow face whose shading spreads over many colors, with two pure white eyes; RGBA `1 h w 4`."""
     picture = np.zeros((size, size, 4), np.uint8)
-    centre = (size // 2, size // 2)
+    center = (size // 2, size // 2)
     for radius in range(size // 2 - 4, 0, -1):
-        cv2.circle(picture, centre, radius, (255 - radius // 2, 230 - 2 * radius, 60, 255), -1)
+        cv2.circle(picture, center, radius, (255 - radius // 2, 230 - 2 * radius, 60, 255), -1)
     for side in (-1, 1):
-        cv2.circle(picture, (centre[0] + side * size // 6, centre[1]), size // 8, (255, 255, 255, 255), -1)
+        cv2.circle(picture, (center[0] + side * size // 6, center[1]), size // 8, (255, 255, 255, 255), -1)
     return picture[None]
 
 
@@ -82,9 +82,9 @@ def test_truth_is_the_file_where_it_is_visible_and_bled_where_it_is_not(plain: S
     sample = plain(frames, seeded(0))
     assert torch.equal(sample["alpha"][:, 0], torch.from_numpy(frames[..., 3]) / 255)
     visible = torch.from_numpy(frames[..., 3] > 10)
-    colours = sample["foreground"].permute(0, 2, 3, 1)
-    assert torch.allclose(colours[visible], torch.from_numpy(frames[..., :3])[visible] / 255)
-    assert colours[~visible].mean(0)[0] > 0.7  # the disc's red, where the file has black
+    colors = sample["foreground"].permute(0, 2, 3, 1)
+    assert torch.allclose(colors[visible], torch.from_numpy(frames[..., :3])[visible] / 255)
+    assert colors[~visible].mean(0)[0] > 0.7  # the disc's red, where the file has black
 
 
 def test_same_seed_same_sample_other_seed_other_sample() -> None:
@@ -122,22 +122,22 @@ def test_clean_share_of_clips_has_no_degradation() -> None:
     assert never(disc_sticker(), seeded(0))["condition"] == "white"
 
 
-def test_own_colour_is_the_body_not_the_eye_white() -> None:
+def test_own_color_is_the_body_not_the_eye_white() -> None:
     frames = face()
-    colours, counts = np.unique(frames[..., :3][frames[..., 3] > 0], axis=0, return_counts=True)
-    assert tuple(colours[counts.argmax()]) == (255, 255, 255)  # by frequency alone the eyes would win
-    red, green, blue = main_colour(frames.astype(np.float32) / np.float32(255))
+    colors, counts = np.unique(frames[..., :3][frames[..., 3] > 0], axis=0, return_counts=True)
+    assert tuple(colors[counts.argmax()]) == (255, 255, 255)  # by frequency alone the eyes would win
+    red, green, blue = main_color(frames.astype(np.float32) / np.float32(255))
     assert red > 0.85
     assert 0.5 < green < 0.95
     assert blue < 0.3
 
 
-def test_outline_colour_is_the_one_at_the_silhouette() -> None:
+def test_outline_color_is_the_one_at_the_silhouette() -> None:
     frames = np.zeros((1, 64, 64, 4), np.float32)
     cv2.circle(frames[0], (32, 32), 26, (0.2, 0, 0.6, 1), -1)
     cv2.circle(frames[0], (32, 32), 21, (1, 1, 0, 1), -1)
-    assert np.allclose(outline_colour(frames), (0.2, 0, 0.6), atol=0.01)
-    assert np.allclose(main_colour(frames), (1, 1, 0), atol=0.01)
+    assert np.allclose(outline_color(frames), (0.2, 0, 0.6), atol=0.01)
+    assert np.allclose(main_color(frames), (1, 1, 0), atol=0.01)
 
 
 @pytest.mark.parametrize("opacity", [0, 60])
@@ -174,7 +174,7 @@ def test_a_yaml_file_configures_it() -> None:
       init_args:
         backgrounds:
         - class_path: glassine.data.transforms.FlatBackground
-          init_args: {colour: [0, 0, 1], name: blue, weight: 2}
+          init_args: {color: [0, 0, 1], name: blue, weight: 2}
         degradations:
         - class_path: glassine.data.transforms.Jpeg
           init_args: {quality: [60, 60], probability: 1.0}
@@ -190,8 +190,8 @@ def test_evaluation_conditions_are_the_columns_of_the_score_table() -> None:
     assert names == [
         "white",
         "gray",
-        "own_colour",
-        "own_colour_jpeg75",
+        "own_color",
+        "own_color_jpeg75",
         "white_gif_palette",
         "vae_decoded",
         "faded",
@@ -212,7 +212,7 @@ def test_damage_changes_the_clip_but_never_the_truth() -> None:
     frames = disc_sticker()
     samples = {condition.name: condition(frames) for condition in evaluation_conditions(lambda clip: clip * 0.9)}
     for damaged, clean in (
-        ("own_colour_jpeg75", "own_colour"),
+        ("own_color_jpeg75", "own_color"),
         ("white_gif_palette", "white"),
         ("vae_decoded", "white"),
     ):
@@ -223,8 +223,8 @@ def test_damage_changes_the_clip_but_never_the_truth() -> None:
     assert samples["gray"]["background"].tolist() == [0.5, 0.5, 0.5]
 
 
-def test_own_colour_condition_hides_the_disc_in_its_background() -> None:
-    sample = {c.name: c for c in evaluation_conditions()}["own_colour"](disc_sticker())
+def test_own_color_condition_hides_the_disc_in_its_background() -> None:
+    sample = {c.name: c for c in evaluation_conditions()}["own_color"](disc_sticker())
     solid = (sample["alpha"] == 1).expand_as(sample["clip"])
     difference = (sample["clip"] - sample["background"][:, None, None]).abs()
     assert difference[solid].max() < 0.12
@@ -240,6 +240,6 @@ def test_settings_that_make_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="probability"):
         Jpeg(probability=1.5)
     with pytest.raises(ValueError, match="at least one"):
-        StickerTransform([OwnColour(weight=0)])
+        StickerTransform([OwnColor(weight=0)])
     with pytest.raises(ValueError, match="shapes must agree"):
         VaeRoundTrip(lambda clip: clip[..., ::2])(np.zeros((1, 8, 8, 3), np.uint8), np.random.default_rng(0))

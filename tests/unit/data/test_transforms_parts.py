@@ -20,7 +20,7 @@ from glassine.data.transforms import (
     MovingBackground,
     Noise,
     PunchHoles,
-    Recolour,
+    Recolor,
     Resize,
     Shadow,
     Texture,
@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def frames() -> np.ndarray:
-    """A soft-edged sticker in the left half of the frame, coloured by place; straight RGBA `3 64 64 4` in [0, 1]."""
+    """A soft-edged sticker in the left half of the frame, colored by place; straight RGBA `3 64 64 4` in [0, 1]."""
     rows, columns = np.mgrid[0:1:64j, 0:1:64j].astype(np.float32)
     alpha = np.clip((0.22 - np.hypot(rows - 0.5, columns - 0.35)) * 32, 0, 1)
     return np.stack([np.stack((rows, columns, 0.5 + 0 * rows, alpha), axis=-1)] * 3).astype(np.float32)
@@ -45,14 +45,14 @@ def frames() -> np.ndarray:
 
 @pytest.fixture
 def clip() -> np.ndarray:
-    """Opaque `3 h w 3` uint8 with soft blobs of many colours on white."""
+    """Opaque `3 h w 3` uint8 with soft blobs of many colors on white."""
     noise = np.random.default_rng(1).random((6, 6, 3)).astype(np.float32)
     picture = cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
     picture[:, :20] = 1
     return np.stack([np.clip(picture * 255, 0, 255).astype(np.uint8)] * 3)
 
 
-COLOUR_ONLY = [Recolour(), FlatLook(), LineArt(), Texture()]
+COLOR_ONLY = [Recolor(), FlatLook(), LineArt(), Texture()]
 ALPHA_ONLY = [Fade(), PunchHoles()]
 UNDERLAYS = [
     CutBorder(width=(0.05, 0.05)),
@@ -65,7 +65,7 @@ def name(part: object) -> str:
     return type(part).__name__
 
 
-@pytest.mark.parametrize("augmentation", [*COLOUR_ONLY, *ALPHA_ONLY, *UNDERLAYS, Flip(), Move()], ids=name)
+@pytest.mark.parametrize("augmentation", [*COLOR_ONLY, *ALPHA_ONLY, *UNDERLAYS, Flip(), Move()], ids=name)
 def test_every_augmentation_gives_a_sticker_in_range_and_does_something(
     augmentation: Augmentation, frames: np.ndarray, rng: np.random.Generator
 ) -> None:
@@ -78,13 +78,13 @@ def test_every_augmentation_gives_a_sticker_in_range_and_does_something(
     assert np.abs((result - frames) * visible).max() > 0.05
 
 
-@pytest.mark.parametrize("augmentation", COLOUR_ONLY, ids=name)
-def test_colour_changes_keep_alpha(augmentation: Augmentation, frames: np.ndarray, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("augmentation", COLOR_ONLY, ids=name)
+def test_color_changes_keep_alpha(augmentation: Augmentation, frames: np.ndarray, rng: np.random.Generator) -> None:
     assert np.array_equal(augmentation(frames.copy(), rng)[..., 3], frames[..., 3])
 
 
 @pytest.mark.parametrize("augmentation", ALPHA_ONLY, ids=name)
-def test_alpha_changes_keep_colours_and_only_lower_alpha(
+def test_alpha_changes_keep_colors_and_only_lower_alpha(
     augmentation: Augmentation, frames: np.ndarray, rng: np.random.Generator
 ) -> None:
     result = augmentation(frames.copy(), rng)
@@ -103,16 +103,16 @@ def test_a_layer_underneath_looks_as_if_it_lay_on_the_background_first(
     # On any background: sticker over (layer over background) must be (sticker and layer as one) over background
     alpha, total = frames[..., 3:], result[..., 3:]
     shown_through = total - alpha
-    layer_part = result[..., :3] * total - frames[..., :3] * alpha  # the layer's colour times its visible share
-    layer_colour = (layer_part / np.maximum(shown_through, 1e-6))[shown_through[..., 0] > 0.05]
-    assert np.allclose(layer_colour, layer_colour[0], atol=2e-2)
+    layer_part = result[..., :3] * total - frames[..., :3] * alpha  # the layer's color times its visible share
+    layer_color = (layer_part / np.maximum(shown_through, 1e-6))[shown_through[..., 0] > 0.05]
+    assert np.allclose(layer_color, layer_color[0], atol=2e-2)
 
 
 def test_flip_mirrors(frames: np.ndarray, rng: np.random.Generator) -> None:
     assert np.array_equal(Flip()(frames, rng), frames[:, :, ::-1])
 
 
-def test_moving_keeps_straight_colours_clean_of_what_is_invisible(frames: np.ndarray, rng: np.random.Generator) -> None:
+def test_moving_keeps_straight_colors_clean_of_what_is_invisible(frames: np.ndarray, rng: np.random.Generator) -> None:
     frames[..., :3] = np.where(frames[..., 3:] > 0, (1.0, 0.5, 0.25), 0)  # clear pixels are black, as in files
     moved = Move(border=0.0)(frames, rng)
     visible = moved[..., 3] > 0.01
@@ -136,7 +136,7 @@ def test_fade_over_time_is_monotonic(frames: np.ndarray, rng: np.random.Generato
     assert (np.diff(mass) > 0).all() or (np.diff(mass) < 0).all()
 
 
-def test_flat_look_leaves_few_colours(frames: np.ndarray, rng: np.random.Generator) -> None:
+def test_flat_look_leaves_few_colors(frames: np.ndarray, rng: np.random.Generator) -> None:
     flat = FlatLook((4, 4))(frames, rng)
     assert len(np.unique(flat[..., :3].reshape(-1, 3), axis=0)) <= 4
 
@@ -151,8 +151,8 @@ def test_line_art_has_a_closed_dark_line_around_white_paper(frames: np.ndarray, 
 
 def test_grayscale_and_negative(frames: np.ndarray, rng: np.random.Generator) -> None:
     still = {"hue": 0.0, "saturation": (1.0, 1.0), "brightness": 0.0, "contrast": (1.0, 1.0), "swap": 0.0}
-    gray = Recolour(**still, grayscale=1.0, invert=0.0)(frames, rng)  # type: ignore[arg-type]
-    negative = Recolour(**still, grayscale=0.0, invert=1.0)(frames, rng)  # type: ignore[arg-type]
+    gray = Recolor(**still, grayscale=1.0, invert=0.0)(frames, rng)  # type: ignore[arg-type]
+    negative = Recolor(**still, grayscale=0.0, invert=1.0)(frames, rng)  # type: ignore[arg-type]
     assert np.allclose(gray[..., 0], gray[..., 2], atol=1e-5)
     assert np.allclose(negative[..., :3], 1 - frames[..., :3], atol=1e-5)
 
@@ -193,7 +193,7 @@ def test_compression_keeps_red_red(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dither", [0.0, 1.0])
-def test_a_palette_has_no_more_colours_than_asked(dither: float, clip: np.ndarray, rng: np.random.Generator) -> None:
+def test_a_palette_has_no_more_colors_than_asked(dither: float, clip: np.ndarray, rng: np.random.Generator) -> None:
     reduced = GifPalette((6, 6), dither=dither, shared=1.0)(clip, rng)
     assert len(np.unique(reduced.reshape(-1, 3), axis=0)) <= 6
 

@@ -7,20 +7,20 @@ from torch.nn import functional
 from glassine.metrics.clip_score import ClipScores, caption_id, recall
 from glassine.utils.errors import UserError
 
-COLOURS = {"a red sticker": (1, 0, 0), "a green sticker": (0, 1, 0), "a blue sticker": (0, 0, 1)}
-RED, GREEN, BLUE = COLOURS
+COLORS = {"a red sticker": (1, 0, 0), "a green sticker": (0, 1, 0), "a blue sticker": (0, 0, 1)}
+RED, GREEN, BLUE = COLORS
 
 
 def images(frames):
-    return 5 * frames.mean((2, 3))  # the mean colour, of any length
+    return 5 * frames.mean((2, 3))  # the mean color, of any length
 
 
 def texts(captions):
-    return torch.tensor([COLOURS[caption] for caption in captions], dtype=torch.float32)
+    return torch.tensor([COLORS[caption] for caption in captions], dtype=torch.float32)
 
 
-def painted(*colours, frames=2):
-    return torch.tensor(colours, dtype=torch.float32).view(-1, 1, 3, 1, 1).expand(-1, frames, -1, 4, 4).clone()
+def painted(*colors, frames=2):
+    return torch.tensor(colors, dtype=torch.float32).view(-1, 1, 3, 1, 1).expand(-1, frames, -1, 4, 4).clone()
 
 
 def scores(**arguments):

@@ -11,7 +11,7 @@ def _reference(pred, true):
     level = np.full(true.shape, -1.0)
     for step in range(1, 11):
         both = (pred >= step / 10) & (true >= step / 10)
-        labels, count = ndimage.label(both)  # 4 neighbours
+        labels, count = ndimage.label(both)  # 4 neighbors
         body = np.zeros(true.shape, bool)
         if count:
             body = labels == 1 + np.argmax(ndimage.sum_labels(both, labels, range(1, count + 1)))

@@ -100,7 +100,7 @@ def test_top5_is_the_mean_of_the_longest_twentieth():
     np.testing.assert_allclose(fastest_part(flow), lengths[:, -10:].mean(1), rtol=1e-5)
 
 
-def test_transparent_clips_lie_on_the_background_whose_colour_counts():
+def test_transparent_clips_lie_on_the_background_whose_color_counts():
     clip = torch.cat([redder(*[5] * 7), torch.ones(1, 8, 1, SIDE, SIDE)], dim=2)
     clip[:, :, 3, :, : SIDE // 2] = 0
     half, whole = DynamicDegree(ByRed(), "red"), DynamicDegree(ByRed(), "red")
@@ -142,7 +142,7 @@ def test_what_cannot_be_measured_is_said():
         metric.update(torch.zeros(1, 1, 3, SIDE, SIDE))
     with pytest.raises(UserError, match="name it"):
         DynamicDegree(ByRed(), "RAFT!")
-    with pytest.raises(UserError, match="no colour"):
+    with pytest.raises(UserError, match="no color"):
         DynamicDegree(ByRed(), "red", background="blurple")
     with pytest.raises(UserError, match="0 frames a second came"):
         DynamicDegree(ByRed(), "red", fps=0)

@@ -9,7 +9,7 @@ from glassine.utils.errors import UserError
 
 
 class Eyes(nn.Module):
-    """Three random projections of each frame's mean colour, joined with how the colour changes."""
+    """Three random projections of each frame's mean color, joined with how the color changes."""
 
     num_features = 6
 
@@ -22,8 +22,8 @@ class Eyes(nn.Module):
 
     def forward(self, clips):
         self.seen.append(clips)
-        colours = self.projection(clips.mean((3, 4)))  # b f 3
-        return torch.cat([colours.mean(1), colours.diff(dim=1).square().mean(1)], dim=1)
+        colors = self.projection(clips.mean((3, 4)))  # b f 3
+        return torch.cat([colors.mean(1), colors.diff(dim=1).square().mean(1)], dim=1)
 
 
 def stickers(count, seed, frames=8):
@@ -53,10 +53,10 @@ def test_is_the_distance_of_the_features_on_each_background(metric):
     real, fake = stickers(12, 0), stickers(9, 1) ** 2
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    for background, colour in (("white", 1), ("black", 0)):
+    for background, color in (("white", 1), ("black", 0)):
         moments = []
         for clips in (real, fake):
-            opaque = clips[:, :, :3] * clips[:, :, 3:] + colour * (1 - clips[:, :, 3:])
+            opaque = clips[:, :, :3] * clips[:, :, 3:] + color * (1 - clips[:, :, 3:])
             moments.append(feature_moments(metric.network(opaque.repeat_interleave(2, dim=1))))
         expected = frechet_distance(*moments)
         assert metric.compute()[f"fvd_eyes_rep2_16f_{background}"] == pytest.approx(expected, rel=1e-4)
@@ -136,8 +136,8 @@ def test_features_that_are_not_finite_are_not_averaged_away(metric):
         metric.update(stickers(2, 0), real=True)
 
 
-def test_an_unknown_colour_or_an_unnamed_network_is_refused():
-    with pytest.raises(UserError, match="no colour"):
+def test_an_unknown_color_or_an_unnamed_network_is_refused():
+    with pytest.raises(UserError, match="no color"):
         FVD(Eyes(), "eyes", backgrounds=["blurple"])
     with pytest.raises(UserError, match="name it"):
         FVD(Eyes(), "")

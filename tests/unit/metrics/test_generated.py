@@ -31,7 +31,7 @@ def test_broken_clips_are_refused():
     for wrong in (torch.zeros(2, 3, 4, 4), torch.zeros(1, 2, 1, 4, 4), torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)):
         with pytest.raises(ValueError, match="b f 3 h w"):
             opaque_clips(wrong, "white")
-    with pytest.raises(UserError, match="no colour"):
+    with pytest.raises(UserError, match="no color"):
         opaque_clips(torch.zeros(1, 2, 4, 4, 4), "blurple")
 
 

@@ -7,7 +7,7 @@ from glassine.metrics import Grad
 
 
 def _reference(pred, true, sigma):
-    """Follow the definition pixel by pixel in float64: a 2D kernel, OpenCV's filter and normalisation."""
+    """Follow the definition pixel by pixel in float64: a 2D kernel, OpenCV's filter and normalization."""
     half = int(np.ceil(sigma * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * sigma * 0.01))))
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     for y in range(-half, half + 1):

@@ -50,9 +50,9 @@ def test_clips_are_scored_on_each_background_and_counted():
         metric.update(part, real=True)
     metric.update(fake, real=False)
     result = metric.compute()
-    for background, colour in (("white", 1), ("black", 0)):
+    for background, color in (("white", 1), ("black", 0)):
         seen = [
-            metric.network((c[:, :, :3] * c[:, :, 3:] + colour * (1 - c[:, :, 3:])).repeat_interleave(2, dim=1))
+            metric.network((c[:, :, :3] * c[:, :, 3:] + color * (1 - c[:, :, 3:])).repeat_interleave(2, dim=1))
             for c in (real, fake)
         ]
         name = f"kvd_eyes_rep2_16f_{background}"

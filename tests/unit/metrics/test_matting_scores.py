@@ -38,18 +38,18 @@ SINGLE = {
 
 
 @pytest.fixture
-def colours(clips):
+def colors(clips):
     generator = torch.Generator().manual_seed(1)
     shape = (*clips[0].shape[:2], 3, *clips[0].shape[3:])
     return torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
 
 
-def test_scores_equal_those_of_the_single_metrics(clips, colours):
+def test_scores_equal_those_of_the_single_metrics(clips, colors):
     pred, true = clips
     scores = MattingScores(background="white")
     for i in range(3):
         part = slice(i, i + 1)
-        scores.update(pred[part], true[part], colours[0][part], colours[1][part])
+        scores.update(pred[part], true[part], colors[0][part], colors[1][part])
     expected = {}
     for name, kind in SINGLE.items():
         metric = kind()
@@ -59,7 +59,7 @@ def test_scores_equal_those_of_the_single_metrics(clips, colours):
     psnr = AlphaPSNR()
     psnr.update(pred, true)
     expected |= {f"psnr_{name}": value.item() for name, value in psnr.compute().items()}
-    rgba = [torch.cat(pair, dim=2) for pair in zip(colours, clips, strict=True)]
+    rgba = [torch.cat(pair, dim=2) for pair in zip(colors, clips, strict=True)]
     for name, metric in {"composite_psnr": CompositePSNR("white"), "composite_ssim": CompositeSSIM("white")}.items():
         metric.update(*rgba)
         expected[name] = metric.compute().item()
@@ -77,33 +77,33 @@ def test_arguments_reach_the_scores(clips):
     assert scores.compute()["psnr_mean"] <= 15
 
 
-def test_mixed_precision_around_an_update_changes_nothing(clips, colours):
+def test_mixed_precision_around_an_update_changes_nothing(clips, colors):
     plain, mixed = MattingScores(), MattingScores()
-    plain.update(*clips, *colours)
+    plain.update(*clips, *colors)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed.update(*clips, *colours)
+        mixed.update(*clips, *colors)
     assert mixed.compute() == pytest.approx(plain.compute(), rel=1e-6, nan_ok=True)
 
 
-def test_halves_merge_to_the_whole(clips, colours):
+def test_halves_merge_to_the_whole(clips, colors):
     parts = [slice(0, 2), slice(2, 3), slice(0, 3)]
     left, right, whole = MattingScores(), MattingScores(), MattingScores()
     for scores, part in zip((left, right, whole), parts, strict=True):
-        scores.update(*(clip[part] for clip in (*clips, *colours)))
+        scores.update(*(clip[part] for clip in (*clips, *colors)))
     left.merge_state(right)
     assert left.compute() == pytest.approx(whole.compute(), nan_ok=True)
 
 
-def test_clips_of_other_sizes_and_without_colours_go_into_one_table(clips, colours):
+def test_clips_of_other_sizes_and_without_colors_go_into_one_table(clips, colors):
     pred, true = clips
     scores = MattingScores()
-    scores.update(pred[:1], true[:1], colours[0][:1], colours[1][:1])
-    with_colours = scores.compute()["composite_psnr"]
+    scores.update(pred[:1], true[:1], colors[0][:1], colors[1][:1])
+    with_colors = scores.compute()["composite_psnr"]
     scores.update(pred[1:, :2, :, :30, :40], true[1:, :2, :, :30, :40])
     per_clip = scores.per_clip()
     assert {len(values) for values in per_clip.values()} == {3}
     assert per_clip["composite_psnr"].isnan().tolist() == [False, True, True]
-    assert scores.compute()["composite_psnr"] == pytest.approx(with_colours)
+    assert scores.compute()["composite_psnr"] == pytest.approx(with_colors)
 
 
 def test_nothing_to_measure_is_nan_and_the_keys_stay(clips):
@@ -122,12 +122,12 @@ def test_nothing_to_measure_is_nan_and_the_keys_stay(clips):
     assert scores.compute().keys() == result.keys()
 
 
-def test_wrong_input_is_refused(clips, colours):
+def test_wrong_input_is_refused(clips, colors):
     with pytest.raises(ValueError, match="only one of pred_rgb and true_rgb"):
-        MattingScores().update(*clips, pred_rgb=colours[0])
+        MattingScores().update(*clips, pred_rgb=colors[0])
     with pytest.raises(ValueError, match="b f 3 h w"):
         MattingScores().update(*clips, *clips)
-    with pytest.raises(UserError, match="no colour"):
+    with pytest.raises(UserError, match="no color"):
         MattingScores(background="transparentish")
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.classic import ColourProjection
+from glassine.models.classic import ColorProjection
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder
@@ -100,11 +100,11 @@ def test_a_decoder_that_does_not_read_the_hint_is_refused():
     with pytest.raises(ValueError, match="hint needs 0 and 0"):
         ILDiff(model.vae, model.decoder, model.adapter)
     with pytest.raises(ValueError, match="hint needs 6 and 2"):
-        ILDiff(model.vae, model.decoder, model.adapter, hint=LayoutHint([ColourProjection()]))
+        ILDiff(model.vae, model.decoder, model.adapter, hint=LayoutHint([ColorProjection()]))
 
 
 @torch.no_grad()
-def test_a_gain_bends_the_decoders_alpha_towards_clear_and_opaque_and_leaves_colours(clip):
+def test_a_gain_bends_the_decoders_alpha_towards_clear_and_opaque_and_leaves_colors(clip):
     model = small_ildiff(hint=False)
     plain = model(clip)
     model.alpha_gain = 8.0

@@ -71,7 +71,7 @@ def test_coarser_scales_are_smoother():
     assert steps[0] < steps[1] < steps[2]  # between the pixels of a coarse grid, bilinear alpha runs straight
 
 
-def test_the_head_reads_the_mask_that_sam_prefers_as_0_or_1_and_the_picture_normalised():
+def test_the_head_reads_the_mask_that_sam_prefers_as_0_or_1_and_the_picture_normalized():
     network, seen = make_network(), []
     network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
     logits = torch.full((1, 3, 16, 16), -7.0)

@@ -71,7 +71,7 @@ def test_it_asks_and_answers_as_transformers_own_processor(network, clip, alpha)
         Sam2VideoVideoProcessor(size={"height": 64, "width": 64}, do_rescale=False),
     )
     session = processor.init_video_session(clip[0])
-    # the square's first and last pixels, and the one nearest to its centre between pixels
+    # the square's first and last pixels, and the one nearest to its center between pixels
     box, point = [[[30.0, 8.0, 49.0, 27.0]]], [[[[39.0, 17.0]]]]
     processor.add_inputs_to_inference_session(
         session, LARGEST, obj_ids=1, input_points=point, input_labels=[[[1]]], input_boxes=box

@@ -3,14 +3,14 @@ import torch
 from diffusers import DDPMScheduler
 from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_clip_mean, tiny_generator, tiny_mean, tiny_unet
 
-from glassine.models.sampling import Sampling, make_solver
+from glassine.models.sampling import SamplerConfig, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
 from glassine.nn.diffusion import rescaled
-from glassine.nn.priors import LatentMean
+from glassine.nn.priors import LatentPrior
 from glassine.utils.errors import UserError
 
-FAST = Sampling(steps=3)
+FAST = SamplerConfig(steps=3)
 
 
 class Oracle(torch.nn.Module):
@@ -36,7 +36,7 @@ def test_sampling_with_a_perfect_network_finds_the_clean_latents(solver, kind):
     generator = tiny_generator(kind)
     truth = torch.randn(1, 4, 3, 4, 4)  # b c f h w
     generator.unet = Oracle(truth, generator.scheduler)
-    clip = generator.sample(["x"], [0], (32, 32), 3, sampling=Sampling(12, 1.0, solver))
+    clip = generator.sample(["x"], [0], (32, 32), 3, sampling=SamplerConfig(12, 1.0, solver))
     wanted = generator.decode(truth.movedim(1, 2))
     assert (clip - wanted).abs().max() < 0.02
 
@@ -64,7 +64,7 @@ def test_guidance_one_is_the_plain_prediction_and_a_negative_prompt_leads_elsewh
     generator = tiny_generator()
     calls = []
     generator.unet.register_forward_hook(lambda _, args, __: calls.append(len(args[0])))
-    generator.sample(["a cat"], [0], (32, 32), 2, sampling=Sampling(2, 1.0))
+    generator.sample(["a cat"], [0], (32, 32), 2, sampling=SamplerConfig(2, 1.0))
     assert calls == [1, 1]
     make = lambda negative: generator.sample(["a cat"], [0], (32, 32), 2, negative, FAST)  # noqa: E731
     assert not torch.equal(make(""), make("a dog"))
@@ -104,7 +104,7 @@ def test_the_unet_reads_the_mean_of_each_prompt_beside_the_noise_and_does_not_tr
     torch.testing.assert_close(read[0][:, :4], noisy.flatten(0, 1))
     torch.testing.assert_close(read[0][:, 4:], means.repeat_interleave(3, dim=0))
     assert all(parameter.grad is None for parameter in generator.latent_mean.parameters())
-    assert generator.sample(["cat"], [0], (32, 32), 2, sampling=Sampling(2)).shape == (1, 2, 3, 32, 32)
+    assert generator.sample(["cat"], [0], (32, 32), 2, sampling=SamplerConfig(2)).shape == (1, 2, 3, 32, 32)
 
 
 def test_each_frame_is_told_its_own_mean_where_the_prompt_suggests_motion():
@@ -113,7 +113,7 @@ def test_each_frame_is_told_its_own_mean_where_the_prompt_suggests_motion():
     read = generator.beside_mean(noisy, embeds)[:, :, 4:]
     torch.testing.assert_close(read, generator.latent_mean.of_frames(embeds, 2))
     assert not torch.allclose(read[:, 0], read[:, 1])
-    assert generator.sample(["cat"], [0], (32, 32), 3, sampling=Sampling(2)).shape == (1, 3, 3, 32, 32)
+    assert generator.sample(["cat"], [0], (32, 32), 3, sampling=SamplerConfig(2)).shape == (1, 3, 3, 32, 32)
 
 
 def test_as_many_frames_as_the_motion_was_learned_with_are_usual():
@@ -150,19 +150,19 @@ def test_a_unet_of_other_channels_is_named(latent_mean):
 def test_a_mean_that_does_not_fit_is_named():
     parts = (SmallVAE(**VAE), LetterText(), DDPMScheduler())
     with pytest.raises(ValueError, match="a latent_mean of 3 channels came for latents of 4"):
-        TextToVideo(tiny_unet(8), *parts, LatentMean(WIDTH, channels=3))
+        TextToVideo(tiny_unet(8), *parts, LatentPrior(WIDTH, channels=3))
     with pytest.raises(ValueError, match="mean_of_given came without a latent_mean"):
         TextToVideo(tiny_unet(), *parts, mean_of_given=True)
 
 
 def test_guidance_is_what_suits_the_network_unless_it_is_asked_for():
     plain, with_mean = tiny_generator(), tiny_generator(in_channels=8, latent_mean=tiny_mean())
-    assert plain.guidance_scale(Sampling()) == 7.5
-    assert with_mean.guidance_scale(Sampling()) == 3
-    assert with_mean.guidance_scale(Sampling(guidance_scale=0)) == 0
+    assert plain.guidance_scale(SamplerConfig()) == 7.5
+    assert with_mean.guidance_scale(SamplerConfig()) == 3
+    assert with_mean.guidance_scale(SamplerConfig(guidance_scale=0)) == 0
     around = tiny_generator(in_channels=8, latent_mean=tiny_mean())
     around.mean_of_given = True
-    assert [around.guidance_scale(Sampling(), given) for given in (False, True)] == [3, 1]
+    assert [around.guidance_scale(SamplerConfig(), given) for given in (False, True)] == [3, 1]
 
 
 def test_a_mean_and_a_mask_of_given_frames_go_together():
@@ -185,11 +185,11 @@ def test_what_cannot_be_made_is_said():
     with pytest.raises(UserError, match="one seed for each"):
         generator.sample(["a", "b"], [0], (32, 32))
     with pytest.raises(UserError, match="0 steps"):
-        Sampling(steps=0)
+        SamplerConfig(steps=0)
     with pytest.raises(UserError, match="rescale 2 came"):
-        Sampling(guidance_rescale=2)
+        SamplerConfig(guidance_rescale=2)
     with pytest.raises(UserError, match="ddim or dpm"):
-        Sampling(solver="euler")  # type: ignore[arg-type]
+        SamplerConfig(solver="euler")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="7 input channels"):
         TextToVideo(tiny_unet(7), SmallVAE(width=8, decoder_width=8), LetterText(), generator.scheduler)
 
@@ -197,7 +197,7 @@ def test_what_cannot_be_made_is_said():
 def test_solvers_keep_the_schedule():
     generator = tiny_generator("v_prediction")
     for name in ("ddim", "dpm++"):
-        solver = make_solver(generator.scheduler, Sampling(4, solver=name), torch.device("cpu"))  # type: ignore[arg-type]
+        solver = make_solver(generator.scheduler, SamplerConfig(4, solver=name), torch.device("cpu"))  # type: ignore[arg-type]
         assert solver.config.prediction_type == "v_prediction"
         assert torch.equal(solver.alphas_cumprod, generator.scheduler.alphas_cumprod)
 

@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from glassine.models.transparency import (
-    LatentTransparency,
     PlainTransparencyDecoder,
     TransparencyDecoder,
     TransparencyEncoder,
+    TransparencyVAE,
 )
 from glassine.models.vae import SmallVAE
 
@@ -17,9 +17,9 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def small_codec() -> LatentTransparency:
+def small_codec() -> TransparencyVAE:
     torch.manual_seed(0)
-    return LatentTransparency(
+    return TransparencyVAE(
         SmallVAE(width=8, decoder_width=8, blocks=1),
         TransparencyEncoder(block_out_channels=(8, 8), patch_size=4),
         TransparencyDecoder(**SMALL, norm_num_groups=4),

@@ -17,8 +17,8 @@ from tests.helpers.tiny_transparent import (
 )
 
 from glassine.models.animation import Animation, Branch
-from glassine.models.sampling import Sampling
-from glassine.models.text_to_video import first_stage
+from glassine.models.sampling import SamplerConfig
+from glassine.models.text_to_video import image_unet_only
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pretrained.weights import load_bundle, read_state, save_model
 from glassine.utils.errors import UserError
@@ -52,10 +52,10 @@ def test_latents_are_the_codecs_and_normalised_as_the_vaes():
     network, batch = tiny_transparent(), stickers()
     latents = network.encode_transparent(batch["foreground"], batch["alpha"])
     raw = network.codec.encode(batch["foreground"].flatten(0, 1), batch["alpha"].flatten(0, 1)).unflatten(0, (2, 4))
-    torch.testing.assert_close(latents, network.normalise(raw))
+    torch.testing.assert_close(latents, network.normalize(raw))
     rgba = network.decode_transparent(latents, frames_a_pass=3)
-    alpha, colour = network.codec.decode(raw.flatten(0, 1))
-    torch.testing.assert_close(rgba.flatten(0, 1), torch.cat([colour, alpha], dim=1))
+    alpha, color = network.codec.decode(raw.flatten(0, 1))
+    torch.testing.assert_close(rgba.flatten(0, 1), torch.cat([color, alpha], dim=1))
     assert rgba.shape == (2, 4, 4, 32, 32)
 
 
@@ -183,7 +183,7 @@ def test_the_first_stage_may_have_a_network_of_its_own():
     assert network.unet is motion
     assert not image.training
     assert not any(parameter.requires_grad for parameter in image.parameters())
-    with pytest.raises(RuntimeError, match="stop"), first_stage(network):
+    with pytest.raises(RuntimeError, match="stop"), image_unet_only(network):
         raise RuntimeError("stop")
     assert network.unet is motion
     with pytest.raises(ValueError, match="an image_unet of in_channels 4 came for a UNet of 8"):
@@ -306,7 +306,7 @@ def test_the_amount_of_motion_and_the_motion_adapters_scale_tell_when_sampling()
     plain_clip = make()
     assert not torch.allclose(make(motion=0), make(motion=9), atol=1e-4)
     assert not torch.allclose(make(Animation(3, motion_adapter_scale=1.0)), plain_clip, atol=1e-4)
-    assert torch.equal(make(Sampling(3)), plain_clip)  # adapters are removed unless asked for
+    assert torch.equal(make(SamplerConfig(3)), plain_clip)  # adapters are removed unless asked for
     assert all(layer.scale == 1 for layer in network.modules() if hasattr(layer, "scale") and hasattr(layer, "lora_up"))
 
 
@@ -348,7 +348,7 @@ def test_what_cannot_be_made_is_said():
         Animation(image_guidance_scale=-1)
     with pytest.raises(UserError, match="motion guidance scale -2 came"):
         Animation(motion_guidance_scale=-2)
-    with pytest.raises(TypeError, match="the codec is a LatentTransparency"):
+    with pytest.raises(TypeError, match="the codec is a TransparencyVAE"):
         TransparentVideo(tiny_motion_unet(), tiny_codec().vae, LetterText(), network.scheduler)
     with pytest.raises(UserError, match="NaN or outside"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glassine.models.sticker_clip import TagVocabulary
-from glassine.models.video_gpt import Sampling, VideoGPT
+from glassine.models.video_gpt import TokenSampling, VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.pretrained.weights import load_bundle, save_bundle
 from glassine.utils.errors import UserError
@@ -23,7 +23,7 @@ def small(seed: int = 0, **arguments) -> VideoGPT:
     return prior
 
 
-def codes_of(prior: VideoGPT, tags, sampling: Sampling, seed: int = 0) -> torch.Tensor:
+def codes_of(prior: VideoGPT, tags, sampling: TokenSampling, seed: int = 0) -> torch.Tensor:
     kept = {}
     prior.decode = lambda codes: kept.setdefault("codes", codes)
     prior.sample(tags, sampling, torch.Generator().manual_seed(seed))
@@ -115,13 +115,13 @@ def test_a_trained_prior_says_back_what_it_was_told():
         loss.backward()
         optimizer.step()
     prior.eval()
-    drawn = codes_of(prior, [["dog"], ["cat"]], Sampling(temperature=0))
+    drawn = codes_of(prior, [["dog"], ["cat"]], TokenSampling(temperature=0))
     assert torch.equal(drawn, codes.flip(0))
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
 def test_drawing_with_a_cache_is_drawing_without(guidance_scale):
-    prior, sampling = small(), Sampling(temperature=0.8, top_k=6, top_p=0.9, guidance_scale=guidance_scale)
+    prior, sampling = small(), TokenSampling(temperature=0.8, top_k=6, top_p=0.9, guidance_scale=guidance_scale)
     tags = [["cat"], [], ["dog", "no"]]
     generator, mixture = torch.Generator().manual_seed(3), prior.vocabulary.mixture(tags)
     rows = 1 if guidance_scale == 1 else 2
@@ -148,7 +148,7 @@ def test_a_seed_gives_the_same_clips_another_seed_others(objective):
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_a_masked_prior_leaves_no_code_masked(steps):
     prior = small(objective="masked")
-    codes = codes_of(prior, [["cat"], []], Sampling(steps=steps, guidance_scale=2.0))
+    codes = codes_of(prior, [["cat"], []], TokenSampling(steps=steps, guidance_scale=2.0))
     assert codes.shape == (2, 8)
     assert codes.max() < prior.vqvae.codes
 
@@ -156,33 +156,34 @@ def test_a_masked_prior_leaves_no_code_masked(steps):
 @pytest.mark.parametrize(("objective", "steps"), [("autoregressive", 8), ("masked", 5)])
 def test_progress_is_told(objective, steps):
     told = []
-    small(objective=objective).sample([["cat"]], Sampling(steps=5), progress=lambda done, of: told.append((done, of)))
+    sampling = TokenSampling(steps=5)
+    small(objective=objective).sample([["cat"]], sampling, progress=lambda done, of: told.append((done, of)))
     assert told == [(step, steps) for step in range(1, steps + 1)]
 
 
 def test_top_k_and_top_p_leave_out_the_unlikely_and_draws_are_fair():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(20000, 1)
     for sampling, expected in (
-        (Sampling(), [0.5, 0.3, 0.15, 0.05]),
-        (Sampling(top_k=2), [0.625, 0.375, 0, 0]),
-        (Sampling(top_p=0.6), [0.625, 0.375, 0, 0]),
-        (Sampling(top_p=0.4), [1.0, 0, 0, 0]),
-        (Sampling(temperature=0.5), [0.25 / 0.365, 0.09 / 0.365, 0.0225 / 0.365, 0.0025 / 0.365]),
-        (Sampling(temperature=0), [1.0, 0, 0, 0]),
+        (TokenSampling(), [0.5, 0.3, 0.15, 0.05]),
+        (TokenSampling(top_k=2), [0.625, 0.375, 0, 0]),
+        (TokenSampling(top_p=0.6), [0.625, 0.375, 0, 0]),
+        (TokenSampling(top_p=0.4), [1.0, 0, 0, 0]),
+        (TokenSampling(temperature=0.5), [0.25 / 0.365, 0.09 / 0.365, 0.0225 / 0.365, 0.0025 / 0.365]),
+        (TokenSampling(temperature=0), [1.0, 0, 0, 0]),
     ):
         codes, chances = sampling.draw(logits, torch.Generator().manual_seed(0))
         shares = torch.bincount(codes, minlength=4) / len(codes)
         torch.testing.assert_close(shares, torch.tensor(expected), atol=0.015, rtol=0)
         if sampling.temperature:
             torch.testing.assert_close(chances.exp(), torch.tensor(expected)[codes], atol=1e-5, rtol=1e-4)
-    assert torch.equal(Sampling(top_k=99).draw(logits, torch.Generator().manual_seed(0))[0][:9],
-                       Sampling().draw(logits, torch.Generator().manual_seed(0))[0][:9])  # fmt: skip
+    assert torch.equal(TokenSampling(top_k=99).draw(logits, torch.Generator().manual_seed(0))[0][:9],
+                       TokenSampling().draw(logits, torch.Generator().manual_seed(0))[0][:9])  # fmt: skip
 
 
 def test_guidance_of_one_changes_nothing_and_more_moves_away_from_no_tags():
     told, untold = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.5]])
-    _, plain = Sampling(temperature=0.01).draw(told, None)
-    strong = Sampling(guidance_scale=3.0).draw(torch.cat([told, untold]), torch.Generator().manual_seed(0))
+    _, plain = TokenSampling(temperature=0.01).draw(told, None)
+    strong = TokenSampling(guidance_scale=3.0).draw(torch.cat([told, untold]), torch.Generator().manual_seed(0))
     assert strong[0].shape == plain.shape == (1,)
     torch.testing.assert_close(strong[1], torch.tensor([[3.0, -1.0]]).log_softmax(-1)[:, strong[0][0]])
 
@@ -190,7 +191,7 @@ def test_guidance_of_one_changes_nothing_and_more_moves_away_from_no_tags():
 @pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}, {"steps": 0}])
 def test_sampling_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=r"came; temperature is 0 or more"):
-        Sampling(**wrong)
+        TokenSampling(**wrong)
 
 
 def test_the_vqvae_stays_as_it_is_while_the_prior_trains():

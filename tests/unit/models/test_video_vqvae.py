@@ -41,8 +41,8 @@ def test_what_training_sees_is_what_codes_decode_to():
 def test_training_reaches_the_encoder_through_the_codes_and_lowers_the_loss():
     vqvae = small()
     optimizer = torch.optim.Adam(vqvae.parameters(), lr=0.003)
-    colours = torch.rand(4, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0))
-    clip = colours.expand(4, 4, 3, 8, 8)
+    colors = torch.rand(4, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0))
+    clip = colors.expand(4, 4, 3, 8, 8)
     losses = []
     for _ in range(30):
         reconstruction, _, commitment = vqvae(clip)

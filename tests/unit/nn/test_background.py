@@ -5,7 +5,7 @@ import torch
 from glassine.nn.background import BackgroundEvidence, border_barrier, estimate_background, spread_small
 
 
-def test_the_background_is_the_borders_most_frequent_colour_even_if_the_sticker_covers_much_of_it():
+def test_the_background_is_the_borders_most_frequent_color_even_if_the_sticker_covers_much_of_it():
     clip = torch.full((1, 2, 3, 20, 20), 0.8)
     clip[..., :, 12:] = torch.tensor([0.1, 0.2, 0.9])[:, None, None]  # touches 40% of the border
     assert estimate_background(clip)[0].tolist() == pytest.approx([0.8] * 3)
@@ -19,7 +19,7 @@ def test_noise_is_averaged_out_of_the_background():
 def test_the_barrier_is_the_lowest_level_at_which_a_walk_from_outside_arrives():
     distance = torch.zeros(9, 9)
     distance[2:7, 2:7] = 0.3  # an outline of the distance 0.3 ...
-    distance[3:6, 3:6] = 0.0  # ... around an inside of the background's own colour
+    distance[3:6, 3:6] = 0.0  # ... around an inside of the background's own color
     distance[4, 2] = 0.1  # with a weak place
     barrier = border_barrier(distance[None], levels=(0.05, 0.2, 0.5))[0]
     assert barrier[0, 0] == pytest.approx(0.05)

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from glassine.nn.priors import ClipMean
+from glassine.nn.priors import MotionPrior
 
 TEXT = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
 
 
-def make(awake: bool = True) -> ClipMean:
+def make(awake: bool = True) -> MotionPrior:
     torch.manual_seed(0)
-    mean = ClipMean(prompt_dim=8, channels=3, size=(4, 6), width=16, num_frames=4, rank=5)
+    mean = MotionPrior(prompt_dim=8, channels=3, size=(4, 6), width=16, num_frames=4, rank=5)
     if awake:
         torch.nn.init.normal_(mean.motion[-1].weight)
     return mean

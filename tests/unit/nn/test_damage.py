@@ -8,8 +8,8 @@ def disc(size: int = 64) -> torch.Tensor:
     """A soft-edged red disc on gray, `1 1 3 h w`, in whole 255ths."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     alpha = (size / 3 - (x - size / 2).hypot(y - size / 2)).div(4).add(0.5).clamp(0, 1)
-    colour, gray = torch.tensor([0.9, 0.2, 0.1])[:, None, None], 0.5
-    return ((colour * alpha + gray * (1 - alpha)) * 255).round()[None, None] / 255
+    color, gray = torch.tensor([0.9, 0.2, 0.1])[:, None, None], 0.5
+    return ((color * alpha + gray * (1 - alpha)) * 255).round()[None, None] / 255
 
 
 def as_jpeg(clip: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from glassine.nn.priors import LatentMean
+from glassine.nn.priors import LatentPrior
 from glassine.utils.errors import UserError
 
 
-def make(**arguments) -> LatentMean:
+def make(**arguments) -> LatentPrior:
     torch.manual_seed(0)
-    return LatentMean(prompt_dim=8, channels=3, size=(4, 6), width=16, **arguments)
+    return LatentPrior(prompt_dim=8, channels=3, size=(4, 6), width=16, **arguments)
 
 
 def test_padding_does_not_count_and_words_do():

@@ -11,7 +11,7 @@ def test_it_is_the_mean_change_of_premultiplied_rgba():
     torch.testing.assert_close(motion_amount(foreground, alpha), torch.tensor([0.5 * 0.75 / 2]))
 
 
-def test_stills_and_colours_that_nobody_sees_do_not_move():
+def test_stills_and_colors_that_nobody_sees_do_not_move():
     still = torch.rand(2, 1, 3, 4, 4).expand(-1, 3, -1, -1, -1)
     assert not motion_amount(still, torch.ones(2, 3, 1, 4, 4)).any()
     assert not motion_amount(torch.rand(2, 3, 3, 4, 4), torch.zeros(2, 3, 1, 4, 4)).any()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.models.sam import Prompts, boxes_of, centre_points, loosened, random_points, visible_part
+from glassine.models.sam import Prompts, boxes_of, center_points, loosened, random_points, visible_part
 from glassine.utils.errors import UserError
 
 
@@ -18,7 +18,7 @@ def test_boxes_touch_the_outermost_pixels():
 
 
 def test_a_centre_lies_on_the_object_even_where_its_middle_is_a_hole():
-    points = centre_points(masks())
+    points = center_points(masks())
     assert points[0].tolist() in ([35, 9], [35, 10])
     x, y = points[1].long().tolist()
     assert masks()[1, y, x]

@@ -63,11 +63,11 @@ def test_the_still_is_the_middle_frame_and_clean_at_every_step():
         assert all(torch.equal(part[:, :, 2], clean) for part in sample.chunk(2))
 
 
-def test_the_network_sees_colour_under_the_clear_pixels_and_the_shape_kept():
+def test_the_network_sees_color_under_the_clear_pixels_and_the_shape_kept():
     pipeline = AnimatePipeline(awake(), **FAST)
     base = pipeline.base(pipeline.fit(square()).shrink(square()))
-    colour, alpha = base[:3], base[3]
-    assert colour[1].min() > 0.5  # green everywhere, not black
+    color, alpha = base[:3], base[3]
+    assert color[1].min() > 0.5  # green everywhere, not black
     assert alpha[:, :6].max() == 0
     assert alpha[:, -6:].max() == 0
     assert alpha[16, 16] == 1

@@ -17,7 +17,7 @@ from glassine.utils.errors import UserError
 RED = (200, 30, 40)
 
 
-class ByColour(nn.Module):
+class ByColor(nn.Module):
     """A network's stand-in: alpha is the distance from the background, over the frames around."""
 
     temporal_radius = 2
@@ -49,7 +49,7 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64, background
 
 
 def cutout(**settings) -> CutoutPipeline:
-    return CutoutPipeline(ByColour(), device="cpu", **{"resolution": 64, **settings})  # type: ignore[arg-type]
+    return CutoutPipeline(ByColor(), device="cpu", **{"resolution": 64, **settings})  # type: ignore[arg-type]
 
 
 def test_the_square_stays_and_the_background_goes():
@@ -60,7 +60,7 @@ def test_the_square_stays_and_the_background_goes():
     assert not result.frames[0, 2].any()
 
 
-def test_colours_of_opaque_pixels_are_the_inputs_bit_for_bit():
+def test_colors_of_opaque_pixels_are_the_inputs_bit_for_bit():
     sticker = moving_square()
     sticker.frames[:, 10:30, 6:12, :3] = np.random.default_rng(0).integers(0, 120, (9, 20, 6, 3))
     result = cutout()(sticker).frames
@@ -161,7 +161,7 @@ def test_a_background_that_is_given_is_not_looked_for():
 
 @pytest.mark.parametrize(("said", "level"), [(0.01, 0), (0.03, 8), (0.96, 245), (0.98, 255)])
 def test_nearly_invisible_and_nearly_opaque_are_meant_so(said, level):
-    class Almost(ByColour):
+    class Almost(ByColor):
         def decode(self, clip, background, pixel_source, tta, own):
             return torch.full_like(clip[:, own, :1], said), clip[:, own]
 
@@ -172,11 +172,11 @@ def test_nearly_invisible_and_nearly_opaque_are_meant_so(said, level):
         np.testing.assert_array_equal(result, sticker.frames)
 
 
-def test_soft_pixels_lose_the_backgrounds_colour():
+def test_soft_pixels_lose_the_backgrounds_color():
     sticker = moving_square()
     truth = 128
 
-    class Known(ByColour):
+    class Known(ByColor):
         def decode(self, clip, background, pixel_source, tta, own):
             alpha = torch.where((clip[:, :, 1:2] > 0.3) & (clip[:, :, 1:2] < 0.9), truth / 255, 1.0)
             return torch.where(clip[:, :, 1:2] > 0.9, 0.0, alpha)[:, own], clip[:, own]
@@ -187,7 +187,7 @@ def test_soft_pixels_lose_the_backgrounds_colour():
     assert np.abs(soft[:, :3].astype(int) - RED).max() <= 2
 
 
-def test_what_comes_transparent_stays_so_and_keeps_its_colours():
+def test_what_comes_transparent_stays_so_and_keeps_its_colors():
     sticker = moving_square()
     sticker.frames[:, :4] = (0, 255, 0, 0)
     sticker.frames[:, 20, 8, 3] = 90  # half transparent inside
@@ -206,4 +206,4 @@ def test_frames_of_another_size_are_refused():
 @pytest.mark.parametrize("settings", [{"resolution": 8}, {"chunk": 0}, {"device": "abacus"}, {"device": "cuda:99"}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(UserError, match="came"):
-        CutoutPipeline(ByColour(), **{"device": "cpu", **settings})  # type: ignore[arg-type]
+        CutoutPipeline(ByColor(), **{"device": "cpu", **settings})  # type: ignore[arg-type]

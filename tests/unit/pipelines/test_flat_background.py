@@ -5,14 +5,14 @@ from glassine.pipelines.backgrounds import MIDDLE_GRAY, find_background, parse_b
 from glassine.utils.errors import UserError
 
 
-def picture(colour: tuple[int, int, int], size: int = 40) -> np.ndarray:
+def picture(color: tuple[int, int, int], size: int = 40) -> np.ndarray:
     frame = np.full((size, size, 4), 255, np.uint8)
-    frame[..., :3] = colour
+    frame[..., :3] = color
     return frame
 
 
 @pytest.mark.parametrize(
-    ("text", "colour"),
+    ("text", "color"),
     [
         ("auto", None),
         ("white", (255, 255, 255)),
@@ -23,17 +23,17 @@ def picture(colour: tuple[int, int, int], size: int = 40) -> np.ndarray:
         (" Navy ", (0, 0, 128)),
     ],
 )
-def test_colours_by_name_or_hex(text, colour):
-    assert parse_background(text) == colour
+def test_colors_by_name_or_hex(text, color):
+    assert parse_background(text) == color
 
 
 @pytest.mark.parametrize("text", ["", "#12345", "whitish", "#gggggg", "12,13,14"])
-def test_other_colours_are_the_users_mistake(text):
+def test_other_colors_are_the_users_mistake(text):
     with pytest.raises(UserError, match="background"):
         parse_background(text)
 
 
-def test_the_border_tells_the_exact_colour_though_the_sticker_touches_it():
+def test_the_border_tells_the_exact_color_though_the_sticker_touches_it():
     frame = picture((211, 47, 90))
     frame[10:, 12:30, :3] = (20, 200, 60)  # reaches the lower border
     frame[10:, 11, :3] = (190, 60, 88)  # and is soft there

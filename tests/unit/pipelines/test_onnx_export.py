@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from glassine.__main__ import main
 from glassine.data.alpha import composite_frames
-from glassine.models.classic import ColourProjection, Threshold
+from glassine.models.classic import ColorProjection, Threshold
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
 
 def small_ildiff() -> ILDiff:
     torch.manual_seed(0)
-    hint = LayoutHint([ColourProjection(tolerance=0.012, band=1), ColourProjection(band=2, median=3, gap=1)])
+    hint = LayoutHint([ColorProjection(tolerance=0.012, band=1), ColorProjection(band=2, median=3, gap=1)])
     nn.init.normal_(hint.trust[-1].weight)
     adapter = LayoutAdapter(Encoder(), depth=1, width=8, zero_init=False)
     vae = SmallVAE(width=8, decoder_width=8, blocks=1)
@@ -168,16 +168,16 @@ def exported(tmp_path_factory):
 @pytest.mark.parametrize("given", [False, True])
 def test_the_file_does_what_the_network_does_for_any_number_of_frames(exported, frames, noise, given):
     network, model = exported
-    clip, colour = clip_of(frames, 32, 48, noise=noise, seed=frames), torch.tensor([[250.0, 240.0, 90.0]]) / 255
-    feed = {"clip": clip.numpy(), "background": colour.numpy() if given else np.full((1, 3), -1, np.float32)}
+    clip, color = clip_of(frames, 32, 48, noise=noise, seed=frames), torch.tensor([[250.0, 240.0, 90.0]]) / 255
+    feed = {"clip": clip.numpy(), "background": color.numpy() if given else np.full((1, 3), -1, np.float32)}
     alpha, straight, used = (torch.from_numpy(x) for x in session_of(model).run(None, feed))
-    torch.testing.assert_close(used, colour, rtol=0, atol=1e-3)
+    torch.testing.assert_close(used, color, rtol=0, atol=1e-3)
     with torch.inference_mode():
-        expected, _ = network.decode(clip, colour)
+        expected, _ = network.decode(clip, color)
     assert expected.std() > 0.05
     torch.testing.assert_close(alpha, expected, rtol=0, atol=1e-3)
-    behind = repeat(colour, "1 c -> 1 1 c 1 1")
-    again = alpha * straight + (1 - alpha) * behind  # the clip, where its colours can be reached with that alpha
+    behind = repeat(color, "1 c -> 1 1 c 1 1")
+    again = alpha * straight + (1 - alpha) * behind  # the clip, where its colors can be reached with that alpha
     reached = (straight > 0) & (straight < 1) & (alpha > 0.02)
     assert reached.float().mean() > 0.05
     torch.testing.assert_close(again[reached], clip[reached], rtol=0, atol=1e-3)
@@ -188,7 +188,7 @@ def test_the_file_says_what_it_is_and_needs_nothing_but_onnx(exported):
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert about["glassine.source"] == "small"
     assert about["glassine.size"] == "32 48"
-    assert {f"glassine.{name}" for name in ("version", "clip", "alpha", "colour", "finish")} <= about.keys()
+    assert {f"glassine.{name}" for name in ("version", "clip", "alpha", "color", "finish")} <= about.keys()
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
     assert not model.functions
 
@@ -203,7 +203,7 @@ def test_a_file_that_differs_is_not_kept(monkeypatch, tmp_path):
 
 
 def test_a_hint_of_another_kind_is_refused():
-    with pytest.raises(UserError, match=r"Threshold.*ColourProjection"):
+    with pytest.raises(UserError, match=r"Threshold.*ColorProjection"):
         ExportableHint(LayoutHint([Threshold()]))
     network = small_ildiff()
     network.hint = nn.Identity()
@@ -246,8 +246,8 @@ def test_the_shipped_network_as_a_file_does_what_it_does_in_torch(tmp_path, caps
     assert main(["export", "onnx", "--to", str(target), "--size", "128", "192"]) == 0
     assert "wrote" in capsys.readouterr().out
     session, network = onnxruntime.InferenceSession(target), load_bundle("glassine:tiny-ildiff")
-    for frames, noise, colour in ((8, 0, (255, 255, 255)), (3, 4, (90, 200, 120))):
-        clip, behind = clip_of(frames, 128, 192, colour, noise, seed=frames), torch.tensor([colour]) / 255
+    for frames, noise, color in ((8, 0, (255, 255, 255)), (3, 4, (90, 200, 120))):
+        clip, behind = clip_of(frames, 128, 192, color, noise, seed=frames), torch.tensor([color]) / 255
         with torch.inference_mode():
             expected, _ = network.decode(clip, behind)  # type: ignore[operator]
         alpha = session.run(["alpha"], {"clip": clip.numpy(), "background": behind.numpy()})[0]

@@ -5,8 +5,8 @@ from glassine.pipelines.preview import GAP, MARGIN, PreviewStrip
 from glassine.utils.checkerboard import DARK, LIGHT
 
 
-def frame(colour: int, alpha: int, height: int = 20, width: int = 30) -> np.ndarray:
-    picture = np.full((height, width, 4), colour, np.uint8)
+def frame(color: int, alpha: int, height: int = 20, width: int = 30) -> np.ndarray:
+    picture = np.full((height, width, 4), color, np.uint8)
     picture[..., 3] = alpha
     return picture
 
@@ -35,9 +35,9 @@ def test_input_above_and_result_on_a_checkerboard_below():
     assert sorted(np.unique(below)) == [DARK, LIGHT]
 
 
-def test_invisible_colours_do_not_leak_into_thumbnails():
+def test_invisible_colors_do_not_leak_into_thumbnails():
     result = frame(0, 255, 64, 64)
-    result[::2] = (255, 0, 0, 0)  # every other row invisible, its colour red
+    result[::2] = (255, 0, 0, 0)  # every other row invisible, its color red
     strip = PreviewStrip(columns=1, tile=32)
     strip.add(frame(0, 255, 64, 64), result)
     below = np.asarray(strip.picture())[MARGIN + 32 + GAP : -MARGIN, MARGIN:-MARGIN].astype(int)

@@ -14,7 +14,7 @@ class Seen(torch.nn.Module):
 
     temporal_radius, size_multiple = 1, 8
 
-    def decode(self, clip, colour, pixel_source, tta, own):
+    def decode(self, clip, color, pixel_source, tta, own):
         alpha = (1 - clip.mean(dim=2, keepdim=True))[:, own]
         return alpha, None
 

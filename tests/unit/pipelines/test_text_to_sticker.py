@@ -4,11 +4,11 @@ import torch
 from tests.helpers.tiny_generator import save_tiny_generator, tiny_generator
 
 from glassine.data.sticker import Sticker
-from glassine.models.sampling import Sampling
+from glassine.models.sampling import SamplerConfig
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.errors import UserError
 
-FAST = {"size": (32, 32), "num_frames": 2, "sampling": Sampling(2), "device": "cpu"}
+FAST = {"size": (32, 32), "num_frames": 2, "sampling": SamplerConfig(2), "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

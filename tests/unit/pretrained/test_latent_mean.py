@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.helpers.tiny_generator import save_tiny_generator, tiny_clip_mean, tiny_generator, tiny_mean
 
-from glassine.nn.priors import LatentMean
+from glassine.nn.priors import LatentPrior
 from glassine.pretrained.priors import load_latent_mean, take_latent_mean, with_latent_mean
 from glassine.utils.errors import UserError
 
@@ -45,7 +45,7 @@ def test_looks_come_from_one_generator_and_motion_from_another(tmp_path):
     without = with_latent_mean(moving, tiny_mean())
     torch.testing.assert_close(without(text), tiny_clip_mean()(text), **close)
     with pytest.raises(UserError, match=re.escape(still)):
-        with_latent_mean(still, LatentMean(16, size=(4, 4), width=8))
+        with_latent_mean(still, LatentPrior(16, size=(4, 4), width=8))
 
 
 def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):

@@ -72,7 +72,7 @@ def test_layers_that_a_method_puts_in_keep_their_start_and_the_report_says_so(vi
     report = str(taken).splitlines()
     assert report[0] == f"{len(taken.taken)} tensors taken from {folder}"
     layers = "in transformer_in, down_blocks.0.temp_attentions.0 and 3 more"
-    assert [line.partition(": ")[0] for line in report[1:]] == ["new, as initialised", "there, but not used"]
+    assert [line.partition(": ")[0] for line in report[1:]] == ["new, as initialized", "there, but not used"]
     assert all(line.endswith(layers) for line in report[1:])
 
     # zero at the start, so it is the public network without its temporal attention

@@ -29,7 +29,7 @@ def test_a_bundle_comes_back_as_the_network_it_was_up_to_half_precision(tmp_path
 def test_frozen_parts_stay_out_of_a_bundle_and_come_from_where_its_configuration_says(tmp_path):
     save_bundle(small_vae(), SMALL, tmp_path / "vae")
     config = {
-        "class_path": "glassine.models.transparency.LatentTransparency",
+        "class_path": "glassine.models.transparency.TransparencyVAE",
         "init_args": {
             "vae": {
                 "class_path": "glassine.pretrained.weights.load_bundle",

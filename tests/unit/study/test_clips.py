@@ -23,7 +23,7 @@ def test_what_is_visible_stays_as_it_was(tmp_path: Path, suffix: str):
     assert again.loop == 0
 
 
-def test_invisible_colours_and_comments_are_not_passed_on(tmp_path: Path):
+def test_invisible_colors_and_comments_are_not_passed_on(tmp_path: Path):
     frames = np.full((1, 4, 4, 4), 77, np.uint8)
     frames[..., 3] = 0
     write_sticker(Sticker(frames, (90,), loop=3), tmp_path / "in.webp")

@@ -46,7 +46,7 @@ def test_in_each_form_a_method_stands_left_as_often_as_right():
         assert {showing.trial for showing in form} == set(trials)
 
 
-def test_neighbouring_forms_have_their_sides_swapped_and_another_order():
+def test_neighboring_forms_have_their_sides_swapped_and_another_order():
     trials = make_trials(ITEMS, METHODS, "pairs", None, 0, seed=0)
     first, second = make_forms(trials, seed=0, forms=2)
     sides = {showing.trial.id: showing.methods for showing in first}

@@ -9,7 +9,7 @@ from tests.helpers.tiny_transparent import tiny_frame_unet, tiny_motion_unet, ti
 from glassine.data.datamodule import StickerDataModule
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.sam import TimmImageEncoder
-from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
+from glassine.models.transparency import TransparencyDecoder, TransparencyEncoder, TransparencyVAE
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
 from glassine.nn.losses import PatchDiscriminator
@@ -40,7 +40,7 @@ def vae_task() -> VAETask:
 
 
 def transparency_task() -> TransparencyTask:
-    codec = LatentTransparency(vae(), TransparencyEncoder(block_out_channels=(8, 16), patch_size=4), decoder())
+    codec = TransparencyVAE(vae(), TransparencyEncoder(block_out_channels=(8, 16), patch_size=4), decoder())
     discriminator = PatchDiscriminator(width=4)
     return TransparencyTask(codec, optimizer, discriminator=discriminator, adversarial_start=10, opaque_share=0.5)
 
@@ -68,7 +68,7 @@ def transparent_video_task() -> TransparentVideoTask:
 @pytest.mark.parametrize(
     ("make", "loss", "steps"),
     [(vae_task, {"train/loss": 0.93289}, 20),
-     (transparency_task, {"train/alpha": 0.22394, "train/colour": 0.12465, "train/identity": 0.33770,
+     (transparency_task, {"train/alpha": 0.22394, "train/color": 0.12465, "train/identity": 0.33770,
                           "train/adversarial": 0.010988, "train/discriminator": 0.17886}, 30),
      (ildiff_task, {"train/alpha": 0.05405, "train/harmless": 0.13202, "train/rgb": 0.033755,
                     "train/loss": 0.21983}, 20),

@@ -40,7 +40,7 @@ def batch() -> dict[str, torch.Tensor]:
     return picture | {"alpha": torch.rand(1, 4, 1, 16, 16)}
 
 
-def test_the_loss_is_the_weighted_sum_of_alpha_colour_and_harmlessness():
+def test_the_loss_is_the_weighted_sum_of_alpha_color_and_harmlessness():
     task, data = make_task(alpha_weight=2.0, rgb_weight=0.5, harmless_weight=3.0), batch()
     out = task.ildiff(data["clip"])
     expected = (

@@ -33,7 +33,7 @@ def test_it_learns_the_mean_of_normalized_latents():
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
-    normalized = made.generator.normalise(data["latents"])
+    normalized = made.generator.normalize(data["latents"])
     error = (made.prior.of_frames(data["prompt_embeds"], 1) - normalized).square().mean()
     torch.testing.assert_close(made.error(normalized, data["prompt_embeds"]), error)
 
@@ -52,5 +52,5 @@ def test_previews_show_the_prior_beside_the_sticker():
 
 
 def test_another_kind_of_prior_is_refused():
-    with pytest.raises(TypeError, match="must be a LatentMean and a TextToVideo, got Linear and TextToVideo"):
+    with pytest.raises(TypeError, match="must be a LatentPrior and a TextToVideo, got Linear and TextToVideo"):
         LatentPriorTask(nn.Linear(1, 1), tiny_generator("v_prediction"), torch.optim.Adam)

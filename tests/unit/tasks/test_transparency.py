@@ -1,14 +1,14 @@
 import torch
 from torch import nn
 
-from glassine.models.transparency import LatentTransparency, TransparencyDecoder, TransparencyEncoder
+from glassine.models.transparency import TransparencyDecoder, TransparencyEncoder, TransparencyVAE
 from glassine.models.vae import SmallVAE
 from glassine.tasks.transparency import TransparencyTask
 
 
 def make_task(**arguments) -> TransparencyTask:
     torch.manual_seed(0)
-    codec = LatentTransparency(
+    codec = TransparencyVAE(
         SmallVAE(width=8, decoder_width=8, blocks=1),
         TransparencyEncoder(block_out_channels=(8, 8), patch_size=4),
         TransparencyDecoder(block_out_channels=(8, 8, 8), attention_scales=0, layers_per_block=1, patch_size=2),
@@ -30,12 +30,12 @@ def test_harmlessness_compares_the_frozen_decode_with_the_picture_on_gray():
     torch.testing.assert_close(named["identity"], expected)
 
 
-def test_alpha_and_padded_colour_are_the_targets():
+def test_alpha_and_padded_color_are_the_targets():
     task, data = make_task(), batch()
     named, real, fake = task.losses(data)
     torch.testing.assert_close(real, torch.cat([data["alpha"], data["foreground"]], 2)[0])
     torch.testing.assert_close(named["alpha"], (fake[:, :1] - data["alpha"][0]).square().mean())
-    torch.testing.assert_close(named["colour"], (fake[:, 1:] - data["foreground"][0]).square().mean())
+    torch.testing.assert_close(named["color"], (fake[:, 1:] - data["foreground"][0]).square().mean())
 
 
 def test_an_opaque_step_reads_the_clip_from_plain_latents():

@@ -229,7 +229,7 @@ def test_previews_and_predictions_animate_the_stickers_own_middle_frame():
 
 
 def test_a_yaml_describes_both_stages():
-    codec = {"class_path": "glassine.models.transparency.LatentTransparency", "init_args": CODEC}
+    codec = {"class_path": "glassine.models.transparency.TransparencyVAE", "init_args": CODEC}
     unet = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | {"reference_frame": 0}}
     image = {
         "class_path": "glassine.models.image_unet.FrameUNet",

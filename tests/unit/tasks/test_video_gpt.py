@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glassine.models.video_gpt import Sampling, VideoGPT
+from glassine.models.video_gpt import TokenSampling, VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.tasks.video_gpt import VideoGPTTask
 
@@ -87,7 +87,7 @@ def test_validation_tells_what_tags_bring_and_is_the_same_each_time(objective):
 
 
 def test_preview_and_predictions_are_samples_that_come_again():
-    task, batch = make_task(sampling=Sampling(top_k=6)).eval(), make_batch()
+    task, batch = make_task(sampling=TokenSampling(top_k=6)).eval(), make_batch()
     shown = task.preview(batch)
     assert list(shown) == ["input", "reconstruction", "sample"]
     assert all(clip.shape == batch["clip"].shape for clip in shown.values())

@@ -20,7 +20,7 @@ from glassine.bench.generation.__main__ import add_arguments
 from glassine.bench.generation.caches import make_cache
 from glassine.bench.generation.evaluators import Evaluators, EvaluatorSources
 from glassine.bench.generation.methods import ALL_TRAINING_SETS, ANIMATION, TRANSPARENT
-from glassine.bench.generation.rows import SHORT_SETTINGS, Maker
+from glassine.bench.generation.rows import SHORT_SETTINGS, VideoSampler
 from glassine.bench.generation.runs import Budget, Run, train
 from glassine.bench.generation.tables import write_report
 from glassine.bench.generation.test_set import TestSet
@@ -86,7 +86,7 @@ def compare(
     return report(benchmarks, readme)
 
 
-def shipped_record(scorer: AnimationScorer, name: str, maker: Maker, folder: Path) -> Record:
+def shipped_record(scorer: AnimationScorer, name: str, maker: VideoSampler, folder: Path) -> Record:
     """The record of the `maker` of that name in `MAKERS`, with the scores of earlier calls if it was the same."""
     test_set = next(iter(scorer.test_sets.values()))
     shape = (test_set.split, test_set.size, test_set.num_frames)

@@ -10,13 +10,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from glassine.bench.generation.rows import Maker
+from glassine.bench.generation.rows import VideoSampler
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.data.sticker import Sticker
 from glassine.models.animation import MOTION_GUIDANCE, Animation, as_animation
-from glassine.models.sampling import Sampling
-from glassine.models.transparency import LatentTransparency
+from glassine.models.sampling import SamplerConfig
+from glassine.models.transparency import TransparencyVAE
 from glassine.pipelines.animate import TINY as ANIMATES
 from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.cutout import CutoutPipeline
@@ -37,15 +37,15 @@ TITLES = {
 }
 
 
-def true_clips(device: torch.device) -> Maker:
+def true_clips(device: torch.device) -> VideoSampler:
     """The held-out stickers themselves."""
-    return Maker(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true", own_rate=True)
+    return VideoSampler(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true", own_rate=True)
 
 
-def through_codec(device: torch.device, source: str = CODEC) -> Maker:
+def through_codec(device: torch.device, source: str = CODEC) -> VideoSampler:
     """The held-out stickers after the round trip through adjusted latents: as good as alpha in them can be."""
     loaded = load_network(source, "codec")
-    if not isinstance(loaded.network, LatentTransparency):
+    if not isinstance(loaded.network, TransparencyVAE):
         raise UserError(f"{source} holds a {type(loaded.network).__name__}, not a codec; give one such as {CODEC}")
     codec = loaded.network.to(device)
 
@@ -53,18 +53,18 @@ def through_codec(device: torch.device, source: str = CODEC) -> Maker:
     def make(wanted: Sequence[CaptionedClip], *_: Any) -> Tensor:
         clips = torch.stack([one.rgba for one in wanted]).to(device)
         frames = rearrange(clips, "n f c h w -> (n f) c h w")
-        alpha, colour = codec.decode(codec.encode(frames[:, :3], frames[:, 3:]))
-        return rearrange(torch.cat([colour, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
+        alpha, color = codec.decode(codec.encode(frames[:, :3], frames[:, 3:]))
+        return rearrange(torch.cat([color, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
 
-    return Maker(make, sum(p.numel() for p in codec.parameters()), loaded.digest, rebuilds=True, own_rate=True)
+    return VideoSampler(make, sum(p.numel() for p in codec.parameters()), loaded.digest, rebuilds=True, own_rate=True)
 
 
-def cut_out_after(device: torch.device) -> Maker:
+def cut_out_after(device: torch.device) -> VideoSampler:
     """`glassine generate --transparent` as it ships, in its own number of frames: each is repeated to fill the clip."""
     cut_out = CutoutPipeline.from_pretrained(device=str(device))
     pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, domain="", device=str(device))
 
-    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
         pipeline.size, frames = shape_of(wanted)
         pipeline.sampling, repeats = sampling, -(-frames // pipeline.num_frames)
         made = stacked(pipeline([one.caption for one in wanted], list(seeds)))
@@ -73,11 +73,11 @@ def cut_out_after(device: torch.device) -> Maker:
     return pipeline_maker(make, pipeline.generator, cut_out.ildiff)
 
 
-def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
+def alpha_in_latents(device: torch.device, motion: int | None = None) -> VideoSampler:
     """`glassine generate --transparent --transparency latents` as it ships, perhaps told how much is to move."""
     pipeline = AnimatePipeline.from_pretrained(ANIMATES, domain="", device=str(device))
 
-    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling) -> Tensor:
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
         pipeline.size, pipeline.num_frames = shape_of(wanted)
         pipeline.sampling = replace(as_animation(sampling), guidance_scale=None)  # its own of each of the two stages
         pairs = zip(wanted, seeds, strict=True)
@@ -93,10 +93,10 @@ def alpha_in_latents(device: torch.device, motion: int | None = None) -> Maker:
     return replace(made_by, reference=pipeline.generator.reference_index, settings=settings)
 
 
-def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> Maker:
+def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> VideoSampler:
     """With the parameters and the digest of all networks."""
     parameters = sum(p.numel() for network in networks for p in network.parameters())
-    return Maker(make, parameters, "-".join(weights_digest(network) for network in networks))
+    return VideoSampler(make, parameters, "-".join(weights_digest(network) for network in networks))
 
 
 def shape_of(wanted: Sequence[CaptionedClip]) -> tuple[tuple[int, int], int]:
@@ -110,7 +110,7 @@ def stacked(stickers: Sequence[Sticker]) -> Tensor:
     return rearrange(torch.from_numpy(np.stack([one.frames for one in stickers])), "n f h w c -> n f c h w") / 255
 
 
-MAKERS: dict[str, Callable[[torch.device], Maker]] = {
+MAKERS: dict[str, Callable[[torch.device], VideoSampler]] = {
     "true": true_clips,
     "codec": through_codec,
     "ildiff": cut_out_after,

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glassine.bench.generation.rows import Maker
+from glassine.bench.generation.rows import VideoSampler
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import TestSet
 from glassine.metrics.dynamic_degree import DynamicDegree, farneback_flow
@@ -14,7 +14,7 @@ from glassine.metrics.temporal import alpha_flicker, alpha_levels, alpha_motion,
 
 # a veil or a rim that one of them hides is seen on the other
 BACKGROUNDS = ("white", "black")
-# the paper's clips lie on gray, which "significantly skews" the flow; so does any other flat colour
+# the paper's clips lie on gray, which "significantly skews" the flow; so does any other flat color
 FLOW_BACKGROUND = "gray"
 
 
@@ -30,7 +30,7 @@ class AnimationScorer(Scorer):
         See there, too.
     """
 
-    def scores(self, wanted: TestSet, made: Tensor, maker: Maker) -> dict[str, float]:
+    def scores(self, wanted: TestSet, made: Tensor, maker: VideoSampler) -> dict[str, float]:
         """Of straight RGBA clips `n f 4 h w` in [0, 1]; of rebuilt ones `MattingScores`, too."""
         true, captions = torch.stack([one.rgba for one in wanted.clips]), [one.caption for one in wanted.clips]
         found = self.evaluators.score(true, made, captions, BACKGROUNDS)

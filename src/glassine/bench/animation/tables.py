@@ -120,7 +120,7 @@ def about(records: Sequence[Record]) -> str:
         "frame (the last three x1000). True clips tell what is right. What is cut out is made in 8 frames, each of "
         "which is shown twice, so that it cannot flicker. Seconds are those of one clip by 25 steps of DDIM with "
         f"guidance, and by as many before it for the base image where a method wants one, on {first.costs_on}. What "
-        "ships reads beside every frame its base image, moved as the prompt suggests (`mean_of_given`, `ClipMean`), "
+        "ships reads beside every frame its base image, moved as the prompt suggests (`mean_of_given`, `MotionPrior`), "
         "and has no guidance by text there, but one by the amount of motion where that is asked for; its alpha is "
         "stretched (`alpha_levels`). The trained rows, as the paper's, do none of this. Published numbers are on other "
         "data by other networks: compare them with each other alone."

@@ -14,7 +14,7 @@ SCORES = {
     "fvd_glassine_native_8f_white": "fvd_glassine (lower is better)",
     "clip_glassine_similarity_softmax_white": "clip_glassine similarity (higher is better)",
 }
-COLOURS = ("#777777", "#d1603d", "#3a8f5c", "#9467bd", "#c9a227", "#2a6fbb")
+COLORS = ("#777777", "#d1603d", "#3a8f5c", "#9467bd", "#c9a227", "#2a6fbb")
 
 
 def curve(records: Sequence[Record], method: str, score: str) -> list[tuple[float, float]]:
@@ -33,9 +33,9 @@ def draw_curves(records: Sequence[Record], path: Path) -> None:
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axis, (score, title) in zip(figure.subplots(1, 2), SCORES.items(), strict=True):
-        for colour, (name, method) in zip(COLOURS, METHODS.items(), strict=True):
+        for color, (name, method) in zip(COLORS, METHODS.items(), strict=True):
             if points := curve(records, name, score):
-                axis.plot(*zip(*points, strict=True), "o-", color=colour, ms=4, label=method.title)
+                axis.plot(*zip(*points, strict=True), "o-", color=color, ms=4, label=method.title)
         axis.set_title(title, fontsize=11, loc="left")
         axis.set_xlabel("training steps")
         axis.grid(alpha=0.25)

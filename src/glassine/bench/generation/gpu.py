@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from glassine.bench.generation.gpu_report import report
-from glassine.bench.generation.gpu_timing import Size, built, free, inputs, quiet_compiler, seconds, synchronise
+from glassine.bench.generation.gpu_timing import Size, built, free, inputs, quiet_compiler, seconds, synchronize
 from glassine.bench.generation.gpu_training import training_cost
 from glassine.bench.records import versions
-from glassine.models.sampling import Sampling, make_solver
+from glassine.models.sampling import SamplerConfig, make_solver
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI
 from glassine.utils.devices import hardware, pick_device
@@ -67,7 +67,7 @@ def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: in
     from diffusers import DDPMScheduler
 
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
-    stepper = make_solver(schedule, Sampling(steps, solver=solver), device)  # type: ignore[arg-type]
+    stepper = make_solver(schedule, SamplerConfig(steps, solver=solver), device)  # type: ignore[arg-type]
     latents, _ = inputs(size, device)
     _, embeds = inputs(size, device, clips=2)
     for step in stepper.timesteps:
@@ -103,7 +103,7 @@ def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as trace:
         unet(noise, step, embeds)
-        synchronise(device)
+        synchronize(device)
     events = trace.key_averages()
     times = {e.key: float(e.self_device_time_total if on_gpu else e.self_cpu_time_total) for e in events}
     total = sum(times.values()) or 1.0

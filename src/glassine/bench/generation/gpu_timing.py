@@ -47,14 +47,14 @@ def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Te
 def seconds(work: Callable[[], Any]) -> float:
     """Wall time of one call, with the GPU's work in it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     work()
-    synchronise(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for the GPU's work."""
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -16,7 +16,7 @@ PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "4090
 def training_cost(
     make: Callable[[], nn.Module], size: Size, device: torch.device, checkpointing: bool, spatial: bool
 ) -> dict[str, float | None]:
-    """Seconds and model-FLOP utilisation of a training step on one clip in bf16 autocast, and the peak of memory."""
+    """Seconds and model-FLOP utilization of a training step on one clip in bf16 autocast, and the peak of memory."""
     with device:
         unet = make()
     unet.train()

@@ -9,27 +9,26 @@ from torch import Tensor
 
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
-from glassine.models.sampling import SCALE_WITH_MEAN, Sampling
+from glassine.models.sampling import SCALE_WITH_MEAN, SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
-from glassine.models.video_gpt import Sampling as CodeSampling
-from glassine.models.video_gpt import VideoGPT
+from glassine.models.video_gpt import TokenSampling, VideoGPT
 from glassine.nn.diffusion import RESCALE
 from glassine.utils.errors import UserError
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = Sampling(steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
+SHORT = SamplerConfig(steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, float | int | str] = {
     "sampler": f"{SHORT.solver} {SHORT.steps}",
     "guidance_scale": SCALE_WITH_MEAN,
     "guidance_rescale": SHORT.guidance_rescale,
 }
-PAPER = Sampling(steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
+PAPER = SamplerConfig(steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
 
 
 @dataclass(frozen=True)
-class Maker:
+class VideoSampler:
     """A network that makes clips.
 
     Attributes:
@@ -43,7 +42,7 @@ class Maker:
         settings: where it does not sample as it is told, for records.
     """
 
-    make: Callable[[Sequence[CaptionedClip], Sequence[int], Sampling], Tensor]
+    make: Callable[[Sequence[CaptionedClip], Sequence[int], SamplerConfig], Tensor]
     parameters: int
     digest: str
     rebuilds: bool = False
@@ -61,7 +60,7 @@ class Maker:
         return torch.cat(made)
 
 
-def load_maker(source: str, part: str, device: torch.device) -> Maker:
+def load_maker(source: str, part: str, device: torch.device) -> VideoSampler:
     """The network that a run left behind, or a bundle's.
 
     Args:
@@ -77,18 +76,18 @@ def load_maker(source: str, part: str, device: torch.device) -> Maker:
     parameters = sum(p.numel() for p in network.parameters())
     if isinstance(network, TransparentVideo) and network.needs_base:
         make = partial(from_captions, network)
-        return Maker(make, parameters, loaded.digest, reference=network.reference_index)
+        return VideoSampler(make, parameters, loaded.digest, reference=network.reference_index)
     if isinstance(network, TextToVideo):
-        return Maker(partial(from_captions, network), parameters, loaded.digest)
+        return VideoSampler(partial(from_captions, network), parameters, loaded.digest)
     if isinstance(network, VideoGPT):
-        return Maker(partial(from_tags, network), parameters, loaded.digest)
+        return VideoSampler(partial(from_tags, network), parameters, loaded.digest)
     raise UserError(
         f"{source} holds a {type(network).__name__}, which makes no clips; give a TextToVideo or a VideoGPT"
     )
 
 
 def from_captions(
-    network: TextToVideo, wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: Sampling
+    network: TextToVideo, wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig
 ) -> Tensor:
     """Clips for the captions."""
     frames, _, height, width = wanted[0].clip.shape
@@ -96,10 +95,10 @@ def from_captions(
     return network.sample(captions, list(seeds), (height, width), frames, sampling=sampling)
 
 
-def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: Sampling) -> Tensor:
+def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
     """Clips for the trigger words; VideoGPT "can only be controlled with tags". Enlarged to the size that is wanted."""
     tags = [list(one.trigger_words) for one in wanted]
-    made = network.sample(tags, CodeSampling(), torch.Generator().manual_seed(seeds[0]))  # n f 3 h w
+    made = network.sample(tags, TokenSampling(), torch.Generator().manual_seed(seeds[0]))  # n f 3 h w
     size = wanted[0].clip.shape[-2:]
     if made.shape[-2:] == size:
         return made

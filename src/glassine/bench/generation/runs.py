@@ -15,7 +15,7 @@ class Budget:
     """What every run is given.
 
     Attributes:
-        steps: optimiser steps of each stage.
+        steps: optimizer steps of each stage.
         accelerator: as Lightning's.
         latents: folder of the latent caches.
         data: shard folder.

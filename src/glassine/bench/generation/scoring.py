@@ -14,7 +14,7 @@ from glassine import __version__
 from glassine.bench.generation.clip_files import file_name, write_clips
 from glassine.bench.generation.evaluators import Evaluators
 from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS
-from glassine.bench.generation.rows import SHORT_SETTINGS, Maker, load_maker
+from glassine.bench.generation.rows import SHORT_SETTINGS, VideoSampler, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import Cell, Record, plain, read_record
@@ -97,7 +97,7 @@ class Scorer:
         record.costs["steps"] = steps or run.budget.steps
         self.measure(record, maker, folder, run.name)
 
-    def measure(self, record: Record, maker: Maker, folder: Path, name: str) -> None:
+    def measure(self, record: Record, maker: VideoSampler, folder: Path, name: str) -> None:
         """Measure and save what is missing of what `maker` makes.
 
         Args:
@@ -120,6 +120,6 @@ class Scorer:
             record.costs_on = processor(self.evaluators.device)
             record.save(folder)
 
-    def scores(self, wanted: TestSet, made: Tensor, maker: Maker) -> dict[str, float]:
+    def scores(self, wanted: TestSet, made: Tensor, maker: VideoSampler) -> dict[str, float]:
         """Of clips `n f 3 h w` on white that `maker` made."""
         return self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])

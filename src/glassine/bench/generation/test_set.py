@@ -29,7 +29,7 @@ class CaptionedClip:
         caption: `[Domain]\\t[Description]`.
         trigger_words: its search words.
         clip: `f 3 h w` in [0, 1], on white.
-        rgba: `f 4 h w` in [0, 1]: straight colours, padded where it is clear (`glassine.data.alpha.pad_colour`).
+        rgba: `f 4 h w` in [0, 1]: straight colors, padded where it is clear (`glassine.data.alpha.pad_color`).
         fps: frames a second of these, which are spread over the whole sticker.
     """
 

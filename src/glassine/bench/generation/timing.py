@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from glassine.bench.generation.methods import ALL_METHODS
-from glassine.bench.generation.rows import PAPER, SHORT, Maker, load_maker
+from glassine.bench.generation.rows import PAPER, SHORT, VideoSampler, load_maker
 from glassine.bench.generation.runs import Run
 from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import CaptionedClip
@@ -13,7 +13,7 @@ from glassine.bench.records import Record, plain
 from glassine.bench.speed import shortest_in_turns
 
 TOGETHER = "timed_together"
-Load = Callable[[], Maker | None]
+Load = Callable[[], VideoSampler | None]
 
 
 def time_together(rows: Sequence[tuple[Record, Load]], one: CaptionedClip, folder: Path) -> bool:
@@ -41,19 +41,19 @@ def time_together(rows: Sequence[tuple[Record, Load]], one: CaptionedClip, folde
 def trained_row(run: Run, scorer: Scorer, folder: Path) -> tuple[Record, Load]:
     """The row of a trained method; its network is missing where only its record is here, as in a fresh clone."""
 
-    def load() -> Maker | None:
+    def load() -> VideoSampler | None:
         part, device = ALL_METHODS[run.method].part, scorer.evaluators.device
         return load_maker(str(run.checkpoint), part, device) if run.checkpoint.is_file() else None
 
     return scorer.record(run, run.checkpoint, folder), load
 
 
-def ready(maker: Maker) -> Load:
+def ready(maker: VideoSampler) -> Load:
     """What gives a maker that is there already."""
     return lambda: maker
 
 
-def time_in_turns(makers: Sequence[Maker], one: CaptionedClip, rounds: int = 3) -> list[float]:
+def time_in_turns(makers: Sequence[VideoSampler], one: CaptionedClip, rounds: int = 3) -> list[float]:
     """Seconds of a clip with the paper's 25 steps of DDIM, after one short run to warm up."""
     for maker in makers:
         maker.make([one], [0], SHORT)

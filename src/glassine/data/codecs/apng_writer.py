@@ -1,6 +1,6 @@
 """Write APNG frame by frame: Pillow packs pictures, the animation chunks are made here.
 
-Pillow's own animation writer keeps every frame until the end and merges equal neighbours; this does neither.
+Pillow's own animation writer keeps every frame until the end and merges equal neighbors; this does neither.
 Chunks: PNG specification, third edition, sections 11.3.6 and 12 (https://www.w3.org/TR/png-3).
 """
 

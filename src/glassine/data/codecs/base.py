@@ -234,7 +234,7 @@ def rgba_pixels(image: Image.Image) -> np.ndarray:
 
 
 class UnpremultipliedReader(StickerReader):
-    """Another reader's frames with the colours divided by alpha. What 8 bits lost at small alpha stays lost."""
+    """Another reader's frames with the colors divided by alpha. What 8 bits lost at small alpha stays lost."""
 
     def __init__(self, reader: StickerReader) -> None:
         self._reader = reader

@@ -3,7 +3,7 @@
 TODO-DOC
 Read GIF: Pillow unpacks the pictures (LZW), they are laid over each other here, as browsers do it.
 
-Pillow and FFmpeg paint a cleared box in the background colour when a picture has no transparent colour of its own;
+Pillow and FFmpeg paint a cleared box in the background color when a picture has no transparent color of its own;
 browsers, and so this reader, always clear to transparent.
 
 """
@@ -33,7 +33,7 @@ class GifPicture:
     """Where one picture of a GIF lies in the file, and what is to be done with it.
 
     `table` and `data` are byte ranges (begin, end); `box` is left, top, width, height in pixels; `transparent` is a
-    colour number or None; `disposal` is what happens after it was shown: 2 clear its box, 3 restore what was there.
+    color number or None; `disposal` is what happens after it was shown: 2 clear its box, 3 restore what was there.
     """
 
     table: tuple[int, int]
@@ -67,7 +67,7 @@ def _skip_blocks(file: BinaryIO) -> bytes:
 
 
 def _skip_table(file: BinaryIO, flags: int) -> tuple[int, int]:
-    """Pass the colour table that `flags` announce; gives its byte range, empty where there is none."""
+    """Pass the color table that `flags` announce; gives its byte range, empty where there is none."""
     begin = file.tell()
     end = begin + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     file.seek(end)
@@ -170,13 +170,13 @@ class GifReader(StickerReader):
                 box[...] = before
 
     def _unpack(self, picture: GifPicture) -> tuple[np.ndarray, np.ndarray]:
-        """Colour numbers `h w` uint8 and the palette `256`, RGBA bytes seen as uint32, opaque; missing ones black."""
+        """Color numbers `h w` uint8 and the palette `256`, RGBA bytes seen as uint32, opaque; missing ones black."""
         palette = np.zeros((256, 4), np.uint8)
         palette[:, 3] = 255
-        colours = np.frombuffer(self._bytes(picture.table), np.uint8).reshape(-1, 3)
-        palette[: len(colours), :3] = colours
+        colors = np.frombuffer(self._bytes(picture.table), np.uint8).reshape(-1, 3)
+        palette[: len(colors), :3] = colors
         _, _, width, height = picture.box
-        # a GIF of this picture alone, without a colour table, so that Pillow hands out the bare numbers
+        # a GIF of this picture alone, without a color table, so that Pillow hands out the bare numbers
         alone = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
         alone += struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0x40 if picture.interlaced else 0)
         with decoding(self._name):

@@ -1,6 +1,6 @@
 """Write GIF frame by frame: Pillow packs the pictures (LZW), blocks, palettes and disposal are made here.
 
-Pillow's own animation writer merges equal neighbours. Blocks: GIF89a specification, CompuServe 1990.
+Pillow's own animation writer merges equal neighbors. Blocks: GIF89a specification, CompuServe 1990.
 
 
 TODO-DOC
@@ -23,14 +23,14 @@ _REFINEMENTS = 2
 _ROWS_AT_ONCE = 16_384
 
 
-def quantise(colours: np.ndarray, drawn: np.ndarray, most: int, dither: bool) -> tuple[np.ndarray, np.ndarray]:
+def quantize(colors: np.ndarray, drawn: np.ndarray, most: int, dither: bool) -> tuple[np.ndarray, np.ndarray]:
     """Choose a palette for the drawn pixels alone and number the pixels.
 
-    Up to `most` different colours stay exact; more are reduced by Pillow's octree, refined by two k-means steps (0.4 dB
+    Up to `most` different colors stay exact; more are reduced by Pillow's octree, refined by two k-means steps (0.4 dB
     above median cut with k-means, at a quarter of its time).
 
     Args:
-        colours: `h w 3` uint8.
+        colors: `h w 3` uint8.
         drawn: `h w` bool; only these pixels count.
         most: size of the palette, up to 256.
         dither: spread the error (Floyd-Steinberg); smoother gradients, but grain that flickers between frames.
@@ -39,7 +39,7 @@ def quantise(colours: np.ndarray, drawn: np.ndarray, most: int, dither: bool) ->
         Numbers `h w` uint8 (0 where not drawn) and the palette `n 3` uint8, n from 1 to `most`.
     """
     numbers = np.zeros(drawn.shape, np.uint8)
-    pixels = colours[drawn]  # n 3
+    pixels = colors[drawn]  # n 3
     if not len(pixels):
         return numbers, np.zeros((1, 3), np.uint8)
     packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
@@ -50,9 +50,9 @@ def quantise(colours: np.ndarray, drawn: np.ndarray, most: int, dither: bool) ->
         return numbers, unique
     palette = _refined(pixels, unique.astype(np.float32), counts, most)
     if dither:
-        filled = np.where(drawn[..., None], colours, pixels.mean(axis=0).astype(np.uint8))
+        filled = np.where(drawn[..., None], colors, pixels.mean(axis=0).astype(np.uint8))
         chart = Image.new("P", (1, 1))
-        # unused places repeat the first colour, or Pillow would use them as black
+        # unused places repeat the first color, or Pillow would use them as black
         chart.putpalette(np.concatenate([palette, np.repeat(palette[:1], 256 - len(palette), axis=0)]).tobytes())
         spread = Image.fromarray(filled, "RGB").quantize(palette=chart, dither=Image.Dither.FLOYDSTEINBERG)
         chosen = np.asarray(spread)[drawn]
@@ -63,7 +63,7 @@ def quantise(colours: np.ndarray, drawn: np.ndarray, most: int, dither: bool) ->
 
 
 def _refined(pixels: np.ndarray, unique: np.ndarray, counts: np.ndarray, most: int) -> np.ndarray:
-    """A palette `n 3` uint8 for `pixels`, whose different colours are `unique`, each `counts` times."""
+    """A palette `n 3` uint8 for `pixels`, whose different colors are `unique`, each `counts` times."""
     line = Image.fromarray(np.ascontiguousarray(pixels[None]), "RGB")
     reduced = line.quantize(most, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = np.array(reduced.getpalette("RGB"), np.float32).reshape(-1, 3)[:most]
@@ -75,10 +75,10 @@ def _refined(pixels: np.ndarray, unique: np.ndarray, counts: np.ndarray, most: i
     return palette.round().astype(np.uint8)
 
 
-def _nearest(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Number of the nearest palette colour for each of `u 3` float32; in slices, so that memory stays small."""
+def _nearest(colors: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Number of the nearest palette color for each of `u 3` float32; in slices, so that memory stays small."""
     length = (palette**2).sum(axis=1)
-    slices = np.array_split(colours, len(colours) // _ROWS_AT_ONCE + 1)
+    slices = np.array_split(colors, len(colors) // _ROWS_AT_ONCE + 1)
     return np.concatenate([(length - 2 * part @ palette.T).argmin(axis=1) for part in slices])
 
 
@@ -99,7 +99,7 @@ class GifWriter(StickerWriter):
         height: see `StickerWriter`.
         loop: how often it plays. GIF counts repeats, which this writer takes care of.
         alpha_threshold: pixels with alpha of at least this (1 to 255) are opaque, all others invisible.
-        dither: see `quantise`.
+        dither: see `quantize`.
     """
 
     shortest_ms = 20
@@ -108,7 +108,7 @@ class GifWriter(StickerWriter):
         super().__init__(path, width, height, loop)
         self.alpha_threshold, self.dither = alpha_threshold, dither
         self._clock = TickClock(10, least=2, most=_MOST_TICKS)
-        self._waiting: tuple[np.ndarray, np.ndarray, int] | None = None  # colours, visible, ticks: not yet written
+        self._waiting: tuple[np.ndarray, np.ndarray, int] | None = None  # colors, visible, ticks: not yet written
         self._standing: tuple[np.ndarray, np.ndarray] | None = None  # what is left on the canvas before it
 
     def _start(self, path: Path) -> None:
@@ -129,25 +129,25 @@ class GifWriter(StickerWriter):
     def _write_waiting(self, next_visible: np.ndarray) -> None:
         if self._waiting is None:
             return
-        colours, visible, ticks = self._waiting
+        colors, visible, ticks = self._waiting
         drawn = visible
         if self._standing is not None:
-            drawn = visible & ~(self._standing[1] & np.all(colours == self._standing[0], axis=-1))
+            drawn = visible & ~(self._standing[1] & np.all(colors == self._standing[0], axis=-1))
         clear = bool((visible & ~next_visible).any())
         if self._standing is None and self.num_frames == 1:
             left, top, right, bottom = 0, 0, self.width, self.height  # programs differ on a cropped first frame
         else:
             left, top, right, bottom = mask_box(visible if clear else drawn)
         box = (slice(top, bottom), slice(left, right))
-        self._write_picture(colours[box], drawn[box], (left, top), ticks, _CLEAR if clear else _KEEP)
-        self._standing = None if clear else (colours, visible)
+        self._write_picture(colors[box], drawn[box], (left, top), ticks, _CLEAR if clear else _KEEP)
+        self._standing = None if clear else (colors, visible)
 
     def _write_picture(
-        self, colours: np.ndarray, drawn: np.ndarray, corner: tuple[int, int], ticks: int, disposal: int
+        self, colors: np.ndarray, drawn: np.ndarray, corner: tuple[int, int], ticks: int, disposal: int
     ) -> None:
-        # other programs clear a box to the background colour unless its picture has a transparent one
+        # other programs clear a box to the background color unless its picture has a transparent one
         whole = disposal == _KEEP and bool(drawn.all())
-        numbers, palette = quantise(colours, drawn, 256 if whole else 255, self.dither)
+        numbers, palette = quantize(colors, drawn, 256 if whole else 255, self.dither)
         hole = 0
         if not whole:
             hole = len(palette)

@@ -35,7 +35,7 @@ from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError
 
 AlphaMode = Literal["straight", "premultiplied"]
-"""How a file stores colours. All formats here store them straight; some editors export MOV premultiplied."""
+"""How a file stores colors. All formats here store them straight; some editors export MOV premultiplied."""
 
 
 def open_sticker(
@@ -53,7 +53,7 @@ def open_sticker(
             .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard
             input, `/dev/stdin`, a FIFO).
         max_pixels: largest frame that is read, width times height.
-        alpha_mode: "premultiplied" for a file whose colours were saved multiplied by alpha (dark rims give it away);
+        alpha_mode: "premultiplied" for a file whose colors were saved multiplied by alpha (dark rims give it away);
             what is read is straight in any case.
         size: longer side in pixels of what is drawn rather than stored (Lottie, SVG); None for the file's own, an SVG
             at least 512. Others keep their size.
@@ -221,7 +221,7 @@ def read_sticker(
     Args:
         path: the file, or a folder of PNGs.
         max_pixels: largest frame that is read, width times height.
-        alpha_mode: how the file stores colours; what is returned is straight.
+        alpha_mode: how the file stores colors; what is returned is straight.
         size: longer side in pixels of a Lottie or SVG, see `open_sticker`.
         fps: most frames a second of a Lottie.
 

@@ -117,7 +117,7 @@ def fork_is_safe() -> bool:
 class LottieReader(StickerReader):
     """A Lottie animation, drawn at the size asked for. Each frame is drawn alone, so any frame costs the same.
 
-    rlottie gives premultiplied BGRA; the frames are straight RGBA. Alpha is rlottie's own, colours are as exact as its
+    rlottie gives premultiplied BGRA; the frames are straight RGBA. Alpha is rlottie's own, colors are as exact as its
     8 premultiplied bits allow. The frames from `ip` up to, not including, `op` are one whole loop; it plays for ever.
     What rlottie does not draw (expressions, effects, images, text, ...) is counted in a `LeftOutWarning`.
 

@@ -125,7 +125,7 @@ class VideoReader(StickerReader):
     from 720 lines on and BT.601 below, as browsers take them. Of several video tracks the default one is read.
 
     Alpha is taken as straight, as FFmpeg, browsers and this package write it; some editors export premultiplied MOV,
-    which no field of the file tells: see `open_sticker`. Colours go from YUV to RGB, so they are not exact to the bit.
+    which no field of the file tells: see `open_sticker`. Colors go from YUV to RGB, so they are not exact to the bit.
     Frame times are rounded to milliseconds without drift.
 
     Args:
@@ -283,9 +283,9 @@ class VideoReader(StickerReader):
     def frames_at(self, indices: list[int]) -> np.ndarray:
         """As in `StickerReader`; jumps with decord where the video is opaque and decord is installed."""
         if indices and min(indices) >= 0 and self.opaque and self._plain and not self._hides:
-            colours = jump_to_frames(self._file, indices)  # f h w 3
-            if colours is not None and colours.shape[1:3] == (self.height, self.width):
-                return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=-1)
+            colors = jump_to_frames(self._file, indices)  # f h w 3
+            if colors is not None and colors.shape[1:3] == (self.height, self.width):
+                return np.concatenate([colors, np.full_like(colors[..., :1], 255)], axis=-1)
         return super().frames_at(indices)
 
     def close(self) -> None:

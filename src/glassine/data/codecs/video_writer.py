@@ -21,9 +21,9 @@ _LIMITED_RANGE = 1
 
 
 class VideoWriter(StickerWriter):
-    """What WebM and MOV share: a clock of milliseconds, BT.709 colours, and the loop count as a tag.
+    """What WebM and MOV share: a clock of milliseconds, BT.709 colors, and the loop count as a tag.
 
-    Colours of invisible pixels are replaced by those around them, since codecs share colour between neighbours and
+    Colors of invisible pixels are replaced by those around them, since codecs share color between neighbors and
     would draw a dark rim. Programs other than this one show a video as often as they please.
     """
 
@@ -84,7 +84,7 @@ class VideoWriter(StickerWriter):
 
 
 class WebmWriter(VideoWriter):
-    """VP9 with alpha in a second stream, `yuva420p`; lossy in colour and alpha.
+    """VP9 with alpha in a second stream, `yuva420p`; lossy in color and alpha.
 
     Args:
         path: see `StickerWriter`.
@@ -108,7 +108,7 @@ class WebmWriter(VideoWriter):
 
 
 class MovWriter(VideoWriter):
-    """ProRes 4444: 10-bit colour at full resolution, nearly lossless; alpha is within 1, 0 and 255 exact."""
+    """ProRes 4444: 10-bit color at full resolution, nearly lossless; alpha is within 1, 0 and 255 exact."""
 
     container_format, codec, pixel_format = "mov", "prores_ks", "yuva444p10le"
     container_options = MappingProxyType({"movflags": "use_metadata_tags", "video_track_timescale": "1000"})
@@ -118,16 +118,16 @@ class MovWriter(VideoWriter):
 
 
 def bled(frame: np.ndarray) -> np.ndarray:
-    """Give invisible pixels the colours around them; `h w 4` uint8."""
+    """Give invisible pixels the colors around them; `h w 4` uint8."""
     if frame[..., 3].all():
         return frame
     # imported late: torch takes seconds, which reading a file should not cost
     import torch
 
-    from glassine.data.alpha import pad_colour
+    from glassine.data.alpha import pad_color
 
     pixels = torch.from_numpy(frame).permute(2, 0, 1).float() / 255  # 4 h w
-    colour = pad_colour(pixels[:3], pixels[3:], factor=2.0, keep_visible=True)  # 3 h w
+    color = pad_color(pixels[:3], pixels[3:], factor=2.0, keep_visible=True)  # 3 h w
     filled = frame.copy()
-    filled[..., :3] = (colour * 255).round().permute(1, 2, 0).byte().numpy()
+    filled[..., :3] = (color * 255).round().permute(1, 2, 0).byte().numpy()
     return filled

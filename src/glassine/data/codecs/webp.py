@@ -3,7 +3,7 @@
 TODO-DOC
 Write WebP frame by frame: libwebp (through Pillow) packs pictures, the container is made here.
 
-Pillow's own animation writer keeps every frame until the end and merges equal neighbours; this does neither.
+Pillow's own animation writer keeps every frame until the end and merges equal neighbors; this does neither.
 Container: https://developers.google.com/speed/webp/docs/riff_container
 
 """
@@ -191,8 +191,8 @@ class WebpWriter(StickerWriter):
         width: at most 16,383.
         height: at most 16,383.
         loop: see `StickerWriter`.
-        quality: None is lossless to the last bit, colours of invisible pixels too; 0 to 100 is lossy in colour (4:2:0)
-            with lossless alpha, and colours of invisible pixels are not kept.
+        quality: None is lossless to the last bit, colors of invisible pixels too; 0 to 100 is lossy in color (4:2:0)
+            with lossless alpha, and colors of invisible pixels are not kept.
         whole_canvas: store every frame whole, for programs that lay frames over each other wrongly.
     """
 

@@ -1,4 +1,4 @@
-"""How one frame lies in a shard, so that it decodes alone: colour and alpha in ordinary image files.
+"""How one frame lies in a shard, so that it decodes alone: color and alpha in ordinary image files.
 
 TODO-DOC
 The size that a picture states, before room is made for it.
@@ -116,12 +116,12 @@ class FrameCodec:
     lossless: bool
 
 
-def bleed_colour(frame: np.ndarray, block: int = 8) -> np.ndarray:
-    """Give invisible pixels the colours around them, so that JPEG's blocks do not ring at the sticker's border.
+def bleed_color(frame: np.ndarray, block: int = 8) -> np.ndarray:
+    """Give invisible pixels the colors around them, so that JPEG's blocks do not ring at the sticker's border.
 
     Args:
         frame: `h w 4` uint8 straight RGBA.
-        block: side of a JPEG block in pixels; colours are averaged over such blocks, then over ever larger ones.
+        block: side of a JPEG block in pixels; colors are averaged over such blocks, then over ever larger ones.
 
     Returns:
         `h w 3` uint8: pixels with alpha above 0 unchanged.
@@ -138,11 +138,11 @@ def bleed_colour(frame: np.ndarray, block: int = 8) -> np.ndarray:
     levels = [weighted]
     for size in sizes:
         levels.append(cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA))
-    colour = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
+    color = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
     for level in levels[-2:0:-1]:
-        wide = cv2.resize(colour, (level.shape[1], level.shape[0]), interpolation=cv2.INTER_LINEAR)
-        colour = np.where(level[..., 3:] > 1, level[..., :3] / np.maximum(level[..., 3:], 1e-6), wide)
-    filled = cv2.resize(np.clip(colour, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+        wide = cv2.resize(color, (level.shape[1], level.shape[0]), interpolation=cv2.INTER_LINEAR)
+        color = np.where(level[..., 3:] > 1, level[..., :3] / np.maximum(level[..., 3:], 1e-6), wide)
+    filled = cv2.resize(np.clip(color, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.copyTo(frame[..., :3], (~invisible).view(np.uint8), filled)
     return filled
 
@@ -154,9 +154,9 @@ def _jpeg(frame: np.ndarray, quality: int) -> tuple[bytes, ...]:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     )
-    colour = cv2.imencode(".jpg", cv2.cvtColor(bleed_colour(frame), cv2.COLOR_RGB2BGR), settings)[1]
+    color = cv2.imencode(".jpg", cv2.cvtColor(bleed_color(frame), cv2.COLOR_RGB2BGR), settings)[1]
     alpha = cv2.imencode(".png", frame[..., 3], (cv2.IMWRITE_PNG_COMPRESSION, 1))[1]
-    return colour.tobytes(), alpha.tobytes()
+    return color.tobytes(), alpha.tobytes()
 
 
 def _png(frame: np.ndarray, quality: int) -> tuple[bytes, ...]:
@@ -183,9 +183,9 @@ FRAME_CODECS: dict[str, FrameCodec] = {
     "webp-lossless": FrameCodec(("webp",), _webp_lossless, lossless=True),
     "png": FrameCodec(("png",), _png, lossless=True),
 }
-"""Name to codec. `jpeg+alpha` is the default: colour as JPEG 4:4:4, alpha as a gray PNG.
+"""Name to codec. `jpeg+alpha` is the default: color as JPEG 4:4:4, alpha as a gray PNG.
 
-Measured on 188 Fluent frames of 256 x 256 on one core, quality 92; PSNR of visible colours, alpha is always exact:
+Measured on 188 Fluent frames of 256 x 256 on one core, quality 92; PSNR of visible colors, alpha is always exact:
 
 | codec | decode | encode | size | PSNR |
 |---|---|---|---|---|
@@ -221,7 +221,7 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
         `h w 4` uint8 straight RGBA; opaque where the files hold no alpha.
 
     Raises:
-        ValueError: bytes that are no PNG, JPEG or WebP, colour and alpha of different sizes, a size that is not that
+        ValueError: bytes that are no PNG, JPEG or WebP, color and alpha of different sizes, a size that is not that
             of `out`, or one of more than `MAX_PIXELS`. The size is looked at before anything is decoded.
     """
     width, height = stated_size(files[0])
@@ -231,7 +231,7 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
         raise ValueError(f"a frame must have at most {MAX_PIXELS:,} pixels, got {width}x{height}")
     for other in files[1:]:
         if stated_size(other) != (width, height):
-            raise ValueError(f"colour is {width}x{height} and alpha is {'x'.join(map(str, stated_size(other)))}")
+            raise ValueError(f"color is {width}x{height} and alpha is {'x'.join(map(str, stated_size(other)))}")
     frame = _decode(files[0])
     if frame.shape[:2] != (height, width):  # turned by its EXIF, for instance
         raise ValueError(f"a frame that states {width}x{height} and is {frame.shape[1]}x{frame.shape[0]}")
@@ -301,7 +301,7 @@ def fit_size(sticker: Sticker, size: int | None) -> Sticker:
 
 
 def resize_frames(frames: np.ndarray, height: int, width: int, keep_shape: bool = False) -> np.ndarray:
-    """Resize with premultiplied alpha, so that the colours of invisible pixels never leak into the border.
+    """Resize with premultiplied alpha, so that the colors of invisible pixels never leak into the border.
 
     Shrinking averages over areas, enlarging is bilinear; both on floats, rounded once at the end.
 
@@ -336,7 +336,7 @@ def _resize_frame(frame: np.ndarray, target: np.ndarray) -> None:
         target[...] = cv2.resize(frame, size, interpolation=how)
         return
     weights = cv2.merge((alpha, alpha, alpha, np.full_like(alpha, 255)))
-    product = cv2.multiply(frame, weights, dtype=cv2.CV_32F)  # h w 4, up to 65025: colours times alpha, alpha times 255
+    product = cv2.multiply(frame, weights, dtype=cv2.CV_32F)  # h w 4, up to 65025: colors times alpha, alpha times 255
     product = cv2.resize(product, size, interpolation=how)
     weight = np.maximum(cv2.extractChannel(product, 3), 1)
     divisor = cv2.merge((weight, weight, weight, np.full_like(weight, 255 * 255)))

@@ -230,7 +230,7 @@ def _leave_out_twins(index: ShardIndex) -> None:
 
 
 def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str, Extent], bool]]:
-    """Neighbouring members with the same key, as webdataset groups them.
+    """Neighboring members with the same key, as webdataset groups them.
 
     Yields:
         The key; field (after the first dot) -> extent; and whether a member of it may be missing.

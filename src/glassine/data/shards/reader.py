@@ -177,7 +177,7 @@ class StickerShards:
             return frames[order]
         files = len(members) // count
         parts = members.reshape(count, files, 2)[wanted]  # f files 2
-        starts = parts[..., 0].min(axis=1)  # the files of a frame are neighbours: one read for all of them
+        starts = parts[..., 0].min(axis=1)  # the files of a frame are neighbors: one read for all of them
         ends = parts.sum(axis=2).max(axis=1)
         if (ends - starts).max() > MAX_MEMBER_BYTES:
             raise ValueError("the files of a frame are not side by side")

@@ -4,11 +4,11 @@ from glassine.data.transforms.augmentations import CutBorder, Fade, Flip, Move, 
 from glassine.data.transforms.backgrounds import (
     FlatBackground,
     MovingBackground,
-    OutlineColour,
-    OwnColour,
-    RandomColour,
+    OutlineColor,
+    OwnColor,
+    RandomColor,
 )
-from glassine.data.transforms.base import Augmentation, Background, Degradation, main_colour, outline_colour
+from glassine.data.transforms.base import Augmentation, Background, Degradation, main_color, outline_color
 from glassine.data.transforms.clip_sample import (
     ClipSample,
     EvalCondition,
@@ -20,7 +20,7 @@ from glassine.data.transforms.clip_sample import (
     training_degradations,
 )
 from glassine.data.transforms.degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
-from glassine.data.transforms.restyling import FlatLook, LineArt, Recolour, Texture
+from glassine.data.transforms.restyling import FlatLook, LineArt, Recolor, Texture
 
 __all__ = [
     "Augmentation",
@@ -40,11 +40,11 @@ __all__ = [
     "Move",
     "MovingBackground",
     "Noise",
-    "OutlineColour",
-    "OwnColour",
+    "OutlineColor",
+    "OwnColor",
     "PunchHoles",
-    "RandomColour",
-    "Recolour",
+    "RandomColor",
+    "Recolor",
     "Resize",
     "Shadow",
     "StickerTransform",
@@ -52,9 +52,9 @@ __all__ = [
     "VaeRoundTrip",
     "Webp",
     "evaluation_conditions",
-    "main_colour",
+    "main_color",
     "make_sample",
-    "outline_colour",
+    "outline_color",
     "training_augmentations",
     "training_backgrounds",
     "training_degradations",

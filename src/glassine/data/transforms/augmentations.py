@@ -19,11 +19,11 @@ from glassine.data.transforms.base import Augmentation, Floats, blurred, grown, 
 
 
 class CutBorder(Augmentation):
-    """A band of one colour, mostly white, around the sticker.
+    """A band of one color, mostly white, around the sticker.
 
     Args:
         width: Thinnest and thickest band, in parts of the frame's height.
-        white: How often the band is white; else any colour.
+        white: How often the band is white; else any color.
         probability: How often a clip gets it.
     """
 
@@ -37,10 +37,10 @@ class CutBorder(Augmentation):
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
         """Put the band under the sticker."""
         width = rng.uniform(*self.width) * frames.shape[1]
-        colour = np.ones(3, np.float32) if rng.random() < self.white else rng.uniform(0, 1, 3).astype(np.float32)
+        color = np.ones(3, np.float32) if rng.random() < self.white else rng.uniform(0, 1, 3).astype(np.float32)
         band = grown(frames[..., 3], width)
         soft = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.7) for plane in band])  # the disc's staircase
-        return put_under(frames, soft, colour)
+        return put_under(frames, soft, color)
 
 
 class Flip(Augmentation):
@@ -134,7 +134,7 @@ class Fade(Augmentation):
         self.across = across
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Multiply alpha; colours stay."""
+        """Multiply alpha; colors stay."""
         count, height, width, _ = frames.shape
         first, last = rng.uniform(*self.opacity, 2)
         kind = rng.random()
@@ -204,7 +204,7 @@ class Shadow(Augmentation):
         softness: Smallest and largest standard deviation of the blur, in parts of the frame's height.
         opacity: Smallest and largest opacity of the layer.
         shift: Largest shift of a shadow either way, in parts of the frame.
-        glow: How often it is a glow: grown rather than shifted, in any bright colour.
+        glow: How often it is a glow: grown rather than shifted, in any bright color.
         probability: How often a clip gets it.
     """
 
@@ -229,10 +229,10 @@ class Shadow(Augmentation):
         opacity = np.float32(rng.uniform(*self.opacity))
         if rng.random() < self.glow:
             layer = blurred(grown(frames[..., 3], sigma), sigma)
-            colour = np.maximum(rng.uniform(0.2, 1.0, 3), np.eye(3)[rng.integers(3)]).astype(np.float32)
+            color = np.maximum(rng.uniform(0.2, 1.0, 3), np.eye(3)[rng.integers(3)]).astype(np.float32)
         else:
             offset = rng.uniform(-self.shift, self.shift, 2) * (width, height)
             moved = warp(frames, np.array(((1, 0, offset[0]), (0, 1, offset[1]))))
             layer = blurred(moved[..., 3], sigma)
-            colour = rng.uniform(0, 0.2, 3).astype(np.float32)
-        return put_under(frames, np.clip(layer, 0, 1) * opacity, colour)
+            color = rng.uniform(0, 0.2, 3).astype(np.float32)
+        return put_under(frames, np.clip(layer, 0, 1) * opacity, color)

@@ -1,4 +1,4 @@
-"""Colours that a sticker itself is made of: its main colour and the colour of its outline.
+"""Colors that a sticker itself is made of: its main color and the color of its outline.
 
 TODO-DOC
 The three kinds of parts a sticker transform is put together from, and where their randomness comes from.
@@ -18,7 +18,7 @@ Bytes = NDArray[np.uint8]
 
 
 class Augmentation(ABC):
-    """Changes the sticker itself, colours and alpha together, so that both stay each other's exact truth.
+    """Changes the sticker itself, colors and alpha together, so that both stay each other's exact truth.
 
     Args:
         probability: How often a clip gets it, 0 to 1.
@@ -32,7 +32,7 @@ class Augmentation(ABC):
         """Change every frame by settings drawn once per clip.
 
         Args:
-            frames: Straight RGBA `f h w 4` in [0, 1]; the caller keeps no other use of it. Colours where alpha is 0
+            frames: Straight RGBA `f h w 4` in [0, 1]; the caller keeps no other use of it. Colors where alpha is 0
                 mean nothing.
             rng: Source of all randomness.
 
@@ -42,10 +42,10 @@ class Augmentation(ABC):
 
 
 class Background(ABC):
-    """Chooses what a clip is composited on: one flat colour, or a picture for every frame.
+    """Chooses what a clip is composited on: one flat color, or a picture for every frame.
 
     Args:
-        weight: How often it is chosen against its neighbours in the list.
+        weight: How often it is chosen against its neighbors in the list.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Background(ABC):
 
 
 class Degradation(ABC):
-    """Damages the opaque clip as files do on their way to a user; the truth (alpha, colours) stays as it was.
+    """Damages the opaque clip as files do on their way to a user; the truth (alpha, colors) stays as it was.
 
     Args:
         probability: How often a clip gets it, 0 to 1.
@@ -92,43 +92,43 @@ def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
     return np.random.default_rng(int(torch.randint(0, 2**62, (), generator=generator)))
 
 
-_SOLID = 230  # of 255: pixels below this alpha are edges, whose colour may be a mixture
+_SOLID = 230  # of 255: pixels below this alpha are edges, whose color may be a mixture
 _CANDIDATES = 8
 _ENOUGH = 96  # pixels of the shorter side; larger frames are thinned out for speed
 _NEAR = 28  # of 255, per channel: shading of one surface, seen as one region
 
 
-def main_colour(frames: Floats) -> Floats:
-    """Return the colour of the sticker's largest region of one colour, `3` in [0, 1].
+def main_color(frames: Floats) -> Floats:
+    """Return the color of the sticker's largest region of one color, `3` in [0, 1].
 
-    The most frequent colour is the wrong choice for shaded drawings: the flat white of the eyes beats the yellow of a
-    face, whose shading spreads over many colours. So each frequent colour is judged by the largest connected region
+    The most frequent color is the wrong choice for shaded drawings: the flat white of the eyes beats the yellow of a
+    face, whose shading spreads over many colors. So each frequent color is judged by the largest connected region
     around it, shading included.
 
     Args:
         frames: Straight RGBA `f h w 4` in [0, 1]; the middle frame decides. A clear sticker gives mid gray.
     """
     frame = _middle_frame(frames)
-    colours, solid = frame[..., :3], frame[..., 3] >= _SOLID
+    colors, solid = frame[..., :3], frame[..., 3] >= _SOLID
     if not solid.any():
         return np.full(3, 0.5, np.float32)
-    best_area, best = 0, colours[solid][0]
-    for candidate in _frequent_colours(colours[solid]):
-        near = cv2.inRange(colours, np.clip(candidate - _NEAR, 0, 255), np.clip(candidate + _NEAR, 0, 255))
+    best_area, best = 0, colors[solid][0]
+    for candidate in _frequent_colors(colors[solid]):
+        near = cv2.inRange(colors, np.clip(candidate - _NEAR, 0, 255), np.clip(candidate + _NEAR, 0, 255))
         _, labels, statistics, _ = cv2.connectedComponentsWithStats(near * solid.astype(np.uint8), connectivity=4)
         if len(statistics) < 2:
             continue
         largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
         area = int(statistics[largest, cv2.CC_STAT_AREA])
         if area > best_area:
-            best_area, best = area, np.median(colours[labels == largest], axis=0)
+            best_area, best = area, np.median(colors[labels == largest], axis=0)
     return (best / 255).astype(np.float32)
 
 
-def outline_colour(frames: Floats) -> Floats:
-    """Return the most frequent colour just inside the sticker's outer edge, `3` in [0, 1].
+def outline_color(frames: Floats) -> Floats:
+    """Return the most frequent color just inside the sticker's outer edge, `3` in [0, 1].
 
-    It is the hardest background for a method that floods in from the border. Same input as `main_colour`.
+    It is the hardest background for a method that floods in from the border. Same input as `main_color`.
     """
     frame = _middle_frame(frames)
     solid = (frame[..., 3] >= _SOLID).astype(np.uint8)
@@ -136,7 +136,7 @@ def outline_colour(frames: Floats) -> Floats:
         return np.full(3, 0.5, np.float32)
     inside = cv2.erode(solid, np.ones((5, 5), np.uint8), borderValue=0)
     shell = frame[..., :3][(solid > 0) & (inside == 0)]
-    return (_frequent_colours(shell)[0] / 255).astype(np.float32)
+    return (_frequent_colors(shell)[0] / 255).astype(np.float32)
 
 
 def _middle_frame(frames: Floats) -> Bytes:
@@ -145,41 +145,41 @@ def _middle_frame(frames: Floats) -> Bytes:
     return np.clip(frame * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
-def _frequent_colours(colours: Bytes) -> list[np.ndarray]:
-    """Return the mean colours `3` of the fullest of 4096 equal boxes of RGB, the fullest first; `colours` is `n 3`."""
-    boxes = (colours >> 4).astype(np.int32) @ np.array((256, 16, 1), np.int32)  # n
+def _frequent_colors(colors: Bytes) -> list[np.ndarray]:
+    """Return the mean colors `3` of the fullest of 4096 equal boxes of RGB, the fullest first; `colors` is `n 3`."""
+    boxes = (colors >> 4).astype(np.int32) @ np.array((256, 16, 1), np.int32)  # n
     counts = np.bincount(boxes, minlength=4096)
     fullest = np.argsort(-counts, kind="stable")[:_CANDIDATES]
-    return [colours[boxes == box].mean(axis=0) for box in fullest if counts[box]]
+    return [colors[boxes == box].mean(axis=0) for box in fullest if counts[box]]
 
 
-# Below this alpha (far less than one 8-bit step) a colour cannot be divided out and is left black
+# Below this alpha (far less than one 8-bit step) a color cannot be divided out and is left black
 _SMALLEST_ALPHA = 1e-4
 
 
 def premultiplied(frames: Floats) -> Floats:
-    """Return `... 4` with the colours multiplied by alpha."""
+    """Return `... 4` with the colors multiplied by alpha."""
     result = frames.copy()
     result[..., :3] *= frames[..., 3:]
     return result
 
 
 def straight(frames: Floats) -> Floats:
-    """Return `... 4` with alpha divided out of the premultiplied colours of `frames`, within [0, 1]."""
+    """Return `... 4` with alpha divided out of the premultiplied colors of `frames`, within [0, 1]."""
     result = np.clip(frames, 0, 1)
     result[..., :3] /= np.maximum(result[..., 3:], _SMALLEST_ALPHA)
     return np.minimum(result, 1, out=result)
 
 
-def put_under(frames: Floats, layer_alpha: Floats, layer_colour: Floats) -> Floats:
-    """Put a layer of one colour under the sticker; a half-clear layer stays half-clear.
+def put_under(frames: Floats, layer_alpha: Floats, layer_color: Floats) -> Floats:
+    """Put a layer of one color under the sticker; a half-clear layer stays half-clear.
 
-    Porter and Duff, "Compositing Digital Images" (1984), the `over` operator, with straight colours.
+    Porter and Duff, "Compositing Digital Images" (1984), the `over` operator, with straight colors.
 
     Args:
         frames: The sticker, `f h w 4`.
         layer_alpha: `f h w`.
-        layer_colour: `3`.
+        layer_color: `3`.
 
     Returns:
         Both as one sticker, `f h w 4`.
@@ -187,8 +187,8 @@ def put_under(frames: Floats, layer_alpha: Floats, layer_colour: Floats) -> Floa
     alpha = frames[..., 3:]  # f h w 1
     below = layer_alpha[..., None] * (1 - alpha)
     total = alpha + below
-    colour = (frames[..., :3] * alpha + layer_colour * below) / np.maximum(total, _SMALLEST_ALPHA)
-    return np.concatenate((colour, total), axis=-1, dtype=np.float32)
+    color = (frames[..., :3] * alpha + layer_color * below) / np.maximum(total, _SMALLEST_ALPHA)
+    return np.concatenate((color, total), axis=-1, dtype=np.float32)
 
 
 def warp(frames: Floats, matrix: np.ndarray) -> Floats:

@@ -17,30 +17,30 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from glassine.data.alpha import composite, pad_colour
+from glassine.data.alpha import composite, pad_color
 from glassine.data.transforms.augmentations import CutBorder, Fade, Flip, Move, PunchHoles, Shadow
 from glassine.data.transforms.backgrounds import (
     FlatBackground,
     MovingBackground,
-    OutlineColour,
-    OwnColour,
-    RandomColour,
+    OutlineColor,
+    OwnColor,
+    RandomColor,
 )
 from glassine.data.transforms.base import Augmentation, Background, Bytes, Degradation, Floats, numpy_generator
 from glassine.data.transforms.degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
-from glassine.data.transforms.restyling import FlatLook, LineArt, Recolour, Texture
+from glassine.data.transforms.restyling import FlatLook, LineArt, Recolor, Texture
 
 
 def training_backgrounds() -> list[Background]:
-    """White and gray, as most stickers come, are a third; the sticker's own colours, the hard ones, nearly half."""
+    """White and gray, as most stickers come, are a third; the sticker's own colors, the hard ones, nearly half."""
     return [
         FlatBackground((1.0, 1.0, 1.0), "white", weight=0.24),
         FlatBackground((0.5, 0.5, 0.5), "gray", weight=0.12),
         FlatBackground((0.0, 0.0, 0.0), "black", weight=0.06),
-        RandomColour(weight=0.13),
-        OwnColour(weight=0.27),
-        OwnColour(weight=0.06, spread=0.08),
-        OutlineColour(weight=0.12, spread=0.03),
+        RandomColor(weight=0.13),
+        OwnColor(weight=0.27),
+        OwnColor(weight=0.06, spread=0.08),
+        OutlineColor(weight=0.12, spread=0.03),
     ]
 
 
@@ -48,7 +48,7 @@ def training_augmentations() -> list[Augmentation]:
     """Style first, then what lies around the sticker, then where it stands, and fading last."""
     return [
         Flip(),
-        Recolour(),
+        Recolor(),
         FlatLook(),
         Texture(),
         LineArt(),
@@ -74,18 +74,18 @@ def training_degradations() -> list[Degradation]:
 
 # LayerDiffuse's 1.2 costs three times as much and differs by about 0.01 where nothing is visible
 _PADDING_FACTOR = 2.0
-# Below this alpha 8-bit files hold hardly any colour (often black), and the colour around it is the better truth
-_COLOUR_COUNTS = 4 / 255
+# Below this alpha 8-bit files hold hardly any color (often black), and the color around it is the better truth
+_COLOR_COUNTS = 4 / 255
 
 
 class ClipSample(TypedDict):
     """An opaque clip and its truth; pixels float32 in [0, 1], `f` frames."""
 
     clip: Tensor  # f 3 h w, what a user brings: on the background, damaged
-    foreground: Tensor  # f 3 h w, straight colours, bled into where alpha is (nearly) 0
+    foreground: Tensor  # f 3 h w, straight colors, bled into where alpha is (nearly) 0
     alpha: Tensor  # f 1 h w
-    background: Tensor  # 3; the mean colour of a background that is a picture
-    condition: str  # what was done, as in "own_colour+jpeg"
+    background: Tensor  # 3; the mean color of a background that is a picture
+    condition: str  # what was done, as in "own_color+jpeg"
 
 
 def sticker_floats(frames: Bytes) -> Floats:
@@ -110,9 +110,9 @@ def make_sample(
         condition: Name of what was done.
     """
     truth = rearrange(torch.from_numpy(frames), "f h w c -> f c h w")
-    colour, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()  # f 3 h w, f 1 h w
-    padded = pad_colour(colour, alpha, factor=_PADDING_FACTOR)
-    foreground = torch.where(alpha >= _COLOUR_COUNTS, colour, padded)
+    color, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()  # f 3 h w, f 1 h w
+    padded = pad_color(color, alpha, factor=_PADDING_FACTOR)
+    foreground = torch.where(alpha >= _COLOR_COUNTS, color, padded)
     behind = torch.from_numpy(background)
     flat = behind
     if behind.ndim > 1:
@@ -226,8 +226,8 @@ def evaluation_conditions(round_trip: Callable[[Tensor], Tensor] | None = None) 
     conditions = [
         EvalCondition("white", white),
         EvalCondition("gray", FlatBackground((0.5, 0.5, 0.5), "gray")),
-        EvalCondition("own_colour", OwnColour()),
-        EvalCondition("own_colour_jpeg75", OwnColour(), degradations=(Jpeg((75, 75), full_colour=0.0),)),
+        EvalCondition("own_color", OwnColor()),
+        EvalCondition("own_color_jpeg75", OwnColor(), degradations=(Jpeg((75, 75), full_color=0.0),)),
         EvalCondition("white_gif_palette", white, degradations=(GifPalette((64, 64), dither=1.0, shared=1.0),)),
     ]
     if round_trip is not None:

@@ -84,22 +84,20 @@ class Jpeg(_Compression):
 
     Args:
         quality: Lowest and highest quality of 100, one drawn per clip.
-        full_colour: How often colour keeps its full resolution (4:4:4); else it is halved (4:2:0), as files mostly are.
+        full_color: How often color keeps its full resolution (4:4:4); else it is halved (4:2:0), as files mostly are.
         probability: How often a clip gets it.
     """
 
     name = "jpeg"
     suffix = ".jpg"
 
-    def __init__(
-        self, quality: tuple[int, int] = (40, 95), full_colour: float = 0.25, probability: float = 1.0
-    ) -> None:
+    def __init__(self, quality: tuple[int, int] = (40, 95), full_color: float = 0.25, probability: float = 1.0) -> None:
         super().__init__(quality, probability)
-        self.full_colour = full_colour
+        self.full_color = full_color
 
     def settings(self, quality: int, rng: np.random.Generator) -> Sequence[int]:
-        """Return the quality and the colour resolution."""
-        full = rng.random() < self.full_colour
+        """Return the quality and the color resolution."""
+        full = rng.random() < self.full_color
         sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if full else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
         return (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
 
@@ -119,10 +117,10 @@ class Webp(_Compression):
 
 
 class GifPalette(Degradation):
-    """Few colours, chosen for the clip, with or without Floyd-Steinberg dithering.
+    """Few colors, chosen for the clip, with or without Floyd-Steinberg dithering.
 
     Args:
-        colours: Fewest and most palette entries, 2 to 256; one number is drawn per clip, evenly on a log scale.
+        colors: Fewest and most palette entries, 2 to 256; one number is drawn per clip, evenly on a log scale.
         dither: How often the clip is dithered.
         shared: How often one palette serves all frames; else each frame has its own.
         probability: How often a clip gets it.
@@ -132,30 +130,30 @@ class GifPalette(Degradation):
 
     def __init__(
         self,
-        colours: tuple[int, int] = (16, 256),
+        colors: tuple[int, int] = (16, 256),
         dither: float = 0.5,
         shared: float = 0.7,
         probability: float = 1.0,
     ) -> None:
         super().__init__(probability)
-        if not 2 <= colours[0] <= colours[1] <= 256:
-            raise ValueError(f"the number of palette colours is {colours}; it must be low, high within 2 to 256")
-        self.colours = colours
+        if not 2 <= colors[0] <= colors[1] <= 256:
+            raise ValueError(f"the number of palette colors is {colors}; it must be low, high within 2 to 256")
+        self.colors = colors
         self.dither = dither
         self.shared = shared
 
     def __call__(self, clip: Bytes, rng: np.random.Generator) -> Bytes:
-        """Reduce the colours."""
-        colours = round(float(np.exp(rng.uniform(*np.log(self.colours)))))
+        """Reduce the colors."""
+        colors = round(float(np.exp(rng.uniform(*np.log(self.colors)))))
         dither = Image.Dither.FLOYDSTEINBERG if rng.random() < self.dither else Image.Dither.NONE
         if rng.random() < self.shared:
-            return self._reduced(clip.reshape(-1, *clip.shape[2:]), colours, dither).reshape(clip.shape)
-        return np.stack([self._reduced(frame, colours, dither) for frame in clip])
+            return self._reduced(clip.reshape(-1, *clip.shape[2:]), colors, dither).reshape(clip.shape)
+        return np.stack([self._reduced(frame, colors, dither) for frame in clip])
 
     @staticmethod
-    def _reduced(picture: Bytes, colours: int, dither: Image.Dither) -> Bytes:
+    def _reduced(picture: Bytes, colors: int, dither: Image.Dither) -> Bytes:
         image = Image.fromarray(picture)
-        palette = image.quantize(colours, method=Image.Quantize.MEDIANCUT)
+        palette = image.quantize(colors, method=Image.Quantize.MEDIANCUT)
         # Pillow dithers only against a palette handed in
         reduced = palette if dither == Image.Dither.NONE else image.quantize(palette=palette, dither=dither)
         return np.asarray(reduced.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Other colours for the same drawing.
+"""Other colors for the same drawing.
 
 TODO-DOC
 The look of flat vector drawings.
@@ -14,30 +14,30 @@ import numpy as np
 from glassine.data.transforms.base import Augmentation, Floats, grown
 
 _SAMPLES = 800
-_LEVELS = 32  # per channel in the table from colour to nearest palette entry
+_LEVELS = 32  # per channel in the table from color to nearest palette entry
 
 
 class FlatLook(Augmentation):
-    """Few flat colours without shading, the same ones in every frame.
+    """Few flat colors without shading, the same ones in every frame.
 
     Args:
-        colours: Fewest and most colours.
+        colors: Fewest and most colors.
         probability: How often a clip gets it.
     """
 
-    def __init__(self, colours: tuple[int, int] = (2, 7), probability: float = 0.12) -> None:
+    def __init__(self, colors: tuple[int, int] = (2, 7), probability: float = 0.12) -> None:
         super().__init__(probability)
-        self.colours = colours
+        self.colors = colors
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Replace each colour by the nearest of a palette drawn for the clip."""
+        """Replace each color by the nearest of a palette drawn for the clip."""
         solid = frames[..., :3][frames[..., 3] > 0.9]  # n 3
-        count = int(rng.integers(self.colours[0], self.colours[1] + 1))
+        count = int(rng.integers(self.colors[0], self.colors[1] + 1))
         if len(solid) < count:
             return frames
         palette = self._palette(solid[rng.integers(0, len(solid), _SAMPLES)], count, rng)
         levels = np.clip(frames[..., :3] * (_LEVELS - 1) + 0.5, 0, _LEVELS - 1).astype(np.uint8)
-        levels = np.stack([cv2.medianBlur(frame, 3) for frame in levels])  # no speckles where two colours meet
+        levels = np.stack([cv2.medianBlur(frame, 3) for frame in levels])  # no speckles where two colors meet
         index = levels.astype(np.int32) @ np.array((_LEVELS**2, _LEVELS, 1), np.int32)  # f h w
         result = frames.copy()
         result[..., :3] = self._nearest(palette)[index]
@@ -45,7 +45,7 @@ class FlatLook(Augmentation):
 
     @staticmethod
     def _palette(samples: Floats, count: int, rng: np.random.Generator) -> Floats:
-        """Return `count 3` colours by a few steps of k-means from random samples, then pushed a little apart."""
+        """Return `count 3` colors by a few steps of k-means from random samples, then pushed a little apart."""
         palette = samples[rng.integers(0, len(samples), count)]
         for _ in range(4):
             owner = np.square(samples[:, None] - palette).sum(axis=-1).argmin(axis=1)  # n
@@ -58,7 +58,7 @@ class FlatLook(Augmentation):
 
     @staticmethod
     def _nearest(palette: Floats) -> Floats:
-        """Return the table `levels^3 3` from quantised colours to the nearest palette entry."""
+        """Return the table `levels^3 3` from quantized colors to the nearest palette entry."""
         axis = np.linspace(0, 1, _LEVELS, dtype=np.float32)
         distance = sum(np.square(axis[:, None] - palette[:, c]).reshape(_shape(c)) for c in range(3))
         return palette[np.asarray(distance).argmin(axis=-1).reshape(-1)]
@@ -69,14 +69,14 @@ def _shape(channel: int) -> tuple[int, ...]:
 
 
 class LineArt(Augmentation):
-    """Lines along the silhouette and the inner edges, the inside filled with one paper colour; alpha is kept.
+    """Lines along the silhouette and the inner edges, the inside filled with one paper color; alpha is kept.
 
     On a white background the white inside can only be told from the outside by its closed line.
 
     Args:
         width: Thinnest and thickest line, in parts of the frame's height.
-        white_paper: How often the paper is white; else a light colour.
-        black_line: How often the line is near black; else a dark colour.
+        white_paper: How often the paper is white; else a light color.
+        black_line: How often the line is near black; else a dark color.
         probability: How often a clip gets it.
     """
 
@@ -93,7 +93,7 @@ class LineArt(Augmentation):
         self.black_line = black_line
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Replace the colours by paper and line."""
+        """Replace the colors by paper and line."""
         width = rng.uniform(*self.width) * frames.shape[1]
         paper = np.ones(3) if rng.random() < self.white_paper else rng.uniform(0.7, 1.0, 3)
         line = np.full(3, rng.uniform(0, 0.12)) if rng.random() < self.black_line else rng.uniform(0, 0.45, 3)
@@ -123,12 +123,12 @@ class LineArt(Augmentation):
 
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 _GRAY_AXIS = np.full((3, 3), 1 / 3)
-# The cross product with the gray axis: turns colours around it
+# The cross product with the gray axis: turns colors around it
 _TURN = np.array(((0, -1, 1), (1, 0, -1), (-1, 1, 0))) / np.sqrt(3)
 
 
-class Recolour(Augmentation):
-    """Turn hues, change saturation, brightness and contrast; sometimes swap channels, drop colour or invert.
+class Recolor(Augmentation):
+    """Turn hues, change saturation, brightness and contrast; sometimes swap channels, drop color or invert.
 
     Args:
         hue: Largest turn of the hue either way, in degrees.
@@ -136,7 +136,7 @@ class Recolour(Augmentation):
         brightness: Largest shift either way, in parts of the full range.
         contrast: Smallest and largest factor around mid gray.
         swap: How often the channels change places.
-        grayscale: How often colour goes altogether.
+        grayscale: How often color goes altogether.
         invert: How often the picture becomes its negative.
         probability: How often a clip gets it.
     """
@@ -162,8 +162,8 @@ class Recolour(Augmentation):
         self.invert = invert
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Change the colours; alpha stays."""
-        # All of it is affine in the colour, so one 3x4 matrix does it in one pass
+        """Change the colors; alpha stays."""
+        # All of it is affine in the color, so one 3x4 matrix does it in one pass
         angle = np.deg2rad(rng.uniform(-self.hue, self.hue))
         matrix = np.cos(angle) * np.eye(3) + np.sin(angle) * _TURN + (1 - np.cos(angle)) * _GRAY_AXIS
         gray = np.tile(_LUMA, (3, 1))
@@ -178,12 +178,12 @@ class Recolour(Augmentation):
         affine = np.concatenate((matrix, np.full((3, 1), offset)), axis=1)  # 3 4
         count, height, width, _ = frames.shape
         rows = np.ascontiguousarray(frames[..., :3]).reshape(count * height, width, 3)
-        coloured = np.clip(cv2.transform(rows, affine), 0, 1).reshape(count, height, width, 3)
-        return np.concatenate((coloured, frames[..., 3:]), axis=-1)
+        colored = np.clip(cv2.transform(rows, affine), 0, 1).reshape(count, height, width, 3)
+        return np.concatenate((colored, frames[..., 3:]), axis=-1)
 
 
 class Texture(Augmentation):
-    """Multiply the colours by smooth random texture of several sizes, and add grain.
+    """Multiply the colors by smooth random texture of several sizes, and add grain.
 
     Args:
         strength: Smallest and largest depth of the texture, in parts of the brightness.
@@ -195,13 +195,13 @@ class Texture(Augmentation):
         self.strength = strength
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:
-        """Lay the texture over the colours; alpha stays."""
+        """Lay the texture over the colors; alpha stays."""
         height, width = frames.shape[1:3]
-        strength, coloured = rng.uniform(*self.strength), rng.random() < 0.5
+        strength, colored = rng.uniform(*self.strength), rng.random() < 0.5
         texture = np.zeros((height, width, 3), np.float32)
         for cells in (4, 8, 16, 32, 64):
             noise = rng.standard_normal((cells, cells, 3), np.float32)
-            if not coloured:
+            if not colored:
                 noise[:] = noise[..., :1]
             weight = rng.uniform(0.2, 1.0) * cells**-0.35
             texture += weight * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,7 +1,7 @@
 """Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does.
 
 TODO-DOC
-What the ONNX file computes: an opaque clip in, alpha and un-mixed colours out.
+What the ONNX file computes: an opaque clip in, alpha and un-mixed colors out.
 """
 
 import warnings
@@ -61,7 +61,7 @@ class CutoutGraph(nn.Module):
             background: `1 3` in [0, 1], or `FIND`.
 
         Returns:
-            Alpha `1 f 1 h w` and straight colour `1 f 3 h w`, both in [0, 1], and the background that was used, `1 3`.
+            Alpha `1 f 1 h w` and straight color `1 f 3 h w`, both in [0, 1], and the background that was used, `1 3`.
         """
         background = torch.where((background < 0).any(), background_of(clip), background)
         latents = self.ildiff.adjusted_latents(clip)
@@ -75,7 +75,7 @@ class CutoutGraph(nn.Module):
 
 
 def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    """The straight colour F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
+    """The straight color F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
 
     Where alpha is so small that `cutout` takes it as 0, its smallest other value stands for it.
     """
@@ -85,17 +85,17 @@ def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
 
 
 TOLERANCE = 1e-3
-INPUTS, OUTPUTS = ("clip", "background"), ("alpha", "colour", "used_background")
+INPUTS, OUTPUTS = ("clip", "background"), ("alpha", "color", "used_background")
 SAMPLE_FRAMES = 4
 TRACED_FRAMES = 3  # others than in the sample: the file takes any number
 MEANING = {
     "clip": "1 f 3 h w float32 in [0, 1]: f opaque RGB frames, h and w as in `size`; f is free",
     "background": "1 3 float32: the flat background's RGB in [0, 1], or -1 -1 -1 to have it found on the border",
     "alpha": "1 f 1 h w float32 in [0, 1]",
-    "colour": "1 f 3 h w float32 in [0, 1]: straight RGB, un-mixed from the background",
+    "color": "1 f 3 h w float32 in [0, 1]: straight RGB, un-mixed from the background",
     "used_background": "1 3 float32: the background that was given or found",
     "finish": f"`glassine cutout` takes alpha up to {INVISIBLE_TO}/255 as 0; from {OPAQUE_FROM}/255 on it takes alpha "
-    "as 1 and the clip's own colour",
+    "as 1 and the clip's own color",
 }
 
 
@@ -110,7 +110,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
 
     Returns:
         The largest difference between the file's results in ONNX Runtime and the network's in torch, for a sample
-        sticker: of alpha, and of colour times alpha.
+        sticker: of alpha, and of color times alpha.
 
     Raises:
         UserError: the target is no .onnx file or cannot be written, the network cannot take the size or cannot be
@@ -212,10 +212,10 @@ def compare(file: Path, ildiff: ILDiff, size: tuple[int, int]) -> float:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     feed = {"clip": clip.numpy(), "background": np.full((1, 3), FIND, np.float32)}
     results = dict(zip(OUTPUTS, (torch.from_numpy(x) for x in session.run(list(OUTPUTS), feed)), strict=True))
-    colour = unmixed(clip, alpha, found)
+    color = unmixed(clip, alpha, found)
     pairs: list[tuple[Tensor, Tensor]] = [
         (results["alpha"], alpha),
-        (results["colour"] * results["alpha"], colour * alpha),
+        (results["color"] * results["alpha"], color * alpha),
         (results["used_background"], found),
     ]
     return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)

@@ -3,7 +3,7 @@
 TODO-DOC
 Flood fill from the border for ONNX: many planes at once, as bits of one integer a pixel.
 ---
-The flat background's colour in operations that ONNX has; the same as `flat_background.find_background` finds.
+The flat background's color in operations that ONNX has; the same as `flat_background.find_background` finds.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from einops import rearrange
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from glassine.models.classic import ColourProjection, connected_to_border
+from glassine.models.classic import ColorProjection, connected_to_border
 from glassine.models.ildiff import LayoutHint
 from glassine.nn.background import LEVELS, spread_small
 from glassine.pipelines.backgrounds import NEAR
@@ -80,9 +80,9 @@ TOLERANCE = 0.06  # the default of `estimate_background`
 
 
 def background_of(clip: Tensor) -> Tensor:
-    """The colour that most of the border of a `clip` (`1 f 3 h w` in [0, 1]) has, in whole 255ths: `1 3` in [0, 1].
+    """The color that most of the border of a `clip` (`1 f 3 h w` in [0, 1]) has, in whole 255ths: `1 3` in [0, 1].
 
-    See `flat_background.find_background`, whose result it is for an opaque clip of 8-bit colours.
+    See `flat_background.find_background`, whose result it is for an opaque clip of 8-bit colors.
     """
     border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., :, 0], clip[..., :, -1]], dim=-1)  # 1 f 3 n
     pixels = rearrange((border * 255).round(), "1 f c n -> (f n) c")
@@ -98,9 +98,9 @@ def _mode(pixels: Tensor) -> Tensor:
     levels = (pixels * (CELLS - 0.001)).long().clamp(0, CELLS - 1)
     cell = (levels[:, 0] * CELLS + levels[:, 1]) * CELLS + levels[:, 2]  # n
     votes = torch.zeros(CELLS**3).scatter_add(0, cell, torch.ones_like(cell, dtype=torch.float32))
-    centre = _mean(pixels, cell == votes.argmax())
-    near = (pixels - centre).abs().amax(dim=1) < TOLERANCE
-    return torch.where(near.any(), _mean(pixels, near), centre)
+    center = _mean(pixels, cell == votes.argmax())
+    near = (pixels - center).abs().amax(dim=1) < TOLERANCE
+    return torch.where(near.any(), _mean(pixels, near), center)
 
 
 def _mean(pixels: Tensor, chosen: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class ExportableHint(nn.Module):
     """What `hint` gives for one clip, without OpenCV where it is exported.
 
     Args:
-        hint: with `ColourProjection` as its only kind of candidate.
+        hint: with `ColorProjection` as its only kind of candidate.
 
     Raises:
         UserError: it has another candidate, or too many.
@@ -133,13 +133,13 @@ class ExportableHint(nn.Module):
     def __init__(self, hint: LayoutHint) -> None:
         super().__init__()
         self.hint = hint
-        self.candidates = [method for method in hint.candidates if isinstance(method, ColourProjection)]
+        self.candidates = [method for method in hint.candidates if isinstance(method, ColorProjection)]
         most = MOST_PLANES - len(LEVELS)
         if len(self.candidates) != len(hint.candidates) or len(self.candidates) > most:
             kinds = ", ".join(sorted({type(method).__name__ for method in hint.candidates}))
             raise UserError(
                 f"a hint with {len(hint.candidates)} candidates ({kinds}) came; ONNX takes up to {most}, all of them "
-                "ColourProjection: train without the others"
+                "ColorProjection: train without the others"
             )
         levels = torch.arange(256)[:, None] <= torch.tensor([int(level * 255) for level in LEVELS])  # 256 l
         bits = 2 ** torch.arange(len(LEVELS))
@@ -173,7 +173,7 @@ class ExportableHint(nn.Module):
         return hint, alphas, self.hint.weigh(self.hint.statistics(clip, background, alphas))[..., None, None]
 
     def _project(self, difference: Tensor, calm: list[Tensor], outside: list[Tensor]) -> Tensor:
-        """`ColourProjection`'s alphas, `f n h w`.
+        """`ColorProjection`'s alphas, `f n h w`.
 
         Args:
             difference: of the frames to the background, `f 3 h w`.
@@ -186,9 +186,9 @@ class ExportableHint(nn.Module):
         for plane, solid, place, source in zip(outside, solids, places, calm, strict=True):
             flat = rearrange(source, "f c h w -> f c (h w)")
             there = rearrange(place, "f h w -> f 1 (h w)").expand_as(flat)
-            colour = flat.gather(2, there).view_as(difference)  # f 3 h w
-            length = colour.square().sum(dim=1).clamp(min=1e-4)  # f h w
-            mixed = ((difference * colour).sum(dim=1) / length).clamp(0, 1)
+            color = flat.gather(2, there).view_as(difference)  # f 3 h w
+            length = color.square().sum(dim=1).clamp(min=1e-4)  # f h w
+            mixed = ((difference * color).sum(dim=1) / length).clamp(0, 1)
             edge = (plane == 0) & ~solid & solid.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
             alphas.append(torch.where(edge, mixed, 1 - plane.float()))
         return torch.stack(alphas, dim=1)

@@ -112,7 +112,7 @@ def moved(mask: Tensor, down: int, right: int) -> Tensor:
 
 
 def disc(radius: int) -> Kernel:
-    """Of the pixels no further than `radius` from the middle, as `ColourProjection` has it."""
+    """Of the pixels no further than `radius` from the middle, as `ColorProjection` has it."""
     squares = np.square(np.arange(-radius, radius + 1))
     return (np.add.outer(squares, squares) <= radius**2).astype(np.uint8)
 
@@ -254,7 +254,7 @@ def _row(prefix: str, width: int, tie: int, upwards: bool) -> onnx.GraphProto:
         choices.append(nodes("Add", [seen, nodes.constant(cost * UNIT + order * tie)]))
     untied = nodes.constant(~(UNIT - tie))
     best = nodes("BitwiseAnd", [nodes("Min", choices), untied])
-    # The row's own neighbours: the least of all behind, each with its way added. Of equals the latest counts
+    # The row's own neighbors: the least of all behind, each with its way added. Of equals the latest counts
     way = np.arange(width)[::-mirror].reshape(1, width)
     slope = nodes.constant(way * (STRAIGHT * UNIT))
     best = nodes("Add", [best, nodes("Add", [slope, nodes.constant(way * tie)])])

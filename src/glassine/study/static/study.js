@@ -75,17 +75,17 @@
 
   function setBackground(number) {
     background = number % study.backgrounds.length;
-    const colour = study.backgrounds[background];
+    const color = study.backgrounds[background];
     const paint = (element) => {
-      element.classList.toggle("checker", colour === "checker");
-      element.style.background = colour === "checker" ? "" : colour;
+      element.classList.toggle("checker", color === "checker");
+      element.style.background = color === "checker" ? "" : color;
     };
     stages.forEach(paint);
     const swatch = document.createElement("span");
     swatch.className = "swatch";
     paint(swatch);
     at("background").replaceChildren(swatch, "Background");
-    at("background").setAttribute("aria-label", `Background: ${colour}. Change it`);
+    at("background").setAttribute("aria-label", `Background: ${color}. Change it`);
   }
 
   async function play(work) {

@@ -118,7 +118,7 @@ def test_coverage_is_the_covered_area() -> None:
     assert coverage([points([(-9, -9), (-5, -9), (-5, -5)])], 16) is None
 
 
-def test_over_keeps_straight_colours() -> None:
+def test_over_keeps_straight_colors() -> None:
     canvas = Canvas(8)
     canvas.lay(Mask(0, 0, np.full((8, 8), 0.5, np.float32)), (1.0, 0.0, 0.0))
     np.testing.assert_array_equal(canvas.rgba()[0, 0], [255, 0, 0, 128])
