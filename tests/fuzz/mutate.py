@@ -19,13 +19,14 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 EXTREMES = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"]
 BATCH = 2000
+SLOW = {"avif": 10, "heic": 10}  # each file takes a process of its own, so there are fewer of them
 SECONDS_A_FILE = 10.0
 
 
@@ -135,7 +136,12 @@ def judge(read: Callable[[bytes], str], data: bytes, refusal: type[Exception]) -
 
 
 def fuzz(
-    read: Callable[[bytes], str], seeds: list[bytes], refusal: type[Exception], numbers: range, tell: Path | None = None
+    read: Callable[[bytes], str],
+    seeds: list[bytes],
+    refusal: type[Exception],
+    numbers: Iterable[int],
+    change: Callable[[bytes, random.Random, list[bytes]], bytes] = mutated,
+    tell: Callable[[int, Tally], None] = lambda *_: None,
 ) -> Tally:
     """Try the files of these numbers: the same number and seeds give the same file on every run.
 
@@ -144,14 +150,14 @@ def fuzz(
         seeds: files that can be read.
         refusal: the error that is right for a damaged file.
         numbers: of the files.
-        tell: where the number that is being tried is written, for whoever looks after a crash.
+        change: makes the file out of a seed, chance and all seeds.
+        tell: called before each file with its number and what came of those before.
     """
     tally = Tally()
     for number in numbers:
-        if tell is not None:
-            tell.write_text(str(number))
+        tell(number, tally)
         generator = random.Random(number)
-        outcome, detail = judge(read, mutated(generator.choice(seeds), generator, seeds), refusal)
+        outcome, detail = judge(read, change(generator.choice(seeds), generator, seeds), refusal)
         tally.counts[outcome] += 1
         if outcome not in ("read", "refused"):
             tally.found.append(f"number {number}: {outcome}: {detail}")
@@ -160,15 +166,27 @@ def fuzz(
 
 def _child(folder: Path, name: str, begin: int, end: int) -> None:
     sys.path.insert(0, str(Path(__file__).parent))
-    from readers import REFUSAL, read_all  # type: ignore[import-not-found]
+    from readers import CHANGES, REFUSAL, read_all  # type: ignore[import-not-found]
+
+    def tell(number: int, tally: Tally) -> None:
+        # native code that never comes back is ended by the system: after so much work, or waiting
+        signal.setitimer(signal.ITIMER_VIRTUAL, 6 * SECONDS_A_FILE)
+        signal.setitimer(signal.ITIMER_REAL, 60 * SECONDS_A_FILE)
+        note = {"number": number, "counts": tally.counts, "found": tally.found, "peak": _peak_mib()}
+        (folder / "tell").write_text(json.dumps(note))
 
     seeds = [path.read_bytes() for path in sorted(folder.glob(f"{name}-*"))]
-    tally = fuzz(read_all, seeds, REFUSAL, range(begin, end), folder / "tell")
-    print(json.dumps({"counts": tally.counts, "found": tally.found, "peak": _peak_mib()}))
+    tell(end, fuzz(read_all, seeds, REFUSAL, range(begin, end), CHANGES.get(name, mutated), tell))
 
 
 def _peak_mib() -> int:
-    """Most memory that this process had; Linux's `ru_maxrss` also counts the parent's from before the program began."""
+    """Most memory that this process had, or one that it started and that has ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    return max(children, _own_peak_mib())
+
+
+def _own_peak_mib() -> int:
+    """Linux's `ru_maxrss` also counts the parent's from before the program began."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) // 1024
@@ -179,7 +197,7 @@ def main() -> int:
     """Try mutated files of every kind for so many minutes, or so many of them, and print what came of it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--files", type=int, default=10**9, help="of each kind, at most")
+    parser.add_argument("--files", type=int, default=10**9, help="of each kind, at most; of the slow ones a tenth")
     parser.add_argument("--start", type=int, default=0, help="number of the first file")
     parser.add_argument("--kinds", nargs="*", help="default: all")
     parser.add_argument("--child", nargs=4, metavar=("FOLDER", "KIND", "BEGIN", "END"), help=argparse.SUPPRESS)
@@ -203,20 +221,26 @@ def _campaign(folder: Path, kinds: list[str], begin: int, stop: int, seconds: fl
     totals, peaks = {kind: Tally() for kind in kinds}, Counter[str]()
     while time.monotonic() < until and begin < stop:
         for kind in kinds:
-            place, end = begin, min(begin + BATCH, stop)
+            share = SLOW.get(kind, 1)
+            place, end = begin // share, min(begin + BATCH, stop) // share
             while place < end:
                 command = [sys.executable, __file__, "--child", str(folder), kind, str(place), str(end)]
+                tell.unlink(missing_ok=True)
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode == 0:
-                    part = json.loads(done.stdout.splitlines()[-1])
-                    totals[kind].counts.update(part["counts"])
-                    totals[kind].found += part["found"]
-                    peaks[kind] = max(peaks[kind], part["peak"])
-                    break
-                number = int(tell.read_text()) if tell.exists() else place
-                totals[kind].counts["crash"] += 1
-                totals[kind].found.append(f"number {number}: crash: {done.stderr[-300:]}")
-                place = number + 1
+                if not tell.exists():
+                    raise SystemExit(done.stderr)
+                part = json.loads(tell.read_text())
+                totals[kind].counts.update(part["counts"])
+                totals[kind].found += part["found"]
+                peaks[kind] = max(peaks[kind], part["peak"])
+                place = part["number"]
+                if done.returncode:
+                    hangs = done.returncode in (-signal.SIGVTALRM, -signal.SIGALRM)
+                    outcome = "hang" if hangs else "crash"
+                    totals[kind].counts[outcome] += 1
+                    said = f"signal or code {done.returncode} {done.stderr[-300:]}"
+                    totals[kind].found.append(f"number {place}: {outcome}: {said}")
+                    place += 1
             _report(totals, peaks)
             if time.monotonic() >= until:
                 break
@@ -228,7 +252,7 @@ def _report(totals: dict[str, Tally], peaks: Counter[str]) -> None:
     print(f"--- {sum(tally.tried for tally in totals.values()):,} files")
     for kind, tally in totals.items():
         print(f"{kind}: {dict(tally.counts)}, peak {peaks[kind]} MiB")
-        for found in tally.found[-5:]:
+        for found in tally.found[-20:]:
             print(f"    {found}")
     sys.stdout.flush()
 

@@ -138,3 +138,20 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert "Traceback" not in error
     assert not (folder / "sheet.gif").exists()
     assert not (folder / "out").exists()
+
+
+def test_lengthened_delays_are_counted_and_named_once(tmp_path, capsys):
+    frames = np.zeros((3, 16, 16, 4), np.uint8)
+    frames[:, 4:12, 4:12] = [[[[200, 0, 0, 255]]], [[[0, 200, 0, 255]]], [[[0, 0, 200, 255]]]]
+    (tmp_path / "in").mkdir()
+    for name, delay in (("quick", 10), ("slow", 80), ("quicker", 0)):
+        pictures = [Image.fromarray(frame).convert("P") for frame in frames[..., :3]]
+        pictures[0].save(tmp_path / "in" / f"{name}.gif", save_all=True, append_images=pictures[1:], duration=delay)
+    assert main(["data", "build", "--from", str(tmp_path / "in"), "--to", str(tmp_path / "out"), "--workers", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 are timed otherwise than their files say" in said
+    assert said.count("frames have a delay of 10 ms or less; as in browsers, they are shown for 100 ms") == 2
+    assert "quick: all frames" in said
+    assert "slow" not in said
+    shards = StickerShards(tmp_path / "out")
+    assert {shards.key(row): shards.durations(row)[0] for row in range(3)} == {"quick": 100, "quicker": 100, "slow": 80}

@@ -97,6 +97,62 @@ def test_ffmpeg_reads_the_pngs_of_a_sequence(tmp_path, suffix):
     assert json.loads((path / "animation.json").read_text())["durations"] == list(DURATIONS)
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".mov"])
+def test_ffmpeg_gives_the_last_frame_of_a_video_its_time(tmp_path, suffix):
+    with av.open(str(written(tmp_path, suffix))) as container:
+        assert abs(container.duration / 1000 - sum(DURATIONS)) <= 1  # from microseconds
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif", ".webm"])
+def test_ffmpeg_reads_what_is_written_lossy(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_sticker(Sticker(frames(1), (500,)), path, quality=60)
+    got = by_ffmpeg(path, "libvpx-vp9" if suffix == ".webm" else None)[0]
+    assert got.shape == (1, *frames().shape[1:])
+    shown = composites(got)[0] if suffix != ".avif" else got[..., :3]  # whose alpha is a track of its own
+    seen = frames(1)[..., 3] == 255
+    assert np.abs(shown[seen] - frames(1)[..., :3][seen].astype(int)).mean() < 16
+
+
+VIDEO = """<script>
+(async () => {
+  try {
+    const video = document.createElement('video'), frames = [];
+    const heard = name => new Promise((done, failed) => { video['on' + name] = done; video.onerror = failed; });
+    const loaded = heard('loadeddata');
+    video.muted = true;
+    video.src = 'data:video/webm;base64,DATA';
+    await loaded;
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    const paper = canvas.getContext('2d', {willReadFrequently: true});
+    for (const time of TIMES) {
+      const there = heard('seeked');
+      video.currentTime = time;
+      await there;
+      paper.clearRect(0, 0, canvas.width, canvas.height);
+      paper.drawImage(video, 0, 0);
+      frames.push(Array.from(paper.getImageData(0, 0, canvas.width, canvas.height).data));
+    }
+    await fetch('/', {method: 'POST', body: JSON.stringify([video.duration, canvas.width, canvas.height, frames])});
+  } catch (error) { await fetch('/', {method: 'POST', body: JSON.stringify({error: String(error)})}); }
+})();
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+def test_chromium_plays_the_transparent_video(tmp_path):
+    path = written(tmp_path, ".webm")
+    ends = np.cumsum(DURATIONS) / 1000
+    middles = (ends - np.array(DURATIONS) / 2000).round(4).tolist()
+    page = VIDEO.replace("DATA", base64.b64encode(path.read_bytes()).decode()).replace("TIMES", json.dumps(middles))
+    duration, width, height, pictures = in_chromium(page)
+    assert abs(duration - ends[-1]) < 0.002
+    got = np.array(pictures, np.uint8).reshape(-1, height, width, 4)
+    assert got.shape == frames().shape
+    assert np.abs(composites(got) - composites(frames())).mean() < 3
+    assert np.abs(got[..., 3].astype(int) - frames()[..., 3]).mean() < 2
+
+
 PAGE = """<script>
 (async () => {
   const result = [];

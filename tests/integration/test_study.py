@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.helpers.tiny_study import answers_of, read_plan, write_answers, write_methods
 
 from glassine.__main__ import main
@@ -124,3 +125,16 @@ def test_damaged_stickers_and_answers_of_another_study_are_named(tmp_path: Path,
     error = capsys.readouterr().err
     assert "other.jsonl is of study 000000000000" in error
     assert error.count("\n") == 1
+
+
+def test_lengthened_delays_are_counted_and_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    methods = write_methods(tmp_path / "in")
+    pictures = [Image.new("RGB", (8, 8), (80 * number, 20, 20)) for number in (1, 2, 3)]
+    pictures[0].save(methods["base"] / "item2.gif", save_all=True, append_images=pictures[1:], duration=10)
+    arguments = [argument for name, path in methods.items() for argument in ("--method", f"{name}={path}")]
+    assert main(["study", "build", str(tmp_path / "study"), *arguments]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 sticker is timed otherwise than its file says: base/item2.gif: all frames have a delay of 10 ms" in said
+    assert load_key(tmp_path / "study").notes == {
+        "base/item2.gif": "all frames have a delay of 10 ms or less; as in browsers, they are shown for 100 ms"
+    }

@@ -145,3 +145,28 @@ def test_a_mistake_is_one_line_that_names_it_and_exit_code_2(arguments, says, ca
     assert says in error
     assert error.count("\n") == 0
     assert len(error) < 400
+
+
+def test_two_trainings_into_one_folder_are_one_too_many(run, tmp_path, capsys):
+    arguments = ["fit", "-c", YAML, "--trainer.logger.init_args.save_dir", str(run.parent.parent)]
+    hold = "import sys; from pathlib import Path; from glassine.utils.files import sole_writer\n"
+    hold += "with sole_writer(Path(sys.argv[1]), 'a training'): print('in', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(run)]
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "in\n"
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert f"one writer of a training at a time, and process {other.pid} on" in said
+        assert "choose another folder" in said
+        after = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+        assert {path: after[path] for path in before} == before  # not even the configuration was written
+        apart = ["--trainer.logger.init_args.version", "other", "--trainer.max_steps", "1"]
+        assert main([*arguments, *apart]) == 0
+        other.kill()  # whose lock is then free, although its file is left
+    assert (run / ".writing.lock").is_file()
+    more = ["--trainer.max_steps", "5", "--trainer.logger.init_args.save_dir", str(tmp_path)]
+    (tmp_path / "ildiff" / "small").mkdir(parents=True)
+    (run / ".writing.lock").rename(tmp_path / "ildiff" / "small" / ".writing.lock")
+    assert main([*arguments, *more, "--ckpt_path", str(run / "checkpoints" / "last.ckpt")]) == 0
+    assert not list(tmp_path.rglob(".*"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glassine.utils.devices import hardware
 from glassine.utils.errors import UserError
-from glassine.utils.files import atomic_path
+from glassine.utils.files import atomic_path, read_plain
 
 PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
 
@@ -110,7 +110,7 @@ def read_record(path: Path) -> Record:
         UserError: it is no record.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_plain(path))
         cells = {name: Cell(**cell) for name, cell in content.pop("conditions").items()}
         return Record(**content, conditions=cells)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -242,6 +242,7 @@ class Cutter:
                 writer.append(frame, duration)
                 if strip is not None:
                     strip.add(waiting.popleft(), frame)
+                del frame  # or it would stay while the next one is made
                 progress.advance(bar)
         if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)
@@ -250,13 +251,17 @@ class Cutter:
         self, reader: StickerReader, name: str, strip: "PreviewStrip | None", waiting: deque[Frame]
     ) -> Iterator[tuple[Frame, int]]:
         told = False
-        for frame, duration in reader:
-            if not told and frame[..., 3].min() < 255:
+
+        def watch(pair: tuple[Frame, int]) -> tuple[Frame, int]:
+            nonlocal told
+            if not told and pair[0][..., 3].min() < 255:
                 self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
                 told = True
             if strip is not None:
-                waiting.append(strip.thumbnail(frame))
-            yield frame, duration
+                waiting.append(strip.thumbnail(pair[0]))
+            return pair
+
+        return map(watch, reader)  # a loop would hold a frame until the next one is there
 
     def _load(self) -> "CutoutPipeline":
         from glassine.pipelines.backgrounds import parse_background

@@ -200,6 +200,7 @@ def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Na
     console.print(f"{report.written} stickers written to {to}{there}")
     _name_damaged(report.damaged, console)
     _name_some(report.left_out, "are not drawn whole", console)
+    _name_some(report.notes, "are timed otherwise than their files say", console)
     _name_some(report.wordless, "have a description without letters, which counts as missing", console)
 
 

@@ -13,7 +13,7 @@ import argparse
 import re
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 from einops import rearrange
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from torch import Tensor
 
@@ -33,7 +33,8 @@ from glassine.pretrained.weights import read_state
 from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
 from glassine.utils.class_paths import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
-from glassine.utils.errors import UserError
+from glassine.utils.errors import UserError, output_error
+from glassine.utils.files import atomic_path, sole_writer
 from glassine.utils.renamed import current_name
 from glassine.utils.signals import forward_sigterm
 
@@ -142,7 +143,7 @@ def run(arguments: Sequence[str]) -> LightningCLI:
                 subclass_mode_model=True,
                 trainer_class=Trainer,
                 # other verbs would write theirs over the run's
-                save_config_callback=SaveConfigCallback if arguments[0] == "fit" else None,
+                save_config_callback=WholeConfig if arguments[0] == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults={"callbacks": [PredictionWriter()] if arguments[0] == "predict" else []},
                 auto_configure_optimizers=False,
@@ -181,8 +182,56 @@ class StickerCLI(LightningCLI):
         if path not in (None, "best", "last"):
             read_state(Path(path))
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a training keeps others out of its folders meanwhile.
+
+        Raises:
+            UserError: another training writes into one of them.
+        """
+        with ExitStack() as locks:
+            if subcommand == "fit":
+                for folder in written_folders(self.trainer):
+                    locks.enter_context(sole_writer(folder, "a training"))
+            super()._run_subcommand(subcommand)
+
     def _parse_ckpt_path(self) -> None:
         """Take no settings from a checkpoint: Lightning would build the class that one names."""
+
+
+class WholeConfig(SaveConfigCallback):
+    """The run's `config.yaml`, which appears whole or not at all, since `glassine export` needs it."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it; all processes must ask for the folder together."""
+        folder = str(trainer.log_dir)
+        if "://" in folder:  # of an object store, which replaces whole files itself
+            super().setup(trainer, pl_module, stage)
+        elif trainer.is_global_zero and not self.already_saved:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with atomic_path(Path(folder, self.config_filename)) as path:
+                self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=False)
+            self.already_saved = True
+
+
+def written_folders(trainer: Trainer) -> list[Path]:
+    """Folders of this disk that a training writes into, made if need be; none in the processes that help the first."""
+    log_dir = trainer.log_dir  # all processes must ask for it together
+    if not trainer.is_global_zero:
+        return []
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+    found = [str(callback.dirpath) for callback in checkpoints if callback.dirpath]
+    if trainer.loggers and log_dir:
+        found.append(log_dir)
+    elif len(found) < len(checkpoints):
+        found.append(str(Path(trainer.default_root_dir, "checkpoints")))
+    folders = sorted({Path(folder) for folder in found if "://" not in folder})
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+    return folders
 
 
 def take_allowed(arguments: Sequence[str]) -> list[str]:

@@ -15,9 +15,10 @@ from glassine.study.markdown import to_markdown
 from glassine.study.plan import ANSWERS_NAME, PRESETS, SITE_NAME, find_prompts, load_key, load_questions, read_prompts
 from glassine.study.report import make_report
 from glassine.study.server import StudyServer
-from glassine.utils.errors import UserError
+from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
 
+_MOST_NAMED = 20
 BUILD = """\
 Make a study out of one folder of stickers for each method, with equal file names. OUT/site is for raters: send them the
 folder and let them open index.html in any browser, or serve it. OUT/key.json says what is whose; keep it to yourself.
@@ -146,6 +147,15 @@ def _build(args: argparse.Namespace) -> None:
         print(f"glassine: {len(key.skipped)} of {len(items)} items left out:", file=sys.stderr)
     for item, reason in key.skipped.items():
         print(f"  {item}: {reason}", file=sys.stderr)
+    if key.notes:
+        which = "stickers are timed otherwise than their files say"
+        if len(key.notes) == 1:
+            which = "sticker is timed otherwise than its file says"
+        console.print(f"{len(key.notes)} {which}:", soft_wrap=True)
+    for name, note in list(key.notes.items())[:_MOST_NAMED]:
+        console.print(f"  {printable(name)}: {note}", soft_wrap=True)
+    if len(key.notes) > _MOST_NAMED:
+        console.print(f"  and {len(key.notes) - _MOST_NAMED} more", soft_wrap=True)
     comparisons = f"{len(key.trials)} comparisons" + (f", {args.checks} of them checks" if args.checks else "")
     asked = f"{len(key.questions)} question{'s' if len(key.questions) > 1 else ''} each"
     console.print(f"{args.out}: {comparisons}, {asked}, study {key.study}", soft_wrap=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+if TYPE_CHECKING:  # torch takes seconds and a lot of memory, which readers of files have no use for
+    from torch import Tensor
 
 
 def composite(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
@@ -79,6 +80,9 @@ def pad_color(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: boo
     Returns:
         `... 3 h w` float in [0, 1]; all zero where a frame has no visible pixel at all.
     """
+    import torch
+    import torch.nn.functional as F
+
     *lead, _, height, width = rgb.shape
     straight = rgb.reshape(-1, 3, height, width)  # n 3 h w
     opacity = alpha.expand(*lead, 1, height, width).reshape(-1, 1, height, width)  # n 1 h w
@@ -100,6 +104,8 @@ def pad_color(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: boo
 @cache
 def _area_weights(old: int, new: int) -> Tensor:
     """`new old` matrix whose product with a line of `old` pixels is the exact mean over `new` equal spans of it."""
+    import torch
+
     edges = np.arange(new + 1)[:, None] * (old / new)  # new+1 1
     cells = np.arange(old)  # old
     overlap = np.minimum(cells + 1, edges[1:]) - np.maximum(cells, edges[:-1])  # new old
@@ -108,6 +114,8 @@ def _area_weights(old: int, new: int) -> Tensor:
 
 def _area_shrink(image: Tensor, height: int, width: int) -> Tensor:
     """Mean over fractional pixel areas (OpenCV's INTER_AREA): `n c h w` to `n c height width`."""
+    import torch.nn.functional as F
+
     if image.shape[-2:] == (2 * height, 2 * width):
         return F.avg_pool2d(image, 2)  # the same mean, many times faster
     image = image @ _area_weights(image.shape[-1], width).to(image).T  # n c h width

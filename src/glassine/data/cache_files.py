@@ -15,7 +15,7 @@ from torch import Tensor
 
 from glassine.data.sampler import SampleId
 from glassine.utils.errors import UserError
-from glassine.utils.files import atomic_path, sole_writer
+from glassine.utils.files import atomic_path, open_plain, sole_writer
 from glassine.utils.tensors import write_tensors
 
 Identity = Mapping[str, str]
@@ -51,6 +51,7 @@ class CacheKind:
     def header(self, path: Path) -> dict[str, str]:
         """The header of a file, and its `count` of samples; UserError where it is damaged."""
         try:
+            open_plain(path).close()  # a pipe would hang
             with safe_open(path, framework="pt") as file:
                 header = dict(file.metadata() or {})
                 header["count"] = str(file.get_slice(self.stem).get_shape()[0])

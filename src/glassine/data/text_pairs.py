@@ -19,6 +19,7 @@ from glassine.data.sources.fluent import default_cache
 from glassine.data.sticker import Split
 from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
+from glassine.utils.files import read_plain
 from glassine.utils.minilm import minilm_words
 
 
@@ -198,11 +199,11 @@ def read_emoji(cache: Path) -> list[Emoji]:
     for language in ("en", "zh"):
         path = cache / EMOJIBASE / f"{language}-data.json"
         try:
-            tables.append(json.loads(path.read_text(encoding="utf-8")))
+            tables.append(json.loads(read_plain(path)))
         except FileNotFoundError as error:
             raise UserError(f"the emoji names are not in {path.parent}; run `glassine data fetch fluent`") from error
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); delete its folder and fetch again") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read as JSON ({error}); delete its folder and fetch again") from error
     chinese = {record["hexcode"]: record for record in with_skins(tables[1])}
     emoji = []
     for record in with_skins(tables[0]):

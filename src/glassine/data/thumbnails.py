@@ -22,7 +22,7 @@ from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.sticker import SPLITS, checked_split
 from glassine.utils.errors import UserError
-from glassine.utils.files import atomic_path
+from glassine.utils.files import atomic_path, read_plain
 
 PICTURES, INDEX = "thumbnails.npy", "thumbnails.json"
 IN_TURN = "in turn"
@@ -104,6 +104,7 @@ def write_thumbnails(
             table.append(Drawn(*about, info.trigger_words, start, count))
             start += count
         pictures.flush()
+        (folder / INDEX).unlink(missing_ok=True)  # of other pictures
     if bad:
         warnings.warn(f"{len(bad)} damaged stickers are left out: {', '.join(bad[:5])}", stacklevel=2)
     if not table:
@@ -133,7 +134,7 @@ def chosen_rows(shards: StickerShards, variants: int) -> tuple[list[int], list[S
 def found_identity(folder: Path) -> str:
     """Of the cache in a folder; empty where there is none."""
     try:
-        return str(json.loads((folder / INDEX).read_text(encoding="utf-8"))["identity"])
+        return str(json.loads(read_plain(folder / INDEX))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -141,7 +142,7 @@ def found_identity(folder: Path) -> str:
 def read_thumbnails(folder: Path) -> tuple[list[Drawn], int]:
     """The stickers of a cache and the side of its pictures; UserError where there is none or it is damaged."""
     try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        content = json.loads(read_plain(folder / INDEX))
         table = [Drawn(**{**one, "trigger_words": tuple(one["trigger_words"])}) for one in content["stickers"]]
         return table, int(content["size"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -31,7 +31,7 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
 Frame = NDArray[np.uint8]
-MEMORY_BYTES = 2**28  # of frames that wait: 256 of 512x512
+MEMORY_BYTES = 2**27  # of frames that wait: 128 of 512x512, or one of the largest that is read
 
 
 @dataclass
@@ -249,13 +249,18 @@ class CutoutPipeline:
         multiple: int = self.ildiff.size_multiple
         size = WorkingSize.of(head[0][0].shape[:2], self.resolution, multiple)
         store = FrameStore()
-        prepared = (_prepare(frame, ms, background, size, store) for frame, ms in chain(_drain(head), source))
+
+        def prepare(pair: tuple[Frame, int]) -> _Prepared:
+            return _prepare(*pair, background, size, store)
+
+        prepared = map(prepare, chain(_drain(head), source))  # a loop would hold a frame until the next one is there
         for window in overlapping_windows(prepared, self.chunk, self.ildiff.temporal_radius):
             alphas = self._alphas(np.stack([item.seen for item in window.items]), window.own, background)
             for item, small in zip(window.items[window.own], alphas, strict=True):
                 frame = _finish(item.came.load(), small, size, background)
                 item.came.drop()
                 yield frame, item.duration
+                del frame  # before the next one is made
 
     @torch.inference_mode()
     def _alphas(self, clip: NDArray[np.float32], own: slice, background: Color) -> NDArray[np.float32]:

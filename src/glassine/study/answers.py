@@ -27,6 +27,7 @@ from typing import Any
 
 from glassine.study.plan import ANSWERS_NAME, StudyKey
 from glassine.utils.errors import UserError
+from glassine.utils.files import read_plain
 
 SUFFIX = ".jsonl"
 MOST_MS = 24 * 3600 * 1000  # a page left open over night is no longer to think
@@ -119,7 +120,7 @@ def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
         UserError: unreadable, no such file, or of another study.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_plain(path).splitlines()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({(error.strerror or 'error').lower()}); check the name") from error
     header = _parse_line(lines[0]) if lines else None

@@ -67,11 +67,14 @@ def _parse(name: str) -> str:
     raise UserError(f"background {name} came; give checker, white, black, any CSS color name, or '#rrggbb'")
 
 
-def write_clip(source: Path, target: Path) -> None:
+def write_clip(source: Path, target: Path) -> tuple[str, ...]:
     """Write `source` again as WebP that plays for ever, each visible pixel as it was.
 
     All stickers are written again, also those that a browser could show: a format, a comment in the file or the colors
     of invisible pixels may tell which method it came from.
+
+    Returns:
+        What is shown otherwise than the file says, such as its timing.
 
     Raises:
         UserError: damaged or unreadable.
@@ -80,6 +83,7 @@ def write_clip(source: Path, target: Path) -> None:
         for frame, duration in reader:
             frame[frame[..., 3] == 0] = 0
             writer.append(frame, duration)
+    return (*reader.notes, *writer.notes)
 
 
 def clip_names(items: Iterable[Item], seed: int) -> dict[tuple[str, str], str]:
@@ -159,7 +163,7 @@ def build_study(
         clips = folder / SITE_NAME / CLIPS_NAME
         clips.mkdir(parents=True)
         (folder / ANSWERS_NAME).mkdir()
-        skipped = _write_clips(items, names, clips, advance)
+        skipped, notes = _write_clips(items, names, clips, advance)
         kept = [item.name for item in items if item.name not in skipped]
         if not kept:
             first = next(iter(skipped.values()))
@@ -183,6 +187,7 @@ def build_study(
                 for trial, page in zip(trials, plan["trials"], strict=True)
             },
             skipped=skipped,
+            notes=notes,
             version=__version__,
             date=datetime.now(UTC).isoformat(timespec="minutes"),
         )
@@ -192,13 +197,15 @@ def build_study(
 
 def _write_clips(
     items: Sequence[Item], names: Mapping[tuple[str, str], str], folder: Path, advance: Callable[[], None]
-) -> dict[str, str]:
-    """Write all clips but those of items that have a damaged one; the reason by item."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write all clips but those of items with a damaged one: the reason by item; and what is to be told, by file."""
+    notes = dict[str, str]()
 
-    def write(job: tuple[str, str, Path]) -> tuple[str, str] | None:
-        name, item, source = job
+    def write(job: tuple[str, str, str, Path]) -> tuple[str, str] | None:
+        name, item, method, source = job
         try:
-            write_clip(source, folder / f"{name}.webp")
+            if told := write_clip(source, folder / f"{name}.webp"):
+                notes[f"{method}/{source.name}"] = "; ".join(told)
         except UserError as error:
             return item, str(error)
         finally:
@@ -206,11 +213,14 @@ def _write_clips(
         return None
 
     # in the order of their names, so that the files' dates tell nothing either
-    jobs = sorted((names[method, item.name], item.name, path) for item in items for method, path in item.files.items())
+    jobs = sorted(
+        (names[method, item.name], item.name, method, path) for item in items for method, path in item.files.items()
+    )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reasons = sorted(failed for failed in pool.map(write, jobs) if failed is not None)
     skipped = dict(reasons)
-    for name, item, _ in jobs:
+    for name, item, method, source in jobs:
         if item in skipped:
             (folder / f"{name}.webp").unlink(missing_ok=True)
-    return skipped
+            notes.pop(f"{method}/{source.name}", None)
+    return skipped, dict(sorted(notes.items()))

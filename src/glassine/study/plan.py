@@ -23,6 +23,7 @@ from typing import Literal
 
 from glassine.utils.class_paths import read_yaml
 from glassine.utils.errors import UserError
+from glassine.utils.files import read_plain, read_plain_text
 
 NAMES = ("prompts.json", "prompts.csv")
 
@@ -53,7 +54,7 @@ def read_prompts(path: Path, items: Iterable[str]) -> dict[str, str]:
 
 def _read_prompts(path: Path) -> Mapping[str, str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_plain_text(path, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"prompts {path} cannot be read ({error}); give a UTF-8 .json or .csv file") from error
     if path.suffix.lower() == ".csv":
@@ -169,6 +170,7 @@ class StudyKey:
         clips: name of a file, without suffix, to what it is.
         trials: id to what is compared.
         skipped: item to why it was left out.
+        notes: `METHOD/FILE` to what is shown otherwise than the file says, such as its timing.
         version: of glassine.
         date: of the build, UTC.
     """
@@ -183,6 +185,7 @@ class StudyKey:
     clips: Mapping[str, Clip]
     trials: Mapping[str, KeyTrial]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     date: str = ""
 
@@ -201,7 +204,7 @@ def load_key(folder: Path) -> StudyKey:
     if not path.is_file():
         raise UserError(f"{folder} holds no study ({KEY_NAME} is not there); give a folder that `study build` wrote")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_plain(path))
         content["questions"] = tuple(Question(**question) for question in content["questions"])
         content["clips"] = {name: Clip(**clip) for name, clip in content["clips"].items()}
         content["trials"] = {

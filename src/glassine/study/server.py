@@ -87,10 +87,11 @@ def match_items(methods: Mapping[str, Path]) -> list[Item]:
 
 
 def _stickers(folder: Path) -> dict[str, Path]:
-    """Name to file: what can hold alpha, folders of PNGs with their timing included, hidden files not."""
+    """Name to file: what can hold alpha, folders of PNGs with their timing included; not hidden files, not pipes."""
     stickers = dict[str, Path]()
     for path in sorted(folder.iterdir()):
-        known = (path / TIMING_NAME).is_file() if path.is_dir() else path.suffix.lower() in SUFFIXES[:-1]
+        file = path.is_file() and path.suffix.lower() in SUFFIXES[:-1]
+        known = file or (path / TIMING_NAME).is_file()
         if not known or path.name.startswith("."):
             continue
         name = path.name if path.is_dir() else path.stem

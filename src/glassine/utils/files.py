@@ -2,6 +2,8 @@
 
 TODO-DOC
 One writer at a time: two that write into one folder would lose each other's work.
+---
+Reading small files that a user names: a pipe or a device of that name would be waited for, or read, for ever.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from glassine.utils.errors import OUTPUT_ERRORS, UserError, output_error
 
@@ -238,3 +241,35 @@ def _owner(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()[:200] or "another process"
     except (OSError, UnicodeDecodeError):
         return "another process"
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """`path.open("rb")` of a file on the disk.
+
+    Raises:
+        OSError: as `open` does; with `EINVAL` where it is a pipe, a socket or a device, which is not waited for.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it; Path has no opener)
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it must be a file on the disk, got a pipe or a device: save it first")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_plain(path: Path) -> bytes:
+    """`path.read_bytes()` with the errors of `open_plain`."""
+    with open_plain(path) as file:
+        return file.read()
+
+
+def read_plain_text(path: Path, encoding: str = "utf-8") -> str:
+    """`path.read_text()` with the errors of `open_plain`; line ends become one newline, as there."""
+    return read_plain(path).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe waits for whoever writes into it, unless asked not to."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tests.helpers.heic import heic, heic_frame
 
-from glassine.data.codecs import create_sticker, decode_bytes, open_bytes, read_sticker, write_sticker
+from glassine.data.codecs import create_sticker, decode_bytes, open_bytes, open_sticker, read_sticker, write_sticker
 from glassine.data.codecs.iso_boxes import iso_layout
 from glassine.data.codecs.still import Kind, sniff
 from glassine.data.sticker import Sticker
@@ -100,6 +101,40 @@ def test_memory_of_the_process_that_decodes_is_limited(monkeypatch):
         decode_bytes(bytes(data))
 
 
+@pytest.mark.parametrize("alpha", [True, False])
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_heic_with_its_alpha_and_turned_as_it_says(tmp_path, alpha, quarter_turns):
+    if not any(importlib.util.find_spec(package) for package in ("pillow_heif", "pi_heif")):
+        pytest.skip("reading HEIC needs the extra heif")
+    file = tmp_path / "a.mp4"  # the content counts
+    file.write_bytes(heic(alpha, quarter_turns))
+    wanted = np.rot90(heic_frame(), quarter_turns).astype(int)
+    with open_sticker(file) as reader:
+        assert (reader.height, reader.width) == wanted.shape[:2]
+        assert (reader.num_frames, reader.opaque) == (1, not alpha)
+        [(frame, duration)] = list(reader)
+    assert duration == 1000
+    away = np.abs(frame.astype(int) - wanted)
+    if alpha:
+        assert away[..., 3].max() <= 1
+    else:
+        assert (frame[..., 3] == 255).all()
+    # half of the colors are stored: a little is left of one quarter in the next
+    assert away[..., :3].max() < 30
+    assert away[..., :3].mean() < 3
+    with pytest.raises(UserError, match="at most 2,000 are read"):
+        open_sticker(file, max_pixels=2000)
+
+
+def test_damaged_heic_is_refused():
+    if not any(importlib.util.find_spec(package) for package in ("pillow_heif", "pi_heif")):
+        pytest.skip("reading HEIC needs the extra heif")
+    data = heic()
+    for broken in (data[:-100], data[:200], data[:-300] + bytes(300)):
+        with pytest.raises(UserError, match="damaged"):
+            decode_bytes(broken)
+
+
 def test_heic_needs_its_package_and_says_so(monkeypatch):
     head = struct.pack(">I4s4sI", 24, b"ftyp", b"heic", 0) + b"mif1heic"
     found = importlib.util.find_spec
@@ -109,6 +144,8 @@ def test_heic_needs_its_package_and_says_so(monkeypatch):
     )
     with pytest.raises(UserError, match=r"is an HEIC, which needs one more package; pip install 'glassine\[heif\]'"):
         decode_bytes(head + bytes(100))
+    with pytest.raises(UserError, match=r"pip install 'glassine\[heif\]', or save it as JPEG or PNG"):
+        decode_bytes(heic())
 
 
 @pytest.mark.parametrize("cut", [30, 200, 0.6])

@@ -1,12 +1,14 @@
 """GIF: thresholded alpha, palettes, disposal, and its two ways of counting."""
 
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glassine.data.codecs import decode_bytes, read_sticker, write_sticker
+from glassine.data.codecs.lottie import LeftOutWarning
 from glassine.data.sticker import Sticker
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -67,9 +69,27 @@ def test_repeats_become_plays(told: int | None, plays: int) -> None:
     assert decode_bytes(handmade([((0, 0, 4, 4), RED, 1, 5)], told), "gif").loop == plays
 
 
-def test_missing_end_mark_is_forgiven() -> None:
-    data = handmade([((0, 0, 4, 4), RED, 1, 5), ((0, 0, 2, 2), BLUE, 1, 5)], 0)
-    assert decode_bytes(data[:-1], "gif").num_frames == 2
+TWO = [((0, 0, 4, 4), RED, 1, 5), ((0, 0, 2, 2), BLUE, 1, 5)]
+
+
+def test_missing_end_mark_is_forgiven_but_said() -> None:
+    with pytest.warns(LeftOutWarning, match="what may have followed frame 2"):
+        assert decode_bytes(handmade(TWO, 0)[:-1], "gif").num_frames == 2
+
+
+@pytest.mark.parametrize("mark", [b"\x00", b"\x2d", b"\x3b"])
+def test_a_frame_lost_to_damage_of_its_mark_is_said(mark: bytes) -> None:
+    data = handmade(TWO, 0)
+    place = data.rindex(b"\x2c")
+    with pytest.warns(LeftOutWarning, match=r"where there may have been one \(1 frames are read\)"):
+        assert decode_bytes(data[:place] + mark + data[place + 1 :], "gif").num_frames == 1
+
+
+def test_zeros_and_a_line_break_around_the_frames_are_nothing() -> None:
+    data = handmade(TWO, 0)
+    place = data.rindex(b"\x21")
+    with warnings.catch_warnings(action="error"):
+        assert decode_bytes(data[:place] + bytes(40) + data[place:] + b"\r\n" + bytes(99), "gif").num_frames == 2
 
 
 def colorful(threshold_alpha: bool) -> np.ndarray:

@@ -180,6 +180,12 @@ def test_parts_that_contain_themselves_end() -> None:
         decode_bytes(svg(body), size=16)
 
 
+def test_what_the_renderer_dies_of_is_refused_and_the_next_file_drawn() -> None:
+    with contextlib.suppress(UserError):  # resvg panics here, which is no Exception, or ends the process
+        decode_bytes(svg('<circle cx="16" cy="16" r="1e30" fill="red"/>'), size=64)
+    assert decode_bytes(svg(), size=32).frames[0, 16, 16].tolist() == [255, 0, 0, 255]
+
+
 def test_endless_octaves_of_noise_end() -> None:
     noise = '<filter id="f"><feTurbulence numOctaves="{}" baseFrequency="0.1"/></filter>'
     body = noise + '<rect width="32" height="32" filter="url(#f)"/>'

@@ -93,3 +93,19 @@ def test_shards_without_an_index_are_told(folder: Path) -> None:
         index.unlink()
     with pytest.raises(UserError, match="glassine data index"):
         regroup_shards(folder, renamed)
+
+
+@pytest.mark.parametrize("group", ["two", "of a name that is longer than the JSON has room for " * 20])
+def test_a_run_that_was_killed_before_it_wrote_an_index_is_gone_on_with(folder: Path, group: str) -> None:
+    indexes = {path: path.read_bytes() for path in folder.glob("*.json")}
+    settings = [load_index(tar).settings for tar in find_tars(folder)]
+    assert regroup_shards(folder, lambda info: (group, "test")) == 6
+    for path, content in indexes.items():
+        path.write_bytes(content)
+    regroup_shards(folder, lambda info: (group, "test"))
+    shards = StickerShards(folder)
+    assert not shards.damaged
+    assert [(shards.group(row), shards.split(row)) for row in range(6)] == [(group, "test")] * 6
+    assert [shards.metadata(row).group for row in range(6)] == [group] * 6
+    assert [load_index(tar).settings for tar in find_tars(folder)] == settings
+    assert not list(folder.glob(".*"))

@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
+from glassine.data.alpha import unpremultiply
 from glassine.data.codecs.timing import Pacer
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
@@ -243,15 +244,11 @@ class UnpremultipliedReader(StickerReader):
         self.notes = reader.notes
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        from glassine.data.alpha import unpremultiply  # imported late: it takes torch along
-
         for frame, duration in self._reader:
             yield unpremultiply(frame), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
         """As in `StickerReader`."""
-        from glassine.data.alpha import unpremultiply
-
         return unpremultiply(self._reader.frames_at(indices))
 
     def close(self) -> None:

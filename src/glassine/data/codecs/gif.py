@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,11 +22,13 @@ from PIL import Image
 
 from glassine.data.codecs.base import StickerReader
 from glassine.data.codecs.guard import check_size, damaged, decoding
+from glassine.data.codecs.lottie import LeftOutWarning
 from glassine.data.codecs.timing import shown_durations
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _CONTROL, _APPLICATION = 0xF9, 0xFF
+_LEAST_FRAME_BYTES = 5  # of the smallest frame, besides zeros
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class GifPicture:
 
 @dataclass(frozen=True)
 class GifLayout:
-    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever); `said` is for the user."""
+    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever).
+
+    `said` is for the user; `lost` is what may be missing from the pictures, or nothing.
+    """
 
     width: int
     height: int
@@ -54,6 +60,7 @@ class GifLayout:
     durations: tuple[int, ...]
     loop: int
     said: tuple[str, ...] = ()
+    lost: str = ""
 
 
 def _skip_blocks(file: BinaryIO) -> bytes:
@@ -75,7 +82,8 @@ def _skip_table(file: BinaryIO, flags: int) -> tuple[int, int]:
 
 
 def gif_layout(file: BinaryIO, name: str) -> GifLayout:
-    """Walk all blocks. A missing end mark after whole frames is forgiven.
+    """Walk all blocks. A missing end mark after whole frames is forgiven, as browsers do, but said: a cut between two
+    frames looks the same. So are bytes that belong to no block, where a damaged frame may lie.
 
     A loop extension with the number n means "repeat n times", so n + 1 plays; without it a GIF plays once.
     Blocks: GIF89a specification (CompuServe, 1990), sections 17 to 27.
@@ -88,7 +96,7 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
     pictures: list[GifPicture] = []
     delays: list[int] = []
     disposal, transparent, delay = 0, None, 0
-    loop = 1
+    loop, mark, stray = 1, b"", 0
     try:
         width, height, flags = struct.unpack("<HHBxx", file.read(7))
         shared_table = _skip_table(file, flags)
@@ -121,13 +129,18 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
                 if len(pictures) == 1:  # as browsers do: the first picture enlarges the canvas, later ones are clipped
                     width, height = max(width, left + wide), max(height, top + high)
                 disposal, transparent, delay = 0, None, 0
-            # any other byte between blocks is filler, which decoders pass over
+            elif mark[0]:  # filler, which decoders pass over; zeros are common
+                stray += 1
+        stray += sum(map(bool, file.read(64)))
     except (EOFError, IndexError, struct.error) as error:
         raise damaged(name, f"the GIF ends inside frame {len(pictures) + 1}") from error
     if not pictures:
         raise damaged(name, "the GIF has no frames")
     durations, said = shown_durations(delays)
-    return GifLayout(width, height, tuple(pictures), durations, loop, said)
+    lost = f"what may have followed frame {len(pictures)} (the GIF ends without its end mark)" if not mark else ""
+    if stray >= _LEAST_FRAME_BYTES:
+        lost = f"bytes that belong to no frame, where there may have been one ({len(pictures)} frames are read)"
+    return GifLayout(width, height, tuple(pictures), durations, loop, said, lost)
 
 
 _CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 where they meant 3
@@ -137,7 +150,8 @@ class GifReader(StickerReader):
     """GIF with every disposal method, local palettes and 1-bit alpha, which is straight by nature.
 
     What reaches outside the canvas is clipped; a first frame that does enlarges it. A delay of 10 ms or less reads as
-    100 ms. Both are what browsers show.
+    100 ms. Both are what browsers show. So is a file that may have lost frames at its end or to damage between them,
+    with a `LeftOutWarning`.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
@@ -150,6 +164,8 @@ class GifReader(StickerReader):
         self.width, self.height, self.loop = layout.width, layout.height, layout.loop
         self.durations, self.notes = layout.durations, layout.said
         self.num_frames = len(layout.durations)
+        if layout.lost:
+            warnings.warn(f"{name}: not drawn: {layout.lost}", LeftOutWarning, stacklevel=2)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         # one number for the four bytes of a pixel: several times faster to look up and to copy

@@ -1,10 +1,10 @@
-"""The frame sizes that VP8 and VP9 packets announce, read before libvpx makes room for them.
+"""What every reader does about files that are broken, huge or no media at all.
+
+TODO-DOC
+The frame sizes that VP8 and VP9 packets announce, read before libvpx makes room for them.
 
 VP8: RFC 6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
 
-
-TODO-DOC
-What every reader does about files that are broken, huge or no media at all.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ _DECODE_ERRORS = (
     ValueError,
 )
 
+_RUST_PANIC = "pyo3_runtime"
+"""Module of what libraries in Rust throw where they fail themselves, which is no `Exception`."""
+
 
 def printable(text: str) -> str:
     """A name fit for a one-line message: line breaks and the like become question marks."""
@@ -108,6 +111,10 @@ def decoding(name: str) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise UserError(f"{name}: no permission to read it; change its permissions") from error
         raise damaged(name, f"cannot be decoded ({type(error).__name__}: {printable(str(error))[:120]})") from error
+    except BaseException as error:
+        if type(error).__module__ != _RUST_PANIC:
+            raise
+        raise damaged(name, f"cannot be decoded (its decoder failed: {printable(str(error))[:120]})") from error
 
 
 _KEY_START, _SYNC = b"\x9d\x01\x2a", 0x498342

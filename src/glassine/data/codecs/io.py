@@ -9,6 +9,7 @@ Whole stickers in memory: read all, write all, or pick single frames.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -208,6 +209,10 @@ def check_suffix(path: Path) -> None:
         raise UserError(f"cannot write {path}: this Pillow was built without AVIF; pip install --upgrade pillow")
 
 
+class NoteWarning(UserWarning):
+    """Something of a sticker is shown otherwise than its file says."""
+
+
 def read_sticker(
     path: Path | str,
     *,
@@ -227,8 +232,13 @@ def read_sticker(
 
     Raises:
         UserError: as `open_sticker`; also when all frames together pass `MAX_STICKER_PIXELS`.
+
+    Warns:
+        NoteWarning: of each of the reader's `notes`, such as delays that are lengthened as browsers do it.
     """
     with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode, size=size, fps=fps) as reader:
+        for note in reader.notes:
+            warnings.warn(f"{printable(str(path))}: {note}", NoteWarning, stacklevel=2)
         return _collect(reader, str(path))
 
 

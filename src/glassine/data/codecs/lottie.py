@@ -7,18 +7,18 @@ What the readers of drawings (Lottie, SVG) have in common: an optional renderer,
 from __future__ import annotations
 
 import importlib
-import os
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from glassine.data.codecs.base import StickerReader
+from glassine.data.codecs.drawing import Animation
 from glassine.data.codecs.guard import check_size, damaged, decoding
 from glassine.data.codecs.lottie_content import LottieContent, parse_lottie
 from glassine.data.codecs.timing import whole_durations
@@ -105,15 +105,6 @@ def say_left_out(name: str, counts: Mapping[str, int]) -> None:
         warnings.warn(f"{name}: not drawn: {', '.join(parts)}", LeftOutWarning, stacklevel=3)
 
 
-_drawn_in: set[int] = set()
-"""Processes that have drawn: rlottie has threads of its own then, which a forked child lacks and waits without end."""
-
-
-def fork_is_safe() -> bool:
-    """Whether a process forked from this one could draw; where not, start one with the method "spawn"."""
-    return not _drawn_in
-
-
 class LottieReader(StickerReader):
     """A Lottie animation, drawn at the size asked for. Each frame is drawn alone, so any frame costs the same.
 
@@ -141,31 +132,24 @@ class LottieReader(StickerReader):
         self.width, self.height = drawn_size(name, content.width, content.height, longer, max_pixels)
         self._numbers, self.durations = _frame_times(content, fps)
         self.num_frames = len(self._numbers)
-        self._animation = _load(content, name)
+        renderer("rlottie_python", "lottie", name)
+        self._animation = Animation(content, name, self.width, self.height)
         say_left_out(name, content.left_out)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         for number, duration in zip(self._numbers, self.durations or (), strict=True):
-            yield self._draw(number), duration
+            yield self._animation.draw(number), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
         """As in `StickerReader`, but draws nothing else than the frames asked for."""
         outside = [index for index in indices if not 0 <= index < len(self._numbers)]
         if outside or not indices:
             return super().frames_at(outside[:1])
-        return np.stack([self._draw(self._numbers[index]) for index in indices])
-
-    def _draw(self, number: int) -> np.ndarray:
-        data = self._animation.lottie_animation_render(number, width=self.width, height=self.height)
-        bgra = np.frombuffer(data, np.uint8).reshape(self.height, self.width, 4)
-
-        from glassine.data.alpha import unpremultiply  # imported late: it takes torch along
-
-        return unpremultiply(bgra[..., [2, 1, 0, 3]])  # h w 4, straight RGBA
+        return np.stack([self._animation.draw(self._numbers[index]) for index in indices])
 
     def close(self) -> None:
         """Let go of the file and of the renderer's memory."""
-        self._animation.lottie_animation_destroy()
+        self._animation.close()
         self._file.close()
 
 
@@ -181,20 +165,6 @@ def _frame_times(content: LottieContent, fps: float | None) -> tuple[list[int], 
     numbers = [number * total // count for number in range(count)]
     steps = [after - before for before, after in zip(numbers, [*numbers[1:], total], strict=True)]
     return numbers, whole_durations((Fraction(1000 * step) / rate for step in steps), 1)
-
-
-def _load(content: LottieContent, name: str) -> Any:
-    rlottie = renderer("rlottie_python", "lottie", name)
-    if _drawn_in - {os.getpid()}:
-        raise UserError(
-            f"{name}: this process was forked from one that has drawn Lottie, in which rlottie cannot draw; "
-            "start processes with multiprocessing's method 'spawn'"
-        )
-    _drawn_in.add(os.getpid())
-    animation = rlottie.LottieAnimation.from_data(content.text)
-    if not animation.animation_p:
-        raise damaged(name, "rlottie cannot read the animation")
-    return animation
 
 
 def lottie_text(file: BinaryIO, name: str) -> bytes:

@@ -24,6 +24,7 @@ LEAST_DASH = 0.05
 """Shortest dash and gap together, in units of the drawing; a line is cut into as many parts as it takes."""
 MAX_FRAMES = 36_000
 """Longest animation: ten minutes at 60 fps."""
+_MOST_DIGITS = 300
 
 _LAYER_KINDS = {2: "images", 5: "texts", 6: "sounds", 13: "cameras"}  # kinds of layers that rlottie does not draw
 _SHAPE_KINDS = {"mm": "merged paths", "zz": "zig-zags", "op": "offset paths", "pb": "puckers", "tw": "twists"}
@@ -61,7 +62,7 @@ def parse_lottie(data: bytes, name: str) -> LottieContent:
         UserError: cut off, not JSON, not Lottie, or beyond a limit.
     """
     try:
-        content = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number, parse_int=_integer)
     except RecursionError as error:
         raise _beyond(name, "nested too deeply") from error
     except ValueError as error:
@@ -91,6 +92,11 @@ def parse_lottie(data: bytes, name: str) -> LottieContent:
 
 def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; one that no float holds is infinite, as JSON's other numbers are."""
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
 def _beyond(name: str, what: str) -> UserError:

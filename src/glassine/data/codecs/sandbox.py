@@ -25,6 +25,82 @@ _MOST_NOTE_BYTES = 2**24
 _OPENING_SECONDS, _FRAME_SECONDS = 60.0, 300.0
 
 
+class ChildProcess:
+    """A Python program in a process of its own, talked to through its standard input and output.
+
+    Args:
+        program: the file.
+        arguments: of the program.
+        name: how messages call the file that it works on.
+    """
+
+    def __init__(self, program: Path, arguments: list[str], name: str) -> None:
+        self.name, self.ended = name, False
+        # few arenas: each reserves room that counts although it is empty
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+        # what it says goes to a file, since a pipe that nobody empties would stop it
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(program), *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
+
+    def send(self, data: bytes) -> None:
+        """Write to its input."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._failed() from error
+
+    def take(self, count: int, seconds: float) -> bytearray:
+        """`count` bytes of its output; it is ended when it takes longer than that."""
+        out: IO[bytes] | None = self._process.stdout
+        assert out is not None
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            data = bytearray(count)
+            view, filled = memoryview(data), 0
+            while filled < count:
+                got = out.readinto(view[filled:])  # type: ignore[attr-defined]
+                if not got:
+                    raise self._failed()
+                filled += got
+            return data
+        finally:
+            timer.cancel()
+
+    def _failed(self) -> Exception:
+        """Why it ended."""
+        self.ended = True
+        self._process.kill()
+        self._process.wait()
+        self._said.seek(max(0, self._said.seek(0, 2) - 400))
+        said = self._said.read().decode("utf-8", "replace")
+        why = printable(" ".join(said.split())[-160:]) or "its decoder crashed or took too long"
+        if any(sign in said for sign in ("MemoryError", "OUT_OF_MEMORY", "Out of memory", "bad_alloc")):
+            why = "it needs far more memory than a picture of its size"
+        return damaged(self.name, f"cannot be decoded ({why})")
+
+    def close(self) -> None:
+        """End it."""
+        self.ended = True
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._said):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what was not sent any more does not matter
+        self._process.wait()
+
+
 class Sandbox:
     """A child process with one file; told about at once, decoded when iterated, which works once.
 
@@ -49,18 +125,11 @@ class Sandbox:
     def __init__(self, kind: str, data: bytes, name: str, pixels: int, max_pixels: int) -> None:
         self._name, self._max_pixels = name, max_pixels
         limit = _BASE_BYTES + _BYTES_A_PIXEL * pixels + 2 * len(data)
-        # few arenas: each reserves room that counts although it is empty
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-P", str(_CHILD), kind, str(limit)]
-        # what it says goes to a file, since a pipe that nobody empties would stop it
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
-        )
+        self._child = ChildProcess(_CHILD, [kind, str(limit)], name)
         try:
-            self._send(struct.pack("<Q", len(data)) + data)
-            (size,) = struct.unpack("<I", self._take(4, _OPENING_SECONDS))
-            note = json.loads(self._take(min(size, _MOST_NOTE_BYTES), _OPENING_SECONDS))
+            self._child.send(struct.pack("<Q", len(data)) + data)
+            (size,) = struct.unpack("<I", self._child.take(4, _OPENING_SECONDS))
+            note = json.loads(self._child.take(min(size, _MOST_NOTE_BYTES), _OPENING_SECONDS))
             self.frames, self.alpha = int(note["frames"]), bool(note["alpha"])
             self.size: tuple[int, int] = (int(note["size"][0]), int(note["size"][1]))
             self.profile, self.exif = (base64.b64decode(note[key]) for key in ("profile", "exif"))
@@ -71,59 +140,14 @@ class Sandbox:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Each frame, `h w 4` uint8 straight RGBA."""
-        self._send(b"g")
+        self._child.send(b"g")
         for _ in range(self.frames):
-            width, height = struct.unpack("<II", self._take(8, _FRAME_SECONDS))
+            width, height = struct.unpack("<II", self._child.take(8, _FRAME_SECONDS))
             if (width, height) != self.size:
                 raise damaged(self._name, f"a frame is {width}x{height} and not {self.size[0]}x{self.size[1]}")
-            pixels = np.frombuffer(self._take(4 * width * height, _FRAME_SECONDS), np.uint8)
+            pixels = np.frombuffer(self._child.take(4 * width * height, _FRAME_SECONDS), np.uint8)
             yield pixels.reshape(height, width, 4)
-
-    def _send(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._failed() from error
-
-    def _take(self, count: int, seconds: float) -> bytearray:
-        """`count` bytes from the child, which is ended when it takes longer than that."""
-        out: IO[bytes] | None = self._process.stdout
-        assert out is not None
-        timer = threading.Timer(seconds, self._process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            data = bytearray(count)
-            view, filled = memoryview(data), 0
-            while filled < count:
-                got = out.readinto(view[filled:])  # type: ignore[attr-defined]
-                if not got:
-                    raise self._failed()
-                filled += got
-            return data
-        finally:
-            timer.cancel()
-
-    def _failed(self) -> Exception:
-        """Why the child ended."""
-        self._process.kill()
-        self._process.wait()
-        self._said.seek(max(0, self._said.seek(0, 2) - 400))
-        said = self._said.read().decode("utf-8", "replace")
-        why = printable(" ".join(said.split())[-160:]) or "its decoder crashed or took too long"
-        if "MemoryError" in said or "OUT_OF_MEMORY" in said or "Out of memory" in said:
-            why = "it needs far more memory than a picture of its size"
-        return damaged(self._name, f"cannot be decoded ({why})")
 
     def close(self) -> None:
         """End the child."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._said):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue  # what was not sent any more does not matter
-        self._process.wait()
+        self._child.close()

@@ -24,7 +24,8 @@ import numpy as np
 from PIL import Image
 
 from glassine.data.codecs.base import StickerReader
-from glassine.data.codecs.guard import MAX_PIXELS, STILL_MS, damaged, decoding
+from glassine.data.codecs.drawing import draw_svg
+from glassine.data.codecs.guard import MAX_PIXELS, STILL_MS, damaged
 from glassine.data.codecs.lottie import (
     MAX_TEXT_BYTES,
     drawn_size,
@@ -290,15 +291,13 @@ class SvgReader(StickerReader):
         content = parse_svg(gunzip(data, name) if data[:2] == b"\x1f\x8b" else data, name)
         longer = max(LEAST_SIZE, content.width, content.height) if size is None else size
         self.width, self.height = drawn_size(name, content.width, content.height, longer, max_pixels)
-        self._text, self._resvg = content.text, renderer("resvg_py", "svg", name)
+        renderer("resvg_py", "svg", name)
+        self._text = content.text
         say_left_out(name, content.left_out)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        no_text = not re.search(r"<(\w+:)?(text|tspan)\b", self._text)  # looking for fonts takes longer than drawing
-        with decoding(self._name):
-            side = {"width": self.width} if self.width >= self.height else {"height": self.height}
-            png = self._resvg.svg_to_bytes(svg_string=self._text, skip_system_fonts=no_text, dpi=96, **side)
-        bgra = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED)
+        png = draw_svg(self._text, self._name, self.width, self.height)
+        bgra = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
         if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
             raise damaged(self._name, "resvg cannot draw it")
         frame = np.zeros((self.height, self.width, 4), np.uint8)

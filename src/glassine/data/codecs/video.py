@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import importlib
 import io
-import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -115,7 +114,7 @@ _ALPHA_DATA = "matroska_block_additional"
 _ALPHA_DATA_HEAD = 8  # bytes before the packet of the alpha stream
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
 _HD_LINES = 720
-_THREAD_PIXELS = 2**26  # of all frames that are decoded side by side
+_THREAD_PIXELS = 2**26  # of all frames that are decoded side by side, of 12 bits each (8-bit 4:2:0)
 
 
 class VideoReader(StickerReader):
@@ -156,7 +155,9 @@ class VideoReader(StickerReader):
             loop = told.get("loop", "0")
             self.loop = int(loop) if loop.isascii() and loop.isdigit() and len(loop) < 6 else 0
             self._shape = Fraction(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1)
-            self._threads = max(1, min(os.cpu_count() or 1, _THREAD_PIXELS // (context.width * context.height)))
+            deep = 1 if context.pix_fmt is None else av.VideoFormat(context.pix_fmt).padded_bits_per_pixel / 12
+            held = max(1.0, deep) * context.width * context.height
+            self._threads = max(1, min(os.cpu_count() or 1, int(_THREAD_PIXELS / held)))
             counted = bool(stream.frames)
             ends = counted and stream.duration is not None
             # in ms; what an edit list or the track's length cuts off the last frame
@@ -211,9 +212,9 @@ class VideoReader(StickerReader):
             for packet in container.demux(stream):
                 if self._decoder:
                     self._check_announced(packet)
-                for frame in context.decode(packet):
-                    frame.time_base = stream.time_base
-                    yield frame
+                decoded = context.decode(packet)[::-1]
+                while decoded:  # no name for a frame here, which would keep its memory until the next one is there
+                    yield _timed(decoded.pop(), stream.time_base)
 
     def _check_announced(self, packet: Any) -> None:
         """Refuse frames of a packet and of its alpha that are too large; libvpx knows no limit."""
@@ -258,10 +259,13 @@ class VideoReader(StickerReader):
         step = Fraction(40)
         frames = self._frames()
         with decoding(self._name):
-            now = next(frames, None)
-            for following in itertools.chain(frames, [None]):
-                if now is None:
-                    break
+            following = next(frames, None)
+            while following is not None:
+                # the decoder's frame may be several times as large as the pixels, and is let go of before the next one
+                pixels = [np.ascontiguousarray(self._pixels(following))]
+                now = _Times(following.pts, following.time_base, following.duration)
+                following = None
+                following = next(frames, None)
                 step = _duration(now, following, step)
                 if following is None and self._end is not None and now.pts is not None and now.time_base:
                     rest = Fraction(self._end) - now.pts * Fraction(now.time_base) * 1000
@@ -269,14 +273,14 @@ class VideoReader(StickerReader):
                 clock += step
                 duration = max(1, round(clock) - passed)
                 passed += duration
-                pixels = self._pixels(now)
-                if pixels.shape[:2] != (self.height, self.width):
+                height, width = pixels[0].shape[:2]
+                if (height, width) != (self.height, self.width):
                     raise UserError(
-                        f"{self._name}: frame {count} is {pixels.shape[1]}x{pixels.shape[0]} and the first is "
+                        f"{self._name}: frame {count} is {width}x{height} and the first is "
                         f"{self.width}x{self.height}; all must have one size; convert it first"
                     )
-                yield np.ascontiguousarray(pixels), duration
-                now, count = following, count + 1
+                yield pixels.pop(), duration  # whoever takes it decides how long it stays
+                count += 1
             if self.num_frames and count < self.num_frames:
                 raise damaged(self._name, f"only {count} of {self.num_frames} frames can be decoded")
 
@@ -293,7 +297,20 @@ class VideoReader(StickerReader):
         self._file.close()
 
 
-def _duration(frame: av.VideoFrame, following: av.VideoFrame | None, before_ms: Fraction) -> Fraction:
+class _Times(NamedTuple):
+    """When a frame is shown, as its packet told."""
+
+    pts: int | None
+    time_base: Fraction | None
+    duration: int
+
+
+def _timed(frame: av.VideoFrame, time_base: Fraction) -> av.VideoFrame:
+    frame.time_base = time_base
+    return frame
+
+
+def _duration(frame: _Times, following: av.VideoFrame | None, before_ms: Fraction) -> Fraction:
     """Milliseconds for which a frame stands: until the next one, else as told, else as the one before it."""
     base = Fraction(frame.time_base or Fraction(1, 1000))
     if following is not None and following.pts is not None and frame.pts is not None and following.pts > frame.pts:

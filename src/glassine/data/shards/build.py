@@ -9,7 +9,6 @@ One picture that shows what is in a shard folder.
 import json
 import multiprocessing
 import os
-import secrets
 import signal
 import tarfile
 import threading
@@ -26,10 +25,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glassine.data.alpha import composite_frames
-from glassine.data.codecs.lottie import LeftOutWarning, fork_is_safe
+from glassine.data.codecs.io import NoteWarning
+from glassine.data.codecs.lottie import LeftOutWarning
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.shards.frames import resize_frames
-from glassine.data.shards.index import IndexedSample, index_path, load_index
+from glassine.data.shards.index import IndexedSample, ShardIndex, index_path, load_index, rebuild_index
 from glassine.data.shards.info import StickerInfo, has_words
 from glassine.data.shards.reader import StickerShards, find_tars
 from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
@@ -37,8 +37,9 @@ from glassine.data.sources import SourceItem, StickerSource
 from glassine.data.sticker import Split
 from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError, output_error
+from glassine.utils.files import atomic_path, sole_writer
 
-_Encoded = tuple[str, EncodedSticker | str | None, str]
+_Encoded = tuple[str, EncodedSticker | str | None, str, str]
 
 
 @dataclass
@@ -51,6 +52,7 @@ class BuildReport:
         damaged: key -> reason, of stickers that could not be read.
         left_out: key -> what its frames lack, of stickers whose renderer does not draw everything.
         wordless: key -> description, of those whose description has no letter and no digit, and so says nothing.
+        notes: key -> what is otherwise than its file says, such as the timing.
     """
 
     written: int = 0
@@ -58,6 +60,7 @@ class BuildReport:
     damaged: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     wordless: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def build_shards(
@@ -90,9 +93,11 @@ def build_shards(
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
         report.damaged.update(writer.damaged)
-        for key, result, lacks in _encoded(source, writer.keys.copy(), how, workers):
+        for key, result, lacks, note in _encoded(source, writer.keys.copy(), how, workers):
             if lacks:
                 report.left_out[key] = lacks
+            if note:
+                report.notes[key] = note
             if result is None:
                 report.skipped += 1
             elif isinstance(result, str):
@@ -117,9 +122,7 @@ def _encoded(source: StickerSource, present: set[str], how: ShardFormat, workers
     if count == 0:
         yield from map(encode, todo)
         return
-    # forked workers start at once; but not every renderer survives a fork of a process that has used it
-    method = None if fork_is_safe() else "spawn"
-    with multiprocessing.get_context(method).Pool(count, initializer=_start_worker) as pool:
+    with multiprocessing.Pool(count, initializer=_start_worker) as pool:
         yield from pool.imap(encode, todo, chunksize=2)
 
 
@@ -138,17 +141,21 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _encode_item(item: SourceItem | str, how: ShardFormat) -> _Encoded:
-    """The key; the sticker as bytes, or why it cannot be read, or None where it is there already; what it lacks."""
+    """Key; the sticker as bytes, why it cannot be read, or None where it is there already; what it lacks; its notes."""
     if isinstance(item, str):
-        return item, None, ""
+        return item, None, "", ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LeftOutWarning)
+        warnings.simplefilter("always", NoteWarning)
         try:
             result: EncodedSticker | str = encode_sticker(item.key, item.load(), item.info, how)
         except (UserError, OSError, ValueError) as error:
             result = str(error)
+    if not isinstance(result, EncodedSticker):
+        return item.key, result, "", ""
     lacks = [str(one.message).rpartition("not drawn: ")[2] for one in caught if one.category is LeftOutWarning]
-    return item.key, result, ", ".join(lacks) if isinstance(result, EncodedSticker) else ""
+    notes = [str(one.message).partition(": ")[2] for one in caught if one.category is NoteWarning]
+    return item.key, result, ", ".join(lacks), "; ".join(notes)
 
 
 Regroup = Callable[[StickerInfo], tuple[str, Split]]
@@ -157,8 +164,9 @@ Regroup = Callable[[StickerInfo], tuple[str, Split]]
 def regroup_shards(folder: Path, regroup: Regroup, tell: Callable[[Path, int], None] = lambda tar, count: None) -> int:
     """Ask for each sticker's group and split, and write those shards anew where an answer differs from what they say.
 
-    A shard is written beside the old one and renamed when whole. A sticker's JSON keeps its length where it can, and
-    with it every frame its place, so that a reader that is at work goes on reading the right bytes.
+    A shard is written beside the old one and renamed when whole; a run that was killed before it wrote the shard's
+    index is gone on with. A sticker's JSON keeps its length where it can, and with it every frame its place, so that a
+    reader that is at work goes on reading the right bytes.
 
     Args:
         folder: with shards that have an index (`glassine data index`).
@@ -169,12 +177,13 @@ def regroup_shards(folder: Path, regroup: Regroup, tell: Callable[[Path, int], N
         How many stickers changed.
 
     Raises:
-        UserError: no shards, one without an index or damaged, or no place to write.
+        UserError: no shards, one without an index or damaged, another process at work there, or no place to write.
     """
     total = 0
     for tar in find_tars(folder):
         try:
-            changed = _regroup(tar, regroup)
+            with sole_writer(tar.parent, "shards"):
+                changed = _regroup(tar, regroup)
         except (FileNotFoundError, ValueError, tarfile.TarError, KeyError) as error:
             raise UserError(f"{tar} cannot be regrouped ({error}); index it with `glassine data index`") from error
         except OSError as error:
@@ -185,7 +194,27 @@ def regroup_shards(folder: Path, regroup: Regroup, tell: Callable[[Path, int], N
 
 
 def _regroup(tar: Path, regroup: Regroup) -> int:
-    index = load_index(tar)
+    index, rebuilt = load_index(tar), False
+    try:
+        new, texts = _changes(tar, index, regroup)
+    except ValueError:
+        index, rebuilt = rebuild_index(tar), True
+        if index.damaged:  # that is no matter of its index
+            raise
+        new, texts = _changes(tar, index, regroup)
+    if new:
+        places = _rewrite(tar, texts)
+        index.samples = [_moved(new.get(sample.key, sample), places) for sample in index.samples]
+        index.tar_bytes = tar.stat().st_size
+    if new or rebuilt:
+        index.save(index_path(tar))
+    return len(new)
+
+
+def _changes(tar: Path, index: ShardIndex, regroup: Regroup) -> tuple[dict[str, IndexedSample], dict[str, bytes]]:
+    """Entries and JSON members that change; ValueError where the index is of another file."""
+    if index.tar_bytes != tar.stat().st_size:
+        raise ValueError(f"the file has {tar.stat().st_size} bytes, its index is for {index.tar_bytes}")
     new = dict[str, IndexedSample]()
     texts = dict[str, bytes]()
     with tar.open("rb") as file:
@@ -203,34 +232,23 @@ def _regroup(tar: Path, regroup: Regroup) -> int:
             text = json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode()
             texts[f"{sample.key}.json"] = text.ljust(len(old))
             new[sample.key] = replace(sample, group=group, split=split)
-    if not new:
-        return 0
-    places = _rewrite(tar, texts)
-    index.samples = [_moved(new.get(sample.key, sample), places) for sample in index.samples]
-    index.tar_bytes = tar.stat().st_size
-    index.save(index_path(tar))
-    return len(new)
+    return new, texts
 
 
 def _rewrite(tar: Path, texts: dict[str, bytes]) -> dict[int, tuple[int, int]]:
     """Copy the tar with some members' content exchanged; where each member's content lies now, by where it lay."""
-    beside = tar.with_name(f".{tar.stem}.{secrets.token_hex(4)}.part")
     places: dict[int, tuple[int, int]] = {}
-    try:
-        with tarfile.open(tar) as old, tarfile.open(beside, "w") as new:
-            for member in old:
-                stream = old.extractfile(member)
-                if stream is None:  # a folder or the like
-                    new.addfile(member)
-                    continue
-                data = texts.get(member.name) or stream.read()
-                before = member.offset_data
-                member.size = len(data)
-                new.addfile(member, BytesIO(data))
-                places[before] = (new.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
-        beside.replace(tar)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_path(tar) as beside, tarfile.open(tar) as old, tarfile.open(beside, "w") as new:
+        for member in old:
+            stream = old.extractfile(member)
+            if stream is None:  # a folder or the like
+                new.addfile(member)
+                continue
+            data = texts.get(member.name) or stream.read()
+            before = member.offset_data
+            member.size = len(data)
+            new.addfile(member, BytesIO(data))
+            places[before] = (new.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data))
     return places
 
 

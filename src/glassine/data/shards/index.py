@@ -15,7 +15,7 @@ from glassine.data.shards.info import StickerInfo
 from glassine.data.shards.tar_members import BLOCK, Gap, walk
 from glassine.data.sticker import SPLITS
 from glassine.utils.errors import UserError
-from glassine.utils.files import atomic_path
+from glassine.utils.files import atomic_path, read_plain
 
 INDEX_SUFFIX = ".index.json"
 CONTAINER_SUFFIXES = ("gif", "webp", "apng", "png")
@@ -99,7 +99,12 @@ def load_index(tar: Path) -> ShardIndex:
         ValueError: it is not an index of this version.
     """
     try:
-        data = index_path(tar).read_bytes()
+        data = read_plain(index_path(tar))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError((error.strerror or "error").lower()) from error
+    try:
         content = json.loads(data.decode("utf-8", "surrogateescape"))
         version, tar_bytes, rows = content["glassine_index"], content["tar_bytes"], content["samples"]
         named, settings = content["damaged"], content["settings"]

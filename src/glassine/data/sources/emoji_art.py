@@ -10,6 +10,7 @@ from typing import Any
 from glassine.data.sources.emoji import EmojiNames, emoji_group, emoji_split
 from glassine.data.sources.npm import fetch_package, package_folder
 from glassine.utils.errors import UserError
+from glassine.utils.files import read_plain
 
 _NAMES, _NAMES_VERSION = "emojibase-data", "17.0.0"
 _NAME_FILES = ("en/data.json", "zh/data.json")
@@ -102,8 +103,8 @@ class EmojiCatalog:
 
 def _load_json(path: Path) -> list[dict[str, object]]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_plain(path))
     except FileNotFoundError as error:
         raise UserError(f"the emoji names are not in {path.parent}; run `glassine data fetch fluent`") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); delete its folder and fetch again") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); delete its folder and fetch again") from error

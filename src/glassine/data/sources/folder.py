@@ -14,6 +14,7 @@ from glassine.data.codecs.sequence import TIMING_NAME
 from glassine.data.sources import SourceItem
 from glassine.data.sticker import split_of
 from glassine.utils.errors import UserError
+from glassine.utils.files import open_plain, read_plain_text
 
 MEDIA_SUFFIXES = (
     ".apng",
@@ -75,7 +76,9 @@ class FolderStickers:
         if not self._folder.is_dir():
             raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
         found = {path for path in self._folder.rglob("*") if not path.name.startswith(".")}
-        folders = {path.parent for path in found if path.name == TIMING_NAME}  # each a sticker, frame by frame
+        folders = {
+            path.parent for path in found if path.name == TIMING_NAME and path.is_file()
+        }  # each a sticker, frame by frame
         files = {path for path in found if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file()}
         files |= {path for path in found if path.suffix.lower() == ".json" and _is_lottie(path)}
         self._paths = sorted(folders | {path for path in files if path.parent not in folders})
@@ -132,7 +135,7 @@ class FolderStickers:
 def _is_lottie(path: Path) -> bool:
     """Whether a JSON file looks like an animation; tables, timing notes and the like are JSON, too."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(2**16)
     except OSError:
         return False
@@ -148,7 +151,7 @@ def _read_table(table: Path) -> list[tuple[int, dict[str, Any]]]:
     if table.suffix.lower() not in (".csv", ".jsonl"):
         raise UserError(f"{table} is not a table of stickers; give a .csv or a .jsonl file")
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = read_plain_text(table, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{table} cannot be read ({error}); it must be a UTF-8 text file") from error
     rows: list[tuple[int, dict[str, Any]]] = []

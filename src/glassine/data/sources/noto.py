@@ -11,6 +11,7 @@ from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, fetch_names,
 from glassine.data.sources.npm import fetch_package, package_folder
 from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError
+from glassine.utils.files import read_plain
 
 ART = EmojiArt("noto", "Noto", "Apache-2.0", "Noto Emoji by Google")
 _PACKAGE, _VERSION = "@iconify-json/noto", "1.2.9"
@@ -48,7 +49,7 @@ class NotoStickers:
         self._catalog = EmojiCatalog(Path(cache))
         folder = package_folder(Path(cache), _PACKAGE, _VERSION)
         try:
-            icons, names = (json.loads((folder / file).read_text(encoding="utf-8")) for file in _FILES)
+            icons, names = (json.loads(read_plain(folder / file)) for file in _FILES)
             aliases = icons.get("aliases", {})
             found = {stem: aliases.get(name, {}).get("parent", name) for stem, name in sorted(names.items())}
             bodies = {stem: icons["icons"][name] for stem, name in found.items() if name in icons["icons"]}
@@ -57,7 +58,7 @@ class NotoStickers:
             self._names = {stem: name.replace("-", " ") for stem, name in found.items()}
         except FileNotFoundError as error:
             raise UserError(f"noto is not in {cache}; run `glassine data fetch noto`") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{folder} is not the package {_PACKAGE} ({error!r}); delete it and fetch again") from error
 
     def __len__(self) -> int:

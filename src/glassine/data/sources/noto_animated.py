@@ -20,7 +20,7 @@ from glassine.data.codecs import read_sticker
 from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, make_cache
 from glassine.utils.errors import UserError
-from glassine.utils.files import atomic_path
+from glassine.utils.files import atomic_path, open_plain, read_plain
 
 ART = EmojiArt(
     "noto-animated",
@@ -176,8 +176,10 @@ def _members(given: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Path inside and a way to read it, of each file."""
     if given.is_dir():
         for path in sorted(given.rglob("*.json")):
-            yield str(path.relative_to(given)), path.read_bytes
-    elif zipfile.is_zipfile(given):
+            yield str(path.relative_to(given)), partial(read_plain, path)
+        return
+    open_plain(given).close()  # a pipe would hang
+    if zipfile.is_zipfile(given):
         with zipfile.ZipFile(given) as archive:
             for entry in archive.infolist():
                 if entry.file_size <= _MAX_BYTES:

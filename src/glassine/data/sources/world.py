@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from glassine.data.sources import StickerSource, fluent, fluent_stills, noto, noto_animated
+from glassine.data.sources.emoji_art import fetch_names, make_cache
 from glassine.utils.errors import UserError
 
 SIZE = 256
@@ -66,6 +67,7 @@ def _noto_animated(how: Fetching, size: int, fps: float | None) -> StickerSource
         if not how.partial or not noto_animated.fetched(how.cache):
             raise
         how.say(str(error))
+    fetch_names(make_cache(how.cache), None, how.say)
     return noto_animated.NotoAnimated(how.cache, size, fps)
 
 
