@@ -16,7 +16,7 @@ SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
-	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full fuzz lint format tensorboard clean
+	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full fuzz docs wheel lint format tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -98,6 +98,12 @@ test-full: setup ## all tests, the slow ones too
 fuzz: setup ## damage files for MINUTES and read them: nothing may crash, hang or be lost silently (MINUTES=10)
 	FUZZ_MINUTES=$(MINUTES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -m full tests/fuzz
 	$(BIN)/python tests/fuzz/mutate.py --minutes $(MINUTES)
+
+docs: setup ## build the documentation into site/; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: setup ## build the package into dist/
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -47,6 +47,31 @@ def output_error(path: object, error: OSError) -> UserError:
     return UserError(f"cannot write {path}: {reason}")
 
 
+EXTRAS = {
+    "decord": "benchmark",
+    "kornia": "train",
+    "lightning": "train",
+    "matplotlib": "benchmark",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "pi_heif": "heif",
+    "resvg_py": "svg",
+    "rlottie_python": "lottie",
+    "tensorboard": "train",
+    "torchmetrics": "train",
+}
+"""Packages that only a part of the commands needs, and the extra of glassine that installs each."""
+
+
+def missing_package(error: ModuleNotFoundError, purpose: str = "this command") -> UserError | None:
+    """What to say when a package of an extra is not installed; None if `error` is about another one."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return UserError(f"{purpose} needs {package}, which is not installed: pip install 'glassine[{EXTRAS[package]}]'")
+
+
 def exit_code(work: Callable[[], object]) -> int:
     """Do `work` for a command line.
 
@@ -58,6 +83,11 @@ def exit_code(work: Callable[[], object]) -> int:
     except UserError as error:
         # what a data loader's process raised comes with its traceback before it
         print(f"glassine: {printable(str(error).rpartition('UserError: ')[2].strip())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (missing := missing_package(error)) is None:
+            raise
+        print(f"glassine: {missing}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in OUTPUT_ERRORS:
