@@ -23,6 +23,7 @@ VERBS = {
     "cutout": "make an opaque sticker transparent",
     "generate": "make animated stickers from text",
     "animate": "make a transparent still an animated sticker",
+    "pack": "make sticker packs that are ready to upload",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "score methods on held-out stickers and write the tables",
     "study": "let people compare methods blindly, and count",

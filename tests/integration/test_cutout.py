@@ -184,3 +184,20 @@ def test_a_lottie_and_a_drawing_are_cut_out(weights: str, tmp_path: Path) -> Non
     assert main(["cutout", *files, "--to", str(tmp_path / "to"), "--suffix", "webp", "--weights", weights]) == 0
     assert read_sticker(tmp_path / "to" / "a.webp").durations == (20, 20, 20)
     assert read_sticker(tmp_path / "to" / "b.webp").frames.shape == (1, 512, 512, 4)
+
+
+def test_a_border_is_drawn_on_a_canvas_that_grows(weights, source):
+    plain, bordered = source.with_name("plain.webp"), source.with_name("bordered.webp")
+    assert cutout("--weights", weights, source, plain) == 0
+    how = ("--outline", "3", "--outline-color", "blue", "--preview", source.with_name("strip.png"))
+    assert cutout("--weights", weights, *how, source, bordered) == 0
+    before, after = read_sticker(plain), read_sticker(bordered)
+    room = (after.width - before.width) // 2
+    assert room >= 3
+    assert after.height - before.height == 2 * room
+    assert after.durations == before.durations
+    inner = after.frames[:, room : room + before.height, room : room + before.width]
+    opaque = before.frames[..., 3] == 255
+    np.testing.assert_array_equal(inner[opaque], before.frames[opaque])
+    assert (inner[..., 3].astype(int) >= before.frames[..., 3].astype(int)).all()
+    assert inner[..., 3].sum(dtype=np.int64) > before.frames[..., 3].sum(dtype=np.int64)

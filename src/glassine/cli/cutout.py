@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from glassine.cli.pack import add_surround_arguments, surround
 from glassine.data.codecs import (
     StickerReader,
     StickerWriter,
@@ -119,6 +120,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="how the input stores colors under its own alpha; some editors export premultiplied MOV "
         "(default: %(default)s)",
     )
+    add_surround_arguments(parser, "pixels; the canvas grows by as much on each side")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
@@ -193,6 +195,7 @@ class Cutter:
         self._args = args
         self._console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
         self._pipeline: CutoutPipeline | None = None
+        self._surround = surround(args)
 
     def cut(self, source: Path, target: Path) -> None:
         """Write `target`, and the preview if there shall be one; after an error neither."""
@@ -207,7 +210,8 @@ class Cutter:
             # the preview's block is the outer one, so that it appears only after the result has
             preview = stack.enter_context(atomic_path(self._args.preview)) if self._args.preview else None
             file = stack.enter_context(output_path(target, self._args.format or "webp"))
-            size = reader.width, reader.height
+            room = 2 * self._surround.room
+            size = reader.width + room, reader.height + room
             how = {
                 "quality": self._args.quality,
                 "alpha_threshold": self._args.alpha_threshold,
@@ -223,6 +227,7 @@ class Cutter:
 
     def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
         # imported late: torch takes seconds, which neither --help nor a mistyped file name should cost
+        from glassine.pipelines.outline import surrounded
         from glassine.pipelines.preview import PreviewStrip
 
         pipeline = self._load()
@@ -239,10 +244,12 @@ class Cutter:
         ) as progress:
             bar = progress.add_task(name, total=reader.num_frames)
             for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting)):
-                writer.append(frame, duration)
-                if strip is not None:
-                    strip.add(waiting.popleft(), frame)
-                del frame  # or it would stay while the next one is made
+                result = surrounded(frame, self._surround)
+                writer.append(result, duration)
+                if strip is not None:  # as much of the result as the input shows
+                    room = self._surround.room
+                    strip.add(waiting.popleft(), result[room : room + len(frame), room : room + frame.shape[1]])
+                del frame, result  # or they would stay while the next one is made
                 progress.advance(bar)
         if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)

@@ -55,6 +55,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "oxipng": "pack",
     "pi_heif": "heif",
     "resvg_py": "svg",
     "rlottie_python": "lottie",

@@ -1,0 +1,159 @@
+"""When frames are shown: what a platform's clock asks for, without changing the speed unasked."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from glassine.data.sticker import Sticker
+from glassine.pipelines.pack.limits import Limits
+from glassine.utils.errors import UserError
+
+TooLong = Literal["refuse", "trim", "speed-up"]
+
+
+def merge_repeats(sticker: Sticker) -> Sticker:
+    """Drop frames that equal the one before, which then stands for both durations. Nothing that is seen changes."""
+    frames = sticker.frames
+    fresh = [0, *(n for n in range(1, len(frames)) if not np.array_equal(frames[n], frames[n - 1]))]
+    if len(fresh) == len(frames):
+        return sticker
+    ends = [*fresh[1:], len(frames)]
+    durations = tuple(sum(sticker.durations[start:end]) for start, end in zip(fresh, ends, strict=True))
+    return Sticker(frames[fresh], durations, sticker.loop)
+
+
+def at_even_times(sticker: Sticker, count: int) -> Sticker:
+    """`count` frames at even times: each is what is shown at its start. The length stays the same to the millisecond.
+
+    Raises:
+        UserError: more frames than milliseconds.
+    """
+    total = sticker.duration_ms
+    if not 1 <= count <= total:
+        raise UserError(f"number of frames must be 1 to {total} for {total} ms, got {count}")
+    edges, chosen = _even(sticker, count)
+    return Sticker(sticker.frames[chosen], tuple(np.diff(edges).tolist()), sticker.loop)
+
+
+def _even(sticker: Sticker, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count + 1` even moments in milliseconds, and the number of the frame that is shown at each but the last."""
+    edges = np.round(np.arange(count + 1) * (sticker.duration_ms / count)).astype(np.int64)
+    return edges, np.searchsorted(np.cumsum(sticker.durations), edges[:-1], side="right")
+
+
+def _most_even_times(sticker: Sticker, most: int, shortest: int) -> int:
+    """The finest even spacing, at least `shortest` ms, at which at most `most` frames differ from the one before.
+
+    A sticker that stands still for a while needs few frames there, and has more for its motion.
+    """
+    finest = max(1, sticker.duration_ms // max(shortest, min(sticker.durations)))
+    for count in range(finest, most, -1):
+        if 1 + int((np.diff(_even(sticker, count)[1]) != 0).sum()) <= most:
+            return count
+    return min(finest, most)
+
+
+def fewer_frames(sticker: Sticker, fps: float) -> Sticker:
+    """At most `fps` frames a second, evenly spaced, repeats merged; one that has no more stays as it is."""
+    count = max(1, math.floor(sticker.duration_ms * fps / 1000 + 1e-9))
+    return sticker if count >= sticker.num_frames else merge_repeats(at_even_times(sticker, count))
+
+
+def fit_length(sticker: Sticker, most_ms: int | None, too_long: TooLong) -> tuple[Sticker, str]:
+    """Bring one play down to `most_ms`, where that is asked for.
+
+    Returns:
+        The sticker and what was done, empty if nothing.
+
+    Raises:
+        UserError: it is too long, and `too_long` is "refuse".
+    """
+    total = sticker.duration_ms
+    if most_ms is None or total <= most_ms:
+        return sticker, ""
+    if too_long == "refuse":
+        raise UserError(
+            f"length must be at most {most_ms / 1000:g} s, got {total / 1000:g} s: use --too-long trim (keeps the "
+            "start) or --too-long speed-up"
+        )
+    if too_long == "trim":
+        starts = np.cumsum((0, *sticker.durations[:-1]))
+        kept = int((starts < most_ms).sum())
+        durations = (*sticker.durations[: kept - 1], int(most_ms - starts[kept - 1]))
+        told = (
+            f"trimmed from {total / 1000:g} s to {most_ms / 1000:g} s, as asked: its end no longer leads to its start"
+        )
+        return Sticker(sticker.frames[:kept], durations, sticker.loop), told
+    told = f"played {total / most_ms:.2f} times as fast ({total / 1000:g} s in {most_ms / 1000:g} s), as asked"
+    return _in_time(sticker, most_ms), told
+
+
+def _in_time(sticker: Sticker, total_ms: int) -> Sticker:
+    """The whole in another time; frames that would last less than a millisecond are left out."""
+    ends = np.round(np.cumsum(sticker.durations) * (total_ms / sticker.duration_ms)).astype(np.int64)
+    durations = np.diff(ends, prepend=0)
+    kept = durations > 0
+    return Sticker(sticker.frames[kept], tuple(durations[kept].tolist()), sticker.loop)
+
+
+def hold_to_whole_second(sticker: Sticker) -> tuple[Sticker, str]:
+    """Let the last frame stand until the next whole second. The motion keeps its speed."""
+    missing = -sticker.duration_ms % 1000
+    if not missing:
+        return sticker, ""
+    durations = (*sticker.durations[:-1], sticker.durations[-1] + missing)
+    told = f"last frame held for {missing} ms more, since one play must last whole seconds"
+    return Sticker(sticker.frames, durations, sticker.loop), told
+
+
+def fit_rate(sticker: Sticker, limits: Limits) -> tuple[Sticker, str]:
+    """As many frames as the platform takes in this time, and none shorter than it shows."""
+    total, before = sticker.duration_ms, sticker.num_frames
+    most = limits.max_frames or before
+    shortest = max(limits.min_frame_ms or 1, math.floor(1000 / limits.max_fps) if limits.max_fps else 1)
+    if limits.max_fps:
+        most = min(most, max(1, math.floor(total * limits.max_fps / 1000 + 1e-9)))
+    if before > most or min(sticker.durations) < shortest:
+        count = min(most, max(1, total // shortest)) if limits.max_fps else _most_even_times(sticker, most, shortest)
+        sticker = merge_repeats(at_even_times(sticker, count))
+    if sticker.num_frames == before:
+        return sticker, ""
+    rule = f"{limits.max_fps:g} frames a second" if limits.max_fps else f"{limits.max_frames} frames"
+    rule = rule if limits.max_fps or limits.max_frames else f"frames of {shortest} ms"
+    return sticker, f"{sticker.num_frames} of {before} frames, evenly spaced: the platform takes at most {rule}"
+
+
+def split_frames(sticker: Sticker, least: int) -> tuple[Sticker, str]:
+    """Show the longest frames in two parts until there are `least` frames. Nothing that is seen changes.
+
+    Raises:
+        UserError: it is too short for so many.
+    """
+    before = sticker.num_frames
+    order, durations = list(range(before)), list(sticker.durations)
+    while len(order) < least:
+        longest = int(np.argmax(durations))
+        whole = durations[longest]
+        if whole < 2:
+            raise UserError(f"length must be at least {least} ms for {least} frames, got {sticker.duration_ms} ms")
+        durations[longest : longest + 1] = [whole // 2, whole - whole // 2]
+        order.insert(longest, order[longest])
+    if len(order) == before:
+        return sticker, ""
+    told = f"{before} frames shown as {least}, the fewest that are taken"
+    return Sticker(sticker.frames[order], tuple(durations), sticker.loop), told
+
+
+def plays(sticker: Sticker, limits: Limits) -> tuple[int, str]:
+    """How often it plays there, 0 for ever, and what to say where that differs from the sticker's own count."""
+    own = sticker.loop
+    if not limits.max_loops:
+        return 0, f"plays for ever there; the file says {own} times" if own else ""
+    most = min(limits.max_loops, (limits.loops_ms or 1 << 31) // sticker.duration_ms)
+    count = min(own, most) if own else most
+    if count < 1:
+        raise UserError(f"length must be at most {limits.loops_ms} ms for one play, got {sticker.duration_ms} ms")
+    return count, "" if own == count else f"plays {count} times, the most that is taken" if count > 1 else "plays once"

@@ -1,0 +1,75 @@
+"""The data file of what platforms accept."""
+
+import pytest
+
+from glassine.pipelines.pack.limits import TextRule, platform, platforms, sources
+from glassine.utils.errors import UserError
+
+
+def test_every_source_says_where_when_and_what_kind():
+    for name, source in sources().items():
+        assert source.keys() == {"where", "read", "kind"}, name
+        assert all(source.values()), name
+
+
+@pytest.mark.parametrize("key", sorted(platforms()))
+def test_every_platform_says_what_its_files_must_be(key):
+    found = platform(key)
+    for kind, limits in found.kinds.items():
+        assert limits.bytes >= 1000
+        assert min(limits.canvas) >= 28
+        assert limits.can_move == (kind == "animated" or limits.format == "gif")
+        for part in (*limits.covers, *limits.each):
+            assert part.file
+        assert set(limits.sources.values()) <= set(sources())
+
+
+def test_sizes_that_are_named_in_the_platforms_own_pages():
+    assert platform("telegram").limits("animated").bytes == 256_000
+    assert platform("telegram").limits("animated").max_fps == 30
+    assert platform("whatsapp").count == (3, 30)
+    assert not platform("whatsapp").mixed
+    line = platform("line").limits("animated")
+    assert (line.canvas, line.min_frames, line.max_frames, line.max_loops) == ((320, 270), 5, 20, 4)
+    assert platform("discord").limits("animated").bytes == 512 * 1024
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "says"),
+    [
+        ("whatsapp", 2, "3 to 30 stickers, got 2"),
+        ("whatsapp", 31, "got 31"),
+        ("line", 9, "8, 16 or 24 stickers, got 9"),
+    ],
+)
+def test_packs_of_a_wrong_number_are_named(key, number, says):
+    assert says in (platform(key).count_problem(number, "animated") or "")
+
+
+@pytest.mark.parametrize(("key", "number"), [("whatsapp", 3), ("whatsapp", 30), ("line", 16)])
+def test_packs_of_a_right_number_are_fine(key, number):
+    assert platform(key).count_problem(number, "animated") is None
+
+
+def test_an_unknown_platform_is_refused_with_those_that_are_known():
+    with pytest.raises(UserError, match=r"must be one of telegram, .*, got 'icq'"):
+        platform("icq")
+
+
+def test_a_platform_without_animated_stickers_says_so():
+    with pytest.raises(UserError, match="takes no animated"):
+        platform("viber").limits("animated")
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "says"),
+    [
+        (TextRule(max=4), "hello", "1 to 4 characters, got 5"),
+        (TextRule(), "", "got 0"),
+        (TextRule(), "   ", "not blank"),
+        (TextRule(), "a\nb", "printable"),
+        (TextRule(pattern="[a-z]+"), "A1", "must match"),
+    ],
+)
+def test_names_that_a_platform_refuses(rule, text, says):
+    assert says in (rule.problem(text) or "")
