@@ -63,7 +63,7 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(experiment(tmp_path)))
     monkeypatch.setattr(runs_module, "EXPERIMENTS", tmp_path / "experiments")
     for module, name in ((rows_module, "SHORT"), (timing_module, "SHORT"), (timing_module, "PAPER")):
-        monkeypatch.setattr(module, name, SamplerConfig(steps=2, solver="dpm++"))
+        monkeypatch.setattr(module, name, SamplerConfig(num_inference_steps=2, solver="dpm++"))
     scorer = Scorer({"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}, evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
     runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]

@@ -140,14 +140,14 @@ def text_maker(source: str, size: int, transparency: str, num_frames: int | None
     if transparency == "latents":
         from glassine.pipelines.animate import AnimatePipeline
 
-        animate = AnimatePipeline.from_pretrained(source, (size, size), num_frames)
-        return lambda prompt, seeds: animate(prompt, list(seeds))
+        animate = AnimatePipeline.from_pretrained(source)
+        return lambda prompt, seeds: animate(prompt, None, num_frames, size, size, seed=seeds)
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
     cut_out = CutoutPipeline.from_pretrained() if transparency == "ildiff" else None
-    pipeline = TextToStickerPipeline.from_pretrained(source, cut_out, (size, size), num_frames)
-    return lambda prompt, seeds: pipeline([prompt] * len(seeds), list(seeds))
+    pipeline = TextToStickerPipeline.from_pretrained(source, cut_out)
+    return lambda prompt, seeds: pipeline(prompt, num_frames, size, size, seed=seeds)
 
 
 def names_network(source: str) -> StickerNames:

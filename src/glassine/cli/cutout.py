@@ -223,8 +223,16 @@ class Cutter:
 
     def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
         # imported late: torch takes seconds, which neither --help nor a mistyped file name should cost
+        from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.preview import PreviewStrip
 
+        settings = {
+            "background": parse_background(self._args.background),
+            "resolution": self._args.resolution,
+            "chunk": self._args.chunk,
+            "pixel_source": self._args.decoder_input,
+            "tta": self._args.tta,
+        }
         pipeline = self._load()
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -238,7 +246,7 @@ class Cutter:
             *columns, console=self._console, transient=True, disable=not self._console.is_terminal
         ) as progress:
             bar = progress.add_task(name, total=reader.num_frames)
-            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting)):
+            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting), **settings):
                 writer.append(frame, duration)
                 if strip is not None:
                     strip.add(waiting.popleft(), frame)
@@ -259,17 +267,8 @@ class Cutter:
             yield frame, duration
 
     def _load(self) -> "CutoutPipeline":
-        from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.cutout import CutoutPipeline
 
         if self._pipeline is None:
-            self._pipeline = CutoutPipeline.from_pretrained(
-                self._args.weights,
-                parse_background(self._args.background),
-                self._args.decoder_input,
-                self._args.tta,
-                self._args.resolution,
-                self._args.chunk,
-                self._args.device,
-            )
+            self._pipeline = CutoutPipeline.from_pretrained(self._args.weights, self._args.device)
         return self._pipeline

@@ -84,16 +84,6 @@ def opaque(args: argparse.Namespace) -> generation_options.Make:
     cut_out = None
     if args.transparent:
         cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or generation_options.CUTS_OUT, device=args.device)
-    pipeline = TextToStickerPipeline.from_pretrained(
-        args.weights or OPAQUE,
-        cut_out,
-        (args.size[0], args.size[-1]),
-        args.frames,
-        args.fps,
-        args.domain,
-        generation_options.sampling(args),
-        args.batch,
-        args.device,
-    )
-    seeds = list(range(args.seed, args.seed + args.n))
-    return lambda progress: pipeline([args.prompt] * args.n, seeds, args.negative, progress)
+    pipeline = TextToStickerPipeline.from_pretrained(args.weights or OPAQUE, cut_out, args.device)
+    settings = generation_options.call_settings(args)
+    return lambda progress: pipeline(args.prompt, **settings, progress=progress)

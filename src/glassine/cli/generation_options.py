@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from glassine.data.sticker import Sticker
-    from glassine.models.animation import Animation
-    from glassine.models.sampling import SamplerConfig
-
 
 CUTS_OUT = "glassine:tiny-ildiff"
 Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
@@ -108,46 +105,44 @@ def check(args: argparse.Namespace) -> list[Path]:
     return targets
 
 
-def sampling(args: argparse.Namespace) -> "SamplerConfig":
-    """How `args` say that is sampled.
-
-    Raises:
-        UserError: numbers that are not allowed.
-    """
+def call_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of a pipeline's call that both verbs have."""
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.models.sampling import SamplerConfig
     from glassine.nn.diffusion import RESCALE
 
-    rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
-    return SamplerConfig(args.steps, args.guidance, args.solver, rescale)
+    return {
+        "num_frames": args.frames,
+        "height": args.size[0],
+        "width": args.size[-1],
+        "num_inference_steps": args.steps,
+        "guidance_scale": args.guidance,
+        "seed": list(range(args.seed, args.seed + args.n)),
+        "negative_prompt": args.negative,
+        "solver": args.solver,
+        "guidance_rescale": RESCALE if args.guidance_rescale is None else args.guidance_rescale,
+        "fps": args.fps,
+        "domain": args.domain,
+        "batch_size": args.batch,
+    }
 
 
-def animation(args: argparse.Namespace) -> "Animation":
-    """The same around a base image."""
-    from glassine.models.animation import MOTION_GUIDANCE, Animation
-
-    return Animation(
-        **vars(sampling(args)),
-        image_guidance_scale=args.image_guidance,
-        motion_guidance_scale=MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
-        motion_adapter_scale=args.motion_adapter,
-    )
-
-
-def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:
-    """What makes stickers by the network in `source`: of a still `h w 4` uint8, or of one that it makes itself.
+def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" = None) -> Make:
+    """Makes stickers with the network at `source`: of an image `h w 4` uint8, or of one that it generates itself.
 
     Raises:
-        UserError: no such weights, or settings that they cannot take.
+        UserError: there are no such weights.
     """
-    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    from glassine.models.animation import MOTION_GUIDANCE
     from glassine.pipelines.animate import AnimatePipeline
 
-    size = (args.size[0], args.size[-1])
-    how = (size, args.frames, args.fps, args.domain, animation(args), args.batch, args.device)
-    pipeline = AnimatePipeline.from_pretrained(source, *how)
-    seeds = range(args.seed, args.seed + args.n)
-    return lambda progress: pipeline(args.prompt, seeds, still, args.negative, args.motion, progress)
+    pipeline = AnimatePipeline.from_pretrained(source, args.device)
+    settings = call_settings(args) | {
+        "motion": args.motion,
+        "image_guidance_scale": args.image_guidance,
+        "motion_guidance_scale": MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
+        "motion_adapter_scale": args.motion_adapter,
+    }
+    return lambda progress: pipeline(args.prompt, image, **settings, progress=progress)
 
 
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:

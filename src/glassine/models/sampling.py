@@ -23,7 +23,7 @@ class SamplerConfig:
     """How latents are sampled.
 
     Attributes:
-        steps: of the solver; VSD2M takes 25 of DDIM (its section "Experimental Setups"), DPM-Solver++ needs 8 to 15.
+        num_inference_steps: solver steps; VSD2M takes 25 of DDIM ("Experimental Setups"), DPM-Solver++ needs 8 to 15.
         guidance_scale: of classifier-free guidance; 1 is without it, and half the work. None is what suits the network:
             3 for one that reads a prompt's mean, 1 where a given frame stands for that, else the usual 7.5.
         solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
@@ -34,14 +34,14 @@ class SamplerConfig:
         UserError: numbers or names that are not allowed.
     """
 
-    steps: int = 25
+    num_inference_steps: int = 25
     guidance_scale: float | None = None
     solver: Solver = "ddim"
     guidance_rescale: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 1000:
-            raise UserError(f"{self.steps} steps came; give 1 to 1000, 25 is the usual number")
+        if not 1 <= self.num_inference_steps <= 1000:
+            raise UserError(f"{self.num_inference_steps} steps came; give 1 to 1000, 25 is the usual number")
         if self.guidance_scale is not None and self.guidance_scale < 0:
             raise UserError(f"guidance scale {self.guidance_scale} came; give at least 0, 3 to 7.5 are usual numbers")
         if not 0 <= self.guidance_rescale <= 1:
@@ -54,7 +54,7 @@ def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -
     """diffusers' solver for the noise schedule of `scheduler`, with its timesteps."""
     kind, options = SOLVERS[sampling.solver]
     solver = kind.from_config(scheduler.config, **options)
-    solver.set_timesteps(sampling.steps, device=device)
+    solver.set_timesteps(sampling.num_inference_steps, device=device)
     return solver
 
 

@@ -71,7 +71,7 @@ class StickerVideoTask(StickerTask):
         self.stills, self.frame_masks = stills, frame_masks
         self.spatial_from = spatial_from
         self.timestep_shift = timestep_shift
-        self.preview_sampling = preview_sampling or SamplerConfig(steps=8, solver="dpm++")
+        self.preview_sampling = preview_sampling or SamplerConfig(num_inference_steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
             if generator.latent_mean is not None:

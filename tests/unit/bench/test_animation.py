@@ -67,9 +67,10 @@ def test_true_clips_are_their_own_truth_and_the_codec_is_scored_against_them(sco
 
 def test_a_network_of_fewer_frames_shows_each_of_them_for_longer(scorer, monkeypatch):
     class FourFrames:
-        num_frames, generator = 4, torch.nn.Linear(1, 1)
+        model = torch.nn.Linear(1, 1)
+        model.usual_frames = 4  # type: ignore[assignment]
 
-        def __call__(self, prompts: list[str], seeds: list[int]) -> list[Sticker]:
+        def __call__(self, prompts: list[str], *_: object, **__: object) -> list[Sticker]:
             frames = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 4), dtype=np.uint8)
             return [Sticker(frames, (100,) * 4) for _ in prompts]
 

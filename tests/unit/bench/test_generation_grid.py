@@ -3,16 +3,14 @@ from tests.helpers.tiny_generator import tiny_generator
 
 from glassine.bench.gallery import CELL
 from glassine.bench.generation.grid import make_grid
-from glassine.models.sampling import SamplerConfig
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 
 def test_a_row_a_prompt_and_a_column_a_seed(tmp_path):
-    how = {"size": (32, 32), "num_frames": 2, "sampling": SamplerConfig(2, 1.0, "ddim"), "device": "cpu"}
-    pipeline = TextToStickerPipeline(tiny_generator(), **how)
+    pipeline = TextToStickerPipeline(tiny_generator(), device="cpu")
 
     def make(prompt, seeds, progress):
-        return pipeline([prompt] * len(seeds), seeds, progress=progress)
+        return pipeline(prompt, 2, 32, 32, 2, 1.0, seed=seeds, progress=progress)
 
     still, animated = make_grid(make, tmp_path / "pets", ("a cat", "a dog"), (0, 1, 2))
     assert (still.name, animated.name) == ("pets.png", "pets.webp")

@@ -13,7 +13,7 @@ ONE = CaptionedClip("key", "caption", (), torch.zeros(2, 3, 16, 16), torch.zeros
 
 def row(name: str, made: list[str]) -> tuple[Record, timing.Load]:
     def make(*asked) -> torch.Tensor:
-        made.append(f"{name} {asked[2].steps}")
+        made.append(f"{name} {asked[2].num_inference_steps}")
         return torch.zeros(1)
 
     return Record(name, name, "test", 16, 2, []), ready(VideoSampler(make, 1, name))
@@ -23,7 +23,7 @@ def test_rows_are_timed_in_turns_once_and_again_with_one_more(tmp_path: Path):
     made: list[str] = []
     rows = [row("a", made), row("b", made)]
     assert time_together(rows, ONE, tmp_path)
-    assert made == [f"a {SHORT.steps}", f"b {SHORT.steps}"] + ["a 25", "b 25"] * 3
+    assert made == [f"a {SHORT.num_inference_steps}", f"b {SHORT.num_inference_steps}"] + ["a 25", "b 25"] * 3
     assert all(record.costs["seconds_per_clip"] is not None for record in read_records(tmp_path))
     made.clear()
     assert time_together(rows, ONE, tmp_path)

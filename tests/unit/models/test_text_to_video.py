@@ -10,7 +10,7 @@ from glassine.nn.diffusion import rescaled
 from glassine.nn.priors import LatentPrior
 from glassine.utils.errors import UserError
 
-FAST = SamplerConfig(steps=3)
+FAST = SamplerConfig(num_inference_steps=3)
 
 
 class Oracle(torch.nn.Module):
@@ -185,7 +185,7 @@ def test_what_cannot_be_made_is_said():
     with pytest.raises(UserError, match="one seed for each"):
         generator.sample(["a", "b"], [0], (32, 32))
     with pytest.raises(UserError, match="0 steps"):
-        SamplerConfig(steps=0)
+        SamplerConfig(num_inference_steps=0)
     with pytest.raises(UserError, match="rescale 2 came"):
         SamplerConfig(guidance_rescale=2)
     with pytest.raises(UserError, match="ddim or dpm"):

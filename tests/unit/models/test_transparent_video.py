@@ -24,7 +24,7 @@ from glassine.pretrained.weights import load_bundle, read_state, save_model
 from glassine.utils.errors import UserError
 
 SIZE, FRAMES, MIDDLE = (32, 32), 4, 2
-FAST = Animation(steps=3)
+FAST = Animation(num_inference_steps=3)
 PROMPTS, SEEDS = ["a cat", "a dog"], [3, 4]
 
 
@@ -87,7 +87,7 @@ def test_a_mean_is_the_prompts_or_the_base_images_in_the_parts_that_see_it(mean_
     base, seen = base_images(), seen_by(network)
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     prompts = network.latent_mean(network.text_encoder(PROMPTS), tuple(clean.shape[-2:]))
-    how = Animation(steps=2, guidance_scale=2.0, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=2, guidance_scale=2.0, image_guidance_scale=1.5)
     network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     without, image, both = (part[:, 4:, 0] for part in seen[0].chunk(3))
     nothing = network.latent_mean(network.text_encoder([""] * len(PROMPTS)), tuple(clean.shape[-2:]))
@@ -108,7 +108,7 @@ def test_guidance_by_the_image_has_a_third_part_that_sees_it_as_noisy_as_all_els
     network, base = awake(), base_images()
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     seen = seen_by(network)
-    how = Animation(steps=4, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=4, image_guidance_scale=1.5)
     network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     without, image, both = seen[0].chunk(3)
     assert torch.equal(image[:, :, MIDDLE], clean)
@@ -237,7 +237,7 @@ def test_a_network_without_inter_frame_attention_makes_a_base_image_where_it_sha
 def test_a_base_image_is_made_of_other_noise_than_the_first_frame():
     network, seen = awake(), []
     network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, guidance_scale=1.0))
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(num_inference_steps=1, guidance_scale=1.0))
     (picture, clip), size = (each[:, :, 0] for each in seen), (1, *SIZE)
     assert torch.equal(picture[:, None], network.draw_noise(SEEDS, size))
     assert not torch.equal(picture, clip)
@@ -247,7 +247,7 @@ def test_a_clip_of_one_frame_is_the_base_image_and_costs_no_second_stage():
     network = awake()
     seen = seen_by(network)
     alone = network.sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST)
-    assert len(seen) == FAST.steps
+    assert len(seen) == FAST.num_inference_steps
     pictures = network.decode_transparent(network.sample_pictures(PROMPTS, SEEDS, SIZE, sampling=FAST))
     assert torch.equal(alone, pictures)
 
@@ -273,7 +273,7 @@ def test_clips_around_a_base_image_are_finite_from_pure_noise_with_both_guidance
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
     )
-    how = Animation(steps=3, solver=solver, guidance_rescale=0.7, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=3, solver=solver, guidance_rescale=0.7, image_guidance_scale=1.5)
     seen = seen_by(network)
     made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     assert made.isfinite().all()
@@ -353,7 +353,9 @@ def test_what_cannot_be_made_is_said():
     with pytest.raises(UserError, match="NaN or outside"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)
     with pytest.raises(UserError, match="it is for Still-Moving's"):
-        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, motion_adapter_scale=1.0))
+        network.sample(
+            PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, motion_adapter_scale=1.0)
+        )
 
 
 def test_usual_clips_are_as_long_as_the_papers_or_as_motion_goes():

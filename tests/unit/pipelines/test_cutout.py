@@ -48,13 +48,13 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64, background
     return Sticker(pixels, tuple(30 + 10 * i for i in range(frames)), loop=3)
 
 
-def cutout(**settings) -> CutoutPipeline:
-    return CutoutPipeline(ByColor(), device="cpu", **{"resolution": 64, **settings})  # type: ignore[arg-type]
+def cutout(network: nn.Module | None = None) -> CutoutPipeline:
+    return CutoutPipeline(network or ByColor(), device="cpu")  # type: ignore[arg-type]
 
 
 def test_the_square_stays_and_the_background_goes():
     sticker = moving_square()
-    result = cutout()(sticker)
+    result = cutout()(sticker, resolution=64)
     assert (result.durations, result.loop, result.frames.shape) == (sticker.durations, 3, sticker.frames.shape)
     np.testing.assert_array_equal(result.frames[0, 20, 8], (*RED, 255))
     assert not result.frames[0, 2].any()
@@ -63,7 +63,7 @@ def test_the_square_stays_and_the_background_goes():
 def test_colors_of_opaque_pixels_are_the_inputs_bit_for_bit():
     sticker = moving_square()
     sticker.frames[:, 10:30, 6:12, :3] = np.random.default_rng(0).integers(0, 120, (9, 20, 6, 3))
-    result = cutout()(sticker).frames
+    result = cutout()(sticker, resolution=64).frames
     opaque = result[..., 3] == 255
     assert opaque.sum() > 500
     np.testing.assert_array_equal(result[opaque], sticker.frames[opaque])
@@ -71,9 +71,9 @@ def test_colors_of_opaque_pixels_are_the_inputs_bit_for_bit():
 
 def test_chunks_give_what_the_whole_clip_gives():
     sticker = moving_square(frames=11)
-    whole = cutout(chunk=100)(sticker).frames
+    whole = cutout()(sticker, resolution=64, chunk=100).frames
     for chunk in (1, 2, 3, 7, 11):
-        np.testing.assert_array_equal(cutout(chunk=chunk)(sticker).frames, whole)
+        np.testing.assert_array_equal(cutout()(sticker, resolution=64, chunk=chunk).frames, whole)
 
 
 def small_ildiff(depth: int) -> ILDiff:
@@ -87,13 +87,13 @@ def small_ildiff(depth: int) -> ILDiff:
 
 @pytest.mark.parametrize("depth", [0, 3])
 def test_a_networks_chunks_give_what_the_whole_clip_gives(depth):
-    pipeline = CutoutPipeline(small_ildiff(depth), resolution=32, chunk=100, device="cpu")
+    pipeline = cutout(small_ildiff(depth))
     sticker = moving_square(frames=9, height=32, width=32)
-    whole = pipeline(sticker).frames.astype(int)
+    whole = pipeline(sticker, resolution=32, chunk=100).frames.astype(int)
     assert whole[..., 3].std() > 1
     for chunk in (1, 4):
-        pipeline.chunk = chunk
-        difference = np.abs(pipeline(sticker).frames[..., 3].astype(int) - whole[..., 3])
+        alpha = pipeline(sticker, resolution=32, chunk=chunk).frames[..., 3]
+        difference = np.abs(alpha.astype(int) - whole[..., 3])
         # another batch size may round the last bit of a sum otherwise, here and there across a threshold
         assert (difference > 0).mean() < 0.002
 
@@ -117,7 +117,7 @@ def test_memory_does_not_grow_with_length():
     peaks = []
     for count in (60, 600):
         most = 0
-        assert sum(1 for _ in cutout(chunk=4, resolution=16).stream(frames(count))) == count
+        assert sum(1 for _ in cutout().stream(frames(count), chunk=4, resolution=16)) == count
         peaks.append(most)
         assert alive == 0
     assert peaks[0] == peaks[1] <= 2 * (4 + 2 * 2) + 8
@@ -132,7 +132,7 @@ def test_results_come_before_the_input_ends():
             read += 1
             yield np.full((16, 16, 4), 255, np.uint8), 40
 
-    results = cutout(chunk=4, resolution=16).stream(endless())
+    results = cutout().stream(endless(), chunk=4, resolution=16)
     next(results)
     assert read <= 8
 
@@ -142,7 +142,7 @@ def test_results_come_before_the_input_ends():
 def test_any_size_and_length(height, width, frames):
     pixels = np.full((frames, height, width, 4), 255, np.uint8)
     pipeline = cutout()
-    result = pipeline(Sticker(pixels, (40,) * frames))
+    result = pipeline(Sticker(pixels, (40,) * frames), resolution=64)
     assert result.frames.shape == pixels.shape
     assert not result.frames.any()  # nothing but background
     assert all(side % 16 == 0 for side in pipeline.ildiff.seen[0][-2:])  # type: ignore[operator,union-attr]
@@ -154,9 +154,9 @@ def test_nothing_in_nothing_out():
 
 def test_a_background_that_is_given_is_not_looked_for():
     sticker = moving_square(background=(10, 90, 200))
-    found, given = cutout()(sticker).frames, cutout(background=(10, 90, 200))(sticker).frames
+    found, given = (cutout()(sticker, ground, 64).frames for ground in (None, (10, 90, 200)))
     np.testing.assert_array_equal(found, given)
-    assert cutout(background=(255, 255, 255))(sticker).frames[0, 2, 2, 3] == 255
+    assert cutout()(sticker, (255, 255, 255), 64).frames[0, 2, 2, 3] == 255
 
 
 @pytest.mark.parametrize(("said", "level"), [(0.01, 0), (0.03, 8), (0.96, 245), (0.98, 255)])
@@ -166,7 +166,7 @@ def test_nearly_invisible_and_nearly_opaque_are_meant_so(said, level):
             return torch.full_like(clip[:, own, :1], said), clip[:, own]
 
     sticker = moving_square(frames=1)
-    result = CutoutPipeline(Almost(), resolution=64, device="cpu")(sticker).frames  # type: ignore[arg-type]
+    result = cutout(Almost())(sticker, resolution=64).frames
     assert set(result[..., 3].ravel()) == {level}
     if level == 255:
         np.testing.assert_array_equal(result, sticker.frames)
@@ -181,7 +181,7 @@ def test_soft_pixels_lose_the_backgrounds_color():
             alpha = torch.where((clip[:, :, 1:2] > 0.3) & (clip[:, :, 1:2] < 0.9), truth / 255, 1.0)
             return torch.where(clip[:, :, 1:2] > 0.9, 0.0, alpha)[:, own], clip[:, own]
 
-    result = CutoutPipeline(Known(), resolution=64, device="cpu")(sticker).frames  # type: ignore[arg-type]
+    result = cutout(Known())(sticker, resolution=64).frames
     soft = result[result[..., 3] == truth]
     assert len(soft)
     assert np.abs(soft[:, :3].astype(int) - RED).max() <= 2
@@ -191,7 +191,7 @@ def test_what_comes_transparent_stays_so_and_keeps_its_colors():
     sticker = moving_square()
     sticker.frames[:, :4] = (0, 255, 0, 0)
     sticker.frames[:, 20, 8, 3] = 90  # half transparent inside
-    result = cutout(background=(255, 255, 255))(sticker).frames
+    result = cutout()(sticker, (255, 255, 255), 64).frames
     assert (result[..., 3] <= sticker.frames[..., 3]).all()
     assert not result[:, :4].any()
     assert result[0, 20, 8].tolist() == [*RED, 90]
@@ -200,10 +200,19 @@ def test_what_comes_transparent_stays_so_and_keeps_its_colors():
 def test_frames_of_another_size_are_refused():
     frames = [(np.full((8, size, 4), 255, np.uint8), 40) for size in (8, 8, 9)]
     with pytest.raises(UserError, match=r"\(8, 9, 4\)"):
-        list(cutout().stream(frames))
+        list(cutout().stream(frames, resolution=64))
 
 
-@pytest.mark.parametrize("settings", [{"resolution": 8}, {"chunk": 0}, {"device": "abacus"}, {"device": "cuda:99"}])
-def test_settings_out_of_range_are_refused(settings):
-    with pytest.raises(UserError, match="came"):
-        CutoutPipeline(ByColor(), **{"device": "cpu", **settings})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"resolution": 8}, r"in \[16, 4096\] pixels, got 8"), ({"chunk": 0}, "at least 1 frame, got 0")],
+)
+def test_settings_out_of_range_are_refused(setting, message):
+    with pytest.raises(UserError, match=message):
+        cutout()(moving_square(), **setting)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_devices_that_are_not_there_are_refused(device):
+    with pytest.raises(UserError, match=device):
+        CutoutPipeline(ByColor(), device)  # type: ignore[arg-type]

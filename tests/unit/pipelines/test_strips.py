@@ -34,11 +34,12 @@ def frames(count: int, height: int = 150, width: int = 230) -> list[tuple[np.nda
 
 @pytest.mark.parametrize("resolution", [64, 512])
 def test_strips_give_what_the_whole_gives(monkeypatch, resolution):
-    pipeline = CutoutPipeline(Seen(), (255, 255, 255), resolution=resolution, chunk=2, device="cpu")
-    whole = list(pipeline.stream(iter(frames(5))))
+    pipeline = CutoutPipeline(Seen(), device="cpu")
+    settings = {"background": (255, 255, 255), "resolution": resolution, "chunk": 2}
+    whole = list(pipeline.stream(iter(frames(5)), **settings))
     monkeypatch.setattr(upsampling, "WHOLE_PIXELS", 4000)
     monkeypatch.setattr(cutout, "FrameStore", lambda: FrameStore(150 * 230 * 4 * 2))
-    strips = list(pipeline.stream(iter(frames(5))))
+    strips = list(pipeline.stream(iter(frames(5)), **settings))
     assert [ms for _, ms in strips] == [ms for _, ms in whole] == [40, 41, 42, 43, 44]
     for (one, _), (other, _) in zip(strips, whole, strict=True):
         assert np.abs(one[..., 3].astype(int) - other[..., 3]).max() <= 1

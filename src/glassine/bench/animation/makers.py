@@ -14,7 +14,7 @@ from glassine.bench.generation.rows import VideoSampler
 from glassine.bench.generation.test_set import CaptionedClip
 from glassine.bench.loading import load_network
 from glassine.data.sticker import Sticker
-from glassine.models.animation import MOTION_GUIDANCE, Animation, as_animation
+from glassine.models.animation import MOTION_GUIDANCE, Animation
 from glassine.models.sampling import SamplerConfig
 from glassine.models.transparency import TransparencyVAE
 from glassine.pipelines.animate import TINY as ANIMATES
@@ -62,35 +62,36 @@ def through_codec(device: torch.device, source: str = CODEC) -> VideoSampler:
 def cut_out_after(device: torch.device) -> VideoSampler:
     """`glassine generate --transparent` as it ships, in its own number of frames: each is repeated to fill the clip."""
     cut_out = CutoutPipeline.from_pretrained(device=str(device))
-    pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, domain="", device=str(device))
+    pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
-        pipeline.size, frames = shape_of(wanted)
-        pipeline.sampling, repeats = sampling, -(-frames // pipeline.num_frames)
-        made = stacked(pipeline([one.caption for one in wanted], list(seeds)))
+        (height, width), frames = shape_of(wanted)
+        prompts, own = [one.caption for one in wanted], pipeline.model.usual_frames
+        made = stacked(pipeline(prompts, own, height, width, **vars(sampling), seed=seeds, domain=""))
+        repeats = -(-frames // own)
         return made.repeat_interleave(repeats, dim=1)[:, :frames]
 
-    return pipeline_maker(make, pipeline.generator, cut_out.ildiff)
+    return pipeline_maker(make, pipeline.model, cut_out.ildiff)
 
 
 def alpha_in_latents(device: torch.device, motion: int | None = None) -> VideoSampler:
     """`glassine generate --transparent --transparency latents` as it ships, perhaps told how much is to move."""
-    pipeline = AnimatePipeline.from_pretrained(ANIMATES, domain="", device=str(device))
+    pipeline = AnimatePipeline.from_pretrained(ANIMATES, device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
-        pipeline.size, pipeline.num_frames = shape_of(wanted)
-        pipeline.sampling = replace(as_animation(sampling), guidance_scale=None)  # its own of each of the two stages
-        pairs = zip(wanted, seeds, strict=True)
-        return stacked([sticker for one, seed in pairs for sticker in pipeline(one.caption, [seed], motion=motion)])
+        (height, width), frames = shape_of(wanted)
+        settings = vars(sampling) | {"guidance_scale": None}  # the default of each of the two stages
+        prompts = [one.caption for one in wanted]
+        return stacked(pipeline(prompts, None, frames, height, width, **settings, seed=seeds, motion=motion, domain=""))
 
     settings: dict[str, float | int | str] = {
-        "guidance_scale_around_base": pipeline.generator.guidance_scale(Animation(), around=True),
-        "alpha_levels": str(tuple(pipeline.generator.alpha_levels)),
+        "guidance_scale_around_base": pipeline.model.guidance_scale(Animation(), around=True),
+        "alpha_levels": str(tuple(pipeline.model.alpha_levels)),
     }
     if motion is not None:
         settings |= {"motion": motion, "motion_guidance_scale": MOTION_GUIDANCE}
-    made_by = pipeline_maker(make, pipeline.generator)
-    return replace(made_by, reference=pipeline.generator.reference_index, settings=settings)
+    made_by = pipeline_maker(make, pipeline.model)
+    return replace(made_by, reference=pipeline.model.reference_index, settings=settings)
 
 
 def pipeline_maker(make: Callable[..., Tensor], *networks: torch.nn.Module) -> VideoSampler:

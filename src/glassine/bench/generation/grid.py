@@ -9,10 +9,11 @@ from pathlib import Path
 from glassine.bench.console import progress_bar
 from glassine.bench.gallery import Cell, draw_gallery, write_gallery
 from glassine.data.sticker import Sticker
+from glassine.models.sampling import Progress
 from glassine.pipelines.animate import TINY as ANIMATES
 from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.cutout import CutoutPipeline
-from glassine.pipelines.text_to_sticker import TINY, Progress, TextToStickerPipeline
+from glassine.pipelines.text_to_sticker import TINY, TextToStickerPipeline
 from glassine.utils.errors import exit_code
 
 SEEDS = tuple(range(8))
@@ -57,10 +58,10 @@ def maker(way: str, weights: str | None, device: str) -> Make:
     """What makes stickers in one of `WAYS`, of the size and length that ship."""
     if way == "latents":
         animate = AnimatePipeline.from_pretrained(weights or ANIMATES, device=device)
-        return lambda prompt, seeds, progress: animate(prompt, seeds, progress=progress)
+        return lambda prompt, seeds, progress: animate(prompt, seed=seeds, progress=progress)
     cut_out = CutoutPipeline.from_pretrained(device=device) if way == "ildiff" else None
     generate = TextToStickerPipeline.from_pretrained(weights or TINY, cut_out, device=device)
-    return lambda prompt, seeds, progress: generate([prompt] * len(seeds), list(seeds), progress=progress)
+    return lambda prompt, seeds, progress: generate(prompt, seed=seeds, progress=progress)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

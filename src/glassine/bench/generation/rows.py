@@ -18,13 +18,13 @@ from glassine.utils.errors import UserError
 
 Tell = Callable[[int, int], None]
 # few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
-SHORT = SamplerConfig(steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
+SHORT = SamplerConfig(num_inference_steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, float | int | str] = {
-    "sampler": f"{SHORT.solver} {SHORT.steps}",
+    "sampler": f"{SHORT.solver} {SHORT.num_inference_steps}",
     "guidance_scale": SCALE_WITH_MEAN,
     "guidance_rescale": SHORT.guidance_rescale,
 }
-PAPER = SamplerConfig(steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
+PAPER = SamplerConfig(num_inference_steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
 
 
 @dataclass(frozen=True)
