@@ -24,7 +24,8 @@ VERBS = {
     "generate": "make animated stickers from text",
     "animate": "make a transparent still an animated sticker",
     "data": "fetch, build, describe and look at sticker data",
-    "benchmark": "score methods on held-out stickers and write the tables",
+    "benchmark": "evaluate methods on held-out stickers and write the tables",
+    "pretrain": "train the shipped weights again",
     "study": "let people compare methods blindly, and count",
     "export": "write a network as a folder of weights or as an ONNX file",
 }

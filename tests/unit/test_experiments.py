@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from glassine.bench.pretrain import read_steps
-from glassine.cli.lightning import check_names, policy
+from glassine.bench.fit import check_names, policy
 from glassine.data.datamodule import StickerDataModule
 from glassine.tasks.base import StickerTask
 from glassine.utils.class_paths import read_yaml
