@@ -8,7 +8,7 @@ import yaml
 from tests.unit.data.test_thumbnails import write
 
 from glassine.__main__ import main
-from glassine.bench.prompt_scores import names_network
+from glassine.bench.prompts import names_network
 
 
 @pytest.fixture(scope="module")

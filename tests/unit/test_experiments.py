@@ -6,8 +6,8 @@ import pytest
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from glassine.bench.pretrain import read_steps
 from glassine.bench.fit import check_names, policy
+from glassine.bench.pretrain import read_steps
 from glassine.data.datamodule import StickerDataModule
 from glassine.tasks.base import StickerTask
 from glassine.utils.class_paths import read_yaml

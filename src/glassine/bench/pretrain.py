@@ -222,7 +222,7 @@ class Queue:
             if training.steps_done < training.steps:
                 if finished and not self._stopped:
                     raise UserError(
-                        f"training {training.configs[-1]} stopped early; {training.folder} is kept, the queue resumes it"
+                        f"training {training.configs[-1]} stopped early: {training.folder} is kept, resume the queue"
                     )
                 return False
         return step.weights is None or self._export(step, training.checkpoint)

@@ -36,7 +36,7 @@ def test_reset_forgets_all_clips(clips):
 def test_broken_predictions_are_refused_not_skipped(clips, value):
     pred, true = clips
     pred[1, 2, 0, 5, 5] = value
-    with pytest.raises(UserError, match="predicted clip holds values"):
+    with pytest.raises(UserError, match=r"preds must be in \[0, 1\], got"):
         MAD().update(pred, true)
 
 

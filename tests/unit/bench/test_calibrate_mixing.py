@@ -6,8 +6,7 @@ import pytest
 import torch
 import yaml
 
-from glassine.bench.fit_trust import fit_trust
-from glassine.bench.stacking import Answers, collect, cross_fitted, fit
+from glassine.bench.calibrate_mixing import Answers, calibrate_mixing, collect, cross_fitted, fit_trust
 from glassine.data.shards import ShardWriter
 from glassine.models.ildiff import LayoutHint
 from glassine.models.vae import SmallVAE
@@ -57,7 +56,7 @@ def test_trust_goes_to_whom_is_right_by_the_statistics_on_new_groups_too():
     rows = torch.arange(40)
     with torch.no_grad():
         before = known.psnr(hint.weigh(known.statistics), rows)
-    fit(hint, known, steps=200)
+    fit_trust(hint, known, steps=200)
     with torch.no_grad():
         after = known.psnr(hint.weigh(known.statistics), rows)
     assert before.max() < 20
@@ -77,12 +76,12 @@ def test_weights_are_fitted_in_place_and_only_trust_changes(config, tmp_path):
             writer.write(f"s{row}", source[row], {**source.info(row), "group": f"g{row}", "split": "val"})
     before = load_bundle(str(tmp_path / "ildiff")).state_dict()
     how = (str(tmp_path / "shards"), torch.device("cpu"), 32, str(tmp_path / "vae"), 20)
-    head, rows = fit_trust(tmp_path / "ildiff", *how)
+    head, rows = calibrate_mixing(tmp_path / "ildiff", *how)
     after = load_bundle(str(tmp_path / "ildiff")).state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("hint.trust.") for name in changed)
     assert [row[0] for row in rows][:2] == ["white", "gray"]
     assert len(head) == 3
-    with pytest.raises(UserError, match="holds no ILDiff"):
-        fit_trust(tmp_path / "vae", *how)
+    with pytest.raises(UserError, match="must be an ILDiff with a LayoutHint"):
+        calibrate_mixing(tmp_path / "vae", *how)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassine.bench.linear_probe import TITLES, fit_logistic, probe_table, write_report
+from glassine.bench.probe import TITLES, fit_logistic, probe_table, write_report
 
 
 def test_the_regression_finds_the_direction_that_separates():

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from glassine.bench.alpha_report import alpha_detail, matting_detail, overview, table_two
+from glassine.bench.methods import TITLES
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
-from glassine.bench.rows import one_setup, to_rows
-from glassine.bench.score_page import DEPTHS, RESULTS, write_tables
-from glassine.bench.tables import alpha_detail, markdown, matting_detail, overview, published_tables
+from glassine.bench.report import ALPHA_RESULTS, PAGES, write_all, write_alpha
+from glassine.bench.tables import markdown, one_setup, published_tables, replace_block, to_rows, write_blocks
+from glassine.bench.video_report import SECTIONS
 from glassine.utils.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -42,7 +44,7 @@ def test_a_record_survives_its_file_and_nan_becomes_null(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"conditions": {"white": {"mean": 3}}}'])
 def test_a_broken_record_is_named(tmp_path, content):
     (tmp_path / "broken.json").write_text(content)
-    with pytest.raises(UserError, match=r"broken\.json is no benchmark record"):
+    with pytest.raises(UserError, match=r"broken\.json must be a benchmark record, got"):
         read_records(tmp_path)
 
 
@@ -83,12 +85,12 @@ def test_only_the_largest_set_of_held_out_stickers_is_shown():
 
 def test_tables_are_written_identically_from_the_same_records(tmp_path):
     for one in (record("threshold", 21.0), record("ildiff", 33.0, weights="w")):
-        one.save(tmp_path / RESULTS)
+        one.save(tmp_path / ALPHA_RESULTS)
     readme = tmp_path / "README.md"
     readme.write_text("# Title\n\n<!-- table:alpha -->\nstale\n<!-- /table -->\n\nThe end.\n")
-    assert set(write_tables(tmp_path, readme)) == {tmp_path / "tables.md", readme}
+    assert len(write_alpha(tmp_path, readme)) == 2
     first = (readme.read_text(), (tmp_path / "tables.md").read_text())
-    write_tables(tmp_path, readme)
+    write_alpha(tmp_path, readme)
     assert (readme.read_text(), (tmp_path / "tables.md").read_text()) == first
     assert first[0].startswith("# Title\n\n<!-- table:alpha -->\n|  | threshold | ildiff |")
     assert first[0].endswith("<!-- /table -->\n\nThe end.\n")
@@ -98,15 +100,15 @@ def test_tables_are_written_identically_from_the_same_records(tmp_path):
 
 
 def test_nothing_is_written_without_records_of_the_test_split(tmp_path):
-    record("threshold", 21.0, split="val").save(tmp_path / RESULTS)
-    assert write_tables(tmp_path) == []
+    record("threshold", 21.0, split="val").save(tmp_path / ALPHA_RESULTS)
+    assert write_alpha(tmp_path) == []
     assert not (tmp_path / "tables.md").exists()
 
 
 def test_published_numbers_stand_apart_and_are_marked(tmp_path):
-    record("threshold", 21.0).save(tmp_path / RESULTS)
+    record("threshold", 21.0).save(tmp_path / ALPHA_RESULTS)
     (tmp_path / "published.yaml").write_text((REPOSITORY / "benchmarks" / "published.yaml").read_text())
-    write_tables(tmp_path)
+    write_alpha(tmp_path)
     ours, published = (tmp_path / "tables.md").read_text().split("## Published")
     assert "28.04" in published
     assert "TASD" in published
@@ -126,13 +128,13 @@ def test_the_table_of_depths_shows_finished_networks_of_one_kind(tmp_path):
         named = {"title": title, "weights": f"{title}-{seed}", "seed": seed}
         return record("depth", 0, split="val", conditions=cells, costs=costs, **named)
 
-    record("threshold", 21.0).save(tmp_path / RESULTS)
+    record("threshold", 21.0).save(tmp_path / ALPHA_RESULTS)
     whole = ("white", "gray", "own_color_jpeg75")
     shown = [depth("depth 5", seed, 150.0, *whole) for seed in (0, 1)]
     hidden = [depth("depth 5", 2, None, "white"), depth("depth 0", 0, 20.0, *whole)]  # stopped; of another length
     for one in (*shown, *hidden):
-        one.save(tmp_path / DEPTHS)
-    write_tables(tmp_path)
+        one.save(tmp_path / "results" / "ablate_depth")
+    write_alpha(tmp_path)
     page = (tmp_path / "tables.md").read_text()
     assert "| depth 5 (2 seeds) |" in page
     assert "| depth 0" not in page
@@ -140,12 +142,66 @@ def test_the_table_of_depths_shows_finished_networks_of_one_kind(tmp_path):
 
 def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     benchmarks = REPOSITORY / "benchmarks"
-    for results in (RESULTS, DEPTHS):
-        shutil.copytree(benchmarks / results, tmp_path / results)
-    for name in ("published.yaml",):
-        (tmp_path / name).write_text((benchmarks / name).read_text())
+    shutil.copytree(benchmarks, tmp_path / "benchmarks")
     readme = tmp_path / "README.md"
     readme.write_text((REPOSITORY / "README.md").read_text())
-    write_tables(tmp_path, readme)
-    assert (tmp_path / "tables.md").read_text() == (benchmarks / "tables.md").read_text()
+    written, empty = write_all(tmp_path / "benchmarks", readme)
+    for page in written:
+        assert page.read_text() == (benchmarks / page.relative_to(tmp_path / "benchmarks")).read_text(), page
     assert readme.read_text() == (REPOSITORY / "README.md").read_text()
+    assert set(empty.values()) == {"glassine benchmark speed"}
+    assert len(written) + len(empty) == len(PAGES)
+
+
+PUBLISHED = [
+    {"table": "II", "rows": [{"name": "SAM", "PSNR": 22.86, "SSIM": 0.949}, {"name": "SAM-2", "PSNR": 18, "SSIM": 1}]},
+    {"table": "III", "rows": [{"name": "SAM", "PSNR": 99, "SSIM": 1}]},
+]
+
+
+def paper_record(method: str, missing: str = "") -> Record:
+    cells = {} if missing else {"white": Cell("x", 1, {"psnr_mean": 21.04, "ssim": 0.9})}
+    costs = {} if missing else {"ms_per_frame": 12.0, "parameters": 1_500_000}
+    return Record(method, TITLES[method], "test", 64, 8, ["a"], missing=missing, conditions=cells, costs=costs)
+
+
+def test_published_numbers_stand_beside_ours_and_missing_weights_give_none():
+    head, rows = table_two(
+        [
+            paper_record("threshold"),
+            paper_record("sam"),
+            paper_record("sam2", missing="no weights"),
+        ],
+        PUBLISHED,
+    )
+    assert head[:5] == ["method", "published PSNR (TASD-T)", "published SSIM (TASD-T)", "PSNR, white", "SSIM, white"]
+    assert rows == [
+        ["SAM, true point and box", "22.86", "0.949", "21.0", "0.900", "12.0", "1.50 M"],
+        ["SAM-2, true point and box of one frame (no weights)", "18", "1", "–", "–", "–", "–"],
+    ]
+
+
+def test_only_what_stands_between_the_markers_of_a_name_changes(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- table:one -->\nold\n<!-- /table -->\nb\n<!-- table:two -->\nx\n<!-- /table -->\n")
+    assert write_blocks(readme, {"one": r"\1 new", "three": "nowhere"})
+    expected = "a\n<!-- table:one -->\n\\1 new\n<!-- /table -->\nb\n<!-- table:two -->\nx\n<!-- /table -->\n"
+    assert readme.read_text() == expected
+
+
+def test_a_file_without_markers_stays_as_it_is():
+    assert replace_block("no table here", "alpha", "new") == "no table here"
+    assert replace_block("<!-- table:depth -->\nx\n<!-- /table -->", "alpha", "new").endswith("x\n<!-- /table -->")
+
+
+def test_without_a_file_nothing_is_written(tmp_path):
+    assert not write_blocks(None, {"one": "new"})
+    assert not write_blocks(tmp_path / "README.md", {"one": "new"})
+    assert not any(tmp_path.iterdir())
+
+
+def test_our_own_has_a_place_for_every_table_that_is_written_into_it():
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    places = re.findall(r"^<!-- table:(\w+) -->$", text, re.MULTILINE)
+    assert sorted(places) == sorted(["alpha", "paper", "depth", "generation", *SECTIONS])
+    assert text.count("<!-- /table -->") == len(places)

@@ -5,8 +5,7 @@ import torch
 from tests.unit.data.test_thumbnails import write
 from torch import nn
 
-from glassine.bench.emoji_names import draw_names, true_pictures
-from glassine.bench.name_scores import Bank, Pictures, make_bank, on_background, score_names
+from glassine.bench.names import Bank, Pictures, draw_names, make_bank, on_background, score_names, true_pictures
 from glassine.data.shards import StickerShards
 from glassine.data.thumbnails import Thumbnails
 from glassine.utils.errors import UserError

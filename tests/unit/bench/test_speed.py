@@ -2,21 +2,20 @@ from pathlib import Path
 
 import torch
 
-from glassine.bench.generation import timing
-from glassine.bench.generation.rows import SHORT, VideoSampler
-from glassine.bench.generation.test_set import CaptionedClip
-from glassine.bench.generation.timing import ready, time_together
+from glassine.bench.protocols import CaptionedClip
 from glassine.bench.records import Record, read_records
+from glassine.bench.speed import Load, time_together
+from glassine.bench.video_methods import SHORT, VideoSampler
 
 ONE = CaptionedClip("key", "caption", (), torch.zeros(2, 3, 16, 16), torch.zeros(2, 4, 16, 16))
 
 
-def row(name: str, made: list[str]) -> tuple[Record, timing.Load]:
+def row(name: str, made: list[str]) -> tuple[Record, Load]:
     def make(*asked) -> torch.Tensor:
         made.append(f"{name} {asked[2].num_inference_steps}")
         return torch.zeros(1)
 
-    return Record(name, name, "test", 16, 2, []), ready(VideoSampler(make, 1, name))
+    return Record(name, name, "test", 16, 2, []), lambda: VideoSampler(make, 1, name)
 
 
 def test_rows_are_timed_in_turns_once_and_again_with_one_more(tmp_path: Path):

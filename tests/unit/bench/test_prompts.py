@@ -4,7 +4,8 @@ import torch
 from tests.unit.data.test_thumbnails import write
 from tests.unit.models.test_sticker_names import ENCODER
 
-from glassine.bench.prompt_scores import command, lines, middle_frames, names_network, score_prompts
+from glassine.__main__ import main
+from glassine.bench.prompts import lines, middle_frames, names_network, score_prompts
 from glassine.bench.records import read_record
 from glassine.data.shards import StickerShards
 from glassine.data.sticker import Sticker
@@ -53,9 +54,9 @@ def test_the_middle_frame_is_judged():
 
 
 def test_what_cannot_be_scored_is_refused(world, tmp_path, capsys):
-    with pytest.raises(UserError, match="prompt must have a place"):
+    with pytest.raises(UserError, match="prompt must contain"):
         score_prompts(lambda *_: [], *world, tmp_path, "none", "", 2, prompt="a cat")
     with pytest.raises(UserError, match="evaluator must be a StickerNames"):
         names_network("glassine:tiny-clip")
-    assert command(["--evaluator", str(tmp_path / "nowhere")]) == 2
+    assert main(["benchmark", "prompts", "--evaluator", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
