@@ -15,6 +15,7 @@ from glassine.bench.report import ALPHA_RESULTS
 from glassine.bench.run import Budget, FitRun, logger_folder
 from glassine.bench.specs import depth_ablation, variants_ablation
 from glassine.bench.study import ablate
+from glassine.cli import benchmark_arguments
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardWriter
 from glassine.pretrained.weights import load_bundle
@@ -109,18 +110,8 @@ def test_the_evaluation_of_no_run_is_one_line(tmp_path, capsys):
 def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:alpha -->\n<!-- /table -->\n")
-    command = [
-        "benchmark",
-        "alpha",
-        "--data",
-        data,
-        "--size",
-        "64",
-        "--to",
-        str(tmp_path / "b"),
-        "--readme",
-        str(readme),
-    ]
+    command = ["benchmark", "alpha", "--data", data, "--size", "64", "--to", str(tmp_path / "b")]
+    command += ["--readme", str(readme)]
     command += [
         "--methods",
         "threshold",
@@ -199,6 +190,13 @@ def test_the_queue_trains_exports_and_then_has_nothing_to_do(config, tmp_path, c
     pretrain.Queue(steps, tmp_path / "state", "cpu").work()
     assert not capsys.readouterr().out
     assert (weights / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_latents_are_cached_by_name(tmp_path, monkeypatch):
+    small = ("--procedural", "2", "--views", "1", "--size", "32", "--frames", "2")
+    monkeypatch.setitem(benchmark_arguments.CACHES, "procedural", small)
+    assert main(["benchmark", "caches", "procedural", "--latents", str(tmp_path), "--device", "cpu"]) == 0
+    assert list((tmp_path / "procedural").glob("latents-*.safetensors"))
 
 
 @pytest.mark.full

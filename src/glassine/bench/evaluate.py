@@ -56,7 +56,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
-        """Whether the record of a run holds, as far as can be told without its network."""
+        """Whether the record of a run is complete, as far as is known without loading its network."""
 
     @abstractmethod
     def fill(self, run: Run, checkpoint: Path, folder: Path, steps: int) -> Record:

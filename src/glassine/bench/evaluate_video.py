@@ -175,7 +175,7 @@ class AnimationEvaluator(VideoEvaluator):
 
 
 def alpha_scores(alpha: Tensor, reference: int) -> dict[str, float]:
-    """Means over clips `n f 1 h w`; frame number `reference` is the base image, or stands for it."""
+    """Means over clips `n f 1 h w`; frame number `reference` is the base image or represents it."""
     others = torch.cat([alpha[:, :reference], alpha[:, reference + 1 :]], dim=1)
     base = alpha[:, reference, None].expand_as(others)
     values = (alpha_overlap(others, base), alpha_levels(others, base), alpha_motion(alpha), alpha_flicker(alpha))

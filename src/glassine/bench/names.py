@@ -51,7 +51,7 @@ def draw_names(
 ) -> list[EmojiName]:
     """Names of different groups, each as likely as the next; the same for a seed and the same stickers.
 
-    Of several stickers of a group that differ by skin tone or gender, the one with the shortest name stands for all.
+    Of several stickers of a group that differ by skin tone or gender, the one with the shortest name represents all.
 
     Args:
         shards: all stickers.

@@ -57,7 +57,7 @@ def score_prompts(
         count: names.
         seeds: of the stickers for each name; two at least for distances between them.
         draw: seed of the names.
-        prompt: what is asked for, `{}` where the name stands.
+        prompt: `{}` is replaced by the name.
         backgrounds: what stickers are laid on.
         progress: called with what is being done, how much of it is done, and of how much.
 

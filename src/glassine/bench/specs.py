@@ -73,7 +73,7 @@ def run_on(one: Spec, training_set: str, seed: int, budget: Budget) -> Run:
 def generation_runs(
     methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget
 ) -> list[Run]:
-    """All runs of VSD2M's tables, first seeds first, so that a table stands early.
+    """All runs of VSD2M's tables, first seeds first, so that a first table is complete early.
 
     Args:
         methods: keys of `METHODS`.

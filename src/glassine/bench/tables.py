@@ -194,7 +194,7 @@ def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
 
 
 def replace_block(text: str, name: str, block: str) -> str:
-    """`text` with what stands between the markers of `name` replaced; as it is without them."""
+    """`text` with the lines between the markers of `name` replaced; unchanged without such markers."""
     pattern = re.compile(rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL)
     return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 

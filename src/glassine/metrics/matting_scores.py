@@ -48,7 +48,7 @@ class MattingScores(MetricCollection):
         psnr_cap: the highest PSNR of one frame, dB (that of a perfect frame is infinite).
         skip_first: do not count frame 0 in dtSSD.
         semi_transparent: the target alphas between which a pixel is semi-transparent.
-        still_threshold: change of the target alpha below which a pixel stands still, for flicker.
+        still_threshold: change of the target alpha below which a pixel counts as constant, for flicker.
 
     Raises:
         UserError: an unknown color.

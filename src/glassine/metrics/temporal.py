@@ -52,7 +52,7 @@ STILL_THRESHOLD = 0.01
 
 
 def flicker(preds: Tensor, target: Tensor, threshold: float = STILL_THRESHOLD) -> Tensor:
-    """DtSSD x100 over those pixels only whose true alpha stands still.
+    """DtSSD x100 over the pixels whose target alpha is constant.
 
     For each frame with a predecessor: the root of the mean of ((p_t - p_t-1) - (t_t - t_t-1))^2 over the pixels with
     |t_t - t_t-1| < threshold; then the mean over the frames that have such a pixel.
@@ -60,7 +60,7 @@ def flicker(preds: Tensor, target: Tensor, threshold: float = STILL_THRESHOLD) -
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        threshold: below which the truth stands still; the default lets two 8-bit steps pass.
+        threshold: change below which the target counts as constant; the default allows two 8-bit steps.
 
     Returns:
         `b`, 0 to 100 x (1 + threshold); NaN for a clip without a still pixel or with a single frame.
@@ -72,10 +72,10 @@ def flicker(preds: Tensor, target: Tensor, threshold: float = STILL_THRESHOLD) -
 
 
 class Flicker(VideoMetric):
-    """DtSSD x100 where the true alpha stands still.
+    """DtSSD x100 where the target alpha is constant.
 
     Args:
-        threshold: change of the true alpha between two frames below which a pixel stands still.
+        threshold: change of the target alpha between two frames below which a pixel counts as constant.
     """
 
     def __init__(self, threshold: float = STILL_THRESHOLD) -> None:
