@@ -70,9 +70,9 @@ class VideoMetric(Metric, ABC):
         """Add clips `b f c h w`, floating point in [0, 1]. Raises as `check_clips` does."""
         self.values.append(self.score(*check_clips(preds, target, self.channels)))
 
-    def skip(self, count: int) -> None:
-        """Add `count` clips in which the score is not defined."""
-        self.values.append(torch.full((count,), torch.nan, device=self.device))
+    def add(self, values: Tensor) -> None:
+        """Add clips by their values `b`, NaN where the score is not defined; for clips that are checked already."""
+        self.values.append(values)
         # counts as an update: `compute` neither warns nor returns what it has cached
         self._update_count += 1
         self._computed = None

@@ -98,7 +98,7 @@ class DynamicDegree(GeneratedClipMetric):
 
     Layer-Animate's table I has dynamic degrees of 0.01 to 4.43 by RAFT; it does not say which of these they are, pixels
     or a share in percent. It notes that a gray background skews them: flow is zero there, and a sticker that covers
-    less of the picture moves less. So the background is part of the name, and numbers of different frame sizes, rates or
+    less of the picture moves less. So the background is part of the name; numbers of different frame sizes, rates or
     flow networks cannot be compared.
 
     Args:

@@ -5,7 +5,17 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from glassine.metrics.base import VideoMetric, check_clips
-from glassine.metrics.image import PSNR_CAP, AlphaPSNR, AlphaSSIM, CompositePSNR, CompositeSSIM
+from glassine.metrics.image import (
+    PSNR_CAP,
+    AlphaPSNR,
+    AlphaSSIM,
+    CompositePSNR,
+    CompositeSSIM,
+    background_color,
+    composite_on,
+    psnr,
+    ssim,
+)
 from glassine.metrics.matting import (
     MAD,
     MSE,
@@ -79,6 +89,7 @@ class MattingScores(MetricCollection):
         }
         # groups are formed of metrics whose states are equal after the first update, as two scores may be by chance
         super().__init__(metrics, compute_groups=False)  # type: ignore[arg-type]
+        self.background, self.psnr_cap = background_color(background), psnr_cap
 
     def update(
         self, preds: Tensor, target: Tensor, preds_rgb: Tensor | None = None, target_rgb: Tensor | None = None
@@ -97,18 +108,19 @@ class MattingScores(MetricCollection):
         """
         if (preds_rgb is None) != (target_rgb is None):
             raise ValueError("preds_rgb and target_rgb must be given together, got only one of them")
+        # checked and composited once, not by every metric: that would take half as long again
         preds, target = check_clips(preds, target)
-        rgba: tuple[Tensor, Tensor] | None = None
+        composites = [torch.full((len(preds),), torch.nan, device=preds.device)] * len(COMPOSITE_SCORES)
         if preds_rgb is not None and target_rgb is not None:
-            colors = check_clips(preds_rgb, target_rgb, channels=3)
-            rgba = torch.cat([colors[0], preds], dim=2), torch.cat([colors[1], target], dim=2)
-        for name in ALPHA_SCORES:
-            self[name].update(preds, target)
-        for name in COMPOSITE_SCORES:
-            if rgba is None:
-                self[name].skip(len(preds))
-            else:
-                self[name].update(*rgba)
+            preds_rgb, target_rgb = check_clips(preds_rgb, target_rgb, channels=3)
+            rgba = torch.cat([preds_rgb, preds], dim=2), torch.cat([target_rgb, target], dim=2)
+            pair = [composite_on(clip, self.background) for clip in rgba]
+            composites = [psnr(pair[0], pair[1], self.psnr_cap), ssim(pair[0], pair[1])]
+        self["psnr"].update(preds, target)
+        for name in ALPHA_SCORES[1:]:
+            self[name].add(self[name].score(preds, target))
+        for name, values in zip(COMPOSITE_SCORES, composites, strict=True):
+            self[name].add(values)
 
     def per_clip(self) -> dict[str, Tensor]:
         """This process's scores, name -> `n` in the order of the updates; `psnr` is a clip's mean over frames, dB."""
