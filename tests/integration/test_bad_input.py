@@ -170,7 +170,7 @@ def test_a_file_system_that_takes_no_files(fails, weights, source):
     [
         ["export", "weights", "last.ckpt", "--part", "ildiff", "--to", "in.png/out"],
         ["data", "build", "--from", ".", "--to", "in.png/shards"],
-        ["benchmark", "--tables", "--to", "in.png/benchmarks"],
+        ["benchmark", "tables", "--to", "in.png/benchmarks"],
         ["fit", "-c", str(YAML), "--trainer.logger.init_args.save_dir", "in.png/runs"],
     ],
 )
