@@ -10,7 +10,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     """Add the verb."""
     parser = verbs.add_parser("pretrain", help="train the shipped weights again", description=pretrain.__doc__)
     pretrain.add_arguments(parser)
-    kinds = parser.add_subparsers(dest="kind", metavar="WHAT")
+    kinds = parser.add_subparsers(dest="kind", metavar="[WHAT]")
     pack = kinds.add_parser("pack", help="pack frames and finished weights for a machine that is lent for minutes")
     pack.add_argument("--quality", type=int, default=75, help="of colors (default: %(default)s)")
     pack.add_argument("--variants", type=int, default=2, help="stickers of a group and source (default: %(default)s)")
