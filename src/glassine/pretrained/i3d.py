@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 # channels of the four branches: 1x1x1 | 1x1x1, 3x3x3 | 1x1x1, 3x3x3 | pool, 1x1x1
@@ -136,6 +136,10 @@ def i3d(checkpoint: str, eps: float = 1e-5) -> I3D:
     """
     network = I3D(eps)
     # files converted from TensorFlow have no counters of training steps
-    counters = {n: t for n, t in network.state_dict().items() if n.endswith("num_batches_tracked")}
-    load_exactly(network, counters | read_state(Path(checkpoint)), checkpoint)
+    load_partial(
+        network,
+        read_state(Path(checkpoint)),
+        allow_missing=lambda name: name.endswith("num_batches_tracked"),
+        source=checkpoint,
+    )
     return network.eval().requires_grad_(False)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 STRIDE = 8
@@ -59,5 +59,5 @@ def raft(checkpoint: str, small: bool = False, updates: int = 20) -> RAFTFlow:
         UserError: no such file, or the file of another network; the message names the first misfit.
     """
     network = raft_small(weights=None) if small else raft_large(weights=None)
-    load_exactly(network, read_state(Path(checkpoint)), checkpoint)
+    load_partial(network, read_state(Path(checkpoint)), source=checkpoint)
     return RAFTFlow(network, updates).eval().requires_grad_(False)

@@ -1,8 +1,4 @@
-"""SAM's published checkpoints, through `segment_anything`.
-
-TODO-DOC
-SAM 2 in transformers' own format, from a hub id or a local path.
-"""
+"""Public SAM checkpoints: SAM through `segment_anything`, SAM 2 in transformers' format."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +8,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from transformers import AutoConfig, Sam2VideoConfig, Sam2VideoModel
 
-from glassine.pretrained.weights import read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 SamName = Literal["vit_b", "vit_l", "vit_h"]
@@ -42,11 +38,7 @@ def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
     if found != model:
         raise UserError(f"{checkpoint} is {found}, but {model} was asked for: set the model to what the file holds")
     network = sam_model_registry[model]()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{checkpoint} does not fit SAM {model} ({reason}): fetch it again") from error
+    load_partial(network, state, source=checkpoint)
     return network
 
 

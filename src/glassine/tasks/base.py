@@ -24,7 +24,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 
 from glassine.metrics.matting_scores import MattingScores
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
 from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError
@@ -93,7 +93,7 @@ class StickerTask(LightningModule):
         self.train()  # Lightning leaves the modes as it finds them
         if self.init_from is not None and self.trainer.ckpt_path is None:
             path = self.init_from.removesuffix(LAST_STEP)
-            load_exactly(self, read_state(Path(path), averaged=path == self.init_from), self.init_from)
+            load_partial(self, read_state(Path(path), averaged=path == self.init_from), source=self.init_from)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw each step's random numbers from a stream of its own, so that a resumed run draws as an unbroken one."""

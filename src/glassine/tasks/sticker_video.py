@@ -10,8 +10,8 @@ from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.conditioning import FrameMasks
 from glassine.nn.diffusion import draw_timesteps, min_snr_weight, signal_to_noise
-from glassine.pretrained.priors import check_latents, take_latent_mean
-from glassine.pretrained.video_unet import take_spatial_part
+from glassine.pretrained.priors import check_latents, load_latent_prior
+from glassine.pretrained.video_unet import load_spatial_part
 from glassine.tasks.base import StickerTask
 
 
@@ -29,7 +29,7 @@ class StickerVideoTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
-            `take_spatial_part`; None keeps what the networks came with.
+            `load_spatial_part`; None keeps what the networks came with.
         train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
             are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
             From scratch there is nothing to freeze.
@@ -83,9 +83,9 @@ class StickerVideoTask(StickerTask):
         """Take the spatial part to start from; refuse cached latents that other networks made."""
         super().on_fit_start()
         if self.spatial_from is not None and self.trainer.ckpt_path is None:
-            self.print(take_spatial_part(self.generator.unet, self.spatial_from))
+            self.print(load_spatial_part(self.generator.unet, self.spatial_from))
             if self.generator.latent_mean is not None:
-                self.print(take_latent_mean(self.generator.latent_mean, self.spatial_from))
+                self.print(load_latent_prior(self.generator.latent_mean, self.spatial_from))
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 

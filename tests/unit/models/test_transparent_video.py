@@ -353,9 +353,7 @@ def test_what_cannot_be_made_is_said():
     with pytest.raises(UserError, match="NaN or outside"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)
     with pytest.raises(UserError, match="it is for Still-Moving's"):
-        network.sample(
-            PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, motion_adapter_scale=1.0)
-        )
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, motion_adapter_scale=1.0))
 
 
 def test_usual_clips_are_as_long_as_the_papers_or_as_motion_goes():

@@ -13,7 +13,7 @@ from torch import nn
 from glassine.models.video_unet import VideoUNet
 from glassine.nn.sti import STI, STILayer
 from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM, make_method
-from glassine.pretrained.video_unet import take_image_weights
+from glassine.pretrained.video_unet import load_image_weights
 from glassine.utils.errors import UserError
 
 methods = pytest.mark.parametrize("method", METHODS, ids=NAMES)
@@ -55,7 +55,7 @@ def test_with_silent_temporal_layers_it_is_the_image_network_on_every_frame(meth
     ).eval()
     image.save_pretrained(tmp_path)
     unet = tiny_video_unet(method)
-    take_image_weights(unet, str(tmp_path), subfolder=None)
+    load_image_weights(unet, str(tmp_path), subfolder=None)
     sample, timestep, prompt_embeds = inputs(2, frames=3)
     frames = rearrange(sample, "b c f h w -> (b f) c h w")
     each = image(frames, timestep.repeat_interleave(3), prompt_embeds.repeat_interleave(3, 0)).sample

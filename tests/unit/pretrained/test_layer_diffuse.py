@@ -20,7 +20,7 @@ def test_both_files_are_filled_in_and_the_vae_stays(tmp_path):
         wanted = getattr(official, part).state_dict()
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in getattr(codec, part).state_dict().items())
     assert all(torch.equal(tensor, vae[name]) for name, tensor in codec.vae.state_dict().items())
-    with pytest.raises(UserError, match="made for another network"):
+    with pytest.raises(UserError, match="does not fit"):
         with_codec_weights(codec, files["decoder"], files["decoder"])
     with pytest.raises(UserError, match="no weight file at"):
         with_codec_weights(codec, files["encoder"], str(tmp_path / "none.safetensors"))
