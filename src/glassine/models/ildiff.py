@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from glassine.models.classic import ColorProjection, for_damaged_files
 from glassine.models.transparency import TestTimeAugmentation, average_views
 from glassine.nn.background import BackgroundEvidence, DamageStatistics, estimate_background, spread_small
+from glassine.nn.diffusion import zero_module
 from glassine.nn.layout_adapter import LayoutAdapter
 from glassine.utils.errors import UserError
 
@@ -53,9 +54,7 @@ class LayoutHint(nn.Module):
         )
         count = len(self.candidates)
         statistics = self.damage.channels + count * (count - 1) // 2
-        last = nn.Linear(width, count + 1)
-        nn.init.zeros_(last.weight)  # all are trusted alike at first
-        nn.init.zeros_(last.bias)
+        last = zero_module(nn.Linear(width, count + 1))  # equal weights at first
         self.trust = nn.Sequential(nn.Linear(statistics, width), nn.SiLU(), last)
 
     @property

@@ -25,6 +25,7 @@ from glassine.models.sam import (
     seen_size,
     visible_part,
 )
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
@@ -228,7 +229,7 @@ class Block(nn.Module):
         first = upsampling(in_channels, in_channels) if upsample else spectral_norm(same)
         second = spectral_norm(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False))
         norms = [nn.BatchNorm2d(in_channels), nn.BatchNorm2d(out_channels)]
-        nn.init.zeros_(norms[1].weight)
+        zero_module(norms[1])
         self.branch = nn.Sequential(first, norms[0], nn.LeakyReLU(0.2), second, norms[1])
         self.shortcut: nn.Module = nn.Identity()
         if upsample:  # after the convolution, not before it as the authors do: the same for a quarter of the work

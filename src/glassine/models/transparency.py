@@ -12,7 +12,7 @@ Decoding a picture several times, turned and mirrored, and averaging (LayerDiffu
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.vae import PlainBlock
+from glassine.nn.diffusion import zero_module
 
 TestTimeAugmentation = Literal["none", "hflip", "full"]
 
@@ -47,7 +48,6 @@ def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: 
     return torch.stack(results).median(dim=0).values
 
 
-M = TypeVar("M", bound=nn.Module)
 LATENT_STRIDE = 8
 
 
@@ -336,10 +336,3 @@ class TransparencyVAE(nn.Module):
         """Alpha (`b 1 h w`) and straight color (`b 3 h w`) of adjusted latents."""
         rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
         return rgba[:, :1], rgba[:, 1:]
-
-
-def zero_module(module: M) -> M:
-    """The module with all its parameters set to zero."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module

@@ -11,6 +11,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
+
 
 class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The diffusers interface around an `encoder`, to mean and log-variance, and a `decoder`, which subclasses make."""
@@ -172,8 +174,7 @@ class PlainBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        zero_module(self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b d h w` to the same."""

@@ -29,6 +29,7 @@ from torch.utils.checkpoint import checkpoint
 
 from glassine.models.sticker_clip import TagVocabulary
 from glassine.models.video_vqvae import Attention, VideoVQVAE
+from glassine.nn.diffusion import zero_module
 
 Generator = torch.Generator | None
 
@@ -59,8 +60,8 @@ class TokenSampling:
     def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
         if self.guidance_scale != 1:
-            told, untold = logits.chunk(2)
-            logits = untold + self.guidance_scale * (told - untold)
+            cond, uncond = logits.chunk(2)
+            logits = uncond + self.guidance_scale * (cond - uncond)
         logits = logits.float() / (self.temperature or 1)
         if self.top_k:
             least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]
@@ -140,7 +141,7 @@ class VideoGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout, not self.masked) for _ in range(layers))
         self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, vqvae.codes, bias=False)
         nn.init.normal_(self.input.weight, std=0.02)
-        nn.init.zeros_(self.output.weight)
+        zero_module(self.output)
 
     def train(self, mode: bool = True) -> "VideoGPT":
         """Train mode for the prior; the VQ-VAE stays as it is used."""

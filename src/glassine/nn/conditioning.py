@@ -13,6 +13,7 @@ import torch
 from diffusers.models.embeddings import TimestepEmbedding
 from torch import Tensor, nn
 
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 
@@ -102,7 +103,7 @@ class MotionTimeEmbedding(TimestepEmbedding):
     def __init__(self, in_channels: int, time_embed_dim: int, act_fn: str = "silu", buckets: int = 10) -> None:
         super().__init__(in_channels, time_embed_dim, act_fn)
         self.motion = nn.Embedding(buckets + 1, time_embed_dim)
-        nn.init.zeros_(self.motion.weight)
+        zero_module(self.motion)
 
     def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
         """`b d` of the time step's waves `b c` and the bucket `b`; diffusers hands the latter through."""

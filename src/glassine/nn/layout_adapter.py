@@ -19,6 +19,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
+
 
 class LayoutAdapter(nn.Module):
     """Image encoder, `depth` 3D convolutions with GroupNorm and ReLU, a 2D convolution, adaptive average pooling.
@@ -57,8 +59,7 @@ class LayoutAdapter(nn.Module):
         )
         self.conv_out = nn.Conv2d(width, latent_channels, 3, padding=1)
         if zero_init:
-            nn.init.zeros_(self.conv_out.weight)
-            nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+            zero_module(self.conv_out)
 
     @property
     def temporal_radius(self) -> int:
@@ -94,8 +95,7 @@ class LayerAttention(nn.Module):
         self.temporal_i = nn.Linear(width, width)
         self.temporal_v = nn.Linear(width, width)
         self.temporal_o = nn.Linear(width, width)
-        nn.init.zeros_(self.temporal_o.weight)
-        nn.init.zeros_(self.temporal_o.bias)
+        zero_module(self.temporal_o)
         self.attention = AttnProcessor2_0()
 
     def forward(

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 Attentions = Literal["all", "spatial", "motion"]
@@ -40,7 +41,7 @@ class LoRALinear(nn.Linear):
         self.lora_down = nn.Linear(base.in_features, rank, bias=False, device=device, dtype=dtype)  # A
         self.lora_up = nn.Linear(rank, base.out_features, bias=False, device=device, dtype=dtype)  # B
         nn.init.normal_(self.lora_down.weight, std=1 / rank)
-        nn.init.zeros_(self.lora_up.weight)
+        zero_module(self.lora_up)
 
     def forward(self, x: Tensor) -> Tensor:
         """`... d` to `... k`."""

@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.nn.conditioning import used_tokens
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 
@@ -110,8 +111,7 @@ class MotionPrior(LatentPrior):
             nn.Linear(width, rank),
             last := nn.Linear(rank, num_frames * channels * size[0] * size[1]),
         )
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        zero_module(last)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
         """The mean of each frame, `b f c h w`; see `LatentPrior.of_frames`. One frame has no motion."""

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
 from glassine.nn.temporal import (
     FreeMix,
     LearnedMix,
@@ -20,7 +21,6 @@ from glassine.nn.temporal import (
     TemporalAttention,
     TemporalMethod,
     clip_positions,
-    silence,
     sinusoid,
 )
 from glassine.utils.errors import UserError
@@ -126,7 +126,7 @@ class STILayer(TemporalAttention):
             self.mix = LearnedMix(sti.share, channels if sti.mix == "channel" else 1)
         self.proj_out = nn.Conv2d(channels, channels, 1)
         if sti.zero_init:
-            silence(self.proj_out)
+            zero_module(self.proj_out)
 
     def over_time(self, x: Tensor, num_frames: int) -> Tensor:
         """`(b f) c h w` to the same."""

@@ -27,6 +27,7 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from einops import rearrange
 from torch import Tensor, nn
 
+from glassine.nn.diffusion import zero_module
 from glassine.utils.class_paths import build
 from glassine.utils.errors import UserError
 
@@ -184,13 +185,6 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
         ) from error
 
 
-def silence(*layers: nn.Module) -> None:
-    """Set layers to zero, so that the residual branches that they end add nothing at first."""
-    for layer in layers:
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
-
-
 @dataclass(frozen=True)
 class MakeAVideo(TemporalMethod):
     """Pseudo-3D convolutions and attention: diffusers' own layers, `3 x 1 x 1` convolutions and frames of one pixel.
@@ -208,7 +202,7 @@ class MakeAVideo(TemporalMethod):
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """The layer itself."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         return layer
 
 
@@ -232,7 +226,7 @@ class VideoLDM(TemporalMethod):
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """The layer, mixed."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         return MixedAttention(layer, self.share)
 
     def convolution(self, layer: TemporalConvLayer) -> nn.Module:
@@ -288,12 +282,12 @@ class VideoFactory(TemporalMethod):
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """Swapped attention in the blocks: spatial features ask in the first, temporal ones in the second, in turns."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         if index == 0:
             return layer
         swapped = SwappedAttention(layer, self.window, spatial_asks=index % 2 == 1)
         if self.zero_init:
-            silence(swapped.carry)
+            zero_module(swapped.carry)
         return swapped
 
 

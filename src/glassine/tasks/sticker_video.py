@@ -64,7 +64,7 @@ class StickerVideoTask(StickerTask):
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(generator, TextToVideo):
             raise TypeError(f"a {type(generator).__name__} came; this task trains a TextToVideo")
-        if frame_masks is not None and not generator.takes_given_frames:
+        if frame_masks is not None and not generator.takes_cond_mask:
             needed = int(generator.unet.config["in_channels"]) + 1  # type: ignore[index]
             raise ValueError(f"frame_masks needs a UNet of {needed} input channels")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
@@ -129,13 +129,13 @@ class StickerVideoTask(StickerTask):
         noise: Tensor,
         timesteps: Tensor,
         prompt_embeds: Tensor,
-        given: Tensor | None = None,
+        cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """The weighted squared error `b` of frames that are not given; None draws those by `frame_masks`."""
-        given = self.masks(latents) if given is None else given  # b f
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)  # b f
-        losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
+        """The weighted squared error `b` over frames that are not given; None draws the mask by `frame_masks`."""
+        cond_mask = self.masks(latents) if cond_mask is None else cond_mask  # b f
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)  # b f
+        losses = (errors * ~cond_mask).sum(dim=1) / (~cond_mask).sum(dim=1)  # b
         if self.min_snr_gamma is not None:
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
             kind = self.generator.scheduler.config["prediction_type"]
@@ -143,7 +143,7 @@ class StickerVideoTask(StickerTask):
         return losses
 
     def masks(self, latents: Tensor) -> Tensor:
-        """`b f` bool: frames that are given, none where nothing draws them."""
+        """`b f` bool: given frames, drawn by `frame_masks` if there is one."""
         if self.frame_masks is None:
             return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device)
         return self.frame_masks(*latents.shape[:2]).to(latents.device)
@@ -154,7 +154,7 @@ class StickerVideoTask(StickerTask):
         noise: Tensor,
         timesteps: Tensor,
         prompt_embeds: Tensor,
-        given: Tensor | None = None,
+        cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
         """Squared error of the prediction `b f`, mean over channels and pixels."""
@@ -165,9 +165,9 @@ class StickerVideoTask(StickerTask):
             "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
-        told = {} if motion is None else {"motion": motion}
-        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given, **told)
-        return (prediction.float() - target.float()).square().flatten(2).mean(2)
+        condition = {} if motion is None else {"motion": motion}
+        preds = self.generator(noisy, timesteps, prompt_embeds, latents, cond_mask, **condition)
+        return (preds.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
@@ -196,17 +196,17 @@ class StickerVideoTask(StickerTask):
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
         """Log the unweighted loss at evenly spread steps, nothing dropped."""
         latents, prompt_embeds = self.inputs(batch)
-        chance = torch.Generator().manual_seed(batch_idx)
-        noise = torch.randn(latents.shape, generator=chance).to(latents)
+        generator = torch.Generator().manual_seed(batch_idx)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
         timesteps = (places * steps).long().to(latents.device)
-        given, motion = self.conditions(batch, latents)
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)
-        self.log(f"{stage}/loss", errors[~given].mean(), batch_size=len(latents), sync_dist=True)
+        cond_mask, motion = self.conditions(batch, latents)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)
+        self.log(f"{stage}/loss", errors[~cond_mask].mean(), batch_size=len(latents), sync_dist=True)
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """In evaluation: which frames are given, `b f` bool, and the amount of motion `b`, for networks told that."""
+        """In evaluation: `cond_mask` `b f` bool, and the amount of motion `b` for networks that take it."""
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:

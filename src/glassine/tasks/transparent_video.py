@@ -121,14 +121,14 @@ class TransparentVideoTask(TransparentImageTask):
         image = (drawn - self.drop_prompt / 2) % 1
         if motion is not None:
             motion = torch.where(moves < self.drop_motion, self.buckets, motion)
-        given = self.given(latents, image >= self.drop_image)
+        cond_mask = self.cond_mask(latents, image >= self.drop_image)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
-        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, given, motion)
+        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, cond_mask, motion)
         self.log("train/loss", losses.mean())
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
-    def given(self, latents: Tensor, shown: Tensor) -> Tensor:
+    def cond_mask(self, latents: Tensor, shown: Tensor) -> Tensor:
         """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
         frames = latents.shape[1]
         if frames < 2 and self.drop_image < 1:
@@ -152,7 +152,7 @@ class TransparentVideoTask(TransparentImageTask):
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
         """The reference frames, unless all is trained without; the amount of motion."""
         shown = torch.full((len(latents),), self.drop_image < 1, device=latents.device)
-        return self.given(latents, shown), self.motion(batch, latents)
+        return self.cond_mask(latents, shown), self.motion(batch, latents)
 
     def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: SamplerConfig) -> Tensor:
         """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own reference frames."""

@@ -69,11 +69,11 @@ class VideoGPTTask(StickerTask):
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
         """Log both."""
         codes, mixture = self.prior.encode(batch["clip"]), self.mixture(batch)
-        loss, untold = (
+        loss, uncond = (
             self.prior.nats(codes, shares, torch.Generator().manual_seed(batch_idx)).mean()
             for shares in (mixture, torch.zeros_like(mixture))
         )
-        named = {f"{stage}/loss": loss, f"{stage}/bits_per_dim": loss / log(2), f"{stage}/loss_without_tags": untold}
+        named = {f"{stage}/loss": loss, f"{stage}/bits_per_dim": loss / log(2), f"{stage}/loss_without_tags": uncond}
         self.log_dict(named, batch_size=len(codes), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:

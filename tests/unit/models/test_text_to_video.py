@@ -6,7 +6,7 @@ from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_clip_mean,
 from glassine.models.sampling import SamplerConfig, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
-from glassine.nn.diffusion import rescaled
+from glassine.nn.diffusion import rescale_noise_cfg
 from glassine.nn.priors import LatentPrior
 from glassine.utils.errors import UserError
 
@@ -72,20 +72,20 @@ def test_guidance_one_is_the_plain_prediction_and_a_negative_prompt_leads_elsewh
 
 def test_guidance_gives_back_the_contrast_of_the_prediction_with_the_prompt():
     towards, guided = torch.randn(2, 3, 4), torch.randn(2, 3, 4) * 5
-    torch.testing.assert_close(rescaled(guided, towards, 1.0).flatten(1).std(1), towards.flatten(1).std(1))
-    half = rescaled(guided, towards, 0.5).flatten(1).std(1)
+    torch.testing.assert_close(rescale_noise_cfg(guided, towards, 1.0).flatten(1).std(1), towards.flatten(1).std(1))
+    half = rescale_noise_cfg(guided, towards, 0.5).flatten(1).std(1)
     torch.testing.assert_close(half, (guided.flatten(1).std(1) + towards.flatten(1).std(1)) / 2)
-    assert torch.equal(rescaled(guided, towards, 0.0), guided)
+    assert torch.equal(rescale_noise_cfg(guided, towards, 0.0), guided)
 
 
 def test_given_frames_come_back_as_they_were():
     generator = tiny_generator(in_channels=5)
     clip = torch.rand(1, 4, 3, 32, 32)
     known, given = generator.encode(clip), torch.tensor([[True, False, False, True]])
-    made = generator.sample(["a cat"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+    made = generator.sample(["a cat"], [0], (32, 32), 4, sampling=FAST, cond_latents=known, cond_mask=given)
     torch.testing.assert_close(made[given], generator.decode(known)[given])
     with pytest.raises(UserError, match="5 takes them"):
-        tiny_generator().sample(["a"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+        tiny_generator().sample(["a"], [0], (32, 32), 4, sampling=FAST, cond_latents=known, cond_mask=given)
 
 
 def test_progress_counts_the_steps():

@@ -58,7 +58,7 @@ def test_the_middle_frame_goes_in_clean_and_out_of_the_loss():
     latents, embeds = task.inputs(batch)
     seen = seen_by(task)
     noise, steps = torch.randn_like(latents), torch.tensor([300, 900])
-    given = task.given(latents, torch.tensor([True, True]))
+    given = task.cond_mask(latents, torch.tensor([True, True]))
     losses = task.losses(latents, noise, steps, embeds, given)
     assert torch.equal(seen[0][0][:, :, MIDDLE], latents[:, MIDDLE])
     other = noise.clone()
@@ -71,7 +71,7 @@ def test_the_middle_frame_goes_in_clean_and_out_of_the_loss():
 def test_a_dropped_image_is_a_frame_as_noisy_as_the_others_that_counts():
     task, batch = make_task(), stickers()
     latents, embeds = task.inputs(batch)
-    given = task.given(latents, torch.tensor([True, False]))
+    given = task.cond_mask(latents, torch.tensor([True, False]))
     assert given.tolist() == [[False, False, True, False], [False] * 4]
     seen = seen_by(task)
     noise, steps = torch.randn_like(latents), torch.tensor([900, 900])
