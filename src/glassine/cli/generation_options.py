@@ -97,11 +97,11 @@ def check(args: argparse.Namespace) -> list[Path]:
     """
     targets = plan(args.out, args.n, args.sheet)
     if not args.prompt.strip():
-        raise UserError("an empty prompt came; say what the sticker shows, for instance 'a waving panda'")
+        raise UserError("prompt must not be empty: describe the sticker, for instance 'a waving panda'")
     if args.motion_guidance is not None and args.motion is None:
-        raise UserError("--motion-guidance came without --motion, of which it says how much it counts; give both")
+        raise UserError("--motion-guidance needs --motion: give both or neither")
     if len(args.size) > 2:
-        raise UserError(f"size {' '.join(map(str, args.size))} came; give one number, or height and width")
+        raise UserError(f"--size must be one number, or height and width, got {' '.join(map(str, args.size))}")
     return targets
 
 
@@ -173,14 +173,14 @@ def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:
         UserError: a number of stickers or a path that cannot be used.
     """
     if not 1 <= count <= 1000:
-        raise UserError(f"{count} stickers asked for; give --n 1 to 1000")
+        raise UserError(f"--n must be in [1, 1000], got {count}")
     if sheet is not None and sheet.suffix.lower() != ".png":
-        raise UserError(f"sheet {sheet} came; it is a .png file")
+        raise UserError(f"--sheet must be a .png file, got {sheet}")
     check_suffix(out)
     for path in (out, *([sheet] if sheet is not None else [])):
         if not path.resolve().parent.is_dir():
             raise UserError(f"there is no folder {path.resolve().parent} to write to; make it first")
     targets = [out] if count == 1 else [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(count)]
     if sheet is not None and sheet.resolve() in {path.resolve() for path in targets}:
-        raise UserError(f"{sheet} came as a sticker and as the sheet; name two files")
+        raise UserError(f"--sheet must be another file than the stickers, got {sheet}")
     return targets

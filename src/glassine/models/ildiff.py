@@ -153,7 +153,7 @@ class ILDiff(nn.Module):
     ) -> None:
         super().__init__()
         if alpha_gain is not None and alpha_gain <= 0:
-            raise ValueError(f"alpha_gain {alpha_gain} came; give a number above 0, or null for the paper's alpha")
+            raise ValueError(f"alpha_gain must be positive, or null for the paper's alpha, got {alpha_gain}")
         self.alpha_gain = alpha_gain
         self.vae = vae.requires_grad_(False).eval()
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
@@ -186,7 +186,7 @@ class ILDiff(nn.Module):
         """
         height, width = clip.shape[-2:]
         if height % self.size_multiple or width % self.size_multiple:
-            raise UserError(f"clips of {height} x {width} came; this ILDiff needs multiples of {self.size_multiple}")
+            raise UserError(f"height and width must be multiples of {self.size_multiple}, got {height} x {width}")
         flat = rearrange(clip, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(flat * 2 - 1).latent_dist.mean  # type: ignore[operator]
         latents = rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1])
@@ -286,6 +286,6 @@ def check_hint(decoder: nn.Module, hint: nn.Module | None) -> None:
     given = (config["hint_channels"], config["mix_channels"])
     if given != needed:
         raise ValueError(
-            f"the decoder has hint_channels {given[0]} and mix_channels {given[1]}; the hint needs {needed[0]} and "
-            f"{needed[1]}: change them, or the hint's candidates"
+            f"hint_channels and mix_channels of the decoder must be {needed[0]} and {needed[1]} for this hint, got "
+            f"{given[0]} and {given[1]}: change them, or the hint's candidates"
         )

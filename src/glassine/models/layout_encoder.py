@@ -63,7 +63,7 @@ class LayoutEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} and num_heads {num_heads} came; the heads must divide the width")
+            raise ValueError(f"width must be a multiple of num_heads ({num_heads}), got {width}")
         self.width, self.stride, self.out_channels = width, patch_size, neck_channels or width
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(3, width, patch_size, stride=patch_size)
@@ -98,7 +98,7 @@ class LayoutEncoder(nn.Module):
         """Rows and columns of features that a picture gives; UserError where a side is no multiple of `stride`."""
         height, width = pictures.shape[-2:]
         if height % self.stride or width % self.stride:
-            raise UserError(f"pictures of {height} x {width} came; the layout encoder needs multiples of {self.stride}")
+            raise UserError(f"height and width must be multiples of {self.stride}, got {height} x {width}")
         return height // self.stride, width // self.stride
 
     def embed(self, pictures: Tensor) -> Tensor:
@@ -152,9 +152,9 @@ class MaskedReconstruction(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= mask_ratio < 1:
-            raise ValueError(f"mask_ratio {mask_ratio} came; give 0 or more and less than 1")
+            raise ValueError(f"mask_ratio must be in [0, 1), got {mask_ratio}")
         if decoder_width % 4 or decoder_width % decoder_heads:
-            raise ValueError(f"decoder_width {decoder_width} came; it must be a multiple of 4 and of {decoder_heads}")
+            raise ValueError(f"decoder_width must be a multiple of 4 and of {decoder_heads}, got {decoder_width}")
         self.encoder, self.mask_ratio, self.target_channels = encoder, mask_ratio, target_channels
         self.decoder_embed = nn.Sequential(nn.LayerNorm(encoder.width), nn.Linear(encoder.width, decoder_width))
         self.mask_token = nn.Parameter(torch.zeros(decoder_width))

@@ -72,7 +72,7 @@ class MattingAnything(nn.Module):
         super().__init__()
         self.sam = frozen_sam(sam)
         if (needed := self.sam.prompt_encoder.embed_dim) != head.feature_channels:
-            raise ValueError(f"the head has feature_channels {head.feature_channels}; this SAM needs {needed}")
+            raise ValueError(f"feature_channels of the head must be {needed} for this SAM, got {head.feature_channels}")
         self.head, self.multimask, self.center_point = head, multimask, center_point
         self.bands, self.one_sided, self.within_mask = bands, one_sided, within_mask
 
@@ -100,7 +100,7 @@ class MattingAnything(nn.Module):
         """The mask that SAM itself prefers, `1 1 s' s'`, for one prompt on the picture of `1 c g g`."""
         logits, iou = decode_masks(self.sam, embedding, prompt, size, self.multimask)  # k m s' s', k m
         if len(logits) != 1:
-            raise UserError(f"{len(logits)} prompts came for one picture; give one, and the picture again for others")
+            raise UserError(f"there must be one prompt for a picture, got {len(logits)}: repeat the picture for others")
         return logits[:, iou[0].argmax()][:, None]
 
     @torch.no_grad()
@@ -113,14 +113,14 @@ class MattingAnything(nn.Module):
             prompts: without it, one for each frame, clip after clip; None for a frame with nothing in it, which gets 0.
 
         Raises:
-            UserError: neither came, or prompts for another number of frames.
+            UserError: numbers of prompts and frames that differ.
         """
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
         if true_alpha is not None:
             prompts = prompts_of(rearrange(true_alpha, "b f c h w -> (b f) c h w"), self.center_point)
         if len(prompts) != len(pictures):
             raise UserError(
-                f"{len(prompts)} prompts came for {len(pictures)} frames; give true_alpha, or a prompt or None for each"
+                f"there must be a prompt or None for each of {len(pictures)} frames, or true_alpha, got {len(prompts)}"
             )
         alpha = torch.zeros_like(pictures[:, :1])
         for place, prompt in enumerate(prompts):

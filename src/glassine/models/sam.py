@@ -56,18 +56,18 @@ class Prompts:
         """Raise UserError where there is no prompt, a malformed one, or one outside a picture of this size."""
         given = [corners.reshape(-1, 2) for corners in (self.points, self.boxes) if corners is not None]
         if not given:
-            raise UserError("no prompt came; give points, boxes or both")
+            raise UserError("there must be points, boxes or both, got neither")
         shapes = [tuple(x.shape) for x in (self.points, self.boxes) if x is not None]
         widths = [n for n, x in ((2, self.points), (4, self.boxes)) if x is not None]
         if shapes != [(len(given[-1]) * 2 // widths[-1], width) for width in widths]:
-            raise UserError(f"prompts of shapes {shapes} came; give points k 2 and boxes k 4, as many of each")
+            raise UserError(f"points must be k 2 and boxes k 4, as many of each, got {shapes}")
         if self.boxes is not None and (self.boxes[:, 2:] < self.boxes[:, :2]).any():
-            raise UserError("a box came that ends before it begins; give left, top, right and bottom, in this order")
+            raise UserError("boxes must be left, top, right, bottom, got one that ends before it begins")
         for corner in torch.cat(given).tolist():
             if not (0 <= corner[0] <= width and 0 <= corner[1] <= height):
                 raise UserError(
-                    f"a prompt at x {corner[0]:g}, y {corner[1]:g} came; the picture is {width} x {height} pixels: "
-                    "give x and y inside it"
+                    f"prompts must lie inside the picture of {width} x {height} pixels, got one at x {corner[0]:g}, "
+                    f"y {corner[1]:g}"
                 )
 
 
@@ -195,8 +195,8 @@ def make_sam(
     """
     if image_size % patch_size or out_channels % 8 or embed_dim % num_heads:
         raise ValueError(
-            f"image_size {image_size}, patch_size {patch_size}, out_channels {out_channels}, embed_dim {embed_dim} and "
-            f"num_heads {num_heads} came; each must divide evenly: patches into the picture, 8 into out_channels, heads"
+            "image_size must be a multiple of patch_size, out_channels of 8 and embed_dim of num_heads, got "
+            f"{image_size} and {patch_size}, {out_channels}, {embed_dim} and {num_heads}"
         )
     grid = image_size // patch_size
     return Sam(
@@ -233,7 +233,7 @@ def make_sam(
 def frozen_sam(sam: nn.Module) -> Sam:
     """The network, frozen; TypeError if it is no SAM."""
     if not isinstance(sam, Sam):
-        raise TypeError(f"a {type(sam).__name__} came; give a segment_anything Sam")
+        raise TypeError(f"sam must be a segment_anything Sam, got a {type(sam).__name__}")
     return sam.requires_grad_(False).eval()
 
 

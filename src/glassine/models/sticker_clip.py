@@ -32,7 +32,7 @@ class TagVocabulary:
         self.words = [plain(word) for word in words]
         self.places = {word: place for place, word in enumerate(self.words)}
         if len(self.places) < len(self.words):
-            raise ValueError(f"the tag {Counter(self.words).most_common(1)[0][0]!r} came twice; give each once")
+            raise ValueError(f"tags must differ, got {Counter(self.words).most_common(1)[0][0]!r} twice")
 
     @classmethod
     def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":

@@ -71,7 +71,9 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if patch_size * 2 ** (len(block_out_channels) - 1) != LATENT_STRIDE:
-            raise ValueError(f"patch_size {patch_size} and {len(block_out_channels)} scales do not make a stride of 8")
+            raise ValueError(
+                f"patch_size and scales must make a stride of 8, got {patch_size} and {len(block_out_channels)}"
+            )
         width = block_out_channels[0]
         layers: list[nn.Module] = [nn.Conv2d(4 * patch_size**2, width, 3, padding=1), nn.SiLU()]
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.SiLU()]
@@ -128,7 +130,7 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         # the latents join where the U-Net's grid is theirs: before down block 3 at full size
         self.latent_block = int(math.log2(LATENT_STRIDE // patch_size))
         if not 1 <= self.latent_block <= last:
-            raise ValueError(f"patch_size {patch_size} with {len(widths)} scales never meets the latents' grid")
+            raise ValueError(f"patch_size and scales must reach the latents' grid, got {patch_size} and {len(widths)}")
         self.patch_size = patch_size
         self.size_multiple = max(patch_size * 2**last, LATENT_STRIDE)
 

@@ -10,15 +10,12 @@ Objective: VideoGPT is autoregressive, and VSD2M puts its 193 s a clip down to "
 ("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) is that of MAGVIT (arXiv 2212.05199,
 section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
 
-
-TODO-DOC
-How codes are drawn from a network's logits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -26,6 +23,7 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from glassine.models.sticker_clip import TagVocabulary
 from glassine.models.video_vqvae import Attention, VideoVQVAE
@@ -55,7 +53,12 @@ class TokenSampling:
     def __post_init__(self) -> None:
         whole = min(self.steps, 1 if self.top_k is None else self.top_k)
         if self.temperature < 0 or whole < 1 or not 0 < self.top_p <= 1:
-            raise ValueError(f"{self} came; temperature is 0 or more, top_k and steps 1 or more, top_p above 0 up to 1")
+            raise ValueError(f"temperature must be at least 0, top_k and steps at least 1, top_p in (0, 1], got {self}")
+
+    def warpers(self) -> list[Any]:
+        """transformers' restrictions of the logits `n k`."""
+        kept = [TopKLogitsWarper(self.top_k)] if self.top_k else []
+        return [*kept, TopPLogitsWarper(self.top_p)] if self.top_p < 1 else kept
 
     def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
@@ -63,14 +66,10 @@ class TokenSampling:
             cond, uncond = logits.chunk(2)
             logits = uncond + self.guidance_scale * (cond - uncond)
         logits = logits.float() / (self.temperature or 1)
-        if self.top_k:
-            least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
-        if self.top_p < 1:
-            ordered, order = logits.sort(descending=True)
-            chances = ordered.softmax(-1)
-            surplus = chances.cumsum(-1) - chances >= self.top_p
-            logits = logits.masked_fill(surplus.scatter(-1, order, surplus), -torch.inf)
+        flat = logits.flatten(0, -2)  # n k, as the warpers need it
+        for warper in self.warpers():
+            flat = warper(None, flat)
+        logits = flat.view_as(logits)
         codes = (logits + gumbel(logits, generator) if self.temperature else logits).argmax(-1)
         return codes, logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
 
@@ -126,9 +125,9 @@ class VideoGPT(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(vqvae, VideoVQVAE):
-            raise TypeError(f"a {type(vqvae).__name__} came; the prior stands on a VideoVQVAE")
+            raise TypeError(f"vqvae must be a VideoVQVAE, got a {type(vqvae).__name__}")
         if width % heads:
-            raise ValueError(f"width {width} came; it must be a multiple of heads, {heads}")
+            raise ValueError(f"width must be a multiple of heads ({heads}), got {width}")
         self.vqvae = vqvae.requires_grad_(False).eval()
         self.vocabulary, self.grid = TagVocabulary(tags), vqvae.grid(frames, size)
         self.masked, self.gradient_checkpointing = objective == "masked", gradient_checkpointing

@@ -53,9 +53,9 @@ class VideoVQVAE(nn.Module):
     ) -> None:
         super().__init__()
         if any(d < 1 or d & (d - 1) for d in downsample) or max(downsample) == 1:
-            raise ValueError(f"downsample {tuple(downsample)} came; give three powers of two, not all of them 1")
+            raise ValueError(f"downsample must be three powers of two, not all of them 1, got {tuple(downsample)}")
         if width % 2 or width % heads:
-            raise ValueError(f"width {width} came; it must be even and a multiple of heads, {heads}")
+            raise ValueError(f"width must be even and a multiple of heads ({heads}), got {width}")
         self.downsample, self.codes, self.code_width = tuple(downsample), codes, code_width
         halvings = int(math.log2(max(downsample)))
         strides = [tuple(2 if d >> stage > 1 else 1 for d in downsample) for stage in range(halvings)]
@@ -84,7 +84,7 @@ class VideoVQVAE(nn.Module):
         if any(n % d for n, d in zip(clip, self.downsample, strict=True)):
             given, needed = (" x ".join(map(str, numbers)) for numbers in (clip, self.downsample))
             hint = "change num_frames or size"
-            raise UserError(f"a clip of {given} (f h w) came; this VQ-VAE takes multiples of {needed}: {hint}")
+            raise UserError(f"frames, height and width must be multiples of {needed}, got {given}: {hint}")
         f, h, w = (n // d for n, d in zip(clip, self.downsample, strict=True))
         return f, h, w
 

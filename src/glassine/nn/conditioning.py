@@ -37,7 +37,7 @@ class FrameMasks:
     def __init__(self, generation: float = 0.6, prediction: float = 0.2, interpolation: float = 0.2) -> None:
         self.shares = (generation, prediction, interpolation)
         if min(self.shares) < 0 or not sum(self.shares):
-            raise ValueError(f"shares {self.shares} came; give numbers of at least 0, one of them above 0")
+            raise ValueError(f"shares must be at least 0, one of them positive, got {self.shares}")
 
     def __call__(self, clips: int, frames: int, generator: torch.Generator | None = None) -> Tensor:
         """`b f` bool, true where the frame is given; at least one frame of each clip is not."""
@@ -83,7 +83,7 @@ def motion_bucket(amount: Tensor, thresholds: Sequence[float] = EIGHT_FRAMES) ->
         UserError: thresholds that do not rise.
     """
     if any(high <= low for low, high in pairwise(thresholds)):
-        raise UserError(f"motion thresholds {tuple(thresholds)} came; each must be above the one before")
+        raise UserError(f"motion_thresholds must increase, got {tuple(thresholds)}")
     return torch.bucketize(amount.detach(), amount.new_tensor(thresholds), right=True)
 
 

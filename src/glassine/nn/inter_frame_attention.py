@@ -71,7 +71,7 @@ class InterFrameAttention(nn.Module):
     def __init__(self, attn: Any, current: CurrentPass, reference: Reference = "middle", mode: Mode = "add") -> None:
         super().__init__()
         if mode not in get_args(Mode):
-            raise UserError(f"inter-frame attention {mode!r} came; give {' or '.join(get_args(Mode))}")
+            raise UserError(f"inter_frame_attention must be {' or '.join(get_args(Mode))}, got {mode!r}")
         reference_frame(reference, frames=1 if isinstance(reference, str) else reference + 1)
         self.current, self.reference, self.mode = current, reference, mode
         before = attn.get_processor()
@@ -125,10 +125,10 @@ def reference_frame(reference: Reference, frames: int) -> int:
     """Number of the reference frame in a clip of so many; UserError where there is no such frame."""
     if isinstance(reference, str):
         if reference not in ("middle", "first"):
-            raise UserError(f"reference frame {reference!r} came; give middle, first or a number")
+            raise UserError(f"reference_frame must be middle, first or a number, got {reference!r}")
         return frames // 2 if reference == "middle" else 0
     if not 0 <= reference < frames:
-        raise UserError(f"reference frame {reference} came for a clip of {frames} frames; give 0 to {frames - 1}")
+        raise UserError(f"reference_frame must be in [0, {frames - 1}] for {frames} frames, got {reference}")
     return reference
 
 

@@ -33,7 +33,7 @@ class LoRALinear(nn.Linear):
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         if rank < 1:
-            raise UserError(f"LoRA of rank {rank} came; give at least 1, 4 to 64 is usual, LayerDiffuse has 256")
+            raise UserError(f"rank of LoRA must be at least 1 (usually 4 to 64), got {rank}")
         super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
         self.weight, self.bias = base.weight, base.bias
         self.scale = 1.0
@@ -68,7 +68,7 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
     found = {name: layer for name, layer in network.named_modules() if PROJECTION.fullmatch(name)}
     wanted = {name: layer for name, layer in found.items() if attentions in ("all", kind_of(name))}
     if not wanted:
-        raise UserError(f"LoRA for {attentions} attention came, but this {type(network).__name__} has no such layer")
+        raise UserError(f"{type(network).__name__} has no {attentions} attention for LoRA")
     for name, layer in wanted.items():
         assert isinstance(layer, nn.Linear)
         network.set_submodule(name, LoRALinear(layer, rank))

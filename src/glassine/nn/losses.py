@@ -158,7 +158,7 @@ def laplacian_pyramid(picture: Tensor, levels: int = 5) -> list[Tensor]:
     smallest = 2**levels + 1
     if min(picture.shape[-2:]) < smallest:
         height, width = picture.shape[-2:]
-        raise ValueError(f"a picture of {height} x {width} came; {levels} levels need {smallest} pixels a side")
+        raise ValueError(f"sides must be at least {smallest} pixels for {levels} levels, got {height} x {width}")
     bands = []
     for _ in range(levels):
         smaller = blur(picture)[..., ::2, ::2]

@@ -60,8 +60,8 @@ class LatentPrior(nn.Module):
         """The mean over the tokens, `b d`; padding does not count."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
-                f"text embeddings of width {prompt_embeds.shape[-1]} came; this latent_mean takes {self.prompt_dim}: "
-                "use the text encoder that it was made for"
+                f"text embeddings must be {self.prompt_dim} wide for this latent_mean, got {prompt_embeds.shape[-1]}: "
+                "use the text encoder that it was trained with"
             )
         return prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
 

@@ -78,13 +78,13 @@ class STI(TemporalMethod):
 
     def __post_init__(self) -> None:
         if self.gamma < 1 or self.attentions < 1:
-            raise UserError(f"gamma {self.gamma} and {self.attentions} attentions came; give at least 1 of each")
+            raise UserError(f"gamma and attentions must be at least 1, got {self.gamma} and {self.attentions}")
         if not self.kernel_sizes or any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
-            raise UserError(f"kernel sizes {list(self.kernel_sizes)} came; give odd numbers, such as [3] or [1, 3, 5]")
+            raise UserError(f"kernel_sizes must be odd, such as [3] or [1, 3, 5], got {list(self.kernel_sizes)}")
         choices = {"positions": Positions, "mix": Mix, "downsample": Downsample, "upsample": Upsample}
         for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):
-                raise UserError(f"{name} {getattr(self, name)!r} came; give {' or '.join(get_args(allowed))}")
+                raise UserError(f"{name} must be {' or '.join(get_args(allowed))}, got {getattr(self, name)!r}")
 
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """An STI layer of the same width, head size and groups."""
@@ -109,7 +109,7 @@ class STILayer(TemporalAttention):
     def __init__(self, channels: int, head_dim: int, norm_num_groups: int, sti: STI) -> None:
         super().__init__()
         if channels % head_dim:
-            raise UserError(f"{channels} channels do not split into heads of {head_dim}; give a divisor of all widths")
+            raise UserError(f"head_dim must divide all widths, got {head_dim} for {channels}")
         self.sti = sti
         self.norm = nn.GroupNorm(norm_num_groups, channels, eps=1e-6)
         self.reduce = nn.Conv2d(channels, channels, sti.gamma, sti.gamma) if sti.downsample == "convolution" else None

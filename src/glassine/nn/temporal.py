@@ -73,7 +73,7 @@ class LearnedMix(nn.Module):
     def __init__(self, share: float = 0.5, channels: int = 1) -> None:
         super().__init__()
         if not 0 < share < 1:
-            raise UserError(f"a share of {share} came; give a number between 0 and 1, both excluded")
+            raise UserError(f"share must be in (0, 1), got {share}")
         self.logit = nn.Parameter(torch.full((channels,), math.log(share / (1 - share))))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -180,8 +180,7 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
     except Exception as error:  # a network's saved configuration may come from anywhere
         reason = " ".join(str(error).split())[-200:]  # the deepest cause comes last
         raise UserError(
-            f"{description} is no temporal method ({reason}); give class_path, such as glassine.nn.sti.STI, "
-            "and init_args that it has"
+            f"temporal must be a method with its init_args, such as glassine.nn.sti.STI, got {description} ({reason})"
         ) from error
 
 

@@ -51,7 +51,7 @@ def parse_background(text: str) -> Color | None:
             return ImageColor.getrgb(spelling)[:3]
         except ValueError:
             continue
-    raise UserError(f"background {text!r} came; give auto, a color name such as white or gray, or '#rrggbb'")
+    raise UserError(f"background must be auto, a color name such as white or gray, or '#rrggbb', got {text!r}")
 
 
 def find_background(frames: Sequence[NDArray[np.uint8]]) -> Color:

@@ -79,7 +79,7 @@ def load_clip(source: str, revision: str) -> tuple[CLIPModel, Any]:
         kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
         if kind != CLIPConfig.model_type:
             # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {CLIPConfig.model_type}")
+            raise UserError(f"{source!r} must hold a {CLIPConfig.model_type}, got a {kind}")
         loaded: Any = CLIPModel.from_pretrained(
             source, revision=revision, use_safetensors=True, output_loading_info=True
         )

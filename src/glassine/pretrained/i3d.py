@@ -103,7 +103,7 @@ class I3D(nn.Module):
         """Logits `b 400` of clips `b f 3 h w` in [0, 1]; UserError for fewer than 9 frames."""
         if clips.shape[1] < FEWEST_FRAMES:
             raise UserError(
-                f"clips of {clips.shape[1]} frames came and I3D takes {FEWEST_FRAMES} or more; "
+                f"clips must have at least {FEWEST_FRAMES} frames for I3D, got {clips.shape[1]}: "
                 "FVD's protocols rep2_16f and pingpong_16f make 16 out of 8"
             )
         frames = rearrange(clips, "b f c h w -> (b f) c h w")

@@ -27,7 +27,7 @@ def load_latent_mean(source: str) -> nn.Module:
     mean = getattr(network, "latent_mean", None)
     if mean is None:
         raise UserError(
-            f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-image, or null"
+            f"{source} must hold a generator with a latent_mean, such as glassine:tiny-image; or set it to null"
         )
     return mean
 
@@ -58,7 +58,7 @@ def load_latent_prior(latent_mean: nn.Module, source: str) -> str:
         return f"latent_mean: from {source}"
     looks = [parameter for name, parameter in latent_mean.named_parameters() if not name.startswith(MOTION)]
     if not all(parameter.requires_grad for parameter in looks):
-        raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")
+        raise UserError(f"{source} must hold a latent_mean: train one with train_spatial, or set latent_mean to null")
     return f"latent_mean: {source} has none, it is trained from scratch"
 
 

@@ -37,7 +37,7 @@ class RAFTFlow(nn.Module):
         height, width = first.shape[-2:]
         down, right = -height % STRIDE, -width % STRIDE
         if min(height + down, width + right) < SHORTEST:
-            raise UserError(f"frames of {height} x {width} came; RAFT takes {SHORTEST} x {SHORTEST} or more")
+            raise UserError(f"frames must be at least {SHORTEST} x {SHORTEST} for RAFT, got {height} x {width}")
         top, left = down // 2, right // 2
         edges = (left, right - left, top, down - top)
         seen = [functional.pad(2 * frames - 1, edges, mode="replicate") for frames in (first, second)]

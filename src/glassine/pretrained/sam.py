@@ -27,16 +27,16 @@ def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
         UserError: an unknown model, no such file, or the file of another model.
     """
     if model not in WIDTHS.values():
-        raise UserError(f"SAM model {model!r} came; choose from {', '.join(WIDTHS.values())}")
+        raise UserError(f"model must be one of {', '.join(WIDTHS.values())}, got {model!r}")
     if checkpoint is None:
         return sam_model_registry[model]()
     state = read_state(Path(checkpoint))
     positions = state.get("image_encoder.pos_embed")  # 1 64 64 d
     if positions is None or positions.ndim != 4:
-        raise UserError(f"{checkpoint} is no SAM checkpoint: give one of Meta's sam_vit_*.pth files")
+        raise UserError(f"{checkpoint} must be a checkpoint of SAM: give one of Meta's sam_vit_*.pth files")
     found = WIDTHS.get(positions.shape[-1], f"a SAM of width {positions.shape[-1]}")
     if found != model:
-        raise UserError(f"{checkpoint} is {found}, but {model} was asked for: set the model to what the file holds")
+        raise UserError(f"{checkpoint} must hold {model}, got {found}: change one of the two")
     network = sam_model_registry[model]()
     load_partial(network, state, source=checkpoint)
     return network
@@ -57,7 +57,7 @@ def sam2_video(source: str, revision: str | None = None) -> Sam2VideoModel:
         kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
         if kind != Sam2VideoConfig.model_type:
             # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {Sam2VideoConfig.model_type}")
+            raise UserError(f"{source!r} must hold a {Sam2VideoConfig.model_type}, got a {kind}")
         loaded: Any = Sam2VideoModel.from_pretrained(
             source, revision=revision, use_safetensors=True, output_loading_info=True
         )

@@ -64,7 +64,7 @@ class TextEncoder(nn.Module):
         place = str(locate(source)) if ours else source
         self.tokenizer = load_tokenizer(place, tokenizer_subfolder, revision)
         if ours and (layer, subfolder) != (None, None):
-            raise UserError(f"{source} is used whole: leave layer and subfolder out")
+            raise UserError(f"layer and subfolder must be left out for {source}")
         if network is None:
             network = load_bundle(source) if ours else load_network(source, subfolder, layer, revision)
         self.network, self.too_long = network, too_long
@@ -74,9 +74,9 @@ class TextEncoder(nn.Module):
         positions = int(config.max_position_embeddings)
         self.length = min(positions, MOST_TOKENS) if length is None else length
         if not 3 <= self.length <= positions:
-            raise UserError(f"length {length} came; {source} takes 3 to {positions} tokens")
+            raise UserError(f"length must be in [3, {positions}] tokens for {source}, got {length}")
         if len(self.tokenizer) > config.vocab_size:
-            raise UserError(f"{source}: {len(self.tokenizer)} tokens, but the network knows {config.vocab_size}")
+            raise UserError(f"{source} must have at most {config.vocab_size} tokens, got {len(self.tokenizer)}")
         if frozen:
             self.requires_grad_(False).eval()
 
@@ -94,7 +94,7 @@ class TextEncoder(nn.Module):
             TypeError: of a CLIP, which is not used so.
         """
         if not self.masks_padding:
-            raise TypeError("a mean over tokens means something for BERT-like networks only; this is a CLIP")
+            raise TypeError("a mean over tokens needs a BERT-like network, got a CLIP")
         tokens = self.tokens(texts, "longest")
         return self.states(tokens).sum(1) / tokens["attention_mask"].sum(1, keepdim=True)
 
@@ -106,7 +106,7 @@ class TextEncoder(nn.Module):
     def tokens(self, texts: list[str], padding: Literal["max_length", "longest"]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, both `b m`, on the network's device."""
         if not texts:
-            raise ValueError("no text came; give at least one")
+            raise ValueError("there must be at least one text")
         if self.too_long == "error" and max(map(len, self.tokenizer(texts, verbose=False)["input_ids"])) > self.length:
             raise UserError(self.complaint(texts))
         encoded = self.tokenizer(
@@ -161,9 +161,9 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         clip = config.model_type in ("clip", "clip_text_model")
         config = getattr(config, "text_config", config) if clip else config
         if config.is_encoder_decoder or not hasattr(config, "num_hidden_layers"):
-            raise UserError(f"{source} holds a {config.model_type}; text encoders are CLIP's or BERT-like networks")
+            raise UserError(f"{source} must hold a CLIP or BERT-like network, got a {config.model_type}")
         if layer is not None and not 1 <= layer <= config.num_hidden_layers:
-            raise UserError(f"layer {layer} came; {source} has layers 1 to {config.num_hidden_layers}")
+            raise UserError(f"layer must be in [1, {config.num_hidden_layers}] for {source}, got {layer}")
         config.num_hidden_layers = layer or config.num_hidden_layers
         kind: Any = CLIPTextModel if clip else AutoModel
         with quiet():  # its report of what is left out is a page
@@ -174,7 +174,7 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
             "folder"
         ) from error
     if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler.")):
-        raise UserError(f"{source} was made for another network: {missing[0]} and {len(missing) - 1} more are missing")
+        raise UserError(f"{source} does not fit: {missing[0]} and {len(missing) - 1} more are missing")
     if hasattr(network, "pooler"):
         network.pooler = None  # of the first token; made at random where the file has none
     return network.eval()

@@ -56,7 +56,7 @@ class VideoMAE(nn.Module):
         """Features `b d` of clips `b f 3 h w` in [0, 1]; UserError for other frames than it was made for."""
         if clips.shape[1] != self.frames[0]:
             raise UserError(
-                f"clips of {clips.shape[1]} frames came and this VideoMAE takes {self.frames[0]}; "
+                f"clips must have {self.frames[0]} frames for this VideoMAE, got {clips.shape[1]}: "
                 "FVD's protocols rep2_16f and pingpong_16f make 16 out of 8"
             )
         size: Any = self.network.config.image_size
@@ -72,7 +72,7 @@ def load_video_mae(source: str, revision: str) -> VideoMAEModel:
         kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
         if kind != VideoMAEConfig.model_type:
             # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {VideoMAEConfig.model_type}")
+            raise UserError(f"{source!r} must hold a {VideoMAEConfig.model_type}, got a {kind}")
         loaded: Any = VideoMAEModel.from_pretrained(
             source, revision=revision, use_safetensors=True, output_loading_info=True
         )

@@ -158,7 +158,7 @@ def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> 
 
 
 def forgive_frozen(task: nn.Module, keys: Any) -> None:
-    """Load hook: the frozen parts are not missing; they came with the task's constructor."""
+    """Load hook: frozen parts are not reported as missing; the task's constructor has filled them."""
     frozen = tuple(f"{name}." for name in task.frozen)  # type: ignore[union-attr]
     keys.missing_keys[:] = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)]
 

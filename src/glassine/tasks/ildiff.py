@@ -27,8 +27,9 @@ class ILDiffTask(ScoredTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
-            (its trust). What came frozen stays so. The paper says both "only fine-tune the layout adapter" (V-A) and
-            "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is read off the decoder.
+            (its weights). Parts that are frozen already stay frozen. The paper says both "only fine-tune the layout
+            adapter" (V-A) and "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is
+            computed from the decoder's output.
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
             soft.
@@ -66,14 +67,14 @@ class ILDiffTask(ScoredTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(ildiff, ILDiff):
-            raise TypeError(f"a {type(ildiff).__name__} came; this task trains an ILDiff")
+            raise TypeError(f"ildiff must be an ILDiff, got a {type(ildiff).__name__}")
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
         if ildiff.adapter is not None and not any(p.requires_grad for p in ildiff.adapter.image_encoder.parameters()):
-            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # it came frozen, and its YAML brings it again
+            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # frozen by its loader, which fills it again
         for part, modules in parts_of(ildiff).items():
             for module in modules if part not in train_parts else ():
                 module.requires_grad_(False)

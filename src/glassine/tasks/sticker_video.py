@@ -29,7 +29,7 @@ class StickerVideoTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
-            `load_spatial_part`; None keeps what the networks came with.
+            `load_spatial_part`; None keeps the weights of the networks.
         train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
             are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
             From scratch there is nothing to freeze.
@@ -63,10 +63,10 @@ class StickerVideoTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(generator, TextToVideo):
-            raise TypeError(f"a {type(generator).__name__} came; this task trains a TextToVideo")
+            raise TypeError(f"generator must be a TextToVideo, got a {type(generator).__name__}")
         if frame_masks is not None and not generator.takes_cond_mask:
             needed = int(generator.unet.config["in_channels"]) + 1  # type: ignore[index]
-            raise ValueError(f"frame_masks needs a UNet of {needed} input channels")
+            raise ValueError(f"in_channels of the UNet must be {needed} for frame_masks, got {needed - 1}")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
         self.stills, self.frame_masks = stills, frame_masks
         self.spatial_from = spatial_from

@@ -145,7 +145,7 @@ class TransparencyTask(StickerTask):
             self.log(f"{stage}/{name}_psnr", quality, batch_size=len(alpha), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """What came through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
+        """The round trip through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
         return {"rgba": self.round_trip(batch), "key": batch["key"]}
 
     def round_trip(self, batch: dict[str, Any]) -> Tensor:

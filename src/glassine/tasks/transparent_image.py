@@ -55,7 +55,7 @@ class TransparentImageTask(StickerVideoTask):
         timestep_shift: float = 1.0,
     ) -> None:
         if not isinstance(generator, TransparentVideo):
-            raise TypeError(f"a {type(generator).__name__} came; this task trains a TransparentVideo")
+            raise TypeError(f"generator must be a TransparentVideo, got a {type(generator).__name__}")
         super().__init__(
             generator,
             optimizer,

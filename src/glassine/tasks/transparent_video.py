@@ -92,14 +92,12 @@ class TransparentVideoTask(TransparentImageTask):
         )
         unet = self.generator.unet
         if not isinstance(unet, MotionUNet):
-            raise TypeError(f"a {type(unet).__name__} came; this task trains a MotionUNet")
+            raise TypeError(f"unet must be a MotionUNet, got a {type(unet).__name__}")
         self.buckets = int(unet.config["motion_buckets"])
         if self.buckets not in (0, len(motion_thresholds) + 1):
-            raise UserError(
-                f"{len(motion_thresholds)} motion_thresholds came for {self.buckets} motion_buckets: give "
-                f"{self.buckets - 1}"
-            )
-        motion_bucket(torch.zeros(1), motion_thresholds)  # complains of what does not rise
+            needed, got = self.buckets - 1, len(motion_thresholds)
+            raise UserError(f"there must be {needed} motion_thresholds for {self.buckets} motion_buckets, got {got}")
+        motion_bucket(torch.zeros(1), motion_thresholds)  # raises if they do not increase
         unet.train_only(*train_parts)
         if self.generator.latent_mean is not None:
             self.generator.latent_mean.freeze_spatial()  # type: ignore[operator]
@@ -132,7 +130,7 @@ class TransparentVideoTask(TransparentImageTask):
         """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
         frames = latents.shape[1]
         if frames < 2 and self.drop_image < 1:
-            raise UserError("clips of one frame came, and that is the base image: set data.num_frames to 8 or 16")
+            raise UserError("clips must have 2 frames or more, one is the base image: set data.num_frames to 8 or 16")
         reference = torch.arange(frames, device=latents.device) == self.generator.reference_index(frames)
         return shown[:, None] & reference
 
@@ -144,7 +142,7 @@ class TransparentVideoTask(TransparentImageTask):
             return torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         if "motion" not in batch and "alpha" not in batch:
             raise UserError(
-                "the network is told the amount of motion, but the latents came without it: make their cache anew"
+                "cached latents must have the amount of motion, a condition of this network: make their cache anew"
             )
         amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
         return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)

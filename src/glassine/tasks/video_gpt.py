@@ -43,7 +43,7 @@ class VideoGPTTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(prior, VideoGPT):
-            raise TypeError(f"a {type(prior).__name__} came; this task trains a VideoGPT")
+            raise TypeError(f"prior must be a VideoGPT, got a {type(prior).__name__}")
         self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or TokenSampling()
 
     def mixture(self, batch: dict[str, Any]) -> Tensor:

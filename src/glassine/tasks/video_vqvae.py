@@ -42,7 +42,7 @@ class VideoVQVAETask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(vqvae, VideoVQVAE):
-            raise TypeError(f"a {type(vqvae).__name__} came; this task trains a VideoVQVAE")
+            raise TypeError(f"vqvae must be a VideoVQVAE, got a {type(vqvae).__name__}")
         self.vqvae, self.data_variance, self.commitment_weight = vqvae, data_variance, commitment_weight
         self.code_use = CodeUse(vqvae.codes)
 

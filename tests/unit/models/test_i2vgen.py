@@ -75,5 +75,5 @@ def test_it_freezes_and_checkpoints_as_the_others_do():
 
 
 def test_inputs_that_it_cannot_take_are_named():
-    with pytest.raises(UserError, match="latents of 7 x 8 came"):
+    with pytest.raises(UserError, match="latents must be multiples of 2, got 7 x 8"):
         tiny()(torch.zeros(1, 4, 3, 7, 8), 1, torch.zeros(1, 5, TEXT_WIDTH))

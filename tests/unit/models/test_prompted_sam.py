@@ -54,5 +54,5 @@ def test_the_adapter_takes_masks_where_it_takes_features():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(TypeError, match="Linear came"):
+    with pytest.raises(TypeError, match="got a Linear"):
         PromptedSam(nn.Linear(1, 1))

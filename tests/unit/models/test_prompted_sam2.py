@@ -120,7 +120,7 @@ def test_it_stays_frozen_and_its_weights_travel(network, clip, alpha):
 
 
 def test_what_does_not_fit_is_refused(network, clip, alpha):
-    with pytest.raises(ValueError, match="differ in size"):
+    with pytest.raises(ValueError, match="must be of one size"):
         PromptedSam2(network)(clip, alpha[..., 1:])
-    with pytest.raises(TypeError, match="Conv2d came; give a transformers Sam2VideoModel"):
+    with pytest.raises(TypeError, match="must be a transformers Sam2VideoModel, got a Conv2d"):
         PromptedSam2(torch.nn.Conv2d(3, 1, 1))

@@ -67,9 +67,9 @@ def test_prompts_are_in_pixels_of_the_picture_whatever_its_size():
 @pytest.mark.parametrize(
     ("prompts", "said"),
     [
-        (Prompts(points=torch.tensor([[70.0, 3.0]])), r"x 70, y 3 came; the picture is 48 x 64"),
+        (Prompts(points=torch.tensor([[70.0, 3.0]])), "inside the picture of 48 x 64 pixels, got one at x 70, y 3"),
         (Prompts(boxes=torch.tensor([[0.0, -1.0, 9.0, 9.0]])), r"x 0, y -1"),
-        (Prompts(), "no prompt"),
+        (Prompts(), "must be points, boxes or both"),
     ],
 )
 def test_a_prompt_outside_the_picture_is_refused(prompts, said):
@@ -98,10 +98,10 @@ def test_a_teacher_leaves_the_padding_out_and_is_known_by_its_weights():
         sam.image_encoder.neck[0].weight[0, 0] += 0.01
     assert SamTeacher(sam).identity["digest"] != again.identity["digest"]
     assert SamTeacher(small(image_size=128)).identity["image_size"] == "128"
-    with pytest.raises(TypeError, match="Linear came"):
+    with pytest.raises(TypeError, match="must be a segment_anything Sam, got a Linear"):
         SamTeacher(torch.nn.Linear(1, 1))
 
 
 def test_sizes_that_do_not_go_together_are_refused():
-    with pytest.raises(ValueError, match="image_size 60"):
+    with pytest.raises(ValueError, match=r"image_size must be a multiple of patch_size, .* got 60 and"):
         small(image_size=60)

@@ -68,7 +68,7 @@ def test_an_untrained_decoder_ignores_latents_and_hint_and_a_trained_one_does_no
 
 
 def test_a_decoder_that_never_meets_the_latents_grid_is_refused():
-    with pytest.raises(ValueError, match="never meets"):
+    with pytest.raises(ValueError, match="must reach the latents' grid"):
         TransparencyDecoder(block_out_channels=(8, 8), attention_scales=0)
     with pytest.raises(ValueError, match="stride of 8"):
         TransparencyEncoder(block_out_channels=(8, 8))

@@ -34,5 +34,5 @@ def test_clips_too_short_for_a_task_are_generated(frames):
 
 
 def test_shares_that_are_no_shares_are_refused():
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="shares must be at least 0, one of them positive"):
         FrameMasks(0, 0, 0)

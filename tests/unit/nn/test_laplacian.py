@@ -62,5 +62,5 @@ def test_mixed_precision_does_not_touch_what_is_nearly_equal():
 
 
 def test_a_picture_too_small_for_the_levels_is_refused():
-    with pytest.raises(ValueError, match="32 x 64 came; 5 levels need 33 pixels"):
+    with pytest.raises(ValueError, match="at least 33 pixels for 5 levels, got 32 x 64"):
         laplacian_pyramid(torch.rand(1, 1, 32, 64))

@@ -32,7 +32,7 @@ def test_at_another_size_the_same_picture_is_drawn_larger_or_smaller(size, dtype
 
 
 def test_text_of_another_encoder_is_named():
-    with pytest.raises(UserError, match="width 9 came; this latent_mean takes 8"):
+    with pytest.raises(UserError, match="must be 8 wide for this latent_mean, got 9"):
         make()(torch.zeros(1, 3, 9))
 
 

@@ -21,7 +21,7 @@ def test_stills_and_colors_that_nobody_sees_do_not_move():
 def test_buckets_count_the_thresholds_reached():
     assert motion_bucket(torch.tensor([0.0, 0.1, 0.15, 9.0]), (0.1, 0.2)).tolist() == [0, 1, 1, 2]
     assert motion_bucket(torch.tensor([0.0, 1.0])).tolist() == [0, len(EIGHT_FRAMES)]
-    with pytest.raises(UserError, match=r"thresholds \(0.2, 0.1\) came; each must be above"):
+    with pytest.raises(UserError, match=r"motion_thresholds must increase, got \(0.2, 0.1\)"):
         motion_bucket(torch.zeros(1), (0.2, 0.1))
 
 

@@ -12,5 +12,5 @@ def test_a_shift_draws_more_noise_and_one_draws_all_alike():
     assert (shifted >= 800).float().mean().item() == pytest.approx(3 / 7, abs=0.02)
     assert shifted.min() >= 0
     assert shifted.max() < 1000
-    with pytest.raises(UserError, match="above 0"):
+    with pytest.raises(UserError, match="timestep_shift must be positive"):
         draw_timesteps(1, 1000, 0)

@@ -131,7 +131,7 @@ def test_mistakes_are_said(source, tmp_path):
         pipeline("waves", np.full((8, 8, 4), 255, np.uint8))
     with pytest.raises(UserError, match="clear everywhere"):
         pipeline("waves", np.zeros((8, 8, 4), np.uint8))
-    with pytest.raises(UserError, match="do not fit in memory; scale the image down"):
+    with pytest.raises(UserError, match="do not fit in memory: scale the image down"):
         pipeline.fit(np.broadcast_to(np.uint8(9), (20000, 20000, 4)), 4, (32, 32))
     with pytest.raises(UserError, match=r"motion must be in \[0, 9\] for this network, got 10"):
         pipeline("waves", square(), **FAST, motion=10)

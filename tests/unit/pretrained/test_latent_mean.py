@@ -21,7 +21,7 @@ def test_a_mean_is_taken_where_there_is_one(tmp_path):
     moving = tiny_clip_mean()
     for frozen in (mean, moving):
         frozen.freeze_spatial()
-        with pytest.raises(UserError, match="holds no latent_mean"):
+        with pytest.raises(UserError, match="must hold a latent_mean"):
             load_latent_prior(frozen, without)
 
 
@@ -56,5 +56,5 @@ def test_that_of_a_bundle_is_loaded_for_another_network(tmp_path):
         load_latent_mean(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"gone\.ckpt"):
         load_latent_mean(str(tmp_path / "gone.ckpt"))
-    with pytest.raises(UserError, match="no generator with a latent_mean"):
+    with pytest.raises(UserError, match="must hold a generator with a latent_mean"):
         load_latent_mean(save_tiny_generator(tmp_path / "without"))

@@ -52,5 +52,5 @@ def test_the_large_network_has_as_many_parameters_as_is_published():
 
 
 def test_frames_that_are_too_small_are_refused():
-    with pytest.raises(UserError, match="frames of 120 x 200 came; RAFT takes 128 x 128 or more"):
+    with pytest.raises(UserError, match="must be at least 128 x 128 for RAFT, got 120 x 200"):
         RAFTFlow(Told())(torch.rand(1, 3, 120, 200), torch.rand(1, 3, 120, 200))

@@ -29,17 +29,17 @@ def test_a_checkpoint_in_metas_format_is_loaded(small_registry, tmp_path):
 
 def test_a_checkpoint_of_another_size_is_named(small_registry, tmp_path):
     torch.save(small_registry["vit_b"]().state_dict(), tmp_path / "sam.pth")
-    with pytest.raises(UserError, match=r"sam\.pth is vit_b, but vit_h was asked for"):
+    with pytest.raises(UserError, match=r"sam\.pth must hold vit_h, got vit_b"):
         segment_anything_model("vit_h", str(tmp_path / "sam.pth"))
 
 
 def test_what_is_no_sam_checkpoint_is_refused(small_registry, tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="no SAM checkpoint"):
+    with pytest.raises(UserError, match="must be a checkpoint of SAM"):
         segment_anything_model("vit_b", str(tmp_path / "other.pth"))
     with pytest.raises(UserError, match="no weight file"):
         segment_anything_model("vit_b", str(tmp_path / "missing.pth"))
-    with pytest.raises(UserError, match="choose from vit_b, vit_l, vit_h"):
+    with pytest.raises(UserError, match="must be one of vit_b, vit_l, vit_h"):
         segment_anything_model("vit_x", None)
     state = small_registry["vit_b"]().state_dict()
     del state["mask_decoder.iou_token.weight"]

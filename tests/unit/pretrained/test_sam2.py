@@ -38,7 +38,7 @@ def test_the_hub_or_folder_that_has_none_is_named(tmp_path):
 @pytest.mark.parametrize("kind", ["sam2", "clip"])
 def test_a_folder_of_another_model_is_refused_rather_than_filled_with_chance(tmp_path, kind):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(UserError, match=f"holds a {kind} model; give one of kind sam2_video"):
+    with pytest.raises(UserError, match=f"must hold a sam2_video, got a {kind}"):
         sam2_video(str(tmp_path))
 
 

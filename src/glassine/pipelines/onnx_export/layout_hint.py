@@ -138,8 +138,8 @@ class ExportableHint(nn.Module):
         if len(self.candidates) != len(hint.candidates) or len(self.candidates) > most:
             kinds = ", ".join(sorted({type(method).__name__ for method in hint.candidates}))
             raise UserError(
-                f"a hint with {len(hint.candidates)} candidates ({kinds}) came; ONNX takes up to {most}, all of them "
-                "ColorProjection: train without the others"
+                f"candidates of the hint must be at most {most} ColorProjections for ONNX, got {len(hint.candidates)} "
+                f"({kinds}): train without the others"
             )
         levels = torch.arange(256)[:, None] <= torch.tensor([int(level * 255) for level in LEVELS])  # 256 l
         bits = 2 ** torch.arange(len(LEVELS))

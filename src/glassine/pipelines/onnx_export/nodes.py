@@ -68,11 +68,11 @@ class Nodes:
     ) -> onnx.GraphProto:
         """What was recorded as a loop's body: names to element types, in order, `scalars` before the inputs."""
         first = [helper.make_tensor_value_info(value, kind, ()) for value, kind in (scalars or {}).items()]
-        came, made = (
+        taken, made = (
             [helper.make_tensor_value_info(value, kind, None) for value, kind in side.items()]
             for side in (inputs, outputs)
         )
-        return helper.make_graph(self.nodes, f"{self.prefix}_body", first + came, made)
+        return helper.make_graph(self.nodes, f"{self.prefix}_body", first + taken, made)
 
     def ending_in(self, value: str, name: str) -> list[onnx.NodeProto]:
         """The nodes that `value` depends on, and one that gives it its final `name`."""
