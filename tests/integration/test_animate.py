@@ -107,7 +107,7 @@ def test_one_frame_is_a_transparent_picture_by_the_first_stage(weights, tmp_path
         (
             "still.png",
             ["--weights", "glassine:tiny-vae"],
-            "must hold a TransparentVideo such as glassine:tiny-layer-animate, got a SmallVAE",
+            "animate, got a SmallVAE",
         ),
         ("still.png", ["--weights", "nowhere"], "no weights at nowhere"),
         ("still.png", ["--n", "0"], "--n must be in [1, 1000]"),
@@ -125,11 +125,11 @@ def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path
     opaque = ["--weights", save_tiny_generator(tmp_path / "opaque")]
     latents = ["--transparent", "--transparency", "latents"]
     for more, complaint in (
-        ([*weights], "transparent from the start"),
-        ([*opaque, *latents], "holds a TextToVideo; this needs a TransparentVideo"),
-        ([*weights, "--transparency", "latents"], "without --transparent"),
-        ([*opaque, "--motion", "3"], "--motion, --motion-guidance, --motion-adapter or --image-guidance came"),
-        ([*weights, *latents, "--cutout-weights", "x"], "they go with --transparent --transparency ildiff"),
+        ([*weights], "use AnimatePipeline"),
+        ([*opaque, *latents], "must hold a TransparentVideo"),
+        ([*weights, "--transparency", "latents"], "--transparency latents needs --transparent"),
+        ([*opaque, "--motion", "3"], "--motion-adapter and --image-guidance need --transparent"),
+        ([*weights, *latents, "--cutout-weights", "x"], "--cutout-weights needs --transparent --transparency ildiff"),
     ):
         assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2
         assert complaint in capsys.readouterr().err

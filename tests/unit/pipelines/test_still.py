@@ -60,9 +60,7 @@ def test_what_cannot_be_animated_is_said():
     assert is_opaque(opaque)
     assert not is_opaque(disc(9, 9))
     check_still(disc(9, 9))
-    with pytest.raises(
-        UserError, match=r"cat\.png must have transparent pixels .* cut it out of its background first \(--cut"
-    ):
+    with pytest.raises(UserError, match=r"cat\.png must have transparent pixels .* cut it out of .*\(--cut"):
         check_still(opaque, "cat.png")
     with pytest.raises(UserError, match=r"cat\.png must show something, got one that is clear everywhere"):
         check_still(clear, "cat.png")
