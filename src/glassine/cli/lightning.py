@@ -1,12 +1,8 @@
 """The verbs fit, validate, test and predict: LightningCLI over the project's tasks and its data module.
 
-A YAML of these verbs is a program: it says which classes are imported and called, and with what. Run one only if you
-trust who wrote it, as you would a script. What it may name is bounded all the same: torch, lightning, glassine, what a
-folder of weights may name, and what `--allow` adds; not what loads or starts other code.
-
-
-TODO-DOC
-What `glassine predict` writes: a file for each sticker.
+A YAML of these verbs is a program: it names classes to import and call, and their arguments. Run one only if you trust
+its author, as with a script. It may name torch, lightning, glassine, what a folder of weights may name, and what
+`--allow` adds, but nothing that loads or starts other code. `glassine predict` writes one file for each sticker.
 """
 
 import argparse

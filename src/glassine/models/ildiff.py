@@ -1,13 +1,9 @@
 """ILDiff: alpha of an opaque animated sticker by implicit layout distillation (arXiv 2412.20901, section II).
 
-TODO-DOC
-What classic methods know about a sticker on a flat background, as a hint for the transparency decoder. Ours.
-
-ILDiff reads alpha from latents and a picture alone. On a clean flat background closed-form un-mixing is close to exact
-where a small network is not; under compression, or where the sticker has the background's color, it fails and the
-network does not. `LayoutHint` hands the decoder both the evidence and the closed-form answers, and `ILDiff` lets the
-decoder say, pixel by pixel, whom to believe, starting from how far each can be trusted on so damaged a frame.
-
+`LayoutHint` is not in the paper. ILDiff predicts alpha from latents and pixels. On a clean flat background closed-form
+un-mixing is more precise than a small network; under compression, or if the sticker has colors of the background, it
+fails and the network does not. `LayoutHint` computes the closed-form candidates and evidence of damage; the decoder
+predicts a weight for each candidate at each pixel, starting from weights that depend on the damage of the frame.
 """
 
 import math
@@ -29,12 +25,12 @@ from glassine.utils.errors import UserError
 
 
 class LayoutHint(nn.Module):
-    """Background evidence, the alphas of classic methods, and how far to trust each.
+    """Background evidence, the alphas of classic methods, and a weight for each.
 
     Args:
         candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default color projection, once set for
             undamaged pictures and three times for compressed ones.
-        width: of the hidden layer that makes trust out of a frame's statistics.
+        width: of the hidden layer from a frame's statistics to weights.
 
     Trust is learned: a hidden layer over the frame's `DamageStatistics` and how much each two candidates differ.
     """
@@ -63,7 +59,7 @@ class LayoutHint(nn.Module):
         return self.evidence.channels + len(self.candidates)
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture `b f k h w`; for the mix the n candidates, `b f n h w` in [0, 1], and trust `b f n+1 1 1`.
+        """The hint picture `b f k h w`; for the mix the n candidates, `b f n h w` in [0, 1], and their logits `b f n+1 1 1`.
 
         `clip` is `b f 3 h w` in [0, 1]; `background` is `b 3` or estimated. The candidates run on the CPU whatever the
         device. Trust is in logits, the decoder's own alpha first.
@@ -73,7 +69,7 @@ class LayoutHint(nn.Module):
 
     @torch.no_grad()
     def look(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture and the candidates as above, and what trust is made of: each frame's statistics `b f s`."""
+        """The hint picture and the candidates as above, and the statistics `b f s` that determine the weights."""
         if background is None:
             background = estimate_background(clip)
         alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
@@ -81,7 +77,7 @@ class LayoutHint(nn.Module):
         return hint, alphas, self.statistics(clip, background, alphas)
 
     def statistics(self, clip: Tensor, background: Tensor, alphas: Tensor) -> Tensor:
-        """What trust is made of, `b f s`: traces of compression, and where the candidates `b f n h w` disagree."""
+        """Statistics `b f s`: traces of compression, and how far the candidates `b f n h w` disagree."""
         found = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)
         # both live along edges, whose share of the pixels falls as pictures grow
         found = found * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256

@@ -1,15 +1,12 @@
-"""SAMI: masked reconstruction of SAM's features (EfficientSAM, arXiv 2312.00863, section 3.2), without public code.
+"""EfficientSAM's image encoder and its pretraining SAMI (arXiv 2312.00863, section 3).
 
-A student ViT sees a few patches of a picture. A decoder of cross-attention blocks rebuilds the features of the others
-from them. Both together, in the picture's order, pass a linear head and are compared with the teacher's features; the
-decoder and the head are then thrown away.
+`LayoutEncoder` is the plain ViT, whose official weights load by name. `MaskedReconstruction` is SAMI (section 3.2), for
+which there is no public code: a student ViT sees a part of the patches; a decoder of cross-attention blocks predicts
+the features of the others; both pass a linear head and are compared with the features of SAM. Decoder and head are
+discarded after training.
 
 Letters: n pictures, l tokens of a picture, v visible ones, m masked ones (l = v + m), d the student's width, e the
 decoder's, c the teacher's channels.
-
-
-TODO-DOC
-EfficientSAM's image encoder (arXiv 2312.00863, section 3): a plain ViT whose official weights load by name.
 """
 
 from functools import partial
@@ -197,7 +194,7 @@ class MaskedReconstruction(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """Masked tokens ask; visible and masked tokens answer (section 3.2, "Cross-Attention Decoder")."""
+    """Queries are masked tokens, keys are visible and masked tokens (section 3.2, "Cross-Attention Decoder")."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -206,7 +203,7 @@ class CrossAttentionBlock(nn.Module):
         self.mlp_norm, self.mlp = nn.LayerNorm(width), Mlp(width, 4 * width)
 
     def forward(self, masked: Tensor, visible: Tensor) -> Tensor:
-        """`masked` `n m e` and `visible` `n v e` to new masked tokens `n m e`; the visible ones stay as they are."""
+        """`masked` `n m e` and `visible` `n v e` to new masked tokens `n m e`; the visible ones are not changed."""
         context = self.context_norm(torch.cat([visible, masked], dim=1))  # n l e
         masked = masked + self.attention(self.query_norm(masked), context, context, need_weights=False)[0]
         return masked + self.mlp(self.mlp_norm(masked))

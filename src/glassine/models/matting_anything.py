@@ -42,7 +42,7 @@ class Mattes:
 
 
 class MattingAnything(nn.Module):
-    """Alpha of what a prompt asks for, picture by picture (section 3).
+    """Alpha of the object at a prompt, picture by picture (section 3).
 
     Args:
         sam: a segment_anything `Sam`; frozen (typed as a module so that a loader may make it).
@@ -158,7 +158,7 @@ def dilated(region: Tensor, width: int) -> Tensor:
 
 
 def box_around(mask: Tensor) -> Tensor:
-    """The rectangle around a bool mask `n 1 h w`, filled; all of the picture for an empty one, which tells nothing."""
+    """The rectangle around a bool mask `n 1 h w`, filled; the whole picture for an empty mask."""
     sides = [mask.any(-2).int(), mask.any(-1).int()]  # n 1 w, n 1 h
     columns, rows = (s.cummax(-1).values * s.flip(-1).cummax(-1).values.flip(-1) > 0 for s in sides)
     return (columns[..., None, :] & rows[..., :, None]) | ~mask.any(-1).any(-1)[..., None, None]
@@ -210,7 +210,7 @@ class MaskToMatte(nn.Module):
     def forward(self, features: Tensor, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Three alphas `n 1 h w` of features `n c g g`, the picture `n 3 h w` as SAM sees it and the mask `n 1 h' w'`.
 
-        The grid and the mask, 0 or 1, may be of any size; strides are told for 16 pixels to a feature.
+        The grid and the mask, 0 or 1, may be of any size; strides are given for 16 pixels to a feature.
         """
         mattes = []
         for stage, head in zip(self.stages, self.heads, strict=True):

@@ -1,7 +1,7 @@
-"""SAM 2, told on a single frame where the subject is and left to follow it: a comparison of the ILDiff paper's.
+"""SAM and SAM 2 with prompts from the true alpha, as comparisons of the ILDiff paper (arXiv 2412.20901, section V-B).
 
-TODO-DOC
-SAM as a sticker cutter, frame by frame (ILDiff, arXiv 2412.20901, section V-B), and its masks as explicit layout.
+SAM segments every frame with a prompt of its own; its masks also serve as explicit layout. SAM 2 gets a prompt on one
+frame and tracks the subject through the others.
 """
 
 import torch

@@ -1,13 +1,9 @@
-"""Segment Anything (arXiv 2304.02643) with gradients and at any size, out of `segment_anything`'s own classes.
+"""Segment Anything (arXiv 2304.02643) with gradients and at any size, and its prompts.
 
-`segment_anything.build_sam` fixes the picture at 1024 px and `Sam.forward` has no gradients; the parts do neither.
-Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right and below.
-
-
-TODO-DOC
-Prompts for segmentation networks: points and boxes, made from masks as SAM's training and ILDiff's test do.
----
-A timm network as the image encoder of the layout adapter.
+The parts are `segment_anything`'s own; its `build_sam` fixes the picture at 1024 px and its `Sam.forward` has no
+gradients. Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right
+and below. Points and boxes are made from masks as in SAM's training and in ILDiff's test. `TimmImageEncoder` makes a
+timm network the image encoder of the layout adapter.
 """
 
 from collections.abc import Sequence
@@ -89,7 +85,7 @@ def boxes_of(masks: Tensor) -> Tensor:
 def center_points(masks: Tensor) -> Tensor:
     """The foreground pixel nearest to each mask's center of mass, `k h w` bool to `k 2` float; none may be empty.
 
-    A ring's center lies in its hole, where a point would ask for something else.
+    A ring's center lies in its hole, where a point would be a prompt for something else.
     """
     points = []
     for mask in masks:
@@ -110,7 +106,7 @@ def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Te
 
 
 def loosened(boxes: Tensor, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-    """Boxes as hands draw them (SAM, appendix A): each side moved by noise of a tenth of the box, at most 20 pixels.
+    """Boxes with the noise of hand-drawn ones (SAM, appendix A): each side moved by noise of a tenth of the box, at most 20 pixels.
 
     `boxes` is `k 4`; `size` height and width of the picture, which the result stays in.
     """
@@ -303,7 +299,7 @@ class SamTeacher(nn.Module):
 
     Attributes:
         out_channels: channels of the features, 256 for every published SAM.
-        identity: tells this teacher from others: image size, channels, and a digest of its weights.
+        identity: image size, channels and a digest of the weights, which identify a teacher.
     """
 
     def __init__(self, sam: nn.Module, pictures_a_pass: int = 16) -> None:

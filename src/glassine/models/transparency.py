@@ -1,12 +1,10 @@
-"""Latent transparency: alpha hidden in the latents of a frozen VAE, and read back (LayerDiffuse, arXiv 2402.17113).
+"""LayerDiffuse's latent transparency: alpha encoded into the latents of a frozen VAE (arXiv 2402.17113).
 
-The layouts are the official ones, so the official SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters);
-small networks are the same classes with smaller arguments. Shapes: images are `b c h w` in [0, 1], latents
-`b 4 h/8 w/8`, unscaled (not multiplied by the VAE's `scaling_factor`).
-
-
-TODO-DOC
-Decoding a picture several times, turned and mirrored, and averaging (LayerDiffuse's released code).
+`TransparencyEncoder` adjusts the VAE's latents, `TransparencyDecoder` reads alpha and color from them,
+`TransparencyVAE` is the pair around its VAE. Decoding can average over flipped and rotated views, as in the released
+code. The layouts are the official ones, so the SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters); the
+tiny networks are the same classes with smaller arguments. Images are `b c h w` in [0, 1], latents `b 4 h/8 w/8`, not
+multiplied by the VAE's `scaling_factor`.
 """
 
 import math

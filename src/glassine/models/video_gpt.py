@@ -1,4 +1,4 @@
-"""VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, told tags.
+"""VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, conditioned on tags.
 
 Size: VSD2M (table 4) says 0.102 B, neither depth nor width. Its other rows count VAE and text encoder, so here VQ-VAE
 and prior count together: the authors' VQ-VAE (21.14 M), width 576 and 4 heads of their prior, 20 layers as in their
@@ -6,7 +6,7 @@ larger one for GIFs (github.com/wilson1yan/VideoGPT; VideoGPT-Paper, `gpt_large`
 alone were meant, 8 layers of width 1024 and 1024 codes have 102.23 M. The authors' own combinations do not fit: 49, 54
 and 276 M.
 
-Objective: VideoGPT is autoregressive, and VSD2M puts its 193 s a clip down to "serial prediction". But its text
+Objective: VideoGPT is autoregressive, and VSD2M explains its 193 s per clip by "serial prediction". But its text
 ("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) is that of MAGVIT (arXiv 2212.05199,
 section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
 
@@ -87,9 +87,9 @@ class VideoGPT(nn.Module):
     """Transformer over the flattened codes of a clip, after a token for its tags.
 
     As in the authors' code: the vectors of codes are the input, the output layer begins at zero, positions are a table
-    an axis, side by side, attention is full. Theirs puts a class into the gain and offset of each norm; here the mean
+    an axis, side by side, attention is full. Theirs conditions the gain and offset of each norm on a class; here the mean
     of the tags' vectors is the first token, as a class is in MAGVIT: it takes any number of tags in any order, and 20
-    layers of norms for 500 tags would be 24 M parameters. A vector of its own stands for no known tag.
+    layers of norms for 500 tags would be 24 M parameters. Another learned vector represents a sticker without known tags.
 
     Args:
         vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.
@@ -143,7 +143,7 @@ class VideoGPT(nn.Module):
         zero_module(self.output)
 
     def train(self, mode: bool = True) -> "VideoGPT":
-        """Train mode for the prior; the VQ-VAE stays as it is used."""
+        """Set the mode of the prior; the VQ-VAE stays in eval mode."""
         super().train(mode)
         self.vqvae.eval()
         return self
@@ -172,7 +172,7 @@ class VideoGPT(nn.Module):
         return F.cross_entropy(rearrange(logits, "b n k -> b k n"), codes, reduction="none")
 
     def forward(self, codes: Tensor, mixture: Tensor) -> Tensor:
-        """Logits `b n k` for the codes `b n`; where a masked prior is not to see one, `vqvae.codes` stands for it."""
+        """Logits `b n k` for the codes `b n`; `vqvae.codes` is the mask token of a masked prior."""
         start = self.input(self.tag_vectors(mixture))[:, None]  # b 1 d
         table = self.vqvae.codebook.vectors
         if self.mask is not None:
@@ -207,9 +207,9 @@ class VideoGPT(nn.Module):
         """Clips `b f 3 h w` in [0, 1], one for each list of tags.
 
         Args:
-            tags: words; a list without a known one asks for any sticker.
+            tags: words; a list without a known one generates any sticker.
             sampling: see there; None for its defaults.
-            generator: of all chance; a seed gives the same codes on every run.
+            generator: source of randomness; a seed gives the same codes on every run.
             progress: called after each step with the steps done and those there are.
         """
         sampling = sampling or TokenSampling()

@@ -109,7 +109,7 @@ class VideoVQVAE(nn.Module):
         return self.render(straight_through), codes, F.mse_loss(latents, chosen)
 
     def encode(self, clip: Tensor) -> Tensor:
-        """Codes `b f' h' w'` of clips `b f 3 h w` in [0, 1]; nothing is learnt."""
+        """Codes `b f' h' w'` of clips `b f 3 h w` in [0, 1]; the codebook is not updated."""
         return self.codebook.nearest(self.latents(clip))
 
     def decode(self, codes: Tensor) -> Tensor:

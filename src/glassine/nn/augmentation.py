@@ -1,7 +1,7 @@
-"""Stickers as evaluators must bear with them: moved, bent, recolored, blurred and noisy, on any background.
+"""Augmentation of stickers for evaluators and segmentation, in batches on the device.
 
-TODO-DOC
-Scenes of several stickers: a prompt on a picture of one thing asks nothing.
+`PictureAugment` changes geometry, colors, sharpness and noise, and composites on any background; `compose_scenes` puts
+several stickers into one picture, since a prompt on a picture of a single object is trivial.
 """
 
 import math

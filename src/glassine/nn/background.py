@@ -1,11 +1,8 @@
-"""What a flat background tells before anything is learned: its color, the distance to it, and what it encloses.
+"""Evidence about a flat background without learning: its color, distance to it, enclosed regions, and damage.
 
-Not in the papers. Which color is background, and whether a patch of that color lies outside the sticker or is shut in
-by its outline (an eye white, a tooth), a small network learns slowly; both follow from the picture.
-
-
-TODO-DOC
-How much a picture was damaged by compression, as a few numbers a frame. Not in the papers.
+Not in the papers. Which color is the background, and whether a patch of that color lies outside of the sticker or is
+enclosed by its outline (an eye, a tooth), is hard to learn for a small network but can be computed. `DamageStatistics`
+measure compression artifacts as a few numbers per frame.
 """
 
 import math

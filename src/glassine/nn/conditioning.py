@@ -1,9 +1,7 @@
-"""How much a clip moves, in buckets, and the condition that a network is told it by.
+"""Conditions of the video networks: masks of given frames, the amount of motion, and the padding of prompts.
 
-TODO-DOC
-Which frames of a clip are given and which are to be made: one network for generation, prediction, interpolation.
----
-What a network reads at the padding of a text.
+Masks of given frames let one network generate, predict and interpolate. The amount of motion is divided into buckets
+and enters with the timestep.
 """
 
 from collections.abc import Sequence
@@ -62,7 +60,7 @@ SIXTEEN_FRAMES = (0.0085, 0.0134, 0.0176, 0.0208, 0.0250, 0.0286, 0.0343, 0.0408
 def motion_amount(foreground: Tensor, alpha: Tensor) -> Tensor:
     """Mean absolute difference of neighboring frames, `b` in [0, 1].
 
-    Of premultiplied RGBA, so that colors that nobody sees do not count; over all pixels, so that a small thing that
+    Of premultiplied RGBA, so that invisible colors do not count; over all pixels, so that a small thing that
     moves counts little. It is the change from frame to frame, whatever the time between them. A single frame does not
     move.
 
@@ -91,7 +89,7 @@ class MotionTimeEmbedding(TimestepEmbedding):
     """diffusers' time embedding, with a learned vector for the motion bucket added to it.
 
     Animated Stickers (arXiv 2402.06088) buckets training clips by motion as well. The vectors start at zero: an
-    untrained one changes nothing. One more, the last, stands for an amount that is not told.
+    untrained one changes nothing. One more, the last, represents an unknown amount.
 
     Args:
         in_channels: as in `TimestepEmbedding`.
@@ -106,7 +104,7 @@ class MotionTimeEmbedding(TimestepEmbedding):
         zero_module(self.motion)
 
     def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
-        """`b d` of the time step's waves `b c` and the bucket `b`; diffusers hands the latter through."""
+        """`b d` of the time step's waves `b c` and the bucket `b`; diffusers passes the latter through."""
         embedding = super().forward(sample)
         return embedding if condition is None else embedding + self.motion(condition)
 
@@ -123,7 +121,7 @@ def fill_padding(prompt_embeds: Tensor) -> Tensor:
     caption of five tokens beside 43 of padding is hardly heard. With the mean of the tokens there, as long as they are,
     the padding says what the text says. In 420 stickers learned for 260 s on a core the loss at the highest quarter of
     noise, where the prompt decides, was 0.300 with it, and 0.313 with a mean that was left short, in more steps.
-    CLIP's embeddings have no zeros and stay as they are.
+    CLIP's embeddings have no zeros and are not changed.
     """
     length = prompt_embeds.norm(dim=-1, keepdim=True)  # b n 1
     used = used_tokens(prompt_embeds)

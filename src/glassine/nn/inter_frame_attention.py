@@ -20,7 +20,7 @@ Mode = Literal["add", "replace"]
 
 @dataclass
 class CurrentPass:
-    """What the layers of a network must know of the pass under way, since diffusers does not tell them.
+    """State of the forward pass that the layers need and diffusers does not pass to them.
 
     Attributes:
         frames: of every clip; tokens come with clips and frames in one dimension.
@@ -53,7 +53,7 @@ class InterFrameAttention(nn.Module):
 
     Q' = X W_Q'. W_Q' starts as the self-attention's W_Q, W_O' at zero, so that the layer starts as it was, bit for bit.
     K and V go through the self-attention's own weights. W_Q' and W_O' are all that is trained (24,780,800 parameters in
-    SD 1.5: two matrices at each of 16 layers; the paper speaks of a matrix W_O', so it has no bias). Every frame looks
+    SD 1.5: two matrices at each of 16 layers; the paper has a matrix W_O', so there is no bias). Every frame looks
     at the reference frame, this one too.
 
     Args:

@@ -1,15 +1,13 @@
-"""LayerDiffuse's attention over image layers (arXiv 2402.17113), for diffusers' UNets.
+"""Two small adapters: ILDiff's layout adapter and LayerDiffuse's attention over layers.
 
-As the released code has it (`attention_sharing.py` of `sd-forge-layerdiffuse`), every attention layer of SD 1.5's UNet,
-self and cross, gets a LoRA and, behind it, attention over the layers that are made together: with x the input of the
-attention layer and a its output, `a + o(attention over layers of i(norm(x + a)))`. In the network for transparent
-pictures there is one layer. Attention over one is its value, whatever query and key are: `a + o(v(i(norm(x + a))))`;
-the file's `temporal_q` and `temporal_k` have no effect, and the class does without them. LoRA is merged into the
-projections when it is loaded (`glassine.pretrained.layer_diffuse`).
+`LayoutAdapter` (arXiv 2412.20901, section II-B) adds implicit layout features, smoothed over time, to the latents.
 
-
-TODO-DOC
-The layout adapter of ILDiff (arXiv 2412.20901, section II-B): implicit layout features, smoothed over time.
+`LayerAttention` (arXiv 2402.17113) follows the released code (`attention_sharing.py` of `sd-forge-layerdiffuse`): every
+attention layer of SD 1.5's UNet, self and cross, has LoRA and is followed by attention over the layers that are
+generated together. With x the input of the attention layer and a its output this is
+`a + o(attention over layers of i(norm(x + a)))`. For transparent images there is one layer, and attention over one
+element is its value, whatever query and key are: `a + o(v(i(norm(x + a))))`. So the file's `temporal_q` and
+`temporal_k` have no effect and are left out. LoRA is merged when it is loaded (`glassine.pretrained.layer_diffuse`).
 """
 
 from typing import Any

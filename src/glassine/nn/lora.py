@@ -58,7 +58,7 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
     """Put LoRA beside q, k, v and output of the attention layers of one of diffusers' networks.
 
     Args:
-        network: changed in place; what requires gradients stays as it is.
+        network: changed in place; `requires_grad` of its parameters is kept.
         rank: of every layer.
         attentions: `spatial` ones, which an image network has, those of `motion` modules, or `all`.
 

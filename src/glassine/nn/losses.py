@@ -1,9 +1,6 @@
-"""A perceptual loss on the feature maps of a frozen network.
+"""Losses on pictures: alpha errors weighted by pixel, Laplacian pyramids, a perceptual loss, a discriminator.
 
-TODO-DOC
-A PatchGAN discriminator on RGBA pictures (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
----
-Errors of alpha, weighed pixel by pixel: absolute ones, and those of Laplacian pyramids.
+The discriminator is a PatchGAN on RGBA pictures (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
 """
 
 from collections.abc import Sequence

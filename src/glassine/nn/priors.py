@@ -1,8 +1,4 @@
-"""What latents look like on average for a text.
-
-TODO-DOC
-What each frame of a clip's latents looks like on average for a text.
-"""
+"""Priors of latents: the mean of a picture's latents, or of each frame of a clip's, predicted from the text."""
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -53,7 +49,7 @@ class LatentPrior(nn.Module):
         return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
 
     def freeze_spatial(self) -> None:
-        """Train nothing but what tells frames apart: here nothing."""
+        """Train only parameters that depend on the frame: here there are none."""
         self.requires_grad_(False)
 
     def pooled(self, prompt_embeds: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class STI(TemporalMethod):
         positions: sinusoids added to the tokens, for the frame or for frame, row and column. The text has none, but
             without them all regions of all frames would look alike to the attention.
         mix: one number a `layer` or a `channel`, as semantic and 1 - semantic; or two `free` factors a layer. The
-            paper speaks of a "proportion of these two branches".
+            paper mentions a "proportion of these two branches".
         share: of the semantic branch at first.
         downsample: `mean` or `max` of gamma x gamma windows, or a `convolution` with that stride; the first two have no
             parameters, which fits the total. Windows at the border may be smaller, so that any size goes.

@@ -1,19 +1,12 @@
-"""VideoFactory's swapped cross-attention (Wang et al., arXiv 2305.10874), as far as it can be read.
+"""Temporal layers of video UNets: the methods that VSD2M (arXiv 2412.08259) compares with STI.
 
-TODO-DOC
-Sinusoids that tell tokens of a clip apart by frame, row and column.
----
-Learned mixes of two branches.
----
-Cutting a clip's features into 3D windows and putting them together again.
----
-What a temporal method is to a video UNet, and the call that its attention layers answer to.
----
 Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel alone.
----
-VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with what it was given.
----
-What a video UNet has between its spatial layers: the methods that VSD2M (arXiv 2412.08259) compares with STI.
+VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with its input.
+VideoFactory (Wang et al., arXiv 2305.10874): swapped cross-attention between space and time, as far as the paper
+describes it.
+
+`TemporalMethod` is their interface to the UNet. Shared parts are learned mixes of two branches, sinusoidal positions in
+frame, row and column, and 3D windows.
 """
 
 import math
@@ -279,7 +272,7 @@ class VideoFactory(TemporalMethod):
     zero_init: bool = True
 
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
-        """Swapped attention in the blocks: spatial features ask in the first, temporal ones in the second, in turns."""
+        """Swapped attention in the blocks: queries are spatial in the first, temporal in the second, and so on."""
         if self.zero_init:
             zero_module(layer.proj_out)
         if index == 0:

@@ -22,7 +22,7 @@ TooLong = Literal["error", "cut"]
 
 
 class TextEncoder(nn.Module):
-    """Texts to `prompt_embeds` `b n d`, a fixed number n of tokens: what a diffusion network is told.
+    """Texts to `prompt_embeds` `b n d`, a fixed number n of tokens: the condition of a diffusion network.
 
     CLIP's text network is used as Stable Diffusion uses it: no mask, and at the padding what it gives there. A
     BERT-like one masks the padding, and its embeddings there are zero. Both give the last layer's states.

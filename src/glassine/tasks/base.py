@@ -1,9 +1,6 @@
-"""What all tasks share: optimizer, schedule, and frozen parts that stay out of the checkpoint.
+"""What all tasks share: optimizer, schedule, frozen parts that stay out of the checkpoint, previews in TensorBoard.
 
-TODO-DOC
-Pictures and animations of a task's `preview` in TensorBoard.
----
-What tasks share whose results are scored as mattes: validation and test.
+`ScoredTask` adds validation and test for tasks whose results are scored as mattes.
 """
 
 import copy
@@ -76,7 +73,7 @@ class StickerTask(LightningModule):
         return torch.stack([p.sum() for p in self.trainable_parameters()]).sum() * 0
 
     def train(self, mode: bool = True) -> "StickerTask":
-        """Train mode for what learns; the rest stays as it is used, running statistics included."""
+        """Set the mode of trained parts; frozen parts stay in eval mode, including their running statistics."""
         super().train(mode)
         for module in self.modules():
             parameters = list(module.parameters())

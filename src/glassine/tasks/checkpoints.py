@@ -1,9 +1,7 @@
-"""How a checkpoint gets on disk: whole or not at all, and never with weights that are no numbers.
+"""Checkpoints of a run: atomic writes, refusal of weights that are not finite, and stopping at a signal.
 
-TODO-DOC
-A run's checkpoint, `last.ckpt`, written every few steps and at the step that ends training; and those on the way.
----
-End a training at the next step when the process is asked to, with its state written.
+`last.ckpt` is written every few steps and at the last step; further checkpoints on request. A run that is asked to end
+stops after the current step and writes its state.
 """
 
 import os

@@ -19,7 +19,7 @@ class ILDiffTask(ScoredTask):
 
     L_alpha and L_rgb are squared errors of what the transparency decoder reads; L_p is the squared error between the
     clip and what the frozen VAE decodes from the adjusted latents. The paper gives no weights: all default to 1 but
-    L_rgb, whose padded colors outside the sticker matter to nobody.
+    L_rgb, whose padded colors outside the sticker are invisible.
 
     Args:
         ildiff: the network (typed as a module so that a loader may make it).
@@ -112,7 +112,7 @@ class ILDiffTask(ScoredTask):
         return names[int(torch.multinomial(shares, 1))]
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips; the background is told in training alone."""
+        """Score a batch of whole clips; the true background is an input in training only."""
         alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
 

@@ -1,4 +1,4 @@
-"""Train the prior of an image network by itself: what latents look like on average for a text."""
+"""Train the prior of an image network by itself: the mean of the latents for a text."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class LatentPriorTask(StickerTask):
     """Squared error of a `LatentPrior` (see there for the papers), on cached latents.
 
     `StickerVideoTask` trains it along with the UNet, at the UNet's pace; a few linear layers learn a thousand times as
-    fast, and the UNet then starts beside a prior that knows its subjects.
+    fast, and the UNet then starts with a trained prior.
 
     Args:
         prior: the network.
@@ -84,7 +84,7 @@ class LatentPriorTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The stickers, and what the prior says they look like."""
+        """The stickers, and the decoded predictions of the prior."""
         clip = batch["clip"]
         embeds = self.generator.text_encoder(batch["caption"])
         mean = self.prior.of_frames(embeds, clip.shape[1], (clip.shape[-2] // 8, clip.shape[-1] // 8))

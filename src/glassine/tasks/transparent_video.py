@@ -48,7 +48,7 @@ class TransparentVideoTask(TransparentImageTask):
             both.
         drop_image: share of the clips whose reference frame is as noisy as the others, and counts, for guidance by the
             image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
-        drop_motion: share of the clips whose amount of motion is not told.
+        drop_motion: probability of dropping the amount of motion.
         motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
         repeat_frames: learn from one frame of each clip, drawn at random and repeated.
         min_snr_gamma: see `StickerVideoTask`.
@@ -58,7 +58,7 @@ class TransparentVideoTask(TransparentImageTask):
 
     Raises:
         UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
-            in training, clips of one frame around a base image, or without the motion that the network is told.
+            in training, clips of one frame around a base image, or without the amount of motion that is a condition of the network.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class TransparentVideoTask(TransparentImageTask):
         return shown[:, None] & reference
 
     def motion(self, batch: dict[str, Any], latents: Tensor) -> Tensor | None:
-        """Buckets `b` as the network is told them; None where it is not."""
+        """Buckets `b` of the amount of motion; None for a network without that condition."""
         if not self.buckets:
             return None
         if self.repeat_frames:

@@ -1,4 +1,4 @@
-"""Train VideoGPT's second stage (arXiv 2104.10157): the prior over codes, told tags as VSD2M does."""
+"""Train VideoGPT's second stage (arXiv 2104.10157): the prior over codes, conditioned on tags as in VSD2M."""
 
 from math import log
 from typing import Any
@@ -15,7 +15,7 @@ class VideoGPTTask(StickerTask):
     """L = E(-log p(z | tags)), the mean over a clip's codes (VSD2M, equation 1, for a masked prior).
 
     Logged are the cross-entropy in nats and the bits per dimension, a dimension being a code; and in validation the
-    cross-entropy without tags, so that one sees what they tell. A masked prior's is no likelihood: compare none of one
+    cross-entropy without tags, which shows the information in the tags. A masked prior's is no likelihood: compare none of one
     objective with those of the other.
 
     Args:
@@ -52,8 +52,8 @@ class VideoGPTTask(StickerTask):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on the codes of `clip` (`b f 3 h w`) and on `trigger_words`."""
-        told = torch.rand(len(batch["clip"]), 1) >= self.condition_dropout
-        mixture = self.mixture(batch) * told.to(batch["clip"])
+        kept = torch.rand(len(batch["clip"]), 1) >= self.condition_dropout
+        mixture = self.mixture(batch) * kept.to(batch["clip"])
         loss = self.prior.nats(self.prior.encode(batch["clip"]), mixture).mean()
         self.log_dict({"train/loss": loss, "train/bits_per_dim": loss / log(2)})
         return loss

@@ -1,7 +1,6 @@
-"""Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does.
+"""Export the cutout network as one ONNX file that runs without Python, and compare its results with torch's.
 
-TODO-DOC
-What the ONNX file computes: an opaque clip in, alpha and un-mixed colors out.
+The file maps an opaque clip to alpha and un-mixed colors.
 """
 
 import warnings
@@ -77,7 +76,7 @@ class CutoutGraph(nn.Module):
 def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     """The straight color F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
 
-    Where alpha is so small that `cutout` takes it as 0, its smallest other value stands for it.
+    Where alpha is so small that `cutout` takes it as 0, its smallest other value is used.
     """
     behind = rearrange(background, "1 c -> 1 1 c 1 1")
     share = alpha.clamp(min=(INVISIBLE_TO + 0.5) / 255)
@@ -181,7 +180,7 @@ def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
 
 
 def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
-    """Put what is written by hand in the place of the nodes that stand for it."""
+    """Replace placeholder nodes by those written by hand."""
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for number, node in enumerate(nodes):

@@ -1,9 +1,7 @@
-"""`LayoutHint` in operations that ONNX has, bit for bit where a threshold follows.
+"""`LayoutHint` in operations that ONNX has, exact to the bit wherever a threshold follows.
 
-TODO-DOC
-Flood fill from the border for ONNX: many planes at once, as bits of one integer a pixel.
----
-The flat background's color in operations that ONNX has; the same as `flat_background.find_background` finds.
+Flood fill from the border runs on many planes at once, stored as the bits of one integer per pixel. The background
+color is the one that `glassine.pipelines.backgrounds.find_background` finds.
 """
 
 import numpy as np
