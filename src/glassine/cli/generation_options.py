@@ -81,7 +81,7 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
         "--motion",
         type=int,
         metavar="0..9",
-        help="amount of motion, from little to much (default: left to the network)",
+        help="amount of motion (default: left to the network)",
     )
     parser.add_argument(
         "--motion-guidance",

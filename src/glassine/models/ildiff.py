@@ -59,7 +59,7 @@ class LayoutHint(nn.Module):
         return self.evidence.channels + len(self.candidates)
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture `b f k h w`; for the mix the n candidates, `b f n h w` in [0, 1], and their logits `b f n+1 1 1`.
+        """The hint picture `b f k h w`; the n candidates `b f n h w` in [0, 1]; their logits `b f n+1 1 1`.
 
         `clip` is `b f 3 h w` in [0, 1]; `background` is `b 3` or estimated. The candidates run on the CPU whatever the
         device. Trust is in logits, the decoder's own alpha first.

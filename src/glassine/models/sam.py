@@ -106,7 +106,7 @@ def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Te
 
 
 def loosened(boxes: Tensor, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-    """Boxes with the noise of hand-drawn ones (SAM, appendix A): each side moved by noise of a tenth of the box, at most 20 pixels.
+    """Boxes as if drawn by hand (SAM, appendix A): each side moved by noise of a tenth of the box, up to 20 pixels.
 
     `boxes` is `k 4`; `size` height and width of the picture, which the result stays in.
     """

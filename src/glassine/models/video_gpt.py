@@ -86,10 +86,10 @@ Progress = Callable[[int, int], None]
 class VideoGPT(nn.Module):
     """Transformer over the flattened codes of a clip, after a token for its tags.
 
-    As in the authors' code: the vectors of codes are the input, the output layer begins at zero, positions are a table
-    an axis, side by side, attention is full. Theirs conditions the gain and offset of each norm on a class; here the mean
+    As in the authors' code: the vectors of codes are the input, the output layer starts at zero, positions are a table
+    an axis, side by side, attention is full. Theirs conditions each norm's gain and offset on a class; here the mean
     of the tags' vectors is the first token, as a class is in MAGVIT: it takes any number of tags in any order, and 20
-    layers of norms for 500 tags would be 24 M parameters. Another learned vector represents a sticker without known tags.
+    layers of norms for 500 tags would be 24 M parameters. Another vector is for stickers without known tags.
 
     Args:
         vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.

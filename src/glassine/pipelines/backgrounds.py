@@ -33,7 +33,7 @@ NEAR = 16  # of 255: border pixels this close to the estimate are background
 
 
 def parse_background(text: str) -> Color | None:
-    """A color from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out, since shells take it as a comment.
+    """A color from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out (shell comments).
 
     Raises:
         UserError: none of these.

@@ -58,7 +58,7 @@ class TransparentVideoTask(TransparentImageTask):
 
     Raises:
         UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
-            in training, clips of one frame around a base image, or without the amount of motion that is a condition of the network.
+            in training, clips of one frame around a base image, or without the amount of motion if it is a condition.
     """
 
     def __init__(
