@@ -15,8 +15,8 @@ class VideoGPTTask(StickerTask):
     """L = E(-log p(z | tags)), the mean over a clip's codes (VSD2M, equation 1, for a masked prior).
 
     Logged are the cross-entropy in nats and the bits per dimension, a dimension being a code; and in validation the
-    cross-entropy without tags, which shows the information in the tags. A masked prior's is no likelihood: compare none of one
-    objective with those of the other.
+    cross-entropy without tags, which shows the information in the tags. For a masked prior it is no likelihood, so the
+    two objectives are not comparable.
 
     Args:
         prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it), but for its VQ-VAE.
