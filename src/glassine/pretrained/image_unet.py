@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from glassine.pretrained.hub import hub_errors
 from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, load_donor, setting_misfits, widen_conv_in
 from glassine.pretrained.weights import (
     SHIPPED,
@@ -141,8 +142,5 @@ def stable_diffusion_vae(source: str, subfolder: str | None = "vae", revision: s
     Raises:
         UserError: neither the hub nor the path has it.
     """
-    try:
+    with hub_errors("VAE", source):
         return AutoencoderKL.from_pretrained(source, subfolder=subfolder, revision=revision, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"no VAE at {source!r} ({reason}): give a reachable hub id or a local folder") from error

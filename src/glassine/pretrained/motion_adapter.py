@@ -7,9 +7,9 @@ from typing import Any
 
 from diffusers import MotionAdapter
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from glassine.pretrained.hub import check_complete, hub_errors
 from glassine.pretrained.image_unet import MOTION, load_own, merged_state
 from glassine.pretrained.weights import LoadReport, load_bundle, load_partial, misfit, read_state, save_model
 from glassine.utils.errors import UserError
@@ -88,19 +88,12 @@ def load_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
 
 def load_adapter(source: str, revision: str | None) -> Any:
     """diffusers' adapter at `source`; UserError if it is incomplete."""
-    try:
+    with hub_errors("motion adapter", source, "a reachable hub id, a local folder, or a weight file"):
         name = MotionAdapter.load_config(source, revision=revision).get("_class_name")
         if name != "MotionAdapter":
             raise UserError(f"{source!r} must hold a MotionAdapter, got a {name}")
         adapter, report = MotionAdapter.from_pretrained(source, revision=revision, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no motion adapter at {source!r} ({reason}): give a reachable hub id, a local folder, or a weight file"
-        ) from error
-    if missing := sorted(report["missing_keys"]):
-        # diffusers would warn and go on with random weights
-        raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
+    check_complete(report, source)
     return adapter
 
 

@@ -1,13 +1,13 @@
 """Public SAM checkpoints: SAM through `segment_anything`, SAM 2 in transformers' format."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from safetensors import SafetensorError
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
-from transformers import AutoConfig, Sam2VideoConfig, Sam2VideoModel
+from transformers import Sam2VideoConfig, Sam2VideoModel
 
+from glassine.pretrained.hub import load_transformers
 from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
@@ -52,24 +52,4 @@ def sam2_video(source: str, revision: str | None = None) -> Sam2VideoModel:
     Raises:
         UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
     """
-    revision = revision or "main"
-    try:
-        kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
-        if kind != Sam2VideoConfig.model_type:
-            # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} must hold a {Sam2VideoConfig.model_type}, got a {kind}")
-        loaded: Any = Sam2VideoModel.from_pretrained(
-            source, revision=revision, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no SAM 2 at {source!r} ({reason}): give a reachable hub id such as facebook/sam2.1-hiera-tiny "
-            "or a local folder"
-        ) from error
-    network, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{source!r} lacks {len(missing)} of SAM 2's tensors, {missing[0]} among them: fetch or save it again"
-        )
-    return network.eval()
+    return load_transformers(Sam2VideoModel, Sam2VideoConfig, "SAM 2", source, revision, "facebook/sam2.1-hiera-tiny")

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPTextModel
 from transformers.utils import logging
 
+from glassine.pretrained.hub import check_complete, hub_errors
 from glassine.pretrained.weights import SHIPPED, load_bundle, locate
 from glassine.utils.errors import UserError
 from glassine.utils.minilm import minilm_folder
@@ -139,14 +139,10 @@ class TextEncoder(nn.Module):
 
 def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> Any:
     """The tokenizer of `source`; UserError where there is none."""
-    try:
+    with hub_errors("tokenizer", place_of(source, subfolder)):
         return AutoTokenizer.from_pretrained(
             source, subfolder=subfolder or "", revision=revision, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"no tokenizer at {source!r}{where(subfolder)} ({reason(error)}): give a reachable hub id or a local folder"
-        ) from error
 
 
 def load_network(source: str, subfolder: str | None, layer: int | None, revision: str | None) -> nn.Module:
@@ -156,7 +152,7 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         UserError: there is none, or it does not fit its own description; the message names the first misfit.
     """
     place: dict[str, Any] = {"subfolder": subfolder or "", "revision": revision, "trust_remote_code": False}
-    try:
+    with hub_errors("text network", place_of(source, subfolder)):
         config = AutoConfig.from_pretrained(source, **place)
         clip = config.model_type in ("clip", "clip_text_model")
         config = getattr(config, "text_config", config) if clip else config
@@ -168,13 +164,7 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         kind: Any = CLIPTextModel if clip else AutoModel
         with quiet():  # its report of what is left out is a page
             network, loaded = kind.from_pretrained(source, config=config, output_loading_info=True, **place)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise UserError(
-            f"no text network at {source!r}{where(subfolder)} ({reason(error)}): give a reachable hub id or a local "
-            "folder"
-        ) from error
-    if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler.")):
-        raise UserError(f"{source} does not fit: {missing[0]} and {len(missing) - 1} more are missing")
+    check_complete(loaded, source, allow_missing=lambda name: name.startswith("pooler."))
     if hasattr(network, "pooler"):
         network.pooler = None  # of the first token; made at random where the file has none
     return network.eval()
@@ -194,14 +184,9 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def where(subfolder: str | None) -> str:
-    """A subfolder in words."""
-    return f", subfolder {subfolder!r}" if subfolder else ""
-
-
-def reason(error: Exception) -> str:
-    """The first line of a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def place_of(source: str, subfolder: str | None) -> str:
+    """Source and subfolder, for messages."""
+    return f"{source}/{subfolder}" if subfolder else source
 
 
 def minilm(length: int | None = None, frozen: bool = True) -> TextEncoder:
@@ -229,9 +214,3 @@ def small_bert(
         attention_probs_dropout_prob=0.0,
     )
     return BertModel(config, add_pooling_layer=False)
-
-
-def save_text_encoder(encoder: TextEncoder, folder: Path | str) -> None:
-    """Write the network and the tokenizer in transformers' format, which `TextEncoder` and transformers read."""
-    encoder.network.save_pretrained(folder)  # type: ignore[operator]
-    encoder.tokenizer.save_pretrained(folder)

@@ -15,9 +15,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from glassine.pretrained.hub import check_complete, hub_errors
 from glassine.pretrained.weights import LoadReport, load_partial, locate, misfit, read_state
 from glassine.utils.errors import UserError
 
@@ -111,21 +111,15 @@ def load_donor(
 ) -> ModelMixin:
     """The network at `source`, if it is of one of the `kinds` and whole."""
     options: dict[str, Any] = {"subfolder": subfolder, "revision": revision}
-    try:
+    place = source if subfolder is None else f"{source}/{subfolder}"
+    with hub_errors("UNet", place):
         name = UNet2DConditionModel.load_config(source, **options)["_class_name"]
         if name not in kinds:
             raise UserError(f"{source!r} must hold a {' or '.join(kinds) or 'network that fits'}, got a {name}")
         donor, report = kinds[name].from_pretrained(  # type: ignore[attr-defined]
             source, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no UNet at {source!r}, folder {subfolder!r} ({reason}): give a reachable hub id or a local folder"
-        ) from error
-    if missing := sorted(report["missing_keys"]):
-        # diffusers would warn and go on with random weights
-        raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
+    check_complete(report, source)
     return donor
 
 
