@@ -41,8 +41,8 @@ SD15 = [
 
 def official_file(unet: nn.Module, rank: int = 3) -> dict[str, torch.Tensor]:
     """Random weights under the official names."""
-    chance = torch.Generator().manual_seed(3)
-    return {name: torch.randn(shape, generator=chance) * 0.2 for name, shape in file_shapes(unet, rank).items()}
+    generator = torch.Generator().manual_seed(3)
+    return {name: torch.randn(shape, generator=generator) * 0.2 for name, shape in file_shapes(unet, rank).items()}
 
 
 def saved(state: dict[str, torch.Tensor], tmp_path) -> str:
