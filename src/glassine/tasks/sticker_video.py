@@ -20,7 +20,7 @@ class StickerVideoTask(StickerTask):
 
     A `latent_mean` that is trained learns by a squared error of its own, logged as `train/latent_mean`, which is added.
 
-    A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, as the VAE gives them), and `caption`
+    A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, not normalized), and `caption`
     (`[Domain]\\t[Description]`) or cached `prompt_embeds` (`b n d`).
 
     Args:
@@ -33,12 +33,12 @@ class StickerVideoTask(StickerTask):
         train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
             are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
             From scratch there is nothing to freeze.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance.
         min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
         stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
             Video Diffusion Models does (arXiv 2204.03458, section 3), which teaches no standing still.
         frame_masks: draws frames that are given, for a UNet that takes them; None gives none.
-        gradient_checkpointing: less memory for more time.
+        gradient_checkpointing: saves memory, costs time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
         timestep_shift: above 1 trains more at high noise, see `draw_timesteps`.
     """
@@ -170,7 +170,7 @@ class StickerVideoTask(StickerTask):
         return (preds.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
+        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache if the batch has them."""
         if "latents" in batch:
             latents = self.generator.normalize(batch["latents"])
         else:
@@ -220,7 +220,7 @@ class StickerVideoTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The stickers, what the VAE keeps of them, and clips sampled for their captions with fixed seeds."""
+        """The stickers, their reconstructions, and clips sampled for their captions with fixed seeds."""
         clip = batch["clip"]
         size, seeds = (clip.shape[-2], clip.shape[-1]), list(range(len(clip)))
         sampled = self.generator.sample(batch["caption"], seeds, size, clip.shape[1], sampling=self.preview_sampling)

@@ -17,7 +17,7 @@ from glassine.utils.errors import UserError
 class TransparentVideoTask(TransparentImageTask):
     """Noise prediction on clips, around a reference frame that has no noise and does not count in the loss.
 
-    What a YAML makes of it (table I of the paper):
+    Settings of the methods in table I of the paper:
 
     | | `train_parts` | else |
     | --- | --- | --- |
@@ -27,12 +27,12 @@ class TransparentVideoTask(TransparentImageTask):
     | Still-Moving's motion adapters, first | `[motion_adapters]` | `drop_image: 1`, `repeat_frames: true` |
     | its spatial adapters, from there | `[spatial_adapters]` | `drop_image: 1`, `repeat_frames: true`, `init_from` |
 
-    Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters learn from "frozen
-    videos (i.e., repeated images)", motion adapters let them without unlearning motion, and are removed for sampling.
-    That motion adapters are trained first, and both as LoRA, is how Layer-Animate's comparison is read here.
+    Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters are trained on "frozen
+    videos (i.e., repeated images)"; motion adapters preserve motion meanwhile, and are removed for sampling.
+    That motion adapters are trained first, and both as LoRA, is our interpretation of Layer-Animate's comparison.
 
-    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, where
-    the network is told it, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
+    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, if it
+    is a condition of the network, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
     `motion_amount`).
 
     Args:
@@ -42,22 +42,22 @@ class TransparentVideoTask(TransparentImageTask):
         init_from: see `StickerTask`.
         train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `MotionPrior`. The paper trains
             Inter-Frame Attention alone.
-        transparent: learn from latents that carry alpha, or from opaque clips.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
+        transparent: train on latents with alpha, or on opaque clips.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance. Half of them have no
             reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
             both.
-        drop_image: share of the clips whose reference frame is as noisy as the others, and counts, for guidance by the
-            image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
+        drop_image: probability of a reference frame as noisy as the others and included in the loss, for guidance by
+            the image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
         drop_motion: probability of dropping the amount of motion.
         motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
-        repeat_frames: learn from one frame of each clip, drawn at random and repeated.
+        repeat_frames: train on one random frame of each clip, repeated.
         min_snr_gamma: see `StickerVideoTask`.
-        gradient_checkpointing: less memory for more time.
+        gradient_checkpointing: saves memory, costs time.
         preview_sampling: see `TransparentImageTask`.
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
+        UserError: a part that the network does not have, thresholds that do not increase or are too few or many;
             in training, clips of one frame around a base image, or without the amount of motion if it is a condition.
     """
 
@@ -127,7 +127,7 @@ class TransparentVideoTask(TransparentImageTask):
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
     def cond_mask(self, latents: Tensor, shown: Tensor) -> Tensor:
-        """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
+        """`b f` bool: the reference frame of the clips where `shown` `b` is true."""
         frames = latents.shape[1]
         if frames < 2 and self.drop_image < 1:
             raise UserError("clips must have 2 frames or more, one is the base image: set data.num_frames to 8 or 16")

@@ -19,15 +19,16 @@ class VideoGPTTask(StickerTask):
     two objectives are not comparable.
 
     Args:
-        prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it), but for its VQ-VAE.
+        prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it); its VQ-VAE
+            is frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        condition_dropout: share of the stickers that are shown without their tags, so that guidance works.
+        condition_dropout: probability of dropping the tags, for classifier-free guidance.
         sampling: of previews and predictions; None for `TokenSampling()`.
 
     Raises:
-        TypeError: `prior` is something else.
+        TypeError: `prior` is another network.
     """
 
     frozen = ("prior.vqvae",)
@@ -47,7 +48,7 @@ class VideoGPTTask(StickerTask):
         self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or TokenSampling()
 
     def mixture(self, batch: dict[str, Any]) -> Tensor:
-        """The stickers' tags as the prior takes them, `b v`."""
+        """The stickers' tags as input of the prior, `b v`."""
         return self.prior.vocabulary.mixture(batch["trigger_words"]).to(batch["clip"])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -59,7 +60,7 @@ class VideoGPTTask(StickerTask):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The loss with tags and without, under masks that are the same each time."""
+        """The loss with tags and without, under fixed masks."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -83,7 +84,7 @@ class VideoGPTTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Input, what the VQ-VAE keeps of it, and a sample for the same tags."""
+        """Input, its reconstruction, and a sample for the same tags."""
         sample = self.prior.sample(batch["trigger_words"], self.sampling, torch.Generator().manual_seed(0))
         kept = self.prior.decode(self.prior.encode(batch["clip"]))
         return {"input": batch["clip"], "reconstruction": kept, "sample": sample}
