@@ -165,12 +165,12 @@ class ILDiff(nn.Module):
 
     @property
     def temporal_radius(self) -> int:
-        """How many frames to each side a frame's result depends on."""
+        """Number of frames on each side that a frame's result depends on."""
         return self.adapter.temporal_radius if self.adapter is not None else 0
 
     @property
     def size_multiple(self) -> int:
-        """What height and width must be multiples of."""
+        """Height and width must be multiples of this."""
         stride = int(getattr(self.adapter.image_encoder, "stride", 1)) if self.adapter is not None else 1
         return math.lcm(8, int(getattr(self.decoder, "size_multiple", 1)), stride)
 

@@ -92,7 +92,7 @@ class LayoutEncoder(nn.Module):
         return rearrange(tokens, "n (h w) d -> n d h w", h=self.grid(pictures)[0])
 
     def grid(self, pictures: Tensor) -> tuple[int, int]:
-        """Rows and columns of features that a picture gives; UserError where a side is no multiple of `stride`."""
+        """Rows and columns of features that a picture gives; UserError if a side is no multiple of `stride`."""
         height, width = pictures.shape[-2:]
         if height % self.stride or width % self.stride:
             raise UserError(f"height and width must be multiples of {self.stride}, got {height} x {width}")

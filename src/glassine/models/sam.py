@@ -49,7 +49,7 @@ class Prompts:
         return Prompts(points, boxes)
 
     def check(self, height: int, width: int) -> None:
-        """Raise UserError where there is no prompt, a malformed one, or one outside a picture of this size."""
+        """Raise UserError if there is no prompt, a malformed one, or one outside a picture of this size."""
         given = [corners.reshape(-1, 2) for corners in (self.points, self.boxes) if corners is not None]
         if not given:
             raise UserError("there must be points, boxes or both, got neither")

@@ -254,7 +254,7 @@ class StickerNames(nn.Module):
         return [bytes(row).rstrip(b"\0").decode() for row in rows if row.any()]
 
     def set_names(self, names: Sequence[str]) -> None:
-        """Say which groups there are.
+        """Set the names of the groups.
 
         Raises:
             UserError: more names than classes, a name twice, an empty or a long one.

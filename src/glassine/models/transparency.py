@@ -57,7 +57,7 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         block_out_channels: width at each scale, a stride of 2 between them; the official (32, 64, 128, 256).
         patch_size: pixel-unshuffle before the first convolution, a cheaper stem for small networks; official 1.
 
-    The last convolution starts at zero: an untrained encoder leaves the latents as the VAE made them.
+    The last convolution starts at zero: an untrained encoder does not change the VAE's latents.
     """
 
     @register_to_config
@@ -213,10 +213,10 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The decoder's job in a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
+    """The decoder as a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
 
-    A GroupNorm takes the level of a flat area away, which for alpha is the answer; the plain network keeps it and
-    trains faster at few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
+    A GroupNorm removes the level of a flat area, which is what alpha is; the plain network keeps it and trains faster
+    with few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
 
     Args:
         in_channels: channels of the picture.
@@ -329,7 +329,7 @@ class TransparencyVAE(nn.Module):
         return posterior.mean + posterior.std * (self.offset_scale * self.encoder(alpha, foreground))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """What the frozen VAE makes of the latents: `b 3 h w` in [0, 1], on mid gray."""
+        """The frozen VAE's decoding of the latents: `b 3 h w` in [0, 1], on mid gray."""
         return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
     def decode(self, latents: Tensor, tta: TestTimeAugmentation = "none") -> tuple[Tensor, Tensor]:

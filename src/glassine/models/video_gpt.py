@@ -34,14 +34,14 @@ Generator = torch.Generator | None
 
 @dataclass(frozen=True)
 class TokenSampling:
-    """How codes are drawn.
+    """Settings of sampling codes.
 
     Attributes:
         temperature: divides the logits; 0 takes the likeliest code.
         top_k: draw among this many of the likeliest; None for all.
         top_p: draw among the likeliest that together have this probability, above 0 to 1.
         guidance_scale: 1 is off; more moves logits away from those for no tags (arXiv 2207.12598).
-        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one takes one a code.
+        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one needs one per code.
     """
 
     temperature: float = 1.0
@@ -105,7 +105,7 @@ class VideoGPT(nn.Module):
         gradient_checkpointing: compute blocks again in the backward pass, as the authors do, to save memory.
 
     Raises:
-        TypeError: `vqvae` is something else.
+        TypeError: `vqvae` is another network.
         ValueError: a width that does not divide, or a tag twice.
         UserError: the VQ-VAE cannot take such clips.
     """
@@ -210,7 +210,7 @@ class VideoGPT(nn.Module):
             tags: words; a list without a known one generates any sticker.
             sampling: see there; None for its defaults.
             generator: source of randomness; a seed gives the same codes on every run.
-            progress: called after each step with the steps done and those there are.
+            progress: called after each step with the steps done and their total.
         """
         sampling = sampling or TokenSampling()
         mixture = self.vocabulary.mixture(tags).to(self.no_tags)
@@ -237,7 +237,7 @@ class VideoGPT(nn.Module):
             yield codes
 
     def draw_masked(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
-        """Codes `b n` after each pass: the surest stay, the rest is masked and drawn again (MaskGIT's order)."""
+        """Codes `b n` after each pass: the most confident codes are kept, others drawn again (MaskGIT's order)."""
         n, masked = len(self.places()), self.vqvae.codes
         codes = torch.full((len(mixture), n), masked, device=mixture.device)
         for step in range(1, sampling.steps + 1):

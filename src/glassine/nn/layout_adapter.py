@@ -23,7 +23,7 @@ from glassine.nn.diffusion import zero_module
 class LayoutAdapter(nn.Module):
     """Image encoder, `depth` 3D convolutions with GroupNorm and ReLU, a 2D convolution, adaptive average pooling.
 
-    Ours is the 1x1 convolution that brings the encoder's channels to `width`, of which the paper does not speak. Where
+    The 1x1 convolution from the encoder's channels to `width` is ours; the paper does not mention one. If
     the encoder's grid is coarser than the latents', as at a patch of 16 for an eighth, the pooling repeats values.
 
     Args:
@@ -35,8 +35,8 @@ class LayoutAdapter(nn.Module):
         latent_channels: channels of the latents that the output is added to.
         norm_num_groups: groups of every GroupNorm. Its statistics are per frame: pooled over the clip they would let a
             frame leak into all others even at depth 0, and make results depend on how a long sticker is cut in chunks.
-        zero_init: start the 2D convolution at zero, so that an untrained adapter leaves the latents alone. The paper
-            is silent; "harmless injection" asks for it.
+        zero_init: start the 2D convolution at zero, so that an untrained adapter does not change the latents. Not
+            mentioned in the paper, but implied by "harmless injection".
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class LayoutAdapter(nn.Module):
 
     @property
     def temporal_radius(self) -> int:
-        """How many frames to each side a frame's features depend on."""
+        """Number of frames on each side that a frame's features depend on."""
         return len(self.temporal_layers)
 
     def forward(self, clip: Tensor, grid: tuple[int, int]) -> Tensor:

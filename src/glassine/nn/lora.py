@@ -18,7 +18,7 @@ MOTION = ".motion_modules."
 
 
 class LoRALinear(nn.Linear):
-    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts as it was, bit for bit.
+    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts unchanged, bit for bit.
 
     W keeps the name that it has without LoRA: weights of the bare network load, and LoRA's own names are `lora_down`
     and `lora_up`. The paper's `alpha / rank` is `scale`, which is no weight and is not saved.
@@ -49,7 +49,7 @@ class LoRALinear(nn.Linear):
         return plain + self.scale * self.lora_up(self.lora_down(x)) if self.scale else plain
 
     def merged_weight(self) -> Tensor:
-        """`k d`: one matrix that does what the layer does."""
+        """`k d`: the layer as a single matrix."""
         with torch.no_grad():
             return self.weight + self.scale * self.lora_up.weight @ self.lora_down.weight
 
@@ -75,9 +75,9 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
 
 
 def with_lora(network: nn.Module, rank: int = 16, attentions: Attentions = "all") -> nn.Module:
-    """A network of which only its LoRA is trained, for use as a `class_path` in a YAML.
+    """A network that trains its LoRA only, for use as a `class_path` in a YAML.
 
-    A bundle of it holds the LoRA alone: its configuration says where the frozen rest comes from.
+    A bundle of it holds LoRA only; the frozen weights are loaded from the source in its configuration.
 
     Args:
         network: with its weights.

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 
 class PerceptualLoss(nn.Module):
-    """How different two pictures look: squared distance of unit-normalized features (LPIPS, arXiv 1801.03924, eq. 1).
+    """Perceptual distance: squared distance of unit-normalized features (LPIPS, arXiv 1801.03924, eq. 1).
 
     At each stage the features of a pixel are scaled to length 1, and the squared differences are summed over channels
-    and averaged over space; the stages are added with `weights`. LPIPS weights every channel as people judged
-    pictures; this loss is **not calibrated** so, and its values are not LPIPS's: compare them with each other alone.
+    and averaged over space; the stages are added with `weights`. LPIPS weights channels by human
+    judgments; this loss is **not calibrated**, and its values are comparable with each other only.
 
     A task that holds it names it in `frozen`, then its network stays out of the checkpoint. It is in eval mode
     always and gets no gradient; the pictures do.

@@ -82,7 +82,7 @@ def load_image_unet(
 
 
 def load_own(source: str, foreign: bool = False) -> nn.Module | None:
-    """The network of ours at `source`, a bundle or a run's checkpoint; None if it is something else.
+    """The network of ours at `source`, a bundle or a run's checkpoint; None if it is another network.
 
     Args:
         source: name, path or hub id.

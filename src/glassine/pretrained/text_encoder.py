@@ -138,7 +138,7 @@ class TextEncoder(nn.Module):
 
 
 def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> Any:
-    """The tokenizer of `source`; UserError where there is none."""
+    """The tokenizer of `source`; UserError if there is none."""
     with hub_errors("tokenizer", place_of(source, subfolder)):
         return AutoTokenizer.from_pretrained(
             source, subfolder=subfolder or "", revision=revision, trust_remote_code=False

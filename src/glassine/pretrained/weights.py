@@ -334,7 +334,7 @@ NOT_PARTS = ("optimizer", "lr_scheduler")
 
 
 def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
-    """The `config.yaml` of the run that wrote `checkpoint`; UserError where either file is missing."""
+    """The `config.yaml` of the run that wrote `checkpoint`; UserError if either file is missing."""
     file = config or checkpoint.parent.parent / "config.yaml"
     for needed in (checkpoint, file):
         if not needed.is_file():

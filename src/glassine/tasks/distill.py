@@ -30,10 +30,10 @@ class DistillTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        target_grid: where the teacher's map and the student's differ in size (64 x 64 and 14 x 14 for SAM and a 224 px
-            student; the papers do not say how they are compared), what is resized: the teacher's map to the
-            `student`'s grid by area, the default, since each target token then is a mean of teacher tokens (those of a coarser map are repeated);
-            the student's to the `teacher`'s, bilinearly; or, with `same`, nothing: another size is an error.
+        target_grid: what is resized if the maps of teacher and student differ in size (64 x 64 and 14 x 14 for SAM and
+            a 224 px student; the papers do not say how they are compared): the teacher's map to the `student`'s grid by
+            area, the default, since each target token then is a mean of teacher tokens (those of a coarser map are
+            repeated); the student's to the `teacher`'s, bilinearly; or, with `same`, nothing: another size is an error.
         distance: `mse`, mean over tokens and channels, as in both papers; or `cosine`, 1 - cosine similarity of each
             token, averaged.
 

@@ -53,7 +53,7 @@ class PromptableSegmentationTask(StickerTask):
             what was distilled from the encoder stays valid.
 
     Raises:
-        TypeError: `sam` is something else.
+        TypeError: `sam` is another network.
         ValueError: fewer than two layers, or shares that are negative or all 0.
     """
 

@@ -138,7 +138,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise UserError where the network cannot take pictures of that height and width."""
+    """Raise UserError if the network cannot take pictures of that height and width."""
     if any(side % multiple or not 0 < side <= LONGEST for side in size):
         raise UserError(
             f"height and width must be multiples of {multiple} up to {LONGEST // multiple * multiple}, got {size[0]} x "
