@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tests.unit.data.test_thumbnails import write
-from tests.unit.models.test_sticker_names import ENCODER
+from tests.unit.models.test_sticker_clip import ENCODER
 
 from glassine.bench.prompt_scores import command, lines, middle_frames, names_network, score_prompts
 from glassine.bench.records import read_record
