@@ -134,11 +134,14 @@ def misfit(name: str, needed: object, got: object) -> str:
 
 
 def shape_misfits(needed: Mapping[str, Shape], given: Mapping[str, Shape]) -> list[str]:
-    """What is missing, unexpected or of another shape, in words."""
-    misfits = [f"{name} is missing" for name in needed if name not in given]
-    misfits += [f"{name} is unexpected" for name in given if name not in needed]
+    """What is of another shape, missing or unexpected, in words; one of each kind comes first."""
     both = [name for name in needed if name in given and needed[name] != given[name]]
-    return [*(misfit(name, needed[name], given[name]) for name in both), *misfits]
+    kinds = (
+        [misfit(name, needed[name], given[name]) for name in both],
+        [f"{name} is missing" for name in needed if name not in given],
+        [f"{name} is unexpected" for name in given if name not in needed],
+    )
+    return [*(kind[0] for kind in kinds if kind), *(one for kind in kinds for one in kind[1:])]
 
 
 def refuse_misfits(module: nn.Module, misfits: Sequence[str], source: str) -> None:
