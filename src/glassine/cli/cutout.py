@@ -153,24 +153,24 @@ def plan(
         UserError: the paths do not say what to write where.
     """
     if preview is not None and preview.suffix.lower() != ".png":
-        raise UserError(f"preview {preview} came; it is a .png file")
+        raise UserError(f"--preview must be a .png file, got {preview}")
     if folder is None:
         if len(paths) != 2:
-            came = ", ".join(map(str, paths))
-            raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
+            got = ", ".join(map(str, paths))
+            raise UserError(f"paths must be IN and OUT, or inputs with --to FOLDER, got {got}")
         if str(paths[0]) != "-":
             keep_input(paths[0], paths[1], preview)
         if preview is not None and preview.resolve() == paths[1].resolve():
-            raise UserError(f"{preview} came as the result and as its preview; name two files")
+            raise UserError(f"--preview must be another file than the result, got {preview}")
         if kind is not None and not is_open_already(paths[1]):
             raise UserError(
-                f"--format {kind} came and OUT is {paths[1]}, whose suffix tells the format; leave --format out"
+                f"--format is for pipes, got {kind} for {paths[1]}, whose suffix is the format: leave --format out"
             )
         return [(paths[0], paths[1])]
     if preview is not None:
-        raise UserError("--preview and --to came; a preview is drawn for a single input: leave one of them out")
+        raise UserError("--preview needs a single input, got --to: leave one of them out")
     if kind is not None:
-        raise UserError(f"--format {kind} and --to came; with --to the format is told by --suffix {kind}")
+        raise UserError(f"--format is for pipes, got it with --to: give --suffix {kind}")
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} to write to; make it first")
     ending = f".{suffix.removeprefix('.')}" if suffix else ""
@@ -187,7 +187,7 @@ def plan(
 
 
 class Cutter:
-    """Cuts out files one after the other with one set of weights, which is read when the first file is known good."""
+    """Cuts out files one after the other; the weights are loaded when the first file has proved readable."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -257,11 +257,11 @@ class Cutter:
     def _watched(
         self, reader: StickerReader, name: str, strip: "PreviewStrip | None", waiting: deque[Frame]
     ) -> Iterator[tuple[Frame, int]]:
-        told = False
+        noted = False
         for frame, duration in reader:
-            if not told and frame[..., 3].min() < 255:
+            if not noted and frame[..., 3].min() < 255:
                 self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
-                told = True
+                noted = True
             if strip is not None:
                 waiting.append(strip.thumbnail(frame))
             yield frame, duration

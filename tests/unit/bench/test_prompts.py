@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tests.unit.data.test_thumbnails import write
-from tests.unit.models.test_sticker_names import ENCODER
+from tests.unit.models.test_sticker_clip import ENCODER
 
 from glassine.__main__ import main
 from glassine.bench.prompts import lines, middle_frames, names_network, score_prompts

@@ -1,3 +1,5 @@
+"""Huge pictures are cut out in strips and wait in a file, and come out as small ones do."""
+
 import weakref
 
 import numpy as np
@@ -11,7 +13,10 @@ from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.layout_adapter import LayoutAdapter
-from glassine.pipelines.cutout import CutoutPipeline
+from glassine.pipelines import cutout as cutout_module
+from glassine.pipelines import upsampling
+from glassine.pipelines.cutout import CutoutPipeline, FrameStore, overlapping_windows
+from glassine.pipelines.upsampling import WorkingSize, guided_rows, guided_upsampling
 from glassine.utils.errors import UserError
 
 RED = (200, 30, 40)
@@ -216,3 +221,102 @@ def test_settings_out_of_range_are_refused(setting, message):
 def test_devices_that_are_not_there_are_refused(device):
     with pytest.raises(UserError, match=device):
         CutoutPipeline(ByColor(), device)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+@pytest.mark.parametrize("radius", [0, 1, 3, 7])
+@pytest.mark.parametrize("length", [0, 1, 2, 5, 6, 23])
+def test_each_item_is_own_once_with_all_the_context_there_is(length, size, radius):
+    owned = []
+    for window in overlapping_windows(range(length), size, radius):
+        own = window.items[window.own]
+        assert 1 <= len(own) <= size
+        first, last = max(own[0] - radius, 0), min(own[-1] + radius, length - 1)
+        assert window.items == list(range(first, last + 1))
+        owned += own
+    assert owned == list(range(length))
+
+
+def test_an_endless_row_is_read_only_as_far_as_needed():
+    read = []
+
+    def endless():
+        number = 0
+        while True:
+            read.append(number)
+            yield number
+            number += 1
+
+    windows = overlapping_windows(endless(), size=4, radius=2)
+    assert next(windows).items == [0, 1, 2, 3, 4, 5]
+    assert next(windows).items == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert read == list(range(10))
+
+
+class Seen(torch.nn.Module):
+    """A network whose alpha is how little a pixel is like white; looks at one frame to each side."""
+
+    temporal_radius, size_multiple = 1, 8
+
+    def decode(self, clip, color, pixel_source, tta, own):
+        alpha = (1 - clip.mean(dim=2, keepdim=True))[:, own]
+        return alpha, None
+
+
+def frames(count: int, height: int = 150, width: int = 230) -> list[tuple[np.ndarray, int]]:
+    rows, columns = np.mgrid[:height, :width]
+    made = []
+    for number in range(count):
+        frame = np.full((height, width, 4), 255, np.uint8)
+        inside = np.hypot(rows - 70, columns - 60 - 20 * number) < 50
+        frame[inside, :3] = (200, 40, 60)
+        frame[inside & (rows % 9 < 3), :3] = (30, 120, 220)
+        frame[:4, :, 3] = 128  # some of it is transparent already
+        made.append((frame, 40 + number))
+    return made
+
+
+@pytest.mark.parametrize("resolution", [64, 512])
+def test_strips_give_what_the_whole_gives(monkeypatch, resolution):
+    pipeline = CutoutPipeline(Seen(), device="cpu")
+    settings = {"background": (255, 255, 255), "resolution": resolution, "chunk": 2}
+    whole = list(pipeline.stream(iter(frames(5)), **settings))
+    monkeypatch.setattr(upsampling, "WHOLE_PIXELS", 4000)
+    monkeypatch.setattr(cutout_module, "FrameStore", lambda: FrameStore(150 * 230 * 4 * 2))
+    strips = list(pipeline.stream(iter(frames(5)), **settings))
+    assert [ms for _, ms in strips] == [ms for _, ms in whole] == [40, 41, 42, 43, 44]
+    for (one, _), (other, _) in zip(strips, whole, strict=True):
+        assert np.abs(one[..., 3].astype(int) - other[..., 3]).max() <= 1
+        same = one[..., 3] == other[..., 3]
+        assert same.mean() > 0.98
+        np.testing.assert_array_equal(one[same], other[same])
+
+
+def test_guided_rows_are_those_of_the_whole():
+    generator = np.random.default_rng(0)
+    alpha = generator.random((20, 31), np.float32)
+    guide = generator.integers(0, 256, (133, 217, 3), np.uint8)
+    whole = guided_upsampling(alpha, guide.astype(np.float32) / 255)
+    for step in (1, 7, 50, 500):
+        rows = list(guided_rows(alpha, guide, step))
+        assert [r.start for r, _ in rows] == list(range(0, 133, step))
+        assert np.abs(np.concatenate([part for _, part in rows]) - whole).max() < 0.002
+
+
+def test_a_store_keeps_frames_that_do_not_fit_in_memory():
+    store = FrameStore(3 * 400)
+    made = [np.full((10, 10, 4), number, np.uint8) for number in range(8)]
+    stored = [store.put(frame) for frame in made]
+    assert sum(item.frame is not None for item in stored) == 3
+    for number in (7, 0, 4, 7):
+        assert (stored[number].load() == number).all()
+    stored[5].drop()
+    stored[1].drop()
+    again = [store.put(np.full((10, 10, 4), 90 + n, np.uint8)) for n in range(2)]
+    assert [int(item.load()[0, 0, 0]) for item in again] == [90, 91]
+    assert all((stored[n].load() == n).all() for n in (0, 2, 3, 4, 6, 7))
+
+
+def test_a_huge_size_is_worked_on_in_strips():
+    assert WorkingSize.of((2048, 2048), 256, 8).rows_at_once == 2048
+    assert WorkingSize.of((4096, 8192), 256, 8).rows_at_once == 128

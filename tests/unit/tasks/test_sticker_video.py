@@ -90,7 +90,7 @@ def test_given_frames_do_not_count_in_the_loss():
     changed[:, 0] += 1  # the first frame is always given
     torch.manual_seed(0)
     torch.testing.assert_close(task.losses(latents, changed, steps, embeds), first)
-    with pytest.raises(ValueError, match="5 input channels"):
+    with pytest.raises(ValueError, match="must be 5 for frame_masks, got 4"):
         make_task(frame_masks=FrameMasks())
 
 

@@ -7,8 +7,10 @@ import tempfile
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader
 
-from glassine.tasks.checkpoints import AtomicCheckpointIO, first_not_finite
+from glassine.tasks.checkpoints import AtomicCheckpointIO, LastCheckpoint, StopAtSignal, first_not_finite
 from glassine.utils.errors import UserError
 
 GOOD = {"state_dict": {"w": torch.ones(1000)}, "global_step": 3, "callbacks": {"best": torch.tensor(float("inf"))}}
@@ -68,3 +70,40 @@ def test_weights_that_are_no_numbers_do_not_replace_those_that_are(tmp_path, par
 def test_whole_numbers_and_small_floats_are_finite():
     assert first_not_finite({"a": torch.tensor([2**62]), "b": [torch.tensor([1e-30], dtype=torch.float64)]}) is None
     assert first_not_finite({"a": torch.ones(2), "b": (torch.tensor([float("nan")], dtype=torch.bfloat16),)}) == "b.0"
+
+
+class Counts(LightningModule):
+    """Sends itself a signal in step 3."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.layer, self.number, self.steps = torch.nn.Linear(1, 1), number, 0
+
+    def training_step(self, batch, batch_idx):
+        self.steps += 1
+        if self.steps == 3:
+            os.kill(os.getpid(), self.number)
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(folder, number: int) -> Counts:
+    task = Counts(number)
+    callbacks = [StopAtSignal(), LastCheckpoint(every_n_train_steps=100)]
+    trainer = Trainer(
+        default_root_dir=folder, max_steps=20, callbacks=callbacks, logger=False, enable_progress_bar=False
+    )
+    trainer.fit(task, DataLoader(torch.ones(40, 1), batch_size=1))
+    return task
+
+
+def test_a_signal_ends_the_run_after_its_step_and_writes_it(tmp_path):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        task = fit(tmp_path / str(int(number)), number)
+        assert task.steps == 3
+        (checkpoint,) = (tmp_path / str(int(number))).rglob("last.ckpt")
+        assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+        assert signal.getsignal(number) == before
