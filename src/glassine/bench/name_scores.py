@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from glassine.bench.intervals import Interval, mean_interval, ratio_interval
-from glassine.data.thumbnails import ThumbnailDataset
+from glassine.data.thumbnails import Thumbnails
 from glassine.metrics.generated import gradient_magnitude, mean_pairwise_distance, nearest
 from glassine.metrics.image import background_color, composite_on
 from glassine.models.sticker_clip import StickerNames
@@ -56,7 +56,7 @@ def on_background(stickers: Sequence[Tensor], background: str) -> Pictures:
 
 
 @torch.no_grad()
-def make_bank(network: StickerNames, dataset: ThumbnailDataset, drawings: Sequence[int | str], background: str) -> Bank:
+def make_bank(network: StickerNames, dataset: Thumbnails, drawings: Sequence[int | str], background: str) -> Bank:
     """Features of the first frame of each row.
 
     Args:

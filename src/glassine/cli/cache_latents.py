@@ -65,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
-    from glassine.data.dataset import StickerViews
-    from glassine.data.frame_cache import CachedFrames, FrameViews
+    from glassine.data.frame_cache import CachedFrames
     from glassine.data.latent_cache import WHOLE, write_latents
+    from glassine.data.views import FrameViews, StickerViews
     from glassine.nn.conditioning import motion_amount
     from glassine.pipelines.backgrounds import parse_background
     from glassine.pretrained.priors import latent_identity

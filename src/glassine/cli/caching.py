@@ -1,15 +1,20 @@
 """What `glassine data cache-features` and `cache-latents` share: which stickers, and the progress bar."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassine.data.dataset import StickerDataset
 from glassine.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from glassine.data.dataset import StickerDataset, Stickers
 
 
 def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:
@@ -26,27 +31,28 @@ def add_arguments(parser: argparse.ArgumentParser, views: int) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
 
 
-def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> StickerDataset:
+def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> Stickers:
     """The stickers that the arguments name, as training has them.
 
     Raises:
-        UserError: none are named, or what the data module raises.
+        UserError: none are named, or they cannot be read.
     """
-    from glassine.data.datamodule import StickerDataModule
+    from glassine.data.dataset import Stickers
 
     if args.shards is None and not args.procedural:
-        raise UserError("neither SHARDS nor --procedural came; give a folder of shards, or how many to render, or both")
-    stickers = StickerDataModule(
-        root=None if args.shards is None else str(args.shards),
-        num_frames=num_frames,
-        size=size,
+        raise UserError(
+            "SHARDS or --procedural must be given, got neither: name a folder of shards, or how many to render"
+        )
+    return Stickers(
+        None if args.shards is None else str(args.shards),
+        args.split,
+        size,
+        num_frames,
         stills="only" if args.stills_only else not args.animated_only,
-        train_split=args.split,
         limit=args.limit,
         procedural=args.procedural,
-    ).dataset("train")
-    assert isinstance(stickers, StickerDataset)  # no cache was named
-    return stickers
+        training=True,
+    ).setup()
 
 
 @contextmanager

@@ -103,13 +103,13 @@ def add_parser(subparsers: Any) -> None:
     view_parser.add_argument("--tile", type=int, default=104, help="side of a frame in pixels (default: %(default)s)")
 
     cache_parser = verbs.add_parser(
-        "cache-features", help="write what a SAM makes of the training stickers, for `data.features` of a distillation"
+        "cache-features", help="write what a SAM makes of the training stickers, for `CachedFeatures` of a distillation"
     )
     cache_features.add_arguments(cache_parser)
     frames_parser = verbs.add_parser("cache-frames", help="write small pictures of stickers, for training codecs")
     cache_frames.add_arguments(frames_parser)
     latents_parser = verbs.add_parser(
-        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `data.latents` of a training"
+        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `CachedLatents` of a training"
     )
     cache_latents.add_arguments(latents_parser)
 

@@ -34,7 +34,7 @@ from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
 from glassine.utils.class_paths import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
 from glassine.utils.errors import UserError
-from glassine.utils.renamed import current_name
+from glassine.utils.renamed import check_data_arguments, current_name
 from glassine.utils.signals import forward_sigterm
 
 
@@ -122,8 +122,12 @@ def run(arguments: Sequence[str]) -> LightningCLI:
         UserError: the YAML or an override is not understood, or names what it may not; one line that names the key.
     """
     arguments = take_allowed(arguments)
+    check_data_arguments(data_arguments(arguments), "the command line")
     for file in config_files(arguments):
-        check_names(read_yaml(file), str(file))
+        content = read_yaml(file)
+        check_names(content, str(file))
+        if isinstance(content, dict) and isinstance(content.get("data"), dict):
+            check_data_arguments(content["data"], str(file))
     # workers and precision are set in the YAML; Lightning's advice says otherwise on small machines
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
@@ -234,6 +238,11 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
     files = [value for name, value in pairwise(arguments) if name in ("-c", "--config")]
     files += [value for name, _, value in (a.partition("=") for a in arguments) if name == "--config" and value]
     return [Path(file) for file in files if len(file) < 1000 and "\n" not in file and Path(file).exists()]
+
+
+def data_arguments(arguments: Sequence[str]) -> list[str]:
+    """What follows `--data.` in each of the arguments, up to the next dot or equals sign."""
+    return [re.split(r"[.=+]", argument)[1] for argument in arguments if argument.startswith("--data.")]
 
 
 def configs(arguments: Sequence[str]) -> str:
