@@ -42,7 +42,13 @@ def experiment(folder: Path) -> dict:
     logger = {"save_dir": str(folder / "runs"), "name": "vsd2m", "version": "tiny_sti"}
     return {
         "model": {"class_path": "glassine.tasks.sticker_video.StickerVideoTask", "init_args": task},
-        "data": {"size": [32, 32], "num_frames": 8, "batch_size": 2},
+        "data": {
+            "train": {
+                "class_path": "glassine.data.dataset.Stickers",
+                "init_args": {"root": "shards", "size": [32, 32], "num_frames": 8},
+            },
+            "batch_size": 2,
+        },
         "trainer": {
             "max_steps": 4,
             "logger": {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": logger},

@@ -46,7 +46,13 @@ def fit(folder: Path, name: str, task: str, unet: dict[str, Any], frames: int, *
     content = {
         "seed_everything": 0,
         "model": described(f"tasks.{task}", generator=generator, optimizer=optimizer, **more),
-        "data": {"root": str(folder / "shards"), "size": [32, 32], "num_frames": frames, "batch_size": 2, "limit": 8},
+        "data": {
+            "train": {
+                "class_path": "glassine.data.dataset.Stickers",
+                "init_args": {"root": str(folder / "shards"), "size": [32, 32], "num_frames": frames, "limit": 8},
+            },
+            "batch_size": 2,
+        },
         "trainer": {
             "max_steps": 3,
             "accelerator": "cpu",

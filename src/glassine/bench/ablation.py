@@ -13,7 +13,7 @@ import torch
 
 from glassine.bench.console import progress_bar
 from glassine.bench.decoder_methods import ildiff_method
-from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
+from glassine.bench.fit_runs import FitRun, logger_folder, schedule_overrides
 from glassine.bench.held_out import HeldOut
 from glassine.bench.method import Method
 from glassine.bench.records import Record, plain, read_records
@@ -22,6 +22,7 @@ from glassine.bench.speed import peak_memory
 from glassine.data.sticker import Split
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import dataset_arguments, read_experiment, training_root
 
 CONDITIONS = ("white", "gray", "own_color_jpeg75")
 
@@ -69,13 +70,13 @@ class Trial:
 
     def run(self, arm: Arm, seed: int) -> FitRun:
         """The training of an arm: its YAML with seed and steps changed, and no pause for validation."""
-        content = read_yaml(arm.config)
+        content = read_experiment(arm.config)
         version = f"{arm.name}-seed{seed}-{self.steps}steps"
         arguments = [*arm.overrides, "--seed_everything", str(seed), "--data.seed", str(seed)]
         arguments += ["--trainer.logger.init_args.version", version, "--trainer.accelerator", self.accelerator]
         arguments += [*schedule_overrides(content, self.steps), "--trainer.max_time", "null"]
         arguments += ["--trainer.limit_val_batches", "0"]
-        arguments += ["--data.root", self.data] if self.data else []
+        arguments += dataset_arguments(content, "root", self.data) if self.data else []
         return FitRun(arm.config, logger_folder(content, version), self.steps, (*arguments, *self.overrides))
 
 
@@ -103,7 +104,7 @@ def run_arms(
     Raises:
         UserError: no such YAML, no data, or a training failed.
     """
-    root = trial.data or read_yaml(arms[0].config)["data"]["root"]
+    root = trial.data or training_root(read_experiment(arms[0].config))
     held_out = HeldOut(root, trial.split, trial.size, limit=trial.stickers)
     device = pick_device(trial.accelerator)
     configs, records = {arm.config.as_posix() for arm in (*arms, *beside)}, list[Record]()

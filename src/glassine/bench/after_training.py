@@ -15,6 +15,7 @@ from glassine.data.sticker import Split
 from glassine.pretrained.weights import read_run_config
 from glassine.utils.devices import keep_freed_memory, pick_device
 from glassine.utils.errors import UserError, exit_code
+from glassine.utils.experiments import training_root
 
 CONDITIONS = ("white", "gray", "own_color_jpeg75")
 SHOWN = ("white", "own_color_jpeg75", "gray", GLASS, "own_color")
@@ -47,7 +48,7 @@ def after_training(
         UserError: there is no such run, or no data.
     """
     config = read_run_config(run / "checkpoints" / "last.ckpt")
-    root = data or config["data"].get("root")
+    root = data or training_root(config)
     if not root:
         raise UserError(f"{run} was trained on procedural stickers alone; give a shard folder by --data")
     held_out = HeldOut(root, split, size, limit=stickers)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from glassine.pretrained.weights import SHIPPED, shipped_folder
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import config_arguments, read_experiment
 from glassine.utils.files import atomic_path
 
 ASKED = "asked.json"
@@ -22,7 +22,7 @@ class FitRun:
     """One `glassine fit`.
 
     Attributes:
-        config: the YAML.
+        config: the experiment; of an overlay its own file, see `experiment_files`.
         folder: where the run writes, `save_dir/name/version` of its logger.
         steps: when it is finished.
         overrides: further arguments, for instance `--seed_everything 1`.
@@ -46,7 +46,7 @@ class FitRun:
     def arguments(self) -> list[str]:
         """What `glassine` is called with; it resumes if there is a checkpoint."""
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
-        return ["fit", "-c", str(self.config), *self.overrides, *resume]
+        return ["fit", *config_arguments(self.config), *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
         """All that decides what comes out: the YAML, the other arguments but for the device, and shipped weights."""
@@ -54,7 +54,7 @@ class FitRun:
         if "--trainer.accelerator" in others:
             device = others.index("--trainer.accelerator")
             del others[device : device + 2]
-        config = read_yaml(self.config)
+        config = read_experiment(self.config)
         return {"config": config, "overrides": others, "weights": shipped_digests(config)}
 
     def asked_before(self) -> dict[str, Any] | None:
@@ -86,13 +86,6 @@ def steps_of(checkpoint: Path) -> int:
     if not checkpoint.is_file():
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-
-
-def read_yaml(config: Path) -> dict[str, Any]:
-    """An experiment's YAML; UserError where there is none."""
-    if not config.is_file():
-        raise UserError(f"no experiment at {config}: run this in the folder that holds `experiments`")
-    return yaml.safe_load(config.read_text(encoding="utf-8"))
 
 
 def shipped_digests(config: Any) -> dict[str, str]:

@@ -30,6 +30,7 @@ from glassine.models.layout_encoder import MaskedReconstruction
 from glassine.pretrained.weights import build_network, load_part, read_run_config
 from glassine.utils.devices import hardware, keep_freed_memory, pick_device
 from glassine.utils.errors import UserError, exit_code
+from glassine.utils.experiments import dataset_values, training_root
 from glassine.utils.files import atomic_path
 
 Encoder = Callable[[Tensor], Tensor]
@@ -75,7 +76,8 @@ def probe_run(
     """
     checkpoint = run / "checkpoints" / "last.ckpt"
     config = read_run_config(checkpoint)
-    root, size = data or config["data"].get("root"), config["data"]["size"][0]
+    root = data or training_root(config)
+    size = (dataset_values(config, "train") or config["data"])["size"][0]
     if not root:
         raise UserError(f"{run} was trained on procedural stickers alone; give a shard folder by --data")
     place = pick_device(device)

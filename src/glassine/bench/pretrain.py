@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
+from glassine.bench.fit_runs import FitRun, logger_folder
 from glassine.pretrained.weights import ASSETS, SEARCHED
 from glassine.utils.errors import UserError, exit_code
+from glassine.utils.experiments import read_experiment
 from glassine.utils.files import atomic_path
 
 STEPS = Path("experiments/pretrain.yaml")
@@ -61,7 +62,7 @@ class Step:
     def training(self, accelerator: str) -> FitRun:
         """Its `glassine fit`, as long as the YAML says."""
         assert self.fit is not None
-        content = read_yaml(Path(self.fit))
+        content = read_experiment(Path(self.fit))
         arguments = ("--trainer.accelerator", accelerator, *self.overrides)
         return FitRun(Path(self.fit), logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
@@ -73,7 +74,7 @@ def read_steps(path: Path = STEPS) -> list[Step]:
         UserError: no such file, fields that a step does not have, or needs that no earlier step meets.
     """
     steps: list[Step] = []
-    for entry in read_yaml(path)["steps"]:
+    for entry in read_experiment(path)["steps"]:
         known: dict[str, Any] = {
             name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()
         }
@@ -147,7 +148,7 @@ class Queue:
     def asked(self, step: Step) -> Any:
         """All that decides what comes out of a step, but for what it needs."""
         if step.fit is not None:
-            return {"config": read_yaml(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
+            return {"config": read_experiment(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
         return {"run": list(step.run)}
 
     def work(self, only: Sequence[str] | None = None, minutes: float | None = None) -> None:

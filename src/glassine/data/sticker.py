@@ -46,7 +46,7 @@ def checked_split(name: str) -> Split:
     for split in SPLITS:
         if split == name:
             return split
-    raise UserError(f"split {name!r} came; choose one of {', '.join(SPLITS)}")
+    raise UserError(f"split must be one of {', '.join(SPLITS)}, got {name!r}")
 
 
 @dataclass(frozen=True, eq=False)

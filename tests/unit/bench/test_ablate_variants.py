@@ -4,13 +4,13 @@ import pytest
 import yaml
 
 from glassine.bench.ablate_variants import DEPTHS, FOLDER, variant_arm
-from glassine.bench.fit_runs import read_yaml
+from glassine.utils.experiments import read_experiment
 
 
 @pytest.mark.parametrize("name", DEPTHS)
 def test_a_shared_run_is_what_the_variants_own_yaml_says(name):
-    own, arm = read_yaml(FOLDER / f"{name}.yaml"), variant_arm(name)
-    asked = read_yaml(arm.config)
+    own, arm = read_experiment(FOLDER / f"{name}.yaml"), variant_arm(name)
+    asked = read_experiment(arm.config)
     option, value = arm.overrides
     *path, last = option.removeprefix("--").split(".")
     part = asked

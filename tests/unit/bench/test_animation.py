@@ -45,7 +45,7 @@ def test_table_one_has_three_seeds_and_the_ablation_one():
     assert ("--model.init_args.init_from", str(first.checkpoint)) in zip(
         second.overrides, second.overrides[1:], strict=False
     )
-    assert '--data.latents ["data/latents/transparent_loops"]' in " ".join(second.overrides)
+    assert '--data.train.init_args.folders ["data/latents/transparent_loops"]' in " ".join(second.overrides)
 
 
 def test_true_clips_are_their_own_truth_and_the_codec_is_scored_against_them(scorer, monkeypatch):

@@ -74,14 +74,14 @@ def test_a_run_is_told_its_seed_its_data_and_its_first_stage():
     told = " ".join(one.overrides)
     assert one.folder.name == "sti-both-seed2-7steps"
     assert "--seed_everything 2" in told
-    assert '--data.latents ["data/latents/stickers", "data/latents/procedural"]' in told
+    assert '--data.train.init_args.folders ["data/latents/stickers", "data/latents/procedural"]' in told
     assert Run("sti", "both", 2, Budget(steps=7)).marks == Run("sti", "stickers", 1, Budget(steps=7)).marks == {}
     followed = Run("sti", "stickers", 0, Budget(steps=400, marks=4))
     assert list(followed.marks) == [100, 200, 300]
     assert followed.marks[100] == followed.stages()[-1].folder / "checkpoints" / "step-000100.ckpt"
     assert "KeptCheckpoints --trainer.callbacks.every_n_train_steps 100" in " ".join(followed.stages()[-1].overrides)
     first, second = Run("video_gpt", "procedural", 0, Budget(steps=7)).stages()
-    assert "--data.root null" in " ".join(first.overrides)
+    assert "--data.train.init_args.root null" in " ".join(first.overrides)
     assert str(first.checkpoint) in second.overrides
 
 

@@ -69,14 +69,16 @@ class TrainingSet:
 
 
 TRAINING_SETS = {
-    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.procedural", "0"), ("stickers",)),
+    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
     "procedural": TrainingSet(
         "procedural stickers",
         ("procedural",),
-        ("--data.root", "null", "--data.procedural", "1600"),
+        ("--data.train.init_args.root", "null", "--data.train.init_args.procedural", "1600", "--data.val", "null"),
         ("procedural",),
     ),
-    "both": TrainingSet("both", ("stickers", "procedural"), ("--data.procedural", "1600"), ("stickers", "procedural")),
+    "both": TrainingSet(
+        "both", ("stickers", "procedural"), ("--data.train.init_args.procedural", "1600"), ("stickers", "procedural")
+    ),
     "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
     "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
 }

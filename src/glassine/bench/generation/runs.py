@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml, schedule_overrides
+from glassine.bench.fit_runs import FitRun, logger_folder, schedule_overrides
 from glassine.bench.generation.caches import DATA_FOLDER, LATENTS
 from glassine.bench.generation.methods import ALL_METHODS, ALL_TRAINING_SETS, EXPERIMENTS
+from glassine.utils.experiments import dataset_arguments, dataset_values, read_experiment
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Run:
         method = ALL_METHODS[self.method]
         for number, stage in enumerate(method.stages):
             config = EXPERIMENTS / f"{stage}.yaml"
-            content = read_yaml(config)
+            content = read_experiment(config)
             version = self.name if number == len(method.stages) - 1 else f"{self.name}-stage{number}"
             arguments = ["--seed_everything", str(self.seed), "--data.seed", str(self.seed)]
             arguments += ["--trainer.logger.init_args.version", version]
@@ -106,11 +107,11 @@ class Run:
     def data_arguments(self, content: Mapping[str, dict]) -> Sequence[str]:
         """Of `glassine fit`, for what it is trained on."""
         chosen = ALL_TRAINING_SETS[self.training_set]
-        if "latents" not in content["data"]:
-            root = [] if "--data.root" in chosen.clips else ["--data.root", self.budget.data]
+        root = dataset_arguments(content, "root", self.budget.data)
+        if "folders" not in dataset_values(content, "train"):
             return [*root, *chosen.clips]
         folders = ", ".join(f'"{self.budget.latents / name}"' for name in chosen.caches)
-        return ["--data.root", self.budget.data, "--data.latents", f"[{folders}]"]
+        return [*root, "--data.train.init_args.folders", f"[{folders}]"]
 
 
 def train(run: Run) -> Path:
