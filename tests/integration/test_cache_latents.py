@@ -19,7 +19,7 @@ from glassine.nn.conditioning import motion_amount
 from glassine.pretrained.priors import check_latents
 from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.tasks.transparent_image import check_cache
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest

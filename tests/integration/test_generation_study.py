@@ -22,7 +22,7 @@ from glassine.data.shards import ShardFormat, build_shards
 from glassine.models.sampling import SamplerConfig
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 
 LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
 

@@ -8,7 +8,7 @@ import torch
 
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.shards import StickerInfo, StickerShards
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 
 _NO_END = 2**40
 

@@ -17,7 +17,7 @@ from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.sources.emoji import emoji_group, emoji_split
 from glassine.data.sources.fluent import default_cache
 from glassine.data.sticker import Split
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 from glassine.utils.minilm import minilm_words
 

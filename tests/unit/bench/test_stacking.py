@@ -12,7 +12,7 @@ from glassine.data.shards import ShardWriter
 from glassine.models.ildiff import LayoutHint
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[2] / "helpers" / "ildiff_small.yaml"

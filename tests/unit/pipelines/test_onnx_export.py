@@ -33,7 +33,7 @@ from glassine.pipelines.onnx_export.nodes import (
     write_nearest_pixel,
 )
 from glassine.pretrained.weights import load_bundle
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SIZES = [(16, 33), (48, 40)]

@@ -29,7 +29,7 @@ from glassine.pipelines.onnx_export.nodes import (
     write_median_filter,
     write_nearest_pixel,
 )
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
