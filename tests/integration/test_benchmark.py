@@ -18,8 +18,8 @@ from glassine.bench.records import read_records
 from glassine.bench.score_page import RESULTS
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardWriter
-from glassine.pretrained.weights import load_bundle
 from glassine.data.sources.procedural import ProceduralStickers
+from glassine.pretrained.weights import load_bundle
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml"

@@ -13,13 +13,13 @@ from glassine.bench.text_tokenizer import make_tokenizer
 from glassine.data.dataset import Stickers
 from glassine.data.latent_cache import CachedLatents
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.vae import SmallVAE
 from glassine.nn.conditioning import motion_amount
 from glassine.pretrained.priors import check_latents
 from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.data.sources.procedural import ProceduralStickers
 from glassine.tasks.transparent_image import check_cache
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest

@@ -10,9 +10,9 @@ import yaml
 from glassine.__main__ import main
 from glassine.bench import linear_probe
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sam import make_sam
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.data.sources.procedural import ProceduralStickers
 
 SAM = {"image_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2, "global_attn_indexes": [0]}
 SAM |= {"out_channels": 16, "decoder_mlp_dim": 16}

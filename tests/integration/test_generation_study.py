@@ -19,10 +19,10 @@ from glassine.bench.generation.scoring import Scorer
 from glassine.bench.generation.test_set import TestSet
 from glassine.bench.records import read_records
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sampling import SamplerConfig
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
-from glassine.data.sources.procedural import ProceduralStickers
 
 LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
 

@@ -16,12 +16,12 @@ MAY_IMPORT = {
     "metrics": {"utils"},
     "data": {"utils"},
     "data/sources": {"data", "utils", "procedural"},
-    "pretrained": {"utils", "models", "nn"},
+    "pretrained": {"utils"},
     "study": {"utils", "data"},
     "models": {"utils", "nn"},
     "tasks": {"utils", "models", "nn", "metrics", "pretrained"},
     "pipelines": {"utils", "models", "nn", "data", "pretrained"},
-    "bench": {"utils", "pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "cli", "procedural"},
+    "bench": {"utils", "pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "procedural"},
 }
 
 

@@ -4,21 +4,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
 from glassine.bench.records import Record
 from glassine.bench.scoring import Progress as ScoringProgress
 from glassine.bench.tables import Table, overview, transposed
+from glassine.utils import progress
 
 
 @contextmanager
 def progress_bar() -> Iterator[ScoringProgress]:
     """What `score` may call; the bar is gone when the block ends."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("scoring", total=None)
-        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+    with progress.progress_bar(Console(stderr=True), "scoring", transient=True) as update:
+        yield lambda text, done, total: update(done, total, text)
 
 
 def print_scores(records: Sequence[Record], title: str = "") -> None:

@@ -24,7 +24,8 @@ from PIL import Image
 
 from glassine.bench.data_readers import NUM_FRAMES, installed, prepare_readers
 from glassine.data.shards import ShardFormat
-from glassine.data.sources.fluent import FluentStickers, default_cache
+from glassine.data.sources.emoji_art import default_cache
+from glassine.data.sources.fluent import FluentStickers
 from glassine.utils.devices import hardware
 from glassine.utils.errors import UserError, exit_code
 from glassine.utils.files import atomic_path

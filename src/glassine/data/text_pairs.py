@@ -15,9 +15,9 @@ import torch
 from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.sources.emoji import emoji_group, emoji_split
-from glassine.data.sources.fluent import default_cache
-from glassine.data.sticker import Split
+from glassine.data.sources.emoji_art import default_cache
 from glassine.data.sources.procedural import ProceduralStickers
+from glassine.data.sticker import Split
 from glassine.utils.errors import UserError
 from glassine.utils.minilm import minilm_words
 

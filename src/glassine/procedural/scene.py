@@ -20,7 +20,7 @@ from glassine.procedural.objects import OBJECTS
 from glassine.procedural.outlines import drop, ellipse, flower, heart, place, points, polygon, rectangle, star
 from glassine.procedural.paint import Flat
 from glassine.procedural.palette import Palette, Part, Thing, base, detail, hsv, line, random_palette
-from glassine.procedural.shapes_with_holes import OPENINGS
+from glassine.procedural.shapes_with_holes import SHAPES_WITH_HOLES
 from glassine.procedural.styles import Dressed, dress
 
 
@@ -98,7 +98,7 @@ FAMILIES = {
     "glow": ("glowing light", "发光"),
     "shadow": ("soft shadow", "柔和阴影"),
     "fade": ("fading in and out", "渐隐渐现"),
-    "holes": ("with shapes_with_holes", "镂空"),
+    "holes": ("with openings", "镂空"),
     "group": ("several objects", "多个物体"),
     "pixel": ("pixel art", "像素风"),
 }
@@ -147,8 +147,8 @@ def _pick_thing(family: str, rng: np.random.Generator) -> Thing:
     makers = {
         "text": (word,),
         "glass": (*GLASSWARE, *GLASSWARE, *CREATURES, *NATURE[:2], *SCREENS[4:5]),
-        "holes": (*OPENINGS, *SCREENS[4:5]),
-    }.get(family, (*CREATURES, *CREATURES, *NATURE, *OBJECTS, *OPENINGS, *SCREENS, word))
+        "holes": (*SHAPES_WITH_HOLES, *SCREENS[4:5]),
+    }.get(family, (*CREATURES, *CREATURES, *NATURE, *OBJECTS, *SHAPES_WITH_HOLES, *SCREENS, word))
     return makers[int(rng.integers(len(makers)))](rng)
 
 

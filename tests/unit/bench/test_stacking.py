@@ -9,10 +9,10 @@ import yaml
 from glassine.bench.fit_trust import fit_trust
 from glassine.bench.stacking import Answers, collect, cross_fitted, fit
 from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.ildiff import LayoutHint
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle
-from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[2] / "helpers" / "ildiff_small.yaml"

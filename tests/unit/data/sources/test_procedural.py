@@ -5,10 +5,10 @@ import zlib
 import numpy as np
 import pytest
 
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.procedural.canvas import Canvas, Mask, coverage
 from glassine.procedural.outlines import ellipse, points, rectangle
 from glassine.procedural.scene import FAMILIES
-from glassine.data.sources.procedural import ProceduralStickers
 from glassine.utils.errors import UserError
 
 
@@ -92,7 +92,7 @@ def test_words_are_named_in_ocr() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(UserError, match=r"\['glas'\].*glass"):
+    with pytest.raises(UserError, match=r"families must be some of .*glass.*, got \['glas'\]"):
         ProceduralStickers(families=["glas"])
     for wrong in ({"size": 4}, {"num_frames": 0}, {"num_frames": (9, 8)}, {"length": -1}, {"seed": -1}):
         with pytest.raises(UserError):

@@ -1,19 +1,29 @@
-"""`glassine data cache-latents`: latents and text embeddings of stickers, made once, for `glassine fit`."""
+"""`glassine data cache-frames`, `cache-features` and `cache-latents`: what `glassine fit` reads, made once.
+
+Frames are small color-padded pictures of stickers, features are a teacher's, latents come with text embeddings.
+"""
+
+from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from glassine.cli import caching
 from glassine.pretrained.weights import SHIPPED
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
+from glassine.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    from glassine.data.dataset import StickerDataset, Stickers
+    from glassine.data.views import FrameViews, StickerViews
+
+TINY_SAM = "glassine:tiny-sam"
 TINY_VAE, TINY_TEXT = "glassine:tiny-vae", "glassine:tiny-text"
 TINY_CODEC = "glassine:tiny-transparency"
 Encode = Callable[[Tensor], Tensor]
@@ -21,9 +31,149 @@ RANDOM_VIEWS = 4
 FRAMES_A_PASS = 32  # through the VAE; bounds the memory
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_common_arguments(parser: argparse.ArgumentParser, views: int) -> None:
+    """Add the arguments that both verbs have."""
+    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="?", help="none: rendered stickers alone")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
+    parser.add_argument("--views", type=int, default=views, help=f"random views of each sticker (default: {views})")
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
+    parser.add_argument("--split", default="train", help="default: %(default)s")
+    parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
+    frames.add_argument("--stills-only", action="store_true", help="take these alone")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
+
+
+def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> Stickers:
+    """The stickers that the arguments name, as training has them.
+
+    Raises:
+        UserError: none are named, or they cannot be read.
+    """
+    from glassine.data.dataset import Stickers
+
+    if args.shards is None and not args.procedural:
+        raise UserError(
+            "SHARDS or --procedural must be given, got neither: name a folder of shards, or how many to render"
+        )
+    return Stickers(
+        None if args.shards is None else str(args.shards),
+        args.split,
+        size,
+        num_frames,
+        stills="only" if args.stills_only else not args.animated_only,
+        limit=args.limit,
+        procedural=args.procedural,
+        training=True,
+    ).setup()
+
+
+def name_damage(stickers: StickerDataset, console: Console) -> None:
+    """Say which stickers were damaged."""
+    if stickers.num_damaged:
+        console.print(stickers.damage_line(), style="yellow", highlight=False, markup=False)
+
+
+def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    caching.add_arguments(parser, views=RANDOM_VIEWS)
+    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="+", help="folders of shards")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
+    parser.add_argument("--frames", type=int, default=1, help="of each sticker, evenly spread (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="height and width in pixels (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
+    frames.add_argument("--stills-only", action="store_true", help="take these alone")
+
+
+def cache_frames(args: argparse.Namespace, console: Console) -> None:
+    """Write the cache, or what is missing of it; damaged stickers are left out and named.
+
+    Raises:
+        UserError: a number out of range, no sticker, or another cache in the folder.
+    """
+    from glassine.data.clips import spread_rows
+    from glassine.data.frame_cache import write_frames
+    from glassine.data.shards import StickerShards
+
+    if min(args.frames, args.size, args.limit or 1) < 1:
+        raise UserError(
+            f"--frames, --size and --limit must be at least 1, got {args.frames}, {args.size}, {args.limit}"
+        )
+    shards = StickerShards(args.shards)
+    rows = spread_rows(shards.select(stills="only" if args.stills_only else not args.animated_only), args.limit)
+    if not len(rows):
+        raise UserError(f"{', '.join(map(str, args.shards))} has no such sticker; see `glassine data info`")
+    with progress_bar(console, f"writing {args.to}", len(rows)) as progress:
+        size = (args.size, args.size)
+        made, damaged = write_frames(shards, rows, args.frames, size, args.to, progress=progress)
+    for name, reason in damaged.items():
+        console.print(f"left out {name}: {reason}", style="yellow", highlight=False, markup=False)
+    megabytes = sum(path.stat().st_size for path in args.to.glob("frames-*")) / 1e6
+    shown = f"{args.to}: {len(rows)} stickers, {args.frames} frames each, {megabytes:.0f} MB, {made} files written now"
+    console.print(shown, highlight=False, markup=False)
+
+
+def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_common_arguments(parser, views=2)
+    parser.add_argument("--teacher", default=TINY_SAM, help="weights of a SAM of ours (default: %(default)s)")
+    parser.add_argument("--checkpoint", type=Path, help="Meta's sam_vit_*.pth instead, named by --model")
+    parser.add_argument("--model", choices=("vit_b", "vit_l", "vit_h"), help="which SAM --checkpoint holds")
+    parser.add_argument("--size", type=int, default=256, help="of the student's pictures in pixels, of both sides")
+    parser.add_argument("--grid", type=int, help="reduce features to so many rows and columns (default: the teacher's)")
+
+
+def cache_features(args: argparse.Namespace, console: Console) -> None:
+    """Write the cache, or what is missing of it."""
+    from glassine.data.feature_cache import write_features
+
+    if min(args.views, args.size, args.grid or 1, args.procedural + 1) < 1:
+        raise UserError(
+            f"views {args.views}, size {args.size}, grid {args.grid}, procedural {args.procedural} came; give at least "
+            "1, 1, 1 and 0"
+        )
+    pictures = chosen_stickers(args, num_frames=1, size=(args.size, args.size))
+    teacher, identity = load_teacher(args)
+    samples = [(view, row) for view in range(args.views) for row in range(len(pictures))]
+    settings = {
+        "stickers": pictures.fingerprint(),
+        "split": args.split,
+        "size": str(args.size),
+        "views": str(args.views),
+        "procedural": str(args.procedural),
+    }
+    with progress_bar(console, f"writing {args.to}", len(samples)) as progress:
+        made = write_features(pictures, samples, teacher, identity, settings, args.to, args.grid, progress=progress)
+    name_damage(pictures, console)
+    console.print(f"{args.to}: {len(samples)} pictures, {made} files written now", highlight=False)
+
+
+def load_teacher(args: argparse.Namespace) -> tuple[Callable[[Tensor], Tensor], dict[str, str]]:
+    """What makes the features, and its identity."""
+    from glassine.bench.loading import load_network
+    from glassine.models.sam import SamTeacher
+    from glassine.pretrained.sam import segment_anything_model
+
+    if (args.checkpoint is None) != (args.model is None):
+        raise UserError("--checkpoint and --model go together: give both, or --teacher")
+    if args.checkpoint is not None:
+        sam: torch.nn.Module = segment_anything_model(args.model, str(args.checkpoint))
+    else:
+        sam = load_network(args.teacher, "sam").network
+    try:
+        teacher = SamTeacher(sam)
+    except TypeError as error:
+        raise UserError(f"{args.teacher}: {error}") from error
+    device = pick_device(args.device)
+    teacher = teacher.to(device)
+    return (lambda pictures: teacher(pictures.to(device))), teacher.identity
+
+
+def add_latent_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_common_arguments(parser, views=RANDOM_VIEWS)
     parser.set_defaults(views=None)  # 1 of whole stickers
     parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
     parser.add_argument(
@@ -63,7 +213,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=int, help="tokens of a text (default: the text encoder's, at most 77)")
 
 
-def run(args: argparse.Namespace, console: Console) -> None:
+def cache_latents(args: argparse.Namespace, console: Console) -> None:
     """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
     from glassine.data.frame_cache import CachedFrames
     from glassine.data.latent_cache import WHOLE, write_latents
@@ -116,7 +266,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         views = FrameViews(frames, args.views, behind, motion_amount)
         fingerprint = views.fingerprint()
     else:
-        stickers = caching.chosen_stickers(args, args.frames, size)
+        stickers = chosen_stickers(args, args.frames, size)
         views, fingerprint = StickerViews(stickers, behind, motion_amount, args.whole), stickers.fingerprint()
     settings = {
         "stickers": fingerprint,
@@ -128,11 +278,11 @@ def run(args: argparse.Namespace, console: Console) -> None:
     if args.whole:
         settings |= WHOLE
     identity = latent_identity(vae, encoder, transparency)
-    with caching.progress_bar(console, f"writing {args.to}", len(views)) as progress:
+    with progress_bar(console, f"writing {args.to}", len(views)) as progress:
         networks = (encode, embed, identity)
         made = write_latents(views, len(views), args.views, *networks, settings, args.to, args.flip, progress=progress)
     if isinstance(views, StickerViews):
-        caching.name_damage(views.stickers, console)
+        name_damage(views.stickers, console)
     if cut:
         some = ", ".join(sorted(cut)[:3]).replace("\t", " ")
         told = f"{len(cut)} captions of more than {encoder.room} tokens were cut, for instance: {some}"
