@@ -1,12 +1,9 @@
-"""The verbs fit, validate, test and predict: LightningCLI over the project's tasks and its data module.
+"""The verbs fit, validate, test and predict: LightningCLI over the tasks and the data module.
 
 A YAML of these verbs is a program: it says which classes are imported and called, and with what. Run one only if you
-trust who wrote it, as you would a script. What it may name is bounded all the same: torch, lightning, glassine, what a
-folder of weights may name, and what `--allow` adds; not what loads or starts other code.
-
-
-TODO-DOC
-What `glassine predict` writes: a file for each sticker.
+trust who wrote it, as you would a script. What it may name is limited all the same: torch, lightning, glassine, what a
+folder of weights may name, and what `--allow` adds; not what loads or starts other code. `predict` writes one file a
+sticker (:class:`PredictionWriter`).
 """
 
 import argparse

@@ -1,8 +1,4 @@
-"""The value that everything passes around: a transparent animated sticker.
-
-TODO-DOC
-Which part of the data a sticker belongs to: decided by its group, so that near copies never sit on both sides.
-"""
+"""The value type of the package, a transparent animated sticker, and the split that its group belongs to."""
 
 from __future__ import annotations
 

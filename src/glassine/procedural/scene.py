@@ -1,7 +1,6 @@
-"""What is in a procedural sticker: a family says which things, styles and effects may meet.
+"""Scenes: a family says which objects, styles and effects may be combined.
 
-TODO-DOC
-Things that enclose an area which may have the color of the background.
+Also here: objects that enclose an area which may have the color of the background.
 """
 
 from dataclasses import dataclass, replace

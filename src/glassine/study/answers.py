@@ -1,13 +1,7 @@
-"""The file of one rater's answers: JSON Lines, a header and then a line for each answer, never changed, only added to.
+"""The raters' answers: one JSON Lines file a rater, a header and then a line for each answer, append-only.
 
 A later answer to the same question of the same trial replaces the earlier one. A line that was cut off by a crash is
-passed over, so everything before and after it still counts.
-
-
-TODO-DOC
-Where the server keeps answers: a file for each rater.
----
-All answers to a study, who gave them, and whom to believe.
+skipped, so everything before and after it still counts. :func:`read_raters` tells which raters passed the checks.
 """
 
 from __future__ import annotations

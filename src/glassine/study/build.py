@@ -1,9 +1,6 @@
-"""From folders of stickers to a study that raters can open.
+"""Build a study that raters can open from folders of stickers.
 
-TODO-DOC
-What the stickers are shown on.
----
-The page's stickers: animated WebP under names that tell nothing.
+Stickers are re-encoded as animated WebP, on the chosen backgrounds, under names that do not reveal the method.
 """
 
 from __future__ import annotations

@@ -1,12 +1,4 @@
-"""Who sees what, where and when: everything that is drawn by lot, from one seed.
-
-TODO-DOC
-What each sticker was asked to show, where the user has a table of it.
----
-What raters are asked, as the papers asked it or in the user's own words.
----
-What the answers mean: the file that raters never see.
-"""
+"""The plan of a study, drawn from one seed: trials, questions, prompts, and the key that raters never see."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""A small server: the page's folder, and a place that takes answers. The key is not in that folder.
+"""The files that are compared, the folder that raters get, and a small server for it that collects answers.
 
-TODO-DOC
-The stickers that are compared: files of equal names in one folder for each method.
----
-The folder that raters get: one page, its plan and its clips, for any browser, with or without a server.
+The folder holds one page, its plan and its clips, and works in any browser, with or without a server. The key is not in
+it.
 """
 
 from __future__ import annotations

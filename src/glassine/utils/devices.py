@@ -1,8 +1,4 @@
-"""What this machine has.
-
-TODO-DOC
-Let a process keep the memory that its tensors free, instead of giving it back and being handed empty pages again.
-"""
+"""Devices, memory and hardware of this machine; whether freed memory is kept by the process."""
 
 import ctypes
 import os

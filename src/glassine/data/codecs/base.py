@@ -1,12 +1,4 @@
-"""What all writers have in common.
-
-TODO-DOC
-What all readers have in common.
----
-Pillow's pictures as arrays.
----
-Read a file whose pixels were saved premultiplied as straight pixels.
-"""
+"""Base classes of readers and writers, and Pillow's pictures as arrays with straight alpha."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""The frame sizes that VP8 and VP9 packets announce, read before libvpx makes room for them.
+"""Limits that every reader keeps: files that are broken, far too large, or no media at all.
 
-VP8: RFC 6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
-
-
-TODO-DOC
-What every reader does about files that are broken, huge or no media at all.
+That includes the frame sizes that VP8 and VP9 packets announce, read before libvpx allocates memory for them. VP8: RFC
+6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
 """
 
 from __future__ import annotations

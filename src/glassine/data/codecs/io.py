@@ -1,10 +1,4 @@
-"""Open any supported file or bytes for reading.
-
-TODO-DOC
-Open any supported file for writing, chosen by its suffix.
----
-Whole stickers in memory: read all, write all, or pick single frames.
-"""
+"""Open any supported file for reading or, chosen by its suffix, for writing; read and write whole stickers."""
 
 from __future__ import annotations
 

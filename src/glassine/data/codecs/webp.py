@@ -1,11 +1,8 @@
-"""Read WebP, still and animated: walk its chunks for size and timing, then let Pillow (libwebp) decode.
+"""Read and write WebP, still and animated, through Pillow (libwebp); the container is handled here.
 
-TODO-DOC
-Write WebP frame by frame: libwebp (through Pillow) packs pictures, the container is made here.
-
-Pillow's own animation writer keeps every frame until the end and merges equal neighbors; this does neither.
-Container: https://developers.google.com/speed/webp/docs/riff_container
-
+The reader walks the chunks for size and timing. The writer takes one frame at a time: Pillow's own animation writer
+keeps every frame until the end and merges equal neighbors. Container:
+https://developers.google.com/speed/webp/docs/riff_container
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""From a source of stickers to a folder of shards, over several processes.
+"""Build shards from a source of stickers over several processes; regroup and show finished shards.
 
-TODO-DOC
-Give the stickers of finished shards other groups and splits; their pixels stay.
----
-One picture that shows what is in a shard folder.
+:func:`regroup_shards` gives stickers other groups and splits without touching their pixels; :func:`contact_sheet` draws
+one picture of what a folder holds.
 """
 
 import json

@@ -1,9 +1,7 @@
-"""How one frame lies in a shard, so that it decodes alone: color and alpha in ordinary image files.
+"""How one frame is stored in a shard: color and alpha as ordinary image files that decode alone.
 
-TODO-DOC
-The size that a picture states, before room is made for it.
----
-Fewer frames and fewer pixels: by time, and with premultiplied alpha.
+Also here: the size that a picture states, checked before memory is allocated for it, and resizing in time and (with
+premultiplied alpha) in space.
 """
 
 import struct

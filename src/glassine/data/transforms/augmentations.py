@@ -1,16 +1,4 @@
-"""Where the sticker stands in the frame.
-
-TODO-DOC
-The cut edge around die-cut stickers.
----
-Stickers that are partly clear all over.
----
-Openings inside the sticker through which the background shows.
----
-Soft shadows and glows behind the sticker.
----
-Changes of the sticker itself, so that a network meets styles that its data does not have.
-"""
+"""Changes of a sticker and its surroundings: position, border, opacity, holes, shadow and glow."""
 
 import cv2
 import numpy as np

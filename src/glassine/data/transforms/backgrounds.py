@@ -1,8 +1,4 @@
-"""Background colors that stickers are composited on.
-
-TODO-DOC
-A background that is a moving picture: what ILDiff's clips do not have, and what its readers ask about.
-"""
+"""Backgrounds that stickers are composited on: flat colors, the sticker's own colors, and moving pictures."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,6 @@
-"""Colors that a sticker itself is made of: its main color and the color of its outline.
+"""Base classes of transform parts, their randomness, over-compositing, and a sticker's main and outline color.
 
-TODO-DOC
-The three kinds of parts a sticker transform is put together from, and where their randomness comes from.
----
-Over-compositing of whole layers with exact alpha, on straight RGBA `f h w 4` in [0, 1].
+Layers are straight RGBA `f h w 4` in [0, 1] and are composited with exact alpha.
 """
 
 from abc import ABC, abstractmethod

@@ -1,15 +1,6 @@
-"""Lossy still-image compression, frame by frame.
+"""Degradations of the opaque clip, as files take them on their way to a user.
 
-TODO-DOC
-Sensor and film noise.
----
-The palette of a GIF.
----
-Loss of sharpness: enlarged pictures and blur.
----
-What a generator's latents keep of a picture.
----
-Damage to the opaque clip, as files take it on their way to a user.
+Compression (JPEG, WebP), noise, GIF palettes, resampling and blur, and a generator's VAE.
 """
 
 from abc import abstractmethod
