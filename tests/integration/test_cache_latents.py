@@ -164,7 +164,7 @@ def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks
     assert main(arguments(shards, networks, tmp_path / "none", "--stills-only")) == 2
     rendered = rendered[: rendered.index("--procedural")]
     assert main(rendered) == 2
-    assert "neither SHARDS nor --procedural came" in capsys.readouterr().err
+    assert "SHARDS or --procedural must be given, got neither" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def cache_features(args: argparse.Namespace, console: Console) -> None:
 
     if min(args.views, args.size, args.grid or 1, args.procedural + 1) < 1:
         raise UserError(
-            f"views {args.views}, size {args.size}, grid {args.grid}, procedural {args.procedural} came; give at least "
-            "1, 1, 1 and 0"
+            "--views, --size and --grid must be at least 1 and --procedural at least 0, got "
+            f"{args.views}, {args.size}, {args.grid} and {args.procedural}"
         )
     pictures = chosen_stickers(args, num_frames=1, size=(args.size, args.size))
     teacher, identity = load_teacher(args)
@@ -227,18 +227,16 @@ def cache_latents(args: argparse.Namespace, console: Console) -> None:
     args.views = (1 if args.whole else RANDOM_VIEWS) if args.views is None else args.views
     if len(args.size) > 2 or min(args.views, args.frames, args.procedural + 1, *size) < 1 or any(s % 8 for s in size):
         raise UserError(
-            f"views {args.views}, frames {args.frames}, procedural {args.procedural}, size "
-            f"{' '.join(map(str, args.size))} came; give at least 1, 1 and 0, and one or two multiples of 8"
+            "--views and --frames must be at least 1, --procedural at least 0 and --size one or two multiples of 8, "
+            f"got {args.views}, {args.frames}, {args.procedural} and {' '.join(map(str, args.size))}"
         )
     if args.whole and args.views > 1:
-        raise UserError(f"views {args.views} came; whole stickers are the same in every view: leave --views out")
+        raise UserError(f"--views must be 1 for whole stickers, which are the same in every view, got {args.views}")
     background = parse_background(args.background)
     if background is None:
-        raise UserError("background auto came; stickers need one color, such as white or '#rrggbb'")
+        raise UserError("--background must be one color, such as white or '#rrggbb', got auto")
     if args.transparent and (args.vae, args.vae_subfolder, args.background) != (TINY_VAE, None, "white"):
-        raise UserError(
-            "--transparent came with --vae or --background; the codec has its own of both: name --codec alone"
-        )
+        raise UserError("--transparent takes neither --vae nor --background, which the codec has: name --codec alone")
     device = pick_device(args.device)
     transparency: torch.nn.Module | None = None
     if args.transparent:

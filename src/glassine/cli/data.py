@@ -316,9 +316,9 @@ def _most(counts: Counter[str], shown: int = 2) -> str:
 
 def _view(args: argparse.Namespace, console: Console) -> None:
     if args.count < 1 or not 16 <= args.tile <= 1024:
-        raise UserError(f"count {args.count} and tile {args.tile} came; show at least 1 sticker, tiles of 16 to 1024")
+        raise UserError(f"count must be at least 1 and tile in [16, 1024], got {args.count} and {args.tile}")
     if args.picture.suffix.lower() not in (".png", ".jpg", ".webp"):
-        raise UserError(f"{args.picture} came; the contact sheet is a .png, .jpg or .webp file")
+        raise UserError(f"the contact sheet must be a .png, .jpg or .webp file, got {args.picture}")
     shards = _open(args.shards, console)
     rows = shards.select(args.split)
     if not len(rows):

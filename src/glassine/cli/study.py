@@ -162,9 +162,9 @@ def _serve(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     if not 0 <= args.min_consistency <= 1:
-        raise UserError(f"--min-consistency {args.min_consistency} came; give a share, 0 to 1")
+        raise UserError(f"--min-consistency must be in [0, 1], got {args.min_consistency}")
     if not 1 <= args.resamples <= 1_000_000:
-        raise UserError(f"--resamples {args.resamples} came; give 1 to 1,000,000")
+        raise UserError(f"--resamples must be in [1, 1000000], got {args.resamples}")
     key = load_key(args.study)
     raters = read_raters(find_files(args.answers or [args.study / ANSWERS_NAME]), key, args.min_consistency)
     report = make_report(key, raters, args.resamples, args.seed)

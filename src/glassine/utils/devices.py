@@ -45,9 +45,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(
-            f"device {name!r} came, which this machine does not have; give auto, cpu, gpu or cuda:1"
-        ) from error
+        raise UserError(f"device must be auto, cpu, gpu or such as cuda:1, and be there, got {name!r}") from error
     return device
 
 

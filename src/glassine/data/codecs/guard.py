@@ -77,7 +77,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         UserError: no pixels, or more than `max_pixels`.
     """
     if width < 1 or height < 1:
-        raise UserError(f"{name}: its frames are {width}x{height}; at least 1x1 is needed; export it again")
+        raise UserError(f"{name}: frames must be at least 1x1, got {width}x{height}: export it again")
     if width * height > max_pixels:
         raise UserError(
             f"{name}: its frames are {width}x{height} = {width * height:,} pixels; "

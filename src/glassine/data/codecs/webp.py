@@ -210,7 +210,7 @@ class WebpWriter(StickerWriter):
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         if duration_ms >= 1 << 24:
             raise UserError(
-                f"cannot write {self.path}: a duration of {duration_ms} ms came; WebP takes up to 16,777,215"
+                f"cannot write {self.path}: a duration must be at most 16,777,215 ms in WebP, got {duration_ms}"
             )
         if not self.num_frames:
             self._alone = frame.copy(), duration_ms

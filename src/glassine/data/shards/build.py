@@ -83,7 +83,7 @@ def build_shards(
         UserError: see :class:`ShardWriter`; a negative number of workers; or not one sticker could be read.
     """
     if workers is not None and workers < 0:
-        raise UserError(f"{workers} workers came; choose 0 for none beside this process, or more")
+        raise UserError(f"workers must be 0 (none beside this process) or more, got {workers}")
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:

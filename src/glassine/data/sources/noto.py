@@ -172,7 +172,7 @@ class _Download:
             code, reason = next(iter(self.failed.items()))
             raise UserError(
                 f"noto-animated: {len(self.failed)} of {len(missing)} files could not be fetched ({code}: {reason}); "
-                "those that came are kept: check the network and run it again, or give them with --from"
+                "what was fetched is kept: check the network and run it again, or give them with --from"
             )
 
     def _one(self, code: str) -> None:
@@ -217,7 +217,7 @@ def _check(data: bytes, code: str) -> None:
     except (ValueError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise UserError(f"{code}: what came is not a whole Lottie file")
+        raise UserError(f"{code}: must be a complete Lottie file, got something else")
 
 
 def _take(given: Path, folder: Path) -> None:

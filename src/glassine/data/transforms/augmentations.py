@@ -114,7 +114,7 @@ class Fade(Augmentation):
     ) -> None:
         super().__init__(probability)
         if not 0 <= opacity[0] <= opacity[1] <= 1:
-            raise ValueError(f"the opacity range is {opacity}; it must be low, high within [0, 1]")
+            raise ValueError(f"opacity must be low, high within [0, 1], got {opacity}")
         if over_time + across > 1:
             raise ValueError(f"over_time {over_time} and across {across} sum to more than 1")
         self.opacity = opacity

@@ -49,7 +49,7 @@ class Background(ABC):
 
     def __init__(self, weight: float) -> None:
         if weight < 0:
-            raise ValueError(f"a background's weight is {weight}; it must be 0 or more")
+            raise ValueError(f"weight must be 0 or more, got {weight}")
         self.weight = weight
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Degradation(ABC):
 def checked_probability(probability: float) -> float:
     """Return `probability`; raise ValueError where it is outside [0, 1]."""
     if not 0 <= probability <= 1:
-        raise ValueError(f"a probability is {probability}; it must lie in [0, 1]")
+        raise ValueError(f"probability must be in [0, 1], got {probability}")
     return probability
 
 
