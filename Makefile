@@ -42,17 +42,18 @@ world: setup ## fetch all five sources of stickers and build shards (NOTO=FILE: 
 
 train-distill: setup data ## distil the shipped small SAM into a layout encoder, and probe what it learned
 	$(BIN)/glassine data cache-features $(DATA) --views 1 --device $(DEVICE) --to data/features/tiny
-	$(BIN)/glassine fit -c experiments/distill/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
+	$(BIN)/glassine fit -c experiments/distill/tiny.yaml --trainer.accelerator $(DEVICE) --data.val.root $(DATA)
 	$(BIN)/glassine benchmark probe lightning_logs/distill/tiny --device $(DEVICE)
 
 train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, then score it and show pictures
-	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
+	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) \
+		--data.train.root $(DATA) --data.val.root $(DATA)
 	$(BIN)/glassine benchmark run lightning_logs/ildiff/tiny --device $(DEVICE)
 
 train-sti: setup data ## train STI layers at the tiny scale on stickers and stills, then make a sticker with them
 	$(BIN)/glassine benchmark caches stickers stills --data $(DATA) --device $(DEVICE)
-	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA) \
-		--data.latents '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
+	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.val.root $(DATA) \
+		--data.train.folders '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
 	$(BIN)/glassine export weights $(STI)/checkpoints/last.ckpt --part generator --to $(STI)/weights
 	$(BIN)/glassine generate 'a waving panda' $(STI)/panda.webp --weights $(STI)/weights --device $(DEVICE) \
 		--n 4 --sheet $(STI)/pandas.png
@@ -60,7 +61,7 @@ train-sti: setup data ## train STI layers at the tiny scale on stickers and stil
 train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale on transparent stickers, then use it
 	$(BIN)/glassine benchmark caches transparent_loops --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine fit -c experiments/layer_animate/tiny_layer_animate.yaml --trainer.accelerator $(DEVICE) \
-		--data.root $(DATA)
+		--data.val.root $(DATA)
 	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights
 	$(BIN)/glassine generate 'a waving panda' $(LAYERS)/panda.webp --transparent --transparency latents \
 		--weights $(LAYERS)/weights --device $(DEVICE) --n 4 --sheet $(LAYERS)/pandas.png

@@ -18,8 +18,8 @@ from glassine.bench.study import ablate
 from glassine.cli import benchmark_arguments
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.pretrained.weights import load_bundle
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml"
@@ -54,7 +54,7 @@ def config(data, tmp_path_factory) -> Path:
 def run(config) -> Path:
     """A finished run."""
     folder = logger_folder(yaml.safe_load(config.read_text()))
-    FitRun((config,), folder, 2).finish()
+    FitRun(config, folder, 2).finish()
     return folder
 
 

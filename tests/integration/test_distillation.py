@@ -9,9 +9,9 @@ import yaml
 
 from glassine.__main__ import main
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sam import make_sam
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 
 SAM = {"image_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2, "global_attn_indexes": [0]}
 SAM |= {"out_channels": 16, "decoder_mlp_dim": 16}
@@ -60,9 +60,15 @@ def config(shards: Path, teacher: Path, features: Path | None, folder: Path) -> 
     arguments["reconstruction"]["init_args"]["encoder"]["init_args"] = encoder
     arguments["teacher"]["init_args"]["sam"]["init_args"]["source"] = str(teacher)
     arguments.pop("lr_scheduler")
-    cached = None if features is None else str(features)
-    content["data"] |= {"root": str(shards), "features": cached, "size": [64, 64], "batch_size": 4}
-    content["data"] |= {"val_limit": 2, "num_workers": 0, "stills": True}
+    if features is None:
+        content["data"]["train"] = {
+            "class_path": "glassine.data.dataset.Stickers",
+            "init_args": {"root": str(shards), "size": [64, 64], "num_frames": 1, "stills": True},
+        }
+    else:
+        content["data"]["train"]["init_args"] |= {"folder": str(features), "size": [64, 64]}
+    content["data"]["val"]["init_args"] |= {"root": str(shards), "size": [64, 64], "limit": 2}
+    content["data"] |= {"batch_size": 4, "num_workers": 0}
     content["trainer"] |= {"max_steps": 4, "val_check_interval": 2, "log_every_n_steps": 1, "accelerator": "cpu"}
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(folder)
     content["trainer"]["enable_progress_bar"] = False

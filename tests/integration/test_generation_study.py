@@ -18,10 +18,10 @@ from glassine.bench.report import GENERATION_STEPS
 from glassine.bench.run import Budget, Spec
 from glassine.bench.specs import run_on
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sampling import SamplerConfig
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 
 LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
 
@@ -41,7 +41,13 @@ def experiment(folder: Path) -> dict:
     logger = {"save_dir": str(folder / "runs"), "name": "vsd2m", "version": "tiny_sti"}
     return {
         "model": {"class_path": "glassine.tasks.sticker_video.StickerVideoTask", "init_args": task},
-        "data": {"size": [32, 32], "num_frames": 8, "batch_size": 2},
+        "data": {
+            "train": {
+                "class_path": "glassine.data.dataset.Stickers",
+                "init_args": {"root": "shards", "size": [32, 32], "num_frames": 8},
+            },
+            "batch_size": 2,
+        },
         "trainer": {
             "max_steps": 4,
             "logger": {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": logger},
@@ -64,7 +70,7 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
         monkeypatch.setattr(video_methods, name, SamplerConfig(num_inference_steps=2, solver="dpm++"))
     evaluator = VideoEvaluator(VideoEvalSet({"stickers": CaptionedSet("procedural", count=4, size=32)}), evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
-    runs = [run_on(Spec("sti", "STI", ((config,),)), "stickers", seed, budget) for seed in (0, 1)]
+    runs = [run_on(Spec("sti", "STI", (config,)), "stickers", seed, budget) for seed in (0, 1)]
 
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:generation -->\n<!-- /table -->\n")

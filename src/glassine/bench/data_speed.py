@@ -25,7 +25,8 @@ from PIL import Image
 from glassine.data.alpha import composite_frames
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards, build_index, decode_frame, index_path
-from glassine.data.sources.fluent import FluentStickers, default_cache
+from glassine.data.sources.emoji_art import default_cache
+from glassine.data.sources.fluent import FluentStickers
 from glassine.data.sticker import Sticker
 from glassine.utils.devices import hardware
 from glassine.utils.errors import UserError

@@ -25,7 +25,7 @@ from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
 from glassine.utils.class_paths import FOREIGN, allow, allowed_by_user, import_policy, read_yaml
 from glassine.utils.errors import UserError
-from glassine.utils.renamed import current_name
+from glassine.utils.renamed import check_data_arguments, current_name
 from glassine.utils.signals import forward_sigterm
 
 VERBS = ("fit", "validate", "test", "predict")
@@ -60,20 +60,20 @@ LOADS_CODE = (  # within those: what unpickles, compiles, downloads or starts co
 )
 
 
-def fit(config_files: Sequence[Path], overrides: Sequence[str] = (), checkpoint: Path | None = None) -> LightningCLI:
+def fit(files: Sequence[Path], overrides: Sequence[str] = (), checkpoint: Path | None = None) -> LightningCLI:
     """Train.
 
     Args:
-        config_files: YAMLs, each laid over the ones before it.
+        files: YAMLs, each laid over the ones before it.
         overrides: arguments such as `--seed_everything 1`, laid over the YAMLs.
         checkpoint: to resume from.
 
     Raises:
         UserError: see `run_lightning`.
     """
-    files = [word for file in config_files for word in ("-c", str(file))]
+    configs = [word for file in files for word in ("-c", str(file))]
     resume = ["--ckpt_path", str(checkpoint)] if checkpoint is not None else []
-    return run_lightning(["fit", *files, *overrides, *resume])
+    return run_lightning(["fit", *configs, *overrides, *resume])
 
 
 def run_lightning(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> LightningCLI:
@@ -87,8 +87,12 @@ def run_lightning(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) 
         UserError: the YAML or an override is not understood, or names what it may not; one line that names the key.
     """
     arguments = take_allowed(arguments)
+    check_data_arguments(data_arguments(arguments), "the command line")
     for file in config_files(arguments):
-        check_names(read_yaml(file), str(file))
+        content = read_yaml(file)
+        check_names(content, str(file))
+        if isinstance(content, dict) and isinstance(content.get("data"), dict):
+            check_data_arguments(content["data"], str(file))
     # workers and precision are set in the YAML; Lightning's advice says otherwise on small machines
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
@@ -199,6 +203,11 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
     files = [value for name, value in pairwise(arguments) if name in ("-c", "--config")]
     files += [value for name, _, value in (a.partition("=") for a in arguments) if name == "--config" and value]
     return [Path(file) for file in files if len(file) < 1000 and "\n" not in file and Path(file).exists()]
+
+
+def data_arguments(arguments: Sequence[str]) -> list[str]:
+    """The part after `--data.` of each of the arguments, up to the next dot or equals sign."""
+    return [re.split(r"[.=+]", argument)[1] for argument in arguments if argument.startswith("--data.")]
 
 
 def configs(arguments: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from glassine.bench.protocols import Interval, mean_interval, ratio_interval
 from glassine.data.frame_cache import subject_of
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
-from glassine.data.thumbnails import DRAWINGS, ThumbnailDataset
+from glassine.data.thumbnails import DRAWINGS, Thumbnails
 from glassine.metrics.generated import gradient_magnitude, mean_pairwise_distance, nearest
 from glassine.metrics.image import background_color, composite_on
 from glassine.models.sticker_clip import StickerNames
@@ -143,7 +143,7 @@ def on_background(stickers: Sequence[Tensor], background: str) -> Pictures:
 
 
 @torch.no_grad()
-def make_bank(network: StickerNames, dataset: ThumbnailDataset, drawings: Sequence[int | str], background: str) -> Bank:
+def make_bank(network: StickerNames, dataset: Thumbnails, drawings: Sequence[int | str], background: str) -> Bank:
     """Features of the first frame of each row.
 
     Args:

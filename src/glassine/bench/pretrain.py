@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.bench.run import FitRun, logger_folder, read_experiment, read_yaml
+from glassine.bench.run import FitRun, logger_folder
 from glassine.pretrained.weights import ASSETS, SEARCHED
 from glassine.utils.errors import UserError, exit_code
+from glassine.utils.experiments import read_experiment
 from glassine.utils.files import atomic_path
 
 STEPS = Path("experiments/pretrain.yaml")
@@ -37,7 +38,7 @@ class Step:
     Attributes:
         name: unique.
         run: arguments of `glassine`, or of a module with `-m` first.
-        fit: the YAML of a training, or several, each an overlay of the ones before it.
+        fit: the YAML of a training, whole or an overlay.
         part: the task's argument that holds the network to export.
         weights: name of the exported bundle, `glassine:NAME`; None exports nothing.
         needs: names of the steps that it depends on.
@@ -46,7 +47,7 @@ class Step:
 
     name: str
     run: tuple[str, ...] = ()
-    fit: str | tuple[str, ...] | None = None
+    fit: str | None = None
     part: str = ""
     weights: str | None = None
     needs: tuple[str, ...] = ()
@@ -58,16 +59,12 @@ class Step:
         if self.weights is not None and not (self.fit and self.part):
             raise UserError(f"step {self.name!r} must have fit and part to export {self.weights!r}")
 
-    @property
-    def configs(self) -> tuple[Path, ...]:
-        """The YAMLs of `fit`."""
-        return tuple(map(Path, [self.fit] if isinstance(self.fit, str) else self.fit or ()))
-
     def training(self, accelerator: str) -> FitRun:
         """Its `fit`, for as many steps as the YAML says."""
-        content = read_experiment(self.configs)
+        config = Path(str(self.fit))
+        content = read_experiment(config)
         arguments = ("--trainer.accelerator", accelerator, *self.overrides)
-        return FitRun(self.configs, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
+        return FitRun(config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
 
 def read_steps(path: Path = STEPS) -> list[Step]:
@@ -77,7 +74,7 @@ def read_steps(path: Path = STEPS) -> list[Step]:
         UserError: no such file, fields that a step does not have, or needs that no earlier step meets.
     """
     steps: list[Step] = []
-    for entry in read_yaml(path)["steps"]:
+    for entry in read_experiment(path)["steps"]:
         known: dict[str, Any] = {
             name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()
         }
@@ -151,7 +148,7 @@ class Queue:
     def asked(self, step: Step) -> Any:
         """All that decides what comes out of a step, but for what it needs."""
         if step.fit is not None:
-            return {"config": read_experiment(step.configs), "overrides": list(step.overrides), "part": step.part}
+            return {"config": read_experiment(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
         return {"run": list(step.run)}
 
     def work(self, only: Sequence[str] | None = None, minutes: float | None = None) -> None:
@@ -222,7 +219,7 @@ class Queue:
             if training.steps_done < training.steps:
                 if finished and not self._stopped:
                     raise UserError(
-                        f"training {training.configs[-1]} stopped early: {training.folder} is kept, resume the queue"
+                        f"training {training.config} stopped early: {training.folder} is kept, resume the queue"
                     )
                 return False
         return step.weights is None or self._export(step, training.checkpoint)

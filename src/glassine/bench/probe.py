@@ -28,6 +28,7 @@ from glassine.models.layout_encoder import MaskedReconstruction
 from glassine.pretrained.weights import build_network, load_part, read_run_config
 from glassine.utils.devices import hardware, pick_device
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import dataset_values, training_root
 from glassine.utils.files import atomic_path
 
 Encoder = Callable[[Tensor], Tensor]
@@ -73,7 +74,8 @@ def probe_run(
     """
     checkpoint = run / "checkpoints" / "last.ckpt"
     config = read_run_config(checkpoint)
-    root, size = data or config["data"].get("root"), config["data"]["size"][0]
+    root = data or training_root(config)
+    size = (dataset_values(config, "train") or config["data"])["size"][0]
     if not root:
         raise UserError(f"data must be a shard folder for {run}, which was trained on procedural stickers: give --data")
     place = pick_device(device)

@@ -27,13 +27,11 @@ def no_progress() -> Iterator[Progress]:
 def progress_bar() -> Iterator[Progress]:
     """A `Progress` that moves a bar, which is removed when the block ends."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("scoring", total=None)
-        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+    from glassine.utils import progress
+
+    with progress.progress_bar(Console(stderr=True), "scoring", transient=True) as update:
+        yield lambda text, done, total: update(done, total, text)
 
 
 def parallel_map(

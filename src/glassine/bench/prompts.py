@@ -83,7 +83,7 @@ def score_prompts(
             "evaluator": weights_digest(network), "true_stickers": sum(map(len, true)),
         },
     )  # fmt: skip
-    dataset = thumbnails.dataset("val")
+    dataset = thumbnails.evaluation("val").setup()
     drawings = [thumbnails.drawing(variants[0].source) for variants in dataset.rows]
     for number, background in enumerate(backgrounds):
         progress("scoring", number, len(backgrounds))

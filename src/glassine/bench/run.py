@@ -1,7 +1,7 @@
 """A run: what is trained, from a spec to a checkpoint. Ablations, both benchmarks and `glassine pretrain` share it.
 
-A `Spec` is a list of stages, each an experiment's YAML with overlays. With a seed, a training set and a `Budget` it is
-a `Run`, which trains what is missing: finished stages are kept, stopped ones are resumed.
+A `Spec` is a list of stages, each an experiment (a whole YAML or an overlay). With a seed, a training set and a
+`Budget` it is a `Run`, which trains what is missing: finished stages are kept, stopped ones are resumed.
 """
 
 import hashlib
@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from glassine.pretrained.weights import SHIPPED, shipped_folder
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import (
+    config_arguments,
+    dataset_arguments,
+    dataset_values,
+    experiment_files,
+    read_experiment,
+)
 from glassine.utils.files import atomic_path
 
 ASKED = "asked.json"
@@ -30,13 +36,13 @@ class FitRun:
     """One call of `fit`.
 
     Attributes:
-        configs: the experiment's YAML, then overlays.
+        config: the experiment; of an overlay its own file, see `experiment_files`.
         folder: where the run writes, `save_dir/name/version` of its logger.
         steps: optimizer steps after which it is finished.
         overrides: further arguments, for instance `--seed_everything 1`.
     """
 
-    configs: tuple[Path, ...]
+    config: Path
     folder: Path
     steps: int
     overrides: tuple[str, ...] = ()
@@ -53,14 +59,13 @@ class FitRun:
 
     @property
     def description(self) -> str:
-        """For records: the YAMLs and the overrides."""
-        return " ".join([*(config.as_posix() for config in self.configs), *self.overrides])
+        """For records: the experiment and the overrides."""
+        return " ".join([self.config.as_posix(), *self.overrides])
 
     def arguments(self) -> list[str]:
         """Of a child process `glassine`; it resumes if there is a checkpoint."""
-        files = [word for config in self.configs for word in ("-c", str(config))]
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
-        return ["fit", *files, *self.overrides, *resume]
+        return ["fit", *config_arguments(self.config), *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
         """All that decides the result: the YAMLs, the overrides except for the device, and shipped weights."""
@@ -68,7 +73,7 @@ class FitRun:
         if "--trainer.accelerator" in others:
             device = others.index("--trainer.accelerator")
             del others[device : device + 2]
-        config = read_experiment(self.configs)
+        config = read_experiment(self.config)
         return {"config": config, "overrides": others, "weights": shipped_digests(config)}
 
     def asked_before(self) -> dict[str, Any] | None:
@@ -94,7 +99,7 @@ class FitRun:
         with atomic_path(self.folder / ASKED) as temporary:
             temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         try:
-            fit(self.configs, self.overrides, self.checkpoint if self.checkpoint.is_file() else None)
+            fit(experiment_files(self.config), self.overrides, self.checkpoint if self.checkpoint.is_file() else None)
         except UserError as error:
             raise UserError(f"{error} ({self.folder} is kept, the same command resumes)") from error
 
@@ -123,7 +128,7 @@ class Spec:
     Attributes:
         name: of its records and of its runs' folders.
         title: its row in tables.
-        stages: trained one after the other; each the experiment's YAML, then overlays.
+        stages: experiments, trained one after the other; of an overlay its own file.
         part: argument of the last stage's task that holds the network.
         overrides: further arguments of every stage.
         seeds: how many are trained by default.
@@ -132,7 +137,7 @@ class Spec:
 
     name: str
     title: str
-    stages: tuple[tuple[Path, ...], ...]
+    stages: tuple[Path, ...]
     part: str = "generator"
     overrides: tuple[str, ...] = ()
     seeds: int = 1
@@ -211,8 +216,8 @@ class Run:
     def stages(self) -> list[FitRun]:
         """The trainings, in order; each later one starts from the checkpoint of the one before it."""
         runs: list[FitRun] = []
-        for number, configs in enumerate(self.spec.stages):
-            content = read_experiment(configs)
+        for number, config in enumerate(self.spec.stages):
+            content = read_experiment(config)
             version = self.name if number == len(self.spec.stages) - 1 else f"{self.name}-stage{number}"
             arguments = [*self.spec.overrides, "--seed_everything", str(self.seed), "--data.seed", str(self.seed)]
             arguments += ["--trainer.logger.init_args.version", version]
@@ -227,7 +232,7 @@ class Run:
             if runs:
                 arguments += [self.spec.handover, str(runs[-1].checkpoint)]
             folder = logger_folder(content, version)
-            runs.append(FitRun(configs, folder, self.budget.steps, (*arguments, *self.budget.overrides)))
+            runs.append(FitRun(config, folder, self.budget.steps, (*arguments, *self.budget.overrides)))
         return runs
 
     @property
@@ -237,13 +242,13 @@ class Run:
 
     def data_arguments(self, content: Mapping[str, Any]) -> Sequence[str]:
         """Arguments of `fit` for the training set."""
-        root = ["--data.root", self.budget.data] if self.budget.data else []
+        root = dataset_arguments(content, "root", self.budget.data) if self.budget.data else []
         if self.trained_on is None:
             return root
-        if "latents" not in content["data"]:
-            return [*([] if "--data.root" in self.trained_on.clips else root), *self.trained_on.clips]
+        if "folders" not in dataset_values(content, "train"):
+            return [*root, *self.trained_on.clips]
         folders = ", ".join(f'"{self.budget.latents / name}"' for name in self.trained_on.caches)
-        return [*root, "--data.latents", f"[{folders}]"]
+        return [*root, "--data.train.init_args.folders", f"[{folders}]"]
 
     def train(self) -> None:
         """Train all stages, or what is missing of them.
@@ -252,7 +257,7 @@ class Run:
             UserError: training failed, or a stage's folder holds a run of other settings.
         """
         for stage in self.stages():
-            print(f"{self.name}: {stage.steps_done} of {stage.steps} steps done of {stage.configs[-1]}", flush=True)
+            print(f"{self.name}: {stage.steps_done} of {stage.steps} steps done of {stage.config}", flush=True)
             stage.finish()
 
 
@@ -261,32 +266,6 @@ def steps_of(checkpoint: Path) -> int:
     if not checkpoint.is_file():
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-
-
-def read_yaml(config: Path) -> dict[str, Any]:
-    """An experiment's YAML; UserError where there is none."""
-    if not config.is_file():
-        raise UserError(f"no experiment at {config}: run this in the folder that holds `experiments`")
-    return yaml.safe_load(config.read_text(encoding="utf-8"))
-
-
-def read_experiment(configs: Sequence[Path]) -> dict[str, Any]:
-    """YAMLs laid over each other as LightningCLI does it; UserError where one is missing."""
-    content: dict[str, Any] = {}
-    for config in configs:
-        content = overlaid(content, read_yaml(config))
-    return content
-
-
-def overlaid(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Mappings are merged, everything else is replaced; a new `class_path` replaces the arguments of the old one."""
-    merged = dict(base)
-    if "class_path" in overlay and overlay["class_path"] != base.get("class_path"):
-        merged.pop("init_args", None)
-    for name, value in overlay.items():
-        old = merged.get(name)
-        merged[name] = overlaid(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def shipped_digests(config: Any) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """What is trained for tables: VSD2M's and Layer-Animate's methods at the tiny scale, and the ablations of ILDiff.
 
-Each is a `Spec`: YAMLs below `experiments`, overlays after their base. To add an arm to an ablation, add a line.
+Each is a `Spec`: YAMLs below `experiments`, many of them overlays of a few lines. To add an arm to an ablation, add a
+line.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glassine.bench.run import Budget, Run, Spec, TrainingSet, read_yaml
+from glassine.bench.run import Budget, Run, Spec, TrainingSet
 from glassine.utils.errors import UserError
 
 EXPERIMENTS = Path("experiments")
@@ -16,8 +17,8 @@ VQVAE = "--model.init_args.prior.init_args.vqvae.init_args.weights"
 
 
 def spec(name: str, title: str, *stages: str, part: str = "generator", seeds: int = 1, **more: str) -> Spec:
-    """A `Spec` whose stages are one whole YAML each."""
-    return Spec(name, title, tuple((EXPERIMENTS / f"{stage}.yaml",) for stage in stages), part, seeds=seeds, **more)  # type: ignore[arg-type]
+    """A `Spec` of experiments."""
+    return Spec(name, title, tuple(EXPERIMENTS / f"{stage}.yaml" for stage in stages), part, seeds=seeds, **more)  # type: ignore[arg-type]
 
 
 def by_name(*specs: Spec) -> dict[str, Spec]:
@@ -45,14 +46,16 @@ ANIMATION = by_name(
 )
 
 TRAINING_SETS = {
-    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.procedural", "0"), ("stickers",)),
+    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
     "procedural": TrainingSet(
         "procedural stickers",
         ("procedural",),
-        ("--data.root", "null", "--data.procedural", "1600"),
+        ("--data.train.init_args.root", "null", "--data.train.init_args.procedural", "1600", "--data.val", "null"),
         ("procedural",),
     ),
-    "both": TrainingSet("both", ("stickers", "procedural"), ("--data.procedural", "1600"), ("stickers", "procedural")),
+    "both": TrainingSet(
+        "both", ("stickers", "procedural"), ("--data.train.init_args.procedural", "1600"), ("stickers", "procedural")
+    ),
     "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
     "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
 }
@@ -145,7 +148,7 @@ def depth_arm(depth: int, title: str = "", base: Path = BASE) -> Spec:
     """The base with so many 3D convolutions; UserError for a negative depth."""
     if depth < 0:
         raise UserError(f"depth must be 0 or more, got {depth}")
-    return Spec(f"depth{depth}", title or f"depth {depth}", ((base,),), "ildiff", (DEPTH, str(depth)))
+    return Spec(f"depth{depth}", title or f"depth {depth}", (base,), "ildiff", (DEPTH, str(depth)))
 
 
 def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
@@ -153,14 +156,7 @@ def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
     title = VARIANTS.get(name, name)
     if name in SHARED_DEPTHS:
         return depth_arm(SHARED_DEPTHS[name], title, folder / BASE.name)
-    return Spec(name.replace("/", "-"), title, (variant_configs(name, folder),), "ildiff")
-
-
-def variant_configs(name: str, folder: Path = ILDIFF) -> tuple[Path, ...]:
-    """The YAMLs of a variant: itself where it is whole, else over the base."""
-    file = folder / f"{name}.yaml"
-    is_whole = read_yaml(file).keys() >= {"model", "data", "trainer"}
-    return (file,) if is_whole else (folder / BASE.name, file)
+    return Spec(name.replace("/", "-"), title, (folder / f"{name}.yaml",), "ildiff")
 
 
 def depth_ablation(depths: Sequence[int] = DEPTHS, base: Path = BASE) -> Ablation:

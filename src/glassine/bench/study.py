@@ -26,7 +26,7 @@ from glassine.bench.report import (
     write_animation,
     write_generation,
 )
-from glassine.bench.run import Budget, Run, read_experiment
+from glassine.bench.run import Budget, Run
 from glassine.bench.specs import Ablation
 from glassine.bench.speed import Load, time_together
 from glassine.bench.video_methods import REFERENCE_TITLES, REFERENCES, reference_method
@@ -35,6 +35,7 @@ from glassine.data.sticker import Split
 from glassine.pretrained.weights import read_run_config
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import read_experiment, training_root
 
 NOT_TIMED = "seconds a clip are not measured: that needs the networks of all methods in one call"
 DRAWN = ("white", "own_color_jpeg75", "gray", GLASS, "own_color")
@@ -103,10 +104,12 @@ def ablate(
     """
     if min(budget.steps, stickers, size) < 1:
         raise UserError(f"steps, stickers and size must be at least 1, got {budget.steps}, {stickers} and {size}")
-    root = budget.data or read_experiment(ablation.arms[0].stages[-1])["data"]["root"]
-    eval_set = AlphaEvalSet(root, split, size, limit=stickers)
+    root = budget.data or training_root(read_experiment(ablation.arms[0].stages[-1]))
+    if root is None:
+        raise UserError(f"data must be a shard folder, got none in {ablation.arms[0].stages[-1]}: give --data")
+    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
     device = pick_device(budget.accelerator)
-    configs = {arm.stages[-1][-1].as_posix() for arm in (*ablation.arms, *(table_of or ablation).arms)}
+    configs = {arm.stages[-1].as_posix() for arm in (*ablation.arms, *(table_of or ablation).arms)}
     records = list[Record]()
 
     def report(record: Record) -> None:
@@ -221,10 +224,10 @@ def evaluate_run(
     from glassine.bench.gallery import draw
 
     config = read_run_config(run / "checkpoints" / "last.ckpt")
-    root = data or config["data"].get("root")
+    root = data or training_root(config)
     if not root:
         raise UserError(f"data must be a shard folder for {run}, which was trained on procedural stickers: give --data")
-    eval_set = AlphaEvalSet(root, split, size, limit=stickers)
+    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
     place: torch.device = pick_device(device)
     names = ["flood_fill", "color_projection", "layer_diffuse"]
     simple = make_methods(names, Sources(transparency=transparency), place)

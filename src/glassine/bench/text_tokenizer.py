@@ -72,9 +72,9 @@ def make(folder: Path, vocab_size: int, words: int) -> None:
     Raises:
         UserError: too few tokens, or the texts are not there.
     """
-    pairs = TextPairs(words=words)
+    pairs = TextPairs(words=words).setup()
     texts = [text for emoji in pairs.known for text in (emoji.label, emoji.label_zh, *emoji.tags, *emoji.tags_zh)]
-    texts += [text for pair in pairs.pairs() for text in pair if pair[1]]  # with the phrases' words
+    texts += [text for row in pairs.rows for text in row.values() if row["text_zh"]]  # with the phrases' words
     tokenizer = make_tokenizer(texts, pairs.words, vocab_size)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)

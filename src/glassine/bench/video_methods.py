@@ -91,7 +91,7 @@ def trained_method(run: Run, checkpoint: Path) -> Method:
         run.spec.title,
         {**SHORT_SETTINGS, "asked": run.asked},
         weights=checkpoint.as_posix().removesuffix("/checkpoints/last.ckpt"),
-        config=" ".join(config.as_posix() for stage in run.stages() for config in stage.configs),
+        config=" ".join(stage.config.as_posix() for stage in run.stages()),
         seed=run.seed,
     )
 

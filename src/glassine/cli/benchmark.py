@@ -216,12 +216,13 @@ def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
     """Write a cache of `CACHES`, or what is missing of it, to `folder/name`."""
     from rich.console import Console
 
-    from glassine.cli import cache_latents as verb
+    from glassine.cli import caches as verb
 
     parser = argparse.ArgumentParser()
-    verb.add_arguments(parser)
+    verb.add_latent_arguments(parser)
     words = [shards if word == SHARDS else word for word in CACHES[name]]
-    verb.run(parser.parse_args([*words, "--to", str(folder / name), "--device", device]), Console(stderr=True))
+    words += ["--to", str(folder / name), "--device", device]
+    verb.cache_latents(parser.parse_args(words), Console(stderr=True))
 
 
 def check_numbers(args: argparse.Namespace, *names: str) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.data.codecs import (
     StickerReader,
@@ -27,6 +26,7 @@ from glassine.data.codecs.io import SUFFIXES
 from glassine.utils.devices import give_back_freed_memory
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, keep_input
+from glassine.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
@@ -234,23 +234,14 @@ class Cutter:
             "tta": self._args.tta,
         }
         pipeline = self._load()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
         strip = PreviewStrip() if preview is not None else None
         waiting: deque[Frame] = deque()  # thumbnails of frames on their way through the pipeline
-        with Progress(
-            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
-        ) as progress:
-            bar = progress.add_task(name, total=reader.num_frames)
+        with progress_bar(self._console, name, reader.num_frames, transient=True, only_terminal=True) as advance:
             for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting), **settings):
                 writer.append(frame, duration)
                 if strip is not None:
                     strip.add(waiting.popleft(), frame)
-                progress.advance(bar)
+                advance()
         if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)
 

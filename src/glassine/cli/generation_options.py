@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.data.codecs import check_suffix, write_sticker
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
+from glassine.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,10 +151,8 @@ def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" =
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:
     """Make the stickers under a progress bar, write them, and the sheet if there shall be one."""
     started = time.perf_counter()
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(args.prompt, total=None)
-        stickers = make(lambda done, of: progress.update(bar, completed=done, total=of))
+    with progress_bar(console, args.prompt, transient=True, only_terminal=True) as update:
+        stickers = make(update)
     for target, sticker in zip(targets, stickers, strict=True):
         write_sticker(sticker, target, quality=args.quality)
         shown = f"{target}: {sticker.num_frames} frames of {sticker.width}x{sticker.height}"

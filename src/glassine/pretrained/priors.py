@@ -98,11 +98,11 @@ def check_latents(cached: Mapping[str, str] | None, vae: nn.Module, text_encoder
     if "transparency" in cached:
         raise UserError(
             "the cached latents carry alpha, and this task learns from opaque clips: run `glassine data cache-latents` "
-            "without --transparent, or set data.latents to null"
+            "without --transparent, or train on glassine.data.dataset.Stickers"
         )
     differ = [name for name in ours if cached.get(name) != ours[name]]
     theirs, own = (", ".join(f"{name} {one.get(name)}" for name in differ) for one in (cached, ours))
     raise UserError(
         f"the cached latents are of another VAE or text encoder ({theirs}) than this run's ({own}): run "
-        "`glassine data cache-latents` with these, or set data.latents to null"
+        "`glassine data cache-latents` with these, or train on glassine.data.dataset.Stickers"
     )

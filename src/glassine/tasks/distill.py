@@ -20,8 +20,8 @@ Distance = Literal["mse", "cosine"]
 class DistillTask(StickerTask):
     """L_R = || f_sam(x) - f_h(x) ||^2: the student's reconstructed features and the frozen teacher's, over all tokens.
 
-    Batches may contain the teacher's features, `teacher_features` `b c g g` (see
-    `StickerDataModule(features=...)`); otherwise the teacher runs in every step.
+    Batches may contain the teacher's features, `teacher_features` `b c g g` (see `CachedFeatures`); otherwise the
+    teacher runs in every step.
 
     Args:
         reconstruction: student, decoder and head.
@@ -71,7 +71,7 @@ class DistillTask(StickerTask):
         if cached is not None and dict(cached) != dict(ours):  # type: ignore[arg-type]
             raise UserError(
                 f"the cached features are of another teacher ({shown(cached)}) than this run's ({shown(ours)}): "  # type: ignore[arg-type]
-                "run `glassine data cache-features` with this teacher, or set data.features to null"
+                "run `glassine data cache-features` with this teacher, or train on glassine.data.dataset.Stickers"
             )
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -101,8 +101,8 @@ class DistillTask(StickerTask):
             student, teacher = (f"{x.shape[-2]} x {x.shape[-1]}" for x in (rebuilt, target))
             if self.target_grid == "same":
                 raise UserError(
-                    f"the student's grid is {student}, the teacher's {teacher}: change data.size, or set target_grid "
-                    "to student or teacher"
+                    f"the student's grid is {student}, the teacher's {teacher}: change the size of the pictures, or "
+                    "set target_grid to student or teacher"
                 )
             if self.target_grid == "student":
                 target = F.interpolate(target, rebuilt.shape[-2:], mode="area")

@@ -60,7 +60,7 @@ class DistillTextTask(StickerTask):
         data: Any = getattr(self.trainer, "datamodule", None)
         pairs: Any = data.dataset("train") if data else None
         if not hasattr(pairs, "texts"):
-            raise UserError("this task learns from pairs of texts: set data.pairs")
+            raise UserError("data.train must be a glassine.data.text_pairs.TextPairs, got another dataset")
         self.places = {text: place for place, text in enumerate(pairs.texts)}
         parts = [pairs.texts[at : at + 256] for at in range(0, len(pairs.texts), 256)]
         self.answers = torch.cat([self.ask(part).cpu() for part in parts])

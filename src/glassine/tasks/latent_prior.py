@@ -59,7 +59,7 @@ class LatentPriorTask(StickerTask):
         super().on_fit_start()
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         if cached is None:
-            raise UserError("data.latents must name caches of `glassine data cache-latents`, got none")
+            raise UserError("data.train must be a glassine.data.latent_cache.CachedLatents, got another dataset")
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

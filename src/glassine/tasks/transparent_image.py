@@ -118,6 +118,8 @@ def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, t
     needed = weights_digest(generator.codec.encoder) if transparent else None
     if cached.get("transparency") != needed:
         kind = "this transparency encoder" if transparent else "opaque clips"
-        raise UserError(f"the cached latents are not of {kind}: make them anew, or set data.latents to null")
+        raise UserError(
+            f"the cached latents are not of {kind}: make them anew, or train on glassine.data.dataset.Stickers"
+        )
     plain = {name: value for name, value in cached.items() if name != "transparency"}
     check_latents(plain, generator.vae, generator.text_encoder)

@@ -1,8 +1,4 @@
-"""Write beside, then rename: nobody ever sees a half-written file.
-
-TODO-DOC
-One writer at a time: two that write into one folder would lose each other's work.
-"""
+"""Atomic writes (write beside, then rename), and locks that allow one writer a folder."""
 
 from __future__ import annotations
 

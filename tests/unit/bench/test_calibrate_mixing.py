@@ -8,10 +8,10 @@ import yaml
 
 from glassine.bench.calibrate_mixing import Answers, calibrate_mixing, collect, cross_fitted, fit_trust
 from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.ildiff import LayoutHint
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[2] / "helpers" / "ildiff_small.yaml"

@@ -104,7 +104,7 @@ def test_names_are_drawn_over_groups_and_stand_for_all_drawings(tmp_path):
 
 def test_a_bank_holds_each_drawing_on_the_background(tmp_path):
     thumbnails = Thumbnails(write(tmp_path / "s"), str(tmp_path / "t"), size=8)
-    dataset = thumbnails.dataset("val")
+    dataset = thumbnails.evaluation("val").setup()
     drawings = [thumbnails.drawing(variants[0].source) for variants in dataset.rows]
     found = make_bank(ColorNames(), dataset, drawings, "black")
     assert found.features.shape == (21, 3 * 64)

@@ -125,15 +125,3 @@ def test_the_verb_prints_the_state_of_the_queue_and_refuses_missing_parts(folder
     assert log(folder) == ["a"]
     assert main(["pretrain", "unpack", "nowhere"]) == 2
     assert "without a gap" in capsys.readouterr().err
-
-
-def test_a_training_of_the_queue_may_be_an_overlay(folder):
-    (folder / "base.yaml").write_text(
-        "trainer: {max_steps: 9, logger: {init_args: {save_dir: l, name: n, version: v}}}"
-    )
-    (folder / "fine.yaml").write_text("trainer: {max_steps: 3}")
-    (folder / "queue.yaml").write_text("steps:\n  - {name: a, fit: [base.yaml, fine.yaml]}\n")
-    (step,) = read_steps(folder / "queue.yaml")
-    training = step.training("cpu")
-    assert training.steps == 3
-    assert training.arguments()[:5] == ["fit", "-c", "base.yaml", "-c", "fine.yaml"]

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from glassine.bench.run import FitRun, overlaid, read_experiment, shipped_digests
+from glassine.bench.run import FitRun, shipped_digests
 from glassine.utils.errors import UserError
 
 
 def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, monkeypatch):
     trained = []
 
-    def train(configs, overrides, checkpoint):
+    def train(files, overrides, checkpoint):
         trained.append(overrides)
         last = tmp_path / "run" / "checkpoints" / "last.ckpt"
         last.parent.mkdir(parents=True, exist_ok=True)
@@ -17,13 +17,13 @@ def test_a_run_that_was_asked_for_otherwise_is_not_taken_for_this_one(tmp_path, 
     monkeypatch.setattr("glassine.bench.fit.fit", train)
     config = tmp_path / "tiny.yaml"
     config.write_text("rate: 1\n")
-    on_cpu = FitRun((config,), tmp_path / "run", 2, ("--trainer.accelerator", "cpu", "--seed", "1"))
-    on_gpu = FitRun((config,), tmp_path / "run", 2, ("--trainer.accelerator", "gpu", "--seed", "1"))
+    on_cpu = FitRun(config, tmp_path / "run", 2, ("--trainer.accelerator", "cpu", "--seed", "1"))
+    on_gpu = FitRun(config, tmp_path / "run", 2, ("--trainer.accelerator", "gpu", "--seed", "1"))
     on_cpu.finish()
     on_gpu.finish()
     assert len(trained) == 1
     with pytest.raises(UserError, match="got one of other settings: move it away"):
-        FitRun((config,), tmp_path / "run", 2, ("--seed", "2")).finish()
+        FitRun(config, tmp_path / "run", 2, ("--seed", "2")).finish()
     config.write_text("rate: 2\n")
     with pytest.raises(UserError, match="got one of other settings: move it away"):
         on_cpu.finish()
@@ -43,23 +43,11 @@ def test_a_run_knows_the_shipped_weights_that_its_yaml_names(tmp_path, monkeypat
     assert shipped_digests(config) != first
 
 
-def test_an_overlay_changes_what_it_names_and_nothing_else(tmp_path):
-    base, overlay = tmp_path / "base.yaml", tmp_path / "overlay.yaml"
-    base.write_text("model: {class_path: a.A, init_args: {depth: 5, width: [1, 2]}}\ntrainer: {max_steps: 3}\n")
-    overlay.write_text("model: {init_args: {depth: 0, width: [3]}}\n")
-    wanted = {"model": {"class_path": "a.A", "init_args": {"depth": 0, "width": [3]}}, "trainer": {"max_steps": 3}}
-    assert read_experiment((base, overlay)) == wanted
-    other = overlaid(wanted["model"], {"class_path": "a.B", "init_args": {"height": 1}})
-    assert other == {"class_path": "a.B", "init_args": {"height": 1}}
-    with pytest.raises(UserError, match="no experiment at"):
-        read_experiment((base, tmp_path / "nowhere.yaml"))
-
-
 def test_a_failed_training_says_that_it_can_be_resumed(tmp_path, monkeypatch):
-    def fail(configs, overrides, checkpoint):
+    def fail(files, overrides, checkpoint):
         raise UserError("no data")
 
     monkeypatch.setattr("glassine.bench.fit.fit", fail)
     (tmp_path / "tiny.yaml").write_text("rate: 1\n")
     with pytest.raises(UserError, match=r"no data .*the same command resumes"):
-        FitRun((tmp_path / "tiny.yaml",), tmp_path / "run", 2).finish()
+        FitRun(tmp_path / "tiny.yaml", tmp_path / "run", 2).finish()

@@ -3,10 +3,9 @@
 import pytest
 import yaml
 
-from glassine.bench.run import Budget, read_experiment, read_yaml
+from glassine.bench.run import Budget
 from glassine.bench.specs import (
     ANIMATION,
-    BASE,
     ILDIFF,
     METHODS,
     SHARED_DEPTHS,
@@ -19,12 +18,13 @@ from glassine.bench.specs import (
     variants_ablation,
 )
 from glassine.utils.errors import UserError
+from glassine.utils.experiments import read_experiment
 
 
 @pytest.mark.parametrize("name", SHARED_DEPTHS)
 def test_a_shared_run_is_what_the_variants_own_yaml_says(name):
     arm = variant_arm(name)
-    own, asked = read_experiment(variant_arm_of_its_own(name)), read_experiment(arm.stages[0])
+    own, asked = read_experiment(ILDIFF / f"{name}.yaml"), read_experiment(arm.stages[0])
     option, value = arm.overrides
     *path, last = option.removeprefix("--").split(".")
     part = asked
@@ -36,16 +36,8 @@ def test_a_shared_run_is_what_the_variants_own_yaml_says(name):
     assert asked == own
 
 
-def variant_arm_of_its_own(name):
-    file = ILDIFF / f"{name}.yaml"
-    return (file,) if "trainer" in read_yaml(file) else (BASE, file)
-
-
-def test_a_variant_may_be_a_few_lines_over_the_base(tmp_path):
-    (tmp_path / "tiny_paper.yaml").write_text("model: {class_path: a.A}\ndata: {}\ntrainer: {}\n")
-    (tmp_path / "wide.yaml").write_text("model: {init_args: {width: 9}}\n")
-    assert variant_arm("wide", tmp_path).stages == ((tmp_path / "tiny_paper.yaml", tmp_path / "wide.yaml"),)
-    assert len(variants_ablation().arms) == len(VARIANTS)
+def test_every_variant_is_an_arm_and_a_depth_is_not_negative():
+    assert [arm.title for arm in variants_ablation().arms] == list(VARIANTS.values())
     with pytest.raises(UserError, match="depth must be 0 or more, got -1"):
         depth_arm(-1)
 
@@ -64,7 +56,7 @@ def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
     overrides = " ".join(one.overrides)
     assert one.folder.name == "sti-both-seed2-7steps"
     assert "--seed_everything 2" in overrides
-    assert '--data.latents ["data/latents/stickers", "data/latents/procedural"]' in overrides
+    assert '--data.train.init_args.folders ["data/latents/stickers", "data/latents/procedural"]' in overrides
     assert run_on(METHODS["sti"], "both", 2, Budget(steps=7)).marks == {}
     assert run_on(METHODS["sti"], "stickers", 1, Budget(steps=7)).marks == {}
     followed = run_on(METHODS["sti"], "stickers", 0, Budget(steps=400, marks=4))
@@ -72,7 +64,7 @@ def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
     assert followed.marks[100] == followed.stages()[-1].folder / "checkpoints" / "step-000100.ckpt"
     assert "KeptCheckpoints --trainer.callbacks.every_n_train_steps 100" in " ".join(followed.stages()[-1].overrides)
     first, second = run_on(METHODS["video_gpt"], "procedural", 0, Budget(steps=7)).stages()
-    assert "--data.root null" in " ".join(first.overrides)
+    assert "--data.train.init_args.root null" in " ".join(first.overrides)
     assert str(first.checkpoint) in second.overrides
 
 
@@ -85,4 +77,4 @@ def test_table_one_has_three_seeds_and_the_ablation_one():
     assert ("--model.init_args.init_from", str(first.checkpoint)) in zip(
         second.overrides, second.overrides[1:], strict=False
     )
-    assert '--data.latents ["data/latents/transparent_loops"]' in " ".join(second.overrides)
+    assert '--data.train.init_args.folders ["data/latents/transparent_loops"]' in " ".join(second.overrides)

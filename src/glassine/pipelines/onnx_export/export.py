@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glassine import __version__
 from glassine.data.alpha import composite_frames
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.pipelines.backgrounds import INVISIBLE_TO, OPAQUE_FROM, find_background
 from glassine.pipelines.onnx_export.layout_hint import FLOOD_FILL, ExportableHint, background_of, write_connected_planes
@@ -28,7 +29,6 @@ from glassine.pipelines.onnx_export.nodes import (
     write_median_filter,
     write_nearest_pixel,
 )
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 

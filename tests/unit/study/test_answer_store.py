@@ -9,7 +9,7 @@ import pytest
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs Node: apt-get install nodejs")
-KEEPER = files("glassine.study") / "static" / "keeper.js"
+ANSWER_STORE = files("glassine.study") / "static" / "answer_store.js"
 STAND_IN = """
 const said = [], sent = [], kept = {};
 let replies = [];  // of the server, one after the other; the last one stays
@@ -27,8 +27,8 @@ globalThis.fetch = async (address, options) => {
   return { ok: status === 200, status, json: async () => JSON.parse(body) };
 };
 const settle = async () => { for (let turn = 0; turn < 200; turn++) await new Promise((done) => later(done)); };
-const keeper = new Keeper({ id: "s", forms: [[], []] });
-keeper.onTrouble = (text) => said.push(text);
+const store = new AnswerStore({ id: "s", forms: [[], []] });
+store.onTrouble = (text) => said.push(text);
 const answer = (trial) => ({ trial, question: "q", choice: "a", shown: ["a", "b"], time: `t${trial}` });
 """
 
@@ -36,7 +36,7 @@ const answer = (trial) => ({ trial, question: "q", choice: "a", shown: ["a", "b"
 def run(script: str) -> dict:
     """What `out` is after the script."""
     code = (
-        KEEPER.read_text()
+        ANSWER_STORE.read_text()
         + STAND_IN
         + "(async () => {"
         + script
@@ -50,8 +50,8 @@ def run(script: str) -> dict:
 def test_a_server_that_resets_the_first_requests_is_found():
     out = run(
         """replies = ["reset", "busy", "up"];
-        await keeper.findServer(); await keeper.open("Anna"); keeper.add(answer(1)); await settle();
-        const out = { server: keeper.server, lost: keeper.lost, sent, pending: keeper.pending.length, said };"""
+        await store.findServer(); await store.open("Anna"); store.add(answer(1)); await settle();
+        const out = { server: store.server, lost: store.lost, sent, pending: store.pending.length, said };"""
     )
     assert (out["server"], out["lost"], out["pending"]) == (True, False, 0)
     assert [address for address, _ in out["sent"]] == ["api/start", "api/answers"]
@@ -62,12 +62,12 @@ def test_a_server_that_resets_the_first_requests_is_found():
 def test_answers_to_a_server_that_is_away_are_kept_told_and_sent_when_it_is_back():
     out = run(
         """replies = ["reset"];
-        await keeper.findServer(); await keeper.open("Anna");
-        keeper.add(answer(1)); keeper.add(answer(2)); await settle();
-        const { lost, pending } = keeper;
+        await store.findServer(); await store.open("Anna");
+        store.add(answer(1)); store.add(answer(2)); await settle();
+        const { lost, pending } = store;
         const before = { lost, pending: pending.length, said: said.at(-1), kept: Object.keys(kept) };
-        replies = ["up"]; await settle(); keeper.add(answer(3)); await settle();
-        const out = { before, lost: keeper.lost, pending: keeper.pending.length, said: said.at(-1), sent };"""
+        replies = ["up"]; await settle(); store.add(answer(3)); await settle();
+        const out = { before, lost: store.lost, pending: store.pending.length, said: said.at(-1), sent };"""
     )
     assert out["before"]["lost"]
     assert out["before"]["pending"] == 2
@@ -81,7 +81,7 @@ def test_answers_to_a_server_that_is_away_are_kept_told_and_sent_when_it_is_back
 def test_a_plain_web_server_is_no_server_and_no_trouble():
     out = run(
         """replies = ["plain"];
-        await keeper.findServer(); await keeper.open("Anna"); keeper.add(answer(1)); await settle();
-        const out = { server: keeper.server, lost: keeper.lost, said, pending: keeper.pending.length };"""
+        await store.findServer(); await store.open("Anna"); store.add(answer(1)); await settle();
+        const out = { server: store.server, lost: store.lost, said, pending: store.pending.length };"""
     )
     assert out == {"server": False, "lost": False, "said": [""], "pending": 0}

@@ -5,7 +5,7 @@
    answer is asked again until it does: only a plain web server, or no server, is taken for one that keeps nothing. */
 const idOf = (answer) => `${answer.trial} ${answer.question} ${answer.time}`;
 
-class Keeper {
+class AnswerStore {
   constructor(study) {
     this.study = study;
     this.server = false;
