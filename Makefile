@@ -42,51 +42,53 @@ world: setup ## fetch all five sources of stickers and build shards (NOTO=FILE: 
 
 train-distill: setup data ## distil the shipped small SAM into a layout encoder, and probe what it learned
 	$(BIN)/glassine data cache-features $(DATA) --views 1 --device $(DEVICE) --to data/features/tiny
-	$(BIN)/glassine fit -c experiments/distill/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
-	$(BIN)/python -m glassine.bench.linear_probe lightning_logs/distill/tiny --device $(DEVICE)
+	$(BIN)/glassine fit -c experiments/distill/tiny.yaml --trainer.accelerator $(DEVICE) --data.val.root $(DATA)
+	$(BIN)/glassine benchmark probe lightning_logs/distill/tiny --device $(DEVICE)
 
 train-ildiff: setup data ## train ILDiff at the tiny scale on real stickers, then score it and show pictures
-	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA)
-	$(BIN)/python -m glassine.bench.after_training lightning_logs/ildiff/tiny --device $(DEVICE)
+	$(BIN)/glassine fit -c experiments/ildiff/tiny.yaml --trainer.accelerator $(DEVICE) \
+		--data.train.root $(DATA) --data.val.root $(DATA)
+	$(BIN)/glassine benchmark run lightning_logs/ildiff/tiny --device $(DEVICE)
 
 train-sti: setup data ## train STI layers at the tiny scale on stickers and stills, then make a sticker with them
-	$(BIN)/python -m glassine.bench.generation.caches stickers stills --data $(DATA) --device $(DEVICE)
-	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.root $(DATA) \
-		--data.latents '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
+	$(BIN)/glassine benchmark caches stickers stills --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --data.val.root $(DATA) \
+		--data.train.folders '["data/latents/stickers", "data/latents/stills"]' --model.init_args.stills frame
 	$(BIN)/glassine export weights $(STI)/checkpoints/last.ckpt --part generator --to $(STI)/weights
 	$(BIN)/glassine generate 'a waving panda' $(STI)/panda.webp --weights $(STI)/weights --device $(DEVICE) \
 		--n 4 --sheet $(STI)/pandas.png
 
 train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale on transparent stickers, then use it
-	$(BIN)/python -m glassine.bench.generation.caches transparent_loops --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark caches transparent_loops --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine fit -c experiments/layer_animate/tiny_layer_animate.yaml --trainer.accelerator $(DEVICE) \
-		--data.root $(DATA)
+		--data.val.root $(DATA)
 	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights
 	$(BIN)/glassine generate 'a waving panda' $(LAYERS)/panda.webp --transparent --transparency latents \
 		--weights $(LAYERS)/weights --device $(DEVICE) --n 4 --sheet $(LAYERS)/pandas.png
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
-	$(BIN)/python -m glassine.bench.ablate_depth --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
+	$(BIN)/glassine benchmark depth --seeds $(SEEDS) --device $(DEVICE) --data $(DATA)
 
 ablate-variants: setup data ## variants of ILDiff: layout, time, masks, loss weights (SEEDS="0 1 2")
-	$(BIN)/python -m glassine.bench.ablate_variants --seeds $(SEEDS) --accelerator $(DEVICE) --data $(DATA)
+	$(BIN)/glassine benchmark variants --seeds $(SEEDS) --device $(DEVICE) --data $(DATA)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
-	$(BIN)/glassine benchmark --data $(DATA) --device $(DEVICE)
-	$(BIN)/python -m glassine.bench.generation --data $(DATA) --device $(DEVICE)
-	$(BIN)/python -m glassine.bench.animation --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark alpha --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark generation --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark animation --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark tables
 
 bench-data: setup data ## clips per second of our reader against other libraries
-	$(BIN)/python -m glassine.bench.data_speed
+	$(BIN)/glassine benchmark data
 
 bench-gpu: setup ## speed of the full-size STI network on a CUDA GPU, against diffusers' own
-	$(BIN)/python -m glassine.bench.generation.gpu
+	$(BIN)/glassine benchmark speed
 
 pretrain: setup data ## train again the weights that ship in src/glassine/assets (hours on a CPU)
-	$(BIN)/python -m glassine.bench.pretrain --accelerator $(DEVICE)
+	$(BIN)/glassine pretrain --accelerator $(DEVICE)
 
 pretrain-pack: setup ## pack the queue's frames and weights for a machine that is lent for minutes
-	$(BIN)/python -m glassine.bench.pretrain_pack pack
+	$(BIN)/glassine pretrain pack
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -25,7 +25,8 @@ VERBS = {
     "animate": "make a transparent still an animated sticker",
     "pack": "make sticker packs that are ready to upload",
     "data": "fetch, build, describe and look at sticker data",
-    "benchmark": "score methods on held-out stickers and write the tables",
+    "benchmark": "evaluate methods on held-out stickers and write the tables",
+    "pretrain": "train the shipped weights again",
     "study": "let people compare methods blindly, and count",
     "export": "write a network as a folder of weights or as an ONNX file",
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from tests.helpers.tiny_generator import WIDTH, tiny_generator
 
-from glassine.bench.generation.evaluators import EvaluatorSources
+from glassine.bench.evaluators import EvaluatorSources
 from glassine.models.sticker_clip import ClipEncoder, StickerCLIP
 from glassine.pretrained.weights import save_bundle
 

@@ -124,14 +124,14 @@ def stickers(clips: int = 2, frames: int = 4, size: int = 32) -> dict[str, Any]:
 
 def inputs(batch: int = 2, frames: int = 3, size: int = 8) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, timesteps and prompt embeddings."""
-    chance = torch.Generator().manual_seed(1)
-    sample = torch.randn(batch, 4, frames, size, size, generator=chance)
-    return sample, torch.arange(batch) * 100 + 10, torch.randn(batch, 5, WIDTH, generator=chance)
+    generator = torch.Generator().manual_seed(1)
+    sample = torch.randn(batch, 4, frames, size, size, generator=generator)
+    return sample, torch.arange(batch) * 100 + 10, torch.randn(batch, 5, WIDTH, generator=generator)
 
 
 def stir(network: nn.Module, place: str) -> None:
     """Random numbers for parameters that start at zero and have `place` in their names."""
-    chance = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(2)
     for name, parameter in network.named_parameters():
         if place in name and not parameter.any():
-            nn.init.normal_(parameter, std=0.1, generator=chance)
+            nn.init.normal_(parameter, std=0.1, generator=generator)

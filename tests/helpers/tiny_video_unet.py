@@ -36,15 +36,15 @@ def awake(method: TemporalMethod) -> TemporalMethod:
 
 def inputs(batch: int = 1, frames: int = 3, size: int = 8) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, timesteps and prompt embeddings."""
-    chance = torch.Generator().manual_seed(1)
-    sample = torch.randn(batch, 4, frames, size, size, generator=chance)
-    prompt_embeds = torch.randn(batch, 5, TEXT_WIDTH, generator=chance)
+    generator = torch.Generator().manual_seed(1)
+    sample = torch.randn(batch, 4, frames, size, size, generator=generator)
+    prompt_embeds = torch.randn(batch, 5, TEXT_WIDTH, generator=generator)
     return sample, torch.arange(batch) * 100 + 10, prompt_embeds
 
 
 def stir(network: torch.nn.Module) -> None:
     """Random numbers for parameters that start at zero, through which no gradient passes."""
-    chance = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(2)
     for parameter in network.parameters():
         if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1, generator=chance)
+            torch.nn.init.normal_(parameter, std=0.1, generator=generator)

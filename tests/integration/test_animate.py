@@ -88,25 +88,29 @@ def test_one_frame_is_a_transparent_picture_by_the_first_stage(weights, tmp_path
 @pytest.mark.parametrize(
     ("name", "more", "complaint"),
     [
-        ("opaque.png", [], "opaque.png has no transparency"),
-        ("clear.png", [], "clear.png is clear everywhere"),
+        ("opaque.png", [], "opaque.png must have transparent pixels"),
+        ("clear.png", [], "clear.png must show something"),
         ("none.png", [], "there is no such file"),
-        ("still.png", ["--frames", "9"], "the motion modules have positions for 8: give fewer"),
-        ("still.png", ["--frames", "0"], "0 frames asked for"),
-        ("still.png", ["--frames", "1"], "nothing to be animated"),
-        ("still.png", ["--motion-adapter", "1"], "this network has none"),
-        ("still.png", ["--cutout-weights", "x"], "without --cut-out"),
+        ("still.png", ["--frames", "9"], "num_frames must be at most 8 for these motion modules, got 9"),
+        ("still.png", ["--frames", "0"], "num_frames must be at least 1, got 0"),
+        ("still.png", ["--frames", "1"], "num_frames must be at least 2"),
+        ("still.png", ["--motion-adapter", "1"], "motion_adapter_scale must be 0"),
+        ("still.png", ["--cutout-weights", "x"], "--cutout-weights needs --cut-out"),
         ("still.png", ["--size", "30"], "multiples of 16"),
-        ("still.png", ["--size", "32", "32", "32"], "give one number, or height and width"),
-        ("still.png", ["--motion", "10"], "it takes 0 to 9"),
-        ("still.png", ["--image-guidance", "-1"], "image guidance scale -1.0 came"),
-        ("still.png", ["--motion-guidance", "-1", "--motion", "3"], "motion guidance scale -1.0 came"),
-        ("still.png", ["--motion-guidance", "2"], "--motion-guidance came without --motion"),
-        ("still.png", ["--negative", "red"], "counts only with --guidance above 1"),
-        ("still.png", ["--steps", "0"], "0 steps came"),
-        ("still.png", ["--weights", "glassine:tiny-vae"], "holds a SmallVAE; this needs a TransparentVideo"),
+        ("still.png", ["--size", "32", "32", "32"], "--size must be one number, or height and width, got 32 32 32"),
+        ("still.png", ["--motion", "10"], "motion must be in [0, 9]"),
+        ("still.png", ["--image-guidance", "-1"], "image_guidance_scale must be at least 0"),
+        ("still.png", ["--motion-guidance", "-1", "--motion", "3"], "motion_guidance_scale must be at least 0"),
+        ("still.png", ["--motion-guidance", "2"], "--motion-guidance needs --motion"),
+        ("still.png", ["--negative", "red"], "--negative needs --guidance above 1"),
+        ("still.png", ["--steps", "0"], "num_inference_steps must be in [1, 1000]"),
+        (
+            "still.png",
+            ["--weights", "glassine:tiny-vae"],
+            "animate, got a SmallVAE",
+        ),
         ("still.png", ["--weights", "nowhere"], "no weights at nowhere"),
-        ("still.png", ["--n", "0"], "give --n 1 to 1000"),
+        ("still.png", ["--n", "0"], "--n must be in [1, 1000]"),
     ],
 )
 def test_mistakes_are_said_in_one_line_and_leave_nothing(weights, pictures, tmp_path, capsys, name, more, complaint):
@@ -121,11 +125,11 @@ def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path
     opaque = ["--weights", save_tiny_generator(tmp_path / "opaque")]
     latents = ["--transparent", "--transparency", "latents"]
     for more, complaint in (
-        ([*weights], "transparent from the start"),
-        ([*opaque, *latents], "holds a TextToVideo; this needs a TransparentVideo"),
-        ([*weights, "--transparency", "latents"], "without --transparent"),
-        ([*opaque, "--motion", "3"], "--motion, --motion-guidance, --motion-adapter or --image-guidance came"),
-        ([*weights, *latents, "--cutout-weights", "x"], "they go with --transparent --transparency ildiff"),
+        ([*weights], "use AnimatePipeline"),
+        ([*opaque, *latents], "must hold a TransparentVideo"),
+        ([*weights, "--transparency", "latents"], "--transparency latents needs --transparent"),
+        ([*opaque, "--motion", "3"], "--motion-adapter and --image-guidance need --transparent"),
+        ([*weights, *latents, "--cutout-weights", "x"], "--cutout-weights needs --transparent --transparency ildiff"),
     ):
         assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2
         assert complaint in capsys.readouterr().err

@@ -8,18 +8,18 @@ import torch
 import yaml
 
 from glassine.__main__ import main
-from glassine.bench import ablate_depth as depth_module
-from glassine.bench import after_training, pretrain
-from glassine.bench.ablate_variants import ablate_variants
-from glassine.bench.ablation import Trial
-from glassine.bench.fit_runs import FitRun, logger_folder
+from glassine.bench import pretrain
 from glassine.bench.loading import load_network
 from glassine.bench.records import read_records
-from glassine.bench.score_page import RESULTS
+from glassine.bench.report import ALPHA_RESULTS
+from glassine.bench.run import Budget, FitRun, logger_folder
+from glassine.bench.specs import depth_ablation, variants_ablation
+from glassine.bench.study import ablate
+from glassine.cli import benchmark_arguments
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.pretrained.weights import load_bundle
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SMALL = Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml"
@@ -91,8 +91,9 @@ def test_a_run_of_other_code_is_named_in_one_line(run, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_after_training_prints_scores_and_draws_pictures(run, data, capsys):
-    assert after_training.main([str(run), "--data", data, "--stickers", "2", "--size", "64", "--device", "cpu"]) == 0
+def test_a_run_is_evaluated_with_scores_and_pictures(run, data, capsys):
+    command = ["benchmark", "run", str(run), "--data", data, "--stickers", "2", "--size", "64", "--device", "cpu"]
+    assert main(command) == 0
     printed = capsys.readouterr().out
     for expected in ("flood fill", "ILDiff", "own color, JPEG 75", "held_out.png", "held_out.webp"):
         assert expected in printed
@@ -101,15 +102,16 @@ def test_after_training_prints_scores_and_draws_pictures(run, data, capsys):
     assert {record.method for record in read_records(run / "scores")} >= {"flood_fill", "ildiff"}
 
 
-def test_after_training_of_no_run_is_one_line(tmp_path, capsys):
-    assert after_training.main([str(tmp_path / "nothing")]) == 2
+def test_the_evaluation_of_no_run_is_one_line(tmp_path, capsys):
+    assert main(["benchmark", "run", str(tmp_path / "nothing")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:alpha -->\n<!-- /table -->\n")
-    command = ["benchmark", "--data", data, "--size", "64", "--to", str(tmp_path / "b"), "--readme", str(readme)]
+    command = ["benchmark", "alpha", "--data", data, "--size", "64", "--to", str(tmp_path / "b")]
+    command += ["--readme", str(readme)]
     command += [
         "--methods",
         "threshold",
@@ -129,13 +131,17 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     assert "glassine cutout" in text
     assert "procedural glass on white" in text
     assert (tmp_path / "b" / "procedural.png").stat().st_size > 10_000
-    assert main([*command, "--tables"]) == 0
+    capsys.readouterr()
+    assert main(["benchmark", "tables", "--to", str(tmp_path / "b"), "--readme", str(readme)]) == 0
     assert readme.read_text() == text
+    printed = capsys.readouterr().out
+    assert "tables.md" in printed
+    assert "generation.md has no records: run `glassine benchmark generation`" in printed
 
     # without ILDiff: the frozen VAE of the small run has no weights of its own and is another one at each loading, and
     # what is new is timed together with what is not
     networks = ("ildiff_own", "ildiff", "cutout")
-    files = [p for p in (tmp_path / "b" / RESULTS).glob("*.json") if not any(n in p.name for n in networks)]
+    files = [p for p in (tmp_path / "b" / ALPHA_RESULTS).glob("*.json") if not any(n in p.name for n in networks)]
     first = {path: path.stat().st_mtime_ns for path in files}
     assert len(first) == 2
     assert main([word for word in command if word not in networks]) == 0
@@ -148,13 +154,12 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
         (["--methods", "magic"], "magic"),
         (["--data", "nowhere"], "nowhere"),
         (["--device", "abacus"], "abacus"),
-        (["--limit", "0"], "limit 0"),
-        (["--tables", "--to", "nowhere"], "no records"),
+        (["--limit", "0"], "got 64, 8 and 0"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(arguments, says, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    base = ["benchmark", "--data", data, "--methods", "threshold", "--size", "64"]
+    base = ["benchmark", "alpha", "--data", data, "--methods", "threshold", "--size", "64"]
     assert main([*base, *arguments]) == 2
     error = capsys.readouterr().err
     assert says in error
@@ -187,18 +192,25 @@ def test_the_queue_trains_exports_and_then_has_nothing_to_do(config, tmp_path, c
     assert (weights / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_latents_are_cached_by_name(tmp_path, monkeypatch):
+    small = ("--procedural", "2", "--views", "1", "--size", "32", "--frames", "2")
+    monkeypatch.setitem(benchmark_arguments.CACHES, "procedural", small)
+    assert main(["benchmark", "caches", "procedural", "--latents", str(tmp_path), "--device", "cpu"]) == 0
+    assert list((tmp_path / "procedural").glob("latents-*.safetensors"))
+
+
 @pytest.mark.full
 def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, capsys):
     def ablate(seeds):
-        trial = Trial(seeds, steps=2, accelerator="cpu", stickers=1, size=64, data=data)
-        return depth_module.ablate_depth([0, 2], trial, config, tmp_path)
+        budget = Budget(2, "cpu", data=data)
+        return ablate(depth_ablation([0, 2], config), seeds, budget, tmp_path, stickers=1, size=64)
 
     tmp_path.mkdir(exist_ok=True)
     assert [record.title for record in ablate([0])] == ["depth 0", "depth 2"]
     assert (tmp_path / "ablate_depth.png").stat().st_size > 10_000
     capsys.readouterr()
     records = ablate([0, 1])
-    assert "depth 2, seed 0: 2 of 2 steps done" in capsys.readouterr().out
+    assert "depth2-seed0-2steps: 2 of 2 steps done" in capsys.readouterr().out
     assert sorted((record.title, record.seed) for record in records) == [
         ("depth 0", 0), ("depth 0", 1), ("depth 2", 0), ("depth 2", 1)
     ]  # fmt: skip
@@ -214,7 +226,7 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     for name in ("variants/no_layout", "tiny_paper"):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
         del content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"]["depth"]
-    trial = Trial(steps=2, accelerator="cpu", stickers=1, size=64, data=data)
-    ablate_variants(("variants/no_layout", "tiny_paper"), trial, folder, tmp_path)
+    chosen = variants_ablation(("variants/no_layout", "tiny_paper"), folder)
+    ablate(chosen, [0], Budget(2, "cpu", data=data), tmp_path, stickers=1, size=64)
     table = (tmp_path / "ablate_variants.md").read_text()
     assert 0 < table.index("| as in the paper") < table.index("| without distilled layout")

@@ -10,16 +10,16 @@ from tests.helpers.tiny_transparent import CODEC, tiny_codec, tiny_motion_unet
 
 from glassine.__main__ import main
 from glassine.bench.text_tokenizer import make_tokenizer
-from glassine.data.datamodule import StickerDataModule
+from glassine.data.dataset import Stickers
 from glassine.data.latent_cache import CachedLatents
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.transparent_video import TransparentVideo
 from glassine.models.vae import SmallVAE
 from glassine.nn.conditioning import motion_amount
 from glassine.pretrained.priors import check_latents
 from glassine.pretrained.text_encoder import TextEncoder, small_bert
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.tasks.transparent_image import check_cache
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
@@ -62,7 +62,7 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
 
     from glassine.data.dataset import StickerViews
 
-    stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
+    stickers = Stickers(str(shards), num_frames=3, size=(32, 32), stills=True)
     views = StickerViews(stickers, (128, 128, 128))
     assert len(cache) == len(views)
     for number, row in ((0, 0), (1, 2), (2, 2)):
@@ -89,7 +89,7 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
 
     from glassine.data.dataset import StickerViews
 
-    stickers = StickerDataModule(str(shards), num_frames=3, size=(32, 32), stills=True).dataset("train")
+    stickers = Stickers(str(shards), num_frames=3, size=(32, 32), stills=True)
     views = StickerViews(stickers, None)
     for number, row in ((0, 0), (1, 2)):
         item, clip = cache[number, row], views[number, row]["clip"]
@@ -125,13 +125,13 @@ def test_whole_stickers_are_what_evaluation_sees_and_no_cache_of_random_parts(sh
     how = arguments(shards, networks, tmp_path, "--limit", "2", "--length", "40")
     assert main([*how, "--whole"]) == 0
     assert "stickers in 1 views" in " ".join(capsys.readouterr().out.split())
-    seen = StickerDataModule(str(shards), num_frames=3, size=(32, 32), eval_stills=True, val_split="train")
-    wanted = load_bundle(networks[0]).encode(2 * seen.dataset("val")[0]["clip"] - 1).latent_dist.mean
+    seen = Stickers(str(shards), num_frames=3, size=(32, 32), stills=True, training=False)
+    wanted = load_bundle(networks[0]).encode(2 * seen[0]["clip"] - 1).latent_dist.mean
     torch.testing.assert_close(CachedLatents(tmp_path)[0]["latents"], wanted, atol=2e-3, rtol=2e-3)
     assert main(how) == 2
     assert "other pictures" in capsys.readouterr().err
     with pytest.raises(UserError, match="whole stickers in 3 frames"):
-        CachedLatents(tmp_path, 2)
+        CachedLatents(tmp_path, 2).setup()
     assert CachedLatents(tmp_path, 1)[0]["latents"].shape[0] == 1
 
 
@@ -141,7 +141,7 @@ def test_a_cache_of_other_networks_is_refused(shards, networks, tmp_path, capsys
     assert main(arguments(shards, networks, folder, "--views", "1", "--limit", "2", "--length", "9")) == 2
     assert "another VAE or text encoder" in capsys.readouterr().err
     encoder = TextEncoder(networks[1])
-    cached = CachedLatents(folder).identity
+    cached = CachedLatents(folder).setup().identity
     check_latents(cached, load_bundle(networks[0]), encoder)
     check_latents(None, SmallVAE(**VAE), encoder)
     with pytest.raises(UserError, match=r"another VAE or text encoder \(vae \w+\) than this run's \(vae \w+\)"):
@@ -164,7 +164,7 @@ def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks
     assert main(arguments(shards, networks, tmp_path / "none", "--stills-only")) == 2
     rendered = rendered[: rendered.index("--procedural")]
     assert main(rendered) == 2
-    assert "neither SHARDS nor --procedural came" in capsys.readouterr().err
+    assert "SHARDS or --procedural must be given, got neither" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

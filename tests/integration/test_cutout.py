@@ -89,7 +89,7 @@ def test_every_format_keeps_size_timing_and_loop(weights, source, suffix):
 def test_the_file_holds_what_the_pipeline_gives_and_opaque_pixels_their_own_color(weights, source, sticker):
     target = source.with_name("out.webp")
     assert cutout(source, target, "--weights", weights, "--background", "white") == 0
-    expected = CutoutPipeline.from_pretrained(weights, (255, 255, 255), resolution=64, chunk=2, device="cpu")(sticker)
+    expected = CutoutPipeline.from_pretrained(weights, "cpu")(sticker, (255, 255, 255), 64, chunk=2)
     result = read_sticker(target).frames
     visible = expected.frames[..., 3] > 0
     np.testing.assert_array_equal(result[visible], expected.frames[visible])
@@ -99,10 +99,10 @@ def test_the_file_holds_what_the_pipeline_gives_and_opaque_pixels_their_own_colo
 
 
 def test_weights_saved_by_the_pipeline_cut_out_the_same(weights, source, sticker, tmp_path):
-    pipeline = CutoutPipeline.from_pretrained(weights, resolution=64, device="cpu")
+    pipeline = CutoutPipeline.from_pretrained(weights, "cpu")
     pipeline.save_pretrained(tmp_path / "mine")
-    again = CutoutPipeline.from_pretrained(str(tmp_path / "mine"), resolution=64, device="cpu")
-    np.testing.assert_array_equal(again(sticker).frames, pipeline(sticker).frames)
+    again = CutoutPipeline.from_pretrained(str(tmp_path / "mine"), "cpu")
+    np.testing.assert_array_equal(again(sticker, resolution=64).frames, pipeline(sticker, resolution=64).frames)
 
 
 def test_settings_reach_the_network(weights, source):

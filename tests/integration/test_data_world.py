@@ -12,7 +12,7 @@ from tests.helpers.drawings import as_dotlottie, as_json, as_tgs, layer, lottie,
 
 from glassine.__main__ import main
 from glassine.data.shards import StickerShards
-from glassine.data.sources import noto_animated
+from glassine.data.sources import noto
 from glassine.data.sources import npm as npm_module
 from glassine.data.sources.emoji import emoji_group, emoji_split
 from glassine.utils.errors import UserError
@@ -91,9 +91,9 @@ def test_what_can_be_reached_is_written_and_the_rest_is_named(cache: Path, capsy
 
 def test_where_nothing_can_be_reached_it_fails(cache: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(*args: object, **settings: object) -> None:
-        raise noto_animated.urllib.error.URLError("no route to host")
+        raise noto.urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(noto_animated.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(noto.urllib.request, "urlopen", refuse)
     for tgz in (cache / "cache").glob("*.tgz"):
         tgz.unlink()
     assert fetch_world(cache) == 2

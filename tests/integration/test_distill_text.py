@@ -40,7 +40,7 @@ def config(tmp_path_factory) -> Path:
         "init_args": {"source": str(folder / "teacher"), "too_long": "cut"},
     }
     content["data"] |= {"batch_size": 8}
-    content["data"]["pairs"] = {"cache": str(folder / "cache"), "words": 0, "procedural": 0, "phrases": 1}
+    content["data"]["train"]["init_args"] = {"cache": str(folder / "cache"), "words": 0, "procedural": 0, "phrases": 1}
     content["trainer"] |= {"max_steps": 4, "val_check_interval": 4, "accelerator": "cpu"}
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(folder / "runs")
     (folder / "small.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -74,6 +74,7 @@ def test_distil_stop_resume_export_and_use(config, capsys):
 
 
 def test_stickers_instead_of_texts_are_refused_in_one_line(config, capsys):
-    arguments = ["fit", "-c", str(config), "--data.pairs", "null", "--data.procedural", "8"]
-    assert main([*arguments, "--trainer.logger.init_args.version", "wrong"]) == 2
-    assert "set data.pairs" in capsys.readouterr().err
+    stickers = ["--data.train", "glassine.data.dataset.Stickers", "--data.train.procedural", "8"]
+    version = ["--trainer.logger.init_args.version", "wrong"]
+    assert main(["fit", "-c", str(config), *stickers, *version]) == 2
+    assert "must be a glassine.data.text_pairs.TextPairs" in capsys.readouterr().err

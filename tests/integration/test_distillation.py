@@ -8,11 +8,10 @@ import torch
 import yaml
 
 from glassine.__main__ import main
-from glassine.bench import linear_probe
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sam import make_sam
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 
 SAM = {"image_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2, "global_attn_indexes": [0]}
 SAM |= {"out_channels": 16, "decoder_mlp_dim": 16}
@@ -61,9 +60,15 @@ def config(shards: Path, teacher: Path, features: Path | None, folder: Path) -> 
     arguments["reconstruction"]["init_args"]["encoder"]["init_args"] = encoder
     arguments["teacher"]["init_args"]["sam"]["init_args"]["source"] = str(teacher)
     arguments.pop("lr_scheduler")
-    cached = None if features is None else str(features)
-    content["data"] |= {"root": str(shards), "features": cached, "size": [64, 64], "batch_size": 4}
-    content["data"] |= {"val_limit": 2, "num_workers": 0, "stills": True}
+    if features is None:
+        content["data"]["train"] = {
+            "class_path": "glassine.data.dataset.Stickers",
+            "init_args": {"root": str(shards), "size": [64, 64], "num_frames": 1, "stills": True},
+        }
+    else:
+        content["data"]["train"]["init_args"] |= {"folder": str(features), "size": [64, 64]}
+    content["data"]["val"]["init_args"] |= {"root": str(shards), "size": [64, 64], "limit": 2}
+    content["data"] |= {"batch_size": 4, "num_workers": 0}
     content["trainer"] |= {"max_steps": 4, "val_check_interval": 2, "log_every_n_steps": 1, "accelerator": "cpu"}
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(folder)
     content["trainer"]["enable_progress_bar"] = False
@@ -75,7 +80,7 @@ def config(shards: Path, teacher: Path, features: Path | None, folder: Path) -> 
 def test_distil_probe_export_and_use(shards, teacher, features, tmp_path, capsys):
     assert main(["fit", "-c", str(config(shards, teacher, features, tmp_path))]) == 0
     run = tmp_path / "distill" / "tiny"
-    probed = linear_probe.main([str(run), "--stickers", "6", "--split", "test", "--to", str(tmp_path / "b")])
+    probed = main(["benchmark", "probe", str(run), "--stickers", "6", "--to", str(tmp_path / "b")])
     assert probed == 0, capsys.readouterr()
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "b/results/distill").glob("*.json"))
     assert record["steps"] == 4

@@ -40,17 +40,17 @@ def test_transparent_stickers_are_cut_out(weights, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["  ", "OUT.webp"], "an empty prompt came"),
+        (["  ", "OUT.webp"], "prompt must not be empty"),
         (["a cat", "OUT.mp4"], ".mp4 is written without transparency"),
         (["a cat", "nowhere/OUT.webp"], "there is no folder"),
-        (["a cat", "OUT.webp", "--n", "0"], "give --n 1 to 1000"),
-        (["a cat", "OUT.webp", "--sheet", "OUT.jpg"], "it is a .png file"),
-        (["a cat", "OUT.png", "--sheet", "OUT.png"], "name two files"),
+        (["a cat", "OUT.webp", "--n", "0"], "--n must be in [1, 1000], got 0"),
+        (["a cat", "OUT.webp", "--sheet", "OUT.jpg"], "--sheet must be a .png file"),
+        (["a cat", "OUT.png", "--sheet", "OUT.png"], "--sheet must be another file than the stickers"),
         (["a cat", "OUT.webp", "--size", "30"], "multiples of 16"),
-        (["a cat", "OUT.webp", "--steps", "0"], "0 steps came"),
-        (["a cat", "OUT.webp", "--frames", "0"], "0 frames asked for"),
-        (["a cat", "OUT.webp", "--guidance", "-1"], "guidance scale -1.0 came"),
-        (["a cat", "OUT.webp", "--fps", "0"], "0 frames a second"),
+        (["a cat", "OUT.webp", "--steps", "0"], "num_inference_steps must be in [1, 1000], got 0"),
+        (["a cat", "OUT.webp", "--frames", "0"], "num_frames must be at least 1, got 0"),
+        (["a cat", "OUT.webp", "--guidance", "-1"], "guidance_scale must be at least 0 (usually 3 to 7.5), got -1.0"),
+        (["a cat", "OUT.webp", "--fps", "0"], "fps must be in [0.1, 100], got 0"),
     ],
 )
 def test_mistakes_are_said_in_one_line_and_leave_nothing(weights, tmp_path, capsys, arguments, complaint):

@@ -9,20 +9,19 @@ import yaml
 from tests.helpers.tiny_evaluator import save_evaluator
 from tests.helpers.tiny_generator import SCHEDULE, UNET, VAE
 
-from glassine.bench.generation import __main__ as command
-from glassine.bench.generation import rows as rows_module
-from glassine.bench.generation import runs as runs_module
-from glassine.bench.generation import timing as timing_module
-from glassine.bench.generation.evaluators import Evaluators
-from glassine.bench.generation.runs import Budget, Run
-from glassine.bench.generation.scoring import Scorer
-from glassine.bench.generation.test_set import TestSet
+from glassine.bench import study, video_methods
+from glassine.bench.evaluate_video import VideoEvaluator
+from glassine.bench.evaluators import Evaluators
+from glassine.bench.protocols import CaptionedSet, VideoEvalSet
 from glassine.bench.records import read_records
+from glassine.bench.report import GENERATION_STEPS
+from glassine.bench.run import Budget, Spec
+from glassine.bench.specs import run_on
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sampling import SamplerConfig
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.weights import save_bundle
-from glassine.procedural.stickers import ProceduralStickers
 
 LETTERS = {"class_path": "tests.helpers.tiny_generator.LetterText"}
 
@@ -42,7 +41,13 @@ def experiment(folder: Path) -> dict:
     logger = {"save_dir": str(folder / "runs"), "name": "vsd2m", "version": "tiny_sti"}
     return {
         "model": {"class_path": "glassine.tasks.sticker_video.StickerVideoTask", "init_args": task},
-        "data": {"size": [32, 32], "num_frames": 8, "batch_size": 2},
+        "data": {
+            "train": {
+                "class_path": "glassine.data.dataset.Stickers",
+                "init_args": {"root": "shards", "size": [32, 32], "num_frames": 8},
+            },
+            "batch_size": 2,
+        },
         "trainer": {
             "max_steps": 4,
             "logger": {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": logger},
@@ -59,21 +64,20 @@ def evaluators(tmp_path) -> Evaluators:
 def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path, monkeypatch, evaluators, capsys):
     build_shards(ProceduralStickers(size=32, num_frames=3, length=30), tmp_path / "shards", ShardFormat(), workers=1)
     save_bundle(SmallVAE(**VAE), {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE}, tmp_path / "vae")
-    (tmp_path / "experiments" / "vsd2m").mkdir(parents=True)
-    (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(experiment(tmp_path)))
-    monkeypatch.setattr(runs_module, "EXPERIMENTS", tmp_path / "experiments")
-    for module, name in ((rows_module, "SHORT"), (timing_module, "SHORT"), (timing_module, "PAPER")):
-        monkeypatch.setattr(module, name, SamplerConfig(steps=2, solver="dpm++"))
-    scorer = Scorer({"stickers": TestSet("procedural", count=4, size=32, num_frames=8)}, evaluators)
+    config = tmp_path / "tiny_sti.yaml"
+    config.write_text(yaml.safe_dump(experiment(tmp_path)))
+    for name in ("SHORT", "PAPER"):
+        monkeypatch.setattr(video_methods, name, SamplerConfig(num_inference_steps=2, solver="dpm++"))
+    evaluator = VideoEvaluator(VideoEvalSet({"stickers": CaptionedSet("procedural", count=4, size=32)}), evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
-    runs = [Run("sti", "stickers", seed, budget) for seed in (0, 1)]
+    runs = [run_on(Spec("sti", "STI", (config,)), "stickers", seed, budget) for seed in (0, 1)]
 
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:generation -->\n<!-- /table -->\n")
-    records = command.study(runs, scorer, tmp_path, readme=readme)
+    records = study.generation(runs, evaluator, tmp_path, readme=readme)
     assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
     assert records[0].costs["seconds_per_clip"] > 0
-    (early,) = read_records(tmp_path / command.ON_THE_WAY)
+    (early,) = read_records(tmp_path / GENERATION_STEPS)
     assert (early.seed, early.costs["steps"]) == (0, 2)
     page = (tmp_path / "generation.md").read_text()
     assert "| STI (2 seeds) |" in page
@@ -83,12 +87,12 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
 
     # as in a fresh clone: the records are there, the runs are not
     shutil.rmtree(tmp_path / "runs")
-    assert command.study(runs, scorer, tmp_path) == records
+    assert study.generation(runs, evaluator, tmp_path) == records
     assert "steps done" not in capsys.readouterr().out
     # what was trained otherwise is trained again
     other = experiment(tmp_path)
     other["model"]["init_args"]["optimizer"]["init_args"]["lr"] = 0.01
-    (tmp_path / "experiments" / "vsd2m" / "tiny_sti.yaml").write_text(yaml.safe_dump(other))
-    (again,) = [record for record in command.study(runs[1:], scorer, tmp_path) if record.seed == 1]
+    config.write_text(yaml.safe_dump(other))
+    (again,) = [record for record in study.generation(runs[1:], evaluator, tmp_path) if record.seed == 1]
     assert "0 of 4 steps done" in capsys.readouterr().out
     assert again.digest != records[1].digest

@@ -13,8 +13,8 @@ from tests.helpers.tiny_transparent import CODEC, IMAGE, MOTION, plain
 from glassine.__main__ import main
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardFormat, build_shards
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.pretrained.weights import load_part, read_run_config
-from glassine.procedural.stickers import ProceduralStickers
 
 FRAME = plain(IMAGE) | {"attention_head_dim": 8}
 ANIMATED = plain(MOTION) | {"motion_buckets": 10, "motion_max_seq_length": 16, "num_attention_heads": [2, 4]}
@@ -46,7 +46,13 @@ def fit(folder: Path, name: str, task: str, unet: dict[str, Any], frames: int, *
     content = {
         "seed_everything": 0,
         "model": described(f"tasks.{task}", generator=generator, optimizer=optimizer, **more),
-        "data": {"root": str(folder / "shards"), "size": [32, 32], "num_frames": frames, "batch_size": 2, "limit": 8},
+        "data": {
+            "train": {
+                "class_path": "glassine.data.dataset.Stickers",
+                "init_args": {"root": str(folder / "shards"), "size": [32, 32], "num_frames": frames, "limit": 8},
+            },
+            "batch_size": 2,
+        },
         "trainer": {
             "max_steps": 3,
             "accelerator": "cpu",

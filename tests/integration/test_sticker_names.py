@@ -8,7 +8,7 @@ import yaml
 from tests.unit.data.test_thumbnails import write
 
 from glassine.__main__ import main
-from glassine.bench.prompt_scores import names_network
+from glassine.bench.prompts import names_network
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def config(tmp_path_factory) -> Path:
     arguments["lr_scheduler"]["init_args"]["total_steps"] = 4
     places = {"root": write(folder / "shards"), "folder": str(folder / "thumbnails"), "size": 16}
     content["data"] |= {"batch_size": 8}
-    content["data"]["thumbnails"]["init_args"] |= {**places, "held_out": "in turn"}
+    content["data"]["train"]["init_args"] |= {**places, "held_out": "in turn"}
     content["trainer"] |= {"max_steps": 4, "val_check_interval": 4, "accelerator": "cpu"}
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(folder / "runs")
     (folder / "small.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -56,8 +56,8 @@ def test_train_stop_resume_export_and_ask(config):
 
 def test_a_run_is_not_resumed_on_other_stickers(config, tmp_path, capsys):
     root = write(tmp_path / "more", groups=7)
-    version = ["--trainer.logger.init_args.version", "more", "--data.thumbnails.init_args.root", root]
-    place = ["--data.thumbnails.init_args.folder", str(tmp_path / "thumbnails")]
+    version = ["--trainer.logger.init_args.version", "more", "--data.train.init_args.root", root]
+    place = ["--data.train.init_args.folder", str(tmp_path / "thumbnails")]
     path = str(checkpoint(config, "through"))
     assert main(["fit", "-c", str(config), *version, *place, "--ckpt_path", path, "--trainer.max_steps", "6"]) == 2
     assert "the groups must be those that the run began with" in capsys.readouterr().err

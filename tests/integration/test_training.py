@@ -63,7 +63,8 @@ def test_networks_on_the_way_can_be_kept_beside_the_last_one(tmp_path):
 
 
 SMALL = """
-  --data.root null --data.procedural 8 --data.size [64,64] --data.batch_size 2 --data.num_workers 0
+  --data.train.root null --data.train.procedural 8 --data.train.size [64,64] --data.val null
+  --data.batch_size 2 --data.num_workers 0
   --trainer.accelerator cpu --trainer.logger.init_args.version small
 """
 FEW = {"fit": "--trainer.max_steps 2 --trainer.val_check_interval 2 --trainer.limit_val_batches 1"}
@@ -85,7 +86,8 @@ def test_the_other_tasks_know_the_four_verbs_too(task, tmp_path, capsys):
 @pytest.mark.parametrize("task", ["ildiff", "vae", "transparency"])
 def test_two_processes_train_together_and_predict_every_sticker_once(task, tmp_path):
     where = ["-c", f"experiments/{task}/tiny.yaml", "--trainer.logger.init_args.save_dir", str(tmp_path)]
-    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true", "--data.procedural", "72"]
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true"]
+    two += ["--data.train.procedural", "72"]
     checkpoint = str(tmp_path / task / "small" / "checkpoints" / "last.ckpt")
     for verb, more in (
         ("fit", FEW["fit"].split()),

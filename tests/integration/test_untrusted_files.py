@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from glassine.__main__ import main
-from glassine.cli.lightning import take_allowed
+from glassine.bench.fit import take_allowed
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 from glassine.pretrained.weights import save_bundle

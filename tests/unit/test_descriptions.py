@@ -77,8 +77,8 @@ ATTACKS = {
     ),
     "a class's own arguments": lambda *_: scheduler({"shape": [4]}),
     "our own functions": lambda _, folder: {
-        "class_path": "glassine.pretrained.text_encoder.save_text_encoder",
-        "init_args": {"encoder": None, "folder": f"{folder}/sprung"},
+        "class_path": "glassine.pretrained.weights.save_bundle",
+        "init_args": {"network": {"class_path": "torch.nn.Identity"}, "config": {}, "folder": f"{folder}/sprung"},
     },
 }
 

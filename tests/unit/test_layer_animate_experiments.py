@@ -11,6 +11,7 @@ from torch import nn
 from glassine.models.motion_unet import MotionUNet
 from glassine.nn.priors import LatentPrior
 from glassine.pretrained.weights import build_network, load_bundle, save_bundle, save_model
+from glassine.utils.experiments import read_experiment
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OPAQUE = "glassine:tiny-image"
@@ -21,7 +22,7 @@ ARMS = sorted((EXPERIMENTS / "layer_animate").glob("tiny_*.yaml"))
 
 
 def model(name: str) -> dict[str, Any]:
-    return yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))["model"]["init_args"]
+    return read_experiment(EXPERIMENTS / f"{name}.yaml")["model"]["init_args"]
 
 
 def generator(name: str, places: dict[str, Path]) -> dict[str, Any]:
@@ -123,10 +124,10 @@ def test_motion_is_told_by_what_the_opaque_clips_taught_for_as_many_frames_as_ar
         means[stage] = mean = model(f"layer_animate/{stage}")["generator"]["init_args"]["latent_mean"]
         while "latent_mean" in (arguments := mean["init_args"]):
             mean = arguments["latent_mean"]
-        experiment = yaml.safe_load((EXPERIMENTS / f"layer_animate/{stage}.yaml").read_text(encoding="utf-8"))
+        experiment = read_experiment(EXPERIMENTS / f"layer_animate/{stage}.yaml")
         assert mean["class_path"] == "glassine.nn.priors.MotionPrior"
-        assert mean["init_args"]["num_frames"] == experiment["data"]["num_frames"]
-        assert "loops" in experiment["data"]["latents"]
+        assert mean["init_args"]["num_frames"] == experiment["data"]["train"]["init_args"]["num_frames"]
+        assert "loops" in experiment["data"]["train"]["init_args"]["folders"]
     assert means["shipped_attention"]["init_args"]["latent_mean"]["init_args"]["source"] == MOTION
 
 

@@ -1,22 +1,47 @@
-"""Stickers side by side, labelled, still and animated."""
+"""Pictures of results, still and animated: labelled cells, mattes beside input and truth, and a grid of seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from glassine.bench.evaluate import pack, score_alpha, unmix
+from glassine.bench.methods import AlphaMethod
+from glassine.bench.progress import progress_bar
+from glassine.bench.protocols import AlphaEvalSet
 from glassine.data.codecs import write_sticker
+from glassine.data.dataset import StickerDataset
 from glassine.data.sticker import Sticker
+from glassine.models.sampling import Progress as StepProgress
 from glassine.utils.checkerboard import checkerboard
 
 Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels
 PAPER, INK, SOFT_INK = (250, 250, 248), (28, 28, 30), (110, 110, 115)
 SQUARE = 13  # pixels
+# no third-party stickers: the README shows these
+DRAWN = {
+    "line drawing on white": ("line_art", "white"),
+    "emoji on its color, JPEG 75": ("emoji", "own_color_jpeg75"),
+    "photo cut-out on gray": ("photo", "gray"),
+    "flat drawing on its color": ("flat", "own_color"),
+    "glass on white": ("glass", "white"),
+}
+SEEDS = tuple(range(8))
+# captions of training stickers, new combinations of their words, and Chinese
+PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
+SHOWN = {"笑脸": "smiling face, in Chinese"}  # the picture's font has no Chinese letters
+# prompt, seeds and `progress` to a sticker for each seed
+Make = Callable[[str, Sequence[int], StepProgress], Sequence[Sticker]]
+# how stickers are made, and what the picture of them is called
+WAYS = {"opaque": "generated", "ildiff": "generated_ildiff", "latents": "generated_latents"}
 
 
 @dataclass(frozen=True)
@@ -88,3 +113,83 @@ def write_gallery(frames: Pixels, frame_ms: Sequence[int], stem: Path) -> tuple[
     write_sticker(Sticker(opaque[:1], (frame_ms[0],)), still)
     write_sticker(Sticker(opaque, tuple(frame_ms)), animated, quality=90)
     return still, animated
+
+
+def draw_procedural(eval_set: AlphaEvalSet, methods: Sequence[AlphaMethod], stem: Path) -> tuple[Path, Path]:
+    """Input, truth and results of procedural stickers of the same split."""
+    return draw([(title, eval_set.procedural(*drawn)) for title, drawn in DRAWN.items()], methods, stem)
+
+
+def draw(shown: Sequence[tuple[str, StickerDataset]], methods: Sequence[AlphaMethod], stem: Path) -> tuple[Path, Path]:
+    """Input, truth and results: a row for a sticker of each named data set, evenly spread and not chosen by hand."""
+    rows, duration = [], 125
+    for number, (title, dataset) in enumerate(shown):
+        sample = pack(dataset[(2 * number + 1) * len(dataset) // (2 * len(shown))])
+        clip = rearrange(sample["clip"], "f c h w -> f h w c").numpy()
+        truth = rgba(sample["foreground"].float() / 255, sample["alpha"])
+        cells = [Cell(clip, title), Cell(truth, "")]
+        for method in methods:
+            if method.function is None:
+                cells.append(Cell(blank(clip), "no weights"))
+                continue
+            pixels = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
+            alpha = method.alpha(pixels)
+            psnr = score_alpha(alpha, sample).compute()["psnr_mean"]
+            cells.append(Cell(rgba(unmix(pixels, alpha)[0], alpha[0]), f"{psnr:.1f} dB"))
+        rows.append(cells)
+    frames = draw_gallery(rows, ("input", "truth", *(method.title for method in methods)))
+    return write_gallery(frames, [duration] * len(frames), stem)
+
+
+def rgba(color: torch.Tensor, alpha: torch.Tensor) -> Pixels:
+    """`f 3 h w` and `f 1 h w` in [0, 1] to `f h w 4` uint8."""
+    frames = rearrange(torch.cat([color, alpha], dim=1), "f c h w -> f h w c")
+    return (frames * 255).round().byte().numpy()
+
+
+def blank(clip: Pixels) -> Pixels:
+    """Clear pixels as large as `clip`: `f h w 4`."""
+    return rgba(torch.zeros(len(clip), 3, *clip.shape[1:3]), torch.zeros(len(clip), 1, *clip.shape[1:3]))
+
+
+def make_grid(
+    make: Make, to: Path, prompts: Sequence[str] = PROMPTS, seeds: Sequence[int] = SEEDS
+) -> tuple[Path, Path]:
+    """Write a picture and an animation: a row a prompt, a column a seed.
+
+    Args:
+        make: prompt, seeds and `progress` to the stickers of a row.
+        to: of both, without their suffixes.
+        prompts: what they show.
+        seeds: of each row.
+    """
+    stickers: list[Sticker] = []
+    with progress_bar() as tell:
+        for row, prompt in enumerate(prompts):
+            progress = partial(in_row, tell=partial(tell, "making"), row=row, rows=len(prompts))
+            stickers += make(prompt, seeds, progress)
+    asked = [prompt for prompt in prompts for _ in seeds]
+    cells = [Cell(sticker.frames, SHOWN.get(prompt, prompt)) for sticker, prompt in zip(stickers, asked, strict=True)]
+    rows = [cells[start : start + len(seeds)] for start in range(0, len(cells), len(seeds))]
+    frames = draw_gallery(rows, [f"seed {seed}" for seed in seeds])
+    return write_gallery(frames, stickers[0].durations, to)
+
+
+def in_row(done: int, of: int, tell: Callable[[int, int], None], row: int, rows: int) -> None:
+    """Progress of the whole grid from that of a row."""
+    tell(row * of + done, rows * of)
+
+
+def grid_maker(way: str, weights: str | None, device: str) -> Make:
+    """A pipeline in one of `WAYS`, with its default size and length."""
+    from glassine.pipelines.animate import TINY as ANIMATES
+    from glassine.pipelines.animate import AnimatePipeline
+    from glassine.pipelines.cutout import CutoutPipeline
+    from glassine.pipelines.text_to_sticker import TINY, TextToStickerPipeline
+
+    if way == "latents":
+        animate = AnimatePipeline.from_pretrained(weights or ANIMATES, device=device)
+        return lambda prompt, seeds, progress: animate(prompt, seed=seeds, progress=progress)
+    cut_out = CutoutPipeline.from_pretrained(device=device) if way == "ildiff" else None
+    generate = TextToStickerPipeline.from_pretrained(weights or TINY, cut_out, device=device)
+    return lambda prompt, seeds, progress: generate(prompt, seed=seeds, progress=progress)

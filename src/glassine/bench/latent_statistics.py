@@ -1,7 +1,7 @@
 """Write the mean and the spread of a VAE's latents into its bundle: `python -m glassine.bench.latent_statistics`.
 
-A diffusion model takes latents of mean 0 and standard deviation 1 a channel; `TextToVideo.normalize` reads both from
-the VAE's configuration, by diffusers' names.
+A diffusion model takes latents of mean 0 and standard deviation 1 per channel; `TextToVideo.normalize` reads both from
+the VAE's configuration, by diffusers' names. The queue of `glassine pretrain` runs this module.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def write_statistics(source: str, folders: Sequence[str], split: str = "train") 
 
 
 def rounded(values: Tensor) -> list[float]:
-    """Four digits after the point are more than float16 weights are worth."""
+    """Four decimals, more than float16 weights resolve."""
     return [round(float(value), 4) for value in values]
 
 

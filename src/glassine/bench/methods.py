@@ -1,37 +1,161 @@
-"""The rows of the score table."""
+"""Methods: the rows of all tables, and how those of the matting table are chosen.
+
+A `Method` is a way from an input to a result, with what a record says of it: weights, settings, seed. Matting methods
+(`AlphaMethod`) read alpha off an opaque clip; methods that generate clips are in `video_methods`.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from glassine.bench import prompted_methods
-from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF, ildiff_method, layer_diffuse
-from glassine.bench.method import CPU, TITLES, Method, settings_of
-from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
-from glassine.bench.variant_methods import ARMS, RUNS, variant
-from glassine.models.classic import ColorProjection, FloodFill, Threshold, for_damaged_files
+from glassine.bench.protocols import EvalSet
+from glassine.bench.records import Record
 from glassine.utils.errors import UserError
+
+AlphaFunction = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+Setting = float | int | str
+CPU = torch.device("cpu")
+SHIPPED_ILDIFF, SHIPPED_TRANSPARENCY = "glassine:tiny-ildiff", "glassine:tiny-transparency"
+SHIPPED_SAM, SHIPPED_MATTING = "glassine:tiny-sam", "glassine:tiny-matting-anything"
+RUNS = Path("lightning_logs/ildiff")
+PAPER_CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75")  # of the ILDiff paper's table
+TITLES = {
+    "threshold": "threshold",
+    "flood_fill": "flood fill, soft edge",
+    "color_projection": "flood fill, color projection",
+    "color_projection_calm": "flood fill, color projection, for damaged files",
+    "grab_cut": "GrabCut, true box",
+    "matting_anything": "Matting Anything, true point and box",
+    "sam": "SAM, true point and box",
+    "sam2": "SAM-2, true point and box of one frame",
+    "layer_diffuse": "LayerDiffuse",
+    "ildiff_paper": "ILDiff, the paper's network, short training",
+    "ildiff_no_layout": "the same without distilled layout",
+    "ildiff_no_time": "the same without time",
+    "ildiff_explicit_masks": "the same with explicit masks",
+    "ildiff_own": "ILDiff, its decoder alone",
+    "ildiff": "ILDiff",
+    "cutout": "ILDiff in `glassine cutout`",
+}
+# trained for few steps: shown in their paper's table and the details, not in the overview
+BRIEF = frozenset(["ildiff_paper", "ildiff_no_layout", "ildiff_no_time", "ildiff_explicit_masks"])
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a table.
+
+    Attributes:
+        name: short; keys of `TITLES`, or another that the caller chose.
+        title: the row; methods of one title are seeds of it.
+        settings: arguments other than weights.
+        weights: bundle, or run that left the checkpoint.
+        config: the YAMLs it was trained with and their overrides, where these are known.
+        digest: changes with the weights.
+        seed: of the training, where it is known.
+        parameters: number of them.
+        missing: why it cannot be called.
+        device: where it runs.
+    """
+
+    name: str
+    title: str
+    settings: dict[str, Setting] = field(default_factory=dict)
+    weights: str = ""
+    config: str = ""
+    digest: str = ""
+    seed: int | None = None
+    parameters: int = 0
+    missing: str = ""
+    device: torch.device = CPU
+
+    def new_record(self, eval_set: EvalSet, data: str = "", measured: str = "") -> Record:
+        """A record without scores.
+
+        Args:
+            eval_set: what it is evaluated on.
+            data: name of the data.
+            measured: how, for readers.
+        """
+        return Record(
+            method=self.name,
+            title=self.title,
+            split=eval_set.split,
+            size=eval_set.size,
+            num_frames=eval_set.num_frames,
+            stickers=eval_set.keys(),
+            data=data,
+            weights=self.weights,
+            config=self.config,
+            digest=self.digest,
+            seed=self.seed,
+            settings=dict(self.settings),
+            missing=self.missing,
+            measured=measured,
+        )
+
+
+@dataclass(frozen=True)
+class AlphaMethod(Method):
+    """A way from an opaque clip to alpha.
+
+    Attributes:
+        function: clip, background, target alpha to alpha; None where the weights are missing.
+        size_multiple: what height and width must be multiples of.
+        conditions: those it is evaluated under; None for all.
+    """
+
+    function: AlphaFunction | None = None
+    size_multiple: int = 1
+    conditions: tuple[str, ...] | None = None
+
+    def is_scored(self, condition: str) -> bool:
+        """Whether it is evaluated under that condition, given weights."""
+        return self.function is not None and (self.conditions is None or condition in self.conditions)
+
+    @torch.no_grad()
+    def alpha(self, clip: Tensor, background: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """Alpha `b f 1 h w` in [0, 1], on the CPU.
+
+        Args:
+            clip: `b f 3 h w` in [0, 1], opaque.
+            background: `b 3`; None lets the method estimate it, as it must for a user's file.
+            target: alpha `b f 1 h w`; read by methods that need a prompt, and by no other.
+
+        Raises:
+            UserError: the method's weights are missing.
+        """
+        if self.function is None:
+            raise UserError(f"{self.title}: {self.missing}")
+        return self.function(clip, background, target).float().cpu()
+
+
+def settings_of(network: nn.Module) -> dict[str, Setting]:
+    """The numbers and tuples among the constructor arguments that a small module keeps."""
+    kept = {n: v for n, v in vars(network).items() if n[0] != "_" and n != "training"}
+    plain = {n: v for n, v in kept.items() if isinstance(v, int | float)}
+    return plain | {n: str(v) for n, v in kept.items() if isinstance(v, tuple)}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the networks of the rows come from: bundles, runs or checkpoints (`load_network`).
+    """Where the networks of the matting rows come from: bundles, runs or checkpoints (`load_network`).
 
     Attributes:
         ildiff: several are seeds of one row.
-        codec: LayerDiffuse's.
+        transparency: LayerDiffuse's VAE with alpha.
         sam: a SAM of ours.
         matting_anything: a Matting Anything of ours.
         sam2: a hub id or a folder in transformers' format; None for no weights.
-        variants: folder of the runs of `make ablate-variants`.
+        variants: folder of the runs of `glassine benchmark variants`.
     """
 
     ildiff: Sequence[str] = (SHIPPED_ILDIFF,)
-    codec: str = CODEC
+    transparency: str = SHIPPED_TRANSPARENCY
     sam: str = SHIPPED_SAM
     matting_anything: str = SHIPPED_MATTING
     sam2: str | None = None
@@ -42,48 +166,56 @@ def make_methods(
     names: Sequence[str] | None = None,
     sources: Sources | None = None,
     device: torch.device = CPU,
-) -> list[Method]:
-    """The rows asked for, in the table's order.
+) -> list[AlphaMethod]:
+    """The matting rows asked for, in the order of the table.
 
     Args:
         names: keys of `TITLES`; None for all.
-        sources: where their networks come from; None for what ships.
+        sources: where their networks come from; None for the shipped ones.
         device: where the networks run.
 
     Raises:
         UserError: an unknown name.
     """
+    from glassine.bench import alpha_methods as rows
+    from glassine.models.classic import ColorProjection, FloodFill, Threshold, for_damaged_files
+
     unknown = [name for name in names or () if name not in TITLES]
     if unknown:
-        raise UserError(f"method {unknown[0]!r} came; choose from {', '.join(TITLES)}")
+        raise UserError(f"method must be one of {', '.join(TITLES)}, got {unknown[0]!r}")
     sources = sources or Sources()
     ildiff = sources.ildiff
     label = "" if ildiff[0] == SHIPPED_ILDIFF else f" ({ildiff[0]})"
-    makers: dict[str, Callable[[], list[Method]]] = {
+    makers: dict[str, Callable[[], list[AlphaMethod]]] = {
         "threshold": lambda: [classic("threshold", Threshold())],
         "flood_fill": lambda: [classic("flood_fill", FloodFill())],
         "color_projection": lambda: [classic("color_projection", ColorProjection())],
-        # ILDiff's hint has it as a candidate, so it has to stand beside ILDiff
+        # a candidate of ILDiff's hint, so it is compared with ILDiff
         "color_projection_calm": lambda: [classic("color_projection_calm", for_damaged_files())],
-        "grab_cut": lambda: [prompted_methods.grab_cut()],
-        "matting_anything": lambda: [prompted_methods.matting_anything(sources.matting_anything, device)],
-        "sam": lambda: [prompted_methods.sam(sources.sam, device)],
-        "sam2": lambda: [prompted_methods.sam2(sources.sam2, device)],
-        "layer_diffuse": lambda: [layer_diffuse(sources.codec, device)],
-        **{name: partial(one_variant, name, sources, device) for name in ARMS},
-        # without the hint's candidates in the mix; the decoder still looks at them
-        "ildiff_own": lambda: [ildiff_method(s, device, TITLES["ildiff_own"] + label, "ildiff_own") for s in ildiff],
-        "ildiff": lambda: [ildiff_method(s, device, TITLES["ildiff"] + label) for s in ildiff],
-        "cutout": lambda: [ildiff_method(s, device, TITLES["cutout"] + label, "cutout") for s in ildiff],
+        "grab_cut": lambda: [rows.grab_cut()],
+        "matting_anything": lambda: [rows.matting_anything(sources.matting_anything, device)],
+        "sam": lambda: [rows.sam(sources.sam, device)],
+        "sam2": lambda: [rows.sam2(sources.sam2, device)],
+        "layer_diffuse": lambda: [rows.layer_diffuse(sources.transparency, device)],
+        **{name: partial(one_variant, name, sources, device) for name in rows.ARMS},
+        # without the candidates of the hint in the mix; the decoder still reads them
+        "ildiff_own": lambda: [
+            rows.ildiff_method(s, device, TITLES["ildiff_own"] + label, "ildiff_own") for s in ildiff
+        ],
+        "ildiff": lambda: [rows.ildiff_method(s, device, TITLES["ildiff"] + label) for s in ildiff],
+        "cutout": lambda: [rows.ildiff_method(s, device, TITLES["cutout"] + label, "cutout") for s in ildiff],
     }
     return [method for name, make in makers.items() if names is None or name in names for method in make()]
 
 
-def one_variant(name: str, sources: Sources, device: torch.device) -> list[Method]:
+def one_variant(name: str, sources: Sources, device: torch.device) -> list[AlphaMethod]:
     """A row of ILDiff without one of its parts."""
+    from glassine.bench.alpha_methods import variant
+
     return [variant(name, sources.variants, device)]
 
 
-def classic(name: str, network: nn.Module) -> Method:
-    """A method without learning that looks at the clip and its background."""
-    return Method(name, TITLES[name], lambda clip, background, _: network(clip, background), settings_of(network))
+def classic(name: str, network: nn.Module) -> AlphaMethod:
+    """A method without learning that reads the clip and its background."""
+    function = lambda clip, background, _: network(clip, background)  # noqa: E731
+    return AlphaMethod(name, TITLES[name], settings_of(network), function=function)

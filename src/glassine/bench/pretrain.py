@@ -1,7 +1,7 @@
-"""The queue that trains the weights which ship: `make pretrain`, or `python -m glassine.bench.pretrain`.
+"""The queue that trains the shipped weights: `glassine pretrain`, or `python -m glassine.bench.pretrain`.
 
-Its steps stand in `experiments/pretrain.yaml`, in their order: caches to write, trainings, and exports. A step that is
-done is skipped, one that was stopped goes on, and one whose foundation has changed since starts again. Weights go to
+`experiments/pretrain.yaml` lists its steps in order: caches to write, trainings, and exports. A step that is done is
+skipped, one that was stopped is resumed, and one whose inputs have changed since starts again. Weights go to
 `lightning_logs/pretrain/weights`, where later steps find them as `glassine:NAME`; `--install` copies them into the
 package. SIGTERM or Ctrl-C ends the running step at its next optimizer step and then the queue.
 """
@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glassine.bench.fit_runs import FitRun, logger_folder, read_yaml
+from glassine.bench.run import FitRun, logger_folder
 from glassine.pretrained.weights import ASSETS, SEARCHED
 from glassine.utils.errors import UserError, exit_code
+from glassine.utils.experiments import read_experiment
 from glassine.utils.files import atomic_path
 
 STEPS = Path("experiments/pretrain.yaml")
@@ -37,10 +38,10 @@ class Step:
     Attributes:
         name: unique.
         run: arguments of `glassine`, or of a module with `-m` first.
-        fit: a training's YAML.
+        fit: the YAML of a training, whole or an overlay.
         part: the task's argument that holds the network to export.
         weights: name of the exported bundle, `glassine:NAME`; None exports nothing.
-        needs: names of the steps that it stands on.
+        needs: names of the steps that it depends on.
         overrides: further arguments of `glassine fit`.
     """
 
@@ -59,11 +60,11 @@ class Step:
             raise UserError(f"step {self.name!r} must have fit and part to export {self.weights!r}")
 
     def training(self, accelerator: str) -> FitRun:
-        """Its `glassine fit`, as long as the YAML says."""
-        assert self.fit is not None
-        content = read_yaml(Path(self.fit))
+        """Its `fit`, for as many steps as the YAML says."""
+        config = Path(str(self.fit))
+        content = read_experiment(config)
         arguments = ("--trainer.accelerator", accelerator, *self.overrides)
-        return FitRun(Path(self.fit), logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
+        return FitRun(config, logger_folder(content), int(content["trainer"]["max_steps"]), arguments)
 
 
 def read_steps(path: Path = STEPS) -> list[Step]:
@@ -73,7 +74,7 @@ def read_steps(path: Path = STEPS) -> list[Step]:
         UserError: no such file, fields that a step does not have, or needs that no earlier step meets.
     """
     steps: list[Step] = []
-    for entry in read_yaml(path)["steps"]:
+    for entry in read_experiment(path)["steps"]:
         known: dict[str, Any] = {
             name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in entry.items()
         }
@@ -90,11 +91,11 @@ def read_steps(path: Path = STEPS) -> list[Step]:
 
 @dataclass
 class Record:
-    """What is kept about a step, as JSON in `lightning_logs/pretrain`.
+    """State of a step, kept as JSON in `lightning_logs/pretrain`.
 
     Attributes:
-        begun: when it was first started, seconds since 1970; 0 if it never was.
-        finished: when it was done; 0 while it is not.
+        begun: when it was first started, seconds since 1970; 0 for never.
+        finished: when it was done; 0 for not yet.
         seconds: that it has run, over all calls.
         asked: what it was asked to do; a step that is asked otherwise starts again.
         commit: of the code that ran last.
@@ -108,7 +109,7 @@ class Record:
 
 
 class Queue:
-    """The steps and where they stand.
+    """The steps and their state.
 
     Args:
         steps: in their order.
@@ -147,7 +148,7 @@ class Queue:
     def asked(self, step: Step) -> Any:
         """All that decides what comes out of a step, but for what it needs."""
         if step.fit is not None:
-            return {"config": read_yaml(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
+            return {"config": read_experiment(Path(step.fit)), "overrides": list(step.overrides), "part": step.part}
         return {"run": list(step.run)}
 
     def work(self, only: Sequence[str] | None = None, minutes: float | None = None) -> None:
@@ -218,7 +219,7 @@ class Queue:
             if training.steps_done < training.steps:
                 if finished and not self._stopped:
                     raise UserError(
-                        f"training {step.fit} stopped early; {training.folder} is kept, the queue resumes it"
+                        f"training {training.config} stopped early: {training.folder} is kept, resume the queue"
                     )
                 return False
         return step.weights is None or self._export(step, training.checkpoint)
@@ -262,7 +263,7 @@ class Queue:
         if step.fit is not None:
             folder = step.training(self.accelerator).folder
             if folder.is_dir():
-                print(f"{step.name}: what it stands on has changed; {folder} is kept beside", flush=True)
+                print(f"{step.name}: its inputs have changed; {folder} is kept beside", flush=True)
                 folder.rename(f"{folder}.{int(time.time())}")
         self.record(step).seconds = 0.0
 
@@ -272,7 +273,7 @@ class Queue:
             temporary.write_text(json.dumps(vars(self.record(step)), indent=1), encoding="utf-8")
 
     def mark_done(self, step: Step) -> None:
-        """Take a step for done, since what it makes was brought from elsewhere."""
+        """Mark a step as done, since its output was made elsewhere."""
         record = self.record(step)
         record.asked, record.commit = self.asked(step), current_commit()
         record.begun = record.finished = time.time()
@@ -288,7 +289,7 @@ class Queue:
                     self._export(step, checkpoint)
 
     def status(self) -> str:
-        """One line a step: where it stands and what it has cost."""
+        """One line a step: its state and what it has cost."""
         lines = []
         for step in self.steps:
             record = self.record(step)
@@ -316,30 +317,36 @@ def current_commit() -> str:
     return found.stdout.strip()
 
 
-def command(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `glassine pretrain` without a further verb."""
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--jobs", type=int, default=1, help="steps that run at a time (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="stop after so many (default: at the end)")
     parser.add_argument("--only", nargs="+", metavar="STEP", help="some steps of the queue (default: all)")
     parser.add_argument("--steps", type=Path, default=STEPS, help="YAML of the queue (default: %(default)s)")
-    parser.add_argument("--status", action="store_true", help="print where the queue stands and what it has cost")
+    parser.add_argument("--status", action="store_true", help="print the state of the queue and its cost")
     parser.add_argument("--install", action="store_true", help="copy finished weights into the package")
+
+
+def work(args: argparse.Namespace) -> None:
+    """Run the queue, or print its state, or install its weights."""
+    queue = Queue(read_steps(args.steps), accelerator=args.accelerator, jobs=args.jobs)
+    if args.status:
+        print(queue.status())
+    elif args.install:
+        print("\n".join(queue.install()) or "nothing is finished yet")
+    else:
+        queue.work(args.only, args.minutes)
+        print(queue.status())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m glassine.bench.pretrain`, which is `glassine pretrain`; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m glassine.bench.pretrain", description=__doc__)
+    add_arguments(parser)
     args = parser.parse_args(arguments)
-
-    def work() -> None:
-        queue = Queue(read_steps(args.steps), accelerator=args.accelerator, jobs=args.jobs)
-        if args.status:
-            print(queue.status())
-        elif args.install:
-            print("\n".join(queue.install()) or "nothing is finished yet")
-        else:
-            queue.work(args.only, args.minutes)
-            print(queue.status())
-
-    return exit_code(work)
+    return exit_code(lambda: work(args))
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())

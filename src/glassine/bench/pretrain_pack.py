@@ -1,22 +1,20 @@
-"""The queue on a machine that is lent for minutes: `make pretrain-pack`, or `python -m glassine.bench.pretrain_pack`.
+"""The queue on a machine that is lent for minutes: `glassine pretrain pack`, `run-pack` and `unpack`.
 
-A pack is the cached frames as lossy WebP, small enough to be carried (64 MiB); latents are made anew over there, where
-they cost seconds. What comes back are weights in half precision, in parts of a size that may be carried.
+A pack is the cached frames as lossy WebP, small enough to be carried (64 MiB); latents are cached again over there in
+seconds. What comes back are weights in half precision, in parts of a size that may be carried.
 
-    pretrain_pack pack                      here: data/frames to data/pack
-    pretrain_pack run --minutes 9 --out OUT there: unpack what is missing, run the queue, write the weights to OUT
-    pretrain_pack join OUT                  here: put the parts together again, as weights of the queue
+    glassine pretrain pack                          here: data/frames to data/pack
+    glassine pretrain run-pack --minutes 9 --out OUT there: unpack what is missing, run the queue, write weights to OUT
+    glassine pretrain unpack OUT                    here: join the parts, as weights of the queue
 
-A second `run` on the same machine resumes the first one. A run that must begin on a fresh machine starts its trainings
-again, but for those whose weights were packed: `pack` takes the finished weights of the queue along.
+A second `run-pack` on the same machine resumes the first one. One on a fresh machine starts its trainings again, except
+for those whose weights were packed: `pack` includes the finished weights of the queue.
 """
 
-import argparse
 import io
 import json
 import multiprocessing
 import os
-import sys
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -35,7 +33,7 @@ from glassine.data.clips import spread_rows
 from glassine.data.codecs.io import decode_bytes, write_sticker
 from glassine.data.frame_cache import FRAMES, IDENTITY, padded
 from glassine.data.sticker import Sticker
-from glassine.utils.errors import UserError, exit_code
+from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
 FRAMES_FOLDER, PACK = Path("data/frames"), Path("data/pack")
@@ -159,7 +157,9 @@ def pack(frames: Path, target: Path, state: Path, quality: int, variants: int) -
     print(f"{target}: {total / 2**20:.1f} MiB in all")
 
 
-def run(source: Path, frames: Path, out: Path, minutes: float, accelerator: str, only: Sequence[str] | None) -> None:
+def run_pack(
+    source: Path, frames: Path, out: Path, minutes: float, accelerator: str, only: Sequence[str] | None
+) -> None:
     """Unpack what is missing, run the queue for some minutes, and write finished and unfinished weights to `out`."""
     for file in sorted(source.glob("*.tar")):
         if file.stem != "weights":
@@ -212,38 +212,3 @@ def join(parts: Path, state: Path) -> list[str]:
     for folder in found:
         load_file(folder / "model.safetensors")  # whole
     return [folder.name for folder in found]
-
-
-def command(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m glassine.bench.pretrain_pack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    packs = verbs.add_parser("pack", help="pack frames and finished weights")
-    packs.add_argument("--quality", type=int, default=75, help="of colors (default: %(default)s)")
-    packs.add_argument("--variants", type=int, default=2, help="stickers of a group and source (default: %(default)s)")
-    runs = verbs.add_parser("run", help="run the queue from the pack")
-    runs.add_argument("--minutes", type=float, required=True, help="when to stop")
-    runs.add_argument("--out", type=Path, required=True, help="folder for the parts")
-    runs.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
-    runs.add_argument("--only", nargs="+", metavar="STEP", help="some steps of the queue")
-    joins = verbs.add_parser("join", help="put the parts together again")
-    joins.add_argument("parts", type=Path, help="folder with weights.tar.000 and so on")
-    args = parser.parse_args(arguments)
-
-    def work() -> None:
-        if args.verb == "pack":
-            pack(FRAMES_FOLDER, PACK, STATE, args.quality, args.variants)
-        elif args.verb == "run":
-            run(PACK, FRAMES_FOLDER, args.out, args.minutes, args.accelerator, args.only)
-        else:
-            print("\n".join(join(args.parts, STATE)))
-
-    return exit_code(work)
-
-
-if __name__ == "__main__":
-    sys.exit(command())

@@ -1,14 +1,22 @@
-"""Run records: what was measured, with what, on what, and when. Every number in a table comes from one."""
+"""Run records: what was measured, with what, on what, and when. Every number in a table comes from one.
 
+A cell is kept for as long as its fingerprint and the names of its metrics say that it would come out the same: the
+method, its weights and settings, the clips, and what is asked of them.
+"""
+
+import hashlib
 import importlib.metadata
 import json
 import math
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from glassine import __version__
 from glassine.utils.devices import hardware
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, read_plain
@@ -21,16 +29,25 @@ class Cell:
     """Scores of one method under one condition.
 
     Attributes:
-        inputs: fingerprint of the method and of the clips; the scores are kept while it stays the same.
+        inputs: fingerprint of the method and of the clips, see `fingerprint`.
         stickers: how many.
-        scores: name to value, as `MattingScores` has them; None where nothing could be measured.
+        scores: name to value, by the names of the metrics; None where nothing could be measured.
         psnr: key of each sticker to its mean alpha PSNR in dB.
+        metrics: names of the scores that were asked for; by default those that the cell holds.
     """
 
     inputs: str
     stickers: int
     scores: dict[str, float | None]
     psnr: dict[str, float] = field(default_factory=dict)
+    metrics: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.metrics = self.metrics or list(self.scores)
+
+    def is_current(self, inputs: str, metrics: Sequence[str], stickers: int = 0) -> bool:
+        """Whether it was measured on the same inputs, by all of `metrics`, for at least so many `stickers`."""
+        return self.inputs == inputs and self.stickers >= stickers and set(metrics) <= set(self.metrics)
 
 
 @dataclass
@@ -114,12 +131,17 @@ def read_record(path: Path) -> Record:
         cells = {name: Cell(**cell) for name, cell in content.pop("conditions").items()}
         return Record(**content, conditions=cells)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no benchmark record ({error}): remove it and measure again") from error
+        raise UserError(f"{path} must be a benchmark record, got {error}: remove it and measure again") from error
 
 
 def read_records(folder: Path) -> list[Record]:
     """All records of a folder, by file name; none where there is no folder."""
     return [read_record(path) for path in sorted(folder.glob("*.json"))]
+
+
+def fingerprint(*parts: Any) -> str:
+    """Twelve letters that change with the version of the package and with any of `parts`."""
+    return hashlib.blake2b(repr((__version__, *parts)).encode(), digest_size=6).hexdigest()
 
 
 def plain(value: float, digits: int = 5) -> float | None:

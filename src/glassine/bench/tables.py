@@ -1,51 +1,132 @@
-"""Records as tables, for people: Markdown, made anew from the same records in the same words."""
+"""Records as rows of tables, and tables as Markdown or in the terminal: the same words from the same records."""
 
-from collections.abc import Sequence
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from glassine.bench.held_out import CONDITION_TITLES
-from glassine.bench.method import BRIEF
+from glassine.bench.methods import TITLES
+from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.records import Record
-from glassine.bench.rows import (
-    NOTHING,
-    Row,
-    conditions_of,
-    fixed,
-    parameters,
-    percent,
-    short,
-    spread,
-    to_rows,
-    typical,
-)
+from glassine.utils.files import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
 """Head and rows."""
-ERRORS = {
-    "mad": "MAD",
-    "mse": "MSE",
-    "grad": "gradient",
-    "conn": "connectivity",
-    "dtssd": "dtSSD",
-    "semi_transparent_mad": "semi-transparent MAD",
-    "flicker": "flicker",
-}
-SHARES = {"holes_filled": "holes filled", "interior_punched": "interior punched"}
+NOTHING = "–"
 
 
-def overview(records: Sequence[Record]) -> Table:
-    """Mean PSNR (share under 20 dB) of every row and condition, then its costs."""
-    conditions = conditions_of(records)
-    head = ["method", *(CONDITION_TITLES[name] for name in conditions), "ms a frame", "parameters"]
-    rows = []
-    for row in to_rows(record for record in records if record.method not in BRIEF):
-        cells = [psnr_and_share(row, name) for name in conditions]
-        costs = [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
-        rows.append([row.label, *cells, *costs])
-    return head, rows
+@dataclass(frozen=True)
+class Row:
+    """All records of one title: one, or one a seed."""
+
+    title: str
+    records: tuple[Record, ...]
+
+    @property
+    def label(self) -> str:
+        """The title, with the number of seeds where there are several, or with what is missing."""
+        if all(record.missing for record in self.records):
+            return f"{self.title} (no weights)"
+        return f"{self.title} ({len(self.records)} seeds)" if len(self.records) > 1 else self.title
+
+    def belongs(self, condition: str) -> bool:
+        """Whether the row is shown there: it is evaluated, or lacks weights."""
+        return any(record.missing or condition in record.conditions for record in self.records)
+
+    def score(self, condition: str, name: str) -> list[float]:
+        """The values of one score, one a seed."""
+        cells = [record.conditions[condition] for record in self.records if condition in record.conditions]
+        return [value for cell in cells if (value := cell.scores.get(name)) is not None]
+
+    def cost(self, name: str) -> list[float]:
+        """The values of one cost."""
+        return [value for record in self.records if (value := record.costs.get(name)) is not None]
+
+
+def to_rows(records: Iterable[Record]) -> list[Row]:
+    """Group by title; methods in the order of `TITLES`, then others in the order of the records."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.title, []).append(record)
+    order = list(TITLES)
+    rows = [Row(title, tuple(kept(group))) for title, group in groups.items()]
+    return sorted(rows, key=lambda row: order.index(m) if (m := row.records[0].method) in order else len(order))
+
+
+def kept(records: Sequence[Record]) -> list[Record]:
+    """Without those that lack weights, where others of the same title have them."""
+    return [record for record in records if not record.missing] or list(records)
+
+
+def one_setup(records: Sequence[Record], split: str = "test") -> list[Record]:
+    """The records of the split that share the largest set of stickers: the only ones that may stand in one table."""
+    chosen = [record for record in records if record.split == split]
+    if not chosen:
+        return []
+    setups = {record.setup: sum(r.setup == record.setup and bool(r.conditions) for r in chosen) for record in chosen}
+    best = max(setups, key=lambda setup: (len(setup[3]), setups[setup], setup[1], setup[2]))
+    return [record for record in chosen if record.setup == best]
+
+
+def conditions_of(records: Iterable[Record]) -> list[str]:
+    """The conditions that any of them has, in the table's order."""
+    present = {name for record in records for name in record.conditions}
+    return [name for name in CONDITION_TITLES if name in present]
+
+
+def spread(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """One value, mean ± standard deviation of several, or a dash."""
+    if not values:
+        return NOTHING
+    mean = write(statistics.fmean(values))
+    return mean if len(values) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
+
+
+def typical(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """The median of measurements of the same thing, or a dash."""
+    return write(statistics.median(values)) if values else NOTHING
+
+
+def fixed(digits: int) -> Callable[[float], str]:
+    """A number with so many decimals."""
+    return lambda value: f"{value:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """A share as a whole percentage; one decimal where it is small."""
+    if 0 < value < 0.0005:
+        return "<0.1%"
+    return f"{100 * value:.1f}%" if 0 < value < 0.0095 else f"{100 * value:.0f}%"
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def parameters(value: float) -> str:
+    """A number of parameters in thousands or millions."""
+    if value == 0:
+        return "0"
+    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
+
+
+def mean_over(row: Row, conditions: Sequence[str], name: str) -> list[float]:
+    """A score's mean over the conditions, one a seed."""
+    per_seed = []
+    for record in row.records:
+        values = [v for c in conditions if (v := record.conditions[c].scores.get(name)) is not None]
+        if values:
+            per_seed.append(statistics.fmean(values))
+    return per_seed
 
 
 def transposed(table: Table) -> Table:
@@ -59,32 +140,6 @@ def psnr_and_share(row: Row, condition: str) -> str:
     mean, share = row.score(condition, "psnr_mean"), row.score(condition, "psnr_share_under_20db")
     text = spread(mean, fixed(1))
     return f"{text} ({percent(sum(share) / len(share))})" if share else text
-
-
-def alpha_detail(records: Sequence[Record], condition: str) -> Table:
-    """How good alpha and the colored result are under one condition."""
-    head = ["method", "PSNR mean ↑", "median ↑", "under 20 dB ↓", "pooled ↑", "SSIM ↑"]
-    head += ["composite PSNR ↑", "composite SSIM ↑"]
-    rows = []
-    for row in (row for row in to_rows(records) if row.belongs(condition)):
-        cells = [spread(row.score(condition, f"psnr_{name}"), fixed(1)) for name in ("mean", "median")]
-        cells.append(spread(row.score(condition, "psnr_share_under_20db"), percent))
-        cells.append(spread(row.score(condition, "psnr_pooled"), fixed(1)))
-        cells.append(spread(row.score(condition, "ssim"), fixed(3)))
-        cells.append(spread(row.score(condition, "composite_psnr"), fixed(1)))
-        cells.append(spread(row.score(condition, "composite_ssim"), fixed(3)))
-        rows.append([row.label, *cells])
-    return head, rows
-
-
-def matting_detail(records: Sequence[Record], condition: str) -> Table:
-    """The errors of the matting field under one condition."""
-    head = ["method", *(f"{title} ↓" for title in (*ERRORS.values(), *SHARES.values()))]
-    rows = []
-    for row in (row for row in to_rows(records) if row.belongs(condition)):
-        errors = [spread(row.score(condition, name), short) for name in ERRORS]
-        rows.append([row.label, *errors, *(spread(row.score(condition, name), percent) for name in SHARES)])
-    return head, rows
 
 
 def markdown(table: Table, text_columns: int = 1) -> str:
@@ -113,3 +168,48 @@ def shown(published: Any) -> str:
 def read_optional(path: Path) -> Any:
     """What a YAML file holds, None where there is none."""
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a page."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
+    """Put each block where the README has a place for it; whether there is such a file.
+
+    Args:
+        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; None, or one that does not exist, for none.
+        blocks: Markdown by name.
+    """
+    if readme is None or not readme.is_file():
+        return False
+    text = readme.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        text = replace_block(text, name, block)
+    with atomic_path(readme) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return True
+
+
+def replace_block(text: str, name: str, block: str) -> str:
+    """`text` with the lines between the markers of `name` replaced; unchanged without such markers."""
+    pattern = re.compile(rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL)
+    return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def print_table(table: Table, title: str = "", caption: str = "") -> None:
+    """A table in the terminal."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    # a log has no width; Rich's 80 columns would wrap the numbers
+    console = Console(markup=False, emoji=False, width=None if Console().is_terminal else 120)
+    head, rows = table
+    drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
+    for number, name in enumerate(head):
+        drawn.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)

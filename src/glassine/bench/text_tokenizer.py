@@ -1,9 +1,7 @@
-"""Make the tokenizer of a small bilingual text encoder: `python -m glassine.bench.text_tokenizer --to FOLDER`."""
+"""Make the tokenizer of a small bilingual text encoder: `glassine pretrain tokenizer --to FOLDER`."""
 
-import argparse
 import re
 import string
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
 from glassine.data.text_pairs import TextPairs
-from glassine.utils.errors import UserError, exit_code
+from glassine.utils.errors import UserError
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 PLAIN = string.ascii_lowercase + string.digits
@@ -27,11 +25,11 @@ def make_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer, lower case, in which each Chinese character stands alone, as BERT has it.
 
-    All characters and words of the texts are tokens, then come pieces of words, then words of the list until there are
-    enough. A learned vocabulary would spend a third of its tokens on pieces that only lead to words.
+    All characters and words of the texts are tokens, then pieces of words, then words of the list up to the size. A
+    learned vocabulary would spend a third of its tokens on pieces that only lead to words.
 
     Args:
-        texts: what has to be spelled well.
+        texts: whose words are tokens.
         words: more words, the frequent ones first.
         vocab_size: tokens at most, the four special ones included.
         pieces: of words, learned from all words.
@@ -44,7 +42,7 @@ def make_tokenizer(
     characters = sorted({*lower, *PLAIN} - {*string.whitespace})
     needed = [*SPECIAL.values(), *characters, *(f"##{character}" for character in PLAIN), *own]
     if len(set(needed)) > vocab_size:
-        raise UserError(f"vocab-size {vocab_size} came; the texts alone need {len(set(needed))}")
+        raise UserError(f"vocab-size must be at least {len(set(needed))} for the texts alone, got {vocab_size}")
     unique = list(dict.fromkeys([*needed, *learned_pieces([*own, *words], pieces), *words]))[:vocab_size]
     tokenizer = bert_like(WordPiece({token: number for number, token in enumerate(unique)}, unk_token="[UNK]"))
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
@@ -53,7 +51,7 @@ def make_tokenizer(
 
 
 def learned_pieces(words: Sequence[str], count: int) -> list[str]:
-    """About `count` frequent pieces that go on a word, `##ing`."""
+    """About `count` frequent pieces that continue a word, `##ing`."""
     tokenizer = bert_like(WordPiece(unk_token="[UNK]"))
     trainer = WordPieceTrainer(vocab_size=2 * count, show_progress=False)
     tokenizer.train_from_iterator(words, trainer)
@@ -74,24 +72,10 @@ def make(folder: Path, vocab_size: int, words: int) -> None:
     Raises:
         UserError: too few tokens, or the texts are not there.
     """
-    pairs = TextPairs(words=words)
+    pairs = TextPairs(words=words).setup()
     texts = [text for emoji in pairs.known for text in (emoji.label, emoji.label_zh, *emoji.tags, *emoji.tags_zh)]
-    texts += [text for pair in pairs.pairs() for text in pair if pair[1]]  # with the phrases' words
+    texts += [text for row in pairs.rows for text in row.values() if row["text_zh"]]  # with the phrases' words
     tokenizer = make_tokenizer(texts, pairs.words, vocab_size)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
     print(f"wrote {folder}/tokenizer.json: {len(tokenizer)} tokens")
-
-
-def command(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m glassine.bench.text_tokenizer", description=__doc__)
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--vocab-size", type=int, default=9000, help="at most so many tokens (default: %(default)s)")
-    parser.add_argument("--words", type=int, default=12000, help="of MiniLM's vocabulary (default: %(default)s)")
-    args = parser.parse_args(arguments)
-    return exit_code(lambda: make(args.to, args.vocab_size, args.words))
-
-
-if __name__ == "__main__":
-    sys.exit(command())

@@ -66,9 +66,9 @@ def run(args: argparse.Namespace) -> None:
     if str(args.still) != "-":
         keep_input(args.still, *targets, args.sheet)
     if args.cutout_weights is not None and not args.cut_out:
-        raise UserError("--cutout-weights came without --cut-out; give both or neither")
+        raise UserError("--cutout-weights needs --cut-out: give both or neither")
     if args.negative and args.guidance in (None, 1):
-        raise UserError("--negative came; around a picture it counts only with --guidance above 1, for instance 3")
+        raise UserError("--negative needs --guidance above 1 around a picture, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
     generation_options.make_and_write(args, targets, generation_options.animator(args, args.weights, still), console)

@@ -1,94 +1,252 @@
-"""`glassine benchmark`: score methods on held-out stickers, write records and tables."""
+"""`glassine benchmark`: train, evaluate and record methods, and write the tables of the records."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from glassine.bench.console import print_scores, progress_bar
-from glassine.bench.decoder_methods import CODEC, SHIPPED_ILDIFF
-from glassine.bench.held_out import CONDITION_TITLES, HeldOut
-from glassine.bench.loading import load_network
-from glassine.bench.method import TITLES
+import torch
+
 from glassine.bench.methods import Sources, make_methods
-from glassine.bench.prompted_methods import SHIPPED_MATTING, SHIPPED_SAM
-from glassine.bench.score_page import RESULTS, write_tables
-from glassine.bench.scoring import score
-from glassine.bench.side_by_side import draw_procedural
-from glassine.models.vae import RoundTrip
-from glassine.utils.devices import pick_device
+from glassine.bench.protocols import SETS
+from glassine.bench.run import DATA, Budget, Run
+from glassine.cli.benchmark_arguments import CACHES, SHARDS, add_parser, parse
 from glassine.utils.errors import UserError
 
-SHIPPED_VAE = "glassine:tiny-vae"
+if TYPE_CHECKING:
+    from glassine.bench.evaluators import Evaluators
 
+__all__ = ["add_parser", "run"]
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the verb."""
-    parser = verbs.add_parser(
-        "benchmark",
-        help="score methods on held-out stickers and write the tables",
-        description="Score methods on held-out stickers. What is measured already is kept, so a stopped run goes on. "
-        "Only records of the test split, of the largest set of stickers, enter the written tables.",
-    )
-    parser.add_argument("--data", type=Path, default=Path("data/fluent"), help="shard folder (default: %(default)s)")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing settings")
-    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: one of every group)")
-    parser.add_argument("--size", type=int, default=256, help="pixels (default: %(default)s)")
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(TITLES)} (default: all)")
-    parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITION_TITLES)} (default: all)")
-    parser.add_argument(
-        "--ildiff",
-        "--seeds",
-        nargs="+",
-        default=[SHIPPED_ILDIFF],
-        metavar="SOURCE",
-        help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown with their spread",
-    )
-    parser.add_argument("--codec", default=CODEC, help="LayerDiffuse's codec: bundle, run folder or .ckpt")
-    parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder or .ckpt")
-    parser.add_argument("--matting-anything", default=SHIPPED_MATTING, help="the same for Matting Anything")
-    parser.add_argument("--sam2", metavar="ID", help="SAM-2: hub id or folder; without it the row stays empty")
-    parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
-    parser.add_argument("--device", default="auto", help="of the networks: auto, cpu or cuda")
-    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--to", type=Path, default=Path("benchmarks"), help="folder of results and tables")
-    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="file with <!-- table:alpha --> markers")
-    parser.add_argument("--tables", action="store_true", help="measure nothing, only write the tables again")
+NUM_FRAMES = 16  # of a transparent clip, as in Layer-Animate
+TRAINS = ("generation", "animation", "depth", "variants")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score and write."""
-    if not args.tables:
-        measure(args)
-    written = write_tables(args.to, args.readme)
-    if not written and args.tables:
-        raise UserError(f"{args.to / RESULTS} has no records of the test split; run `glassine benchmark` first")
-    for path in written:
-        print(f"wrote {path}")
+    """Do what is asked for.
+
+    Raises:
+        UserError: data, weights, experiments or numbers that cannot be used.
+    """
+    if args.kind in TRAINS:
+        torch.set_float32_matmul_precision("high")
+    KINDS[args.kind](args)
 
 
-def measure(args: argparse.Namespace) -> None:
-    """Score, save the records, and show this run's table."""
+def alpha(args: argparse.Namespace) -> None:
+    """Evaluate matting methods, show this call's table, and write the page."""
+    from glassine.bench.alpha_report import print_scores
+    from glassine.bench.evaluate import evaluate
+    from glassine.bench.gallery import draw_procedural
+    from glassine.bench.loading import load_network
+    from glassine.bench.progress import progress_bar
+    from glassine.bench.protocols import AlphaEvalSet
+    from glassine.bench.report import ALPHA_RESULTS, write_alpha
+    from glassine.models.vae import RoundTrip
+    from glassine.utils.devices import pick_device
+
     device = pick_device(args.device)
-    methods = make_methods(
-        args.methods, Sources(args.ildiff, args.codec, args.sam, args.matting_anything, args.sam2), device
-    )
+    sources = Sources(args.ildiff, args.transparency, args.sam, args.matting_anything, args.sam2)
+    methods = make_methods(args.methods, sources, device)
     round_trip: RoundTrip | None = None
     try:
         round_trip = RoundTrip(load_network(args.vae, "vae").network)
     except UserError as error:
         print(f"the condition vae_decoded is left out: {error}")
-    held_out = HeldOut(str(args.data), args.split, args.size, limit=args.limit, round_trip=round_trip)
-    with progress_bar() as progress:
-        records = score(
-            methods,
-            held_out,
-            args.to / RESULTS,
-            args.conditions,
-            args.again,
-            data=args.data.name,
-            progress=progress,
-        )
+    eval_set = AlphaEvalSet(args.data, args.split, args.size, limit=args.limit, round_trip=round_trip)
+    folder, data = args.to / ALPHA_RESULTS, Path(args.data).name
+    records = evaluate(methods, eval_set, folder, args.conditions, args.again, data, progress_bar)
     print_scores(records)
     networks = [method for method in methods if method.name in ("layer_diffuse", "ildiff")][:2]
     if networks and args.split == "test" and args.limit is None:
-        for path in draw_procedural(held_out, networks, args.to / "procedural"):
+        for path in draw_procedural(eval_set, networks, args.to / "procedural"):
             print(f"wrote {path}")
+    if write_alpha(args.to, args.readme):
+        print(f"wrote {args.to / 'tables.md'}")
+
+
+def generation(args: argparse.Namespace) -> None:
+    """Train and evaluate text-to-sticker methods."""
+    from glassine.bench import study
+    from glassine.bench.evaluate_video import VideoEvaluator
+    from glassine.bench.progress import progress_bar
+    from glassine.bench.protocols import CaptionedSet, VideoEvalSet
+    from glassine.bench.specs import generation_runs
+
+    check_numbers(args, "steps", "clips", "marks", "seeds")
+    budget = Budget(args.steps, args.device, args.latents, args.data, args.marks)
+    runs = generation_runs(args.methods, args.training_sets, args.seeds, budget)
+    eval_set = VideoEvalSet({name: CaptionedSet(name, args.data, count=args.clips) for name in SETS})
+    evaluator = VideoEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
+    study.generation(runs, evaluator, args.to, cache_latents_of, args.readme)
+    print(f"wrote {args.to / 'generation.md'}")
+
+
+def animation(args: argparse.Namespace) -> None:
+    """Train and evaluate methods that make transparent clips."""
+    from glassine.bench import study
+    from glassine.bench.evaluate_video import AnimationEvaluator
+    from glassine.bench.progress import progress_bar
+    from glassine.bench.protocols import CaptionedSet, VideoEvalSet
+    from glassine.bench.specs import animation_runs
+
+    check_numbers(args, "steps", "clips", "seeds")
+    budget = Budget(args.steps, args.device, args.latents, args.data)
+    runs = animation_runs(args.methods, args.seeds, budget)
+    eval_set = VideoEvalSet({"stickers": CaptionedSet("stickers", args.data, count=args.clips, num_frames=NUM_FRAMES)})
+    evaluator = AnimationEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
+    study.animation(runs, args.beside, evaluator, args.to, cache_latents_of, args.readme)
+    print(f"wrote {args.to / 'animation.md'}")
+
+
+def evaluators(args: argparse.Namespace) -> "Evaluators":
+    """The metrics of generated clips that the arguments name."""
+    from glassine.bench.evaluators import Evaluators, EvaluatorSources
+    from glassine.utils.devices import pick_device
+
+    raft = getattr(args, "raft", None)
+    sources = EvaluatorSources(args.video, args.image_text, args.i3d, args.clip, args.fast_vqa, raft)
+    return Evaluators(sources, pick_device(args.device))
+
+
+def ablation(args: argparse.Namespace) -> None:
+    """Train and evaluate the arms of an ablation, and show its table."""
+    from glassine.bench import study
+    from glassine.bench.alpha_report import depth_table, variants_table
+    from glassine.bench.specs import depth_ablation, variants_ablation
+    from glassine.bench.tables import print_table
+
+    depth = args.kind == "depth"
+    chosen = depth_ablation(args.depths) if depth else variants_ablation(args.variants)
+    whole = None if depth else variants_ablation()
+    budget = Budget(args.steps, args.device, data=args.data)
+    records = study.ablate(chosen, args.seeds, budget, args.to, args.split, args.stickers, args.size, whole)
+    print_table(depth_table(records) if depth else variants_table(records), chosen.title)
+    print(f"wrote {args.to / f'ablate_{chosen.name}.md'}")
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Measure full-size networks on a GPU."""
+    from glassine.bench.gpu import measure_speed
+
+    if not torch.cuda.is_available():
+        raise UserError("a CUDA GPU must be here to measure full-size networks, got none")
+    measure_speed(args.to, torch.device("cuda"))
+    print(f"wrote {args.to / 'gpu.md'}")
+
+
+def data(args: argparse.Namespace) -> None:
+    """Measure readers."""
+    from glassine.bench.data_speed import measure_and_write
+    from glassine.bench.report import DATA_RECORD
+
+    measure_and_write(args.originals, args.stickers, args.rounds, args.to / DATA_RECORD)
+
+
+def everything(args: argparse.Namespace) -> None:
+    """All studies, each by its defaults, then all tables."""
+    shared = ["--to", str(args.to)]
+    on_data = [*shared, "--data", args.data, "--device", args.device]
+    for kind in ("alpha", "depth", "variants", "generation", "animation"):
+        with_readme = ["--readme", str(args.readme)] if kind not in ("depth", "variants") else []
+        run(parse([kind, *on_data, *with_readme]))
+    run(parse(["data", *shared]))
+    if torch.cuda.is_available():
+        run(parse(["speed", *shared]))
+    tables(args)
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Write all pages that have records, and name the commands that fill the others."""
+    from glassine.bench.report import write_all
+
+    written, empty = write_all(args.to, args.readme)
+    for path in written:
+        print(f"wrote {path}")
+    for path, command in empty.items():
+        print(f"{path} has no records: run `{command}`")
+
+
+def evaluate_run(args: argparse.Namespace) -> None:
+    """Evaluate a run of ILDiff."""
+    from glassine.bench import study
+
+    study.evaluate_run(args.run, args.data, args.split, args.stickers, args.size, args.transparency, args.device)
+
+
+def probe(args: argparse.Namespace) -> None:
+    """Probe a distillation."""
+    from glassine.bench.probe import probe_run
+
+    probe_run(args.run, args.data, args.stickers, args.split, args.to, args.device)
+
+
+def prompts(args: argparse.Namespace) -> None:
+    """Score a network by names."""
+    from glassine.bench.prompts import lines, score_bundle
+
+    record = score_bundle(
+        args.weights, args.evaluator, args.data, args.thumbnails, args.to / "results" / "names", args.transparency,
+        args.size, args.frames, args.names, args.seeds, args.draw, args.prompt,
+    )  # fmt: skip
+    print("\n".join(lines(record)))
+
+
+def grid(args: argparse.Namespace) -> None:
+    """Draw a grid of seeds."""
+    from glassine.bench.gallery import WAYS, grid_maker, make_grid
+
+    paths = make_grid(grid_maker(args.way, args.weights, args.device), args.to / WAYS[args.way])
+    print("wrote", " and ".join(str(path) for path in paths))
+
+
+def caches(args: argparse.Namespace) -> None:
+    """Cache latents by name."""
+    for name in args.names:
+        cache_latents(name, args.data, args.latents, args.device)
+
+
+def cache_latents_of(run: Run) -> None:
+    """Cache the latents that a run is trained on, or what is missing of them."""
+    for name in run.trained_on.caches if run.trained_on is not None else ():
+        cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator)
+
+
+def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
+    """Write a cache of `CACHES`, or what is missing of it, to `folder/name`."""
+    from rich.console import Console
+
+    from glassine.cli import caches as verb
+
+    parser = argparse.ArgumentParser()
+    verb.add_latent_arguments(parser)
+    words = [shards if word == SHARDS else word for word in CACHES[name]]
+    words += ["--to", str(folder / name), "--device", device]
+    verb.cache_latents(parser.parse_args(words), Console(stderr=True))
+
+
+def check_numbers(args: argparse.Namespace, *names: str) -> None:
+    """UserError where one of these arguments is below 1."""
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if min(given.values()) < 1:
+        raise UserError(
+            f"{', '.join(given)} must be at least 1, got {', '.join(str(value) for value in given.values())}"
+        )
+
+
+KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "alpha": alpha,
+    "generation": generation,
+    "animation": animation,
+    "depth": ablation,
+    "variants": ablation,
+    "speed": speed,
+    "data": data,
+    "all": everything,
+    "tables": tables,
+    "run": evaluate_run,
+    "probe": probe,
+    "prompts": prompts,
+    "grid": grid,
+    "caches": caches,
+}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.cli.pack import add_surround_arguments, surround
 from glassine.data.codecs import (
@@ -28,6 +27,7 @@ from glassine.data.codecs.io import SUFFIXES
 from glassine.utils.devices import give_back_freed_memory
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, keep_input
+from glassine.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
@@ -155,24 +155,24 @@ def plan(
         UserError: the paths do not say what to write where.
     """
     if preview is not None and preview.suffix.lower() != ".png":
-        raise UserError(f"preview {preview} came; it is a .png file")
+        raise UserError(f"--preview must be a .png file, got {preview}")
     if folder is None:
         if len(paths) != 2:
-            came = ", ".join(map(str, paths))
-            raise UserError(f"{came} came; give IN and OUT, or any number of inputs and --to FOLDER")
+            got = ", ".join(map(str, paths))
+            raise UserError(f"paths must be IN and OUT, or inputs with --to FOLDER, got {got}")
         if str(paths[0]) != "-":
             keep_input(paths[0], paths[1], preview)
         if preview is not None and preview.resolve() == paths[1].resolve():
-            raise UserError(f"{preview} came as the result and as its preview; name two files")
+            raise UserError(f"--preview must be another file than the result, got {preview}")
         if kind is not None and not is_open_already(paths[1]):
             raise UserError(
-                f"--format {kind} came and OUT is {paths[1]}, whose suffix tells the format; leave --format out"
+                f"--format is for pipes, got {kind} for {paths[1]}, whose suffix is the format: leave --format out"
             )
         return [(paths[0], paths[1])]
     if preview is not None:
-        raise UserError("--preview and --to came; a preview is drawn for a single input: leave one of them out")
+        raise UserError("--preview needs a single input, got --to: leave one of them out")
     if kind is not None:
-        raise UserError(f"--format {kind} and --to came; with --to the format is told by --suffix {kind}")
+        raise UserError(f"--format is for pipes, got it with --to: give --suffix {kind}")
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} to write to; make it first")
     ending = f".{suffix.removeprefix('.')}" if suffix else ""
@@ -189,7 +189,7 @@ def plan(
 
 
 class Cutter:
-    """Cuts out files one after the other with one set of weights, which is read when the first file is known good."""
+    """Cuts out files one after the other; the weights are loaded when the first file has proved readable."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -227,43 +227,42 @@ class Cutter:
 
     def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
         # imported late: torch takes seconds, which neither --help nor a mistyped file name should cost
+        from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.outline import surrounded
         from glassine.pipelines.preview import PreviewStrip
 
+        settings = {
+            "background": parse_background(self._args.background),
+            "resolution": self._args.resolution,
+            "chunk": self._args.chunk,
+            "pixel_source": self._args.decoder_input,
+            "tta": self._args.tta,
+        }
         pipeline = self._load()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
         strip = PreviewStrip() if preview is not None else None
         waiting: deque[Frame] = deque()  # thumbnails of frames on their way through the pipeline
-        with Progress(
-            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
-        ) as progress:
-            bar = progress.add_task(name, total=reader.num_frames)
-            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting)):
+        with progress_bar(self._console, name, reader.num_frames, transient=True, only_terminal=True) as advance:
+            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting), **settings):
                 result = surrounded(frame, self._surround)
                 writer.append(result, duration)
                 if strip is not None:  # as much of the result as the input shows
                     room = self._surround.room
                     strip.add(waiting.popleft(), result[room : room + len(frame), room : room + frame.shape[1]])
                 del frame, result  # or they would stay while the next one is made
-                progress.advance(bar)
+                advance()
         if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)
 
     def _watched(
         self, reader: StickerReader, name: str, strip: "PreviewStrip | None", waiting: deque[Frame]
     ) -> Iterator[tuple[Frame, int]]:
-        told = False
+        noted = False
 
         def watch(pair: tuple[Frame, int]) -> tuple[Frame, int]:
-            nonlocal told
-            if not told and pair[0][..., 3].min() < 255:
+            nonlocal noted
+            if not noted and pair[0][..., 3].min() < 255:
                 self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
-                told = True
+                noted = True
             if strip is not None:
                 waiting.append(strip.thumbnail(pair[0]))
             return pair
@@ -271,17 +270,8 @@ class Cutter:
         return map(watch, reader)  # a loop would hold a frame until the next one is there
 
     def _load(self) -> "CutoutPipeline":
-        from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.cutout import CutoutPipeline
 
         if self._pipeline is None:
-            self._pipeline = CutoutPipeline.from_pretrained(
-                self._args.weights,
-                parse_background(self._args.background),
-                self._args.decoder_input,
-                self._args.tta,
-                self._args.resolution,
-                self._args.chunk,
-                self._args.device,
-            )
+            self._pipeline = CutoutPipeline.from_pretrained(self._args.weights, self._args.device)
         return self._pipeline

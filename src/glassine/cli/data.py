@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from glassine.cli import cache_features, cache_frames, cache_latents, groups
+from glassine.cli import caches, groups
 from glassine.data.likeness import ALIKE_DB, FRAMES, SIDE, alpha_prints, nearest
 from glassine.data.shards import (
     FRAME_CODECS,
@@ -32,6 +31,7 @@ from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
 from glassine.data.sticker import SPLITS, Split
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
+from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
 _SOURCES = """sources:
@@ -103,15 +103,15 @@ def add_parser(subparsers: Any) -> None:
     view_parser.add_argument("--tile", type=int, default=104, help="side of a frame in pixels (default: %(default)s)")
 
     cache_parser = verbs.add_parser(
-        "cache-features", help="write what a SAM makes of the training stickers, for `data.features` of a distillation"
+        "cache-features", help="write what a SAM makes of the training stickers, for `CachedFeatures` of a distillation"
     )
-    cache_features.add_arguments(cache_parser)
+    caches.add_feature_arguments(cache_parser)
     frames_parser = verbs.add_parser("cache-frames", help="write small pictures of stickers, for training codecs")
-    cache_frames.add_arguments(frames_parser)
+    caches.add_frame_arguments(frames_parser)
     latents_parser = verbs.add_parser(
-        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `data.latents` of a training"
+        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `CachedLatents` of a training"
     )
-    cache_latents.add_arguments(latents_parser)
+    caches.add_latent_arguments(latents_parser)
 
 
 def _add_format(parser: argparse.ArgumentParser, said: str) -> None:
@@ -150,11 +150,11 @@ def run(args: argparse.Namespace) -> None:
     elif args.data_verb == "regroup":
         groups.regroup(args, console)
     elif args.data_verb == "cache-features":
-        cache_features.run(args, console)
+        caches.cache_features(args, console)
     elif args.data_verb == "cache-frames":
-        cache_frames.run(args, console)
+        caches.cache_frames(args, console)
     elif args.data_verb == "cache-latents":
-        cache_latents.run(args, console)
+        caches.cache_latents(args, console)
     else:
         _view(args, console)
 
@@ -192,10 +192,8 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
 
 def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Namespace, console: Console) -> None:
     how = ShardFormat(codec=args.codec, quality=args.quality, fps=fps or None, size=args.size)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"writing {to}", total=len(source))
-        report = build_shards(source, to, how, args.workers, advance=lambda: progress.advance(task))
+    with progress_bar(console, f"writing {to}", len(source)) as advance:
+        report = build_shards(source, to, how, args.workers, advance=advance)
     there = f", {report.skipped} were there already" if report.skipped else ""
     console.print(f"{report.written} stickers written to {to}{there}")
     _name_damaged(report.damaged, console)
@@ -284,9 +282,8 @@ def _count_sources(readable: dict[int, StickerInfo], console: Console) -> None:
 
 def _compare(shards: StickerShards, console: Console) -> None:
     """Say how near the splits come to each other: the proof that no test sticker has a near copy in training."""
-    with Progress(TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=len(shards))
-        prints = alpha_prints(shards, lambda: bar.advance(task))
+    with progress_bar(console, "comparing", len(shards), transient=True) as advance:
+        prints = alpha_prints(shards, advance)
     console.print(f"nearest pairs of two splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames a sticker:")
     pairs: tuple[tuple[Split, Split], ...] = (("train", "test"), ("train", "val"), ("val", "test"))
     for one, other in pairs:
@@ -320,9 +317,9 @@ def _most(counts: Counter[str], shown: int = 2) -> str:
 
 def _view(args: argparse.Namespace, console: Console) -> None:
     if args.count < 1 or not 16 <= args.tile <= 1024:
-        raise UserError(f"count {args.count} and tile {args.tile} came; show at least 1 sticker, tiles of 16 to 1024")
+        raise UserError(f"count must be at least 1 and tile in [16, 1024], got {args.count} and {args.tile}")
     if args.picture.suffix.lower() not in (".png", ".jpg", ".webp"):
-        raise UserError(f"{args.picture} came; the contact sheet is a .png, .jpg or .webp file")
+        raise UserError(f"the contact sheet must be a .png, .jpg or .webp file, got {args.picture}")
     shards = _open(args.shards, console)
     rows = shards.select(args.split)
     if not len(rows):

@@ -88,7 +88,7 @@ def write_onnx(source: str, target: Path, sides: list[int]) -> None:
     if missing:
         raise UserError(f"{' and '.join(missing)} cannot be found; ONNX needs it: `pip install 'glassine[onnx]'`")
     if len(sides) > 2:
-        raise UserError(f"size {' '.join(map(str, sides))} came; give one number, or height and width")
+        raise UserError(f"--size must be one number, or height and width, got {' '.join(map(str, sides))}")
     # imported late: these take seconds, and the packages may be missing
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.onnx_export import export_onnx

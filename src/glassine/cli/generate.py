@@ -60,16 +60,16 @@ def run(args: argparse.Namespace) -> None:
     """
     targets = generation_options.check(args)
     if args.transparency == "latents" and not args.transparent:
-        raise UserError("--transparency latents came without --transparent, and is a way to that; give both or neither")
+        raise UserError("--transparency latents needs --transparent: give both or neither")
     latents = args.transparency == "latents"
     motion = args.motion is not None or args.motion_guidance is not None or args.motion_adapter
     if not latents and (motion or args.image_guidance != 1):
         raise UserError(
-            "--motion, --motion-guidance, --motion-adapter or --image-guidance came; they go with --transparent "
+            "--motion, --motion-guidance, --motion-adapter and --image-guidance need --transparent "
             "--transparency latents"
         )
     if args.cutout_weights is not None and (latents or not args.transparent):
-        raise UserError("--cutout-weights came; they go with --transparent --transparency ildiff")
+        raise UserError("--cutout-weights needs --transparent --transparency ildiff")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     make = generation_options.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
     generation_options.make_and_write(args, targets, make, console)
@@ -84,16 +84,6 @@ def opaque(args: argparse.Namespace) -> generation_options.Make:
     cut_out = None
     if args.transparent:
         cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or generation_options.CUTS_OUT, device=args.device)
-    pipeline = TextToStickerPipeline.from_pretrained(
-        args.weights or OPAQUE,
-        cut_out,
-        (args.size[0], args.size[-1]),
-        args.frames,
-        args.fps,
-        args.domain,
-        generation_options.sampling(args),
-        args.batch,
-        args.device,
-    )
-    seeds = list(range(args.seed, args.seed + args.n))
-    return lambda progress: pipeline([args.prompt] * args.n, seeds, args.negative, progress)
+    pipeline = TextToStickerPipeline.from_pretrained(args.weights or OPAQUE, cut_out, args.device)
+    settings = generation_options.call_settings(args)
+    return lambda progress: pipeline(args.prompt, **settings, progress=progress)

@@ -1,29 +1,26 @@
-"""What `glassine generate` and `glassine animate` share: settings, files to write, and the progress bar."""
+"""Shared by `glassine generate` and `glassine animate`: options, output files, and the progress bar."""
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.data.codecs import check_suffix, write_sticker
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
+from glassine.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
 
     from glassine.data.sticker import Sticker
-    from glassine.models.animation import Animation
-    from glassine.models.sampling import SamplerConfig
-
 
 CUTS_OUT = "glassine:tiny-ildiff"
 Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
-"""Makes the stickers; called with what tells the progress."""
+"""Makes the stickers; called with a progress callback."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first sticker (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="SHEET.png", help="also draw all stickers in one picture")
     parser.add_argument(
-        "--negative", default="", metavar="PROMPT", help="what the sticker shall not show; counts with guidance"
+        "--negative", default="", metavar="PROMPT", help="what the sticker should not show; needs guidance"
     )
     parser.add_argument("--steps", type=int, default=25, help="of the solver (default: %(default)s)")
     parser.add_argument(
@@ -43,22 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SCALE",
-        help="how closely to follow the prompt (default: what suits the network; as shipped 3 for a sticker or picture "
-        "from text, 1, without guidance, for the motion of a picture)",
+        help="how closely to follow the prompt (default: that of the network; for the shipped ones 3 for stickers and "
+        "pictures from text, 1, no guidance, for the motion of a picture)",
     )
     parser.add_argument(
         "--guidance-rescale",
         type=float,
         default=None,
         metavar="SHARE",
-        help="how much contrast that guidance adds is taken back, 0 to 1 (default: 0.7)",
+        help="how far the contrast added by guidance is removed, 0 to 1 (default: 0.7)",
     )
     parser.add_argument(
-        "--frames", type=int, help="of each sticker (default: as many as the network learned with, 8 or 16 as shipped)"
+        "--frames", type=int, help="of each sticker (default: as in training, 8 or 16 for the shipped networks)"
     )
     parser.add_argument("--fps", type=float, default=8.0, help="frames a second (default: %(default)s)")
     parser.add_argument("--domain", default="cartoon", help="cartoon or real, as in VSD2M; '' for none")
-    parser.add_argument("--batch", type=int, default=1, help="stickers made at a time; more is faster on a GPU")
+    parser.add_argument("--batch", type=int, default=1, help="stickers generated at a time; more is faster on a GPU")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
@@ -71,7 +68,7 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
         type=float,
         default=1.0,
         metavar="SCALE",
-        help="how closely to keep to the base image; 1 is without such guidance, and faster (default: %(default)s)",
+        help="strength of guidance by the base image; 1 is no guidance, and faster (default: %(default)s)",
     )
     parser.add_argument(
         "--motion-adapter",
@@ -81,14 +78,17 @@ def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
         help="of a network with Still-Moving's motion adapters: below 0 moves more, 1 stands still (default: 0)",
     )
     parser.add_argument(
-        "--motion", type=int, metavar="0..9", help="how much moves, from little to much (default: as the network likes)"
+        "--motion",
+        type=int,
+        metavar="0..9",
+        help="amount of motion (default: left to the network)",
     )
     parser.add_argument(
         "--motion-guidance",
         type=float,
         default=None,
         metavar="SCALE",
-        help="how much --motion counts; 1 is without such guidance (default: 4)",
+        help="strength of guidance by --motion; 1 is no guidance (default: 4)",
     )
 
 
@@ -100,63 +100,59 @@ def check(args: argparse.Namespace) -> list[Path]:
     """
     targets = plan(args.out, args.n, args.sheet)
     if not args.prompt.strip():
-        raise UserError("an empty prompt came; say what the sticker shows, for instance 'a waving panda'")
+        raise UserError("prompt must not be empty: describe the sticker, for instance 'a waving panda'")
     if args.motion_guidance is not None and args.motion is None:
-        raise UserError("--motion-guidance came without --motion, of which it says how much it counts; give both")
+        raise UserError("--motion-guidance needs --motion: give both or neither")
     if len(args.size) > 2:
-        raise UserError(f"size {' '.join(map(str, args.size))} came; give one number, or height and width")
+        raise UserError(f"--size must be one number, or height and width, got {' '.join(map(str, args.size))}")
     return targets
 
 
-def sampling(args: argparse.Namespace) -> "SamplerConfig":
-    """How `args` say that is sampled.
-
-    Raises:
-        UserError: numbers that are not allowed.
-    """
+def call_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of a pipeline's call that both verbs have."""
     # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
-    from glassine.models.sampling import SamplerConfig
     from glassine.nn.diffusion import RESCALE
 
-    rescale = RESCALE if args.guidance_rescale is None else args.guidance_rescale
-    return SamplerConfig(args.steps, args.guidance, args.solver, rescale)
+    return {
+        "num_frames": args.frames,
+        "height": args.size[0],
+        "width": args.size[-1],
+        "num_inference_steps": args.steps,
+        "guidance_scale": args.guidance,
+        "seed": list(range(args.seed, args.seed + args.n)),
+        "negative_prompt": args.negative,
+        "solver": args.solver,
+        "guidance_rescale": RESCALE if args.guidance_rescale is None else args.guidance_rescale,
+        "fps": args.fps,
+        "domain": args.domain,
+        "batch_size": args.batch,
+    }
 
 
-def animation(args: argparse.Namespace) -> "Animation":
-    """The same around a base image."""
-    from glassine.models.animation import MOTION_GUIDANCE, Animation
-
-    return Animation(
-        **vars(sampling(args)),
-        image_guidance_scale=args.image_guidance,
-        motion_guidance_scale=MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
-        motion_adapter_scale=args.motion_adapter,
-    )
-
-
-def animator(args: argparse.Namespace, source: str, still: "np.ndarray | None" = None) -> Make:
-    """What makes stickers by the network in `source`: of a still `h w 4` uint8, or of one that it makes itself.
+def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" = None) -> Make:
+    """Makes stickers with the network at `source`: of an image `h w 4` uint8, or of one that it generates itself.
 
     Raises:
-        UserError: no such weights, or settings that they cannot take.
+        UserError: there are no such weights.
     """
-    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    from glassine.models.animation import MOTION_GUIDANCE
     from glassine.pipelines.animate import AnimatePipeline
 
-    size = (args.size[0], args.size[-1])
-    how = (size, args.frames, args.fps, args.domain, animation(args), args.batch, args.device)
-    pipeline = AnimatePipeline.from_pretrained(source, *how)
-    seeds = range(args.seed, args.seed + args.n)
-    return lambda progress: pipeline(args.prompt, seeds, still, args.negative, args.motion, progress)
+    pipeline = AnimatePipeline.from_pretrained(source, args.device)
+    settings = call_settings(args) | {
+        "motion": args.motion,
+        "image_guidance_scale": args.image_guidance,
+        "motion_guidance_scale": MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
+        "motion_adapter_scale": args.motion_adapter,
+    }
+    return lambda progress: pipeline(args.prompt, image, **settings, progress=progress)
 
 
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:
     """Make the stickers under a progress bar, write them, and the sheet if there shall be one."""
     started = time.perf_counter()
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(args.prompt, total=None)
-        stickers = make(lambda done, of: progress.update(bar, completed=done, total=of))
+    with progress_bar(console, args.prompt, transient=True, only_terminal=True) as update:
+        stickers = make(update)
     for target, sticker in zip(targets, stickers, strict=True):
         write_sticker(sticker, target, quality=args.quality)
         shown = f"{target}: {sticker.num_frames} frames of {sticker.width}x{sticker.height}"
@@ -178,14 +174,14 @@ def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:
         UserError: a number of stickers or a path that cannot be used.
     """
     if not 1 <= count <= 1000:
-        raise UserError(f"{count} stickers asked for; give --n 1 to 1000")
+        raise UserError(f"--n must be in [1, 1000], got {count}")
     if sheet is not None and sheet.suffix.lower() != ".png":
-        raise UserError(f"sheet {sheet} came; it is a .png file")
+        raise UserError(f"--sheet must be a .png file, got {sheet}")
     check_suffix(out)
     for path in (out, *([sheet] if sheet is not None else [])):
         if not path.resolve().parent.is_dir():
             raise UserError(f"there is no folder {path.resolve().parent} to write to; make it first")
     targets = [out] if count == 1 else [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(count)]
     if sheet is not None and sheet.resolve() in {path.resolve() for path in targets}:
-        raise UserError(f"{sheet} came as a sticker and as the sheet; name two files")
+        raise UserError(f"--sheet must be another file than the stickers, got {sheet}")
     return targets

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from glassine.data.likeness import ALIKE_DB, FRAMES, LEAST_COVER, SIDE, alike_pairs, alpha_prints, connected
 from glassine.data.shards import StickerInfo, StickerShards, regroup_shards
@@ -21,6 +20,7 @@ from glassine.data.sources.emoji import (
 from glassine.data.sources.world import SOURCES
 from glassine.data.sticker import SPLITS, Split
 from glassine.utils.errors import UserError
+from glassine.utils.progress import progress_bar
 
 
 def add_parsers(verbs: Any) -> None:
@@ -51,9 +51,8 @@ def make_table(args: argparse.Namespace, console: Console) -> None:
     shards = StickerShards(args.shards)
     infos = [shards.metadata(row) for row in range(len(shards))]
     bases = [sticker_base(info.key, info.source) for info in infos]
-    with Progress(TextColumn("reading"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
-        task = bar.add_task("", total=len(shards))
-        prints = alpha_prints(shards, lambda: bar.advance(task))
+    with progress_bar(console, "reading", len(shards)) as advance:
+        prints = alpha_prints(shards, advance)
     if prints.damaged:
         name, reason = next(iter(prints.damaged.items()))
         raise UserError(f"{len(prints.damaged)} stickers cannot be read ({name}: {reason}); fetch the shards again")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glassine.study.answers import find_files, read_raters
 from glassine.study.build import parse_backgrounds
@@ -17,6 +16,7 @@ from glassine.study.report import make_report
 from glassine.study.server import StudyServer
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
+from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
 BUILD = """\
@@ -139,10 +139,9 @@ def _build(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"writing {args.out}", total=len(items) * len(methods))
-        key = build_study(args.out, methods, items, prompts, design, lambda: progress.advance(task))
+    total = len(items) * len(methods)
+    with progress_bar(console, f"writing {args.out}", total, transient=True, only_terminal=True) as advance:
+        key = build_study(args.out, methods, items, prompts, design, advance)
     if key.skipped:
         print(f"glassine: {len(key.skipped)} of {len(items)} items left out:", file=sys.stderr)
     for item, reason in key.skipped.items():
@@ -173,9 +172,9 @@ def _serve(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     if not 0 <= args.min_consistency <= 1:
-        raise UserError(f"--min-consistency {args.min_consistency} came; give a share, 0 to 1")
+        raise UserError(f"--min-consistency must be in [0, 1], got {args.min_consistency}")
     if not 1 <= args.resamples <= 1_000_000:
-        raise UserError(f"--resamples {args.resamples} came; give 1 to 1,000,000")
+        raise UserError(f"--resamples must be in [1, 1000000], got {args.resamples}")
     key = load_key(args.study)
     raters = read_raters(find_files(args.answers or [args.study / ANSWERS_NAME]), key, args.min_consistency)
     report = make_report(key, raters, args.resamples, args.seed)

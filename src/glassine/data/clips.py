@@ -1,4 +1,4 @@
-"""Where a dataset's stickers come from: rows of shards, or the procedural source without end."""
+"""Where a dataset's stickers come from: rows of shards, or the endless procedural source."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,13 +8,13 @@ import torch
 
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.shards import StickerInfo, StickerShards
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 
 _NO_END = 2**40
 
 
 class Clips(Protocol):
-    """What the dataset reads from: sticker `row` of pass `pass_number` over the data."""
+    """What a dataset reads from: sticker `row` in an epoch."""
 
     def __len__(self) -> int:
         """How many stickers there are."""
@@ -25,7 +25,7 @@ class Clips(Protocol):
         ...
 
     def clip(
-        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+        self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
         """Chosen frames `f h w 4` uint8, their frames per second, and the metadata; ValueError where damaged."""
         ...
@@ -51,19 +51,19 @@ class ShardClips:
         return self.shards.name(int(self.rows[row]))
 
     def clip(
-        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+        self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
-        """See :class:`Clips`; the same stickers in every pass."""
+        """See :class:`Clips`; the same stickers in every epoch."""
         place = int(self.rows[row])
         frames, fps = sample_frames(self.shards.durations(place), num_frames, generator)
         return self.shards.read(place, frames), fps, self.shards.metadata(place)
 
 
 class ProceduralClips:
-    """Rendered stickers; in every pass new ones, so a training never sees one twice.
+    """Rendered stickers; new ones in every epoch, so a training never sees one twice.
 
     Args:
-        length: how many there are in a pass.
+        length: how many there are in an epoch.
         seed: of the series; give each split its own.
         size: longer side in pixels.
         families: see :class:`~glassine.procedural.stickers.ProceduralStickers`; None for all.
@@ -81,10 +81,10 @@ class ProceduralClips:
         return f"procedural {row}"
 
     def clip(
-        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+        self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
-        """See :class:`Clips`; pass p shows the stickers from p * length on."""
-        number = (pass_number * self.length + row) % _NO_END
+        """See :class:`Clips`; epoch e shows the stickers from e * length on."""
+        number = (epoch * self.length + row) % _NO_END
         about = self.source.info(number)
         frames, fps = sample_frames(about["durations"], num_frames, generator)
         side = self.source.size

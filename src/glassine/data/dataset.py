@@ -1,26 +1,25 @@
-"""Stickers as a map-style dataset: read, choose frames, resize, transform; damaged ones are replaced and named.
+"""Stickers as map-style datasets: read, choose frames, resize, transform; damaged stickers are replaced and named.
 
-TODO-DOC
-Stickers as a cache of latents sees them: on one flat color or transparent, whole or in several random parts.
+:class:`Stickers` is what YAMLs name (shards, rendered stickers, or both); :class:`StickerDataset` is the machinery
+below it, over any :class:`~glassine.data.clips.Clips`; :class:`LazyDataset` is what all datasets of the data module
+have in common.
 """
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import torch
-from einops import rearrange
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from glassine.data.alpha import composite_frames
-from glassine.data.clips import Clips
+from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
 from glassine.data.sampler import SampleId, sample_generator
-from glassine.data.shards import StickerInfo, resize_frames
-from glassine.data.transforms.clip_sample import make_sample, sticker_floats
+from glassine.data.shards import StickerInfo, StickerShards, resize_frames
+from glassine.data.sticker import SPLITS, Stills, checked_split
+from glassine.data.transforms import StickerTransform, evaluation_conditions
 from glassine.utils.errors import UserError, printable
 
 ClipTransform = Callable[[np.ndarray, torch.Generator], Mapping[str, Any]]
@@ -29,7 +28,53 @@ ClipTransform = Callable[[np.ndarray, torch.Generator], Mapping[str, Any]]
 _MOST_REPLACEMENTS = 100
 
 
-class StickerDataset(Dataset[dict[str, Any]]):
+class LazyDataset(Dataset[dict[str, Any]]):
+    """A dataset that opens its files when it is first used, so that a YAML may name data that a verb does not need.
+
+    A sample is asked for by row, or by (epoch, row) as :class:`~glassine.data.sampler.ResumableSampler` does.
+
+    Attributes:
+        seed: of all randomness; None takes the data module's, or 0 without one.
+        num_damaged: damaged samples met so far, in all workers of this process.
+    """
+
+    seed: int | None = 0
+    num_damaged = 0
+    _is_open = False
+
+    def setup(self) -> Self:
+        """Open the files, unless they are open; returns the dataset itself.
+
+        Raises:
+            UserError: data that is missing or does not fit the arguments.
+        """
+        if not self._is_open:
+            self.seed = self.seed or 0
+            self._open()
+            self._is_open = True
+        return self
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Read what the samples are made of."""
+
+    def evaluation(self, split: str) -> "LazyDataset":
+        """The dataset to evaluate on where a YAML gives none.
+
+        Args:
+            split: `val` or `test`.
+
+        Raises:
+            UserError: there is no such dataset.
+        """
+        raise UserError(f"data.{split} must be a dataset where {type(self).__name__} stands before it, got null")
+
+    def damage_line(self) -> str:
+        """One line that counts and names damaged samples; empty for data that is whole or is refused."""
+        return ""
+
+
+class StickerDataset(LazyDataset):
     """Samples as tasks take them.
 
     A sample is the transform's dict plus ``caption`` (``[Domain]\\t[Description]``), ``trigger_words`` (list of str),
@@ -43,8 +88,8 @@ class StickerDataset(Dataset[dict[str, Any]]):
         parts: where stickers come from, one after the other.
         num_frames: frames of a clip.
         size: height and width of a clip in pixels; stickers of another shape are fitted in and padded with clear.
-        transform: see :data:`ClipTransform`; its generator depends on (seed, pass, row) alone.
-        seed: of all chance.
+        transform: see :data:`ClipTransform`; its generator depends on (seed, epoch, row) alone.
+        seed: of all randomness.
         training: choose frames at random; otherwise evenly over the whole sticker, see
             :func:`glassine.data.frame_sampling.sample_frames`.
 
@@ -67,13 +112,17 @@ class StickerDataset(Dataset[dict[str, Any]]):
         self.transform = transform
         self.seed = seed
         self.training = training
+        self.setup()
+
+    def _open(self) -> None:
         self._ends = np.cumsum([len(part) for part in self.parts])
         if not self.parts or not self._ends[-1]:
-            raise UserError("there is no sticker to load; check `root`, the split names, `limit` and `procedural`")
+            raise UserError("there must be at least one sticker, got none: check root, split, limit and procedural")
         # Shared with worker processes, so that damage met there is known here
-        self._flags = torch.zeros(len(self), dtype=torch.uint8).share_memory_()
+        self._flags = torch.zeros(int(self._ends[-1]), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
+        self.setup()
         return int(self._ends[-1])
 
     def fingerprint(self) -> str:
@@ -82,9 +131,9 @@ class StickerDataset(Dataset[dict[str, Any]]):
         return hashlib.blake2b(repr(names).encode(), digest_size=6).hexdigest()
 
     @property
-    def num_damaged(self) -> int:
+    def num_damaged(self) -> int:  # type: ignore[override]
         """How many damaged stickers have been met so far, in all workers of this process."""
-        return int(self._flags.sum())
+        return int(self._flags.sum()) if self._is_open else 0
 
     @property
     def damaged(self) -> dict[str, str]:
@@ -99,22 +148,22 @@ class StickerDataset(Dataset[dict[str, Any]]):
         return f"{len(damaged)} of {len(self)} are damaged, the next one stood in: {printable(', '.join(named))}{more}"
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
-        pass_number, row = (0, item) if isinstance(item, int) else item
+        epoch, row = (0, item) if isinstance(item, int) else item
         if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} asked for; there are {len(self)}")
+            raise IndexError(f"row must be below {len(self)}, got {row}")
         for candidate in range(row % len(self), row % len(self) + min(len(self), _MOST_REPLACEMENTS)):
             candidate %= len(self)
             if self._flags[candidate]:
                 continue
             try:
-                return self._sample(pass_number, candidate)
+                return self._sample(epoch, candidate)
             except _Damaged:
                 self._flags[candidate] = 1
         raise UserError(f"no readable sticker near {self._name(row)}: {self._reason(row)}; check or rebuild the shards")
 
-    def _sample(self, pass_number: int, row: int) -> dict[str, Any]:
-        generator = sample_generator(self.seed, pass_number, row)
-        frames, fps, info = self._read(pass_number, row, generator if self.training else None)
+    def _sample(self, epoch: int, row: int) -> dict[str, Any]:
+        generator = sample_generator(self.seed, epoch, row)
+        frames, fps, info = self._read(epoch, row, generator if self.training else None)
         frames = resize_frames(frames, *self.size, keep_shape=True)
         return {
             **self.transform(frames, generator),
@@ -126,12 +175,10 @@ class StickerDataset(Dataset[dict[str, Any]]):
             "group": info.group,
         }
 
-    def _read(
-        self, pass_number: int, row: int, generator: torch.Generator | None
-    ) -> tuple[np.ndarray, float, StickerInfo]:
+    def _read(self, epoch: int, row: int, generator: torch.Generator | None) -> tuple[np.ndarray, float, StickerInfo]:
         part, place = self._find(row)
         try:
-            return part.clip(place, pass_number, self.num_frames, generator)
+            return part.clip(place, epoch, self.num_frames, generator)
         except (ValueError, OSError, UserError) as error:
             raise _Damaged(str(error)) from error
 
@@ -155,6 +202,90 @@ class _Damaged(Exception):
     """A sticker that cannot be read, as opposed to a transform that fails: that is an error of the program."""
 
 
+class Stickers(StickerDataset):
+    """Stickers of shards, rendered ones, or both: what YAMLs name; samples are those of :class:`StickerDataset`.
+
+    Args:
+        root: shard folder, or several; None for rendered stickers alone.
+        split: `train`, `val` or `test`.
+        size: height and width of a clip in pixels.
+        num_frames: frames of a clip; 8 as in VSD2M and ILDiff.
+        transform: None is :class:`~glassine.data.transforms.StickerTransform` with its defaults for training, and the
+            evaluation condition `white` otherwise.
+        stills: also take stickers of one frame, or `only` those.
+        limit: most stickers from `root`, evenly spread over all; None for all.
+        procedural: rendered stickers to add; in training new ones in every epoch.
+        families: which kinds of them; None for all.
+        training: choose frames at random; None: where the split is `train`.
+        seed: of frames, transforms and rendered stickers; None takes the data module's.
+
+    Raises:
+        UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; when it is opened, what
+            :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
+    """
+
+    def __init__(
+        self,
+        root: str | list[str] | None = None,
+        split: str = "train",
+        size: tuple[int, int] = (256, 256),
+        num_frames: int = 8,
+        transform: ClipTransform | None = None,
+        stills: Stills = False,
+        limit: int | None = None,
+        procedural: int = 0,
+        families: list[str] | None = None,
+        training: bool | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if procedural < 0:
+            raise UserError(f"procedural must be 0 or more, got {procedural}")
+        if root is None and procedural == 0:
+            raise UserError("root must be a folder of shards or procedural at least 1, got neither")
+        for name, value in (("num_frames", num_frames), ("size", min(size)), ("limit", limit)):
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {size if name == 'size' else value}")
+        self.root, self.split = root, checked_split(split)
+        self.size, self.num_frames = (int(size[0]), int(size[1])), num_frames
+        self.stills, self.limit, self.procedural, self.families = stills, limit, procedural, families
+        self.training = split == "train" if training is None else training
+        usual = StickerTransform() if self.training else evaluation_conditions()[0]
+        self.transform: ClipTransform = transform or usual
+        self.seed = seed
+
+    def _open(self) -> None:
+        self.parts = []
+        if self.root is not None:
+            shards = StickerShards(self.root)
+            rows = spread_rows(shards.select(self.split, stills=self.stills), self.limit)
+            if not len(rows):
+                raise UserError(
+                    f"{self.root} has no sticker of split {self.split!r}: see `glassine data info`, or set stills "
+                    "where all are of one frame"
+                )
+            self.parts.append(ShardClips(shards, rows))
+        if self.procedural:
+            # A series of its own for each split: what is tested has never been trained on
+            series = (self.seed or 0) * len(SPLITS) + SPLITS.index(self.split)
+            self.parts.append(ProceduralClips(self.procedural, series, max(self.size), self.families))
+        super()._open()
+
+    def evaluation(self, split: str) -> "Stickers":
+        """All stickers of the split, without augmentation and in order.
+
+        After a dataset for training it has no stills and the transform is the default; where all are rendered, it has
+        an eighth as many, at least 8. After one for evaluation transform, stills and number are the same.
+        """
+        procedural = 0 if self.root is not None else self.procedural
+        transform, stills = (None, False) if self.training else (self.transform, self.stills)
+        if procedural and self.training:
+            procedural = max(8, procedural // 8)
+        return Stickers(
+            self.root, split, self.size, self.num_frames, transform, stills, None, procedural, self.families,
+            training=False, seed=self.seed,
+        )  # fmt: skip
+
+
 def collate_stickers(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Stack tensors (`b ...`), make numbers one tensor `b`, and gather everything else into lists."""
     batch: dict[str, Any] = {}
@@ -173,86 +304,3 @@ def one_thread(worker: int) -> None:
     """For `worker_init_fn`: workers run side by side already; more threads would only fight over the cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-Motion = Callable[[Tensor, Tensor], Tensor]
-
-
-class StickerViews(Dataset[dict[str, Any]]):
-    """Sample (view, row) is the sticker `row`, its frames drawn as training draws them in pass `view`.
-
-    Samples are those of `StickerDataset`, with `clip` `f 3 h w` in [0, 1] and `caption_zh`, which is empty where there
-    is none; and with `motion` `f-1`, the amount of each step from frame to frame, where it is measured.
-
-    Args:
-        stickers: which; their transform is left out.
-        background: red, green, blue in 0..255. With None a clip is `f 4 h w`: straight, color-padded, alpha last.
-        motion: measures `b` amounts of motion of straight colors `b f 3 h w` and alpha `b f 1 h w`, as
-            `glassine.nn.conditioning.motion_amount`.
-        whole: spread the frames over the whole sticker, the same in every view.
-
-    Attributes:
-        stickers: what is read.
-    """
-
-    def __init__(
-        self,
-        stickers: StickerDataset,
-        background: tuple[int, int, int] | None,
-        motion: Motion | None = None,
-        whole: bool = False,
-    ) -> None:
-        self.parts = [_OnePass(part) for part in stickers.parts]
-        transform = _View(background, motion)
-        how = (stickers.num_frames, stickers.size, transform, stickers.seed)
-        self.stickers = StickerDataset(self.parts, *how, training=not whole)
-
-    def __len__(self) -> int:
-        return len(self.stickers)
-
-    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
-        sample = self.stickers[item]
-        chinese = next(part.chinese[sample["key"]] for part in self.parts if sample["key"] in part.chinese)
-        return {**sample, "caption_zh": chinese}
-
-
-@dataclass
-class _OnePass:
-    """The same stickers in every pass, rendered ones too, and what they are called in Chinese, by key."""
-
-    part: Clips
-    chinese: dict[str, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-    def name(self, row: int) -> str:
-        return self.part.name(row)
-
-    def clip(
-        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
-    ) -> tuple[np.ndarray, float, StickerInfo]:
-        frames, fps, info = self.part.clip(row, 0, num_frames, generator)
-        self.chinese[info.key] = info.caption_zh
-        return frames, fps, info
-
-
-@dataclass(frozen=True)
-class _View:
-    background: tuple[int, int, int] | None
-    motion: Motion | None
-
-    def __call__(self, frames: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
-        sample = {"clip": self._clip(frames)}
-        if self.motion is not None:
-            rgba = rearrange(torch.from_numpy(sticker_floats(frames)), "f h w c -> f c h w")
-            steps = torch.stack([rgba[:-1], rgba[1:]], dim=1)  # f-1 2 4 h w
-            sample["motion"] = self.motion(steps[:, :, :3], steps[:, :, 3:])
-        return sample
-
-    def _clip(self, frames: np.ndarray) -> Tensor:
-        if self.background is not None:
-            opaque = torch.from_numpy(composite_frames(frames, self.background))
-            return rearrange(opaque, "f h w c -> f c h w").float() / 255
-        sample = make_sample(sticker_floats(frames), np.zeros(3, np.float32), (), np.random.default_rng(0), "")
-        return torch.cat([sample["foreground"], sample["alpha"]], dim=1)  # f 4 h w

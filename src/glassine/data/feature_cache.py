@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Identity, Progress, write_cache
+from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId
 from glassine.utils.errors import UserError
 
@@ -72,7 +73,7 @@ def reduced(features: Tensor, grid: int | None) -> Tensor:
     return F.interpolate(features, (grid, grid), mode="area")
 
 
-class CachedFeatures(Dataset[dict[str, Any]]):
+class CachedFeatures(LazyDataset):
     """The samples of a cache: `clip` `1 3 h w` in [0, 1], `teacher_features` `c g g`, `key`.
 
     Args:
@@ -85,27 +86,31 @@ class CachedFeatures(Dataset[dict[str, Any]]):
         settings: how the pictures were made.
 
     Raises:
-        UserError: no cache, an unfinished or a damaged one, or one of pictures of another size or split.
+        UserError: when it is opened: no cache, an unfinished or a damaged one, or one of pictures of another size or
+            split.
     """
 
-    num_damaged = 0
-
     def __init__(self, folder: Path | str, size: tuple[int, int] | None = None, split: str | None = None) -> None:
-        self.files = CacheFiles(FEATURES, Path(folder))
-        found = tuple(self.files.file(0).get_slice("pictures").get_shape()[-2:])
-        if size is not None and found != tuple(size):
-            raise UserError(
-                f"{folder} holds pictures of {found[0]} x {found[1]} pixels, but data.size is "
-                f"{size[0]} x {size[1]}: make them equal"
-            )
+        self.folder, self.size, self.split = Path(folder), size, split
+
+    def _open(self) -> None:
+        self.files = CacheFiles(FEATURES, self.folder)
         self.identity, self.settings = self.files.identity, self.files.settings
-        if split is not None and (came := self.settings.get("split", split)) != split:
-            raise UserError(f"{folder} holds features of split {came!r}, but training is on {split!r}: cache that one")
+        height, width = self.files.file(0).get_slice("pictures").get_shape()[-2:]
+        if self.size is not None and (height, width) != tuple(self.size):
+            raise UserError(
+                f"pictures in {self.folder} must be of size {self.size[0]} x {self.size[1]}, got {height} x {width}"
+            )
+        split = self.settings.get("split", self.split)
+        if self.split is not None and split != self.split:
+            raise UserError(f"features in {self.folder} must be of split {self.split!r}, got {split!r}: cache that one")
 
     def __len__(self) -> int:
+        self.setup()
         return len(self.files)
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        self.setup()
         number, place = self.files.find(item if isinstance(item, int) else item[1])
         file = self.files.file(number)
         return {
@@ -113,7 +118,3 @@ class CachedFeatures(Dataset[dict[str, Any]]):
             "teacher_features": file.get_slice("features")[place].float(),
             "key": f"{self.files.paths[number].stem}:{place}",
         }
-
-    def damage_line(self) -> str:
-        """For the data module: a cache is whole or is refused."""
-        return ""

@@ -161,8 +161,6 @@ class CachedFrames(Dataset[dict[str, Any]]):
         UserError: no cache, an unfinished, damaged or unfitting one, or a split without stickers.
     """
 
-    num_damaged = 0
-
     def __init__(
         self,
         folders: list[str] | str | Path,
@@ -239,10 +237,6 @@ class CachedFrames(Dataset[dict[str, Any]]):
         file, inside = cache.find(place)
         return cache.file(file).get_slice("frames"), inside
 
-    def damage_line(self) -> str:
-        """For the data module: a cache is whole or is refused."""
-        return ""
-
 
 def to_float(frames: Tensor) -> Tensor:
     """`f h w c` uint8 to `f c h w` float in [0, 1]."""
@@ -268,51 +262,3 @@ class OpaqueFrames(CachedFrames):
         sample = super().__getitem__(item)
         rgba = sample.pop("rgba")
         return {"clip": composite(rgba[:, :3], rgba[:, 3:], torch.ones(3)), **sample}
-
-
-class FrameViews(Dataset[dict[str, Any]]):
-    """Cached frames as `write_latents` takes them: sample (view, row) is a sticker, or one of its frames.
-
-    A sample has `clip` (`f 3 h w` on the background, or with None `f 4 h w` straight RGBA), `motion` (`f-1`, where it
-    is measured), `fps`, `captions` and `captions_zh` (with the style and without it), and what `CachedFrames` has.
-
-    Args:
-        frames: by sticker, not by subject.
-        views: with single frames, how many of each sticker, evenly spread.
-        background: red, green, blue in 0..255; None keeps alpha.
-        motion: see `StickerViews`.
-    """
-
-    def __init__(
-        self,
-        frames: CachedFrames,
-        views: int,
-        background: tuple[int, int, int] | None,
-        motion: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> None:
-        self.frames, self.views, self.background, self.motion = frames, views, background, motion
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, item: SampleId) -> dict[str, Any]:
-        view, row = item
-        rgba, known = self.frames.read(row, view, self.views)
-        clip = rgba
-        if self.background is not None:
-            clip = composite(rgba[:, :3], rgba[:, 3:], torch.tensor(self.background) / 255)
-        sample = {
-            "clip": clip,
-            **{name: known[name] for name in (*ABOUT, "subject", "caption", "caption_zh", "trigger_words", "fps")},
-        }
-        sample["captions"] = list(dict.fromkeys([known["caption"], known["plain"]]))
-        sample["captions_zh"] = list(dict.fromkeys(filter(None, [known["caption_zh"], known["plain_zh"]])))
-        if self.motion is not None and len(rgba) > 1:
-            steps = torch.stack([rgba[:-1], rgba[1:]], dim=1)  # f-1 2 4 h w
-            sample["motion"] = self.motion(steps[:, :, :3], steps[:, :, 3:])
-        return sample
-
-    def fingerprint(self) -> str:
-        """Changes with the stickers and their order."""
-        keys = [known["key"] for members in self.frames.members for _, _, known in members]
-        return hashlib.blake2b(repr(keys).encode(), digest_size=6).hexdigest()

@@ -4,11 +4,7 @@ A cache is a folder of `latents-NNNNNN.safetensors`. Each holds, for n stickers 
 float16 (the posterior's mean, unscaled; or the adjusted latents of a transparency codec), `prompt_embeds` `m t d`
 float16 (English and Chinese captions, with the style and without; t is as long as the longest needs), `fps` `n v`
 and, where it was measured, `motion` `n v f-1`; the first file the embedding of the empty prompt, too. The header says
-what made them, how, and what is known about the stickers.
-
-
-TODO-DOC
-Several caches of latents, learned from as one.
+what made them, how, and what is known about the stickers. :class:`CachedLatents` reads one or several such folders.
 """
 
 import json
@@ -23,6 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Identity, Progress, write_cache
+from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.utils.errors import UserError
 
@@ -114,65 +111,35 @@ def without_end(embeds: Tensor) -> Tensor:
     return embeds[:, : int(used.max()) + 1 if len(used) else 1].contiguous()
 
 
-class CachedLatents(Dataset[dict[str, Any]]):
-    """The samples of a cache, one a sticker: pass p shows view p, and from the first again after the last.
-
-    Or one a group, its stickers in turn: an emoji with 24 skin tones is then met as often as one with a single picture.
-
-    A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key`, `group`
-    and, where the cache has it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
-
-    Args:
-        folder: of the cache.
-        num_frames: frames of a sample; where the clips have more, as many in a row from a random place. None for all.
-            Whole stickers are not cut, but into pictures.
-        size: height and width that the clips must have had; None for any.
-        chinese: share of the samples that come with their Chinese caption, where they have one.
-        seed: of that choice and of the place.
-        by_group: one sample a group.
-
-    Attributes:
-        identity: of VAE and text encoder, and of the transparency encoder where there is one.
-        has_motion: whether samples have `motion`; caches made before it was measured have none.
-        settings: how the clips were made.
-        empty_prompt_embeds: `n d`, for training without a prompt.
+class LatentFolder:
+    """The samples of one cache; see :class:`CachedLatents`, whose arguments it takes.
 
     Raises:
-        UserError: no cache, an unfinished or a damaged one, one of other clips, or a share that is none.
+        UserError: no cache, an unfinished or a damaged one, or one of other clips.
     """
-
-    num_damaged = 0
 
     def __init__(
         self,
-        folder: Path | str,
-        num_frames: int | None = None,
-        size: tuple[int, int] | None = None,
-        chinese: float = 0.25,
-        seed: int = 0,
-        by_group: bool = False,
+        folder: Path,
+        num_frames: int | None,
+        size: tuple[int, int] | None,
+        chinese: float,
+        seed: int,
+        by_group: bool,
     ) -> None:
-        if not 0 <= chinese <= 1:
-            raise UserError(f"a share of {chinese} Chinese captions came; it lies in [0, 1]")
-        self.folder = Path(folder)
-        self.files = CacheFiles(LATENTS, self.folder)
+        self.folder = folder
+        self.files = CacheFiles(LATENTS, folder)
         self.identity, self.settings = self.files.identity, self.files.settings
         if size is not None and self.settings["size"] != f"{size[0]} x {size[1]}":
+            raise UserError(f"clips in {folder} must be of size {size[0]} x {size[1]}, got {self.settings['size']}")
+        found = int(self.settings["num_frames"])
+        if num_frames is not None and found < num_frames:
+            raise UserError(f"num_frames must be at most {found} for {folder}, got {num_frames}")
+        if self.settings.items() >= WHOLE.items() and num_frames not in (None, 1, found):
             raise UserError(
-                f"{folder} holds clips of size {self.settings['size']}, but data.size is {size[0]} x {size[1]}: make "
-                "them equal"
+                f"num_frames must be {found}, or 1 for pictures, for whole stickers in {folder}, got {num_frames}"
             )
-        if num_frames is not None and int(self.settings["num_frames"]) < num_frames:
-            raise UserError(
-                f"{folder} holds clips of {self.settings['num_frames']} frames, but data.num_frames is {num_frames}: "
-                "it may be that many or fewer"
-            )
-        if self.settings.items() >= WHOLE.items() and num_frames not in (None, 1, int(self.settings["num_frames"])):
-            raise UserError(
-                f"{folder} holds whole stickers in {self.settings['num_frames']} frames, but data.num_frames is "
-                f"{num_frames}: take all, or 1 for pictures"
-            )
-        self.num_frames = num_frames or int(self.settings["num_frames"])
+        self.num_frames = num_frames or found
         self.chinese, self.seed = chinese, seed
         self.about = [json.loads(header["about"]) for header in self.files.headers]
         self.has_motion = all("motion" in header for header in self.files.headers)
@@ -186,22 +153,22 @@ class CachedLatents(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._members)
 
-    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
-        pass_number, row = (0, item) if isinstance(item, int) else item
-        round_number, turn = divmod(pass_number, len(self._members[row]))
+    def sample(self, epoch: int, row: int) -> dict[str, Any]:
+        """One sample."""
+        round_number, turn = divmod(epoch, len(self._members[row]))
         number, place = self.files.find(self._members[row][turn])
         file, about = self.files.file(number), self.about[number][place]
-        chance = sample_generator(self.seed, pass_number, row)
+        generator = sample_generator(self.seed, epoch, row)
         english, chinese = texts_of(about, place)
-        in_chinese = bool(chinese) and float(torch.rand((), generator=chance)) < self.chinese
+        in_chinese = bool(chinese) and float(torch.rand((), generator=generator)) < self.chinese
         texts = chinese if in_chinese else english
         latents = file.get_slice("latents")
         _, views, frames = latents.get_shape()[:3]
         view = round_number % views
-        start = int(torch.randint(frames - self.num_frames + 1, (), generator=chance))
+        start = int(torch.randint(frames - self.num_frames + 1, (), generator=generator))
         text = texts[0]
-        if len(texts) > 1 and float(torch.rand((), generator=chance)) < OTHER_CAPTIONS:
-            text = texts[1 + int(torch.randint(len(texts) - 1, (), generator=chance))]
+        if len(texts) > 1 and float(torch.rand((), generator=generator)) < OTHER_CAPTIONS:
+            text = texts[1 + int(torch.randint(len(texts) - 1, (), generator=generator))]
         embeds = file.get_slice("prompt_embeds")[text].float()  # t d
         sample = {
             "latents": latents[place, view, start : start + self.num_frames].float(),
@@ -223,10 +190,6 @@ class CachedLatents(Dataset[dict[str, Any]]):
         steps = file.get_slice("motion")[place, view, start : start + self.num_frames - 1]
         return float(steps.mean())
 
-    def damage_line(self) -> str:
-        """For the data module: a cache is whole or is refused."""
-        return ""
-
 
 def texts_of(about: dict[str, Any], place: int) -> tuple[list[int], list[int]]:
     """Rows of `prompt_embeds` with the English and the Chinese captions of the sticker at `place` of its file.
@@ -238,44 +201,74 @@ def texts_of(about: dict[str, Any], place: int) -> tuple[list[int], list[int]]:
     return [place], [] if about["chinese"] is None else [about["chinese"]]
 
 
-class JoinedLatents(Dataset[dict[str, Any]]):
-    """The samples of all caches, one after the other; see :class:`~glassine.data.latent_cache.CachedLatents`.
+class CachedLatents(LazyDataset):
+    """The samples of caches, one after the other, one a sticker: epoch e shows view e, modulo the number of views.
+
+    Or one a group, its stickers in turn: an emoji with 24 skin tones is then met as often as one with a single picture.
+
+    A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key`, `group`
+    and, where all caches have it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
 
     Args:
-        caches: at least one; all made by the same VAE and text encoder.
+        folders: of a cache, or of several that were made by the same VAE and text encoder.
+        num_frames: frames of a sample; where the clips have more, as many in a row from a random place. None for all.
+            Whole stickers are not cut, except into pictures.
+        size: height and width that the clips must have had; None for any.
+        chinese: share of the samples that come with their Chinese caption, where they have one.
+        by_group: one sample a group and epoch, its variants (skin tones, genders) in turn.
+        seed: of that choice and of the place; None takes the data module's.
 
     Attributes:
-        identity: of these.
-        has_motion: whether samples have `motion`: only where all caches have it, so that batches are alike.
+        identity: of VAE and text encoder, and of the transparency encoder where there is one; once it is open.
+        settings: how the clips were made; once it is open.
+        has_motion: whether samples have `motion`; caches made before it was measured have none.
+        empty_prompt_embeds: `n d`, for training without a prompt.
 
     Raises:
-        UserError: no cache, or caches of different networks.
+        UserError: a share that is none; when it is opened, no cache, an unfinished or a damaged one, one of other
+            clips, or caches of different networks.
     """
 
-    num_damaged = 0
+    def __init__(
+        self,
+        folders: str | Path | list[str],
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        chinese: float = 0.25,
+        by_group: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        if not 0 <= chinese <= 1:
+            raise UserError(f"chinese must be in [0, 1], got {chinese}")
+        self.folders = [Path(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+        if not self.folders:
+            raise UserError("folders must name at least one cache of `glassine data cache-latents`, got none")
+        self.num_frames, self.size, self.chinese, self.by_group, self.seed = num_frames, size, chinese, by_group, seed
 
-    def __init__(self, caches: Sequence[CachedLatents]) -> None:
-        if not caches:
-            raise UserError("no folder of latents came; give at least one, or null for training on clips")
-        self.caches, self.identity = list(caches), caches[0].identity
-        for cache in caches:
-            if (cache.identity, cache.settings["tokens"]) != (self.identity, caches[0].settings["tokens"]):
-                folders = f"{caches[0].folder} and {cache.folder}"
-                raise UserError(f"{folders} were made by different networks; make both with the same VAE and encoder")
-        self.has_motion = all(cache.has_motion for cache in caches)
-        self._ends = list(accumulate(len(cache) for cache in caches))
+    def _open(self) -> None:
+        how = (self.num_frames, self.size, self.chinese, self.seed or 0, self.by_group)
+        self.caches = [LatentFolder(folder, *how) for folder in self.folders]
+        first = self.caches[0]
+        self.identity, self.settings = first.identity, first.settings
+        for cache in self.caches:
+            if (cache.identity, cache.settings["tokens"]) != (self.identity, self.settings["tokens"]):
+                raise UserError(
+                    f"caches must be made by the same VAE and text encoder, got different ones in {first.folder} and "
+                    f"{cache.folder}"
+                )
+        self.empty_prompt_embeds = first.empty_prompt_embeds
+        self.has_motion = all(cache.has_motion for cache in self.caches)
+        self._ends = list(accumulate(len(cache) for cache in self.caches))
 
     def __len__(self) -> int:
+        self.setup()
         return self._ends[-1]
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
-        pass_number, row = (0, item) if isinstance(item, int) else item
+        self.setup()
+        epoch, row = (0, item) if isinstance(item, int) else item
         for cache, end in zip(self.caches, self._ends, strict=True):
             if row < end:
-                sample = cache[pass_number, row - end + len(cache)]
+                sample = cache.sample(epoch, row - end + len(cache))
                 return sample if self.has_motion else {name: sample[name] for name in sample if name != "motion"}
         raise IndexError(row)
-
-    def damage_line(self) -> str:
-        """For the data module: a cache is whole or is refused."""
-        return ""

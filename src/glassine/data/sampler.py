@@ -8,15 +8,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 SampleId = tuple[int, int]
-"""Which pass over the data, and which row: all randomness of a sample is drawn from (seed, pass, row)."""
+"""Epoch (a pass over the data) and row: all randomness of a sample is drawn from (seed, epoch, row)."""
 
 
 class ResumableSampler(DistributedSampler[Any]):
-    """Training order as one endless stream: pass 0 over all samples shuffled, then pass 1 shuffled anew, and so on.
+    """Training order as one endless stream: epoch 0 over all samples shuffled, then epoch 1 shuffled anew, and so on.
 
     The stream is cut into global batches of `batch_size * world_size` samples; rank r takes the r-th part of each.
-    Passes follow each other without a gap, so no sample is dropped at the end of a pass and none is repeated to fill a
-    batch: every sample comes exactly once a pass. The state is one number, how many samples of the stream are done.
+    Epochs follow each other without a gap, so no sample is dropped at the end of one and none is repeated to fill a
+    batch: every sample comes exactly once an epoch. The state is one number, how many samples of the stream are done.
     Batches that workers had fetched ahead do not count: `finished` tells how many the trainer has really finished.
     A run may go on with another batch size or number of ranks, the stream is the same.
 
@@ -29,7 +29,7 @@ class ResumableSampler(DistributedSampler[Any]):
         rank: this process, from 0.
         world_size: number of processes.
         finished: batches finished since the very first, counted by the trainer and restored from a checkpoint; None
-            where there is no trainer: epoch e (see `set_epoch`) then starts after e times `len(self)` samples.
+            where there is no trainer: epoch e of `set_epoch` then starts after e times `len(self)` samples.
 
     Yields:
         :data:`SampleId`, `len(self)` of them an iteration.
@@ -45,7 +45,7 @@ class ResumableSampler(DistributedSampler[Any]):
         finished: Callable[[], int] | None = None,
     ) -> None:
         if length < 1 or batch_size < 1:
-            raise ValueError(f"length {length} and batch size {batch_size} came; both must be at least 1")
+            raise ValueError(f"length and batch_size must be at least 1, got {length} and {batch_size}")
         super().__init__(_Rows(length), num_replicas=world_size, rank=rank, seed=seed)
         self.length = length
         self.batch_size = batch_size
@@ -82,14 +82,14 @@ class ResumableSampler(DistributedSampler[Any]):
         return self._stream(first, batches)
 
     def _stream(self, first: int, batches: int) -> Iterator[SampleId]:
-        pass_number, order = -1, np.empty(0, np.int64)
+        epoch, order = -1, np.empty(0, np.int64)
         for batch in range(batches):
             start = first + batch * self.global_batch
             for place in range(start, start + self.batch_size):
-                if place // self.length != pass_number:
-                    pass_number = place // self.length
-                    order = np.random.default_rng((self.seed, pass_number)).permutation(self.length)
-                yield pass_number, int(order[place % self.length])
+                if place // self.length != epoch:
+                    epoch = place // self.length
+                    order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+                yield epoch, int(order[place % self.length])
 
 
 class _Rows(Dataset[int]):
@@ -118,7 +118,7 @@ class ResumableLoader(DataLoader[Any]):
             self.sampler.load_state_dict(state_dict)
 
 
-def sample_generator(seed: int, pass_number: int, row: int) -> torch.Generator:
+def sample_generator(seed: int, epoch: int, row: int) -> torch.Generator:
     """A fresh generator for one sample; the same three numbers give the same draws on every machine."""
-    words = np.random.SeedSequence((seed, pass_number, row)).generate_state(2, np.uint32)
+    words = np.random.SeedSequence((seed, epoch, row)).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))

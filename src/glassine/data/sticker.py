@@ -1,8 +1,4 @@
-"""The value that everything passes around: a transparent animated sticker.
-
-TODO-DOC
-Which part of the data a sticker belongs to: decided by its group, so that near copies never sit on both sides.
-"""
+"""The value type of the package, a transparent animated sticker, and the split that its group belongs to."""
 
 from __future__ import annotations
 
@@ -46,7 +42,7 @@ def checked_split(name: str) -> Split:
     for split in SPLITS:
         if split == name:
             return split
-    raise UserError(f"split {name!r} came; choose one of {', '.join(SPLITS)}")
+    raise UserError(f"split must be one of {', '.join(SPLITS)}, got {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +65,17 @@ class Sticker:
     def __post_init__(self) -> None:
         frames = self.frames
         if not isinstance(frames, np.ndarray) or frames.ndim != 4 or frames.shape[-1] != 4 or frames.dtype != np.uint8:
-            came = f"{getattr(frames, 'dtype', type(frames).__name__)} of shape {getattr(frames, 'shape', None)}"
-            raise UserError(f"sticker frames came as {came}; they must be a uint8 array 'f h w 4' of straight RGBA")
+            found = f"{getattr(frames, 'dtype', type(frames).__name__)} of shape {getattr(frames, 'shape', None)}"
+            raise UserError(f"frames must be a uint8 array 'f h w 4' of straight RGBA, got {found}")
         if 0 in frames.shape:
-            raise UserError(f"sticker frames have shape {frames.shape}; at least one frame of 1x1 pixels is needed")
+            raise UserError(f"frames must be at least one of 1x1 pixels, got shape {frames.shape}")
         object.__setattr__(self, "durations", tuple(int(duration) for duration in self.durations))
         if len(self.durations) != len(frames):
-            raise UserError(f"{len(self.durations)} durations came for {len(frames)} frames; give one for each frame")
+            raise UserError(f"durations must be one for each of {len(frames)} frames, got {len(self.durations)}")
         if min(self.durations) < 1:
-            raise UserError(f"a frame duration of {min(self.durations)} ms came; each must be at least 1 ms")
+            raise UserError(f"durations must be at least 1 ms, got {min(self.durations)}")
         if self.loop < 0:
-            raise UserError(f"a loop count of {self.loop} came; give 0 (for ever) or how often it plays")
+            raise UserError(f"loop must be 0 (forever) or how often it plays, got {self.loop}")
 
     @property
     def num_frames(self) -> int:

@@ -1,7 +1,7 @@
-"""Texts in English and Chinese that mean the same, for a small bilingual text encoder: emoji's names, and words.
+"""Texts in English and Chinese that mean the same, to train a small bilingual text encoder on.
 
-TODO-DOC
-Phrases around a name, in English and Chinese: what people ask for beside what an emoji is called.
+They are the names and search words of emoji, phrases around them ("a waving panda", "挥手的熊猫"), captions of
+rendered stickers, and frequent English words.
 """
 
 import json
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
+from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.sources.emoji import emoji_group, emoji_split
-from glassine.data.sources.fluent import default_cache
+from glassine.data.sources.emoji_art import default_cache
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.data.sticker import Split
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 from glassine.utils.files import read_plain
 from glassine.utils.minilm import minilm_words
@@ -53,23 +53,23 @@ FORMS = (
 )
 
 
-def phrase(label: str, label_zh: str, chance: torch.Generator) -> tuple[str, str]:
+def phrase(label: str, label_zh: str, generator: torch.Generator) -> tuple[str, str]:
     """A label as part of a phrase, in English and Chinese; no Chinese label gives no Chinese phrase."""
-    motion, quality = pick(tuple(MOTIONS), chance), pick(tuple(QUALITIES), chance)
-    english, chinese = pick(FORMS, chance)
+    motion, quality = pick(tuple(MOTIONS), generator), pick(tuple(QUALITIES), generator)
+    english, chinese = pick(FORMS, generator)
     text = english.format(label=label, motion=motion, quality=quality)
     text_zh = chinese.format(label=label_zh, motion=MOTIONS[motion], quality=QUALITIES[quality])
     return text, text_zh if label_zh else ""
 
 
-def pick(choices: Sequence[Any], chance: torch.Generator) -> Any:
+def pick(choices: Sequence[Any], generator: torch.Generator) -> Any:
     """One of the choices."""
-    return choices[int(torch.randint(len(choices), (), generator=chance))]
+    return choices[int(torch.randint(len(choices), (), generator=generator))]
 
 
-def some_of(choices: Sequence[str], most: int, chance: torch.Generator) -> list[str]:
+def some_of(choices: Sequence[str], most: int, generator: torch.Generator) -> list[str]:
     """At most so many of the choices, shuffled."""
-    return [choices[place] for place in torch.randperm(len(choices), generator=chance)[:most].tolist()]
+    return [choices[place] for place in torch.randperm(len(choices), generator=generator)[:most].tolist()]
 
 
 EMOJIBASE = "emojibase-data-17.0.0"
@@ -87,12 +87,12 @@ class Emoji:
     tags_zh: tuple[str, ...] = ()
 
 
-class TextPairs:
-    """Texts to train on, and those held out: all of the groups of one split.
+class TextPairs(LazyDataset):
+    """Texts to train on, or those held out: all of the groups of one split.
 
-    Hand it to the data module as `pairs`: batches then have `text`, English, and `text_zh`, the same in Chinese, or
-    empty where only English is known. The pairs are drawn once, from `seed` alone, so that a teacher can be asked about
-    each text once; their order is the data module's.
+    Samples for training have `text`, English, and `text_zh`, the same in Chinese, or empty where only English is known.
+    The pairs are drawn once, from `seed` alone, so that a teacher can be asked about each text once; their order is the
+    data module's. Samples for evaluation have `label`, six `tags`, and `label_zh`, one emoji a group.
 
     An emoji gives its label; the label with some tags; some tags; one tag; and phrases such as "a waving panda". One
     with a skin tone gives its label alone, a word itself, every third a phrase. Most stand behind a domain, as captions
@@ -104,10 +104,17 @@ class TextPairs:
         phrases: how many phrases an emoji gives.
         procedural: captions of rendered stickers to add, "a red sleepy ghost slides from side to side, glass".
         held_out: split whose groups are kept for validation and test.
-        seed: of all chance.
+        seed: of all randomness.
+        training: False for what is held out.
+
+    Attributes:
+        rows: the samples; once it is open.
+        texts: every English text of the rows once, for a teacher; sorted.
+        known: emoji to train on.
+        words: English words to train on.
 
     Raises:
-        UserError: the names have not been fetched, or MiniLM is not installed.
+        UserError: when it is opened: the names have not been fetched, or MiniLM is not installed.
     """
 
     def __init__(
@@ -118,75 +125,68 @@ class TextPairs:
         procedural: int = 2000,
         held_out: Split = "test",
         seed: int = 0,
+        training: bool = True,
     ) -> None:
-        emoji = read_emoji(Path(cache) if cache else default_cache())
-        self.words = minilm_words(words) if words else []
-        self.known = [one for one in emoji if emoji_split(one.group) != held_out]
-        unknown = {one.group: one for one in reversed(emoji) if emoji_split(one.group) == held_out}  # one a group
-        self.unknown = [one for one in unknown.values() if one.tags and one.label_zh]
-        self.phrases, self.procedural, self.seed = phrases, procedural, seed
+        self.cache, self.num_words, self.phrases, self.procedural = cache, words, phrases, procedural
+        self.held_out, self.seed, self.training = held_out, seed, training
 
-    def dataset(self, stage: str) -> "PairedTexts":
-        """Of `"train"`; of any other stage, what is held out: `label`, six `tags`, `label_zh`, one emoji a group."""
-        if stage == "train":
-            pairs = [{"text": text, "text_zh": chinese} for text, chinese in self.pairs()]
+    def _open(self) -> None:
+        emoji = read_emoji(Path(self.cache) if self.cache else default_cache())
+        self.words = minilm_words(self.num_words) if self.num_words and self.training else []
+        self.known = [one for one in emoji if emoji_split(one.group) != self.held_out]
+        self.rows: list[dict[str, str]] = []
+        if self.training:
+            self.rows = [{"text": text, "text_zh": chinese} for text, chinese in self._pairs()]
         else:
-            pairs = [{"label": o.label, "tags": " ".join(o.tags[:6]), "label_zh": o.label_zh} for o in self.unknown]
-        return PairedTexts(pairs)
+            unknown = {one.group: one for one in reversed(emoji) if emoji_split(one.group) == self.held_out}
+            for one in unknown.values():  # one a group
+                if one.tags and one.label_zh:
+                    row = {"label": one.label, "tags": " ".join(one.tags[:6]), "label_zh": one.label_zh}
+                    self.rows.append(row)
+        self.texts = sorted({row["text"] for row in self.rows if "text" in row})
 
-    def pairs(self) -> Iterator[tuple[str, str]]:
+    def _pairs(self) -> Iterator[tuple[str, str]]:
         """All pairs to train on."""
         for number, emoji in enumerate(self.known):
-            chance = sample_generator(self.seed, 0, number)
-            for text, chinese in emoji_pairs(emoji, self.phrases, chance):
-                domain = pick(DOMAINS, chance)
+            generator = sample_generator(self.seed or 0, 0, number)
+            for text, chinese in emoji_pairs(emoji, self.phrases, generator):
+                domain = pick(DOMAINS, generator)
                 yield domain + text, domain + chinese if chinese else ""
-        drawn = ProceduralStickers(seed=self.seed, length=max(1, self.procedural))
+        drawn = ProceduralStickers(seed=self.seed or 0, length=max(1, self.procedural))
         for info in map(drawn.info, range(self.procedural)):
             domain = f"{info['domain'].capitalize()}\t"
             yield domain + info["description"], domain + info["description_zh"]
         for number, word in enumerate(self.words):
-            chance = sample_generator(self.seed, 1, number)
+            generator = sample_generator(self.seed or 0, 1, number)
             yield word, ""
             if number % 3 == 0:
-                yield pick(DOMAINS, chance) + phrase(word, "", chance)[0], ""
+                yield pick(DOMAINS, generator) + phrase(word, "", generator)[0], ""
 
-
-class PairedTexts(Dataset[dict[str, str]]):
-    """Rows of texts.
-
-    Attributes:
-        texts: every English text of the rows once, for a teacher; sorted.
-    """
-
-    num_damaged = 0
-
-    def __init__(self, rows: Sequence[dict[str, str]]) -> None:
-        self.rows = list(rows)
-        self.texts = sorted({row["text"] for row in rows if "text" in row})
+    def evaluation(self, split: str) -> "TextPairs":
+        """What is held out, for validation and test alike."""
+        how = (self.cache, self.num_words, self.phrases, self.procedural, self.held_out, self.seed or 0)
+        return TextPairs(*how, training=False)
 
     def __len__(self) -> int:
+        self.setup()
         return len(self.rows)
 
-    def __getitem__(self, item: int | SampleId) -> dict[str, str]:
+    def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
+        self.setup()
         return self.rows[item if isinstance(item, int) else item[1]]
 
-    def damage_line(self) -> str:
-        """For the data module: texts are whole."""
-        return ""
 
-
-def emoji_pairs(emoji: Emoji, phrases: int, chance: torch.Generator) -> Iterator[tuple[str, str]]:
+def emoji_pairs(emoji: Emoji, phrases: int, generator: torch.Generator) -> Iterator[tuple[str, str]]:
     """What one emoji gives, in English and Chinese."""
     yield emoji.label, emoji.label_zh
     if not emoji.tags:
         return
-    some, some_zh = some_of(emoji.tags, 2, chance), some_of(emoji.tags_zh, 2, chance)
+    some, some_zh = some_of(emoji.tags, 2, generator), some_of(emoji.tags_zh, 2, generator)
     yield ", ".join([emoji.label, *some]), ", ".join([emoji.label_zh, *some_zh])
-    yield " ".join(some_of(emoji.tags, 4, chance)), " ".join(some_of(emoji.tags_zh, 4, chance))
-    yield pick(emoji.tags, chance), ""  # which of the Chinese ones means the same is not known
+    yield " ".join(some_of(emoji.tags, 4, generator)), " ".join(some_of(emoji.tags_zh, 4, generator))
+    yield pick(emoji.tags, generator), ""  # which of the Chinese ones means the same is not known
     for _ in range(phrases):
-        yield phrase(emoji.label, emoji.label_zh, chance)
+        yield phrase(emoji.label, emoji.label_zh, generator)
 
 
 def read_emoji(cache: Path) -> list[Emoji]:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from glassine.data.alpha import premultiply
 from glassine.data.clips import spread_rows
+from glassine.data.dataset import LazyDataset
 from glassine.data.frame_cache import subject_of
 from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
-from glassine.data.sticker import SPLITS, checked_split
+from glassine.data.sticker import checked_split
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, read_plain
 
@@ -149,14 +149,14 @@ def read_thumbnails(folder: Path) -> tuple[list[Drawn], int]:
         raise UserError(f"{folder} must hold thumbnails, got {error!r}: delete it, it is made again") from error
 
 
-class Thumbnails:
-    """Pictures for the data module, as its `thumbnails`; the cache is made when it is first asked for.
+class Thumbnails(LazyDataset):
+    """Small single pictures of stickers, one row a drawing (group and source); their cache is made when first used.
 
-    Batches have `picture` `b 4 s s` uint8, premultiplied, and lists `group`, `source`, `key`, `caption`,
-    `trigger_words`. A pass shows each drawing (group and source) once, its variants and frames in turn by chance.
+    A sample has `picture` `4 s s` uint8, premultiplied, and `group`, `source`, `key`, `caption`, `trigger_words`. In
+    training an epoch shows each drawing once, one of its variants and frames at random; otherwise the first of both.
 
-    Either the groups are divided by their `split`, or `held_out` divides the drawings of each group, or both stages
-    see everything.
+    Either the groups are divided by their `split`, or `held_out` divides the drawings of each group, or all splits are
+    everything.
 
     Args:
         root: shard folder, or several.
@@ -164,14 +164,20 @@ class Thumbnails:
         size: see `write_thumbnails`.
         frames: see `write_thumbnails`.
         variants: see `write_thumbnails`.
-        by_split: train on the groups of split `train`, and validate and test on those of the split of that name.
+        by_split: take the groups of that split alone.
         held_out: validate on a drawing that training does not see, of groups that have another one: a source's name
             holds out its drawing everywhere, `in turn` one of each group's, by its hash.
         drawings: sources that show the same drawing.
-        seed: of all chance.
+        split: `train`, `val` or `test`.
+        seed: of all randomness.
+
+    Attributes:
+        rows: for each row the variants of the drawing; once it is open.
+        groups: of the whole cache, whatever is held out.
 
     Raises:
-        UserError: `held_out` is no source, or both it and `by_split` are set; see also `write_thumbnails`.
+        UserError: both `held_out` and `by_split` are set; when it is opened, `held_out` is no source, and what
+            `write_thumbnails` raises.
     """
 
     def __init__(
@@ -184,29 +190,38 @@ class Thumbnails:
         by_split: bool = False,
         held_out: str | None = None,
         drawings: Sequence[Sequence[str]] = DRAWINGS,
+        split: str = "train",
         seed: int = 0,
     ) -> None:
         if by_split and held_out is not None:
             raise UserError(f"by_split and held_out cannot both be set, got held_out {held_out!r}: set one of them")
         self.root, self.folder, self.size, self.frames, self.variants = root, Path(folder), size, frames, variants
-        self.by_split, self.held_out, self.seed = by_split, held_out, seed
+        self.by_split, self.held_out, self.families = by_split, held_out, drawings
+        self.split, self.seed = checked_split(split), seed
         self.drawings = {source: number for number, family in enumerate(drawings) for source in family}
+        self._pictures: np.ndarray | None = None
 
-    def dataset(self, stage: str) -> "ThumbnailDataset":
-        """Of `"train"`, or of `"val"`, `"test"`, `"predict"`, which show each drawing's first frame."""
+    def _open(self) -> None:
         write_thumbnails(StickerShards(self.root), self.folder, self.size, self.frames, self.variants)
         table, _ = read_thumbnails(self.folder)
-        groups = sorted({one.group for one in table})
-        training = stage == "train"
+        self.groups = sorted({one.group for one in table})
         if self.by_split:
-            split = checked_split(stage if stage in SPLITS else "test")
-            table = [one for one in table if one.split == split]
+            table = [one for one in table if one.split == self.split]
         elif self.held_out is not None:
             held = set(self.held_drawings(table))
+            training = self.split == "train"
             table = [one for one in table if ((one.group, self.drawing(one.source)) in held) != training]
         if not table:
-            raise UserError(f"{self.folder} has no picture for {stage}: check by_split and held_out")
-        return ThumbnailDataset(self.folder, table, groups, self.seed, training)
+            raise UserError(f"{self.folder} has no picture for {self.split}: check by_split and held_out")
+        rows = defaultdict[tuple[str, str], list[Drawn]](list)
+        for one in table:
+            rows[one.group, one.source].append(one)
+        self.rows = list(rows.values())
+
+    def evaluation(self, split: str) -> "Thumbnails":
+        """The same of another split."""
+        how = (self.size, self.frames, self.variants, self.by_split, self.held_out, self.families)
+        return Thumbnails(self.root, str(self.folder), *how, split=split, seed=self.seed or 0)
 
     def drawing(self, source: str) -> int | str:
         """What sources of one drawing share."""
@@ -232,31 +247,8 @@ class Thumbnails:
             elif wanted in drawings:
                 yield group, wanted
 
-
-class ThumbnailDataset(Dataset[dict[str, Any]]):
-    """The pictures of some stickers, see `Thumbnails`; one row a drawing.
-
-    Args:
-        folder: of the cache.
-        table: the stickers.
-        groups: of the whole cache, whatever is left out of the table.
-        seed: of all chance.
-        training: choose variants and frames at random.
-    """
-
-    num_damaged = 0
-
-    def __init__(
-        self, folder: Path, table: Sequence[Drawn], groups: Sequence[str], seed: int = 0, training: bool = False
-    ) -> None:
-        self.folder, self.groups, self.seed, self.training = folder, list(groups), seed, training
-        rows = defaultdict[tuple[str, str], list[Drawn]](list)
-        for one in table:
-            rows[one.group, one.source].append(one)
-        self.rows = list(rows.values())
-        self._pictures: np.ndarray | None = None
-
     def __len__(self) -> int:
+        self.setup()
         return len(self.rows)
 
     @property
@@ -267,13 +259,14 @@ class ThumbnailDataset(Dataset[dict[str, Any]]):
         return self._pictures
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
-        pass_number, row = (0, item) if isinstance(item, int) else item
+        self.setup()
+        epoch, row = (0, item) if isinstance(item, int) else item
         variants = self.rows[row]
         one, frame = variants[0], 0
-        if self.training:
-            chance = sample_generator(self.seed, pass_number, row)
-            one = variants[int(torch.randint(len(variants), (), generator=chance))]
-            frame = int(torch.randint(one.count, (), generator=chance))
+        if self.split == "train":
+            generator = sample_generator(self.seed or 0, epoch, row)
+            one = variants[int(torch.randint(len(variants), (), generator=generator))]
+            frame = int(torch.randint(one.count, (), generator=generator))
         return {
             "picture": self.picture(one, frame),
             "group": one.group,
@@ -286,10 +279,6 @@ class ThumbnailDataset(Dataset[dict[str, Any]]):
     def picture(self, one: Drawn, frame: int = 0) -> Tensor:
         """A frame of a sticker, `4 s s` uint8, premultiplied."""
         return torch.from_numpy(np.array(self.pictures[one.start + frame])).permute(2, 0, 1).contiguous()
-
-    def damage_line(self) -> str:
-        """For the data module: damaged stickers are left out of the cache."""
-        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file: each process opens its own."""

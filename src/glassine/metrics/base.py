@@ -12,12 +12,12 @@ from glassine.utils.errors import UserError
 RANGE_TOLERANCE = 1e-3
 
 
-def check_clips(pred: Tensor, true: Tensor, channels: int = 1) -> tuple[Tensor, Tensor]:
+def check_clips(preds: Tensor, target: Tensor, channels: int = 1) -> tuple[Tensor, Tensor]:
     """Validate a pair of clips and return them as detached float32 in [0, 1].
 
     Args:
-        pred: predicted clips, `b f c h w`, floating point in [0, 1].
-        true: true clips of the same shape.
+        preds: predicted clips, `b f c h w`, floating point in [0, 1].
+        target: true clips of the same shape.
         channels: the `c` that is allowed.
 
     Returns:
@@ -28,19 +28,19 @@ def check_clips(pred: Tensor, true: Tensor, channels: int = 1) -> tuple[Tensor, 
         UserError: NaN, infinite or out-of-range values. They are refused rather than skipped, because a mean that
             ignores a diverged clip would look better than the model is.
     """
-    if pred.shape != true.shape or pred.ndim != 5 or pred.shape[2] != channels or pred.numel() == 0:
+    if preds.shape != target.shape or preds.ndim != 5 or preds.shape[2] != channels or preds.numel() == 0:
         raise ValueError(
-            f"predicted {tuple(pred.shape)} and true {tuple(true.shape)} clips; "
-            f"both must be `b f {channels} h w` with the same non-empty shape"
+            f"preds and target must be `b f {channels} h w` of the same non-empty shape, got {tuple(preds.shape)} and "
+            f"{tuple(target.shape)}"
         )
     checked = []
-    for name, clip in (("predicted", pred), ("true", true)):
+    for name, clip in (("preds", preds), ("target", target)):
         if not clip.is_floating_point():
-            raise ValueError(f"the {name} clip is {clip.dtype}; scores need floating point in [0, 1]: divide by 255")
+            raise ValueError(f"{name} must be floating point in [0, 1], got {clip.dtype}: divide by 255")
         clip = clip.detach().float()
         low, high = (value.item() for value in torch.aminmax(clip))
         if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):  # also false for NaN
-            raise UserError(f"the {name} clip holds values from {low:g} to {high:g}; allowed is [0, 1]: clamp it first")
+            raise UserError(f"{name} must be in [0, 1], got values from {low:g} to {high:g}: clamp it first")
         checked.append(clip.clamp(0, 1))
     return checked[0], checked[1]
 
@@ -63,12 +63,19 @@ class VideoMetric(Metric, ABC):
         self.add_state("values", default=[], dist_reduce_fx="cat")
 
     @abstractmethod
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Score checked float32 clips `b f c h w` -> `b`."""
 
-    def update(self, pred: Tensor, true: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add clips `b f c h w`, floating point in [0, 1]. Raises as `check_clips` does."""
-        self.values.append(self.score(*check_clips(pred, true, self.channels)))
+        self.values.append(self.score(*check_clips(preds, target, self.channels)))
+
+    def add(self, values: Tensor) -> None:
+        """Add clips by their values `b`, NaN where the score is not defined; for clips that are checked already."""
+        self.values.append(values)
+        # counts as an update: `compute` neither warns nor returns what it has cached
+        self._update_count += 1
+        self._computed = None
 
     def per_clip(self) -> Tensor:
         """Return this process's values, `n`, in the order of the updates."""

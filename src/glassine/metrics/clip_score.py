@@ -109,7 +109,7 @@ class ClipScores(GeneratedClipMetric):
     ) -> None:
         super().__init__()
         if reading not in get_args(Reading):
-            raise UserError(f"reading {reading!r} came; choose from {', '.join(get_args(Reading))}")
+            raise UserError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}")
         background_color(background)
         self.images, self.texts = self.hold(images), self.hold(texts)
         self.background, self.reading, self.logit_scale = background, reading, logit_scale
@@ -141,21 +141,19 @@ class ClipScores(GeneratedClipMetric):
                 clips where they are needed.
         """
         if len(captions) != len(clips):
-            raise ValueError(f"{len(captions)} captions for {len(clips)} clips; each needs one")
+            raise ValueError(f"captions must be as many as clips, {len(clips)}, got {len(captions)}")
         if self.reading == "relative" and real is None:
-            raise UserError("relative CLIP similarity divides by that of real clips: hand them in or choose cosine")
+            raise UserError("real must be given for the relative reading, got None: pass the real clips or use cosine")
         frames = self.embed(clips)  # b f d
         with exactly(clips.device):
             texts = functional.normalize(self.texts(list(captions)).to(frames).detach(), dim=-1)  # b d
         if frames.shape[2] != texts.shape[1]:
             raise ValueError(
-                f"pictures have {frames.shape[2]} features and texts {texts.shape[1]}; they must share a space"
+                f"images and texts must embed to one width, got {frames.shape[2]} and {texts.shape[1]} features"
             )
         shape = torch.tensor(frames.shape[1:], device=self.shape.device)
         if self.shape.any() and not torch.equal(shape, self.shape):
-            raise UserError(
-                f"clips of {shape[0]} frames came after clips of {self.shape[0]}; score clips of one length"
-            )
+            raise UserError(f"clips must have as many frames as those before, {self.shape[0]}, got {shape[0]}")
         reference = torch.full((len(clips),), torch.nan, device=frames.device)
         if self.reading == "relative" and real is not None:
             reference = torch.einsum("b f d, b d -> b f", self.embed(real), texts).mean(1)  # b

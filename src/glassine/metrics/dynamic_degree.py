@@ -1,7 +1,7 @@
-"""How much generated clips move: VBench's dynamic degree, and the optical flow that it is made of.
+"""How much generated clips move: VBench's dynamic degree (Huang et al. 2024, arXiv 2311.17982) on optical flow.
 
-TODO-DOC
-Optical flow without a network: what stands in for RAFT where its weights are not at hand.
+The flow is an argument. `farneback_flow` needs no weights and replaces RAFT where its weights are not at hand; results
+of different flows carry different names and cannot be compared.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def moves(fastest: Tensor, shorter_side: int, fps: float) -> bool:
 def check_rate(fps: float) -> None:
     """Raise UserError where `fps` is not above 0."""
     if not fps > 0:
-        raise UserError(f"{fps:g} frames a second came; give the clips' own, 8 is usual for stickers")
+        raise UserError(f"fps must be above 0, got {fps:g}: give the clips' own rate (8 is usual for stickers)")
 
 
 class DynamicDegree(GeneratedClipMetric):
@@ -98,7 +98,7 @@ class DynamicDegree(GeneratedClipMetric):
 
     Layer-Animate's table I has dynamic degrees of 0.01 to 4.43 by RAFT; it does not say which of these they are, pixels
     or a share in percent. It notes that a gray background skews them: flow is zero there, and a sticker that covers
-    less of the picture moves less. So the background stands in the name, and numbers of different frame sizes, rates or
+    less of the picture moves less. So the background is part of the name; numbers of different frame sizes, rates or
     flow networks cannot be compared.
 
     Args:
@@ -145,12 +145,12 @@ class DynamicDegree(GeneratedClipMetric):
         check_rate(fps)
         frames, clip = len(clip), clip[:: max(1, round(fps / RATE))]
         if len(clip) < 2:
-            raise UserError(f"clips of {frames} frames came; motion is seen between two: give longer clips")
+            raise UserError(f"clips must have at least two frames at about {RATE:g} a second, got {frames} at {fps:g}")
         pairs = zip(clip[:-1].split(PAIRS_AT_ONCE), clip[1:].split(PAIRS_AT_ONCE), strict=True)
         with exactly(clip.device):
             flow = torch.cat([self.flow(first, second) for first, second in pairs]).float()  # f-1 2 h w
         if not flow.isfinite().all():
-            raise UserError(f"the flow of {self.names[0]} is NaN or infinite: check its weights")
+            raise UserError(f"flow must be finite, got NaN or infinity for {self.names[0]}: check its weights")
         fastest = fastest_part(flow)
         moving = moves(fastest, min(clip.shape[-2:]), fps)
         return torch.stack([fastest.new_tensor(float(moving)), fastest.mean(), flow.norm(dim=1).mean()])

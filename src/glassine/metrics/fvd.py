@@ -1,9 +1,8 @@
-"""Fréchet video distance, with the network handed in and everything it depends on in its name.
+"""Fréchet and kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717), with the feature network as argument.
 
-TODO-DOC
-Fréchet distance between two sets of features, from sums that can be added over batches and processes.
----
-Kernel video distance, whose expectation is zero for two sets of one kind, however few clips they have.
+The name of a result states all that it depends on: network, frames and background. `FVD` is computed from sums of
+features, which can be added over batches and processes. Its value for few clips is far too large; `KVD` is unbiased,
+with expectation zero for two sets of one distribution, at any number of clips.
 """
 
 from collections.abc import Sequence
@@ -140,13 +139,13 @@ class VideoDistance(GeneratedClipMetric):
     ) -> None:
         super().__init__()
         if protocol not in PROTOCOLS:
-            raise UserError(f"protocol {protocol!r} came; choose from {', '.join(PROTOCOLS)}")
+            raise UserError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
         fewest, most = network.frames
         shown = len(PROTOCOLS[protocol])
         if shown < fewest or (most is not None and shown > most):
             allowed = f"{fewest} or more" if most is None else f"{fewest} to {most}" if most > fewest else f"{fewest}"
             raise UserError(
-                f"{protocol} shows the network {name} {shown} frames and it takes {allowed}; "
+                f"protocol must give {name} {allowed} frames, got {protocol} with {shown}: "
                 f"choose from {usable_protocols(network.frames) or 'other networks'}"
             )
         for background in backgrounds:
@@ -169,20 +168,20 @@ class VideoDistance(GeneratedClipMetric):
         index = PROTOCOLS[self.protocol]
         if clips.ndim == 5 and clips.shape[1] != max(index) + 1:
             raise UserError(
-                f"clips of {clips.shape[1]} frames came and {self.protocol} takes {max(index) + 1}; cut them or "
+                f"clips must have {max(index) + 1} frames for {self.protocol}, got {clips.shape[1]}: cut them or "
                 f"choose from {usable_protocols(self.network.frames)}"
             )
         if clips.ndim == 5 and clips.shape[2] == 3 and len(self.backgrounds) > 1:
             raise UserError(
-                f"opaque clips cannot be laid on {' and '.join(self.backgrounds)}: "
-                "hand in RGBA, or give this metric the one background that they lie on"
+                f"clips must be RGBA for the backgrounds {' and '.join(self.backgrounds)}, got opaque RGB: "
+                "pass RGBA, or give this metric the one background of the clips"
             )
         found = []
         for name, background in zip(self.names, self.backgrounds, strict=True):
             with exactly(clips.device):
                 features = self.network(opaque_clips(clips, background)[:, list(index)])  # b d
             if not features.isfinite().all():
-                raise UserError(f"the network of {name} gives NaN or infinity: check its weights")
+                raise UserError(f"features must be finite, got NaN or infinity for {name}: check the network's weights")
             found.append(features)
         return found
 

@@ -1,23 +1,20 @@
-"""What all scores of generated clips share: how results are named, and the opaque clips that networks look at.
+"""What scores of generated clips and pictures share: names of results, opaque clips, sharpness and variety.
 
 A result is called FAMILY_NETWORK_HOW_BACKGROUND, in lower case:
 
 | part | says | examples |
 | --- | --- | --- |
 | FAMILY | what is measured | `fvd`, `clip`, `vqa` |
-| NETWORK | whose eyes; the name that the metric was given | `i3d`, `videomae`, `vit_l_14`, `fast_b`, `glassine` |
+| NETWORK | the network, by the name that the metric was given | `i3d`, `videomae`, `vit_l_14`, `fast_b`, `glassine` |
 | HOW | what else numbers must share to be compared | `rep2_16f`, `score`, `similarity_softmax`, `t2v_r1` |
 | BACKGROUND | the color that transparent clips lie on | `white`, `black`, `ff8800` |
 
-So `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no bare `fvd` or `clip_score`: a
-network of the suite's own is called `glassine`, and what it measures can only be `fvd_glassine_...` or
-`clip_glassine_...`. How many clips a result is made of stands beside it, as `..._n`, or `..._n_real` and `..._n_fake`.
+So `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no bare `fvd` or `clip_score`:
+results of the suite's own networks are `fvd_glassine_...` and `clip_glassine_...`. The number of clips is returned
+beside each result, as `..._n`, or `..._n_real` and `..._n_fake`.
 
-
-TODO-DOC
-How sharp generated pictures are against true ones.
----
-How different pictures are from each other and from the nearest one in training, by their features.
+`Sharpness` and the cosine distances at the top are for single pictures: how sharp they are compared with real ones, how
+different from each other, and how far from the nearest picture of a bank.
 """
 
 import re
@@ -118,13 +115,13 @@ def score_name(family: str, network: str, *details: str) -> str:
     """
     if not NETWORK.fullmatch(network):
         raise UserError(
-            f"the network of {family} is called {network!r}; allowed are words such as i3d, vit_l_14, glassine: name it"
+            f"name of the network of {family} must be lower-case words such as i3d or vit_l_14, got {network!r}"
         )
     return "_".join([family, network, *(detail.lstrip("#").lower() for detail in details if detail)])
 
 
 def opaque_clips(clips: Tensor, background: str) -> Tensor:
-    """Check clips and lay them on a background.
+    """Check clips and composite them on a background.
 
     Args:
         clips: `b f c h w`, floating point in [0, 1]; straight RGBA with alpha last, or RGB, which is taken to lie on
@@ -139,30 +136,32 @@ def opaque_clips(clips: Tensor, background: str) -> Tensor:
         UserError: values that are NaN or outside [0, 1], or an unknown color.
     """
     if clips.ndim != 5 or clips.shape[2] not in (3, 4) or not clips.numel() or not clips.is_floating_point():
-        raise ValueError(f"clips are {clips.dtype} {tuple(clips.shape)}; scores take floats `b f 3 h w` or `b f 4 h w`")
+        raise ValueError(
+            f"clips must be floats `b f 3 h w` or `b f 4 h w`, got {clips.dtype} of shape {tuple(clips.shape)}"
+        )
     clips = clips.detach().float()
     low, high = (value.item() for value in torch.aminmax(clips))
     if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):  # also false for NaN
-        raise UserError(f"clips hold values from {low:g} to {high:g}; allowed is [0, 1]: clamp them first")
+        raise UserError(f"clips must be in [0, 1], got values from {low:g} to {high:g}: clamp them first")
     clips = clips.clamp(0, 1)
     return composite_on(clips, background_color(background)) if clips.shape[2] == 4 else clips
 
 
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
-    """Run frozen networks without gradients and in their own precision, whatever the caller trains in."""
+    """Run frozen networks without gradients and without autocast, whatever precision the caller trains in."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
 class GeneratedClipMetric(Metric):
-    """A score whose networks are always in eval mode and never learn."""
+    """A metric whose networks are frozen and always in eval mode."""
 
     is_differentiable = False
     full_state_update = False
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode, also inside a module that is trained."""
+        """Stay in eval mode, even inside a module that is trained."""
         super().train(False)
         return self
 

@@ -1,9 +1,7 @@
-"""Peak signal-to-noise ratio of alpha, summed up so that dropped objects cannot hide in a mean.
+"""PSNR and SSIM, of alpha and of what people see: the sticker composited on a named background color.
 
-TODO-DOC
-Structural similarity of alpha.
----
-PSNR and SSIM of what people see: the sticker composited on a named background color.
+PSNR of a set is summarized by mean, median, the share under 20 dB and the PSNR of the pooled error, so that a few
+dropped objects cannot hide in a mean.
 """
 
 import torch
@@ -20,20 +18,20 @@ from glassine.utils.errors import UserError
 PSNR_CAP = 60.0
 
 
-def psnr(pred: Tensor, true: Tensor, cap: float = PSNR_CAP) -> Tensor:
+def psnr(preds: Tensor, target: Tensor, cap: float = PSNR_CAP) -> Tensor:
     """Mean over frames of the frame's PSNR in dB, peak 1.
 
     A frame's PSNR is `10 log10(1 / MSE)`, at most `cap`: a perfect frame would be infinite and take the mean with it.
 
     Args:
-        pred: `b f c h w` in [0, 1].
-        true: the same shape.
+        preds: `b f c h w` in [0, 1].
+        target: the same shape.
         cap: the highest value of one frame, dB.
 
     Returns:
         `b`, dB.
     """
-    error = (pred - true).square().mean(dim=(2, 3, 4))  # b f
+    error = (preds - target).square().mean(dim=(2, 3, 4))  # b f
     return (-10 * error.log10()).clamp(max=cap).mean(dim=1)  # b
 
 
@@ -82,12 +80,12 @@ class AlphaPSNR(Metric):
         for name in ("values", "errors", "pixels"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
-    def update(self, pred: Tensor, true: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add alpha clips `b f 1 h w` in [0, 1]. Raises as `check_clips` does."""
-        pred, true = check_clips(pred, true)
-        self.values.append(psnr(pred, true, self.cap))
-        self.errors.append((pred - true).square().mean(dim=(1, 2, 3, 4)))
-        self.pixels.append(torch.full((len(pred),), float(pred[0].numel()), device=pred.device))
+        preds, target = check_clips(preds, target)
+        self.values.append(psnr(preds, target, self.cap))
+        self.errors.append((preds - target).square().mean(dim=(1, 2, 3, 4)))
+        self.pixels.append(torch.full((len(preds),), float(preds[0].numel()), device=preds.device))
 
     def per_clip(self) -> Tensor:
         """Return this process's PSNR of each clip, `n`, dB, in the order of the updates."""
@@ -103,15 +101,15 @@ class AlphaPSNR(Metric):
 WINDOW = 11  # a Gaussian of sigma 1.5, reaching 5 pixels to each side
 
 
-def ssim(pred: Tensor, true: Tensor) -> Tensor:
+def ssim(preds: Tensor, target: Tensor) -> Tensor:
     """Mean SSIM of a clip's frames (Wang et al. 2004), data range 1, channels averaged.
 
     The map covers the whole frame, reflected at its borders, as in torchmetrics; kornia computes it, since it is
     several times faster on a CPU and agrees within 1e-4 (a test keeps this).
 
     Args:
-        pred: `b f c h w` in [0, 1].
-        true: the same shape.
+        preds: `b f c h w` in [0, 1].
+        target: the same shape.
 
     Returns:
         `b`, at most 1.
@@ -119,16 +117,16 @@ def ssim(pred: Tensor, true: Tensor) -> Tensor:
     Raises:
         UserError: a frame is smaller than 6 pixels, too small for the window's border.
     """
-    if min(pred.shape[-2:]) <= WINDOW // 2:
+    if min(preds.shape[-2:]) <= WINDOW // 2:
         raise UserError(
-            f"frames of {pred.shape[-1]}x{pred.shape[-2]} pixels; SSIM needs at least {WINDOW // 2 + 1} on each side: "
-            "score larger frames"
+            f"frames must be at least {WINDOW // 2 + 1} pixels on each side for SSIM, got "
+            f"{preds.shape[-1]}x{preds.shape[-2]}: score larger frames"
         )
     # channels are filtered apart, so frames may lie among them: 7x faster on a CPU than one-channel images
-    flat_pred, flat_true = (rearrange(clip, "b f c h w -> b (f c) h w") for clip in (pred, true))
-    if pred.is_cuda:  # float32 convolutions may run as TF32 there, too coarse for the differences of squares inside
-        flat_pred, flat_true = flat_pred.double(), flat_true.double()
-    return ssim_map(flat_pred, flat_true, WINDOW, max_val=1.0, eps=0.0).mean(dim=(1, 2, 3)).float()  # b
+    flat_preds, flat_target = (rearrange(clip, "b f c h w -> b (f c) h w") for clip in (preds, target))
+    if preds.is_cuda:  # float32 convolutions may run as TF32 there, too coarse for the differences of squares inside
+        flat_preds, flat_target = flat_preds.double(), flat_target.double()
+    return ssim_map(flat_preds, flat_target, WINDOW, max_val=1.0, eps=0.0).mean(dim=(1, 2, 3)).float()  # b
 
 
 class AlphaSSIM(VideoMetric):
@@ -136,9 +134,9 @@ class AlphaSSIM(VideoMetric):
 
     higher_is_better = True
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `ssim` of each clip, `b`."""
-        return ssim(pred, true)
+        return ssim(preds, target)
 
 
 def background_color(name: str) -> tuple[float, float, float]:
@@ -146,9 +144,7 @@ def background_color(name: str) -> tuple[float, float, float]:
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
-        raise UserError(
-            f"background {name!r} is no color; allowed are names such as white, gray, black and #rrggbb: use one"
-        ) from error
+        raise UserError(f"background must be a color, a name such as white or #rrggbb, got {name!r}") from error
     return red / 255, green / 255, blue / 255
 
 
@@ -184,9 +180,9 @@ class CompositePSNR(VideoMetric):
         self.background = background_color(background)
         self.cap = cap
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `psnr` of each pair of composites, `b`."""
-        return psnr(composite_on(pred, self.background), composite_on(true, self.background), self.cap)
+        return psnr(composite_on(preds, self.background), composite_on(target, self.background), self.cap)
 
 
 class CompositeSSIM(VideoMetric):
@@ -203,6 +199,6 @@ class CompositeSSIM(VideoMetric):
         super().__init__()
         self.background = background_color(background)
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `ssim` of each pair of composites, `b`."""
-        return ssim(composite_on(pred, self.background), composite_on(true, self.background))
+        return ssim(composite_on(preds, self.background), composite_on(target, self.background))

@@ -1,13 +1,10 @@
-"""Gradient error of alpha: are its edges as sharp as the true ones?
+"""Errors of a predicted alpha against the target: MAD, MSE, gradient, connectivity, soft pixels, holes and interior.
 
-TODO-DOC
-Mean absolute difference of alpha.
----
-Mean squared error of alpha.
----
-Error on semi-transparent pixels: soft edges, glass, glow, shadows, fades.
----
-Connectivity error of alpha: do parts hang together that should, and only those?
+Each score is a function of checked clips `b f 1 h w` in [0, 1] that returns one value a clip, and a torchmetrics class
+that averages it. MAD, MSE, gradient and connectivity have the units of the video-matting field (Robust Video Matting,
+Lin et al. 2022, section 5; gradient and connectivity after Rhemann et al. 2009). The error on semi-transparent pixels
+(soft edges, glass, shadows, fades) and hole residue (target holes that the prediction fills, solid interior that it
+drops) are glassine's own.
 """
 
 import math
@@ -22,65 +19,65 @@ from torch.nn import functional
 from glassine.metrics.base import VideoMetric
 
 
-def mad(pred: Tensor, true: Tensor) -> Tensor:
-    """Mean |pred - true| over the whole clip, x1000, as the video-matting field prints it.
+def mad(preds: Tensor, target: Tensor) -> Tensor:
+    """Mean |preds - true| over the whole clip, x1000, as the video-matting field prints it.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
 
     Returns:
         `b`, 0 to 1000.
     """
-    return 1000 * (pred - true).abs().mean(dim=(1, 2, 3, 4))
+    return 1000 * (preds - target).abs().mean(dim=(1, 2, 3, 4))
 
 
 class MAD(VideoMetric):
     """Mean absolute difference of alpha x1000 (Robust Video Matting, Lin et al. 2022, section 5); whole image."""
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `mad` of each clip, `b`."""
-        return mad(pred, true)
+        return mad(preds, target)
 
 
-def mse(pred: Tensor, true: Tensor) -> Tensor:
-    """Mean (pred - true)^2 over the whole clip, x1000, as the video-matting field prints it.
+def mse(preds: Tensor, target: Tensor) -> Tensor:
+    """Mean (preds - true)^2 over the whole clip, x1000, as the video-matting field prints it.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
 
     Returns:
         `b`, 0 to 1000.
     """
-    return 1000 * (pred - true).square().mean(dim=(1, 2, 3, 4))
+    return 1000 * (preds - target).square().mean(dim=(1, 2, 3, 4))
 
 
 class MSE(VideoMetric):
     """Mean squared error of alpha x1000 (Robust Video Matting, Lin et al. 2022, section 5); whole image."""
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `mse` of each clip, `b`."""
-        return mse(pred, true)
+        return mse(preds, target)
 
 
 SEMI_TRANSPARENT = (0.05, 0.95)
 
 
-def semi_transparent_mad(pred: Tensor, true: Tensor, low: float = 0.05, high: float = 0.95) -> Tensor:
-    """Mean |pred - true| x1000 over the clip's pixels with low < true alpha < high.
+def semi_transparent_mad(preds: Tensor, target: Tensor, low: float = 0.05, high: float = 0.95) -> Tensor:
+    """Mean |preds - true| x1000 over the clip's pixels with low < true alpha < high.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
         low: true alphas up to this are transparent.
         high: true alphas from this on are opaque.
 
     Returns:
         `b`, 0 to 1000; NaN for a clip without such a pixel.
     """
-    inside = (true > low) & (true < high)  # b f 1 h w
-    total = ((pred - true).abs() * inside).sum(dim=(1, 2, 3, 4))  # b
+    inside = (target > low) & (target < high)  # b f 1 h w
+    total = ((preds - target).abs() * inside).sum(dim=(1, 2, 3, 4))  # b
     return 1000 * total / inside.sum(dim=(1, 2, 3, 4))
 
 
@@ -96,9 +93,9 @@ class SemiTransparentMAD(VideoMetric):
         super().__init__()
         self.low, self.high = low, high
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `semi_transparent_mad` of each clip, `b`."""
-        return semi_transparent_mad(pred, true, self.low, self.high)
+        return semi_transparent_mad(preds, target, self.low, self.high)
 
 
 SIGMA = 1.4
@@ -145,8 +142,8 @@ def _stretch(frames: Tensor) -> Tensor:
     return torch.where(spread < MIN_RANGE, 0.0, (frames - low) / spread.clamp(min=MIN_RANGE))
 
 
-def grad(pred: Tensor, true: Tensor, sigma: float = SIGMA) -> Tensor:
-    """Mean over frames of the sum over pixels of (|grad pred| - |grad true|)^2, / 1000.
+def grad(preds: Tensor, target: Tensor, sigma: float = SIGMA) -> Tensor:
+    """Mean over frames of the sum over pixels of (|grad preds| - |grad target|)^2, / 1000.
 
     Gaussian-derivative filters of unit norm (sigma 1.4: 9x9), borders replicated. Each frame is first stretched to
     its own minimum and maximum, as the field's evaluation does: the score sees the edges' shape, not a faded alpha.
@@ -154,16 +151,16 @@ def grad(pred: Tensor, true: Tensor, sigma: float = SIGMA) -> Tensor:
     compare at one size only.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
         sigma: of the Gaussian, pixels.
 
     Returns:
         `b`, at least 0.
     """
-    slopes = [_magnitude(_stretch(rearrange(clip, "b f c h w -> (b f) c h w")), sigma) for clip in (pred, true)]
+    slopes = [_magnitude(_stretch(rearrange(clip, "b f c h w -> (b f) c h w")), sigma) for clip in (preds, target)]
     error = (slopes[0] - slopes[1]).square().sum(dim=(1, 2, 3))  # (b f)
-    return rearrange(error, "(b f) -> b f", b=len(pred)).mean(dim=1) / 1000  # b
+    return rearrange(error, "(b f) -> b f", b=len(preds)).mean(dim=1) / 1000  # b
 
 
 class Grad(VideoMetric):
@@ -177,9 +174,9 @@ class Grad(VideoMetric):
         super().__init__()
         self.sigma = sigma
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `grad` of each clip, `b`."""
-        return grad(pred, true, self.sigma)
+        return grad(preds, target, self.sigma)
 
 
 STEPS = 10
@@ -218,40 +215,139 @@ def _connected_level(overlap: np.ndarray) -> np.ndarray:
     return level
 
 
-def conn_frame(pred: np.ndarray, true: np.ndarray) -> float:
+def conn_frame(preds: np.ndarray, target: np.ndarray) -> float:
     """Connectivity error of one frame, sum over pixels / 1000; alphas `h w` float32 in [0, 1]."""
-    level = _connected_level(np.minimum(pred, true))
+    level = _connected_level(np.minimum(preds, target))
 
     def phi(alpha: np.ndarray) -> np.ndarray:
         distance = alpha - level
         return 1 - distance * (distance >= TOLERANCE)
 
-    return float(np.abs(phi(pred) - phi(true)).sum()) / 1000
+    return float(np.abs(phi(preds) - phi(target)).sum()) / 1000
 
 
-def conn(pred: Tensor, true: Tensor) -> Tensor:
+def conn(preds: Tensor, target: Tensor) -> Tensor:
     """Mean over frames of the connectivity error, / 1000 (Rhemann et al. 2009, section 3.2, as evaluated in video).
 
     For the thresholds 0.1, 0.2, ... 1 the largest 4-connected component of the pixels at which both alphas reach
     the threshold is taken. A pixel's level is the last threshold up to which it belonged to all of them (0 for none).
-    With d = alpha - level, phi = 1 - d where d >= 0.15, else 1; the error is the sum of |phi_pred - phi_true|.
+    With d = alpha - level, phi = 1 - d where d >= 0.15, else 1; the error is the sum of |phi_preds - phi_target|.
     It grows with the frame size, so compare at one size only. Runs on the CPU wherever the clips are.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
 
     Returns:
         `b`, at least 0.
     """
-    frames = zip(pred.flatten(0, 2).cpu().numpy(), true.flatten(0, 2).cpu().numpy(), strict=True)  # (b f) h w
-    errors = torch.tensor([conn_frame(*pair) for pair in frames], device=pred.device)
-    return errors.view(len(pred), -1).mean(dim=1)  # b
+    frames = zip(preds.flatten(0, 2).cpu().numpy(), target.flatten(0, 2).cpu().numpy(), strict=True)  # (b f) h w
+    errors = torch.tensor([conn_frame(*pair) for pair in frames], device=preds.device)
+    return errors.view(len(preds), -1).mean(dim=1)  # b
 
 
 class Conn(VideoMetric):
     """Connectivity error of alpha (Rhemann et al. 2009; Robust Video Matting, Lin et al. 2022, section 5)."""
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `conn` of each clip, `b`."""
-        return conn(pred, true)
+        return conn(preds, target)
+
+
+def enclosed_holes(alpha: np.ndarray, transparent: float = 0.05, min_area: int = 16) -> np.ndarray:
+    """Return the mask `h w` bool of enclosed transparent regions.
+
+    A hole is a 4-connected region of pixels with alpha < `transparent` that has at least `min_area` pixels and does
+    not touch the frame's border.
+    """
+    empty = (alpha < transparent).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
+    left, top, width, height, area = stats.T
+    enclosed = (left > 0) & (top > 0) & (left + width < alpha.shape[1]) & (top + height < alpha.shape[0])
+    enclosed &= area >= min_area
+    enclosed[0] = False  # label 0 is everything that is not transparent
+    return enclosed[labels] if enclosed.any() else np.zeros(alpha.shape, dtype=bool)
+
+
+def holes_filled(
+    preds: Tensor, target: Tensor, transparent: float = 0.05, min_area: int = 16, filled: float = 0.5
+) -> Tensor:
+    """Share of the pixels of a clip's true holes (`enclosed_holes`, frame by frame) with predicted alpha >= `filled`.
+
+    Args:
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
+        transparent: true alphas below this are transparent.
+        min_area: regions with fewer pixels are no holes (gaps of a few pixels inside soft edges).
+        filled: predicted alphas from this on fill the hole.
+
+    Returns:
+        `b`, 0 to 1; NaN for a clip without a hole.
+    """
+    frames = target.flatten(0, 2).cpu().numpy()  # (b f) h w
+    holes = np.stack([enclosed_holes(frame, transparent, min_area) for frame in frames])
+    hole = torch.from_numpy(holes).to(target.device).view(target.shape)  # b f 1 h w
+    return ((preds >= filled) & hole).sum(dim=(1, 2, 3, 4)) / hole.sum(dim=(1, 2, 3, 4))
+
+
+def interior_punched(
+    preds: Tensor, target: Tensor, solid: float = 0.95, margin: int = 3, punched: float = 0.5
+) -> Tensor:
+    """Share of the pixels of a clip's solid interior with predicted alpha < `punched`.
+
+    The interior is the set of pixels with true alpha > `solid`, eroded by a square of 2 `margin` + 1 pixels, so that
+    the prediction's edge may be off by `margin` pixels. The frame's border does not erode.
+
+    Args:
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
+        solid: true alphas above this are solid.
+        margin: pixels that the erosion takes off.
+        punched: predicted alphas below this are transparent.
+
+    Returns:
+        `b`, 0 to 1; NaN for a clip without an interior.
+    """
+    outside = (target <= solid).flatten(0, 1).float()  # (b f) 1 h w
+    # growing the outside erodes the inside; a square grows along x, then along y
+    size = 2 * margin + 1
+    outside = functional.max_pool2d(outside, (1, size), stride=1, padding=(0, margin))
+    outside = functional.max_pool2d(outside, (size, 1), stride=1, padding=(margin, 0))
+    interior = (outside == 0).view(target.shape)  # b f 1 h w
+    return ((preds < punched) & interior).sum(dim=(1, 2, 3, 4)) / interior.sum(dim=(1, 2, 3, 4))
+
+
+class HolesFilled(VideoMetric):
+    """Mean over stickers of `holes_filled`: the share of true holes that the prediction fills in.
+
+    Args:
+        transparent: true alphas below this are transparent.
+        min_area: pixels that a hole has at least.
+        filled: predicted alphas from this on fill the hole.
+    """
+
+    def __init__(self, transparent: float = 0.05, min_area: int = 16, filled: float = 0.5) -> None:
+        super().__init__()
+        self.transparent, self.min_area, self.filled = transparent, min_area, filled
+
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
+        """Return `holes_filled` of each clip, `b`."""
+        return holes_filled(preds, target, self.transparent, self.min_area, self.filled)
+
+
+class InteriorPunched(VideoMetric):
+    """Mean over stickers of `interior_punched`: the share of solid interior that the prediction drops.
+
+    Args:
+        solid: true alphas above this are solid.
+        margin: pixels that the erosion takes off.
+        punched: predicted alphas below this are transparent.
+    """
+
+    def __init__(self, solid: float = 0.95, margin: int = 3, punched: float = 0.5) -> None:
+        super().__init__()
+        self.solid, self.margin, self.punched = solid, margin, punched
+
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
+        """Return `interior_punched` of each clip, `b`."""
+        return interior_punched(preds, target, self.solid, self.margin, self.punched)

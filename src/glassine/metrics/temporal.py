@@ -1,13 +1,8 @@
-"""What becomes of alpha in a clip that is made around a base image: does it agree, and does it move?
+"""Temporal scores of alpha: does it change from frame to frame as the target does, and how much does it move?
 
-Layer-Animate has no metric of transparency and asks people instead. Where the truth is known, as for true clips that go
-through the codec, `MAD`, `MSE` and `Flicker` say more; these need the base image alone, or nothing.
-
-
-TODO-DOC
-Temporal coherence of alpha: does it change from frame to frame as the truth does?
----
-Flicker: changes of the predicted alpha where the true one stands still.
+`DtSSD` and `Flicker` compare with a target. Layer-Animate has no metric of transparency and asks people instead, so
+clips that are made around a base image are measured by what needs that image alone (`AlphaOverlap`, `AlphaLevels`) or
+nothing (`AlphaMotion`, `alpha_flicker`); true clips show which values are right.
 """
 
 from torch import Tensor
@@ -15,24 +10,24 @@ from torch import Tensor
 from glassine.metrics.base import VideoMetric
 
 
-def temporal_error(pred: Tensor, true: Tensor) -> Tensor:
+def temporal_error(preds: Tensor, target: Tensor) -> Tensor:
     """Squared difference of the changes between neighbor frames, `b f c h w` -> `b f-1 c h w`."""
-    return (pred.diff(dim=1) - true.diff(dim=1)).square()
+    return (preds.diff(dim=1) - target.diff(dim=1)).square()
 
 
-def dtssd(pred: Tensor, true: Tensor, skip_first: bool = True) -> Tensor:
+def dtssd(preds: Tensor, target: Tensor, skip_first: bool = True) -> Tensor:
     """Mean over frames of sqrt(mean over pixels of ((p_t - p_t-1) - (t_t - t_t-1))^2), x100.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
         skip_first: average over the f-1 frames that have a predecessor. False also counts frame 0 as 0, as the
             field's published evaluation does; a clip of 8 frames then reads 7/8 of its true value.
 
     Returns:
         `b`, 0 to 200; NaN for clips of a single frame if `skip_first`, else 0.
     """
-    error = 100 * temporal_error(pred, true).mean(dim=(2, 3, 4)).sqrt()  # b f-1
+    error = 100 * temporal_error(preds, target).mean(dim=(2, 3, 4)).sqrt()  # b f-1
     frames = error.shape[1] if skip_first else error.shape[1] + 1
     return error.sum(dim=1) / frames  # b; 0 / 0 is NaN
 
@@ -48,65 +43,65 @@ class DtSSD(VideoMetric):
         super().__init__()
         self.skip_first = skip_first
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `dtssd` of each clip, `b`."""
-        return dtssd(pred, true, self.skip_first)
+        return dtssd(preds, target, self.skip_first)
 
 
 STILL_THRESHOLD = 0.01
 
 
-def flicker(pred: Tensor, true: Tensor, threshold: float = STILL_THRESHOLD) -> Tensor:
-    """DtSSD x100 over those pixels only whose true alpha stands still.
+def flicker(preds: Tensor, target: Tensor, threshold: float = STILL_THRESHOLD) -> Tensor:
+    """DtSSD x100 over the pixels whose target alpha is constant.
 
     For each frame with a predecessor: the root of the mean of ((p_t - p_t-1) - (t_t - t_t-1))^2 over the pixels with
     |t_t - t_t-1| < threshold; then the mean over the frames that have such a pixel.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
-        true: the same shape.
-        threshold: below which the truth stands still; the default lets two 8-bit steps pass.
+        preds: alpha `b f 1 h w` in [0, 1].
+        target: the same shape.
+        threshold: change below which the target counts as constant; the default allows two 8-bit steps.
 
     Returns:
         `b`, 0 to 100 x (1 + threshold); NaN for a clip without a still pixel or with a single frame.
     """
-    still = true.diff(dim=1).abs() < threshold  # b f-1 1 h w
-    squared = (temporal_error(pred, true) * still).sum(dim=(2, 3, 4))  # b f-1
+    still = target.diff(dim=1).abs() < threshold  # b f-1 1 h w
+    squared = (temporal_error(preds, target) * still).sum(dim=(2, 3, 4))  # b f-1
     error = (squared / still.sum(dim=(2, 3, 4))).sqrt()  # b f-1; NaN without a still pixel
     return 100 * error.nanmean(dim=1)  # b
 
 
 class Flicker(VideoMetric):
-    """DtSSD x100 where the true alpha stands still.
+    """DtSSD x100 where the target alpha is constant.
 
     Args:
-        threshold: change of the true alpha between two frames below which a pixel stands still.
+        threshold: change of the target alpha between two frames below which a pixel counts as constant.
     """
 
     def __init__(self, threshold: float = STILL_THRESHOLD) -> None:
         super().__init__()
         self.threshold = threshold
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `flicker` of each clip, `b`."""
-        return flicker(pred, true, self.threshold)
+        return flicker(preds, target, self.threshold)
 
 
-def alpha_overlap(pred: Tensor, base: Tensor) -> Tensor:
+def alpha_overlap(preds: Tensor, base: Tensor) -> Tensor:
     """How far the shapes coincide: sum of min(p, b) divided by sum of max(p, b) over a clip.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
+        preds: alpha `b f 1 h w` in [0, 1].
         base: alpha of the base image in every frame, the same shape.
 
     Returns:
         `b`, 0 to 1; lower for what moves, too. NaN where both are clear everywhere.
     """
-    both, either = pred.minimum(base), pred.maximum(base)
+    both, either = preds.minimum(base), preds.maximum(base)
     return both.sum(dim=(1, 2, 3, 4)) / either.sum(dim=(1, 2, 3, 4))
 
 
-def alpha_levels(pred: Tensor, base: Tensor) -> Tensor:
+def alpha_levels(preds: Tensor, base: Tensor) -> Tensor:
     """How far the levels of alpha are from those of the base image, wherever they lie, x1000.
 
     The mean over frames of the earth mover's distance between the values of both, which is the mean absolute difference
@@ -114,13 +109,13 @@ def alpha_levels(pred: Tensor, base: Tensor) -> Tensor:
     see-through or drags a veil behind it does.
 
     Args:
-        pred: alpha `b f 1 h w` in [0, 1].
+        preds: alpha `b f 1 h w` in [0, 1].
         base: alpha of the base image in every frame, the same shape.
 
     Returns:
         `b`, 0 to 1000.
     """
-    values, wanted = (alpha.flatten(2).sort(dim=-1).values for alpha in (pred, base))  # b f (h w)
+    values, wanted = (alpha.flatten(2).sort(dim=-1).values for alpha in (preds, base))  # b f (h w)
     return 1000 * (values - wanted).abs().mean(dim=(1, 2))
 
 
@@ -156,12 +151,12 @@ def alpha_flicker(alpha: Tensor) -> Tensor:
 class OfBaseImage(VideoMetric):
     """A score of a clip against its base image."""
 
-    def update(self, pred: Tensor, true: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add clips `b f 1 h w` and the alpha of their base images `b 1 1 h w` (or of a clip), in [0, 1].
 
         Raises as `check_clips` does.
         """
-        super().update(pred, true.expand_as(pred) if true.ndim == 5 and true.shape[1] == 1 else true)
+        super().update(preds, target.expand_as(preds) if target.ndim == 5 and target.shape[1] == 1 else target)
 
 
 class AlphaOverlap(OfBaseImage):
@@ -169,17 +164,17 @@ class AlphaOverlap(OfBaseImage):
 
     higher_is_better = True
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `alpha_overlap` of each clip, `b`."""
-        return alpha_overlap(pred, true)
+        return alpha_overlap(preds, target)
 
 
 class AlphaLevels(OfBaseImage):
     """Mean over clips of `alpha_levels`."""
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `alpha_levels` of each clip, `b`."""
-        return alpha_levels(pred, true)
+        return alpha_levels(preds, target)
 
 
 class AlphaMotion(VideoMetric):
@@ -187,10 +182,10 @@ class AlphaMotion(VideoMetric):
 
     higher_is_better = None  # type: ignore[assignment]
 
-    def update(self, pred: Tensor, true: Tensor | None = None) -> None:
+    def update(self, preds: Tensor, target: Tensor | None = None) -> None:
         """Add clips `b f 1 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
-        super().update(pred, pred)
+        super().update(preds, preds)
 
-    def score(self, pred: Tensor, true: Tensor) -> Tensor:
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
         """Return `alpha_motion` of each clip, `b`."""
-        return alpha_motion(pred)
+        return alpha_motion(preds)

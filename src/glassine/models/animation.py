@@ -1,8 +1,4 @@
-"""How a clip is made of a base image: settings, and what may be a base image.
-
-TODO-DOC
-The sampling of clips around a base image, in latents.
-"""
+"""Sampling of clips around a base image: settings, checks of the inputs, and the loop over the latents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +9,7 @@ from torch import Tensor, nn
 
 from glassine.models.sampling import Progress, SamplerConfig, check_seeds, make_solver
 from glassine.models.text_to_video import TextToVideo
-from glassine.nn.diffusion import rescaled
+from glassine.nn.diffusion import rescale_noise_cfg
 from glassine.nn.lora import has_lora, lora_scale
 from glassine.utils.errors import UserError
 
@@ -22,7 +18,7 @@ MOTION_GUIDANCE = 4.0
 
 
 class Branch(NamedTuple):
-    """Which conditions a prediction is made with."""
+    """The conditions of one prediction."""
 
     text: bool
     image: bool
@@ -31,16 +27,16 @@ class Branch(NamedTuple):
 
 @dataclass(frozen=True)
 class Animation(SamplerConfig):
-    """How a clip is sampled around a base image.
+    """Settings of the sampler around a base image.
 
     Attributes:
-        image_guidance_scale: how much the base image counts, as `guidance_scale` for the text; 1, the paper, adds no
-            guidance. Another one costs a further run of the network, without the image, and one without the text where
-            that has no guidance.
-        motion_guidance_scale: how much an amount of motion counts where one is told; 1 adds no guidance. Another one
-            costs a further run of the network, without the amount. At the tiny scale it is what makes amounts tell.
-        motion_adapter_scale: of Still-Moving's motion adapters, where there are any: 0 removes them, as it does for
-            sampling; 1 is the standstill that they were trained on; below 0 leads away from that.
+        image_guidance_scale: guidance by the base image, as `guidance_scale` by the text; 1, as in the paper, is no
+            guidance. Any other value costs one more forward pass a step, without the image, and another one without
+            the text if that has no guidance.
+        motion_guidance_scale: guidance by the amount of motion, if that is given; 1 is no guidance. Any other value
+            costs one more forward pass a step. The tiny network needs it for the amount to have an effect.
+        motion_adapter_scale: of Still-Moving's motion adapters: 0 removes them, as the paper does for sampling; 1 is
+            the frozen video that they were trained on; a negative value increases motion.
     """
 
     image_guidance_scale: float = 1.0
@@ -49,16 +45,16 @@ class Animation(SamplerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("image", "motion"):
-            if (scale := getattr(self, f"{name}_guidance_scale")) < 0:
-                raise UserError(f"{name} guidance scale {scale} came; give at least 0, 1 is without")
+        for name in ("image_guidance_scale", "motion_guidance_scale"):
+            if (scale := getattr(self, name)) < 0:
+                raise UserError(f"{name} must be at least 0 (1 is no guidance), got {scale}")
 
     def branches(self, guidance_scale: float, image: bool = False, motion: bool = False) -> dict[Branch, float]:
-        """Which predictions are made, the one with all conditions always and last, and their weights, of the sum 1.
+        """The predictions that are needed and their weights, which sum up to 1; the one with all conditions is last.
 
         InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
-        Without an image it is plain classifier-free guidance. All are told an amount of motion that there is, and
-        (s_M - 1) (e(I, T, M) - e(I, T)) is added.
+        Without an image this is plain classifier-free guidance. If there is an amount of motion M, all predictions have
+        it, and (s_M - 1) (e(I, T, M) - e(I, T)) is added.
 
         Args:
             guidance_scale: s_T, of the text.
@@ -75,44 +71,44 @@ class Animation(SamplerConfig):
             }
         full = Branch(True, image, motion)
         if motion:
-            told = weights.pop(full)
-            weights |= {full._replace(motion=False): 1 - by_motion, full: told + by_motion - 1}
+            cond = weights.pop(full)
+            weights |= {full._replace(motion=False): 1 - by_motion, full: cond + by_motion - 1}
         return {branch: weight for branch, weight in weights.items() if weight or branch == full}
 
 
 def as_animation(sampling: SamplerConfig | None) -> Animation:
-    """`sampling` with the defaults around a base image where it says nothing of that."""
+    """`sampling` with the defaults of `Animation` for what it does not have."""
     if isinstance(sampling, Animation):
         return sampling
     return Animation(**vars(sampling)) if sampling else Animation()
 
 
 def check_motion_adapters(unet: nn.Module, how: Animation) -> None:
-    """Raise UserError where a scale of motion adapters came for a `unet` without them."""
+    """Raise UserError if a scale of motion adapters is set for a `unet` without them."""
     if how.motion_adapter_scale and not has_lora(unet, "motion"):
-        raise UserError("a scale of motion adapters came, but this network has none: it is for Still-Moving's")
+        raise UserError(
+            f"motion_adapter_scale must be 0 for a network without motion adapters, got {how.motion_adapter_scale}"
+        )
 
 
 def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:
-    """Raise UserError where `base` is not an RGBA picture for each clip; `shape` is how many, height and width."""
+    """Raise UserError if `base` is not an RGBA picture for each clip; `shape` is their number, height and width."""
     needed = (shape[0], 4, *shape[1:])
     if not ((base >= 0) & (base <= 1)).all():
-        raise UserError("a base image came with values that are NaN or outside [0, 1]; give straight RGBA in [0, 1]")
+        raise UserError("base images must be straight RGBA in [0, 1], got values outside of it or NaN")
     if tuple(base.shape) != needed:
-        raise UserError(
-            f"base images of shape {tuple(base.shape)} came; give {needed}: RGBA, one a prompt, of the clip's size"
-        )
+        raise UserError(f"base images must be RGBA of shape {needed}, one for each prompt, got {tuple(base.shape)}")
     if (base[:, 3] < CLEAR).flatten(1).all(1).any():
-        raise UserError("a base image came that is clear everywhere; give one that shows something")
+        raise UserError("base images must show something, got one that is clear everywhere")
 
 
 def motion_condition(unet: nn.Module, motion: int, count: int) -> Tensor:
-    """The bucket for each of `count` clips, `count` long; UserError where the `unet` is not told it."""
+    """The bucket of each of `count` clips, `count` long; UserError if the `unet` does not take it."""
     config: Any = unet.config
     buckets = config.get("motion_buckets", 0)
     if not 0 <= motion < buckets:
-        allowed = f"it takes 0 to {buckets - 1}" if buckets else "it is not told the amount of motion: leave it out"
-        raise UserError(f"motion {motion} came for this network; {allowed}")
+        allowed = f"in [0, {buckets - 1}]" if buckets else "left out"
+        raise UserError(f"motion must be {allowed} for this network, got {motion}")
     return torch.full((count,), motion, device=next(unet.parameters()).device)
 
 
@@ -124,8 +120,8 @@ def sample_latents(
     shape: tuple[int, int, int],
     negative_prompt: str,
     how: Animation,
-    known: Tensor | None = None,
-    given: Tensor | None = None,
+    cond_latents: Tensor | None = None,
+    cond_mask: Tensor | None = None,
     motion: Tensor | None = None,
     progress: Progress = lambda *_: None,
     scheduler: Any = None,
@@ -134,52 +130,53 @@ def sample_latents(
 
     Args:
         network: a `TransparentVideo`.
-        prompts: one a clip.
-        seeds: one a clip.
+        prompts: one for each clip.
+        seeds: one for each clip.
         shape: frames, height and width of the clips.
         negative_prompt: what guidance leads away from.
         how: settings.
-        known: clean latents `b f c h w`, read where `given`.
-        given: `b f` bool, frames that are given instead of made.
-        motion: buckets `b` of the amount of motion; None does not tell.
+        cond_latents: clean latents `b f c h w`, read where `cond_mask`.
+        cond_mask: `b f` bool, true for frames that are given.
+        motion: buckets `b` of the amount of motion; None leaves it open.
         progress: called after each step with its number and the number of steps.
         scheduler: noise schedule; None for the network's.
 
     Raises:
-        UserError: not one seed a prompt.
+        UserError: numbers of prompts and seeds that differ.
     """
     check_seeds(prompts, seeds)
-    around = given is not None
+    around = cond_mask is not None
     branches = how.branches(network.guidance_scale(how, around), image=around, motion=motion is not None)
     texts = [text if branch.text else negative_prompt for branch in branches for text in prompts]
     embeds = network.text_encoder(texts)  # (k b) n d
-    base = known is not None and given is not None
-    # one frame more around a base image: the first one's noise is what a base image of the same seed was made of
+    base = cond_latents is not None and cond_mask is not None
+    # one frame more around a base image: the noise of the first frame is that of a base image of the same seed
     noise = network.draw_noise(seeds, (shape[0] + base, *shape[1:])).to(embeds)[:, -shape[0] :]  # b f c h w
     scheduler = scheduler or network.scheduler
     solver = make_solver(scheduler, how, embeds.device)
     latents = noise * solver.init_noise_sigma
     conditions: dict[str, Tensor] = {}
     if motion is not None:
-        untold = torch.full_like(motion, int(network.unet.config["motion_buckets"]))  # type: ignore[index]
-        conditions["motion"] = torch.cat([motion if branch.motion else untold for branch in branches])
-    if known is not None and given is not None:
+        uncond = torch.full_like(motion, int(network.unet.config["motion_buckets"]))  # type: ignore[index]
+        conditions["motion"] = torch.cat([motion if branch.motion else uncond for branch in branches])
+    if cond_latents is not None and cond_mask is not None:
         # each part of the guidance batch keeps its own base images
-        shown = [given if branch.image else torch.zeros_like(given) for branch in branches]
-        conditions |= {"known": torch.cat([known] * len(branches)), "given": torch.cat(shown)}  # (k b) f ...
+        shown = [cond_mask if branch.image else torch.zeros_like(cond_mask) for branch in branches]
+        repeated = torch.cat([cond_latents] * len(branches))
+        conditions |= {"cond_latents": repeated, "cond_mask": torch.cat(shown)}  # (k b) f ...
     for number, timestep in enumerate(solver.timesteps):
-        steps = timestep.expand(len(prompts))
-        if known is not None and given is not None:
-            # what the part without an image sees in its place: noisy as all frames
-            noised = scheduler.add_noise(known, noise, steps)
-            latents = torch.where(given[:, :, None, None, None], noised, latents)
+        timesteps = timestep.expand(len(prompts))
+        if cond_latents is not None and cond_mask is not None:
+            # predictions without the image see its frame as noisy as the others
+            noised = scheduler.add_noise(cond_latents, noise, timesteps)
+            latents = torch.where(cond_mask[:, :, None, None, None], noised, latents)
         noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))
         with lora_scale(network.unet, how.motion_adapter_scale, "motion"):
-            predictions = network(noisy, steps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
+            predictions = network(noisy, timesteps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
         weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
-        guided = rescaled(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale, given)
+        guided = rescale_noise_cfg(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale, cond_mask)
         latents = solver.step(guided, timestep, latents).prev_sample
         progress(number + 1, len(solver.timesteps))
-    if known is not None and given is not None:
-        latents = torch.where(given[:, :, None, None, None], known, latents)
+    if cond_latents is not None and cond_mask is not None:
+        latents = torch.where(cond_mask[:, :, None, None, None], cond_latents, latents)
     return latents

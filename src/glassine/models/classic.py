@@ -1,15 +1,8 @@
-"""Flood fill whose edges are un-mixed by color: the strongest of the simple methods on clean flat backgrounds.
+"""Classic methods without learning: the baselines of the table.
 
-TODO-DOC
-What every classic method starts from: the distance to the background and what is connected to the border.
----
-Flood fill from the border, as the magic wand of paint programs does.
----
-The simplest method there is: whatever differs from the background is the sticker.
----
-GrabCut with the true bounding box: what an interactive tool reaches when somebody draws the box.
----
-Methods without learning: the rows that a trained network has to beat.
+All but GrabCut start from the distance to the background color and from what is connected to the border: a threshold,
+flood fill as the magic wand of paint programs, and flood fill with closed-form un-mixing of edges, the strongest of
+them on clean flat backgrounds. GrabCut gets the true bounding box, as from an interactive tool.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,13 +1,9 @@
 """ILDiff: alpha of an opaque animated sticker by implicit layout distillation (arXiv 2412.20901, section II).
 
-TODO-DOC
-What classic methods know about a sticker on a flat background, as a hint for the transparency decoder. Ours.
-
-ILDiff reads alpha from latents and a picture alone. On a clean flat background closed-form un-mixing is close to exact
-where a small network is not; under compression, or where the sticker has the background's color, it fails and the
-network does not. `LayoutHint` hands the decoder both the evidence and the closed-form answers, and `ILDiff` lets the
-decoder say, pixel by pixel, whom to believe, starting from how far each can be trusted on so damaged a frame.
-
+`LayoutHint` is not in the paper. ILDiff predicts alpha from latents and pixels. On a clean flat background closed-form
+un-mixing is more precise than a small network; under compression, or if the sticker has colors of the background, it
+fails and the network does not. `LayoutHint` computes the closed-form candidates and evidence of damage; the decoder
+predicts a weight for each candidate at each pixel, starting from weights that depend on the damage of the frame.
 """
 
 import math
@@ -23,17 +19,18 @@ from torch import Tensor, nn
 from glassine.models.classic import ColorProjection, for_damaged_files
 from glassine.models.transparency import TestTimeAugmentation, average_views
 from glassine.nn.background import BackgroundEvidence, DamageStatistics, estimate_background, spread_small
+from glassine.nn.diffusion import zero_module
 from glassine.nn.layout_adapter import LayoutAdapter
 from glassine.utils.errors import UserError
 
 
 class LayoutHint(nn.Module):
-    """Background evidence, the alphas of classic methods, and how far to trust each.
+    """Background evidence, the alphas of classic methods, and a weight for each.
 
     Args:
         candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default color projection, once set for
             undamaged pictures and three times for compressed ones.
-        width: of the hidden layer that makes trust out of a frame's statistics.
+        width: of the hidden layer from a frame's statistics to weights.
 
     Trust is learned: a hidden layer over the frame's `DamageStatistics` and how much each two candidates differ.
     """
@@ -53,9 +50,7 @@ class LayoutHint(nn.Module):
         )
         count = len(self.candidates)
         statistics = self.damage.channels + count * (count - 1) // 2
-        last = nn.Linear(width, count + 1)
-        nn.init.zeros_(last.weight)  # all are trusted alike at first
-        nn.init.zeros_(last.bias)
+        last = zero_module(nn.Linear(width, count + 1))  # equal weights at first
         self.trust = nn.Sequential(nn.Linear(statistics, width), nn.SiLU(), last)
 
     @property
@@ -64,7 +59,7 @@ class LayoutHint(nn.Module):
         return self.evidence.channels + len(self.candidates)
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture `b f k h w`; for the mix the n candidates, `b f n h w` in [0, 1], and trust `b f n+1 1 1`.
+        """The hint picture `b f k h w`; the n candidates `b f n h w` in [0, 1]; their logits `b f n+1 1 1`.
 
         `clip` is `b f 3 h w` in [0, 1]; `background` is `b 3` or estimated. The candidates run on the CPU whatever the
         device. Trust is in logits, the decoder's own alpha first.
@@ -74,7 +69,7 @@ class LayoutHint(nn.Module):
 
     @torch.no_grad()
     def look(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture and the candidates as above, and what trust is made of: each frame's statistics `b f s`."""
+        """The hint picture and the candidates as above, and the statistics `b f s` that determine the weights."""
         if background is None:
             background = estimate_background(clip)
         alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
@@ -82,7 +77,7 @@ class LayoutHint(nn.Module):
         return hint, alphas, self.statistics(clip, background, alphas)
 
     def statistics(self, clip: Tensor, background: Tensor, alphas: Tensor) -> Tensor:
-        """What trust is made of, `b f s`: traces of compression, and where the candidates `b f n h w` disagree."""
+        """Statistics `b f s`: traces of compression, and how far the candidates `b f n h w` disagree."""
         found = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)
         # both live along edges, whose share of the pixels falls as pictures grow
         found = found * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
@@ -154,7 +149,7 @@ class ILDiff(nn.Module):
     ) -> None:
         super().__init__()
         if alpha_gain is not None and alpha_gain <= 0:
-            raise ValueError(f"alpha_gain {alpha_gain} came; give a number above 0, or null for the paper's alpha")
+            raise ValueError(f"alpha_gain must be positive, or null for the paper's alpha, got {alpha_gain}")
         self.alpha_gain = alpha_gain
         self.vae = vae.requires_grad_(False).eval()
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
@@ -170,12 +165,12 @@ class ILDiff(nn.Module):
 
     @property
     def temporal_radius(self) -> int:
-        """How many frames to each side a frame's result depends on."""
+        """Number of frames on each side that a frame's result depends on."""
         return self.adapter.temporal_radius if self.adapter is not None else 0
 
     @property
     def size_multiple(self) -> int:
-        """What height and width must be multiples of."""
+        """Height and width must be multiples of this."""
         stride = int(getattr(self.adapter.image_encoder, "stride", 1)) if self.adapter is not None else 1
         return math.lcm(8, int(getattr(self.decoder, "size_multiple", 1)), stride)
 
@@ -187,7 +182,7 @@ class ILDiff(nn.Module):
         """
         height, width = clip.shape[-2:]
         if height % self.size_multiple or width % self.size_multiple:
-            raise UserError(f"clips of {height} x {width} came; this ILDiff needs multiples of {self.size_multiple}")
+            raise UserError(f"height and width must be multiples of {self.size_multiple}, got {height} x {width}")
         flat = rearrange(clip, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(flat * 2 - 1).latent_dist.mean  # type: ignore[operator]
         latents = rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1])
@@ -287,6 +282,6 @@ def check_hint(decoder: nn.Module, hint: nn.Module | None) -> None:
     given = (config["hint_channels"], config["mix_channels"])
     if given != needed:
         raise ValueError(
-            f"the decoder has hint_channels {given[0]} and mix_channels {given[1]}; the hint needs {needed[0]} and "
-            f"{needed[1]}: change them, or the hint's candidates"
+            f"hint_channels and mix_channels of the decoder must be {needed[0]} and {needed[1]} for this hint, got "
+            f"{given[0]} and {given[1]}: change them, or the hint's candidates"
         )

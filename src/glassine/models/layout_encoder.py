@@ -1,15 +1,12 @@
-"""SAMI: masked reconstruction of SAM's features (EfficientSAM, arXiv 2312.00863, section 3.2), without public code.
+"""EfficientSAM's image encoder and its pretraining SAMI (arXiv 2312.00863, section 3).
 
-A student ViT sees a few patches of a picture. A decoder of cross-attention blocks rebuilds the features of the others
-from them. Both together, in the picture's order, pass a linear head and are compared with the teacher's features; the
-decoder and the head are then thrown away.
+`LayoutEncoder` is the plain ViT, whose official weights load by name. `MaskedReconstruction` is SAMI (section 3.2), for
+which there is no public code: a student ViT sees a part of the patches; a decoder of cross-attention blocks predicts
+the features of the others; both pass a linear head and are compared with the features of SAM. Decoder and head are
+discarded after training.
 
 Letters: n pictures, l tokens of a picture, v visible ones, m masked ones (l = v + m), d the student's width, e the
 decoder's, c the teacher's channels.
-
-
-TODO-DOC
-EfficientSAM's image encoder (arXiv 2312.00863, section 3): a plain ViT whose official weights load by name.
 """
 
 from functools import partial
@@ -63,7 +60,7 @@ class LayoutEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f"width {width} and num_heads {num_heads} came; the heads must divide the width")
+            raise ValueError(f"width must be a multiple of num_heads ({num_heads}), got {width}")
         self.width, self.stride, self.out_channels = width, patch_size, neck_channels or width
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(3, width, patch_size, stride=patch_size)
@@ -95,10 +92,10 @@ class LayoutEncoder(nn.Module):
         return rearrange(tokens, "n (h w) d -> n d h w", h=self.grid(pictures)[0])
 
     def grid(self, pictures: Tensor) -> tuple[int, int]:
-        """Rows and columns of features that a picture gives; UserError where a side is no multiple of `stride`."""
+        """Rows and columns of features that a picture gives; UserError if a side is no multiple of `stride`."""
         height, width = pictures.shape[-2:]
         if height % self.stride or width % self.stride:
-            raise UserError(f"pictures of {height} x {width} came; the layout encoder needs multiples of {self.stride}")
+            raise UserError(f"height and width must be multiples of {self.stride}, got {height} x {width}")
         return height // self.stride, width // self.stride
 
     def embed(self, pictures: Tensor) -> Tensor:
@@ -152,9 +149,9 @@ class MaskedReconstruction(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= mask_ratio < 1:
-            raise ValueError(f"mask_ratio {mask_ratio} came; give 0 or more and less than 1")
+            raise ValueError(f"mask_ratio must be in [0, 1), got {mask_ratio}")
         if decoder_width % 4 or decoder_width % decoder_heads:
-            raise ValueError(f"decoder_width {decoder_width} came; it must be a multiple of 4 and of {decoder_heads}")
+            raise ValueError(f"decoder_width must be a multiple of 4 and of {decoder_heads}, got {decoder_width}")
         self.encoder, self.mask_ratio, self.target_channels = encoder, mask_ratio, target_channels
         self.decoder_embed = nn.Sequential(nn.LayerNorm(encoder.width), nn.Linear(encoder.width, decoder_width))
         self.mask_token = nn.Parameter(torch.zeros(decoder_width))
@@ -197,7 +194,7 @@ class MaskedReconstruction(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """Masked tokens ask; visible and masked tokens answer (section 3.2, "Cross-Attention Decoder")."""
+    """Queries are masked tokens, keys are visible and masked tokens (section 3.2, "Cross-Attention Decoder")."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -206,7 +203,7 @@ class CrossAttentionBlock(nn.Module):
         self.mlp_norm, self.mlp = nn.LayerNorm(width), Mlp(width, 4 * width)
 
     def forward(self, masked: Tensor, visible: Tensor) -> Tensor:
-        """`masked` `n m e` and `visible` `n v e` to new masked tokens `n m e`; the visible ones stay as they are."""
+        """`masked` `n m e` and `visible` `n v e` to new masked tokens `n m e`; the visible ones are not changed."""
         context = self.context_norm(torch.cat([visible, masked], dim=1))  # n l e
         masked = masked + self.attention(self.query_norm(masked), context, context, need_weights=False)[0]
         return masked + self.mlp(self.mlp_norm(masked))

@@ -25,6 +25,7 @@ from glassine.models.sam import (
     seen_size,
     visible_part,
 )
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
@@ -41,7 +42,7 @@ class Mattes:
 
 
 class MattingAnything(nn.Module):
-    """Alpha of what a prompt asks for, picture by picture (section 3).
+    """Alpha of the object at a prompt, picture by picture (section 3).
 
     Args:
         sam: a segment_anything `Sam`; frozen (typed as a module so that a loader may make it).
@@ -71,7 +72,7 @@ class MattingAnything(nn.Module):
         super().__init__()
         self.sam = frozen_sam(sam)
         if (needed := self.sam.prompt_encoder.embed_dim) != head.feature_channels:
-            raise ValueError(f"the head has feature_channels {head.feature_channels}; this SAM needs {needed}")
+            raise ValueError(f"feature_channels of the head must be {needed} for this SAM, got {head.feature_channels}")
         self.head, self.multimask, self.center_point = head, multimask, center_point
         self.bands, self.one_sided, self.within_mask = bands, one_sided, within_mask
 
@@ -99,7 +100,7 @@ class MattingAnything(nn.Module):
         """The mask that SAM itself prefers, `1 1 s' s'`, for one prompt on the picture of `1 c g g`."""
         logits, iou = decode_masks(self.sam, embedding, prompt, size, self.multimask)  # k m s' s', k m
         if len(logits) != 1:
-            raise UserError(f"{len(logits)} prompts came for one picture; give one, and the picture again for others")
+            raise UserError(f"there must be one prompt for a picture, got {len(logits)}: repeat the picture for others")
         return logits[:, iou[0].argmax()][:, None]
 
     @torch.no_grad()
@@ -112,14 +113,14 @@ class MattingAnything(nn.Module):
             prompts: without it, one for each frame, clip after clip; None for a frame with nothing in it, which gets 0.
 
         Raises:
-            UserError: neither came, or prompts for another number of frames.
+            UserError: numbers of prompts and frames that differ.
         """
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
         if true_alpha is not None:
             prompts = prompts_of(rearrange(true_alpha, "b f c h w -> (b f) c h w"), self.center_point)
         if len(prompts) != len(pictures):
             raise UserError(
-                f"{len(prompts)} prompts came for {len(pictures)} frames; give true_alpha, or a prompt or None for each"
+                f"there must be a prompt or None for each of {len(pictures)} frames, or true_alpha, got {len(prompts)}"
             )
         alpha = torch.zeros_like(pictures[:, :1])
         for place, prompt in enumerate(prompts):
@@ -157,7 +158,7 @@ def dilated(region: Tensor, width: int) -> Tensor:
 
 
 def box_around(mask: Tensor) -> Tensor:
-    """The rectangle around a bool mask `n 1 h w`, filled; all of the picture for an empty one, which tells nothing."""
+    """The rectangle around a bool mask `n 1 h w`, filled; the whole picture for an empty mask."""
     sides = [mask.any(-2).int(), mask.any(-1).int()]  # n 1 w, n 1 h
     columns, rows = (s.cummax(-1).values * s.flip(-1).cummax(-1).values.flip(-1) > 0 for s in sides)
     return (columns[..., None, :] & rows[..., :, None]) | ~mask.any(-1).any(-1)[..., None, None]
@@ -209,7 +210,7 @@ class MaskToMatte(nn.Module):
     def forward(self, features: Tensor, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Three alphas `n 1 h w` of features `n c g g`, the picture `n 3 h w` as SAM sees it and the mask `n 1 h' w'`.
 
-        The grid and the mask, 0 or 1, may be of any size; strides are told for 16 pixels to a feature.
+        The grid and the mask, 0 or 1, may be of any size; strides are given for 16 pixels to a feature.
         """
         mattes = []
         for stage, head in zip(self.stages, self.heads, strict=True):
@@ -228,7 +229,7 @@ class Block(nn.Module):
         first = upsampling(in_channels, in_channels) if upsample else spectral_norm(same)
         second = spectral_norm(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False))
         norms = [nn.BatchNorm2d(in_channels), nn.BatchNorm2d(out_channels)]
-        nn.init.zeros_(norms[1].weight)
+        zero_module(norms[1])
         self.branch = nn.Sequential(first, norms[0], nn.LeakyReLU(0.2), second, norms[1])
         self.shortcut: nn.Module = nn.Identity()
         if upsample:  # after the convolution, not before it as the authors do: the same for a quarter of the work

@@ -1,7 +1,7 @@
-"""SAM 2, told on a single frame where the subject is and left to follow it: a comparison of the ILDiff paper's.
+"""SAM and SAM 2 with prompts from the true alpha, as comparisons of the ILDiff paper (arXiv 2412.20901, section V-B).
 
-TODO-DOC
-SAM as a sticker cutter, frame by frame (ILDiff, arXiv 2412.20901, section V-B), and its masks as explicit layout.
+SAM segments every frame with a prompt of its own; its masks also serve as explicit layout. SAM 2 gets a prompt on one
+frame and tracks the subject through the others.
 """
 
 import torch
@@ -119,7 +119,7 @@ class PromptedSam2(nn.Module):
     def __init__(self, network: nn.Module, soft: bool = False, prompt_first: bool = False) -> None:
         super().__init__()
         if not isinstance(network, Sam2VideoModel):
-            raise TypeError(f"a {type(network).__name__} came; give a transformers Sam2VideoModel")
+            raise TypeError(f"network must be a transformers Sam2VideoModel, got a {type(network).__name__}")
         self.network = network.requires_grad_(False).eval()
         self.soft, self.prompt_first = soft, prompt_first
 
@@ -144,7 +144,7 @@ class PromptedSam2(nn.Module):
             ValueError: clip and alpha differ in size.
         """
         if alpha.shape != clip[:, :, :1].shape:
-            raise ValueError(f"clip {tuple(clip.shape)} and alpha {tuple(alpha.shape)} came; they differ in size")
+            raise ValueError(f"clip and alpha must be of one size, got {tuple(clip.shape)} and {tuple(alpha.shape)}")
         return torch.stack([self.follow(*one) for one in zip(clip, alpha[:, :, 0], strict=True)])
 
     def follow(self, frames: Tensor, true_alpha: Tensor) -> Tensor:

@@ -1,13 +1,9 @@
-"""Segment Anything (arXiv 2304.02643) with gradients and at any size, out of `segment_anything`'s own classes.
+"""Segment Anything (arXiv 2304.02643) with gradients and at any size, and its prompts.
 
-`segment_anything.build_sam` fixes the picture at 1024 px and `Sam.forward` has no gradients; the parts do neither.
-Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right and below.
-
-
-TODO-DOC
-Prompts for segmentation networks: points and boxes, made from masks as SAM's training and ILDiff's test do.
----
-A timm network as the image encoder of the layout adapter.
+The parts are `segment_anything`'s own; its `build_sam` fixes the picture at 1024 px and its `Sam.forward` has no
+gradients. Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right
+and below. Points and boxes are made from masks as in SAM's training and in ILDiff's test. `TimmImageEncoder` makes a
+timm network the image encoder of the layout adapter.
 """
 
 from collections.abc import Sequence
@@ -53,21 +49,21 @@ class Prompts:
         return Prompts(points, boxes)
 
     def check(self, height: int, width: int) -> None:
-        """Raise UserError where there is no prompt, a malformed one, or one outside a picture of this size."""
+        """Raise UserError if there is no prompt, a malformed one, or one outside a picture of this size."""
         given = [corners.reshape(-1, 2) for corners in (self.points, self.boxes) if corners is not None]
         if not given:
-            raise UserError("no prompt came; give points, boxes or both")
+            raise UserError("there must be points, boxes or both, got neither")
         shapes = [tuple(x.shape) for x in (self.points, self.boxes) if x is not None]
         widths = [n for n, x in ((2, self.points), (4, self.boxes)) if x is not None]
         if shapes != [(len(given[-1]) * 2 // widths[-1], width) for width in widths]:
-            raise UserError(f"prompts of shapes {shapes} came; give points k 2 and boxes k 4, as many of each")
+            raise UserError(f"points must be k 2 and boxes k 4, as many of each, got {shapes}")
         if self.boxes is not None and (self.boxes[:, 2:] < self.boxes[:, :2]).any():
-            raise UserError("a box came that ends before it begins; give left, top, right and bottom, in this order")
+            raise UserError("boxes must be left, top, right, bottom, got one that ends before it begins")
         for corner in torch.cat(given).tolist():
             if not (0 <= corner[0] <= width and 0 <= corner[1] <= height):
                 raise UserError(
-                    f"a prompt at x {corner[0]:g}, y {corner[1]:g} came; the picture is {width} x {height} pixels: "
-                    "give x and y inside it"
+                    f"prompts must lie inside the picture of {width} x {height} pixels, got one at x {corner[0]:g}, "
+                    f"y {corner[1]:g}"
                 )
 
 
@@ -89,7 +85,7 @@ def boxes_of(masks: Tensor) -> Tensor:
 def center_points(masks: Tensor) -> Tensor:
     """The foreground pixel nearest to each mask's center of mass, `k h w` bool to `k 2` float; none may be empty.
 
-    A ring's center lies in its hole, where a point would ask for something else.
+    A ring's center lies in its hole, where a point would be a prompt for something else.
     """
     points = []
     for mask in masks:
@@ -110,7 +106,7 @@ def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Te
 
 
 def loosened(boxes: Tensor, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-    """Boxes as hands draw them (SAM, appendix A): each side moved by noise of a tenth of the box, at most 20 pixels.
+    """Boxes as if drawn by hand (SAM, appendix A): each side moved by noise of a tenth of the box, up to 20 pixels.
 
     `boxes` is `k 4`; `size` height and width of the picture, which the result stays in.
     """
@@ -195,8 +191,8 @@ def make_sam(
     """
     if image_size % patch_size or out_channels % 8 or embed_dim % num_heads:
         raise ValueError(
-            f"image_size {image_size}, patch_size {patch_size}, out_channels {out_channels}, embed_dim {embed_dim} and "
-            f"num_heads {num_heads} came; each must divide evenly: patches into the picture, 8 into out_channels, heads"
+            "image_size must be a multiple of patch_size, out_channels of 8 and embed_dim of num_heads, got "
+            f"{image_size} and {patch_size}, {out_channels}, {embed_dim} and {num_heads}"
         )
     grid = image_size // patch_size
     return Sam(
@@ -233,7 +229,7 @@ def make_sam(
 def frozen_sam(sam: nn.Module) -> Sam:
     """The network, frozen; TypeError if it is no SAM."""
     if not isinstance(sam, Sam):
-        raise TypeError(f"a {type(sam).__name__} came; give a segment_anything Sam")
+        raise TypeError(f"sam must be a segment_anything Sam, got a {type(sam).__name__}")
     return sam.requires_grad_(False).eval()
 
 
@@ -303,7 +299,7 @@ class SamTeacher(nn.Module):
 
     Attributes:
         out_channels: channels of the features, 256 for every published SAM.
-        identity: tells this teacher from others: image size, channels, and a digest of its weights.
+        identity: image size, channels and a digest of the weights, which identify a teacher.
     """
 
     def __init__(self, sam: nn.Module, pictures_a_pass: int = 16) -> None:

@@ -1,9 +1,7 @@
-"""Clips and captions in one space: the suite's own evaluator, where no public weights can be had.
+"""Networks that evaluate generated stickers, for use without public weights.
 
-TODO-DOC
-Words that stickers are found by, as a network takes them.
----
-Which emoji is in a picture: the evaluator that counts how many generated stickers can be recognized.
+`StickerCLIP` embeds clips and captions in one space; `StickerNames` classifies which emoji a picture shows;
+`TagVocabulary` turns a sticker's tags into network input.
 """
 
 from collections import Counter
@@ -32,7 +30,7 @@ class TagVocabulary:
         self.words = [plain(word) for word in words]
         self.places = {word: place for place, word in enumerate(self.words)}
         if len(self.places) < len(self.words):
-            raise ValueError(f"the tag {Counter(self.words).most_common(1)[0][0]!r} came twice; give each once")
+            raise ValueError(f"tags must differ, got {Counter(self.words).most_common(1)[0][0]!r} twice")
 
     @classmethod
     def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":
@@ -182,7 +180,7 @@ class StickerCLIP(nn.Module):
         text_encoder: `list[str]` to `b n d'`, padded positions zero; frozen.
         text_channels: d'.
         width: of the space.
-        motions: kinds of motion that a head tells apart, see `glassine.tasks.sticker_clip`; 0 is no head.
+        motions: number of classes of a motion head, see `glassine.tasks.sticker_clip`; 0 is no head.
     """
 
     def __init__(
@@ -237,7 +235,7 @@ class StickerNames(nn.Module):
 
     Args:
         encoder: pictures, as clips of one frame, to embeddings.
-        classes: prototypes there are; as many groups can be told apart at most.
+        classes: number of prototypes, the maximum number of groups.
     """
 
     labels: Tensor
@@ -256,7 +254,7 @@ class StickerNames(nn.Module):
         return [bytes(row).rstrip(b"\0").decode() for row in rows if row.any()]
 
     def set_names(self, names: Sequence[str]) -> None:
-        """Say which groups there are.
+        """Set the names of the groups.
 
         Raises:
             UserError: more names than classes, a name twice, an empty or a long one.
@@ -280,7 +278,8 @@ class StickerNames(nn.Module):
     def appearance(self, pictures: Tensor) -> Tensor:
         """Pooled features `b d'` of opaque pictures `b 3 h w` in [0, 1], before they are turned into an embedding.
 
-        Embeddings of one group are drawn together, whatever it looks like; these tell how pictures look.
+        Training pulls embeddings of a group together, whatever its pictures look like; these features describe
+        their appearance.
         """
         frames = self.encoder.frames
         return frames.forward_head(frames.forward_features(self.encoder.prepared(pictures)), pre_logits=True)

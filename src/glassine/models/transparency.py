@@ -1,18 +1,16 @@
-"""Latent transparency: alpha hidden in the latents of a frozen VAE, and read back (LayerDiffuse, arXiv 2402.17113).
+"""LayerDiffuse's latent transparency: alpha encoded into the latents of a frozen VAE (arXiv 2402.17113).
 
-The layouts are the official ones, so the official SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters);
-small networks are the same classes with smaller arguments. Shapes: images are `b c h w` in [0, 1], latents
-`b 4 h/8 w/8`, unscaled (not multiplied by the VAE's `scaling_factor`).
-
-
-TODO-DOC
-Decoding a picture several times, turned and mirrored, and averaging (LayerDiffuse's released code).
+`TransparencyEncoder` adjusts the VAE's latents, `TransparencyDecoder` reads alpha and color from them,
+`TransparencyVAE` is the pair around its VAE. Decoding can average over flipped and rotated views, as in the released
+code. The layouts are the official ones, so the SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters); the
+tiny networks are the same classes with smaller arguments. Images are `b c h w` in [0, 1], latents `b 4 h/8 w/8`, not
+multiplied by the VAE's `scaling_factor`.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.vae import PlainBlock
+from glassine.nn.diffusion import zero_module
 
 TestTimeAugmentation = Literal["none", "hflip", "full"]
 
@@ -47,7 +46,6 @@ def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: 
     return torch.stack(results).median(dim=0).values
 
 
-M = TypeVar("M", bound=nn.Module)
 LATENT_STRIDE = 8
 
 
@@ -59,7 +57,7 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         block_out_channels: width at each scale, a stride of 2 between them; the official (32, 64, 128, 256).
         patch_size: pixel-unshuffle before the first convolution, a cheaper stem for small networks; official 1.
 
-    The last convolution starts at zero: an untrained encoder leaves the latents as the VAE made them.
+    The last convolution starts at zero: an untrained encoder does not change the VAE's latents.
     """
 
     @register_to_config
@@ -71,7 +69,9 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if patch_size * 2 ** (len(block_out_channels) - 1) != LATENT_STRIDE:
-            raise ValueError(f"patch_size {patch_size} and {len(block_out_channels)} scales do not make a stride of 8")
+            raise ValueError(
+                f"patch_size and scales must make a stride of 8, got {patch_size} and {len(block_out_channels)}"
+            )
         width = block_out_channels[0]
         layers: list[nn.Module] = [nn.Conv2d(4 * patch_size**2, width, 3, padding=1), nn.SiLU()]
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.SiLU()]
@@ -128,7 +128,7 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         # the latents join where the U-Net's grid is theirs: before down block 3 at full size
         self.latent_block = int(math.log2(LATENT_STRIDE // patch_size))
         if not 1 <= self.latent_block <= last:
-            raise ValueError(f"patch_size {patch_size} with {len(widths)} scales never meets the latents' grid")
+            raise ValueError(f"patch_size and scales must reach the latents' grid, got {patch_size} and {len(widths)}")
         self.patch_size = patch_size
         self.size_multiple = max(patch_size * 2**last, LATENT_STRIDE)
 
@@ -213,10 +213,10 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The decoder's job in a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
+    """The decoder as a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
 
-    A GroupNorm takes the level of a flat area away, which for alpha is the answer; the plain network keeps it and
-    trains faster at few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
+    A GroupNorm removes the level of a flat area, which is what alpha is; the plain network keeps it and trains faster
+    with few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
 
     Args:
         in_channels: channels of the picture.
@@ -329,17 +329,10 @@ class TransparencyVAE(nn.Module):
         return posterior.mean + posterior.std * (self.offset_scale * self.encoder(alpha, foreground))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """What the frozen VAE makes of the latents: `b 3 h w` in [0, 1], on mid gray."""
+        """The frozen VAE's decoding of the latents: `b 3 h w` in [0, 1], on mid gray."""
         return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
     def decode(self, latents: Tensor, tta: TestTimeAugmentation = "none") -> tuple[Tensor, Tensor]:
         """Alpha (`b 1 h w`) and straight color (`b 3 h w`) of adjusted latents."""
         rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
         return rgba[:, :1], rgba[:, 1:]
-
-
-def zero_module(module: M) -> M:
-    """The module with all its parameters set to zero."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module

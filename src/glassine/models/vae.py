@@ -11,6 +11,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
+
 
 class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The diffusers interface around an `encoder`, to mean and log-variance, and a `decoder`, which subclasses make."""
@@ -40,8 +42,8 @@ class SmallVAE(EncoderDecoder):
         decoder_width: channels of the decoder's last stage, at a quarter of the resolution.
         blocks: residual blocks a stage.
         scaling_factor: what a diffusion model multiplies the latents by; 1 / their standard deviation.
-        latents_mean: one a channel, what it takes away first; None for nothing.
-        latents_std: one a channel, what it divides by then; None for 1.
+        latents_mean: per channel, subtracted first; None for 0.
+        latents_std: per channel, divided by then; None for 1.
     """
 
     @register_to_config
@@ -91,8 +93,8 @@ class MultiScaleVAE(EncoderDecoder):
         blocks: residual blocks a scale.
         patch_size: pixel-unshuffle before the first convolution; times 2 for each further scale it makes 8.
         scaling_factor: what a diffusion model multiplies the latents by.
-        latents_mean: one a channel, subtracted first; None for 0.
-        latents_std: one a channel, divided by then; None for 1.
+        latents_mean: per channel, subtracted first; None for 0.
+        latents_std: per channel, divided by then; None for 1.
 
     Raises:
         ValueError: scales that do not make a stride of 8.
@@ -134,7 +136,7 @@ class MultiScaleVAE(EncoderDecoder):
 
 
 class RoundTrip(nn.Module):
-    """What a VAE keeps of pictures: encode to the posterior's mean and decode, for `VaeRoundTrip`.
+    """A VAE's reconstruction of pictures: encode to the posterior's mean and decode, for `VaeRoundTrip`.
 
     Args:
         vae: any VAE with the diffusers interface.
@@ -172,8 +174,7 @@ class PlainBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        zero_module(self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b d h w` to the same."""

@@ -1,4 +1,4 @@
-"""VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, told tags.
+"""VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, conditioned on tags.
 
 Size: VSD2M (table 4) says 0.102 B, neither depth nor width. Its other rows count VAE and text encoder, so here VQ-VAE
 and prior count together: the authors' VQ-VAE (21.14 M), width 576 and 4 heads of their prior, 20 layers as in their
@@ -6,19 +6,16 @@ larger one for GIFs (github.com/wilson1yan/VideoGPT; VideoGPT-Paper, `gpt_large`
 alone were meant, 8 layers of width 1024 and 1024 codes have 102.23 M. The authors' own combinations do not fit: 49, 54
 and 276 M.
 
-Objective: VideoGPT is autoregressive, and VSD2M puts its 193 s a clip down to "serial prediction". But its text
+Objective: VideoGPT is autoregressive, and VSD2M explains its 193 s per clip by "serial prediction". But its text
 ("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) is that of MAGVIT (arXiv 2212.05199,
 section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
 
-
-TODO-DOC
-How codes are drawn from a network's logits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -26,23 +23,25 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from glassine.models.sticker_clip import TagVocabulary
 from glassine.models.video_vqvae import Attention, VideoVQVAE
+from glassine.nn.diffusion import zero_module
 
 Generator = torch.Generator | None
 
 
 @dataclass(frozen=True)
 class TokenSampling:
-    """How codes are drawn.
+    """Settings of sampling codes.
 
     Attributes:
         temperature: divides the logits; 0 takes the likeliest code.
         top_k: draw among this many of the likeliest; None for all.
         top_p: draw among the likeliest that together have this probability, above 0 to 1.
         guidance_scale: 1 is off; more moves logits away from those for no tags (arXiv 2207.12598).
-        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one takes one a code.
+        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one needs one per code.
     """
 
     temperature: float = 1.0
@@ -54,22 +53,23 @@ class TokenSampling:
     def __post_init__(self) -> None:
         whole = min(self.steps, 1 if self.top_k is None else self.top_k)
         if self.temperature < 0 or whole < 1 or not 0 < self.top_p <= 1:
-            raise ValueError(f"{self} came; temperature is 0 or more, top_k and steps 1 or more, top_p above 0 up to 1")
+            raise ValueError(f"temperature must be at least 0, top_k and steps at least 1, top_p in (0, 1], got {self}")
+
+    def warpers(self) -> list[Any]:
+        """transformers' restrictions of the logits `n k`."""
+        kept = [TopKLogitsWarper(self.top_k)] if self.top_k else []
+        return [*kept, TopPLogitsWarper(self.top_p)] if self.top_p < 1 else kept
 
     def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
         if self.guidance_scale != 1:
-            told, untold = logits.chunk(2)
-            logits = untold + self.guidance_scale * (told - untold)
+            cond, uncond = logits.chunk(2)
+            logits = uncond + self.guidance_scale * (cond - uncond)
         logits = logits.float() / (self.temperature or 1)
-        if self.top_k:
-            least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
-        if self.top_p < 1:
-            ordered, order = logits.sort(descending=True)
-            chances = ordered.softmax(-1)
-            surplus = chances.cumsum(-1) - chances >= self.top_p
-            logits = logits.masked_fill(surplus.scatter(-1, order, surplus), -torch.inf)
+        flat = logits.flatten(0, -2)  # n k, as the warpers need it
+        for warper in self.warpers():
+            flat = warper(None, flat)
+        logits = flat.view_as(logits)
         codes = (logits + gumbel(logits, generator) if self.temperature else logits).argmax(-1)
         return codes, logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
 
@@ -86,10 +86,10 @@ Progress = Callable[[int, int], None]
 class VideoGPT(nn.Module):
     """Transformer over the flattened codes of a clip, after a token for its tags.
 
-    As in the authors' code: the vectors of codes are the input, the output layer begins at zero, positions are a table
-    an axis, side by side, attention is full. Theirs puts a class into the gain and offset of each norm; here the mean
+    As in the authors' code: the vectors of codes are the input, the output layer starts at zero, positions are a table
+    an axis, side by side, attention is full. Theirs conditions each norm's gain and offset on a class; here the mean
     of the tags' vectors is the first token, as a class is in MAGVIT: it takes any number of tags in any order, and 20
-    layers of norms for 500 tags would be 24 M parameters. A vector of its own stands for no known tag.
+    layers of norms for 500 tags would be 24 M parameters. Another vector is for stickers without known tags.
 
     Args:
         vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.
@@ -105,7 +105,7 @@ class VideoGPT(nn.Module):
         gradient_checkpointing: compute blocks again in the backward pass, as the authors do, to save memory.
 
     Raises:
-        TypeError: `vqvae` is something else.
+        TypeError: `vqvae` is another network.
         ValueError: a width that does not divide, or a tag twice.
         UserError: the VQ-VAE cannot take such clips.
     """
@@ -125,9 +125,9 @@ class VideoGPT(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(vqvae, VideoVQVAE):
-            raise TypeError(f"a {type(vqvae).__name__} came; the prior stands on a VideoVQVAE")
+            raise TypeError(f"vqvae must be a VideoVQVAE, got a {type(vqvae).__name__}")
         if width % heads:
-            raise ValueError(f"width {width} came; it must be a multiple of heads, {heads}")
+            raise ValueError(f"width must be a multiple of heads ({heads}), got {width}")
         self.vqvae = vqvae.requires_grad_(False).eval()
         self.vocabulary, self.grid = TagVocabulary(tags), vqvae.grid(frames, size)
         self.masked, self.gradient_checkpointing = objective == "masked", gradient_checkpointing
@@ -140,10 +140,10 @@ class VideoGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout, not self.masked) for _ in range(layers))
         self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, vqvae.codes, bias=False)
         nn.init.normal_(self.input.weight, std=0.02)
-        nn.init.zeros_(self.output.weight)
+        zero_module(self.output)
 
     def train(self, mode: bool = True) -> "VideoGPT":
-        """Train mode for the prior; the VQ-VAE stays as it is used."""
+        """Set the mode of the prior; the VQ-VAE stays in eval mode."""
         super().train(mode)
         self.vqvae.eval()
         return self
@@ -172,7 +172,7 @@ class VideoGPT(nn.Module):
         return F.cross_entropy(rearrange(logits, "b n k -> b k n"), codes, reduction="none")
 
     def forward(self, codes: Tensor, mixture: Tensor) -> Tensor:
-        """Logits `b n k` for the codes `b n`; where a masked prior is not to see one, `vqvae.codes` stands for it."""
+        """Logits `b n k` for the codes `b n`; `vqvae.codes` is the mask token of a masked prior."""
         start = self.input(self.tag_vectors(mixture))[:, None]  # b 1 d
         table = self.vqvae.codebook.vectors
         if self.mask is not None:
@@ -207,10 +207,10 @@ class VideoGPT(nn.Module):
         """Clips `b f 3 h w` in [0, 1], one for each list of tags.
 
         Args:
-            tags: words; a list without a known one asks for any sticker.
+            tags: words; a list without a known one generates any sticker.
             sampling: see there; None for its defaults.
-            generator: of all chance; a seed gives the same codes on every run.
-            progress: called after each step with the steps done and those there are.
+            generator: source of randomness; a seed gives the same codes on every run.
+            progress: called after each step with the steps done and their total.
         """
         sampling = sampling or TokenSampling()
         mixture = self.vocabulary.mixture(tags).to(self.no_tags)
@@ -237,7 +237,7 @@ class VideoGPT(nn.Module):
             yield codes
 
     def draw_masked(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
-        """Codes `b n` after each pass: the surest stay, the rest is masked and drawn again (MaskGIT's order)."""
+        """Codes `b n` after each pass: the most confident codes are kept, others drawn again (MaskGIT's order)."""
         n, masked = len(self.places()), self.vqvae.codes
         codes = torch.full((len(mixture), n), masked, device=mixture.device)
         for step in range(1, sampling.steps + 1):

@@ -1,9 +1,7 @@
-"""The video UNet of VSD2M's methods: diffusers' `UNet3DConditionModel` with temporal layers of one's choice.
+"""The video UNets of VSD2M's methods: diffusers' networks, with temporal layers of one's choice.
 
-TODO-DOC
-What all video UNets share: which layers are temporal, freezing the others, checkpointing, checked inputs.
----
-I2VGen-XL (Zhang et al., arXiv 2311.04145) as VSD2M compares it: "we discard its image guidance".
+`VideoUNet` is ModelScope's `UNet3DConditionModel`, `I2VGen` is I2VGen-XL (Zhang et al., arXiv 2311.04145) as VSD2M
+compares it: "we discard its image guidance".
 """
 
 import re
@@ -15,6 +13,7 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 
+from glassine.models.unet_arguments import inherit_arguments
 from glassine.nn.diffusion import checkpoint_layer
 from glassine.nn.temporal import MakeAVideo, TemporalMethod, make_method
 from glassine.utils.errors import UserError
@@ -27,7 +26,7 @@ class TemporalUNet(nn.Module):
     """Mixin, in front of one of diffusers' video UNets."""
 
     _supports_gradient_checkpointing = True
-    # loaded weights are copied: used where they lie in a mapped file, at odd addresses, they give other last digits
+    # loaded weights are copied: used in place, unaligned in a mapped file, they change the last digits of results
     _supports_param_buffer_assignment = False
     gradient_checkpointing = False
     config: Any
@@ -40,15 +39,15 @@ class TemporalUNet(nn.Module):
         return {name: module for name, module in found if TEMPORAL.fullmatch(name)}
 
     def freeze_spatial(self) -> None:
-        """Let gradients reach the temporal layers alone; VSD2M trains these on Stable Diffusion's spatial part."""
+        """Train the temporal layers alone, as VSD2M does on Stable Diffusion's spatial part."""
         self.requires_grad_(False)
         for layer in self.temporal_layers().values():
             layer.requires_grad_(True)
 
     def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
-        """What diffusers' `enable_gradient_checkpointing` calls; the 3D blocks of the library take no notice of it.
+        """Called by diffusers' `enable_gradient_checkpointing`, which the library's 3D blocks ignore.
 
-        Each residual block, transformer and temporal layer is computed again on its own, by torch's own function.
+        Each residual block, transformer and temporal layer is checkpointed on its own.
         """
         for name, layer in self.named_modules():
             if LAYER.fullmatch(name):
@@ -56,34 +55,29 @@ class TemporalUNet(nn.Module):
         self.gradient_checkpointing = enable
 
     def check_inputs(self, sample: Tensor, prompt_embeds: Tensor) -> None:
-        """Raise UserError where `sample` (`b c f h w`) or `prompt_embeds` (`b n d`) are not what the network takes."""
+        """Raise UserError if the shape of `sample` (`b c f h w`) or `prompt_embeds` (`b n d`) does not fit."""
         channels, width = self.config["in_channels"], self.config["cross_attention_dim"]
         if sample.ndim != 5 or sample.shape[1] != channels or 0 in sample.shape:
-            raise UserError(
-                f"latents of shape {tuple(sample.shape)} came; this UNet takes (batch, {channels}, frames, h, w)"
-            )
+            needed = f"(batch, {channels}, frames, height, width)"
+            raise UserError(f"latents must be of shape {needed}, got {tuple(sample.shape)}")
         multiple = 2 ** (len(self.config["block_out_channels"]) - 1)
         if sample.shape[-2] % multiple or sample.shape[-1] % multiple:
             raise UserError(
-                f"latents of {sample.shape[-2]} x {sample.shape[-1]} came; this UNet takes multiples of {multiple}: "
-                f"make clips of multiples of {8 * multiple} pixels"
+                f"height and width of latents must be multiples of {multiple}, got {sample.shape[-2]} x "
+                f"{sample.shape[-1]}: make clips of multiples of {8 * multiple} pixels"
             )
         if prompt_embeds.ndim != 3 or prompt_embeds.shape[0] != sample.shape[0] or prompt_embeds.shape[2] != width:
             raise UserError(
-                f"prompt embeddings of shape {tuple(prompt_embeds.shape)} came for {sample.shape[0]} clips; this UNet "
-                f"takes ({sample.shape[0]}, tokens, {width}): use the text encoder that it was made for"
+                f"prompt_embeds must be of shape ({sample.shape[0]}, tokens, {width}), got "
+                f"{tuple(prompt_embeds.shape)}: use the text encoder that the UNet was trained with"
             )
-
-
-DOWN = ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D", "DownBlock3D")
-UP = ("UpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "CrossAttnUpBlock3D")
 
 
 class VideoUNet(TemporalUNet, UNet3DConditionModel):
     """`UNet3DConditionModel` whose temporal layers a `TemporalMethod` puts in; saved and loaded as any diffusers model.
 
-    All arguments but `temporal` are diffusers'; their defaults are ModelScope's text-to-video UNet (read in the
-    `unet/config.json` of `ali-vilab/text-to-video-ms-1.7b`), the full size of the paper's methods. In a YAML, methods
+    Arguments beside `temporal` are diffusers' with diffusers' defaults, which are ModelScope's text-to-video UNet
+    (`unet/config.json` of `ali-vilab/text-to-video-ms-1.7b`), the full size of the paper's methods. In a YAML, methods
     differ in one key:
 
     ```yaml
@@ -93,75 +87,24 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):
     ```
 
     Args:
-        sample_size: not used by the network.
-        in_channels: channels of the noisy latents, and of what is given beside them.
-        out_channels: channels of the prediction.
-        down_block_types: one a resolution.
-        up_block_types: one a resolution.
-        block_out_channels: widths, multiples of `norm_num_groups` and of `attention_head_dim`.
-        layers_per_block: layers in a block on the way down; one more on the way up.
-        downsample_padding: see diffusers.
-        mid_block_scale_factor: see diffusers.
-        act_fn: see diffusers.
-        norm_num_groups: of all GroupNorms.
-        norm_eps: of the GroupNorms in residual blocks.
-        cross_attention_dim: width of the text embeddings.
-        attention_head_dim: channels of an attention head.
-        num_attention_heads: must stay None, as in diffusers.
-        time_cond_proj_dim: see diffusers.
         temporal: the method, or `class_path` and `init_args` of one, as they stand in a saved `config.json`. None is
-            `MakeAVideo`, diffusers' own layers: ModelScope's folder is loaded by `from_pretrained` as it is.
+            `MakeAVideo`, diffusers' own layers: `from_pretrained` loads ModelScope's folder as it is.
 
     Raises:
-        UserError: `temporal` describes no method, or one that does not go with the widths.
+        UserError: `temporal` describes no method, or one that does not fit the widths.
     """
 
     @register_to_config
-    def __init__(
-        self,
-        sample_size: int | None = None,
-        in_channels: int = 4,
-        out_channels: int = 4,
-        down_block_types: tuple[str, ...] = DOWN,
-        up_block_types: tuple[str, ...] = UP,
-        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
-        layers_per_block: int = 2,
-        downsample_padding: int = 1,
-        mid_block_scale_factor: float = 1,
-        act_fn: str = "silu",
-        norm_num_groups: int = 32,
-        norm_eps: float = 1e-5,
-        cross_attention_dim: int = 1024,
-        attention_head_dim: int = 64,
-        num_attention_heads: int | None = None,
-        time_cond_proj_dim: int | None = None,
-        temporal: TemporalMethod | dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            sample_size=sample_size,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block,
-            downsample_padding=downsample_padding,
-            mid_block_scale_factor=mid_block_scale_factor,
-            act_fn=act_fn,
-            norm_num_groups=norm_num_groups,
-            norm_eps=norm_eps,
-            cross_attention_dim=cross_attention_dim,
-            attention_head_dim=attention_head_dim,
-            num_attention_heads=num_attention_heads,
-            time_cond_proj_dim=time_cond_proj_dim,
-        )
+    @inherit_arguments(UNet3DConditionModel)
+    def __init__(self, inherited: dict[str, Any], temporal: TemporalMethod | dict[str, Any] | None = None) -> None:
+        super().__init__(**inherited)
         method = MakeAVideo() if temporal is None else make_method(temporal)
-        # here and not after: only what stands when the constructor returns is filled by `from_pretrained`
+        # in the constructor: `from_pretrained` fills only layers that exist when it returns
         self.put_in(method)
         self.register_to_config(temporal=method.describe())  # type: ignore[operator]
 
     def put_in(self, method: TemporalMethod) -> None:
-        """Let `method` replace the temporal layers."""
+        """Replace the temporal layers by those of `method`."""
         attentions = 0
         for name, layer in self.temporal_layers().items():
             replacement: nn.Module
@@ -193,7 +136,7 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):
             encoder_hidden_states: text embeddings `b n d`.
 
         Raises:
-            UserError: shapes that the network does not take.
+            UserError: shapes that do not fit.
         """
         self.check_inputs(sample, encoder_hidden_states)
         return super().forward(
@@ -214,63 +157,27 @@ IMAGE_CHANNELS = 4  # of the image's latents, fixed in diffusers
 
 
 class I2VGen(TemporalUNet, I2VGenXLUNet):
-    """diffusers' `I2VGenXLUNet`, called as `VideoUNet`: its image is zero, in latents and in embedding.
+    """diffusers' `I2VGenXLUNet`, called as `VideoUNet`: its image is zero, as latents and as embedding.
 
-    A zero embedding is what diffusers' pipeline takes for the unguided half of its classifier-free guidance. The
-    image's layers stay, so that public weights load and parameters are the published ones; what they make of zeros is
-    a learned constant. Their first weights, which zeros go through, never learn: their gradient is zero.
+    diffusers' pipeline uses a zero embedding for the unguided half of classifier-free guidance. The layers for the
+    image stay, so that public weights load and the number of parameters is the published one; their output for zeros
+    is a learned constant. Their first weights get no gradient, since they are multiplied by zeros.
 
-    All arguments but `fps` are diffusers'; the defaults are the `unet/config.json` of `ali-vilab/i2vgen-xl`.
+    Arguments beside `fps` are diffusers' with diffusers' defaults, the `unet/config.json` of `ali-vilab/i2vgen-xl`.
 
     Args:
-        sample_size: not used by the network.
-        in_channels: channels of the noisy latents, and of what is given beside them.
-        out_channels: channels of the prediction.
-        down_block_types: one a resolution.
-        up_block_types: one a resolution.
-        block_out_channels: widths, multiples of `norm_num_groups` and of `attention_head_dim`.
-        layers_per_block: layers in a block on the way down; one more on the way up.
-        norm_num_groups: of all GroupNorms.
-        cross_attention_dim: width of the text embeddings.
-        attention_head_dim: channels of an attention head.
-        num_attention_heads: not read, as in diffusers.
-        fps: frames a second that the network is told; 16 is the default of diffusers' pipeline.
+        fps: frames per second given to the network; 16 is the default of diffusers' pipeline.
     """
 
     own_layers = re.compile(r"(image_latents_|context_embedding|fps_embedding).*")
 
     @register_to_config
-    def __init__(
-        self,
-        sample_size: int | None = None,
-        in_channels: int = 4,
-        out_channels: int = 4,
-        down_block_types: tuple[str, ...] = DOWN,
-        up_block_types: tuple[str, ...] = UP,
-        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
-        layers_per_block: int = 2,
-        norm_num_groups: int = 32,
-        cross_attention_dim: int = 1024,
-        attention_head_dim: int = 64,
-        num_attention_heads: int | None = None,
-        fps: int = 16,
-    ) -> None:
-        super().__init__(
-            sample_size=sample_size,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block,
-            norm_num_groups=norm_num_groups,
-            cross_attention_dim=cross_attention_dim,
-            attention_head_dim=attention_head_dim,
-            num_attention_heads=num_attention_heads,
-        )
+    @inherit_arguments(I2VGenXLUNet)
+    def __init__(self, inherited: dict[str, Any], fps: int = 16) -> None:
+        super().__init__(**inherited)
 
     def freeze_spatial(self) -> None:
-        """Let gradients reach the temporal layers and those that no image UNet has."""
+        """Train the temporal layers and those that an image UNet does not have."""
         super().freeze_spatial()
         for name, parameter in self.named_parameters():
             if self.own_layers.match(name):
@@ -292,7 +199,7 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
             return_dict: false gives a tuple.
 
         Raises:
-            UserError: shapes that the network does not take.
+            UserError: shapes that do not fit.
         """
         self.check_inputs(sample, encoder_hidden_states)
         batch, _, frames, height, width = sample.shape

@@ -34,7 +34,7 @@ class VideoVQVAE(nn.Module):
         downsample: how many frames, rows and columns a code stands for: powers of two, not all 1.
         decay: of the codebook's moving averages, a training step.
         restart_below: a code that fewer latents than this choose in a step (moving average, all processes together) is
-            dead and starts anew from a latent of the batch; 0 for never.
+            dead and is restarted from a latent of the batch; 0 for never.
 
     Raises:
         ValueError: a downsampling that is no power of two, or a width that does not divide.
@@ -53,9 +53,9 @@ class VideoVQVAE(nn.Module):
     ) -> None:
         super().__init__()
         if any(d < 1 or d & (d - 1) for d in downsample) or max(downsample) == 1:
-            raise ValueError(f"downsample {tuple(downsample)} came; give three powers of two, not all of them 1")
+            raise ValueError(f"downsample must be three powers of two, not all of them 1, got {tuple(downsample)}")
         if width % 2 or width % heads:
-            raise ValueError(f"width {width} came; it must be even and a multiple of heads, {heads}")
+            raise ValueError(f"width must be even and a multiple of heads ({heads}), got {width}")
         self.downsample, self.codes, self.code_width = tuple(downsample), codes, code_width
         halvings = int(math.log2(max(downsample)))
         strides = [tuple(2 if d >> stage > 1 else 1 for d in downsample) for stage in range(halvings)]
@@ -79,17 +79,17 @@ class VideoVQVAE(nn.Module):
         )
 
     def grid(self, frames: int, size: tuple[int, int]) -> tuple[int, int, int]:
-        """Codes of a clip along time, height and width; UserError where it cannot be divided so."""
+        """Codes of a clip along time, height and width; UserError if it cannot be divided so."""
         clip = (frames, *size)
         if any(n % d for n, d in zip(clip, self.downsample, strict=True)):
             given, needed = (" x ".join(map(str, numbers)) for numbers in (clip, self.downsample))
             hint = "change num_frames or size"
-            raise UserError(f"a clip of {given} (f h w) came; this VQ-VAE takes multiples of {needed}: {hint}")
+            raise UserError(f"frames, height and width must be multiples of {needed}, got {given}: {hint}")
         f, h, w = (n // d for n, d in zip(clip, self.downsample, strict=True))
         return f, h, w
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Into codes and back; in training mode the codebook learns.
+        """Encode to codes and decode; in training mode the codebook is updated.
 
         Args:
             clip: `b f 3 h w` in [0, 1].
@@ -109,7 +109,7 @@ class VideoVQVAE(nn.Module):
         return self.render(straight_through), codes, F.mse_loss(latents, chosen)
 
     def encode(self, clip: Tensor) -> Tensor:
-        """Codes `b f' h' w'` of clips `b f 3 h w` in [0, 1]; nothing is learnt."""
+        """Codes `b f' h' w'` of clips `b f 3 h w` in [0, 1]; the codebook is not updated."""
         return self.codebook.nearest(self.latents(clip))
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class VideoVQVAE(nn.Module):
         return self.render(self.codebook.vectors[codes]).clamp(0, 1)
 
     def latents(self, clip: Tensor) -> Tensor:
-        """The encoder's answer before it is quantized, `b f' h' w' d` in full precision."""
+        """The encoder's output before quantization, `b f' h' w' d` in full precision."""
         self.grid(clip.shape[1], (clip.shape[3], clip.shape[4]))
         latents = self.encoder(rearrange(clip - 0.5, "b f c h w -> b c f h w"))
         return rearrange(latents, "b d f h w -> b f h w d").float()
@@ -135,8 +135,8 @@ class Codebook(nn.Module):
     restart with are drawn on the first process and broadcast.
 
     Three differences to the authors' code: the moving averages are of shares of a batch, so that its size does not
-    matter; a restarted code counts as an average one, so that it has time to be chosen; and that the codebook has begun
-    is kept in checkpoints, where theirs begins anew on resuming.
+    matter; a restarted code counts as an average one, so that it has time to be chosen; and whether the
+    codebook is initialized is kept in checkpoints, while theirs is initialized again on resuming.
     """
 
     vectors: Tensor
@@ -228,7 +228,7 @@ class AxialAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; with `causal`, tokens see none after them."""
+    """Multi-head self-attention; with `causal`, tokens do not attend to later ones."""
 
     def __init__(self, width: int, heads: int, causal: bool = False) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Stickers as evaluators must bear with them: moved, bent, recolored, blurred and noisy, on any background.
+"""Augmentation of stickers for evaluators and segmentation, in batches on the device.
 
-TODO-DOC
-Scenes of several stickers: a prompt on a picture of one thing asks nothing.
+`PictureAugment` changes geometry, colors, sharpness and noise, and composites on any background; `compose_scenes` puts
+several stickers into one picture, since a prompt on a picture of a single object is trivial.
 """
 
 import math
@@ -28,11 +28,11 @@ def compose_scenes(
         alpha: `b 1 h w` in [0, 1].
         background: `b 3` in [0, 1].
         layers: stickers a scene; the scene's own comes first, at the bottom.
-        generator: source of all chance, on the CPU.
+        generator: source of randomness, on the CPU.
         scales: smallest and largest size of a sticker, in shares of the picture.
 
     Returns:
-        Opaque pictures `b 3 h w`, and what is seen of each sticker, `b layers h w` in [0, 1].
+        Opaque pictures `b 3 h w`, and the visible part of each sticker, `b layers h w` in [0, 1].
     """
     batch = len(alpha)
     others = torch.randint(batch, (batch, layers - 1), generator=generator)
@@ -53,7 +53,7 @@ def compose_scenes(
 
 
 def random_moves(count: int, scales: tuple[float, float], generator: torch.Generator | None = None) -> Tensor:
-    """Affine maps from places in the scene to places in the sticker, `count 2 3`, as `affine_grid` takes them."""
+    """Affine maps from positions in the scene to positions in the sticker, `count 2 3`, for `affine_grid`."""
     draws = torch.rand(count, 5, generator=generator)
     scale = scales[0] + (scales[1] - scales[0]) * draws[:, 0]
     angle = (draws[:, 1] - 0.5) * (torch.pi / 3)  # 30 degrees to each side
@@ -71,8 +71,8 @@ GRAY_AXIS = 1 / math.sqrt(3)
 class PictureAugment(nn.Module):
     """Random changes of a batch of single pictures, in torch and each drawn for every picture.
 
-    Nothing is mirrored, since some names differ by direction alone. The damage is of the kind that decoders and short
-    trainings do: a low resolution, blur, patches of wrong color, noise, bent outlines, missing parts.
+    Nothing is mirrored, since some names differ in direction only. The damage imitates decoders and short training: a
+    low resolution, blur, patches of wrong color, noise, bent outlines, missing parts.
 
     Args:
         rotate: degrees, either way.
@@ -81,9 +81,9 @@ class PictureAugment(nn.Module):
         bend: displacement of a coarse grid, of the picture's side.
         color: contrast, brightness and saturation change by at most this share.
         hue: turn of the hue, of a full circle; little, since names differ by color.
-        white: share of the pictures on white; half as many are on gray, the rest on any color.
-        damage: how often each kind of damage is done.
-        missing: how often a part is missing.
+        white: share of pictures on white; half as many are on gray, the rest on random colors.
+        damage: probability of each kind of damage.
+        missing: probability of a missing part.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ def blur(sigma: float) -> Callable[[Tensor], Tensor]:
 
 
 def patches(pictures: Tensor) -> Tensor:
-    """Smooth patches of other colors, about 8 pixels wide, as a decoder makes them out of wrong latents."""
+    """Smooth patches of other colors, about 8 pixels wide, as decoded from wrong latents."""
     count, _, height, width = pictures.shape
     coarse_noise = torch.randn(count, 3, height // 8 + 1, width // 8 + 1)
     smooth = F.interpolate(coarse_noise, (height, width), mode="bilinear", align_corners=False)

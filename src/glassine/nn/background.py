@@ -1,11 +1,8 @@
-"""What a flat background tells before anything is learned: its color, the distance to it, and what it encloses.
+"""Evidence about a flat background without learning: its color, distance to it, enclosed regions, and damage.
 
-Not in the papers. Which color is background, and whether a patch of that color lies outside the sticker or is shut in
-by its outline (an eye white, a tooth), a small network learns slowly; both follow from the picture.
-
-
-TODO-DOC
-How much a picture was damaged by compression, as a few numbers a frame. Not in the papers.
+Not in the papers. Which color is the background, and whether a patch of that color lies outside of the sticker or is
+enclosed by its outline (an eye, a tooth), is hard to learn for a small network but can be computed. `DamageStatistics`
+measure compression artifacts as a few numbers per frame.
 """
 
 import math
@@ -40,7 +37,7 @@ def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
 
 
 def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tensor:
-    """How far from the background one must go to walk from the border to each pixel: `b h w` to `b h w`.
+    """Smallest tolerance at which a flood fill from the border reaches each pixel: `b h w` to `b h w`.
 
     The smallest of `levels` at which the pixel is reached from outside the picture over pixels whose `distance` is
     at most that level, in whole 255ths, 1 where none reaches it: a flood fill at every tolerance at once. Not
@@ -61,7 +58,7 @@ def spread_small(distance: Tensor, unit: float = 0.01) -> Tensor:
     """Map [0, 1] to [0, 1] by logarithm, linear below `unit`: 0.01 and 0.1 lie nearly as far apart as 0.1 and 1.
 
     Compression leaves differences of a hundredth, and a sticker on its own color differs by little more: a network
-    that is fed with them as they are does not see them.
+    hardly uses them without this.
     """
     return torch.log1p(distance / unit) / math.log1p(1 / unit)
 
@@ -94,7 +91,7 @@ class DamageStatistics(nn.Module):
 
     Roughness is the absolute second mixed difference, which is zero on ramps in either direction, so soft edges and
     gradients leave it small; the ringing of JPEG and the dots of a dithered palette do not. A convolutional network
-    finds this hard to see: the amounts are 1/255 to 6/255, and its normalization takes the overall level away.
+    finds this hard to see: the amounts are 1/255 to 6/255, and its normalization removes the overall level.
     """
 
     levels = (0.7 * UNIT, 1.5 * UNIT, 3 * UNIT, 6 * UNIT)

@@ -51,9 +51,9 @@ def own_colors(rgba: Tensor) -> Tensor:
 
 
 def random_placement(rgba: Tensor, share: float = 0.5) -> Tensor:
-    """A `share` of the pictures `n 4 h w` turned, scaled, shifted, mirrored and recolored; the others as they are.
+    """A `share` of the pictures `n 4 h w` turned, scaled, shifted, mirrored and recolored; the others unchanged.
 
-    A codec that sees each sticker at its one place learns that place. Geometry is interpolated with premultiplied
+    Without this a codec overfits to the position of each sticker. Geometry is interpolated with premultiplied
     alpha; what comes in from outside is clear.
     """
     count = len(rgba)

@@ -1,15 +1,7 @@
-"""Classifier-free guidance that keeps the contrast of the prediction.
-
-TODO-DOC
-How much signal a noise step leaves, and weights by it.
----
-Which noise levels are trained.
----
-Gradient checkpointing for layers whose own code has none.
-"""
+"""Parts of training and sampling diffusion models: guidance, loss weights, timesteps, checkpointing, zero layers."""
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,36 +9,42 @@ from torch.utils.checkpoint import checkpoint
 
 from glassine.utils.errors import UserError
 
-# what arXiv 2305.08891, section 3.4, takes for schedules that end in pure noise
+# the value of arXiv 2305.08891, section 3.4, for schedules that end in pure noise
 RESCALE = 0.7
+M = TypeVar("M", bound=nn.Module)
 
 
-def rescaled(guided: Tensor, towards: Tensor, share: float, given: Tensor | None = None) -> Tensor:
-    """The guided prediction, brought by `share` to the standard deviation of the one with the prompt.
+def rescale_noise_cfg(
+    noise_cfg: Tensor, noise_pred_text: Tensor, guidance_rescale: float, cond_mask: Tensor | None = None
+) -> Tensor:
+    """The guided prediction, rescaled towards the standard deviation of the text-conditioned one.
 
-    Equations 15 and 16 of arXiv 2305.08891.
+    Equations 15 and 16 of arXiv 2305.08891, as diffusers' function of this name; here given frames do not count.
 
     Args:
-        guided: `b f ...`.
-        towards: with the prompt, the same shape.
-        share: 0 changes nothing.
-        given: `b f` bool, frames whose prediction nobody asks for; they do not count.
+        noise_cfg: guided prediction `b f ...`.
+        noise_pred_text: prediction with the prompt, the same shape.
+        guidance_rescale: 0 changes nothing, 1 restores the standard deviation.
+        cond_mask: `b f` bool, given frames, whose prediction is not used.
     """
-    if not share:
-        return guided
-    ratio = deviation(towards, given) / deviation(guided, given)  # b
-    return guided * (share * ratio + 1 - share).view(-1, *[1] * (guided.ndim - 1))
+    if not guidance_rescale:
+        return noise_cfg
+    ratio = deviation(noise_pred_text, cond_mask) / deviation(noise_cfg, cond_mask)  # b
+    return noise_cfg * (guidance_rescale * ratio + 1 - guidance_rescale).view(-1, *[1] * (noise_cfg.ndim - 1))
 
 
-def deviation(clips: Tensor, given: Tensor | None) -> Tensor:
-    """Standard deviation `b` of all values of `b f ...` but those of frames that are given."""
-    if given is None:
+def deviation(clips: Tensor, cond_mask: Tensor | None) -> Tensor:
+    """Standard deviation `b` over all values of `b f ...` except given frames."""
+    if cond_mask is None:
         return clips.flatten(1).std(dim=1)
-    return torch.stack([clip[~frames].std() for clip, frames in zip(clips, given, strict=True)])
+    return torch.stack([clip[~frames].std() for clip, frames in zip(clips, cond_mask, strict=True)])
 
 
 def signal_to_noise(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
-    """`b`: alphas_cumprod / (1 - alphas_cumprod) at each of `timesteps` `b`."""
+    """`b`: alphas_cumprod / (1 - alphas_cumprod) at each of `timesteps` `b`.
+
+    diffusers' `compute_snr` squares a quotient of square roots, which loses digits at both ends of the schedule.
+    """
     kept = alphas_cumprod.to(timesteps.device)[timesteps].float()
     return kept / (1 - kept)
 
@@ -56,8 +54,8 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
 
     Args:
         snr: `b`.
-        gamma: largest weight of an error of the clean sample; 5 in the paper.
-        prediction_type: `epsilon`, `v_prediction` or `sample`, what the error is of.
+        gamma: maximum weight of an error of the clean sample; 5 in the paper.
+        prediction_type: `epsilon`, `v_prediction` or `sample`: the quantity that the error is of.
     """
     of_sample = snr.clamp(max=gamma)
     if prediction_type == "sample":
@@ -67,20 +65,20 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
 
 
 def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.device | None = None) -> Tensor:
-    """`count` random timesteps below `steps`.
+    """`count` random timesteps in [0, `steps`).
 
     Args:
         count: how many.
         steps: of the noise schedule.
-        shift: 1 draws all alike; a higher one more often such of much noise, u -> s u / (1 + (s - 1) u) (Esser et al.,
-            arXiv 2403.03206, section 5.3.2). There the prompt decides; with 3, 43% of them are in the upper fifth.
-        device: where they are needed.
+        shift: 1 draws uniformly; higher values draw high noise levels more often, u -> s u / (1 + (s - 1) u) (Esser et
+            al., arXiv 2403.03206, section 5.3.2), where the prompt matters most. With 3, 43% are in the upper fifth.
+        device: of the result.
 
     Raises:
-        UserError: a shift that is not above 0.
+        UserError: `shift` is not positive.
     """
     if not shift > 0:
-        raise UserError(f"timestep shift {shift} came; give a number above 0, 1 draws all alike")
+        raise UserError(f"timestep_shift must be positive (1 draws uniformly), got {shift}")
     if shift == 1:
         return torch.randint(steps, (count,), device=device)
     even = torch.rand(count, device=device)
@@ -88,9 +86,9 @@ def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.dev
 
 
 def checkpoint_layer(layer: nn.Module, enable: bool = True) -> None:
-    """Let `layer` forget what it computed inside and compute it again in the backward pass, or end that.
+    """Enable or disable gradient checkpointing of a layer whose own code has none.
 
-    Set on the instance: names, state dict and copies stay right.
+    It is set on the instance: names, state dict and copies are not affected.
     """
     layer.__dict__.pop("forward", None)
     if enable:
@@ -98,8 +96,15 @@ def checkpoint_layer(layer: nn.Module, enable: bool = True) -> None:
 
 
 def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:
-    """What the layer's class computes, checkpointed where gradients are wanted."""
+    """The forward pass of the layer's class, checkpointed if gradients are enabled."""
     forward = type(layer).forward
     if not torch.is_grad_enabled():
         return forward(layer, *inputs, **options)
     return checkpoint(forward, layer, *inputs, use_reentrant=False, **options)
+
+
+def zero_module(module: M) -> M:
+    """The module with all its parameters set to zero: a residual branch that ends in it adds nothing at first."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

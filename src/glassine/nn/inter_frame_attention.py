@@ -20,27 +20,27 @@ Mode = Literal["add", "replace"]
 
 @dataclass
 class CurrentPass:
-    """What the layers of a network must know of the pass under way, since diffusers does not tell them.
+    """State of the forward pass that the layers need and diffusers does not pass to them.
 
     Attributes:
         frames: of every clip; tokens come with clips and frames in one dimension.
-        still: whether frames are pictures by themselves and do not look at each other.
+        still: whether frames are independent pictures.
     """
 
     frames: int = 1
     still: bool = False
 
     def recomputed(self, layer: nn.Module, *inputs: Any, **options: Any) -> Any:
-        """What the layer's class computes, checkpointed where gradients are wanted.
+        """The forward pass of the layer's class, checkpointed if gradients are enabled.
 
-        The backward pass computes it for clips of as many frames, whatever has gone through the network since.
+        The backward pass recomputes it for the same number of frames, whatever the network has processed since.
         """
         if not torch.is_grad_enabled():
             return type(layer).forward(layer, *inputs, **options)
         return checkpoint(partial(self.repeated, self.frames, layer), *inputs, use_reentrant=False, **options)
 
     def repeated(self, frames: int, layer: nn.Module, *inputs: Any, **options: Any) -> Any:
-        """What the layer's class computes for clips of so many frames."""
+        """The forward pass of the layer's class for clips of that many frames."""
         after, self.frames = self.frames, frames
         try:
             return type(layer).forward(layer, *inputs, **options)
@@ -51,10 +51,10 @@ class CurrentPass:
 class InterFrameAttention(nn.Module):
     """`softmax(Q' K_m^T / sqrt(d)) V_m W_O'` beside a spatial self-attention; K_m and V_m are the reference frame's.
 
-    Q' = X W_Q'. W_Q' starts as the self-attention's W_Q, W_O' at zero, so that the layer starts as it was, bit for bit.
+    Q' = X W_Q'. W_Q' starts as the self-attention's W_Q, W_O' at zero, so that the layer starts unchanged, bit for bit.
     K and V go through the self-attention's own weights. W_Q' and W_O' are all that is trained (24,780,800 parameters in
-    SD 1.5: two matrices at each of 16 layers; the paper speaks of a matrix W_O', so it has no bias). Every frame looks
-    at the reference frame, this one too.
+    SD 1.5: two matrices at each of 16 layers; the paper has a matrix W_O', so there is no bias). Every frame attends to
+    the reference frame, including itself.
 
     Args:
         attn: the self-attention (diffusers' `Attention`), for sizes and first weights.
@@ -65,13 +65,13 @@ class InterFrameAttention(nn.Module):
             reference frame stand in for each frame's own. W_O' then starts as W_O, and the layer is AnimateZero's.
 
     Raises:
-        UserError: a reference or a mode that there is not; when called, a clip that has no such frame.
+        UserError: an unknown reference or mode; when called, a clip without such a frame.
     """
 
     def __init__(self, attn: Any, current: CurrentPass, reference: Reference = "middle", mode: Mode = "add") -> None:
         super().__init__()
         if mode not in get_args(Mode):
-            raise UserError(f"inter-frame attention {mode!r} came; give {' or '.join(get_args(Mode))}")
+            raise UserError(f"inter_frame_attention must be {' or '.join(get_args(Mode))}, got {mode!r}")
         reference_frame(reference, frames=1 if isinstance(reference, str) else reference + 1)
         self.current, self.reference, self.mode = current, reference, mode
         before = attn.get_processor()
@@ -82,7 +82,7 @@ class InterFrameAttention(nn.Module):
 
     @torch.no_grad()
     def start_from(self, attn: Any) -> None:
-        """Take the first weights from the self-attention; again after it has got other ones."""
+        """Initialize from the self-attention; to be called again when its weights are loaded."""
         self.to_q.weight.copy_(plain_weight(attn.to_q))
         if self.mode == "add":
             self.to_out.weight.zero_()
@@ -122,13 +122,13 @@ class InterFrameAttention(nn.Module):
 
 
 def reference_frame(reference: Reference, frames: int) -> int:
-    """Number of the reference frame in a clip of so many; UserError where there is no such frame."""
+    """Index of the reference frame in a clip of that many frames; UserError if there is none."""
     if isinstance(reference, str):
         if reference not in ("middle", "first"):
-            raise UserError(f"reference frame {reference!r} came; give middle, first or a number")
+            raise UserError(f"reference_frame must be middle, first or a number, got {reference!r}")
         return frames // 2 if reference == "middle" else 0
     if not 0 <= reference < frames:
-        raise UserError(f"reference frame {reference} came for a clip of {frames} frames; give 0 to {frames - 1}")
+        raise UserError(f"reference_frame must be in [0, {frames - 1}] for {frames} frames, got {reference}")
     return reference
 
 

@@ -1,15 +1,13 @@
-"""LayerDiffuse's attention over image layers (arXiv 2402.17113), for diffusers' UNets.
+"""Two small adapters: ILDiff's layout adapter and LayerDiffuse's attention over layers.
 
-As the released code has it (`attention_sharing.py` of `sd-forge-layerdiffuse`), every attention layer of SD 1.5's UNet,
-self and cross, gets a LoRA and, behind it, attention over the layers that are made together: with x the input of the
-attention layer and a its output, `a + o(attention over layers of i(norm(x + a)))`. In the network for transparent
-pictures there is one layer. Attention over one is its value, whatever query and key are: `a + o(v(i(norm(x + a))))`;
-the file's `temporal_q` and `temporal_k` have no effect, and the class does without them. LoRA is merged into the
-projections when it is loaded (`glassine.pretrained.layer_diffuse`).
+`LayoutAdapter` (arXiv 2412.20901, section II-B) adds implicit layout features, smoothed over time, to the latents.
 
-
-TODO-DOC
-The layout adapter of ILDiff (arXiv 2412.20901, section II-B): implicit layout features, smoothed over time.
+`LayerAttention` (arXiv 2402.17113) follows the released code (`attention_sharing.py` of `sd-forge-layerdiffuse`): every
+attention layer of SD 1.5's UNet, self and cross, has LoRA and is followed by attention over the layers that are
+generated together. With x the input of the attention layer and a its output this is
+`a + o(attention over layers of i(norm(x + a)))`. For transparent images there is one layer, and attention over one
+element is its value, whatever query and key are: `a + o(v(i(norm(x + a))))`. So the file's `temporal_q` and
+`temporal_k` have no effect and are left out. LoRA is merged when it is loaded (`glassine.pretrained.layer_diffuse`).
 """
 
 from typing import Any
@@ -19,11 +17,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
+
 
 class LayoutAdapter(nn.Module):
     """Image encoder, `depth` 3D convolutions with GroupNorm and ReLU, a 2D convolution, adaptive average pooling.
 
-    Ours is the 1x1 convolution that brings the encoder's channels to `width`, of which the paper does not speak. Where
+    The 1x1 convolution from the encoder's channels to `width` is ours; the paper does not mention one. If
     the encoder's grid is coarser than the latents', as at a patch of 16 for an eighth, the pooling repeats values.
 
     Args:
@@ -35,8 +35,8 @@ class LayoutAdapter(nn.Module):
         latent_channels: channels of the latents that the output is added to.
         norm_num_groups: groups of every GroupNorm. Its statistics are per frame: pooled over the clip they would let a
             frame leak into all others even at depth 0, and make results depend on how a long sticker is cut in chunks.
-        zero_init: start the 2D convolution at zero, so that an untrained adapter leaves the latents alone. The paper
-            is silent; "harmless injection" asks for it.
+        zero_init: start the 2D convolution at zero, so that an untrained adapter does not change the latents. Not
+            mentioned in the paper, but implied by "harmless injection".
     """
 
     def __init__(
@@ -57,12 +57,11 @@ class LayoutAdapter(nn.Module):
         )
         self.conv_out = nn.Conv2d(width, latent_channels, 3, padding=1)
         if zero_init:
-            nn.init.zeros_(self.conv_out.weight)
-            nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+            zero_module(self.conv_out)
 
     @property
     def temporal_radius(self) -> int:
-        """How many frames to each side a frame's features depend on."""
+        """Number of frames on each side that a frame's features depend on."""
         return len(self.temporal_layers)
 
     def forward(self, clip: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -94,8 +93,7 @@ class LayerAttention(nn.Module):
         self.temporal_i = nn.Linear(width, width)
         self.temporal_v = nn.Linear(width, width)
         self.temporal_o = nn.Linear(width, width)
-        nn.init.zeros_(self.temporal_o.weight)
-        nn.init.zeros_(self.temporal_o.bias)
+        zero_module(self.temporal_o)
         self.attention = AttnProcessor2_0()
 
     def forward(

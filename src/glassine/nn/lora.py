@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 Attentions = Literal["all", "spatial", "motion"]
@@ -17,7 +18,7 @@ MOTION = ".motion_modules."
 
 
 class LoRALinear(nn.Linear):
-    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts as it was, bit for bit.
+    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts unchanged, bit for bit.
 
     W keeps the name that it has without LoRA: weights of the bare network load, and LoRA's own names are `lora_down`
     and `lora_up`. The paper's `alpha / rank` is `scale`, which is no weight and is not saved.
@@ -32,7 +33,7 @@ class LoRALinear(nn.Linear):
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         if rank < 1:
-            raise UserError(f"LoRA of rank {rank} came; give at least 1, 4 to 64 is usual, LayerDiffuse has 256")
+            raise UserError(f"rank of LoRA must be at least 1 (usually 4 to 64), got {rank}")
         super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
         self.weight, self.bias = base.weight, base.bias
         self.scale = 1.0
@@ -40,7 +41,7 @@ class LoRALinear(nn.Linear):
         self.lora_down = nn.Linear(base.in_features, rank, bias=False, device=device, dtype=dtype)  # A
         self.lora_up = nn.Linear(rank, base.out_features, bias=False, device=device, dtype=dtype)  # B
         nn.init.normal_(self.lora_down.weight, std=1 / rank)
-        nn.init.zeros_(self.lora_up.weight)
+        zero_module(self.lora_up)
 
     def forward(self, x: Tensor) -> Tensor:
         """`... d` to `... k`."""
@@ -48,7 +49,7 @@ class LoRALinear(nn.Linear):
         return plain + self.scale * self.lora_up(self.lora_down(x)) if self.scale else plain
 
     def merged_weight(self) -> Tensor:
-        """`k d`: one matrix that does what the layer does."""
+        """`k d`: the layer as a single matrix."""
         with torch.no_grad():
             return self.weight + self.scale * self.lora_up.weight @ self.lora_down.weight
 
@@ -57,7 +58,7 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
     """Put LoRA beside q, k, v and output of the attention layers of one of diffusers' networks.
 
     Args:
-        network: changed in place; what requires gradients stays as it is.
+        network: changed in place; `requires_grad` of its parameters is kept.
         rank: of every layer.
         attentions: `spatial` ones, which an image network has, those of `motion` modules, or `all`.
 
@@ -67,16 +68,16 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
     found = {name: layer for name, layer in network.named_modules() if PROJECTION.fullmatch(name)}
     wanted = {name: layer for name, layer in found.items() if attentions in ("all", kind_of(name))}
     if not wanted:
-        raise UserError(f"LoRA for {attentions} attention came, but this {type(network).__name__} has no such layer")
+        raise UserError(f"{type(network).__name__} has no {attentions} attention for LoRA")
     for name, layer in wanted.items():
         assert isinstance(layer, nn.Linear)
         network.set_submodule(name, LoRALinear(layer, rank))
 
 
 def with_lora(network: nn.Module, rank: int = 16, attentions: Attentions = "all") -> nn.Module:
-    """A network of which only its LoRA is trained, for use as a `class_path` in a YAML.
+    """A network that trains its LoRA only, for use as a `class_path` in a YAML.
 
-    A bundle of it holds the LoRA alone: its configuration says where the frozen rest comes from.
+    A bundle of it holds LoRA only; the frozen weights are loaded from the source in its configuration.
 
     Args:
         network: with its weights.

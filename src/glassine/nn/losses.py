@@ -1,9 +1,6 @@
-"""A perceptual loss on the feature maps of a frozen network.
+"""Losses on pictures: alpha errors weighted by pixel, Laplacian pyramids, a perceptual loss, a discriminator.
 
-TODO-DOC
-A PatchGAN discriminator on RGBA pictures (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
----
-Errors of alpha, weighed pixel by pixel: absolute ones, and those of Laplacian pyramids.
+The discriminator is a PatchGAN on RGBA pictures (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
 """
 
 from collections.abc import Sequence
@@ -16,11 +13,11 @@ from torch.nn import functional as F
 
 
 class PerceptualLoss(nn.Module):
-    """How different two pictures look: squared distance of unit-normalized features (LPIPS, arXiv 1801.03924, eq. 1).
+    """Perceptual distance: squared distance of unit-normalized features (LPIPS, arXiv 1801.03924, eq. 1).
 
     At each stage the features of a pixel are scaled to length 1, and the squared differences are summed over channels
-    and averaged over space; the stages are added with `weights`. LPIPS weights every channel as people judged
-    pictures; this loss is **not calibrated** so, and its values are not LPIPS's: compare them with each other alone.
+    and averaged over space; the stages are added with `weights`. LPIPS weights channels by human
+    judgments; this loss is **not calibrated**, and its values are comparable with each other only.
 
     A task that holds it names it in `frozen`, then its network stays out of the checkpoint. It is in eval mode
     always and gets no gradient; the pictures do.
@@ -158,7 +155,7 @@ def laplacian_pyramid(picture: Tensor, levels: int = 5) -> list[Tensor]:
     smallest = 2**levels + 1
     if min(picture.shape[-2:]) < smallest:
         height, width = picture.shape[-2:]
-        raise ValueError(f"a picture of {height} x {width} came; {levels} levels need {smallest} pixels a side")
+        raise ValueError(f"sides must be at least {smallest} pixels for {levels} levels, got {height} x {width}")
     bands = []
     for _ in range(levels):
         smaller = blur(picture)[..., ::2, ::2]

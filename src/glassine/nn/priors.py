@@ -1,14 +1,11 @@
-"""What latents look like on average for a text.
-
-TODO-DOC
-What each frame of a clip's latents looks like on average for a text.
-"""
+"""Priors of latents: the mean of a picture's latents, or of each frame of a clip's, predicted from the text."""
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.nn.conditioning import used_tokens
+from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
 
@@ -52,15 +49,15 @@ class LatentPrior(nn.Module):
         return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
 
     def freeze_spatial(self) -> None:
-        """Train nothing but what tells frames apart: here nothing."""
+        """Train only parameters that depend on the frame: here there are none."""
         self.requires_grad_(False)
 
     def pooled(self, prompt_embeds: Tensor) -> Tensor:
         """The mean over the tokens, `b d`; padding does not count."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
-                f"text embeddings of width {prompt_embeds.shape[-1]} came; this latent_mean takes {self.prompt_dim}: "
-                "use the text encoder that it was made for"
+                f"text embeddings must be {self.prompt_dim} wide for this latent_mean, got {prompt_embeds.shape[-1]}: "
+                "use the text encoder that it was trained with"
             )
         return prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
 
@@ -110,8 +107,7 @@ class MotionPrior(LatentPrior):
             nn.Linear(width, rank),
             last := nn.Linear(rank, num_frames * channels * size[0] * size[1]),
         )
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        zero_module(last)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
         """The mean of each frame, `b f c h w`; see `LatentPrior.of_frames`. One frame has no motion."""

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.nn.diffusion import zero_module
 from glassine.nn.temporal import (
     FreeMix,
     LearnedMix,
@@ -20,7 +21,6 @@ from glassine.nn.temporal import (
     TemporalAttention,
     TemporalMethod,
     clip_positions,
-    silence,
     sinusoid,
 )
 from glassine.utils.errors import UserError
@@ -51,7 +51,7 @@ class STI(TemporalMethod):
         positions: sinusoids added to the tokens, for the frame or for frame, row and column. The text has none, but
             without them all regions of all frames would look alike to the attention.
         mix: one number a `layer` or a `channel`, as semantic and 1 - semantic; or two `free` factors a layer. The
-            paper speaks of a "proportion of these two branches".
+            paper mentions a "proportion of these two branches".
         share: of the semantic branch at first.
         downsample: `mean` or `max` of gamma x gamma windows, or a `convolution` with that stride; the first two have no
             parameters, which fits the total. Windows at the border may be smaller, so that any size goes.
@@ -78,13 +78,13 @@ class STI(TemporalMethod):
 
     def __post_init__(self) -> None:
         if self.gamma < 1 or self.attentions < 1:
-            raise UserError(f"gamma {self.gamma} and {self.attentions} attentions came; give at least 1 of each")
+            raise UserError(f"gamma and attentions must be at least 1, got {self.gamma} and {self.attentions}")
         if not self.kernel_sizes or any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
-            raise UserError(f"kernel sizes {list(self.kernel_sizes)} came; give odd numbers, such as [3] or [1, 3, 5]")
+            raise UserError(f"kernel_sizes must be odd, such as [3] or [1, 3, 5], got {list(self.kernel_sizes)}")
         choices = {"positions": Positions, "mix": Mix, "downsample": Downsample, "upsample": Upsample}
         for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):
-                raise UserError(f"{name} {getattr(self, name)!r} came; give {' or '.join(get_args(allowed))}")
+                raise UserError(f"{name} must be {' or '.join(get_args(allowed))}, got {getattr(self, name)!r}")
 
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """An STI layer of the same width, head size and groups."""
@@ -109,7 +109,7 @@ class STILayer(TemporalAttention):
     def __init__(self, channels: int, head_dim: int, norm_num_groups: int, sti: STI) -> None:
         super().__init__()
         if channels % head_dim:
-            raise UserError(f"{channels} channels do not split into heads of {head_dim}; give a divisor of all widths")
+            raise UserError(f"head_dim must divide all widths, got {head_dim} for {channels}")
         self.sti = sti
         self.norm = nn.GroupNorm(norm_num_groups, channels, eps=1e-6)
         self.reduce = nn.Conv2d(channels, channels, sti.gamma, sti.gamma) if sti.downsample == "convolution" else None
@@ -126,7 +126,7 @@ class STILayer(TemporalAttention):
             self.mix = LearnedMix(sti.share, channels if sti.mix == "channel" else 1)
         self.proj_out = nn.Conv2d(channels, channels, 1)
         if sti.zero_init:
-            silence(self.proj_out)
+            zero_module(self.proj_out)
 
     def over_time(self, x: Tensor, num_frames: int) -> Tensor:
         """`(b f) c h w` to the same."""

@@ -1,19 +1,12 @@
-"""VideoFactory's swapped cross-attention (Wang et al., arXiv 2305.10874), as far as it can be read.
+"""Temporal layers of video UNets: the methods that VSD2M (arXiv 2412.08259) compares with STI.
 
-TODO-DOC
-Sinusoids that tell tokens of a clip apart by frame, row and column.
----
-Learned mixes of two branches.
----
-Cutting a clip's features into 3D windows and putting them together again.
----
-What a temporal method is to a video UNet, and the call that its attention layers answer to.
----
 Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel alone.
----
-VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with what it was given.
----
-What a video UNet has between its spatial layers: the methods that VSD2M (arXiv 2412.08259) compares with STI.
+VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with its input.
+VideoFactory (Wang et al., arXiv 2305.10874): swapped cross-attention between space and time, as far as the paper
+describes it.
+
+`TemporalMethod` is their interface to the UNet. Shared parts are learned mixes of two branches, sinusoidal positions in
+frame, row and column, and 3D windows.
 """
 
 import math
@@ -27,6 +20,7 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from einops import rearrange
 from torch import Tensor, nn
 
+from glassine.nn.diffusion import zero_module
 from glassine.utils.class_paths import build
 from glassine.utils.errors import UserError
 
@@ -72,7 +66,7 @@ class LearnedMix(nn.Module):
     def __init__(self, share: float = 0.5, channels: int = 1) -> None:
         super().__init__()
         if not 0 < share < 1:
-            raise UserError(f"a share of {share} came; give a number between 0 and 1, both excluded")
+            raise UserError(f"share must be in (0, 1), got {share}")
         self.logit = nn.Parameter(torch.full((channels,), math.log(share / (1 - share))))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -179,16 +173,8 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
     except Exception as error:  # a network's saved configuration may come from anywhere
         reason = " ".join(str(error).split())[-200:]  # the deepest cause comes last
         raise UserError(
-            f"{description} is no temporal method ({reason}); give class_path, such as glassine.nn.sti.STI, "
-            "and init_args that it has"
+            f"temporal must be a method with its init_args, such as glassine.nn.sti.STI, got {description} ({reason})"
         ) from error
-
-
-def silence(*layers: nn.Module) -> None:
-    """Set layers to zero, so that the residual branches that they end add nothing at first."""
-    for layer in layers:
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
 
 
 @dataclass(frozen=True)
@@ -208,7 +194,7 @@ class MakeAVideo(TemporalMethod):
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """The layer itself."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         return layer
 
 
@@ -232,7 +218,7 @@ class VideoLDM(TemporalMethod):
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """The layer, mixed."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         return MixedAttention(layer, self.share)
 
     def convolution(self, layer: TemporalConvLayer) -> nn.Module:
@@ -286,14 +272,14 @@ class VideoFactory(TemporalMethod):
     zero_init: bool = True
 
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
-        """Swapped attention in the blocks: spatial features ask in the first, temporal ones in the second, in turns."""
+        """Swapped attention in the blocks: queries are spatial in the first, temporal in the second, and so on."""
         if self.zero_init:
-            silence(layer.proj_out)
+            zero_module(layer.proj_out)
         if index == 0:
             return layer
         swapped = SwappedAttention(layer, self.window, spatial_asks=index % 2 == 1)
         if self.zero_init:
-            silence(swapped.carry)
+            zero_module(swapped.carry)
         return swapped
 
 

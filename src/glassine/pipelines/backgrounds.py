@@ -1,11 +1,6 @@
-"""The one color that a picture stands on: given by name, or found on the picture's border.
+"""Colors of pictures: the flat background, un-mixing at soft edges, and restoring the colors of a user's image.
 
-TODO-DOC
-What becomes of alpha at its ends in stickers that we write.
----
-The colors of a user's picture, which the codec of latents changes.
----
-Give soft pixels the color they have without the background that shines through them.
+The background color is parsed from a name or estimated from the border. Alpha near its ends is snapped to 0 and 255.
 """
 
 from collections.abc import Sequence
@@ -25,9 +20,9 @@ INVISIBLE_TO, OPAQUE_FROM = 4, 247
 
 
 def settle_alpha(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Alpha 0 to 255 of any shape, what nobody sees made clear and what hardly lets anything through opaque.
+    """Alpha 0 to 255 of any shape, with nearly invisible values set to 0 and nearly opaque ones to 255.
 
-    Networks leave a faint veil where nothing is: unseen, but it fills files and palettes.
+    Networks predict small values in clear regions, which are invisible but increase the size of files and palettes.
     """
     return np.where(levels <= INVISIBLE_TO, 0, np.where(levels >= OPAQUE_FROM, 255, levels)).astype(np.uint8)
 
@@ -38,7 +33,7 @@ NEAR = 16  # of 255: border pixels this close to the estimate are background
 
 
 def parse_background(text: str) -> Color | None:
-    """A color from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out, since shells eat it.
+    """A color from `auto` (None), a CSS name, `#rrggbb` or `#rgb`; the hash may be left out (shell comments).
 
     Raises:
         UserError: none of these.
@@ -51,14 +46,14 @@ def parse_background(text: str) -> Color | None:
             return ImageColor.getrgb(spelling)[:3]
         except ValueError:
             continue
-    raise UserError(f"background {text!r} came; give auto, a color name such as white or gray, or '#rrggbb'")
+    raise UserError(f"background must be auto, a color name such as white or gray, or '#rrggbb', got {text!r}")
 
 
 def find_background(frames: Sequence[NDArray[np.uint8]]) -> Color:
-    """The color that most of the border has, over all `frames` (each `h w 4` uint8).
+    """The most frequent color of the border over all `frames` (each `h w 4` uint8).
 
-    Border pixels that are not opaque do not vote. When hardly a quarter of the border is opaque, the picture is cut
-    out already and any background will do: mid gray.
+    Border pixels that are not opaque do not count. If less than a quarter of the border is opaque, the picture is cut
+    out already, and mid gray is returned.
     """
     border = np.concatenate([np.concatenate([f[0], f[-1], f[:, 0], f[:, -1]]) for f in frames])  # n 4
     opaque = border[border[:, 3] == 255, :3]  # n 3
@@ -76,20 +71,20 @@ BLUR = 4.0  # pixels: frames have the picture's colors at about the same places,
 
 
 def give_back_colors(clips: Tensor, base: Tensor, reference: int) -> Tensor:
-    """Clips whose colors are moved as those of the reference frame must be to be the picture's again, blurred.
+    """Clips with the color change that the reference frame needs to match the picture, blurred, added to all frames.
 
     Args:
         clips: straight RGBA `n f 4 h w` in [0, 1].
         base: the picture, straight RGBA `4 h w` in [0, 1].
-        reference: number of the frame that the network took for it.
+        reference: index of the frame that shows the picture.
     """
     shown = base[3:] * clips[:, reference, 3:]  # n 1 h w
     change = (base[:3] - clips[:, reference, :3]) * shown  # n 3 h w
     kernel = 2 * round(3 * BLUR) + 1
     moved = gaussian_blur(change, kernel, BLUR) / gaussian_blur(shown, kernel, BLUR).clamp(min=1e-3)
-    given = clips.clone()
-    given[:, :, :3] = (clips[:, :, :3] + moved[:, None]).clamp(0, 1)
-    return given
+    restored = clips.clone()
+    restored[:, :, :3] = (clips[:, :, :3] + moved[:, None]).clamp(0, 1)
+    return restored
 
 
 Picture = NDArray[np.uint8]

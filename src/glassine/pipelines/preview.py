@@ -1,8 +1,4 @@
-"""A picture to judge a cutout by: input above, result on a checkerboard below, for frames spread over the whole.
-
-TODO-DOC
-Stickers as rows of frames in one picture, each over its caption.
-"""
+"""Pictures of results on a checkerboard: before and after of a cutout, and stickers as strips with captions."""
 
 from collections.abc import Sequence
 
@@ -111,7 +107,7 @@ class PreviewStrip:
     def thumbnail(self, picture: Picture) -> Picture:
         """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible color leaks in.
 
-        One whose longer side is the tile's already stays as it is.
+        A picture whose longer side is `tile` already is returned unchanged.
         """
         height, width = picture.shape[:2]
         longer = max(height, width)

@@ -1,10 +1,10 @@
-"""Stickers from text.
+"""Stickers from text: the pipeline around a text-to-video network, and what it shares with `AnimatePipeline`.
 
-TODO-DOC
-What pipelines that make stickers share: settings and their checks, captions, saving.
+As in diffusers, a pipeline is built from weights and a device; what may differ from one sticker to the next is an
+argument of the call. Prompts get the domain prefix of VSD2M's training captions ("Experimental Setups").
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from glassine.data.sticker import Sticker
-from glassine.models.sampling import SamplerConfig
+from glassine.models.sampling import Progress, SamplerConfig, Solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
@@ -23,53 +23,103 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
 Network = TypeVar("Network", bound=TextToVideo)
-How = TypeVar("How", bound=SamplerConfig)
+SIZE = 128
+FPS = 8.0
+DOMAIN = "cartoon"
 
 
-class GenerationPipeline(Generic[Network, How]):
-    """Settings of a pipeline around a generator; the pipelines themselves say what each is.
+class GenerationPipeline(Generic[Network]):
+    """Base class of the generating pipelines: a network on its device, and saving it.
+
+    Args:
+        model: the network; it is moved to `device` and set to eval mode.
+        device: `auto` is CUDA if available, else the CPU.
+        config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
 
     Raises:
-        UserError: a size or a number of frames that the networks cannot take, or a rate or a batch out of range.
+        UserError: the device does not exist.
     """
 
-    def __init__(
-        self,
-        generator: Network,
-        size: tuple[int, int],
-        num_frames: int | None,
-        fps: float,
-        domain: str,
-        sampling: How,
-        batch_size: int,
-        device: str,
-        config: dict | None,
-    ) -> None:
-        if not 0.1 <= fps <= 100:
-            raise UserError(f"{fps:g} frames a second came; give 0.1 to 100")
-        if batch_size < 1:
-            raise UserError(f"a batch of {batch_size} came; give at least 1")
-        num_frames = generator.usual_frames if num_frames is None else num_frames
-        generator.check_size(size, num_frames)
+    def __init__(self, model: Network, device: str = "auto", config: dict | None = None) -> None:
         self.device = pick_device(device)
-        self.generator = generator.to(self.device).eval()
-        self.size, self.num_frames, self.domain = size, num_frames, domain
-        self.duration = max(1, round(1000 / fps))  # ms
-        self.sampling, self.batch_size, self.config = sampling, batch_size, config
+        self.model = model.to(self.device).eval()
+        self.config = config
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is made if need be.
+        """Write `config.yaml` and `model.safetensors` (half precision) into `folder`, which is created if needed.
 
         Raises:
-            ValueError: the pipeline was made from networks without their `config`.
+            ValueError: the pipeline was built from a network without its `config`.
         """
         if self.config is None:
-            raise ValueError("save_pretrained needs the generator's class_path and init_args; pass them as config")
-        save_bundle(self.generator, self.config, Path(folder))
+            raise ValueError("save_pretrained needs the network's class_path and init_args: pass them as config")
+        save_bundle(self.model, self.config, Path(folder))
 
-    def caption(self, prompt: str) -> str:
-        """The prompt as training captions have it, see VSD2M, "Experimental Setups"."""
-        return f"{self.domain.capitalize()}\t{prompt.strip()}" if self.domain else prompt.strip()
+    def checked_frames(self, num_frames: int | None, height: int, width: int) -> int:
+        """`num_frames`, or the number that the network was trained with.
+
+        Raises:
+            UserError: the network cannot make clips of this number of frames or of this size.
+        """
+        num_frames = self.model.usual_frames if num_frames is None else num_frames
+        self.model.check_size((height, width), num_frames)
+        return num_frames
+
+
+def captions_and_seeds(
+    prompt: str | Sequence[str], seed: int | Sequence[int], domain: str, example: str
+) -> tuple[list[str], list[int]]:
+    """One caption and one seed for each sticker of a call.
+
+    Args:
+        prompt: one for all stickers, or one for each.
+        seed: one for each sticker; an int stands for `seed`, `seed + 1`, ..., one for each prompt.
+        domain: put before each prompt as in training captions; empty for none.
+        example: a prompt that error messages suggest.
+
+    Raises:
+        UserError: an empty prompt, or numbers of prompts and seeds that differ.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else list(seed)
+    prompts = prompts * len(seeds) if isinstance(prompt, str) else prompts
+    if not prompts or not all(one.strip() for one in prompts):
+        raise UserError(f"prompt must not be empty: describe the sticker, for instance {example!r}")
+    if len(prompts) != len(seeds):
+        raise UserError(f"there must be one seed for each prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
+    return [caption(one, domain) for one in prompts], seeds
+
+
+def caption(prompt: str, domain: str = DOMAIN) -> str:
+    """The prompt as a training caption of VSD2M: `Cartoon\\ta waving panda`."""
+    return f"{domain.capitalize()}\t{prompt.strip()}" if domain else prompt.strip()
+
+
+def frame_duration(fps: float) -> int:
+    """Duration of a frame in ms.
+
+    Raises:
+        UserError: `fps` is out of range.
+    """
+    if not 0.1 <= fps <= 100:
+        raise UserError(f"fps must be in [0.1, 100], got {fps:g}")
+    return max(1, round(1000 / fps))
+
+
+def batches(count: int, batch_size: int) -> list[slice]:
+    """Slices of `count` items, `batch_size` at a time.
+
+    Raises:
+        UserError: `batch_size` is not positive.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, got {batch_size}")
+    return [slice(start, start + batch_size) for start in range(0, count, batch_size)]
+
+
+def part_of(progress: Progress, number: int, count: int) -> Progress:
+    """`progress` of the whole, to be called with the steps of batch `number` of `count`."""
+    return lambda done, total: progress(number * total + done, count * total)
 
 
 def to_bytes(clips: Tensor) -> np.ndarray:
@@ -78,108 +128,108 @@ def to_bytes(clips: Tensor) -> np.ndarray:
 
 
 TINY = "glassine:tiny-sti"
-Progress = Callable[[int, int], None]
 
 
-class TextToStickerPipeline(GenerationPipeline[TextToVideo, SamplerConfig]):
-    """Text-to-video as people call it.
+class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
+    """Text to opaque stickers, made transparent by `cut_out` if that is given.
 
     Args:
-        generator: the networks.
-        cut_out: makes opaque stickers transparent, for instance a `CutoutPipeline`; None leaves them opaque.
-        size: height and width of the stickers in pixels.
-        num_frames: of each sticker; None for the network's `usual_frames`.
-        fps: frames a second.
-        domain: what stands before the prompt, as in training captions (`Cartoon\\ta waving panda`); empty for nothing.
-        sampling: None for 25 steps of DDIM, as `glassine generate`.
-        batch_size: stickers made at a time. With 1, what a seed gives does not depend on the others by a single bit.
-        device: `auto` is CUDA if there is any, else the CPU.
-        config: `class_path` and `init_args` of the generator, for `save_pretrained`.
-
-    Raises:
-        UserError: a size or a number of frames that the networks cannot take.
+        model: the text-to-video network.
+        cut_out: makes an opaque sticker transparent, for instance a `CutoutPipeline`; None leaves stickers opaque.
+        device: `auto` is CUDA if available, else the CPU.
+        config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
     """
 
     def __init__(
         self,
-        generator: TextToVideo,
+        model: TextToVideo,
         cut_out: Callable[[Sticker], Sticker] | None = None,
-        size: tuple[int, int] = (128, 128),
-        num_frames: int | None = None,
-        fps: float = 8.0,
-        domain: str = "cartoon",
-        sampling: SamplerConfig | None = None,
-        batch_size: int = 1,
         device: str = "auto",
         config: dict | None = None,
     ) -> None:
-        how = sampling or SamplerConfig(guidance_rescale=RESCALE)
-        super().__init__(generator, size, num_frames, fps, domain, how, batch_size, device, config)
+        super().__init__(model, device, config)
         self.cut_out = cut_out
 
     @classmethod
     def from_pretrained(
-        cls,
-        source: str = TINY,
-        cut_out: Callable[[Sticker], Sticker] | None = None,
-        size: tuple[int, int] = (128, 128),
-        num_frames: int | None = None,
-        fps: float = 8.0,
-        domain: str = "cartoon",
-        sampling: SamplerConfig | None = None,
-        batch_size: int = 1,
-        device: str = "auto",
+        cls, source: str = TINY, cut_out: Callable[[Sticker], Sticker] | None = None, device: str = "auto"
     ) -> Self:
-        """The pipeline with weights from a folder of `save_pretrained` or `glassine export weights`, or shipped ones.
+        """The pipeline with shipped weights, or those in a folder of `save_pretrained` or `glassine export weights`.
 
         Raises:
             UserError: there are no weights at `source`, or they are not a TextToVideo's.
         """
         network = load_bundle(source)
         if not isinstance(network, TextToVideo):
-            raise UserError(f"{source} holds a {type(network).__name__}; text needs a TextToVideo, such as {TINY}")
+            raise UserError(f"{source} must hold a TextToVideo such as {TINY}, got a {type(network).__name__}")
         if isinstance(network, TransparentVideo):
             raise UserError(
-                f"{source} makes stickers that are transparent from the start: AnimatePipeline takes it, and `glassine "
-                "generate --transparent --transparency latents`"
+                f"{source} generates alpha in the latents: use AnimatePipeline, or `glassine generate --transparent "
+                "--transparency latents`"
             )
-        config = read_yaml(locate(source) / "config.yaml")
-        return cls(network, cut_out, size, num_frames, fps, domain, sampling, batch_size, device, config)
+        return cls(network, cut_out, device, read_yaml(locate(source) / "config.yaml"))
 
     def __call__(
-        self, prompts: list[str], seeds: list[int], negative_prompt: str = "", progress: Progress = lambda *_: None
+        self,
+        prompt: str | Sequence[str],
+        num_frames: int | None = None,
+        height: int = SIZE,
+        width: int = SIZE,
+        num_inference_steps: int = 25,
+        guidance_scale: float | None = None,
+        *,
+        seed: int | Sequence[int] = 0,
+        negative_prompt: str = "",
+        solver: Solver = "ddim",
+        guidance_rescale: float = RESCALE,
+        fps: float = FPS,
+        domain: str = DOMAIN,
+        batch_size: int = 1,
+        progress: Progress = lambda *_: None,
     ) -> list[Sticker]:
-        """One sticker for each prompt and seed.
+        """One sticker for each seed.
 
         Args:
-            prompts: each with at least one letter.
-            seeds: one a prompt.
+            prompt: one for all stickers, or one for each.
+            num_frames: of each sticker; None is the number that the network was trained with.
+            height: of the stickers in pixels.
+            width: of the stickers in pixels.
+            num_inference_steps: see `SamplerConfig`, as the following settings of the sampler.
+            guidance_scale: None is the default of the network.
+            seed: one for each sticker; an int stands for `seed`, `seed + 1`, ..., one for each prompt.
             negative_prompt: what guidance leads away from.
-            progress: called with the solver's steps done and how many there are, over all stickers.
+            solver: `ddim` or `dpm++`.
+            guidance_rescale: in [0, 1].
+            fps: frames per second.
+            domain: `cartoon` or `real`, put before the prompt as in training captions; empty for none.
+            batch_size: stickers generated at a time. With 1 the result of a seed is independent of the others, bit for
+                bit.
+            progress: called with the number of solver steps done and their total over all stickers.
 
         Raises:
-            UserError: an empty or over-long prompt, or not one seed for each.
+            UserError: an empty or too long prompt, numbers of prompts and seeds that differ, a size or a number of
+                frames that the network cannot make, or a setting out of range.
         """
-        if not prompts or not all(prompt.strip() for prompt in prompts):
-            raise UserError("an empty prompt came; say what the sticker shows, for instance 'a waving panda'")
+        sampling = SamplerConfig(num_inference_steps, guidance_scale, solver, guidance_rescale)
+        duration, num_frames = frame_duration(fps), self.checked_frames(num_frames, height, width)
+        captions, seeds = captions_and_seeds(prompt, seed, domain, "a waving panda")
+        parts = batches(len(seeds), batch_size)
         stickers: list[Sticker] = []
-        steps, batches = self.sampling.steps, -(-len(prompts) // self.batch_size)
-        for number in range(batches):
-            rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
-            clips = self.generator.sample(
-                [self.caption(prompt) for prompt in prompts[rows]],
+        for number, rows in enumerate(parts):
+            clips = self.model.sample(
+                captions[rows],
                 seeds[rows],
-                self.size,
-                self.num_frames,
+                (height, width),
+                num_frames,
                 negative_prompt,
-                self.sampling,
-                progress=lambda done, of, start=number: progress(start * steps + done, batches * of),  # type: ignore[misc]
+                sampling,
+                progress=part_of(progress, number, len(parts)),
             )
-            stickers += [self.finish(frames) for frames in to_bytes(clips)]
+            stickers += [self.finish(frames, duration) for frames in to_bytes(clips)]
         return stickers
 
-    def finish(self, frames: np.ndarray) -> Sticker:
-        """The sticker of one clip `f h w 3` uint8, cut out where that is wanted."""
+    def finish(self, frames: np.ndarray, duration: int) -> Sticker:
+        """The sticker of one clip `f h w 3` uint8, cut out if there is a `cut_out`; `duration` of a frame in ms."""
         opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)  # f h w 4
-        sticker = Sticker(opaque, (self.duration,) * len(frames))
+        sticker = Sticker(opaque, (duration,) * len(frames))
         return sticker if self.cut_out is None else self.cut_out(sticker)

@@ -1,13 +1,9 @@
-"""Bring a small alpha to full size with the sharp edges of the full-size picture.
+"""From a picture to the size that the network sees, and alpha back to full size with the sharp edges of the picture.
 
-The fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996, on He et al., "Guided Image Filtering",
-TPAMI 2013, equations 14 and 15): in each small neighborhood alpha is taken as a linear function of color; the
-function is fitted at the small size, where alpha is known, and evaluated on the colors of the full size. On a mixture
-of two colors that is the very line between them, so no foreground or background color has to be known.
-
-
-TODO-DOC
-The size at which the network looks at a picture, and the way there and back.
+Alpha is enlarged by the fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996, on He et al., "Guided
+Image Filtering", TPAMI 2013, equations 14 and 15): in each small neighborhood alpha is a linear function of color,
+fitted at the small size, where alpha is known, and evaluated on the colors at full size. This is exact on a mixture of
+two colors, which need not be known.
 """
 
 from collections.abc import Iterator

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, CLIPConfig, CLIPModel, CLIPProcessor
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
-from glassine.utils.errors import UserError
+from glassine.pretrained.hub import hub_errors, load_transformers
+
+EXAMPLE = "openai/clip-vit-large-patch14"
 
 
 class CLIP(nn.Module):
@@ -74,25 +75,9 @@ def pooled(features: Any) -> Tensor:
 
 
 def load_clip(source: str, revision: str) -> tuple[CLIPModel, Any]:
-    """The network in eval mode and its processor; UserError where `source` has none."""
-    try:
-        kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
-        if kind != CLIPConfig.model_type:
-            # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {CLIPConfig.model_type}")
-        loaded: Any = CLIPModel.from_pretrained(
-            source, revision=revision, use_safetensors=True, output_loading_info=True
-        )
+    """The network in eval mode and its processor; UserError if `source` does not have both."""
+    network = load_transformers(CLIPModel, CLIPConfig, "CLIP", source, revision, EXAMPLE)
+    places = f"a reachable hub id such as {EXAMPLE} or a local folder with its tokenizer and processor"
+    with hub_errors("CLIP", source, places):
         processor = CLIPProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no CLIP at {source!r} ({reason}): give a reachable hub id such as openai/clip-vit-large-patch14 "
-            "or a local folder with its tokenizer and processor"
-        ) from error
-    network, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{source!r} lacks {len(missing)} of CLIP's tensors, {missing[0]} among them: fetch or save it again"
-        )
-    return network.eval(), processor
+    return network, processor

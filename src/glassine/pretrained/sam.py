@@ -1,18 +1,14 @@
-"""SAM's published checkpoints, through `segment_anything`.
-
-TODO-DOC
-SAM 2 in transformers' own format, from a hub id or a local path.
-"""
+"""Public SAM checkpoints: SAM through `segment_anything`, SAM 2 in transformers' format."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from safetensors import SafetensorError
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
-from transformers import AutoConfig, Sam2VideoConfig, Sam2VideoModel
+from transformers import Sam2VideoConfig, Sam2VideoModel
 
-from glassine.pretrained.weights import read_state
+from glassine.pretrained.hub import load_transformers
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 SamName = Literal["vit_b", "vit_l", "vit_h"]
@@ -31,22 +27,18 @@ def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
         UserError: an unknown model, no such file, or the file of another model.
     """
     if model not in WIDTHS.values():
-        raise UserError(f"SAM model {model!r} came; choose from {', '.join(WIDTHS.values())}")
+        raise UserError(f"model must be one of {', '.join(WIDTHS.values())}, got {model!r}")
     if checkpoint is None:
         return sam_model_registry[model]()
     state = read_state(Path(checkpoint))
     positions = state.get("image_encoder.pos_embed")  # 1 64 64 d
     if positions is None or positions.ndim != 4:
-        raise UserError(f"{checkpoint} is no SAM checkpoint: give one of Meta's sam_vit_*.pth files")
+        raise UserError(f"{checkpoint} must be a checkpoint of SAM: give one of Meta's sam_vit_*.pth files")
     found = WIDTHS.get(positions.shape[-1], f"a SAM of width {positions.shape[-1]}")
     if found != model:
-        raise UserError(f"{checkpoint} is {found}, but {model} was asked for: set the model to what the file holds")
+        raise UserError(f"{checkpoint} must hold {model}, got {found}: change one of the two")
     network = sam_model_registry[model]()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{checkpoint} does not fit SAM {model} ({reason}): fetch it again") from error
+    load_partial(network, state, source=checkpoint)
     return network
 
 
@@ -60,24 +52,4 @@ def sam2_video(source: str, revision: str | None = None) -> Sam2VideoModel:
     Raises:
         UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
     """
-    revision = revision or "main"
-    try:
-        kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
-        if kind != Sam2VideoConfig.model_type:
-            # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {Sam2VideoConfig.model_type}")
-        loaded: Any = Sam2VideoModel.from_pretrained(
-            source, revision=revision, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no SAM 2 at {source!r} ({reason}): give a reachable hub id such as facebook/sam2.1-hiera-tiny "
-            "or a local folder"
-        ) from error
-    network, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{source!r} lacks {len(missing)} of SAM 2's tensors, {missing[0]} among them: fetch or save it again"
-        )
-    return network.eval()
+    return load_transformers(Sam2VideoModel, Sam2VideoConfig, "SAM 2", source, revision, "facebook/sam2.1-hiera-tiny")

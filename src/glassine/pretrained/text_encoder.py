@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPTextModel
 from transformers.utils import logging
 
+from glassine.pretrained.hub import check_complete, hub_errors
 from glassine.pretrained.weights import SHIPPED, load_bundle, locate
 from glassine.utils.errors import UserError
 from glassine.utils.minilm import minilm_folder
@@ -22,7 +22,7 @@ TooLong = Literal["error", "cut"]
 
 
 class TextEncoder(nn.Module):
-    """Texts to `prompt_embeds` `b n d`, a fixed number n of tokens: what a diffusion network is told.
+    """Texts to `prompt_embeds` `b n d`, a fixed number n of tokens: the condition of a diffusion network.
 
     CLIP's text network is used as Stable Diffusion uses it: no mask, and at the padding what it gives there. A
     BERT-like one masks the padding, and its embeddings there are zero. Both give the last layer's states.
@@ -64,7 +64,7 @@ class TextEncoder(nn.Module):
         place = str(locate(source)) if ours else source
         self.tokenizer = load_tokenizer(place, tokenizer_subfolder, revision)
         if ours and (layer, subfolder) != (None, None):
-            raise UserError(f"{source} is used whole: leave layer and subfolder out")
+            raise UserError(f"layer and subfolder must be left out for {source}")
         if network is None:
             network = load_bundle(source) if ours else load_network(source, subfolder, layer, revision)
         self.network, self.too_long = network, too_long
@@ -74,9 +74,9 @@ class TextEncoder(nn.Module):
         positions = int(config.max_position_embeddings)
         self.length = min(positions, MOST_TOKENS) if length is None else length
         if not 3 <= self.length <= positions:
-            raise UserError(f"length {length} came; {source} takes 3 to {positions} tokens")
+            raise UserError(f"length must be in [3, {positions}] tokens for {source}, got {length}")
         if len(self.tokenizer) > config.vocab_size:
-            raise UserError(f"{source}: {len(self.tokenizer)} tokens, but the network knows {config.vocab_size}")
+            raise UserError(f"{source} must have at most {config.vocab_size} tokens, got {len(self.tokenizer)}")
         if frozen:
             self.requires_grad_(False).eval()
 
@@ -94,7 +94,7 @@ class TextEncoder(nn.Module):
             TypeError: of a CLIP, which is not used so.
         """
         if not self.masks_padding:
-            raise TypeError("a mean over tokens means something for BERT-like networks only; this is a CLIP")
+            raise TypeError("a mean over tokens needs a BERT-like network, got a CLIP")
         tokens = self.tokens(texts, "longest")
         return self.states(tokens).sum(1) / tokens["attention_mask"].sum(1, keepdim=True)
 
@@ -106,7 +106,7 @@ class TextEncoder(nn.Module):
     def tokens(self, texts: list[str], padding: Literal["max_length", "longest"]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask`, both `b m`, on the network's device."""
         if not texts:
-            raise ValueError("no text came; give at least one")
+            raise ValueError("there must be at least one text")
         if self.too_long == "error" and max(map(len, self.tokenizer(texts, verbose=False)["input_ids"])) > self.length:
             raise UserError(self.complaint(texts))
         encoded = self.tokenizer(
@@ -138,15 +138,11 @@ class TextEncoder(nn.Module):
 
 
 def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> Any:
-    """The tokenizer of `source`; UserError where there is none."""
-    try:
+    """The tokenizer of `source`; UserError if there is none."""
+    with hub_errors("tokenizer", place_of(source, subfolder)):
         return AutoTokenizer.from_pretrained(
             source, subfolder=subfolder or "", revision=revision, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"no tokenizer at {source!r}{where(subfolder)} ({reason(error)}): give a reachable hub id or a local folder"
-        ) from error
 
 
 def load_network(source: str, subfolder: str | None, layer: int | None, revision: str | None) -> nn.Module:
@@ -156,25 +152,19 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         UserError: there is none, or it does not fit its own description; the message names the first misfit.
     """
     place: dict[str, Any] = {"subfolder": subfolder or "", "revision": revision, "trust_remote_code": False}
-    try:
+    with hub_errors("text network", place_of(source, subfolder)):
         config = AutoConfig.from_pretrained(source, **place)
         clip = config.model_type in ("clip", "clip_text_model")
         config = getattr(config, "text_config", config) if clip else config
         if config.is_encoder_decoder or not hasattr(config, "num_hidden_layers"):
-            raise UserError(f"{source} holds a {config.model_type}; text encoders are CLIP's or BERT-like networks")
+            raise UserError(f"{source} must hold a CLIP or BERT-like network, got a {config.model_type}")
         if layer is not None and not 1 <= layer <= config.num_hidden_layers:
-            raise UserError(f"layer {layer} came; {source} has layers 1 to {config.num_hidden_layers}")
+            raise UserError(f"layer must be in [1, {config.num_hidden_layers}] for {source}, got {layer}")
         config.num_hidden_layers = layer or config.num_hidden_layers
         kind: Any = CLIPTextModel if clip else AutoModel
         with quiet():  # its report of what is left out is a page
             network, loaded = kind.from_pretrained(source, config=config, output_loading_info=True, **place)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise UserError(
-            f"no text network at {source!r}{where(subfolder)} ({reason(error)}): give a reachable hub id or a local "
-            "folder"
-        ) from error
-    if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler.")):
-        raise UserError(f"{source} was made for another network: {missing[0]} and {len(missing) - 1} more are missing")
+    check_complete(loaded, source, allow_missing=lambda name: name.startswith("pooler."))
     if hasattr(network, "pooler"):
         network.pooler = None  # of the first token; made at random where the file has none
     return network.eval()
@@ -194,14 +184,9 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def where(subfolder: str | None) -> str:
-    """A subfolder in words."""
-    return f", subfolder {subfolder!r}" if subfolder else ""
-
-
-def reason(error: Exception) -> str:
-    """The first line of a message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def place_of(source: str, subfolder: str | None) -> str:
+    """Source and subfolder, for messages."""
+    return f"{source}/{subfolder}" if subfolder else source
 
 
 def minilm(length: int | None = None, frozen: bool = True) -> TextEncoder:
@@ -229,9 +214,3 @@ def small_bert(
         attention_probs_dropout_prob=0.0,
     )
     return BertModel(config, add_pooling_layer=False)
-
-
-def save_text_encoder(encoder: TextEncoder, folder: Path | str) -> None:
-    """Write the network and the tokenizer in transformers' format, which `TextEncoder` and transformers read."""
-    encoder.network.save_pretrained(folder)  # type: ignore[operator]
-    encoder.tokenizer.save_pretrained(folder)

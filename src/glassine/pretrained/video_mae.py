@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, VideoMAEConfig, VideoMAEModel
+from transformers import VideoMAEConfig, VideoMAEModel
 
+from glassine.pretrained.hub import load_transformers
 from glassine.utils.errors import UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,7 +45,9 @@ class VideoMAE(nn.Module):
         std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        self.network = load_video_mae(source, revision or "main").requires_grad_(False)
+        self.network = load_transformers(
+            VideoMAEModel, VideoMAEConfig, "VideoMAE", source, revision, "MCG-NJU/videomae-base-finetuned-ssv2"
+        ).requires_grad_(False)
         self.num_features = self.network.config.hidden_size
         frames: int = self.network.config.num_frames
         self.frames = (frames, frames)
@@ -56,7 +58,7 @@ class VideoMAE(nn.Module):
         """Features `b d` of clips `b f 3 h w` in [0, 1]; UserError for other frames than it was made for."""
         if clips.shape[1] != self.frames[0]:
             raise UserError(
-                f"clips of {clips.shape[1]} frames came and this VideoMAE takes {self.frames[0]}; "
+                f"clips must have {self.frames[0]} frames for this VideoMAE, got {clips.shape[1]}: "
                 "FVD's protocols rep2_16f and pingpong_16f make 16 out of 8"
             )
         size: Any = self.network.config.image_size
@@ -64,27 +66,3 @@ class VideoMAE(nn.Module):
         frames = functional.interpolate(frames, size=(size, size), mode="bilinear", align_corners=False)
         frames = rearrange((frames - self.mean) / self.std, "(b f) c h w -> b f c h w", b=len(clips))
         return self.network(pixel_values=frames).last_hidden_state.mean(dim=1)  # b n d -> b d
-
-
-def load_video_mae(source: str, revision: str) -> VideoMAEModel:
-    """The encoder at `source`, in eval mode; UserError where there is none."""
-    try:
-        kind = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type
-        if kind != VideoMAEConfig.model_type:
-            # transformers would warn and go on with fresh weights
-            raise UserError(f"{source!r} holds a {kind} model; give one of kind {VideoMAEConfig.model_type}")
-        loaded: Any = VideoMAEModel.from_pretrained(
-            source, revision=revision, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(
-            f"no VideoMAE at {source!r} ({reason}): give a reachable hub id such as "
-            "MCG-NJU/videomae-base-finetuned-ssv2 or a local folder"
-        ) from error
-    network, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{source!r} lacks {len(missing)} of VideoMAE's tensors, {missing[0]} among them: fetch or save it again"
-        )
-    return network.eval()

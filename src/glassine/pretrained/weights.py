@@ -1,15 +1,17 @@
-"""Weights by name: files people hand in, folders of our own, and the tiny ones that ship in the package.
+"""Weights by name: files, bundles of our own, those that ship with the package, and parts of a run's checkpoint.
 
-TODO-DOC
-The trained network in a checkpoint that `glassine fit` left.
+`load_partial` is the one way by which a state dict gets into a network: it renames, allows what may be missing, and
+reports everything else that does not fit in one error.
 """
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -30,6 +32,7 @@ ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
 SEARCHED = "GLASSINE_WEIGHTS"
 """Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
+Shape = tuple[int, ...]
 
 
 def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
@@ -67,40 +70,132 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
     return state
 
 
+@dataclass(frozen=True)
+class LoadReport:
+    """Result of `load_partial`.
+
+    Attributes:
+        source: of the state dict.
+        loaded: names of the module's tensors that were filled.
+        missing: those that the state dict lacks; they keep their values.
+        unused: names of the state dict that were left out.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded)} tensors loaded from {self.source}"]
+        lines += [f"missing, keeps its initialization: {part}" for part in by_layer(self.missing)]
+        lines += [f"not used: {part}" for part in by_layer(self.unused)]
+        return "\n".join(lines)
+
+
+def load_partial(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    rename: Callable[[str], str | None] | None = None,
+    allow_missing: Callable[[str], object] | None = None,
+    source: str = "",
+    misfits: Sequence[str] = (),
+) -> LoadReport:
+    """Copy a state dict, or what is wanted of it, into a module; or change nothing and say what does not fit.
+
+    Args:
+        module: the network.
+        state: tensors by the names of `source`.
+        rename: the module's name for a name of `state`, None to leave that tensor out; by default names are kept.
+        allow_missing: whether a tensor of the module may be missing in `state`; by default none may.
+        source: of `state`, for the report and the error message.
+        misfits: what the caller has found already, for instance settings that differ; see `misfit`.
+
+    Raises:
+        UserError: a tensor is missing, unexpected, of another shape or not finite; or there are `misfits`.
+    """
+    names = {name: rename(name) if rename else name for name in state}
+    given = {new: state[old] for old, new in names.items() if new is not None}
+    own = module.state_dict()
+    allowed = {name for name in own if name not in given and allow_missing and allow_missing(name)}
+    needed = {name: tuple(tensor.shape) for name, tensor in own.items() if name not in allowed}
+    found = shape_misfits(needed, {name: tuple(tensor.shape) for name, tensor in given.items()})
+    refuse_misfits(module, [*misfits, *found], source)
+    buffers = {name for name, _ in module.named_buffers()}
+    check_finite(given, f"{source} holds weights that must be finite", buffers)
+    module.load_state_dict(given, strict=False)
+    missing = tuple(name for name in own if name in allowed)
+    return LoadReport(source, tuple(given), missing, tuple(old for old, new in names.items() if new is None))
+
+
+def misfit(name: str, needed: object, got: object) -> str:
+    """How a setting or a shape differs, in words."""
+    return f"{name} must be {needed}, got {got}"
+
+
+def shape_misfits(needed: Mapping[str, Shape], given: Mapping[str, Shape]) -> list[str]:
+    """What is of another shape, missing or unexpected, in words; one of each kind comes first."""
+    both = [name for name in needed if name in given and needed[name] != given[name]]
+    kinds = (
+        [misfit(name, needed[name], given[name]) for name in both],
+        [f"{name} is missing" for name in needed if name not in given],
+        [f"{name} is unexpected" for name in given if name not in needed],
+    )
+    return [*(kind[0] for kind in kinds if kind), *(one for kind in kinds for one in kind[1:])]
+
+
+def refuse_misfits(module: nn.Module, misfits: Sequence[str], source: str) -> None:
+    """Raise UserError if there are any; it names three of them."""
+    if misfits:
+        more = f" and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        raise UserError(
+            f"{source} does not fit {type(module).__name__}: {'; '.join(misfits[:3])}{more}. Give weights of this "
+            "architecture, or the network the arguments of theirs"
+        )
+
+
+LAYER = re.compile(r"(.+?\.temp_(?:attentions|convs)\.\d+|[^.]+)(?:\.(.+))?")
+
+
+def by_layer(names: Sequence[str]) -> list[str]:
+    """Names of tensors in few words: layers with the same tensors together."""
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layer, tensor = LAYER.fullmatch(name).groups("")  # type: ignore[union-attr]
+        layers.setdefault(layer, []).append(tensor)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for layer, tensors in layers.items():
+        alike.setdefault(tuple(tensors), []).append(layer)
+    return [f"{shortened(tensors)} in {shortened(layers)}" for tensors, layers in alike.items()]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first two names and the number of the others."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
 def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tuple[str, ...] = ()) -> nn.Module:
-    """The `network` with its weights from elsewhere, for use as a `class_path` in a YAML.
+    """The `network` with weights from elsewhere, for use as a `class_path` in a YAML.
 
     Args:
         network: any module.
-        weights: path of a file that `read_state` reads, or of a bundle (see `load_bundle`); every tensor of the network
-            must be in it and fit.
-        prefix: take only the entries that start so and drop the start, for instance `decoder.` of a codec.
-        fresh: parts of the network that the file need not have and that keep the values they were made with.
+        weights: path of a file for `read_state`, or of a bundle (see `load_bundle`).
+        prefix: load only the entries that start with it, without it; for instance `decoder.` of a codec.
+        fresh: prefixes of the network's tensors that may be missing and keep their initialization.
 
     Raises:
-        UserError: the file is missing, unreadable, or made for another network; the message names the first misfit.
+        UserError: the file is missing or unreadable, or does not fit.
     """
     bundle = weights.startswith(SHIPPED) or Path(weights).is_dir()
-    entries = read_state(locate(weights) / "model.safetensors" if bundle else Path(weights))
-    state = {name.removeprefix(prefix): tensor for name, tensor in entries.items() if name.startswith(prefix)}
-    own = {name: tensor for name, tensor in network.state_dict().items() if fresh and name.startswith(tuple(fresh))}
-    load_exactly(network, own | state, weights)
+    state = read_state(locate(weights) / "model.safetensors" if bundle else Path(weights))
+    load_partial(
+        network,
+        state,
+        rename=lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None,
+        allow_missing=lambda name: name.startswith(tuple(fresh)),
+        source=weights,
+    )
     return network
-
-
-def load_exactly(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Load `state`, or say in one line which tensor of `origin` does not fit."""
-    own = network.state_dict()
-    for name in dict.fromkeys([*own, *state]):
-        given = str(tuple(state[name].shape)) if name in state else "missing"
-        needed = str(tuple(own[name].shape)) if name in own else "no such tensor"
-        if given != needed:
-            raise UserError(
-                f"{origin} was made for another network: {name} is {given} there, "
-                f"{type(network).__name__} needs {needed}"
-            )
-    check_finite(state, f"{origin} holds weights that must be finite", {name for name, _ in network.named_buffers()})
-    network.load_state_dict(state)
 
 
 def check_finite(state: Mapping[str, Tensor], says: str, buffers: AbstractSet[str] = frozenset()) -> None:
@@ -182,11 +277,9 @@ def build_network(config: Any, origin: str) -> nn.Module:
         raise UserError(f"{origin} does not describe a network of this version ({reason}); make it again") from error
 
 
-def load_trained(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Load `state` as `load_exactly` does; only frozen parts, which the configuration filled, may be missing in it."""
-    own = network.state_dict()
-    frozen = {name: tensor for name, tensor in own.items() if name not in state and is_frozen(network, name)}
-    load_exactly(network, frozen | state, origin)
+def load_trained(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """`load_partial` of which only frozen parts may be missing: the configuration has filled them."""
+    load_partial(network, state, allow_missing=lambda name: is_frozen(network, name), source=source)
 
 
 def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
@@ -244,7 +337,7 @@ NOT_PARTS = ("optimizer", "lr_scheduler")
 
 
 def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
-    """The `config.yaml` of the run that wrote `checkpoint`; UserError where either file is missing."""
+    """The `config.yaml` of the run that wrote `checkpoint`; UserError if either file is missing."""
     file = config or checkpoint.parent.parent / "config.yaml"
     for needed in (checkpoint, file):
         if not needed.is_file():

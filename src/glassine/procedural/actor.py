@@ -1,8 +1,4 @@
-"""One dressed thing on the stage: where it is at each moment, and the light around it.
-
-TODO-DOC
-Eyes, mouths and cheeks that show a mood.
-"""
+"""One object of a scene: its position at each moment, the light around it, and its face."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

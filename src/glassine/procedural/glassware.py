@@ -1,10 +1,4 @@
-"""Things of glass: vessels with something in them, bubbles, gems, lenses.
-
-TODO-DOC
-Paints one can see through: glass and haze.
----
-Words as outlines, so that letters move, bend and take paint like every other shape.
-"""
+"""Glass: vessels, bubbles, gems and lenses, their see-through paints; and words as outlines."""
 
 from dataclasses import dataclass
 from functools import lru_cache

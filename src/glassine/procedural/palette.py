@@ -1,8 +1,4 @@
-"""Colors for a drawing: one palette names a color for every role a part can have.
-
-TODO-DOC
-The pieces a drawing is made of, before a style gives them colors.
-"""
+"""The parts a drawing is made of, and palettes that give a color to every role a part can have."""
 
 import colorsys
 from dataclasses import dataclass, field

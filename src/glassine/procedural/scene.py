@@ -1,7 +1,6 @@
-"""What is in a procedural sticker: a family says which things, styles and effects may meet.
+"""Scenes: a family says which objects, styles and effects may be combined.
 
-TODO-DOC
-Things that enclose an area which may have the color of the background.
+Also here: objects that enclose an area which may have the color of the background.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from glassine.procedural.objects import OBJECTS
 from glassine.procedural.outlines import drop, ellipse, flower, heart, place, points, polygon, rectangle, star
 from glassine.procedural.paint import Flat
 from glassine.procedural.palette import Palette, Part, Thing, base, detail, hsv, line, random_palette
-from glassine.procedural.shapes_with_holes import OPENINGS
+from glassine.procedural.shapes_with_holes import SHAPES_WITH_HOLES
 from glassine.procedural.styles import Dressed, dress
 
 
@@ -98,7 +97,7 @@ FAMILIES = {
     "glow": ("glowing light", "发光"),
     "shadow": ("soft shadow", "柔和阴影"),
     "fade": ("fading in and out", "渐隐渐现"),
-    "holes": ("with shapes_with_holes", "镂空"),
+    "holes": ("with openings", "镂空"),
     "group": ("several objects", "多个物体"),
     "pixel": ("pixel art", "像素风"),
 }
@@ -147,8 +146,8 @@ def _pick_thing(family: str, rng: np.random.Generator) -> Thing:
     makers = {
         "text": (word,),
         "glass": (*GLASSWARE, *GLASSWARE, *CREATURES, *NATURE[:2], *SCREENS[4:5]),
-        "holes": (*OPENINGS, *SCREENS[4:5]),
-    }.get(family, (*CREATURES, *CREATURES, *NATURE, *OBJECTS, *OPENINGS, *SCREENS, word))
+        "holes": (*SHAPES_WITH_HOLES, *SCREENS[4:5]),
+    }.get(family, (*CREATURES, *CREATURES, *NATURE, *OBJECTS, *SHAPES_WITH_HOLES, *SCREENS, word))
     return makers[int(rng.integers(len(makers)))](rng)
 
 

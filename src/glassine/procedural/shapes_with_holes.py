@@ -186,4 +186,4 @@ def cup(rng: np.random.Generator) -> Thing:
     )
 
 
-OPENINGS = (pierced, pierced, glasses, key, padlock, lattice, lattice, cup)
+SHAPES_WITH_HOLES = (pierced, pierced, glasses, key, padlock, lattice, lattice, cup)

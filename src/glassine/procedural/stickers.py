@@ -1,24 +1,20 @@
-"""Procedural stickers: as many as wanted, each the same for ever, with exact alpha and no network.
+"""A seeded renderer of stickers: wide variety, exact alpha, captions in English and Chinese, no network.
 
-TODO-DOC
-Our own seeded sticker renderer: wide variety, exact alpha, captions in English and Chinese.
+Nothing here imports the rest of the package; `glassine.data.sources.procedural` makes a source of stickers of it.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.data.sources import SourceItem
-from glassine.data.sticker import Sticker, split_of
 from glassine.procedural.scene import FAMILIES, Scene, make_scene
-from glassine.utils.errors import UserError
 
 
-class ProceduralStickers:
-    """A source of rendered stickers; what number ``i`` shows depends on ``(seed, i)`` and its family alone.
+class StickerRenderer:
+    """An endless series of rendered stickers; what number ``i`` shows depends on ``(seed, i)`` and its family alone.
 
     Alpha is exact: every picture is composited from coverage masks, so half-transparent glass, shadows, glows and
     fades carry the opacity they were drawn with. Content is placed in shares of the picture, so one sticker rendered
@@ -28,11 +24,11 @@ class ProceduralStickers:
         seed: chooses the whole series.
         size: width and height in pixels, 16 to 2048.
         num_frames: frames of each sticker, or a range ``(least, most)`` to draw from.
-        length: how many stickers the source has.
-        families: which families to draw from, with equal chance; None for all (see :data:`FAMILIES`).
+        length: how many stickers the series has.
+        families: which families to draw from, with equal probability; None for all (see :data:`FAMILIES`).
 
     Raises:
-        UserError: an unknown family, a size, a length or a number of frames out of range.
+        ValueError: an unknown family, a size, a length or a number of frames out of range.
     """
 
     def __init__(
@@ -46,28 +42,27 @@ class ProceduralStickers:
         chosen = tuple(FAMILIES) if families is None else tuple(families)
         unknown = [f for f in chosen if f not in FAMILIES]
         if unknown or not chosen:
-            raise UserError(f"procedural families {unknown or 'none'} asked for; there are {', '.join(FAMILIES)}")
+            raise ValueError(f"families must be some of {', '.join(FAMILIES)}, got {unknown or 'none'}")
         least, most = (num_frames, num_frames) if isinstance(num_frames, int) else num_frames
         if not 1 <= least <= most:
-            raise UserError(f"num_frames is {num_frames}; give a number from 1 or a range (least, most)")
+            raise ValueError(f"num_frames must be at least 1, or a range (least, most), got {num_frames}")
         if not 16 <= size <= 2048:
-            raise UserError(f"size is {size}; give 16 to 2048 pixels")
+            raise ValueError(f"size must be in [16, 2048] pixels, got {size}")
         if length < 0 or seed < 0:
-            raise UserError(f"length is {length} and seed is {seed}; neither may be negative")
+            raise ValueError(f"length and seed must be 0 or more, got {length} and {seed}")
         self.seed, self.size, self.families = seed, size, chosen
         self._frames, self._length = (least, most), length
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Sticker:
-        """The whole sticker.
+    def durations(self, index: int) -> tuple[int, ...]:
+        """Milliseconds of each frame.
 
         Raises:
             IndexError: ``index`` is outside 0..len-1.
         """
-        _, durations = self._plan(index)
-        return Sticker(self.render(index, range(len(durations))), durations)
+        return self._plan(index)[1]
 
     def render(self, index: int, frames: Sequence[int], size: int | None = None) -> NDArray[np.uint8]:
         """Some frames only, which costs only those.
@@ -83,36 +78,27 @@ class ProceduralStickers:
         scene, durations = self._plan(index)
         total = len(durations)
         if any(not 0 <= f < total for f in frames):
-            raise IndexError(f"frames {list(frames)} of a sticker that has {total}")
+            raise IndexError(f"frames must be below {total}, got {list(frames)}")
         return np.stack([scene.frame(f / total, size or self.size) for f in frames])
 
     def info(self, index: int) -> dict[str, Any]:
-        """A source item's metadata of the sticker, plus ``family``, ``durations`` and ``num_frames``."""
+        """What the sticker shows, in words; its ``key``, ``family``, ``durations`` and ``num_frames``."""
         scene, durations = self._plan(index)
-        group = f"procedural-{self.seed}-{index}-{scene.family}"
         return {
             "description": scene.title,
             "description_zh": scene.title_zh,
             "trigger_words": list(scene.tags),
             "domain": scene.domain,
             "ocr": scene.ocr,
-            "group": group,
-            "split": split_of(group),
-            "source": "procedural",
+            "key": f"procedural-{self.seed}-{index}-{scene.family}",
             "family": scene.family,
             "durations": list(durations),
             "num_frames": len(durations),
         }
 
-    def items(self) -> Iterator[SourceItem]:
-        """All stickers as source items; nothing is rendered until one is loaded."""
-        for index in range(self._length):
-            info = self.info(index)
-            yield SourceItem(key=info["group"], path=None, info=info, loader=partial(self.__getitem__, index))
-
     def _plan(self, index: int) -> tuple[Scene, tuple[int, ...]]:
         if not 0 <= index < self._length:
-            raise IndexError(f"sticker {index} of a source that has {self._length}")
+            raise IndexError(f"index must be below {self._length}, got {index}")
         return _plan(self.seed, index, self.families, self._frames)
 
 

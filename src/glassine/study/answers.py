@@ -1,13 +1,7 @@
-"""The file of one rater's answers: JSON Lines, a header and then a line for each answer, never changed, only added to.
+"""The raters' answers: one JSON Lines file a rater, a header and then a line for each answer, append-only.
 
 A later answer to the same question of the same trial replaces the earlier one. A line that was cut off by a crash is
-passed over, so everything before and after it still counts.
-
-
-TODO-DOC
-Where the server keeps answers: a file for each rater.
----
-All answers to a study, who gave them, and whom to believe.
+skipped, so everything before and after it still counts. :func:`read_raters` tells which raters passed the checks.
 """
 
 from __future__ import annotations
@@ -75,7 +69,9 @@ def rater_name(name: object) -> str:
     """
     cleaned = unicodedata.normalize("NFC", str(name)).strip().lower()
     if not isinstance(name, str) or not _RATER.fullmatch(cleaned):
-        raise UserError(f"the name {str(name)[:60]!r} came; give 1 to 40 letters, digits, '-' and '_', without spaces")
+        raise UserError(
+            f"the name must be 1 to 40 letters, digits, '-' and '_', without spaces, got {str(name)[:60]!r}"
+        )
     return cleaned
 
 
@@ -97,14 +93,14 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
             _text(given.get("time", ""))[:40],
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"an answer without {error} came; it needs trial, question, choice and shown") from error
+        raise UserError(f"an answer must have trial, question, choice and shown, got none of {error}") from error
     trial = key.trials.get(answer.trial)
     if trial is None or answer.question not in {question.name for question in key.questions}:
         raise UserError(
-            f"an answer to {answer.trial[:60]!r}, {answer.question[:60]!r} came, which this study does not ask"
+            f"an answer must be to a question of this study, got {answer.trial[:60]!r}, {answer.question[:60]!r}"
         )
     if sorted(answer.shown) != sorted(trial.clips) or answer.choice not in (None, *trial.clips):
-        raise UserError(f"an answer to trial {answer.trial!r} came that names other stickers than it shows")
+        raise UserError(f"an answer to trial {answer.trial!r} must name the stickers that it shows, got others")
     return answer
 
 

@@ -1,9 +1,6 @@
-"""From folders of stickers to a study that raters can open.
+"""Build a study that raters can open from folders of stickers.
 
-TODO-DOC
-What the stickers are shown on.
----
-The page's stickers: animated WebP under names that tell nothing.
+Stickers are re-encoded as animated WebP, on the chosen backgrounds, under names that do not reveal the method.
 """
 
 from __future__ import annotations
@@ -51,7 +48,7 @@ def parse_backgrounds(names: Iterable[str]) -> tuple[str, ...]:
     """
     parsed = tuple(dict.fromkeys(_parse(name) for name in names))
     if not parsed:
-        raise UserError("no background came; give checker, white, black or '#rrggbb'")
+        raise UserError("backgrounds must be checker, white, black or '#rrggbb', got none")
     return parsed
 
 
@@ -64,7 +61,7 @@ def _parse(name: str) -> str:
         except ValueError:
             continue
         return f"#{red:02x}{green:02x}{blue:02x}"
-    raise UserError(f"background {name} came; give checker, white, black, any CSS color name, or '#rrggbb'")
+    raise UserError(f"background must be checker, white, black, any CSS color name, or '#rrggbb', got {name}")
 
 
 def write_clip(source: Path, target: Path) -> tuple[str, ...]:

@@ -1,12 +1,4 @@
-"""Who sees what, where and when: everything that is drawn by lot, from one seed.
-
-TODO-DOC
-What each sticker was asked to show, where the user has a table of it.
----
-What raters are asked, as the papers asked it or in the user's own words.
----
-What the answers mean: the file that raters never see.
-"""
+"""The plan of a study, drawn from one seed: trials, questions, prompts, and the key that raters never see."""
 
 from __future__ import annotations
 
@@ -118,14 +110,14 @@ def load_questions(wanted: Sequence[str]) -> tuple[Question, ...]:
     names = [question.name for question in questions]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"the question {twice!r} came twice; give each one once")
+        raise UserError(f"questions must differ, got {twice!r} twice")
     return tuple(questions)
 
 
 def _read(path: Path) -> tuple[Question, ...]:
     if not path.is_file():
         presets = ", ".join(PRESETS)
-        raise UserError(f"questions {path} came; give {presets}, or a YAML or JSON file of names and texts")
+        raise UserError(f"questions must be {presets}, or a YAML or JSON file of names and texts, got {path}")
     content = read_yaml(path)
     texts = list(content.items()) if isinstance(content, dict) else []
     if not texts or not all(isinstance(part, str) and part.strip() for pair in texts for part in pair):
@@ -276,9 +268,11 @@ def make_trials(
     most = most_trials(len(items), len(methods), show)
     number = most if count is None else count
     if not 1 <= number <= most:
-        raise UserError(f"--pairs {number} came; {len(items)} stickers of {len(methods)} methods give 1 to {most}")
+        raise UserError(
+            f"--pairs must be in [1, {most}] for {len(items)} stickers of {len(methods)} methods, got {number}"
+        )
     if not 0 <= checks <= number:
-        raise UserError(f"--checks {checks} came; each repeats one of {number} comparisons: give 0 to {number}")
+        raise UserError(f"--checks must be in [0, {number}], since each repeats a comparison, got {checks}")
     lot = Random(f"trials {seed}")
     items, pairs = lot.sample(list(items), len(items)), lot.sample(pairs, len(pairs))
     # a walk along the diagonals, one further each time it closes, meets every item with every pair just once

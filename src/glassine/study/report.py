@@ -1,9 +1,6 @@
-"""What a study found, as JSON values.
+"""The results of a study as JSON values: win rates with intervals, and how far raters agree beyond chance.
 
-TODO-DOC
-How far raters agree beyond chance.
----
-Win rates, with an interval that knows that answers of one rater, and about one item, are alike.
+Intervals take into account that answers of one rater, and about one item, are correlated.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""A small server: the page's folder, and a place that takes answers. The key is not in that folder.
+"""The files that are compared, the folder that raters get, and a small server for it that collects answers.
 
-TODO-DOC
-The stickers that are compared: files of equal names in one folder for each method.
----
-The folder that raters get: one page, its plan and its clips, for any browser, with or without a server.
+The folder holds one page, its plan and its clips, and works in any browser, with or without a server. The key is not in
+it.
 """
 
 from __future__ import annotations
@@ -59,15 +57,17 @@ def parse_methods(arguments: Iterable[str]) -> dict[str, Path]:
         name, equals, folder = argument.partition("=")
         name = name.strip()
         if not (name and equals and folder):
-            raise UserError(f"--method {argument} came; write NAME=FOLDER, for instance --method ours=out/ours")
+            raise UserError(f"--method must be NAME=FOLDER, such as ours=out/ours, got {argument}")
         if name in methods:
-            raise UserError(f"method {name!r} came twice; give each one a name of its own")
+            raise UserError(f"methods must have different names, got {name!r} twice")
         if not Path(folder).is_dir():
             raise UserError(f"method {name!r}: there is no folder {folder}; give the folder that holds its stickers")
         methods[name] = Path(folder)
     if len(methods) < 2:
-        came = f"only method {next(iter(methods))!r}" if methods else "no method"
-        raise UserError(f"{came} came; a study compares at least two: --method NAME=FOLDER --method NAME2=FOLDER2")
+        found = f"only method {next(iter(methods))!r}" if methods else "no method"
+        raise UserError(
+            f"a study must compare at least two methods, got {found}: --method NAME=FOLDER --method NAME2=FOLDER2"
+        )
     return methods
 
 
@@ -200,7 +200,7 @@ class StudyServer(ThreadingHTTPServer):
             raise UserError(f"{folder} has no page ({SITE_NAME}/index.html is missing); build the study again")
         self.store = AnswerStore(folder, self.key)
         if not 0 <= port <= 65535:
-            raise UserError(f"port {port} came; give 1 to 65535, or 0 for any free one")
+            raise UserError(f"port must be in [1, 65535], or 0 for any free one, got {port}")
         try:
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), partial(_Handler, directory=str(site)))
@@ -304,16 +304,16 @@ class _Handler(SimpleHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _MOST_BYTES:
             self.close_connection = True
-            raise UserError("a request without a length, or over 1 MiB, came; send fewer answers at a time")
+            raise UserError("a request must state a length of at most 1 MiB: send fewer answers at a time")
         body = self.rfile.read(int(length))
         if self.headers.get_content_type() != "application/json":
-            raise UserError("a request of another type came; send application/json")
+            raise UserError("a request must be of type application/json, got another one")
         try:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise UserError("a request that is not JSON, or too deep, came") from error
+            raise UserError("a request must be JSON that is not nested too deep, got something else") from error
         if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
-            raise UserError("a request of another form came; send an object with rater, study and answers")
+            raise UserError("a request must be an object with rater, study and answers, got another form")
         if content.get("study") != self.server.key.study:
             raise UserError("the page is of another study than this server; load it again")
         return content

@@ -1,9 +1,6 @@
-"""What all tasks share: optimizer, schedule, and frozen parts that stay out of the checkpoint.
+"""What all tasks share: optimizer, schedule, frozen parts that stay out of the checkpoint, previews in TensorBoard.
 
-TODO-DOC
-Pictures and animations of a task's `preview` in TensorBoard.
----
-What tasks share whose results are scored as mattes: validation and test.
+`ScoredTask` adds validation and test for tasks whose results are scored as mattes.
 """
 
 import copy
@@ -24,7 +21,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 
 from glassine.metrics.matting_scores import MattingScores
-from glassine.pretrained.weights import load_exactly, read_state
+from glassine.pretrained.weights import load_partial, read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
 from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError
@@ -36,11 +33,11 @@ class StickerTask(LightningModule):
     """A LightningModule whose `frozen` submodules are neither trained nor saved.
 
     Args:
-        optimizer: made over the parameters that need a gradient.
-        lr_scheduler: stepped once an optimizer step; None keeps the rate.
-        init_from: checkpoint of an earlier run of the same task, whose weights, and nothing else, training starts from:
-            the averaged ones where there are such, or with `#last` behind the path those of its last step.
-            A run that is resumed with `--ckpt_path` does not read it.
+        optimizer: of the parameters that require gradients.
+        lr_scheduler: stepped after every optimizer step; None keeps the learning rate.
+        init_from: checkpoint of an earlier run of the same task, whose weights alone are loaded at the start of
+            training: the averaged ones if there are any, or those of the last step with `#last` after the path.
+            A run that is resumed with `--ckpt_path` ignores it.
 
     Subclasses name their frozen parts in `frozen` (dotted names), and return pictures for the logger from `preview`.
     """
@@ -60,7 +57,7 @@ class StickerTask(LightningModule):
         self.register_load_state_dict_post_hook(forgive_frozen)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "StickerTask":
-        """A copy, as weight averaging keeps one, that shares what makes the optimizer: it holds on to the trainer."""
+        """A copy, as for weight averaging, that shares the optimizer's factory, which refers to the trainer."""
         copied = type(self).__new__(type(self))
         shared = (self.optimizer_callable, self.lr_scheduler_callable)
         memo.update({id(self): copied, **{id(maker): maker for maker in shared}})
@@ -68,15 +65,15 @@ class StickerTask(LightningModule):
         return copied
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """What the optimizer is given."""
+        """The parameters that are trained."""
         return (p for p in self.parameters() if p.requires_grad)
 
     def zero_loss(self) -> Tensor:
-        """The loss of a batch that has nothing to learn from; all processes still meet in its backward pass."""
+        """The loss of a batch without targets; its backward pass keeps all processes in step."""
         return torch.stack([p.sum() for p in self.trainable_parameters()]).sum() * 0
 
     def train(self, mode: bool = True) -> "StickerTask":
-        """Train mode for what learns; the rest stays as it is used, running statistics included."""
+        """Set the mode of trained parts; frozen parts stay in eval mode, including their running statistics."""
         super().train(mode)
         for module in self.modules():
             parameters = list(module.parameters())
@@ -85,25 +82,25 @@ class StickerTask(LightningModule):
         return self
 
     def on_fit_start(self) -> None:
-        """Take the weights to start from.
+        """Load the weights of `init_from`.
 
         Raises:
-            UserError: `init_from` is missing, unreadable, or made for another network.
+            UserError: `init_from` is missing, unreadable, or does not fit.
         """
         self.train()  # Lightning leaves the modes as it finds them
         if self.init_from is not None and self.trainer.ckpt_path is None:
             path = self.init_from.removesuffix(LAST_STEP)
-            load_exactly(self, read_state(Path(path), averaged=path == self.init_from), self.init_from)
+            load_partial(self, read_state(Path(path), averaged=path == self.init_from), source=self.init_from)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draw each step's random numbers from a stream of its own, so that a resumed run draws as an unbroken one."""
+        """Seed each step by its number, so that a resumed run draws the same random numbers as an uninterrupted one."""
         place = (int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_rank, self.trainer.fit_loop.total_batch_idx)
         torch.manual_seed(hash(place) % 2**63)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """The backward pass of a loss that is a number; also of tasks that call `manual_backward`.
+        """The backward pass, after a check that the loss is finite; also for `manual_backward`.
 
-        On a GPU only every `log_every_n_steps` steps are looked at, since a look waits for all that is under way.
+        On a GPU the loss is checked every `log_every_n_steps` steps only, since that synchronizes the device.
 
         Raises:
             UserError: the loss is nan or inf; it names the step and the last good checkpoint.
@@ -119,7 +116,7 @@ class StickerTask(LightningModule):
         super().backward(loss, *args, **kwargs)
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """One clipped step of a task whose optimizers take turns; what another loss left behind is dropped first."""
+        """One clipped step of a task with alternating optimizers; gradients of other losses are dropped first."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
@@ -128,7 +125,7 @@ class StickerTask(LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """As Lightning does; and for fused optimizers under bfloat16, too, where no loss is scaled."""
+        """Lightning's clipping, extended to fused optimizers under bfloat16, where losses are not scaled."""
         raw = getattr(optimizer, "optimizer", optimizer)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if raw.defaults.get("fused") and gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):
@@ -146,29 +143,29 @@ class StickerTask(LightningModule):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Clips to look at: name to `b f 3 h w` or RGBA `b f 4 h w`, straight alpha, all in [0, 1]."""
+        """Clips for TensorBoard: name to `b f 3 h w` or RGBA `b f 4 h w`, straight alpha, all in [0, 1]."""
         raise NotImplementedError(f"{type(self).__name__} shows nothing")
 
 
 def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    """State-dict hook: forget the frozen parts."""
+    """State-dict hook: remove the frozen parts."""
     frozen = tuple(f"{prefix}{name}." for name in task.frozen)  # type: ignore[union-attr]
     for name in [name for name in state if name.startswith(frozen)]:
         del state[name]
 
 
 def forgive_frozen(task: nn.Module, keys: Any) -> None:
-    """Load hook: the frozen parts are not missing; they came with the task's constructor."""
+    """Load hook: frozen parts are not reported as missing; the task's constructor has filled them."""
     frozen = tuple(f"{name}." for name in task.frozen)  # type: ignore[union-attr]
     keys.missing_keys[:] = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)]
 
 
 class Previews(Callback):
-    """After each validation: one panel (a row a sticker, all clips of `preview` side by side) still and animated.
+    """After each validation, log one panel, still and animated: a row per sticker, the clips of `preview` in it.
 
     Args:
-        stickers: how many stickers of the first validation batch to show.
-        frame_ms: how long a frame of the animation stays.
+        stickers: number of stickers of the first validation batch.
+        frame_ms: duration of a frame of the animation in ms.
     """
 
     def __init__(self, stickers: int = 4, frame_ms: int = 125) -> None:
@@ -194,7 +191,7 @@ class Previews(Callback):
                 writer.add_summary(summary, trainer.global_step)
 
     def gif(self, panel: Tensor) -> bytes:
-        """`f 3 H W` in [0, 1] as an endless GIF, the one animation that TensorBoard shows."""
+        """`f 3 H W` in [0, 1] as an endless GIF, the only animation format of TensorBoard."""
         arrays = (panel * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         first, *rest = [Image.fromarray(a).convert("P", palette=Image.Palette.ADAPTIVE) for a in arrays]
         buffer = io.BytesIO()
@@ -209,7 +206,7 @@ def lay_out(clips: dict[str, Tensor]) -> Tensor:
 
 
 def on_checkerboard(clip: Tensor, square: int = 16) -> Tensor:
-    """Clips with alpha composited on gray squares; opaque ones as they are."""
+    """Clips with alpha composited on gray squares; opaque ones unchanged."""
     if clip.shape[2] == 3:
         return clip
     board = torch.from_numpy(checkerboard(clip.shape[-2], clip.shape[-1], square)[..., 0] / np.float32(255))  # h w
@@ -247,7 +244,7 @@ class ScoredTask(StickerTask):
         self.evaluation_step(batch)
 
     def log_scores(self, stage: str) -> None:
-        """Log all scores of the pass that ends, and start afresh."""
+        """Log all scores of the epoch, and reset them."""
         self.log_dict({f"{stage}/{name}": float(value) for name, value in self.scores.compute().items()})
         self.scores.reset()
 

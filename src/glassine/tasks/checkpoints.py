@@ -1,9 +1,7 @@
-"""How a checkpoint gets on disk: whole or not at all, and never with weights that are no numbers.
+"""Checkpoints of a run: atomic writes, refusal of weights that are not finite, and stopping at a signal.
 
-TODO-DOC
-A run's checkpoint, `last.ckpt`, written every few steps and at the step that ends training; and those on the way.
----
-End a training at the next step when the process is asked to, with its state written.
+`last.ckpt` is written every few steps and at the last step; further checkpoints on request. A run that is asked to end
+stops after the current step and writes its state.
 """
 
 import os
@@ -28,7 +26,7 @@ LEARNED = ("state_dict", "current_model_state", "averaging_state", "optimizer_st
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames; a checkpoint that is there stays until the new one is complete on disk.
+    """Writes to a temporary file beside the target and renames it, so that an old checkpoint is kept until then.
 
     Lightning's own writes into the folder for temporary files and, where that is another file system, copies over the
     old checkpoint: a full disk or a kill meanwhile loses both.
@@ -38,7 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            UserError: a tensor in it is not finite, or the disk is full or not writable; the old file is as it was.
+            UserError: a tensor is not finite, or the disk is full or not writable; the old file is kept.
         """
         if "://" in str(path):  # of an object store, which replaces whole files itself
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -55,7 +53,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def save_synced(content: Any, temporary: Path, target: Path) -> None:
-    """`torch.save`, and wait until it is on the disk; UserError where the disk is full."""
+    """`torch.save` and fsync; UserError if the disk is full."""
     try:
         with temporary.open("wb") as file:
             torch.save(content, file)
@@ -71,20 +69,20 @@ def save_synced(content: Any, temporary: Path, target: Path) -> None:
 
 
 def write_atomically(trainer: Trainer) -> None:
-    """Let a trainer write its checkpoints with `AtomicCheckpointIO`, unless it was given a way of its own."""
+    """Let a trainer write its checkpoints with `AtomicCheckpointIO`, unless it has a plugin of its own."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
 
 def last_checkpoint(trainer: Trainer) -> Path:
-    """Where a run's last checkpoint lies if it has one."""
+    """Path of a run's last checkpoint, if it has one."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     folders = [c.dirpath for c in callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
     return Path(folders[0] if folders else trainer.default_root_dir) / "last.ckpt"
 
 
 def last_good(target: Path) -> str:
-    """Where training can go on from, in words."""
+    """The checkpoint to resume from, in words."""
     return f"the last good checkpoint is {target}" if target.is_file() else "no good checkpoint was written yet"
 
 
@@ -109,7 +107,7 @@ def tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 class WholeCheckpoint(ModelCheckpoint):
-    """Lightning's callback, whose files appear whole or not at all; see `AtomicCheckpointIO`."""
+    """Lightning's callback with atomic writes; see `AtomicCheckpointIO`."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose how files are written."""
@@ -120,24 +118,24 @@ class WholeCheckpoint(ModelCheckpoint):
 class LastCheckpoint(WholeCheckpoint):
     """`checkpoints/last.ckpt` of the run's folder, to resume from with `--ckpt_path` and to export.
 
-    Lightning's own callback writes on a rhythm only: a run that `max_time` or `max_steps` ends between two beats would
-    lose its end. The end is written while its last batch is the current one, since after that Lightning takes the
-    epoch for finished, and a resumed run would skip the rest of it.
+    Lightning's own callback writes every n steps only: a run that `max_time` or `max_steps` ends in between would lose
+    the last steps. The end is written while the last batch is the current one, since after that Lightning counts the
+    epoch as finished, and a resumed run would skip the rest of it.
 
     Args:
-        every_n_train_steps: the rhythm.
+        every_n_train_steps: interval.
     """
 
     def __init__(self, every_n_train_steps: int = 500) -> None:
         super().__init__(filename="last", every_n_train_steps=every_n_train_steps, enable_version_counter=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See to the validation that was due when the checkpoint was written."""
+        """Schedule the validation that was due when the checkpoint was written."""
         super().on_train_start(trainer, pl_module)
         repeat_validation(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
-        """Write on the rhythm, and at the end."""
+        """Write at the interval and at the end."""
         super().on_train_batch_end(trainer, pl_module, *rest)
         ends = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
         if ends and self.dirpath is not None:
@@ -145,10 +143,10 @@ class LastCheckpoint(WholeCheckpoint):
 
 
 def repeat_validation(trainer: Trainer) -> None:
-    """Let a resumed run begin with the validation that was due at its checkpoint's step.
+    """Let a resumed run start with the validation that was due at the step of its checkpoint.
 
-    The checkpoint is written before that validation, so a run that was killed meanwhile has not done it; Lightning
-    takes it for done.
+    The checkpoint is written before that validation, so a run that was killed in between has not done it, while
+    Lightning counts it as done.
     """
     loop: Any = trainer.fit_loop.epoch_loop
     within_epoch = loop.batch_progress.current.ready < trainer.num_training_batches
@@ -162,12 +160,12 @@ def repeat_validation(trainer: Trainer) -> None:
 
 
 class KeptCheckpoints(WholeCheckpoint):
-    """`checkpoints/step-000100.ckpt` and so on: the networks on the way, to be scored against each other.
+    """`checkpoints/step-000100.ckpt` and so on: networks during training, for comparison.
 
-    Whole checkpoints, since weights alone would be those that `EMAWeightAveraging` has not averaged.
+    Whole checkpoints, since weights alone would not be those averaged by `EMAWeightAveraging`.
 
     Args:
-        every_n_train_steps: the rhythm.
+        every_n_train_steps: interval.
     """
 
     def __init__(self, every_n_train_steps: int) -> None:
@@ -183,8 +181,8 @@ class KeptCheckpoints(WholeCheckpoint):
 class StopAtSignal(Callback):
     """On SIGTERM or SIGINT, finish the step, let `LastCheckpoint` write, and return from `fit` as at its end.
 
-    Lightning's own answer to SIGTERM is an exception in the middle of a step, which loses the steps since the last
-    checkpoint. A second signal is left to the handler that was there before. Place it before `LastCheckpoint`.
+    Lightning's own reaction to SIGTERM is an exception in the middle of a step, which loses the steps since the last
+    checkpoint. A second signal goes to the previous handler. Place it before `LastCheckpoint`.
     """
 
     def __init__(self) -> None:
@@ -192,7 +190,7 @@ class StopAtSignal(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen; only the main thread may."""
+        """Install the handlers; only possible in the main thread."""
         self.asked = False
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -209,11 +207,11 @@ class StopAtSignal(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen no more."""
+        """Restore the previous handlers."""
         self._restore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Listen no more."""
+        """Restore the previous handlers."""
         self._restore()
 
     def _restore(self) -> None:

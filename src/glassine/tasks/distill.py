@@ -1,4 +1,4 @@
-"""Distil SAM into a light image encoder: ILDiff (arXiv 2412.20901, section II-B), by SAMI (2312.00863)."""
+"""Distill SAM into a light image encoder: ILDiff (arXiv 2412.20901, section II-B), by SAMI (2312.00863)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,10 +18,10 @@ Distance = Literal["mse", "cosine"]
 
 
 class DistillTask(StickerTask):
-    """L_R = || f_sam(x) - f_h(x) ||^2: the student's rebuilt features against the frozen teacher's, over all tokens.
+    """L_R = || f_sam(x) - f_h(x) ||^2: the student's reconstructed features and the frozen teacher's, over all tokens.
 
-    The data module's batches may bring the teacher's features, `teacher_features` `b c g g` (see
-    `StickerDataModule(features=...)`); otherwise the teacher runs in every step.
+    Batches may contain the teacher's features, `teacher_features` `b c g g` (see `CachedFeatures`); otherwise the
+    teacher runs in every step.
 
     Args:
         reconstruction: student, decoder and head.
@@ -30,10 +30,10 @@ class DistillTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        target_grid: where the teacher's map and the student's differ in size (64 x 64 and 14 x 14 for SAM and a 224 px
-            student; no paper says how they meet), what is resized: the teacher's map to the `student`'s grid by area,
-            the default, since each target token then is a mean of teacher tokens (those of a coarser map are repeated);
-            the student's to the `teacher`'s, bilinearly; or, with `same`, nothing: another size is an error.
+        target_grid: what is resized if the maps of teacher and student differ in size (64 x 64 and 14 x 14 for SAM and
+            a 224 px student; the papers do not say how they are compared): the teacher's map to the `student`'s grid by
+            area, the default, since each target token then is a mean of teacher tokens (those of a coarser map are
+            repeated); the student's to the `teacher`'s, bilinearly; or, with `same`, nothing: another size is an error.
         distance: `mse`, mean over tokens and channels, as in both papers; or `cosine`, 1 - cosine similarity of each
             token, averaged.
 
@@ -56,7 +56,7 @@ class DistillTask(StickerTask):
         super().__init__(optimizer, lr_scheduler, init_from)
         if reconstruction.target_channels != teacher.out_channels:
             raise ValueError(
-                f"target_channels is {reconstruction.target_channels}, but the teacher gives {teacher.out_channels}"
+                f"target_channels must be {teacher.out_channels} as the teacher's, got {reconstruction.target_channels}"
             )
         self.reconstruction, self.teacher = reconstruction, teacher.requires_grad_(False).eval()
         # the neck belongs to SAM's mask decoder, which is trained after SAMI
@@ -64,14 +64,14 @@ class DistillTask(StickerTask):
         self.target_grid, self.distance = target_grid, distance
 
     def on_fit_start(self) -> None:
-        """Refuse features that another teacher made."""
+        """Refuse features of another teacher."""
         super().on_fit_start()
         cached: Mapping[str, str] | None = getattr(getattr(self.trainer, "datamodule", None), "features_identity", None)
         ours = self.teacher.identity
         if cached is not None and dict(cached) != dict(ours):  # type: ignore[arg-type]
             raise UserError(
                 f"the cached features are of another teacher ({shown(cached)}) than this run's ({shown(ours)}): "  # type: ignore[arg-type]
-                "run `glassine data cache-features` with this teacher, or set data.features to null"
+                "run `glassine data cache-features` with this teacher, or train on glassine.data.dataset.Stickers"
             )
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -82,27 +82,27 @@ class DistillTask(StickerTask):
         return loss
 
     def targets(self, batch: dict[str, Any], pictures: Tensor) -> Tensor:
-        """The teacher's features of the pictures, `n c g g`, from the batch where it has them."""
+        """The teacher's features of the pictures, `n c g g`, from the batch if it has them."""
         if "teacher_features" in batch:
             return batch["teacher_features"].to(pictures)
         with torch.no_grad():
             return self.teacher(pictures)
 
     def compare(self, rebuilt: Tensor, target: Tensor) -> Tensor:
-        """L_R of `n c h' w'` against the teacher's `n c g g`; UserError where the grids do not fit."""
+        """L_R of `n c h' w'` against the teacher's `n c g g`; UserError if the grids do not fit."""
         rebuilt, target = self.meet(rebuilt, target)
         if self.distance == "cosine":
             return (1 - F.cosine_similarity(rebuilt, target, dim=1)).mean()
         return F.mse_loss(rebuilt, target)
 
     def meet(self, rebuilt: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Both on one grid, as `target_grid` says."""
+        """Both on the grid of `target_grid`."""
         if rebuilt.shape[-2:] != target.shape[-2:]:
             student, teacher = (f"{x.shape[-2]} x {x.shape[-1]}" for x in (rebuilt, target))
             if self.target_grid == "same":
                 raise UserError(
-                    f"the student's grid is {student}, the teacher's {teacher}: change data.size, or set target_grid "
-                    "to student or teacher"
+                    f"the student's grid is {student}, the teacher's {teacher}: change the size of the pictures, or "
+                    "set target_grid to student or teacher"
                 )
             if self.target_grid == "student":
                 target = F.interpolate(target, rebuilt.shape[-2:], mode="area")
@@ -111,7 +111,7 @@ class DistillTask(StickerTask):
         return rebuilt, target
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """L_R under masks that are the same each time, and the share of the teacher's variance that is left."""
+        """L_R under fixed masks, and the share of the teacher's variance that is not explained."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -131,7 +131,7 @@ class DistillTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The clip, and the teacher's and the rebuilt features, their first three principal components as colors."""
+        """The clip, and three principal components of the teacher's and the reconstructed features as colors."""
         pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
         target = self.targets(batch, pictures)
         rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(0))
@@ -151,5 +151,5 @@ class DistillTask(StickerTask):
 
 
 def shown(identity: Mapping[str, str]) -> str:
-    """A teacher in words."""
+    """A teacher's identity, in words."""
     return ", ".join(f"{name} {value}" for name, value in identity.items())

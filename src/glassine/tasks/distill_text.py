@@ -1,4 +1,4 @@
-"""Distil an English sentence model into a small bilingual text encoder (Reimers & Gurevych, arXiv 2004.09813)."""
+"""Distill an English sentence model into a small bilingual text encoder (Reimers & Gurevych, arXiv 2004.09813)."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ SPACES = ("student_label", "student_tags", "student_label_zh", "teacher_label", 
 
 
 class DistillTextTask(StickerTask):
-    """The paper's equation 1: a text and its translation both meet the teacher's embedding of the text.
+    """The paper's equation 1: a text and its translation both match the teacher's embedding of the text.
 
     Embeddings are means over tokens, of unit length where the teacher made them (as all-MiniLM-L6-v2's are meant); a
-    linear head, thrown away afterwards, takes the student's to the teacher's width. The distance is summed over the
+    linear head, discarded afterwards, maps the student's to the teacher's width. The distance is summed over the
     width, since the mean over a unit vector's parts is tiny.
 
-    Batches come from `TextPairs`: `text` and, empty where there is none, its translation `text_zh`.
+    Batches come from `TextPairs`: `text` and its translation `text_zh`, empty if there is none.
 
     Args:
         student: texts to `b d` by `embed`, with `width` and `tokenizer`: a `TextEncoder` that is not frozen.
@@ -30,9 +30,9 @@ class DistillTextTask(StickerTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        start_from_words: give the student's token embeddings, before training, what the teacher makes of the texts that
-            the tokens occur in, in as many principal components as fit; Model2Vec's idea, for a network that goes on
-            learning. Not by the paper, which starts from a network that was trained on text.
+        start_from_words: initialize the student's token embeddings with the teacher's embeddings of texts that contain
+            the token, reduced to the width by PCA, as Model2Vec does, but for a network that is trained further. Not
+            in the paper, which starts from a network pretrained on text.
     """
 
     frozen = ("teacher",)
@@ -55,12 +55,12 @@ class DistillTextTask(StickerTask):
         self.spaces = nn.ModuleDict({name: CatMetric() for name in SPACES})
 
     def on_fit_start(self) -> None:
-        """Ask the teacher about every text once, in the same order in every run; it is slower than the student."""
+        """Compute the teacher's embeddings once, in the same order in every run; it is slower than the student."""
         super().on_fit_start()
         data: Any = getattr(self.trainer, "datamodule", None)
         pairs: Any = data.dataset("train") if data else None
         if not hasattr(pairs, "texts"):
-            raise UserError("this task learns from pairs of texts: set data.pairs")
+            raise UserError("data.train must be a glassine.data.text_pairs.TextPairs, got another dataset")
         self.places = {text: place for place, text in enumerate(pairs.texts)}
         parts = [pairs.texts[at : at + 256] for at in range(0, len(pairs.texts), 256)]
         self.answers = torch.cat([self.ask(part).cpu() for part in parts])
@@ -69,12 +69,12 @@ class DistillTextTask(StickerTask):
 
     @torch.no_grad()
     def ask(self, texts: list[str]) -> Tensor:
-        """What the teacher makes of texts, `b d` of unit length."""
+        """The teacher's embeddings, `b d` of unit length."""
         return F.normalize(embed_sorted(self.teacher, texts), dim=-1)
 
     @torch.no_grad()
     def start(self, pairs: list[tuple[str, str]]) -> None:
-        """Set token embeddings and head from the answers: texts to read, each with the text that was asked about."""
+        """Initialize token embeddings and head; `pairs` are a text and the text that was embedded for it."""
         middle = self.answers.mean(0)
         axes = torch.linalg.eigh((self.answers - middle).T @ (self.answers - middle)).eigenvectors.flip(1)  # d d
         axes = axes[:, : self.head.in_features]
@@ -143,7 +143,7 @@ class DistillTextTask(StickerTask):
 
 
 def embed_sorted(network: nn.Module, texts: list[str], at_once: int = 64) -> Tensor:
-    """`network.embed(texts)`, `b d`, like lengths together, so that little is padded."""
+    """`network.embed(texts)`, `b d`, sorted by length, so that little is padded."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place].encode()))
     parts = [[texts[place] for place in order[at : at + at_once]] for at in range(0, len(texts), at_once)]
     embedded = torch.cat([network.embed(part) for part in parts])  # type: ignore[operator]
@@ -160,7 +160,7 @@ def retrieval(name: str, queries: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
     Returns:
         `NAME_r1` and `NAME_r5`, the share of queries whose label is first or among the first five; and `NAME_auroc`,
-        the chance that the own label is nearer to a query than another one is.
+        the probability that the own label is nearer to a query than another one.
     """
     likeness = F.normalize(queries, dim=-1) @ F.normalize(labels, dim=-1).T  # n n
     own = torch.eye(len(labels), dtype=torch.long, device=labels.device)

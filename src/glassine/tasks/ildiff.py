@@ -17,9 +17,9 @@ RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 class ILDiffTask(ScoredTask):
     """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
 
-    L_alpha and L_rgb are squared errors of what the transparency decoder reads; L_p is the squared error between the
+    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the
     clip and what the frozen VAE decodes from the adjusted latents. The paper gives no weights: all default to 1 but
-    L_rgb, whose padded colors outside the sticker matter to nobody.
+    L_rgb, whose padded colors outside the sticker are invisible.
 
     Args:
         ildiff: the network (typed as a module so that a loader may make it).
@@ -27,23 +27,24 @@ class ILDiffTask(ScoredTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
-            (its trust). What came frozen stays so. The paper says both "only fine-tune the layout adapter" (V-A) and
-            "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is read off the decoder.
+            (its weights). Parts that are frozen already stay frozen. The paper says both "only fine-tune the layout
+            adapter" (V-A) and "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is
+            computed from the decoder's output.
         alpha_weight: weight of L_alpha.
-        alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens what L_alpha leaves
-            soft.
+        alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens edges that L_alpha
+            leaves soft.
         relative_weight: weight of each clip's ln L_alpha beside them (HINet's loss, arXiv 2105.06070, which is PSNR); 0
-            is the paper. Halving the error then counts alike on easy clips and on hard ones, where the other terms
-            forget the clips that are nearly right.
-        own_alpha_weight: weight of the same alpha errors on what the decoder says before the hint's candidates are
-            mixed in. Ours, for networks with a hint: candidates are right so often that the decoder, never asked,
-            would not learn what to say where all of them are wrong.
+            is the paper. Halving the error then counts the same for easy and hard clips, while the other terms
+            ignore clips with small errors.
+        own_alpha_weight: weight of the same alpha errors of the decoder's own alpha, before the hint's candidates are
+            mixed in. Ours, for networks with a hint: candidates are correct so often that the decoder would otherwise
+            get no gradient for the pixels where all of them are wrong.
         rgb_weight: weight of L_rgb.
         harmless_weight: weight of L_p.
         harmless_frames: frames of each clip on which L_p is computed, drawn at random; None takes all. The VAE's
-            decoder is the dearest part of a step when the decoder reads the input.
-        pixel_sources: share of the training steps for each picture that the decoder may be fed; None uses the
-            network's own choice alone. With both, one set of weights serves both.
+            decoder is the most expensive part of a step if the transparency decoder sees the input.
+        pixel_sources: share of the training steps for each input of the decoder; None uses the network's own
+            setting. With both, the weights work with both.
     """
 
     frozen: tuple[str, ...] = ("ildiff.vae",)
@@ -66,14 +67,14 @@ class ILDiffTask(ScoredTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(ildiff, ILDiff):
-            raise TypeError(f"a {type(ildiff).__name__} came; this task trains an ILDiff")
+            raise TypeError(f"ildiff must be an ILDiff, got a {type(ildiff).__name__}")
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
         if ildiff.adapter is not None and not any(p.requires_grad for p in ildiff.adapter.image_encoder.parameters()):
-            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # it came frozen, and its YAML brings it again
+            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # frozen by its loader, which fills it again
         for part, modules in parts_of(ildiff).items():
             for module in modules if part not in train_parts else ():
                 module.requires_grad_(False)
@@ -97,21 +98,21 @@ class ILDiffTask(ScoredTask):
         return loss
 
     def alpha_loss(self, alpha: Tensor, truth: Tensor) -> Tensor:
-        """L_alpha, and its absolute and relative companions."""
+        """L_alpha with its absolute and relative terms."""
         squared = (alpha - truth).square().flatten(1).mean(1)  # b
         relative = squared.add(RELATIVE_FLOOR).log().mean()
         absolute = F.l1_loss(alpha, truth)
         return self.alpha_weight * squared.mean() + self.alpha_l1_weight * absolute + self.relative_weight * relative
 
     def draw_pixel_source(self) -> PixelSource | None:
-        """What feeds the decoder in this step."""
+        """The decoder's input in this step."""
         if self.pixel_sources is None:
             return None
         names, shares = list(self.pixel_sources), torch.tensor(list(self.pixel_sources.values()))
         return names[int(torch.multinomial(shares, 1))]
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips; the background is told in training alone."""
+        """Score a batch of whole clips; the true background is an input in training only."""
         alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
 
@@ -135,7 +136,7 @@ class ILDiffTask(ScoredTask):
 
 
 def parts_of(ildiff: ILDiff) -> dict[Part, list[nn.Module]]:
-    """The modules that each of `train_parts` names."""
+    """The modules of each of `train_parts`."""
     adapter = dict(ildiff.adapter.named_children()) if ildiff.adapter is not None else {}
     encoder = [adapter.pop("image_encoder")] if adapter else []
     hint = [ildiff.hint] if ildiff.hint is not None else []

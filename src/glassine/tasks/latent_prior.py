@@ -1,4 +1,4 @@
-"""Train the prior of an image network by itself: what latents look like on average for a text."""
+"""Train the prior of an image network by itself: the mean of the latents for a text."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ from glassine.utils.errors import UserError
 class LatentPriorTask(StickerTask):
     """Squared error of a `LatentPrior` (see there for the papers), on cached latents.
 
-    `StickerVideoTask` trains it along with the UNet, at the UNet's pace; a few linear layers learn a thousand times as
-    fast, and the UNet then starts beside a prior that knows its subjects.
+    `StickerVideoTask` trains it along with the UNet, at the UNet's speed; a few linear layers train a thousand times
+    faster, and the UNet then starts with a trained prior.
 
     Args:
         prior: the network.
-        generator: a `TextToVideo` of the VAE and the text encoder that made the cache; it is read for how latents are
-            normalized and shown, and its UNet is not used. Nothing of it is trained or saved.
+        generator: a `TextToVideo` of the VAE and the text encoder that made the cache; it is used to normalize
+            and decode latents. Its UNet is not used, and nothing of it is trained or saved.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        drop_prompt: share of the samples whose prompt is left out, as in the training of the UNet.
+        drop_prompt: probability of dropping the prompt, as in the training of the UNet.
 
     Raises:
         TypeError: a prior or a generator of another kind.
@@ -51,19 +51,19 @@ class LatentPriorTask(StickerTask):
         self.generator = generator.requires_grad_(False).eval()
 
     def on_fit_start(self) -> None:
-        """Refuse cached latents that other networks made.
+        """Refuse cached latents of other networks.
 
         Raises:
-            UserError: such a cache, or none.
+            UserError: such a cache, or none at all.
         """
         super().on_fit_start()
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         if cached is None:
-            raise UserError("data.latents must name caches of `glassine data cache-latents`, got none")
+            raise UserError("data.train must be a glassine.data.latent_cache.CachedLatents, got another dataset")
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One step on `latents` (`b f c h w`, as the VAE gives them) and `prompt_embeds` (`b n d`)."""
+        """One step on `latents` (`b f c h w`, not normalized) and `prompt_embeds` (`b n d`)."""
         latents, embeds = self.generator.normalize(batch["latents"]), batch["prompt_embeds"]
         dropped = torch.rand(len(embeds), 1, 1, device=embeds.device) < self.drop_prompt
         embeds = torch.where(dropped, self.generator.text_encoder([""]).to(embeds), embeds)
@@ -72,7 +72,7 @@ class LatentPriorTask(StickerTask):
         return loss
 
     def error(self, latents: Tensor, embeds: Tensor) -> Tensor:
-        """Mean squared error; 1 is what knowing nothing gives."""
+        """Mean squared error; 1 is that of a constant prediction."""
         size = (latents.shape[-2], latents.shape[-1])
         return (self.prior.of_frames(embeds, latents.shape[1], size) - latents).square().mean()
 
@@ -84,7 +84,7 @@ class LatentPriorTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The stickers, and what the prior says they look like."""
+        """The stickers, and the decoded predictions of the prior."""
         clip = batch["clip"]
         embeds = self.generator.text_encoder(batch["caption"])
         mean = self.prior.of_frames(embeds, clip.shape[1], (clip.shape[-2] // 8, clip.shape[-1] // 8))

@@ -1,4 +1,4 @@
-"""Train Matting Anything's head (arXiv 2306.05399, section 3); SAM stays as it is."""
+"""Train Matting Anything's head (arXiv 2306.05399, section 3); SAM is frozen."""
 
 from typing import Any, Literal
 

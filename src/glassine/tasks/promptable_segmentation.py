@@ -53,7 +53,7 @@ class PromptableSegmentationTask(StickerTask):
             what was distilled from the encoder stays valid.
 
     Raises:
-        TypeError: `sam` is something else.
+        TypeError: `sam` is another network.
         ValueError: fewer than two layers, or shares that are negative or all 0.
     """
 
@@ -73,14 +73,14 @@ class PromptableSegmentationTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(sam, Sam):
-            raise TypeError(f"a {type(sam).__name__} came; this task trains a segment_anything Sam")
+            raise TypeError(f"sam must be a segment_anything Sam, got a {type(sam).__name__}")
         if most_layers < 2:
-            raise ValueError(f"most_layers is {most_layers}; a scene has at least 2 stickers")
+            raise ValueError(f"most_layers must be at least 2, got {most_layers}")
         self.sam, self.most_layers, self.single_share, self.least_area = sam, most_layers, single_share, least_area
         self.focal_weight, self.iou_weight = focal_weight, iou_weight
         self.prompt_shares: dict[PromptKind, float] = prompt_shares or {"point": 1.0, "box": 1.0, "both": 1.0}
         if min(self.prompt_shares.values()) < 0 or not sum(self.prompt_shares.values()):
-            raise ValueError(f"prompt_shares {self.prompt_shares} came; give shares of 0 or more, one of them above 0")
+            raise ValueError(f"prompt_shares must be at least 0, one of them positive, got {self.prompt_shares}")
         sam.image_encoder.requires_grad_(tune_image_encoder)
         sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # for masks as prompts, of which there are none here
         self.iou = nn.ModuleDict({f"{where}_{kind}": MeanMetric() for where in ("single", "scene") for kind in KINDS})
@@ -200,7 +200,10 @@ class PromptableSegmentationTask(StickerTask):
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, positive: float = 0.25) -> Tensor:
-    """Focal loss (arXiv 1708.02002, equation 5) averaged over pixels, `... h w` to `...`."""
+    """Focal loss (arXiv 1708.02002, equation 5) averaged over pixels, `... h w` to `...`.
+
+    torchvision's `sigmoid_focal_loss` computes 1 - p_t as 1 - (1 - p), which is 0 for small p in half precision.
+    """
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     wrong = (logits.sigmoid() - target).abs()  # 1 - p_t
     weight = positive * target + (1 - positive) * (1 - target)

@@ -50,10 +50,10 @@ class StickerCLIPTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(clip, StickerCLIP):
-            raise TypeError(f"a {type(clip).__name__} came; this task trains a StickerCLIP")
+            raise TypeError(f"clip must be a StickerCLIP, got a {type(clip).__name__}")
         head = clip.motion_head
         if head is not None and head.out_features != len(MOTIONS):
-            raise ValueError(f"a head for {head.out_features} motions came; there are {len(MOTIONS)}: {MOTIONS}")
+            raise ValueError(f"motion_head must have {len(MOTIONS)} outputs ({MOTIONS}), got {head.out_features}")
         self.clip, self.motion_weight, self.words = clip, motion_weight, words
         self.start, self.augment = start, augment or PictureAugment()
 

@@ -17,7 +17,7 @@ BATCH = 64
 
 
 class ThumbnailRows(Protocol):
-    """What `glassine.data.thumbnails.ThumbnailDataset` gives."""
+    """What `glassine.data.thumbnails.Thumbnails` gives."""
 
     def __len__(self) -> int:
         """How many rows there are."""

@@ -10,8 +10,8 @@ from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.conditioning import FrameMasks
 from glassine.nn.diffusion import draw_timesteps, min_snr_weight, signal_to_noise
-from glassine.pretrained.priors import check_latents, take_latent_mean
-from glassine.pretrained.video_unet import take_spatial_part
+from glassine.pretrained.priors import check_latents, load_latent_prior
+from glassine.pretrained.video_unet import load_spatial_part
 from glassine.tasks.base import StickerTask
 
 
@@ -20,7 +20,7 @@ class StickerVideoTask(StickerTask):
 
     A `latent_mean` that is trained learns by a squared error of its own, logged as `train/latent_mean`, which is added.
 
-    A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, as the VAE gives them), and `caption`
+    A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, not normalized), and `caption`
     (`[Domain]\\t[Description]`) or cached `prompt_embeds` (`b n d`).
 
     Args:
@@ -29,16 +29,16 @@ class StickerVideoTask(StickerTask):
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
-            `take_spatial_part`; None keeps what the networks came with.
+            `load_spatial_part`; None keeps the weights of the networks.
         train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
             are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
             From scratch there is nothing to freeze.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance.
         min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
         stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
             Video Diffusion Models does (arXiv 2204.03458, section 3), which teaches no standing still.
         frame_masks: draws frames that are given, for a UNet that takes them; None gives none.
-        gradient_checkpointing: less memory for more time.
+        gradient_checkpointing: saves memory, costs time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
         timestep_shift: above 1 trains more at high noise, see `draw_timesteps`.
     """
@@ -63,15 +63,15 @@ class StickerVideoTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(generator, TextToVideo):
-            raise TypeError(f"a {type(generator).__name__} came; this task trains a TextToVideo")
-        if frame_masks is not None and not generator.takes_given_frames:
+            raise TypeError(f"generator must be a TextToVideo, got a {type(generator).__name__}")
+        if frame_masks is not None and not generator.takes_cond_mask:
             needed = int(generator.unet.config["in_channels"]) + 1  # type: ignore[index]
-            raise ValueError(f"frame_masks needs a UNet of {needed} input channels")
+            raise ValueError(f"in_channels of the UNet must be {needed} for frame_masks, got {needed - 1}")
         self.generator, self.drop_prompt, self.min_snr_gamma = generator, drop_prompt, min_snr_gamma
         self.stills, self.frame_masks = stills, frame_masks
         self.spatial_from = spatial_from
         self.timestep_shift = timestep_shift
-        self.preview_sampling = preview_sampling or SamplerConfig(steps=8, solver="dpm++")
+        self.preview_sampling = preview_sampling or SamplerConfig(num_inference_steps=8, solver="dpm++")
         if not train_spatial:
             generator.unet.freeze_spatial()  # type: ignore[operator]
             if generator.latent_mean is not None:
@@ -83,9 +83,9 @@ class StickerVideoTask(StickerTask):
         """Take the spatial part to start from; refuse cached latents that other networks made."""
         super().on_fit_start()
         if self.spatial_from is not None and self.trainer.ckpt_path is None:
-            self.print(take_spatial_part(self.generator.unet, self.spatial_from))
+            self.print(load_spatial_part(self.generator.unet, self.spatial_from))
             if self.generator.latent_mean is not None:
-                self.print(take_latent_mean(self.generator.latent_mean, self.spatial_from))
+                self.print(load_latent_prior(self.generator.latent_mean, self.spatial_from))
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_latents(cached, self.generator.vae, self.generator.text_encoder)
 
@@ -129,13 +129,13 @@ class StickerVideoTask(StickerTask):
         noise: Tensor,
         timesteps: Tensor,
         prompt_embeds: Tensor,
-        given: Tensor | None = None,
+        cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """The weighted squared error `b` of frames that are not given; None draws those by `frame_masks`."""
-        given = self.masks(latents) if given is None else given  # b f
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)  # b f
-        losses = (errors * ~given).sum(dim=1) / (~given).sum(dim=1)  # b
+        """The weighted squared error `b` over frames that are not given; None draws the mask by `frame_masks`."""
+        cond_mask = self.masks(latents) if cond_mask is None else cond_mask  # b f
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)  # b f
+        losses = (errors * ~cond_mask).sum(dim=1) / (~cond_mask).sum(dim=1)  # b
         if self.min_snr_gamma is not None:
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
             kind = self.generator.scheduler.config["prediction_type"]
@@ -143,7 +143,7 @@ class StickerVideoTask(StickerTask):
         return losses
 
     def masks(self, latents: Tensor) -> Tensor:
-        """`b f` bool: frames that are given, none where nothing draws them."""
+        """`b f` bool: given frames, drawn by `frame_masks` if there is one."""
         if self.frame_masks is None:
             return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device)
         return self.frame_masks(*latents.shape[:2]).to(latents.device)
@@ -154,7 +154,7 @@ class StickerVideoTask(StickerTask):
         noise: Tensor,
         timesteps: Tensor,
         prompt_embeds: Tensor,
-        given: Tensor | None = None,
+        cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
         """Squared error of the prediction `b f`, mean over channels and pixels."""
@@ -165,12 +165,12 @@ class StickerVideoTask(StickerTask):
             "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
-        told = {} if motion is None else {"motion": motion}
-        prediction = self.generator(noisy, timesteps, prompt_embeds, latents, given, **told)
-        return (prediction.float() - target.float()).square().flatten(2).mean(2)
+        condition = {} if motion is None else {"motion": motion}
+        preds = self.generator(noisy, timesteps, prompt_embeds, latents, cond_mask, **condition)
+        return (preds.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
+        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache if the batch has them."""
         if "latents" in batch:
             latents = self.generator.normalize(batch["latents"])
         else:
@@ -196,17 +196,17 @@ class StickerVideoTask(StickerTask):
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
         """Log the unweighted loss at evenly spread steps, nothing dropped."""
         latents, prompt_embeds = self.inputs(batch)
-        chance = torch.Generator().manual_seed(batch_idx)
-        noise = torch.randn(latents.shape, generator=chance).to(latents)
+        generator = torch.Generator().manual_seed(batch_idx)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
         timesteps = (places * steps).long().to(latents.device)
-        given, motion = self.conditions(batch, latents)
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, given, motion)
-        self.log(f"{stage}/loss", errors[~given].mean(), batch_size=len(latents), sync_dist=True)
+        cond_mask, motion = self.conditions(batch, latents)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)
+        self.log(f"{stage}/loss", errors[~cond_mask].mean(), batch_size=len(latents), sync_dist=True)
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """In evaluation: which frames are given, `b f` bool, and the amount of motion `b`, for networks told that."""
+        """In evaluation: `cond_mask` `b f` bool, and the amount of motion `b` for networks that take it."""
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
@@ -220,7 +220,7 @@ class StickerVideoTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The stickers, what the VAE keeps of them, and clips sampled for their captions with fixed seeds."""
+        """The stickers, their reconstructions, and clips sampled for their captions with fixed seeds."""
         clip = batch["clip"]
         size, seeds = (clip.shape[-2], clip.shape[-1]), list(range(len(clip)))
         sampled = self.generator.sample(batch["caption"], seeds, size, clip.shape[1], sampling=self.preview_sampling)

@@ -19,24 +19,24 @@ class TransparencyTask(StickerTask):
     """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
 
     L_recon is the squared error of alpha and of the color-padded straight color. L_identity (harmlessness) is the
-    squared error between what the frozen VAE decodes from the adjusted latents and the picture on mid gray, so that
-    the diffusion model's latents keep their meaning. L_disc is a PatchGAN on RGBA with hinge losses.
+    squared error between the frozen VAE's decoding of the adjusted latents and the picture on mid gray, so that the
+    latents remain valid for the diffusion model. L_disc is a PatchGAN on RGBA with hinge losses.
 
     Args:
         codec: frozen VAE, transparency encoder and decoder.
-        optimizer: for encoder and decoder, and made a second time for the discriminator.
+        optimizer: of encoder and decoder, and another one of the discriminator.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         discriminator: None trains without L_disc.
         adversarial_weight: 0.01 in the paper.
-        adversarial_start: batches before L_disc sets in and the discriminator starts to learn (the paper does not
-            say; before the codec draws something like stickers there is nothing to judge).
+        adversarial_start: batches before L_disc and the training of the discriminator start (not given in the paper;
+            earlier reconstructions are too poor).
         identity_weight: 1 in the paper.
-        opaque_share: share of the steps in which the decoder reads an opaque clip, composited on a flat color, from
+        opaque_share: share of the steps in which the decoder sees an opaque clip, composited on a flat color, from
             plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
             (table II, "Layer Diffusion"): alpha of a sticker that has none in its latents.
         l1_weight: weight of the absolute error of alpha and color, beside the squared one; 0 in the paper. Squared
-            errors alone leave a film of small errors over flat areas.
+            errors alone leave small errors all over flat areas.
         channels_last: memory layout of the networks, the faster one for bfloat16 convolutions on CPUs.
 
     A batch has `clip`, `alpha` and `foreground`, or `rgba` (`b f 4 h w`, straight, color-padded).
@@ -145,7 +145,7 @@ class TransparencyTask(StickerTask):
             self.log(f"{stage}/{name}_psnr", quality, batch_size=len(alpha), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """What came through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
+        """The round trip through the latents: `rgba` `b f 4 h w` in [0, 1], straight, with its `key`."""
         return {"rgba": self.round_trip(batch), "key": batch["key"]}
 
     def round_trip(self, batch: dict[str, Any]) -> Tensor:
@@ -158,7 +158,7 @@ class TransparencyTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The true sticker and the one that went through the latents."""
+        """The true sticker and its reconstruction."""
         truth = batch["rgba"] if "rgba" in batch else torch.cat([batch["foreground"], batch["alpha"]], dim=2)
         return {"truth": truth, "round trip": self.round_trip(batch)}
 

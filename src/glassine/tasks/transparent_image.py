@@ -19,21 +19,21 @@ from glassine.utils.tensors import weights_digest
 class TransparentImageTask(StickerVideoTask):
     """The usual noise loss, on latents that the transparency encoder has adjusted.
 
-    Nobody ships code that trains this. What is trained is the network's matter: all of a `FrameUNet` or `ImageUNet`, or
-    LoRA alone, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is a
-    picture by itself.
+    There is no public training code. What is trained depends on the network: all of a `FrameUNet` or `ImageUNet`, or
+    LoRA alone, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is an
+    independent picture.
 
     A batch has `foreground` (straight, color-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
-    `latents` (`b f c h w`, as the codec gives them), and `caption` or cached `prompt_embeds`.
+    `latents` (`b f c h w`, not normalized), and `caption` or cached `prompt_embeds`.
 
     Args:
         generator: a `TransparentVideo` (typed as a module so that a loader may make it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance.
         min_snr_gamma: see `StickerVideoTask`.
-        gradient_checkpointing: less memory for more time.
+        gradient_checkpointing: saves memory, costs time.
         preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
         timestep_shift: see `StickerVideoTask`.
     """
@@ -55,7 +55,7 @@ class TransparentImageTask(StickerVideoTask):
         timestep_shift: float = 1.0,
     ) -> None:
         if not isinstance(generator, TransparentVideo):
-            raise TypeError(f"a {type(generator).__name__} came; this task trains a TransparentVideo")
+            raise TypeError(f"generator must be a TransparentVideo, got a {type(generator).__name__}")
         super().__init__(
             generator,
             optimizer,
@@ -69,13 +69,13 @@ class TransparentImageTask(StickerVideoTask):
         )
 
     def on_fit_start(self) -> None:
-        """Refuse cached latents that other networks made, and opaque ones."""
+        """Refuse cached latents of other networks, and opaque ones."""
         StickerTask.on_fit_start(self)
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_cache(cached, self.generator, self.transparent)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache where the batch has them."""
+        """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache if the batch has them."""
         if "latents" in batch or not self.transparent:
             return super().inputs(batch)
         return super().inputs(
@@ -90,7 +90,7 @@ class TransparentImageTask(StickerVideoTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The stickers, what the codec keeps of them, and what is sampled for their captions with fixed seeds."""
+        """The stickers, their reconstructions, and samples for their captions with fixed seeds."""
         foreground, alpha = batch["foreground"], batch["alpha"]
         kept = self.generator.decode_transparent(self.generator.encode_transparent(foreground, alpha))
         made = self.sampled(batch, list(range(len(alpha))), self.preview_sampling)
@@ -103,12 +103,12 @@ class TransparentImageTask(StickerVideoTask):
 
 
 def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, transparent: bool) -> None:
-    """Refuse cached latents of other networks; those that carry alpha say so by their encoder's digest.
+    """Refuse cached latents of other networks; latents with alpha have their encoder's digest in the identity.
 
     Args:
         cached: `identity` of the cache, `transparency` in it if it carries alpha; None is no cache.
         generator: to be trained on it.
-        transparent: whether it is to learn alpha.
+        transparent: whether it is trained on latents with alpha.
 
     Raises:
         UserError: a cache of another VAE, text encoder or transparency encoder, or of the other kind.
@@ -118,6 +118,8 @@ def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, t
     needed = weights_digest(generator.codec.encoder) if transparent else None
     if cached.get("transparency") != needed:
         kind = "this transparency encoder" if transparent else "opaque clips"
-        raise UserError(f"the cached latents are not of {kind}: make them anew, or set data.latents to null")
+        raise UserError(
+            f"the cached latents are not of {kind}: make them anew, or train on glassine.data.dataset.Stickers"
+        )
     plain = {name: value for name, value in cached.items() if name != "transparency"}
     check_latents(plain, generator.vae, generator.text_encoder)

@@ -17,7 +17,7 @@ from glassine.utils.errors import UserError
 class TransparentVideoTask(TransparentImageTask):
     """Noise prediction on clips, around a reference frame that has no noise and does not count in the loss.
 
-    What a YAML makes of it (table I of the paper):
+    Settings of the methods in table I of the paper:
 
     | | `train_parts` | else |
     | --- | --- | --- |
@@ -27,12 +27,12 @@ class TransparentVideoTask(TransparentImageTask):
     | Still-Moving's motion adapters, first | `[motion_adapters]` | `drop_image: 1`, `repeat_frames: true` |
     | its spatial adapters, from there | `[spatial_adapters]` | `drop_image: 1`, `repeat_frames: true`, `init_from` |
 
-    Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters learn from "frozen
-    videos (i.e., repeated images)", motion adapters let them without unlearning motion, and are removed for sampling.
-    That motion adapters are trained first, and both as LoRA, is how Layer-Animate's comparison is read here.
+    Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters are trained on "frozen
+    videos (i.e., repeated images)"; motion adapters preserve motion meanwhile, and are removed for sampling.
+    That motion adapters are trained first, and both as LoRA, is our interpretation of Layer-Animate's comparison.
 
-    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, where
-    the network is told it, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
+    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, if it
+    is a condition of the network, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
     `motion_amount`).
 
     Args:
@@ -42,23 +42,23 @@ class TransparentVideoTask(TransparentImageTask):
         init_from: see `StickerTask`.
         train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `MotionPrior`. The paper trains
             Inter-Frame Attention alone.
-        transparent: learn from latents that carry alpha, or from opaque clips.
-        drop_prompt: share of the clips whose prompt is left out, for classifier-free guidance. Half of them have no
+        transparent: train on latents with alpha, or on opaque clips.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance. Half of them have no
             reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
             both.
-        drop_image: share of the clips whose reference frame is as noisy as the others, and counts, for guidance by the
-            image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
-        drop_motion: share of the clips whose amount of motion is not told.
+        drop_image: probability of a reference frame as noisy as the others and included in the loss, for guidance by
+            the image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
+        drop_motion: probability of dropping the amount of motion.
         motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
-        repeat_frames: learn from one frame of each clip, drawn at random and repeated.
+        repeat_frames: train on one random frame of each clip, repeated.
         min_snr_gamma: see `StickerVideoTask`.
-        gradient_checkpointing: less memory for more time.
+        gradient_checkpointing: saves memory, costs time.
         preview_sampling: see `TransparentImageTask`.
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: a part that the network does not have, thresholds for another number of buckets or that do not rise;
-            in training, clips of one frame around a base image, or without the motion that the network is told.
+        UserError: a part that the network does not have, thresholds that do not increase or are too few or many;
+            in training, clips of one frame around a base image, or without the amount of motion if it is a condition.
     """
 
     def __init__(
@@ -92,14 +92,12 @@ class TransparentVideoTask(TransparentImageTask):
         )
         unet = self.generator.unet
         if not isinstance(unet, MotionUNet):
-            raise TypeError(f"a {type(unet).__name__} came; this task trains a MotionUNet")
+            raise TypeError(f"unet must be a MotionUNet, got a {type(unet).__name__}")
         self.buckets = int(unet.config["motion_buckets"])
         if self.buckets not in (0, len(motion_thresholds) + 1):
-            raise UserError(
-                f"{len(motion_thresholds)} motion_thresholds came for {self.buckets} motion_buckets: give "
-                f"{self.buckets - 1}"
-            )
-        motion_bucket(torch.zeros(1), motion_thresholds)  # complains of what does not rise
+            needed, got = self.buckets - 1, len(motion_thresholds)
+            raise UserError(f"there must be {needed} motion_thresholds for {self.buckets} motion_buckets, got {got}")
+        motion_bucket(torch.zeros(1), motion_thresholds)  # raises if they do not increase
         unet.train_only(*train_parts)
         if self.generator.latent_mean is not None:
             self.generator.latent_mean.freeze_spatial()  # type: ignore[operator]
@@ -121,30 +119,30 @@ class TransparentVideoTask(TransparentImageTask):
         image = (drawn - self.drop_prompt / 2) % 1
         if motion is not None:
             motion = torch.where(moves < self.drop_motion, self.buckets, motion)
-        given = self.given(latents, image >= self.drop_image)
+        cond_mask = self.cond_mask(latents, image >= self.drop_image)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
-        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, given, motion)
+        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, cond_mask, motion)
         self.log("train/loss", losses.mean())
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
-    def given(self, latents: Tensor, shown: Tensor) -> Tensor:
-        """`b f` bool: the reference frame of the clips `b` of which it is `shown`."""
+    def cond_mask(self, latents: Tensor, shown: Tensor) -> Tensor:
+        """`b f` bool: the reference frame of the clips where `shown` `b` is true."""
         frames = latents.shape[1]
         if frames < 2 and self.drop_image < 1:
-            raise UserError("clips of one frame came, and that is the base image: set data.num_frames to 8 or 16")
+            raise UserError("clips must have 2 frames or more, one is the base image: set data.num_frames to 8 or 16")
         reference = torch.arange(frames, device=latents.device) == self.generator.reference_index(frames)
         return shown[:, None] & reference
 
     def motion(self, batch: dict[str, Any], latents: Tensor) -> Tensor | None:
-        """Buckets `b` as the network is told them; None where it is not."""
+        """Buckets `b` of the amount of motion; None for a network without that condition."""
         if not self.buckets:
             return None
         if self.repeat_frames:
             return torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         if "motion" not in batch and "alpha" not in batch:
             raise UserError(
-                "the network is told the amount of motion, but the latents came without it: make their cache anew"
+                "cached latents must have the amount of motion, a condition of this network: make their cache anew"
             )
         amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
         return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)
@@ -152,7 +150,7 @@ class TransparentVideoTask(TransparentImageTask):
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
         """The reference frames, unless all is trained without; the amount of motion."""
         shown = torch.full((len(latents),), self.drop_image < 1, device=latents.device)
-        return self.given(latents, shown), self.motion(batch, latents)
+        return self.cond_mask(latents, shown), self.motion(batch, latents)
 
     def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: SamplerConfig) -> Tensor:
         """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own reference frames."""

@@ -27,7 +27,7 @@ class VAETask(StickerTask):
 
     Args:
         vae: the network to train; diffusers interface.
-        optimizer: see `StickerTask`; made a second time for the discriminator.
+        optimizer: see `StickerTask`; another one is made for the discriminator.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         kl_weight: weight of the KL divergence, summed over latents and divided by the count of the pictures' values,
@@ -38,10 +38,10 @@ class VAETask(StickerTask):
         discriminator: PatchGAN on RGB with hinge losses; None trains without L_disc. With it the task clips gradients
             itself (`trainer.gradient_clip_val` must be unset).
         adversarial_weight: weight of L_disc.
-        adversarial_start: batches before L_disc sets in; before the codec draws stickers there is nothing to judge.
+        adversarial_start: batches before L_disc starts; earlier reconstructions are too poor.
         resized_share: share of the steps that decode latents resized to a half or three quarters and compare with the
             picture resized likewise (EQ-VAE, arXiv 2502.09509, section 3.2), which makes latents easier to generate.
-        decoder_only: freeze the encoder, so that latents stay what they were.
+        decoder_only: freeze the encoder, so that latents do not change.
         channels_last: memory layout of the network, the faster one for bfloat16 convolutions on CPUs.
     """
 
@@ -75,7 +75,7 @@ class VAETask(StickerTask):
             self.vae.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> Any:
-        """One optimizer for the VAE, and one for the discriminator where there is one, each with its schedule."""
+        """One optimizer for the VAE, and one for the discriminator if there is one, each with its schedule."""
         if self.discriminator is None:
             return super().configure_optimizers()
         learned = [p for p in self.vae.parameters() if p.requires_grad]
@@ -134,7 +134,7 @@ class VAETask(StickerTask):
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 
     def pictures(self, batch: dict[str, Any]) -> Tensor:
-        """What is rebuilt: `n 3 h w` in [-1, 1]."""
+        """The pictures of a batch, `n 3 h w` in [-1, 1]."""
         if "rgba" not in batch:
             return rearrange(batch["clip"], "b f c h w -> (b f) c h w") * 2 - 1
         rgba = random_placement(rearrange(batch["rgba"], "b f c h w -> (b f) c h w"))
@@ -163,7 +163,7 @@ class VAETask(StickerTask):
         return {"reconstruction": self.reconstruct(clip), "key": batch["key"]}
 
     def reconstruct(self, clip: Tensor) -> Tensor:
-        """Through the latents' means and back, `b f 3 h w` in [0, 1]; in float32 whatever training runs in."""
+        """Encode to latent means and decode, `b f 3 h w` in [0, 1]; in float32 for any training precision."""
         with torch.autocast(clip.device.type, enabled=False):
             y = self.vae(rearrange(clip.float(), "b f c h w -> (b f) c h w") * 2 - 1) / 2 + 0.5
         return rearrange(y.clamp(0, 1), "(b f) c h w -> b f c h w", f=clip.shape[1])

@@ -1,4 +1,4 @@
-"""Train VideoGPT's second stage (arXiv 2104.10157): the prior over codes, told tags as VSD2M does."""
+"""Train VideoGPT's second stage (arXiv 2104.10157): the prior over codes, conditioned on tags as in VSD2M."""
 
 from math import log
 from typing import Any
@@ -15,19 +15,20 @@ class VideoGPTTask(StickerTask):
     """L = E(-log p(z | tags)), the mean over a clip's codes (VSD2M, equation 1, for a masked prior).
 
     Logged are the cross-entropy in nats and the bits per dimension, a dimension being a code; and in validation the
-    cross-entropy without tags, so that one sees what they tell. A masked prior's is no likelihood: compare none of one
-    objective with those of the other.
+    cross-entropy without tags, which shows the information in the tags. For a masked prior it is no likelihood, so the
+    two objectives are not comparable.
 
     Args:
-        prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it), but for its VQ-VAE.
+        prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it); its VQ-VAE
+            is frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        condition_dropout: share of the stickers that are shown without their tags, so that guidance works.
+        condition_dropout: probability of dropping the tags, for classifier-free guidance.
         sampling: of previews and predictions; None for `TokenSampling()`.
 
     Raises:
-        TypeError: `prior` is something else.
+        TypeError: `prior` is another network.
     """
 
     frozen = ("prior.vqvae",)
@@ -43,23 +44,23 @@ class VideoGPTTask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(prior, VideoGPT):
-            raise TypeError(f"a {type(prior).__name__} came; this task trains a VideoGPT")
+            raise TypeError(f"prior must be a VideoGPT, got a {type(prior).__name__}")
         self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or TokenSampling()
 
     def mixture(self, batch: dict[str, Any]) -> Tensor:
-        """The stickers' tags as the prior takes them, `b v`."""
+        """The stickers' tags as input of the prior, `b v`."""
         return self.prior.vocabulary.mixture(batch["trigger_words"]).to(batch["clip"])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on the codes of `clip` (`b f 3 h w`) and on `trigger_words`."""
-        told = torch.rand(len(batch["clip"]), 1) >= self.condition_dropout
-        mixture = self.mixture(batch) * told.to(batch["clip"])
+        kept = torch.rand(len(batch["clip"]), 1) >= self.condition_dropout
+        mixture = self.mixture(batch) * kept.to(batch["clip"])
         loss = self.prior.nats(self.prior.encode(batch["clip"]), mixture).mean()
         self.log_dict({"train/loss": loss, "train/bits_per_dim": loss / log(2)})
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The loss with tags and without, under masks that are the same each time."""
+        """The loss with tags and without, under fixed masks."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -69,11 +70,11 @@ class VideoGPTTask(StickerTask):
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
         """Log both."""
         codes, mixture = self.prior.encode(batch["clip"]), self.mixture(batch)
-        loss, untold = (
+        loss, uncond = (
             self.prior.nats(codes, shares, torch.Generator().manual_seed(batch_idx)).mean()
             for shares in (mixture, torch.zeros_like(mixture))
         )
-        named = {f"{stage}/loss": loss, f"{stage}/bits_per_dim": loss / log(2), f"{stage}/loss_without_tags": untold}
+        named = {f"{stage}/loss": loss, f"{stage}/bits_per_dim": loss / log(2), f"{stage}/loss_without_tags": uncond}
         self.log_dict(named, batch_size=len(codes), sync_dist=True)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class VideoGPTTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Input, what the VQ-VAE keeps of it, and a sample for the same tags."""
+        """Input, its reconstruction, and a sample for the same tags."""
         sample = self.prior.sample(batch["trigger_words"], self.sampling, torch.Generator().manual_seed(0))
         kept = self.prior.decode(self.prior.encode(batch["clip"]))
         return {"input": batch["clip"], "reconstruction": kept, "sample": sample}

@@ -1,4 +1,4 @@
-"""Train VideoGPT's first stage (arXiv 2104.10157): the 3D VQ-VAE, whose codes the prior then learns."""
+"""Train VideoGPT's first stage (arXiv 2104.10157): the 3D VQ-VAE, which provides the codes for the prior."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from glassine.tasks.base import StickerTask
 class VideoVQVAETask(StickerTask):
     """L = |x - x'|^2 / data_variance + commitment_weight * |z - e|^2; the codebook learns by moving averages.
 
-    Logged beside the loss: the perplexity of the codes, `exp(entropy)`, their number where all are as frequent, and
-    the share of them that occur, in `train/` of one process's batch, in `val/` and `test/` of the whole pass.
+    Logged beside the loss: the perplexity of the codes, `exp(entropy)`, their number if all are equally frequent, and
+    the share of codes that occur, in `train/` over one process's batch, in `val/` and `test/` over the whole epoch.
 
     Args:
         vqvae: the network to train, a `VideoVQVAE` (typed as a module so that a loader may make it).
@@ -28,7 +28,7 @@ class VideoVQVAETask(StickerTask):
         commitment_weight: 0.25 in the authors' code.
 
     Raises:
-        TypeError: `vqvae` is something else.
+        TypeError: `vqvae` is another network.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class VideoVQVAETask(StickerTask):
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(vqvae, VideoVQVAE):
-            raise TypeError(f"a {type(vqvae).__name__} came; this task trains a VideoVQVAE")
+            raise TypeError(f"vqvae must be a VideoVQVAE, got a {type(vqvae).__name__}")
         self.vqvae, self.data_variance, self.commitment_weight = vqvae, data_variance, commitment_weight
         self.code_use = CodeUse(vqvae.codes)
 
@@ -80,7 +80,7 @@ class VideoVQVAETask(StickerTask):
         self.log(f"{stage}/psnr", quality, batch_size=len(codes), sync_dist=True)
 
     def log_code_use(self, stage: str) -> None:
-        """Log the use of the codes in the pass that ends, and start afresh."""
+        """Log the use of the codes in the epoch, and reset it."""
         self.log_dict({f"{stage}/{name}": value for name, value in self.code_use.compute().items()})
         self.code_use.reset()
 
@@ -89,7 +89,7 @@ class VideoVQVAETask(StickerTask):
         return {"reconstruction": self.reconstruct(batch["clip"]), "key": batch["key"]}
 
     def reconstruct(self, clip: Tensor) -> Tensor:
-        """Into codes and back, `b f 3 h w` in [0, 1]."""
+        """Encode to codes and decode, `b f 3 h w` in [0, 1]."""
         return self.vqvae.decode(self.vqvae.encode(clip))
 
     @torch.no_grad()
@@ -99,10 +99,10 @@ class VideoVQVAETask(StickerTask):
 
 
 class CodeUse(Metric):
-    """How many of a codebook's codes occur, and how evenly, over a pass and all processes.
+    """Number of a codebook's codes that occur, and their perplexity, over an epoch and all processes.
 
     Args:
-        codes: how many there are.
+        codes: size of the codebook.
     """
 
     full_state_update = False
@@ -122,6 +122,6 @@ class CodeUse(Metric):
 
 
 def evenness(counts: Tensor) -> dict[str, Tensor]:
-    """`perplexity` and share `used` of codes that occur so often, `k`."""
+    """`perplexity` and share `used` of codes with the counts `k`."""
     shares = counts / counts.sum().clamp(min=1)
     return {"perplexity": torch.special.entr(shares).sum().exp(), "used": (counts > 0).float().mean()}

@@ -2,7 +2,7 @@
 
 A folder of weights and a checkpoint come from anywhere, so their `class_path`s are names on a list and nothing else:
 the description is checked through and through before anything that it names is imported or called. A YAML of
-`glassine fit` is a program by nature: it chooses which code is run; see `glassine.cli.lightning`.
+`glassine fit` is a program by nature: it chooses which code is run; see `glassine.bench.fit`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What this machine has.
-
-TODO-DOC
-Let a process keep the memory that its tensors free, instead of giving it back and being handed empty pages again.
-"""
+"""Devices, memory and hardware of this machine; whether freed memory is kept by the process."""
 
 import ctypes
 import os
@@ -49,9 +45,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(
-            f"device {name!r} came, which this machine does not have; give auto, cpu, gpu or cuda:1"
-        ) from error
+        raise UserError(f"device must be auto, cpu, gpu or such as cuda:1, and be there, got {name!r}") from error
     return device
 
 

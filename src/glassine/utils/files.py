@@ -1,9 +1,6 @@
-"""Write beside, then rename: nobody ever sees a half-written file.
+"""Atomic writes (write beside, then rename), locks that allow one writer a folder, and reads that never wait.
 
-TODO-DOC
-One writer at a time: two that write into one folder would lose each other's work.
----
-Reading small files that a user names: a pipe or a device of that name would be waited for, or read, for ever.
+A pipe or a device that a user names as a file would be waited for, or read, for ever; the readers here refuse it.
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ Bundles and checkpoints that were written then keep loading, since what they nam
 person wrote gets an error with the new name instead, so that files do not drift apart from the documentation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from glassine.utils.errors import UserError
 
 PACKAGE = "glassine."
 # without the package's name
@@ -100,6 +102,47 @@ CLASSES = {
     "RandomColour": "RandomColor",
     "Recolour": "Recolor",
 }
+
+# arguments that the data module had, and where each stands now
+DATA_ARGUMENTS = {
+    "root": "data.train.init_args.root",
+    "num_frames": "data.train.init_args.num_frames",
+    "size": "data.train.init_args.size",
+    "train_transform": "data.train.init_args.transform",
+    "eval_transform": "data.val.init_args.transform",
+    "train_split": "data.train.init_args.split",
+    "val_split": "data.val.init_args.split",
+    "test_split": "data.test.init_args.split",
+    "predict_split": "data.test.init_args.split",
+    "procedural": "data.train.init_args.procedural",
+    "procedural_families": "data.train.init_args.families",
+    "stills": "data.train.init_args.stills",
+    "eval_stills": "data.val.init_args.stills",
+    "limit": "data.train.init_args.limit",
+    "val_limit": "data.val.init_args.limit",
+    "features": "data.train: {class_path: glassine.data.feature_cache.CachedFeatures, init_args: {folder: ...}}",
+    "latents": "data.train: {class_path: glassine.data.latent_cache.CachedLatents, init_args: {folders: ...}}",
+    "chinese": "data.train.init_args.chinese",
+    "by_group": "data.train.init_args.by_group",
+    "pairs": "data.train: {class_path: glassine.data.text_pairs.TextPairs, init_args: {...}}",
+    "thumbnails": "data.train: {class_path: glassine.data.thumbnails.Thumbnails, init_args: {...}}",
+}
+
+
+def check_data_arguments(names: Iterable[str], origin: str) -> None:
+    """UserError that says the new form of an argument that the data module had in earlier versions.
+
+    Args:
+        names: arguments that `origin` gives to `data`.
+        origin: a YAML or the command line, for the message.
+    """
+    for name in names:
+        if name in DATA_ARGUMENTS:
+            raise UserError(
+                f"{origin} sets data.{name}, which is {DATA_ARGUMENTS[name]} now: data takes the datasets train, val "
+                "and test by class_path, for instance glassine.data.dataset.Stickers, which has root, split, size, "
+                "num_frames, transform, stills, limit and procedural"
+            )
 
 
 def current_name(class_path: str) -> str:

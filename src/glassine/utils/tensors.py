@@ -1,12 +1,7 @@
-"""No network that the machine cannot hold is allocated because a file asks for it.
+"""Tensors in files: safetensors written atomically, digests of weights, and a limit on what a file may allocate.
 
-TODO-DOC
-Writing tensors as safetensors files: the library's own writer leaves files that only the owner may read.
-
-It also hides what the system said in an error of its own, and writes to a hidden file that a kill leaves behind.
-
----
-Weights told apart by a few letters.
+The library's own writer leaves files that only the owner may read, hides what the system said in an error of its own,
+and writes to a hidden file that stays behind after a kill.
 """
 
 import hashlib

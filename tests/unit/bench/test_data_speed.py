@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glassine.bench.data_readers import prepare_readers
-from glassine.bench.data_speed import main, table
+from glassine.__main__ import main
+from glassine.bench.data_speed import prepare_readers, table
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_record_and_table_are_written_with_ratios_to_pillow(
     originals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "results" / "data_speed.json"
-    assert main(["--originals", str(originals), "--rounds", "1", "--record", str(path)]) == 0
+    assert main(["benchmark", "data", "--originals", str(originals), "--rounds", "1", "--to", str(tmp_path)]) == 0
     record = json.loads(path.read_text())
     rows = {(row["reader"], row["files"]): row for row in record["rows"]}
     assert rows["Pillow", "original WebP"]["ratio_to_pillow"] == 1.0
@@ -56,9 +56,9 @@ def test_record_and_table_are_written_with_ratios_to_pillow(
 
 
 def test_no_animated_sticker_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--originals", str(tmp_path), "--record", str(tmp_path / "out.json")]) == 2
+    assert main(["benchmark", "data", "--originals", str(tmp_path), "--to", str(tmp_path)]) == 2
     assert "no animated sticker to measure with" in capsys.readouterr().err
-    assert not (tmp_path / "out.json").exists()
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_the_committed_table_is_made_from_the_committed_record():

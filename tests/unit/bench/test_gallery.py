@@ -1,10 +1,13 @@
-"""The picture of results: labelled cells, opaque as they are, transparent ones on a checkerboard."""
+"""Pictures of results: labelled cells, and a grid of seeds."""
 
 import numpy as np
 import pytest
+from PIL import Image
+from tests.helpers.tiny_generator import tiny_generator
 
-from glassine.bench.gallery import CELL, Cell, draw_gallery, write_gallery
+from glassine.bench.gallery import CELL, Cell, draw_gallery, make_grid, write_gallery
 from glassine.data.codecs import read_sticker
+from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.checkerboard import DARK, LIGHT
 
 
@@ -46,3 +49,17 @@ def test_captions_change_the_picture():
 def test_any_size_fills_the_cell(size):
     frames = draw_gallery([[Cell(plain(9, 9, 9, size=size))]], ["x"])
     assert ((frames[0] == 9).all(axis=-1)).sum() >= CELL * CELL
+
+
+def test_a_row_a_prompt_and_a_column_a_seed(tmp_path):
+    pipeline = TextToStickerPipeline(tiny_generator(), device="cpu")
+
+    def make(prompt, seeds, progress):
+        return pipeline(prompt, 2, 32, 32, 2, 1.0, seed=seeds, progress=progress)
+
+    still, animated = make_grid(make, tmp_path / "pets", ("a cat", "a dog"), (0, 1, 2))
+    assert (still.name, animated.name) == ("pets.png", "pets.webp")
+    with Image.open(still) as picture, Image.open(animated) as clip:
+        assert 3 * CELL < picture.width < 4 * CELL
+        assert 2 * CELL < picture.height < 3 * CELL
+        assert clip.n_frames == 2

@@ -9,6 +9,7 @@ import time
 import pytest
 import yaml
 
+from glassine.__main__ import main
 from glassine.bench.pretrain import Queue, Step, read_steps
 from glassine.utils.errors import UserError
 
@@ -114,3 +115,13 @@ def test_weights_of_finished_steps_are_installed(folder, tmp_path):
     record.begun, record.finished, record.asked = 1.0, 2.0, queue.asked(step)
     assert queue.install(tmp_path / "assets") == ["net"]
     assert (tmp_path / "assets/net/config.yaml").read_text() == "x: 1"
+
+
+def test_the_verb_prints_the_state_of_the_queue_and_refuses_missing_parts(folder, capsys):
+    (folder / "queue.yaml").write_text("steps:\n  - {name: a, run: [-m, writes, log.txt, a, 0]}\n")
+    assert main(["pretrain", "--steps", "queue.yaml", "--status"]) == 0
+    assert "to do" in capsys.readouterr().out
+    assert main(["pretrain", "--steps", "queue.yaml"]) == 0
+    assert log(folder) == ["a"]
+    assert main(["pretrain", "unpack", "nowhere"]) == 2
+    assert "without a gap" in capsys.readouterr().err

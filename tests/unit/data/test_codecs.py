@@ -149,7 +149,7 @@ def test_writer_refuses_other_sizes_and_no_frames(tmp_path: Path) -> None:
         create_sticker(tmp_path / "a.webp", 5, 4) as writer,
     ):
         writer.append(np.zeros((5, 4, 4), np.uint8), 40)
-    with pytest.raises(UserError, match="no frame came"), create_sticker(tmp_path / "a.webp", 5, 4):
+    with pytest.raises(UserError, match="at least one frame, got none"), create_sticker(tmp_path / "a.webp", 5, 4):
         pass
     with pytest.raises(UserError, match=r"16,383"):
         create_sticker(tmp_path / "a.webp", 16_384, 4)

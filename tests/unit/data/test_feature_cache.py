@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from glassine.data.datamodule import StickerDataModule
+from glassine.data.dataset import Stickers
 from glassine.data.feature_cache import CachedFeatures, write_features
 from glassine.utils.errors import UserError
 
@@ -14,7 +15,7 @@ SAMPLES = [(view, row) for view in range(2) for row in range(5)]
 
 
 def pictures():
-    return StickerDataModule(procedural=5, num_frames=1, size=(32, 32), procedural_families=["glass"]).dataset("train")
+    return Stickers(procedural=5, num_frames=1, size=(32, 32), families=["glass"])
 
 
 def teacher(pictures: torch.Tensor) -> torch.Tensor:
@@ -28,7 +29,7 @@ def write(folder, identity=IDENTITY, settings=SETTINGS, teach=teacher, **argumen
 
 def test_it_gives_back_each_picture_with_its_features(tmp_path):
     assert write(tmp_path) == 3
-    cache = CachedFeatures(tmp_path)
+    cache = CachedFeatures(tmp_path).setup()
     assert (len(cache), cache.identity) == (10, IDENTITY)
     dataset = pictures()
     for row, sample in enumerate(SAMPLES):
@@ -51,7 +52,7 @@ def test_an_interrupted_cache_is_refused_until_it_is_finished(tmp_path):
         write(tmp_path, teach=stopped)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features-000000.safetensors"]
     with pytest.raises(UserError, match=r"1 of 3 files: run the same `glassine data cache-features` again"):
-        CachedFeatures(tmp_path)
+        CachedFeatures(tmp_path).setup()
     assert write(tmp_path) == 2
     assert write(tmp_path) == 0
     assert len(CachedFeatures(tmp_path)) == 10
@@ -76,33 +77,33 @@ def test_features_can_be_reduced(tmp_path):
 
 def test_damage_and_other_sizes_are_said(tmp_path):
     with pytest.raises(UserError, match="make them with `glassine data cache-features`"):
-        CachedFeatures(tmp_path)
+        CachedFeatures(tmp_path).setup()
     write(tmp_path)
-    with pytest.raises(UserError, match=r"32 x 32 pixels, but data.size is 64 x 64"):
-        CachedFeatures(tmp_path, (64, 64))
+    with pytest.raises(UserError, match=r"must be of size 64 x 64, got 32 x 32"):
+        CachedFeatures(tmp_path, (64, 64)).setup()
     second = tmp_path / "features-000001.safetensors"
     second.write_bytes(second.read_bytes()[:100])
     with pytest.raises(UserError, match=r"features-000001\.safetensors is not a file of cached features or is damaged"):
-        CachedFeatures(tmp_path)
+        CachedFeatures(tmp_path).setup()
 
 
 def test_features_of_the_test_stickers_are_not_trained_on(tmp_path):
     write(tmp_path, settings=SETTINGS | {"split": "test"})
     assert len(CachedFeatures(tmp_path, split="test")) == 10
-    with pytest.raises(UserError, match="of split 'test', but training is on 'train'"):
-        CachedFeatures(tmp_path, split="train")
+    with pytest.raises(UserError, match="must be of split 'train', got 'test'"):
+        CachedFeatures(tmp_path, split="train").setup()
 
 
 def test_workers_can_have_it(tmp_path):
     write(tmp_path)
-    cache = CachedFeatures(tmp_path)
+    cache = CachedFeatures(tmp_path).setup()
     first = cache[9]["clip"]
     assert torch.equal(pickle.loads(pickle.dumps(cache))[9]["clip"], first)
 
 
 def test_the_data_module_trains_on_it_and_validates_on_stickers(tmp_path):
     write(tmp_path)
-    module = StickerDataModule(procedural=8, num_frames=1, size=(32, 32), batch_size=4, features=str(tmp_path))
+    module = StickerDataModule(CachedFeatures(tmp_path), Stickers(None, "val", (32, 32), 1, procedural=8), batch_size=4)
     batch = next(iter(module.train_dataloader()))
     assert batch["clip"].shape == (4, 1, 3, 32, 32)
     assert batch["teacher_features"].shape == (4, 3, 4, 4)

@@ -3,10 +3,11 @@ import pytest
 import torch
 from tests.helpers.small_shards import moving_square, small_shards
 
-from glassine.data.frame_cache import CachedFrames, FrameViews, OpaqueFrames, padded, write_frames
+from glassine.data.frame_cache import CachedFrames, OpaqueFrames, padded, write_frames
 from glassine.data.shards import ShardFormat, ShardWriter, StickerShards
 from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
+from glassine.data.views import FrameViews
 from glassine.utils.errors import UserError
 
 GROUPS = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}

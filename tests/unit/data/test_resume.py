@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from glassine.data.datamodule import StickerDataModule
+from glassine.data.dataset import Stickers
 from glassine.data.shards import ShardWriter
 from glassine.data.sticker import Sticker
 
@@ -60,9 +61,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fit(root: Path, model: Recorder, workers: int, **settings: object) -> None:
     ckpt_path = settings.pop("ckpt_path", None)
-    module = StickerDataModule(
-        str(root), 3, num_frames=4, size=(4, 4), train_transform=draw, eval_transform=draw, num_workers=workers
-    )
+    train, val = (Stickers(str(root), split, (4, 4), 4, draw) for split in ("train", "val"))
+    module = StickerDataModule(train, val, batch_size=3, num_workers=workers)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(accelerator="cpu", default_root_dir=root, **quiet, **settings)
     trainer.fit(model, module, ckpt_path=ckpt_path)

@@ -352,7 +352,7 @@ def test_other_settings_or_a_second_sticker_of_the_same_key_are_refused(tmp_path
     write(tmp_path)
     with pytest.raises(UserError, match="was made with"):
         ShardWriter(tmp_path, ShardFormat())
-    with ShardWriter(tmp_path, EXACT) as writer, pytest.raises(UserError, match="came twice"):
+    with ShardWriter(tmp_path, EXACT) as writer, pytest.raises(UserError, match="keys must differ"):
         writer.write("s1", disc(1), {})
     with ShardWriter(tmp_path / "new") as writer, pytest.raises(UserError, match=r"key 'a\.b' came"):
         writer.write("a.b", disc(1), {})

@@ -1,15 +1,15 @@
 import torch
 
 from glassine.data.alpha import composite_frames
-from glassine.data.datamodule import StickerDataModule
-from glassine.data.dataset import StickerViews
+from glassine.data.dataset import Stickers
+from glassine.data.views import StickerViews
 from glassine.nn.conditioning import motion_amount
 
 RED = (255, 0, 0)
 
 
 def views() -> StickerViews:
-    stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
+    stickers = Stickers(procedural=4, num_frames=3, size=(24, 24))
     return StickerViews(stickers, RED)
 
 
@@ -24,8 +24,7 @@ def test_views_differ_in_frames_and_in_nothing_else():
 
 
 def test_whole_stickers_are_what_evaluation_sees_in_every_view():
-    data = StickerDataModule(procedural=4, num_frames=3, size=(24, 24))
-    whole = StickerViews(data.dataset("train"), (255, 255, 255), whole=True)
+    whole = StickerViews(Stickers(procedural=4, num_frames=3, size=(24, 24)), (255, 255, 255), whole=True)
     frames, _, _ = whole.parts[0].clip(0, 0, 3, None)
     wanted = torch.from_numpy(composite_frames(frames, (255, 255, 255))).permute(0, 3, 1, 2) / 255
     for view in (0, 1):
@@ -42,7 +41,7 @@ def test_stickers_stand_on_the_color_and_have_their_chinese_caption():
 
 
 def test_without_a_color_they_are_transparent_and_padded_with_color():
-    stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
+    stickers = Stickers(procedural=4, num_frames=3, size=(24, 24))
     clear, opaque = StickerViews(stickers, None)[1, 2]["clip"], StickerViews(stickers, RED)[1, 2]["clip"]
     assert clear.shape == (3, 4, 24, 24)
     color, alpha = clear[:, :3], clear[:, 3:]
@@ -53,7 +52,7 @@ def test_without_a_color_they_are_transparent_and_padded_with_color():
 
 
 def test_motion_is_measured_step_by_step_whatever_they_stand_on():
-    stickers = StickerDataModule(procedural=4, num_frames=3, size=(24, 24)).dataset("train")
+    stickers = Stickers(procedural=4, num_frames=3, size=(24, 24))
     on_red, clear = (StickerViews(stickers, color, motion_amount) for color in (RED, None))
     for row in range(4):
         sample = clear[0, row]
@@ -61,5 +60,5 @@ def test_motion_is_measured_step_by_step_whatever_they_stand_on():
         assert steps.shape == (2,)
         torch.testing.assert_close(steps.mean(), motion_amount(clip[:, :, :3], clip[:, :, 3:])[0], atol=1e-4, rtol=0)
         assert torch.equal(on_red[0, row]["motion"], steps)
-    still = StickerDataModule(procedural=4, num_frames=1, size=(24, 24)).dataset("train")
+    still = Stickers(procedural=4, num_frames=1, size=(24, 24))
     assert StickerViews(still, RED, motion_amount)[0, 0]["motion"].shape == (0,)

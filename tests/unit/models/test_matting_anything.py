@@ -182,13 +182,13 @@ def test_sam_stays_frozen_and_in_eval_mode_and_out_of_the_bundle(tmp_path):
 
 def test_what_cannot_be_asked_is_refused():
     network, clip = make_network(), torch.rand(1, 2, 3, 32, 32)
-    with pytest.raises(UserError, match="0 prompts came for 2 frames"):
+    with pytest.raises(UserError, match="for each of 2 frames, or true_alpha, got 0"):
         network.decode(clip)
-    with pytest.raises(UserError, match="2 prompts came for one picture"):
+    with pytest.raises(UserError, match="one prompt for a picture, got 2"):
         network.decode(clip, prompts=[Prompts(points=torch.ones(2, 2)), None])
     with pytest.raises(UserError, match="32 x 32 pixels"):
         network.decode(clip, prompts=[box(0, 0, 40, 10), None])
     with pytest.raises(TypeError, match="Linear"):
         MattingAnything(nn.Linear(1, 1), MaskToMatte(**HEAD))
-    with pytest.raises(ValueError, match="feature_channels 256; this SAM needs 16"):
+    with pytest.raises(ValueError, match="must be 16 for this SAM, got 256"):
         MattingAnything(make_sam(**SAM), MaskToMatte(widths=(8, 8, 8), blocks=(1, 1, 1)))

@@ -164,15 +164,15 @@ def test_all_of_it_can_learn():
 def test_what_it_cannot_take_is_named():
     unet = tiny_motion_unet()
     sample, steps, embeds = inputs(frames=9)
-    with pytest.raises(UserError, match="clips of 9 frames came; the motion modules have positions for 8"):
+    with pytest.raises(UserError, match="num_frames must be at most 8 for these motion modules, got 9"):
         unet(sample, steps, embeds)
-    with pytest.raises(UserError, match="latents of 7 x 8 came"):
+    with pytest.raises(UserError, match=r"latents must be multiples of \d, got 7 x 8"):
         unet(torch.zeros(1, 4, 3, 7, 8), 1, torch.zeros(1, 5, 16))
-    with pytest.raises(UserError, match="an amount of motion came; this network is not told it"):
+    with pytest.raises(UserError, match="motion must be None for a network without motion_buckets"):
         unet(*inputs(), torch.zeros(2, dtype=torch.long))
-    with pytest.raises(UserError, match="motion_adapters is to be trained, but this MotionUNet has none"):
+    with pytest.raises(UserError, match="has no motion_adapters to train"):
         unet.train_only("motion_adapters")
-    with pytest.raises(UserError, match="part 'attention' came; a MotionUNet has spatial, motion_modules"):
+    with pytest.raises(UserError, match=r"part must be one of spatial, motion_modules, .*, got 'attention'"):
         unet.train_only("attention")
-    with pytest.raises(UserError, match="reference frame 'last' came"):
+    with pytest.raises(UserError, match=r"reference_frame must be .*, got 'last'"):
         MotionUNet(**MOTION, reference_frame="last")

@@ -6,11 +6,11 @@ from tests.helpers.tiny_generator import VAE, WIDTH, LetterText, tiny_clip_mean,
 from glassine.models.sampling import SamplerConfig, make_solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.vae import SmallVAE
-from glassine.nn.diffusion import rescaled
+from glassine.nn.diffusion import rescale_noise_cfg
 from glassine.nn.priors import LatentPrior
 from glassine.utils.errors import UserError
 
-FAST = SamplerConfig(steps=3)
+FAST = SamplerConfig(num_inference_steps=3)
 
 
 class Oracle(torch.nn.Module):
@@ -72,20 +72,20 @@ def test_guidance_one_is_the_plain_prediction_and_a_negative_prompt_leads_elsewh
 
 def test_guidance_gives_back_the_contrast_of_the_prediction_with_the_prompt():
     towards, guided = torch.randn(2, 3, 4), torch.randn(2, 3, 4) * 5
-    torch.testing.assert_close(rescaled(guided, towards, 1.0).flatten(1).std(1), towards.flatten(1).std(1))
-    half = rescaled(guided, towards, 0.5).flatten(1).std(1)
+    torch.testing.assert_close(rescale_noise_cfg(guided, towards, 1.0).flatten(1).std(1), towards.flatten(1).std(1))
+    half = rescale_noise_cfg(guided, towards, 0.5).flatten(1).std(1)
     torch.testing.assert_close(half, (guided.flatten(1).std(1) + towards.flatten(1).std(1)) / 2)
-    assert torch.equal(rescaled(guided, towards, 0.0), guided)
+    assert torch.equal(rescale_noise_cfg(guided, towards, 0.0), guided)
 
 
 def test_given_frames_come_back_as_they_were():
     generator = tiny_generator(in_channels=5)
     clip = torch.rand(1, 4, 3, 32, 32)
     known, given = generator.encode(clip), torch.tensor([[True, False, False, True]])
-    made = generator.sample(["a cat"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+    made = generator.sample(["a cat"], [0], (32, 32), 4, sampling=FAST, cond_latents=known, cond_mask=given)
     torch.testing.assert_close(made[given], generator.decode(known)[given])
-    with pytest.raises(UserError, match="5 takes them"):
-        tiny_generator().sample(["a"], [0], (32, 32), 4, sampling=FAST, known=known, given=given)
+    with pytest.raises(UserError, match="must be 5 for given frames, got 4"):
+        tiny_generator().sample(["a"], [0], (32, 32), 4, sampling=FAST, cond_latents=known, cond_mask=given)
 
 
 def test_progress_counts_the_steps():
@@ -143,15 +143,15 @@ def test_around_a_frame_that_is_given_the_rest_moves_as_the_prompt_suggests():
 
 @pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
 def test_a_unet_of_other_channels_is_named(latent_mean):
-    with pytest.raises(ValueError, match=r"a UNet of 6 input channels came; .* 4 or 5, and with a latent_mean 8 or 9"):
+    with pytest.raises(ValueError, match="in_channels of the UNet must be 4, or 5 with a mask, got 6"):
         tiny_generator(in_channels=6, latent_mean=latent_mean)
 
 
 def test_a_mean_that_does_not_fit_is_named():
     parts = (SmallVAE(**VAE), LetterText(), DDPMScheduler())
-    with pytest.raises(ValueError, match="a latent_mean of 3 channels came for latents of 4"):
+    with pytest.raises(ValueError, match="latent_mean must have 4 channels as the latents, got 3"):
         TextToVideo(tiny_unet(8), *parts, LatentPrior(WIDTH, channels=3))
-    with pytest.raises(ValueError, match="mean_of_given came without a latent_mean"):
+    with pytest.raises(ValueError, match="mean_of_given needs a latent_mean"):
         TextToVideo(tiny_unet(), *parts, mean_of_given=True)
 
 
@@ -178,19 +178,19 @@ def test_a_mean_and_a_mask_of_given_frames_go_together():
 
 def test_what_cannot_be_made_is_said():
     generator = tiny_generator()
-    with pytest.raises(UserError, match="40 x 32 asked for; this network makes multiples of 16"):
+    with pytest.raises(UserError, match="must be multiples of 16 for this network, got 40 x 32"):
         generator.sample(["a"], [0], (40, 32), 1)
-    with pytest.raises(UserError, match="0 frames"):
+    with pytest.raises(UserError, match="num_frames must be at least 1, got 0"):
         generator.sample(["a"], [0], (32, 32), 0)
     with pytest.raises(UserError, match="one seed for each"):
         generator.sample(["a", "b"], [0], (32, 32))
-    with pytest.raises(UserError, match="0 steps"):
-        SamplerConfig(steps=0)
-    with pytest.raises(UserError, match="rescale 2 came"):
+    with pytest.raises(UserError, match=r"num_inference_steps must be in \[1, 1000\], got 0"):
+        SamplerConfig(num_inference_steps=0)
+    with pytest.raises(UserError, match=r"guidance_rescale must be in \[0, 1\], got 2"):
         SamplerConfig(guidance_rescale=2)
     with pytest.raises(UserError, match="ddim or dpm"):
         SamplerConfig(solver="euler")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="7 input channels"):
+    with pytest.raises(ValueError, match=r"must be .*, got 7"):
         TextToVideo(tiny_unet(7), SmallVAE(width=8, decoder_width=8), LetterText(), generator.scheduler)
 
 

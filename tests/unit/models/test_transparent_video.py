@@ -24,7 +24,7 @@ from glassine.pretrained.weights import load_bundle, read_state, save_model
 from glassine.utils.errors import UserError
 
 SIZE, FRAMES, MIDDLE = (32, 32), 4, 2
-FAST = Animation(steps=3)
+FAST = Animation(num_inference_steps=3)
 PROMPTS, SEEDS = ["a cat", "a dog"], [3, 4]
 
 
@@ -87,7 +87,7 @@ def test_a_mean_is_the_prompts_or_the_base_images_in_the_parts_that_see_it(mean_
     base, seen = base_images(), seen_by(network)
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     prompts = network.latent_mean(network.text_encoder(PROMPTS), tuple(clean.shape[-2:]))
-    how = Animation(steps=2, guidance_scale=2.0, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=2, guidance_scale=2.0, image_guidance_scale=1.5)
     network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     without, image, both = (part[:, 4:, 0] for part in seen[0].chunk(3))
     nothing = network.latent_mean(network.text_encoder([""] * len(PROMPTS)), tuple(clean.shape[-2:]))
@@ -108,7 +108,7 @@ def test_guidance_by_the_image_has_a_third_part_that_sees_it_as_noisy_as_all_els
     network, base = awake(), base_images()
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     seen = seen_by(network)
-    how = Animation(steps=4, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=4, image_guidance_scale=1.5)
     network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     without, image, both = seen[0].chunk(3)
     assert torch.equal(image[:, :, MIDDLE], clean)
@@ -186,7 +186,7 @@ def test_the_first_stage_may_have_a_network_of_its_own():
     with pytest.raises(RuntimeError, match="stop"), image_unet_only(network):
         raise RuntimeError("stop")
     assert network.unet is motion
-    with pytest.raises(ValueError, match="an image_unet of in_channels 4 came for a UNet of 8"):
+    with pytest.raises(ValueError, match="in_channels of image_unet must be 8 as that of unet, got 4"):
         tiny_transparent(tiny_motion_unet(in_channels=8), image_unet=image, latent_mean=tiny_mean())
 
 
@@ -223,7 +223,7 @@ def test_alpha_is_stretched_between_its_levels():
     raw, made = (network.decode_transparent(latents) for network in (plain, stretched))
     torch.testing.assert_close(made[:, :, 3], ((raw[:, :, 3] - 0.2) / 0.4).clamp(0, 1))
     assert torch.equal(made[:, :, :3], raw[:, :, :3])
-    with pytest.raises(ValueError, match=r"alpha_levels \(0.8, 0.2\) came"):
+    with pytest.raises(ValueError, match=r"alpha_levels must be .*, got \(0.8, 0.2\)"):
         tiny_transparent(alpha_levels=(0.8, 0.2))
 
 
@@ -237,7 +237,7 @@ def test_a_network_without_inter_frame_attention_makes_a_base_image_where_it_sha
 def test_a_base_image_is_made_of_other_noise_than_the_first_frame():
     network, seen = awake(), []
     network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, guidance_scale=1.0))
+    network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(num_inference_steps=1, guidance_scale=1.0))
     (picture, clip), size = (each[:, :, 0] for each in seen), (1, *SIZE)
     assert torch.equal(picture[:, None], network.draw_noise(SEEDS, size))
     assert not torch.equal(picture, clip)
@@ -247,7 +247,7 @@ def test_a_clip_of_one_frame_is_the_base_image_and_costs_no_second_stage():
     network = awake()
     seen = seen_by(network)
     alone = network.sample(PROMPTS, SEEDS, SIZE, 1, sampling=FAST)
-    assert len(seen) == FAST.steps
+    assert len(seen) == FAST.num_inference_steps
     pictures = network.decode_transparent(network.sample_pictures(PROMPTS, SEEDS, SIZE, sampling=FAST))
     assert torch.equal(alone, pictures)
 
@@ -273,7 +273,7 @@ def test_clips_around_a_base_image_are_finite_from_pure_noise_with_both_guidance
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
     )
-    how = Animation(steps=3, solver=solver, guidance_rescale=0.7, image_guidance_scale=1.5)
+    how = Animation(num_inference_steps=3, solver=solver, guidance_rescale=0.7, image_guidance_scale=1.5)
     seen = seen_by(network)
     made = network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=how, base=base)
     assert made.isfinite().all()
@@ -328,32 +328,32 @@ def test_codec_and_text_encoder_stay_as_they_are():
 
 def test_what_cannot_be_made_is_said():
     network, base = awake(), base_images()
-    with pytest.raises(UserError, match="clips of 9 frames came; the motion modules have positions for 8: give fewer"):
+    with pytest.raises(UserError, match="num_frames must be at most 8 for these motion modules, got 9"):
         network.sample(PROMPTS, SEEDS, SIZE, 9)
-    with pytest.raises(UserError, match="40 x 32 asked for; this network makes multiples of 16"):
+    with pytest.raises(UserError, match="must be multiples of 16 for this network, got 40 x 32"):
         network.sample(PROMPTS, SEEDS, (40, 32), 4)
-    with pytest.raises(UserError, match=r"shape \(2, 3, 32, 32\) came; give \(2, 4, 32, 32\): RGBA"):
+    with pytest.raises(UserError, match=r"RGBA of shape \(2, 4, 32, 32\), one for each prompt, got \(2, 3, 32, 32\)"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base[:, :3])
     with pytest.raises(UserError, match="clear everywhere"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=torch.zeros_like(base))
-    with pytest.raises(UserError, match="motion 3 came for this network; it is not told"):
+    with pytest.raises(UserError, match="motion must be left out for this network, got 3"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base, motion=3)
-    with pytest.raises(UserError, match="motion 10 came for this network; it takes 0 to 9"):
+    with pytest.raises(UserError, match=r"motion must be in \[0, 9\] for this network, got 10"):
         awake(motion_buckets=10).sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base, motion=10)
     with pytest.raises(UserError, match="one seed for each"):
         network.sample(PROMPTS, [1], SIZE, FRAMES, base=base)
-    with pytest.raises(UserError, match="this network makes single pictures"):
+    with pytest.raises(UserError, match="base must be None for a network without motion modules"):
         tiny_transparent(tiny_frame_unet()).sample(PROMPTS, SEEDS, SIZE, 1, base=base)
-    with pytest.raises(UserError, match="image guidance scale -1"):
+    with pytest.raises(UserError, match="image_guidance_scale must be at least 0"):
         Animation(image_guidance_scale=-1)
-    with pytest.raises(UserError, match="motion guidance scale -2 came"):
+    with pytest.raises(UserError, match=r"motion_guidance_scale must be at least 0 .*, got -2"):
         Animation(motion_guidance_scale=-2)
-    with pytest.raises(TypeError, match="the codec is a TransparencyVAE"):
+    with pytest.raises(TypeError, match="codec must be a TransparencyVAE"):
         TransparentVideo(tiny_motion_unet(), tiny_codec().vae, LetterText(), network.scheduler)
-    with pytest.raises(UserError, match="NaN or outside"):
+    with pytest.raises(UserError, match="values outside of it or NaN"):
         network.sample(PROMPTS, SEEDS, SIZE, FRAMES, base=base_images() + 2)
-    with pytest.raises(UserError, match="it is for Still-Moving's"):
-        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(steps=1, motion_adapter_scale=1.0))
+    with pytest.raises(UserError, match="motion_adapter_scale must be 0 for a network without"):
+        network.sample(PROMPTS, SEEDS, SIZE, FRAMES, sampling=Animation(1, motion_adapter_scale=1.0))
 
 
 def test_usual_clips_are_as_long_as_the_papers_or_as_motion_goes():

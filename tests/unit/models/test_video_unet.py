@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel, UNet3DConditionModel
+from diffusers import I2VGenXLUNet, UNet2DConditionModel, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from einops import rearrange
@@ -10,10 +10,10 @@ from jsonargparse import ArgumentParser
 from tests.helpers.tiny_video_unet import METHODS, NAMES, SIZE, TEXT_WIDTH, awake, inputs, stir, tiny_video_unet
 from torch import nn
 
-from glassine.models.video_unet import VideoUNet
+from glassine.models.video_unet import I2VGen, VideoUNet
 from glassine.nn.sti import STI, STILayer
 from glassine.nn.temporal import MakeAVideo, VideoFactory, VideoLDM, make_method
-from glassine.pretrained.video_unet import take_image_weights
+from glassine.pretrained.video_unet import load_image_weights
 from glassine.utils.errors import UserError
 
 methods = pytest.mark.parametrize("method", METHODS, ids=NAMES)
@@ -55,7 +55,7 @@ def test_with_silent_temporal_layers_it_is_the_image_network_on_every_frame(meth
     ).eval()
     image.save_pretrained(tmp_path)
     unet = tiny_video_unet(method)
-    take_image_weights(unet, str(tmp_path), subfolder=None)
+    load_image_weights(unet, str(tmp_path), subfolder=None)
     sample, timestep, prompt_embeds = inputs(2, frames=3)
     frames = rearrange(sample, "b c f h w -> (b f) c h w")
     each = image(frames, timestep.repeat_interleave(3), prompt_embeds.repeat_interleave(3, 0)).sample
@@ -179,12 +179,12 @@ def test_methods_differ_in_one_key_of_a_yaml():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sample": (1, 4, 3, 7, 8)}, "latents of 7 x 8 came; .* multiples of 2: make clips of multiples of 16 pixels"),
-        ({"sample": (1, 3, 3, 8, 8)}, r"latents of shape \(1, 3, 3, 8, 8\) came; .* \(batch, 4, frames, h, w\)"),
-        ({"sample": (1, 4, 0, 8, 8)}, "latents of shape"),
-        ({"sample": (4, 3, 8, 8)}, "latents of shape"),
-        ({"prompt_embeds": (1, 5, 8)}, r"prompt embeddings of shape \(1, 5, 8\) came .* \(1, tokens, 16\)"),
-        ({"prompt_embeds": (2, 5, 16)}, "for 1 clips"),
+        ({"sample": (1, 4, 3, 7, 8)}, "must be multiples of 2, got 7 x 8: make clips of multiples of 16 pixels"),
+        ({"sample": (1, 3, 3, 8, 8)}, r"shape \(batch, 4, frames, height, width\), got \(1, 3, 3, 8, 8\)"),
+        ({"sample": (1, 4, 0, 8, 8)}, "latents must be of shape"),
+        ({"sample": (4, 3, 8, 8)}, "latents must be of shape"),
+        ({"prompt_embeds": (1, 5, 8)}, r"prompt_embeds must be of shape \(1, tokens, 16\), got \(1, 5, 8\)"),
+        ({"prompt_embeds": (2, 5, 16)}, r"shape \(1, tokens, 16\), got \(2, 5, 16\)"),
     ],
 )
 def test_inputs_that_it_cannot_take_are_named(change, message):
@@ -194,5 +194,77 @@ def test_inputs_that_it_cannot_take_are_named(change, message):
 
 
 def test_a_method_that_does_not_exist_is_named():
-    with pytest.raises(UserError, match=r"no temporal method .*glassine\.nn\.sti\.STI"):
+    with pytest.raises(UserError, match=r"temporal must be a method .*glassine\.nn\.sti\.STI"):
         VideoUNet(temporal={"class_path": "glassine.nn.sti.Sti"}, **SIZE)
+
+
+def tiny(kind=I2VGen, **more):
+    torch.manual_seed(0)
+    unet = kind(**SIZE, **more).eval()
+    stir(unet)
+    return unet
+
+
+@torch.no_grad()
+def test_it_is_diffusers_network_with_an_image_of_zeros():
+    unet, theirs = tiny(fps=8), tiny(I2VGenXLUNet)
+    for batch, frames in ((1, 1), (2, 8)):
+        sample, timestep, prompt_embeds = inputs(batch, frames)
+        expected = theirs(
+            sample,
+            timestep,
+            fps=torch.full((batch,), 8),
+            image_latents=torch.zeros_like(sample),
+            image_embeddings=torch.zeros(batch, 1, TEXT_WIDTH),
+            encoder_hidden_states=prompt_embeds,
+        ).sample
+        torch.testing.assert_close(unet(sample, timestep, prompt_embeds).sample, expected)
+
+
+@torch.no_grad()
+def test_it_is_the_same_bit_for_bit_after_saving_and_loading_of_i2vgen(tmp_path):
+    unet = tiny(fps=10)
+    unet.save_pretrained(tmp_path)
+    loaded = I2VGen.from_pretrained(tmp_path)
+    assert loaded.config["fps"] == 10
+    assert torch.equal(loaded(*inputs()).sample, unet(*inputs()).sample)
+
+
+@torch.no_grad()
+def test_a_folder_of_diffusers_own_class_loads(tmp_path):
+    theirs = tiny(I2VGenXLUNet)
+    theirs.save_pretrained(tmp_path)
+    loaded = I2VGen.from_pretrained(tmp_path)
+    assert loaded.config["fps"] == 16
+    own, there = loaded.state_dict(), theirs.state_dict()
+    assert all(torch.equal(own[name], there[name]) for name in own)
+
+
+def test_all_but_what_zeros_go_through_learns():
+    unet = tiny()
+    unet(*inputs()).sample.square().mean().backward()
+    fed_with_zeros = {
+        "image_latents_proj_in.0.weight", "image_latents_context_embedding.0.weight", "context_embedding.0.weight",
+    }  # fmt: skip
+    assert {name for name, p in unet.named_parameters() if not p.grad.any()} == fed_with_zeros
+
+
+def test_it_freezes_and_checkpoints_as_the_others_do():
+    unet = tiny()
+    unet.freeze_spatial()
+    names = {name for name, p in unet.named_parameters() if p.requires_grad}
+    of_its_own = ("transformer_in.", "image_latents_", "context_embedding.", "fps_embedding.")
+    assert names == {n for n in unet.state_dict() if n.startswith(of_its_own) or ".temp_" in n}
+    unet(*inputs()).sample.square().mean().backward()
+    plain = {name: p.grad.clone() for name, p in unet.named_parameters() if p.requires_grad}
+    unet.zero_grad()
+    unet.enable_gradient_checkpointing()
+    unet(*inputs()).sample.square().mean().backward()
+    for name, p in unet.named_parameters():
+        if p.requires_grad:
+            torch.testing.assert_close(p.grad, plain[name])
+
+
+def test_inputs_that_it_cannot_take_are_named_of_i2vgen():
+    with pytest.raises(UserError, match="latents must be multiples of 2, got 7 x 8"):
+        tiny()(torch.zeros(1, 4, 3, 7, 8), 1, torch.zeros(1, 5, TEXT_WIDTH))

@@ -117,12 +117,12 @@ def test_the_middle_of_16_frames_is_number_8():
 
 
 def test_frames_and_modes_that_there_are_not_are_named():
-    with pytest.raises(UserError, match="reference frame 8 came for a clip of 8 frames; give 0 to 7"):
+    with pytest.raises(UserError, match=r"reference_frame must be in \[0, 7\] for 8 frames, got 8"):
         reference_frame(8, 8)
-    with pytest.raises(UserError, match="reference frame 'last' came; give middle, first or a number"):
+    with pytest.raises(UserError, match="reference_frame must be middle, first or a number, got 'last'"):
         attention(reference="last")
-    with pytest.raises(UserError, match="'concat' came; give add or replace"):
+    with pytest.raises(UserError, match="must be add or replace, got 'concat'"):
         attention(mode="concat")
     attn, _ = attention(reference=7)
-    with pytest.raises(UserError, match="reference frame 7 came for a clip of 5 frames"):
+    with pytest.raises(UserError, match=r"\[0, 4\] for 5 frames, got 7"):
         attn(tokens())

@@ -176,11 +176,11 @@ def test_where_the_semantic_branch_starts_is_its_share():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"gamma": 0}, "gamma 0 .* at least 1"),
-        ({"kernel_sizes": (2,)}, r"kernel sizes \[2\] came; give odd numbers"),
-        ({"kernel_sizes": ()}, "odd numbers"),
-        ({"mix": "sum"}, "mix 'sum' came; give layer or channel or free"),
-        ({"share": 1.0}, "share of 1.0 came"),
+        ({"gamma": 0}, "gamma and attentions must be at least 1, got 0"),
+        ({"kernel_sizes": (2,)}, r"kernel_sizes must be odd, .*, got \[2\]"),
+        ({"kernel_sizes": ()}, "must be odd"),
+        ({"mix": "sum"}, "mix must be layer or channel or free, got 'sum'"),
+        ({"share": 1.0}, r"share must be in \(0, 1\), got 1.0"),
     ],
 )
 def test_wrong_choices_are_named(choices, message):
@@ -189,5 +189,5 @@ def test_wrong_choices_are_named(choices, message):
 
 
 def test_heads_that_do_not_fit_are_named():
-    with pytest.raises(UserError, match="16 channels do not split into heads of 5"):
+    with pytest.raises(UserError, match="head_dim must divide all widths, got 5 for 16"):
         STILayer(16, 5, 4, STI())

@@ -110,7 +110,7 @@ def test_a_class_path_alone_is_the_method_with_its_defaults():
         ({"class_path": "glassine.nn.sti.STI", "init_args": {"gamma": "two"}}, "two"),
         ({"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}, "Linear"),
         ({"class_path": "collections.OrderedDict"}, "OrderedDict"),
-        ({}, "no temporal method"),
+        ({}, "temporal must be a method"),
     ],
 )
 def test_what_is_no_method_is_said_in_one_line(description, word):

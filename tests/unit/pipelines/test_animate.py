@@ -1,6 +1,9 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.helpers.tiny_generator import save_tiny_generator
 from tests.helpers.tiny_transparent import (
     MOTION,
@@ -12,13 +15,14 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.models.animation import Animation
+from glassine.data.codecs import write_sticker
+from glassine.data.sticker import Sticker
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pipelines.animate import AnimatePipeline
+from glassine.pipelines.animate import AnimatePipeline, FittedStill, check_still, is_opaque, read_still
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.errors import UserError
 
-FAST = {"size": (32, 32), "num_frames": 4, "sampling": Animation(2), "device": "cpu"}
+FAST: dict[str, Any] = {"num_frames": 4, "height": 32, "width": 32, "num_inference_steps": 2, "guidance_rescale": 0.0}
 UNET = {"class_path": "glassine.models.motion_unet.MotionUNet", "init_args": plain(MOTION) | {"motion_buckets": 10}}
 
 
@@ -45,7 +49,7 @@ def source(tmp_path_factory) -> str:
 
 
 def test_stickers_have_the_stills_size_and_the_frames_and_speed_that_were_asked_for():
-    (sticker,) = AnimatePipeline(awake(), **FAST, fps=4)("waves", [0], square())
+    (sticker,) = AnimatePipeline(awake(), "cpu")("waves", square(), **FAST, fps=4)
     assert sticker.frames.shape == (4, 40, 24, 4)
     assert sticker.durations == (250,) * 4
     assert not sticker.frames[sticker.frames[..., 3] == 0].any()
@@ -53,19 +57,19 @@ def test_stickers_have_the_stills_size_and_the_frames_and_speed_that_were_asked_
 
 def test_the_still_is_the_middle_frame_and_clean_at_every_step():
     network = awake()
-    pipeline = AnimatePipeline(network, **FAST)
+    pipeline = AnimatePipeline(network, "cpu")
     seen = []
     network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    pipeline("waves", [0], square())
-    base = pipeline.base(pipeline.fit(square()).shrink(square()))[None]  # 1 4 h w
+    pipeline("waves", square(), **FAST)
+    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink(square()))[None]  # 1 4 h w
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     for sample in seen:
         assert all(torch.equal(part[:, :, 2], clean) for part in sample.chunk(2))
 
 
 def test_the_network_sees_color_under_the_clear_pixels_and_the_shape_kept():
-    pipeline = AnimatePipeline(awake(), **FAST)
-    base = pipeline.base(pipeline.fit(square()).shrink(square()))
+    pipeline = AnimatePipeline(awake(), "cpu")
+    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink(square()))
     color, alpha = base[:3], base[3]
     assert color[1].min() > 0.5  # green everywhere, not black
     assert alpha[:, :6].max() == 0
@@ -74,75 +78,137 @@ def test_the_network_sees_color_under_the_clear_pixels_and_the_shape_kept():
 
 
 def test_a_seed_gives_the_same_sticker_however_many_are_made():
-    pipeline = AnimatePipeline(awake(), **FAST)
-    three = pipeline("waves", [5, 6, 7], square())
-    (alone,) = pipeline("waves", [6], square())
+    pipeline = AnimatePipeline(awake(), "cpu")
+    three = pipeline("waves", square(), **FAST, seed=[5, 6, 7])
+    (alone,) = pipeline("waves", square(), **FAST, seed=6)
     assert np.array_equal(three[1].frames, alone.frames)
     assert not np.array_equal(three[0].frames, alone.frames)
-    batched = AnimatePipeline(awake(), **FAST, batch_size=3)("waves", [5, 6, 7], square())
+    batched = pipeline("waves", square(), **FAST, seed=[5, 6, 7], batch_size=3)
     differences = [np.abs(a.frames.astype(int) - b.frames).mean() for a, b in zip(three, batched, strict=True)]
     assert max(differences) < 1
 
 
 def test_saved_and_loaded_again_it_makes_the_same(source, tmp_path):
-    first = AnimatePipeline.from_pretrained(source, **FAST)
-    first.generator.requires_grad_(True)
+    first = AnimatePipeline.from_pretrained(source, "cpu")
+    first.model.requires_grad_(True)
     first.save_pretrained(tmp_path)
-    again = AnimatePipeline.from_pretrained(str(tmp_path), **FAST)
-    one, other = (pipeline("waves", [0], square(), motion=3)[0].frames for pipeline in (first, again))
+    again = AnimatePipeline.from_pretrained(str(tmp_path), "cpu")
+    one, other = (pipeline("waves", square(), **FAST, motion=3)[0].frames for pipeline in (first, again))
     assert np.array_equal(one, other)
     with pytest.raises(ValueError, match="pass them as config"):
-        AnimatePipeline(awake(), **FAST).save_pretrained(tmp_path)
+        AnimatePipeline(awake(), "cpu").save_pretrained(tmp_path)
 
 
 def test_without_a_still_the_network_makes_one_first():
     steps = []
-    (sticker,) = AnimatePipeline(awake(), **FAST)("a cat", [0], progress=lambda *step: steps.append(step))
+    (sticker,) = AnimatePipeline(awake(), "cpu")("a cat", **FAST, progress=lambda *step: steps.append(step))
     assert sticker.frames.shape == (4, 32, 32, 4)
     assert steps == [(done, 4) for done in range(1, 5)]
 
 
 def test_progress_counts_all_steps_of_all_stickers():
     steps = []
-    AnimatePipeline(awake(), **FAST)("waves", [0, 1], square(), progress=lambda *step: steps.append(step))
+    AnimatePipeline(awake(), "cpu")("waves", square(), **FAST, seed=[0, 1], progress=lambda *s: steps.append(s))
     assert steps == [(done, 4) for done in range(1, 5)]
 
 
 def test_prompt_motion_and_guidance_by_the_image_reach_the_network():
     network = awake()
-    told = []
-    network.text_encoder.register_forward_hook(lambda _, args, __: told.append(list(args[0])))
-    plain_one = AnimatePipeline(network, **FAST)("waves ", [0], square(), negative_prompt="a dog")[0].frames
-    assert told == [["a dog", "Cartoon\twaves"]]
-    moved = AnimatePipeline(network, **FAST)("waves", [0], square(), "a dog", 9)[0].frames
-    guided = FAST | {"sampling": Animation(2, image_guidance_scale=3.0)}
-    closer = AnimatePipeline(network, **guided)("waves", [0], square(), "a dog")[0].frames
+    encoded = []
+    network.text_encoder.register_forward_hook(lambda _, args, __: encoded.append(list(args[0])))
+    pipeline = AnimatePipeline(network, "cpu")
+    settings = FAST | {"negative_prompt": "a dog"}
+    plain_one = pipeline("waves ", square(), **settings)[0].frames
+    assert encoded == [["a dog", "Cartoon\twaves"]]
+    moved = pipeline("waves", square(), **settings, motion=9)[0].frames
+    closer = pipeline("waves", square(), **settings, image_guidance_scale=3.0)[0].frames
     assert not np.array_equal(plain_one, moved)
     assert not np.array_equal(plain_one, closer)
-    assert AnimatePipeline(network, **FAST, domain="").caption("waves") == "waves"
 
 
 def test_mistakes_are_said(source, tmp_path):
-    pipeline = AnimatePipeline(awake(), **FAST)
-    with pytest.raises(UserError, match="an empty prompt came"):
-        pipeline(" ", [0], square())
-    with pytest.raises(UserError, match="has no transparency"):
-        pipeline("waves", [0], np.full((8, 8, 4), 255, np.uint8))
+    pipeline = AnimatePipeline(awake(), "cpu")
+    with pytest.raises(UserError, match="prompt must not be empty"):
+        pipeline(" ", square())
+    with pytest.raises(UserError, match="must have transparent pixels"):
+        pipeline("waves", np.full((8, 8, 4), 255, np.uint8))
     with pytest.raises(UserError, match="clear everywhere"):
-        pipeline("waves", [0], np.zeros((8, 8, 4), np.uint8))
-    with pytest.raises(UserError, match="do not fit in memory; scale the picture down"):
-        pipeline.fit(np.broadcast_to(np.uint8(9), (20000, 20000, 4)))
-    with pytest.raises(UserError, match="motion 10 came for this network; it takes 0 to 9"):
-        pipeline("waves", [0], square(), motion=10)
-    with pytest.raises(UserError, match="clips of 9 frames came; the motion modules have positions for 8"):
-        AnimatePipeline(awake(), **FAST | {"num_frames": 9})
+        pipeline("waves", np.zeros((8, 8, 4), np.uint8))
+    with pytest.raises(UserError, match="do not fit in memory: scale the image down"):
+        pipeline.fit(np.broadcast_to(np.uint8(9), (20000, 20000, 4)), 4, (32, 32))
+    with pytest.raises(UserError, match=r"motion must be in \[0, 9\] for this network, got 10"):
+        pipeline("waves", square(), **FAST, motion=10)
+    with pytest.raises(UserError, match="num_frames must be at most 8 for these motion modules, got 9"):
+        pipeline("waves", num_frames=9)
     with pytest.raises(UserError, match="multiples of 16"):
-        AnimatePipeline(awake(), **FAST | {"size": (40, 40)})
-    with pytest.raises(UserError, match="0 frames a second"):
-        AnimatePipeline(awake(), **FAST, fps=0)
-    with pytest.raises(UserError, match="this network makes single pictures"):
-        AnimatePipeline(tiny_transparent(tiny_frame_unet()), **FAST)
-    with pytest.raises(UserError, match="holds a TextToVideo; this needs a TransparentVideo"):
+        pipeline("waves", height=40, width=40)
+    with pytest.raises(UserError, match=r"fps must be in \[0.1, 100\], got 0"):
+        pipeline("waves", fps=0)
+    with pytest.raises(UserError, match="num_frames must be 1 for this network"):
+        AnimatePipeline(tiny_transparent(tiny_frame_unet()), "cpu")("waves", num_frames=4)
+    with pytest.raises(UserError, match="num_frames must be at least 2 to animate an image, got 1"):
+        pipeline("waves", square(), 1)
+    with pytest.raises(UserError, match=r"must hold a TransparentVideo such as .*, got a TextToVideo"):
         AnimatePipeline.from_pretrained(save_tiny_generator(tmp_path))
-    with pytest.raises(UserError, match="transparent from the start: AnimatePipeline takes it"):
+    with pytest.raises(UserError, match="alpha in the latents: use AnimatePipeline"):
         TextToStickerPipeline.from_pretrained(source)
+
+
+def disc(height: int, width: int) -> np.ndarray:
+    """A red disc that touches the borders, `h w 4`."""
+    rows, columns = (np.linspace(-1, 1, side) for side in (height, width))
+    picture = np.zeros((height, width, 4), np.uint8)
+    picture[rows[:, None] ** 2 + columns**2 < 1] = (200, 30, 40, 255)
+    return picture
+
+
+def test_a_picture_is_read_as_it_is(tmp_path):
+    Image.fromarray(disc(20, 30)).save(tmp_path / "still.png")
+    frame, number, frames = read_still(tmp_path / "still.png")
+    assert (number, frames) == (0, 1)
+    assert np.array_equal(frame, disc(20, 30))
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".mov", ".zip"])
+def test_of_an_animation_it_is_the_middle_frame(tmp_path, suffix):
+    frames = np.stack([disc(32, 32)] * 5)
+    frames[2, 12:20, 12:20, :3] = (0, 0, 255)
+    write_sticker(Sticker(frames, (100,) * 5), tmp_path / f"moving{suffix}")
+    frame, number, count = read_still(tmp_path / f"moving{suffix}")
+    assert (number, count) == (2, 5)
+    assert frame[16, 16, 2] > 200
+    assert frame[16, 16, 0] < 50
+
+
+@pytest.mark.parametrize("full", [(77, 31), (31, 77), (128, 128), (1, 500), (33, 34)])
+def test_shapes_are_kept_and_sizes_come_back(full):
+    fitted = FittedStill(full, (64, 64))
+    seen = fitted.shrink(disc(*full))
+    assert seen.shape == (1, 64, 64, 4)
+    rows, columns = fitted.box
+    inside = np.zeros((64, 64), bool)
+    inside[rows, columns] = True
+    assert not seen[0][~inside].any()
+    assert max(rows.stop - rows.start, columns.stop - columns.start) == 64
+    back = fitted.enlarge(np.repeat(seen, 3, axis=0))
+    assert back.shape == (3, *full, 4)
+    assert np.abs(back[1, ..., 3].astype(int) - disc(*full)[..., 3]).mean() < 16
+
+
+def test_frames_that_are_wider_than_high_take_pictures_too():
+    fitted = FittedStill((50, 50), (32, 64))
+    assert fitted.box == (slice(0, 32), slice(16, 48))
+    assert fitted.enlarge(fitted.shrink(disc(50, 50))).shape == (1, 50, 50, 4)
+
+
+def test_what_cannot_be_animated_is_said():
+    opaque, clear = np.full((4, 4, 4), 255, np.uint8), np.zeros((4, 4, 4), np.uint8)
+    assert is_opaque(opaque)
+    assert not is_opaque(disc(9, 9))
+    check_still(disc(9, 9))
+    with pytest.raises(UserError, match=r"cat\.png must have transparent pixels .* cut it out of .*\(--cut"):
+        check_still(opaque, "cat.png")
+    with pytest.raises(UserError, match=r"cat\.png must show something, got one that is clear everywhere"):
+        check_still(clear, "cat.png")
+    with pytest.raises(UserError, match=r"uint8 \(4, 4, 3\); it must be uint8 \(height, width, 4\)"):
+        check_still(opaque[..., :3])

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from glassine.__main__ import main
 from glassine.data.alpha import composite_frames
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.classic import ColorProjection, Threshold
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.vae import SmallVAE
@@ -33,7 +34,6 @@ from glassine.pipelines.onnx_export.nodes import (
     write_nearest_pixel,
 )
 from glassine.pretrained.weights import load_bundle
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 
 SIZES = [(16, 33), (48, 40)]

@@ -81,7 +81,7 @@ def test_what_is_no_clip_is_named(checkpoint, tmp_path):
     with pytest.raises(UserError, match=r"no CLIP at .*nowhere.*local folder"):
         CLIP(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "videomae"}))
-    with pytest.raises(UserError, match="holds a videomae model; give one of kind clip"):
+    with pytest.raises(UserError, match="must hold a clip, got a videomae"):
         CLIP(str(tmp_path))
     state = load_file(checkpoint / "model.safetensors")
     del state["text_projection.weight"]

@@ -57,7 +57,7 @@ def test_clips_are_resized_whole_and_scaled_before_the_network_sees_them(network
 @torch.no_grad()
 def test_nine_frames_are_enough_and_eight_are_refused_with_a_way_out(network):
     assert network(torch.rand(1, 9, 3, 32, 32)).isfinite().all()
-    with pytest.raises(UserError, match=r"clips of 8 frames .*rep2_16f and pingpong_16f"):
+    with pytest.raises(UserError, match=r"at least .* frames for I3D, got 8: .*rep2_16f and pingpong_16f"):
         network(torch.rand(1, 8, 3, 32, 32))
 
 
@@ -83,9 +83,9 @@ def test_a_missing_file_and_one_of_another_network_are_named(network, tmp_path):
     state = dict(network.state_dict())
     state["logits.conv3d.weight"] = torch.zeros(600, 1024, 1, 1, 1)
     torch.save(state, tmp_path / "600.pt")
-    with pytest.raises(UserError, match=r"logits\.conv3d\.weight is \(600, 1024, 1, 1, 1\) there, I3D needs \(400"):
+    with pytest.raises(UserError, match=r"logits\.conv3d\.weight must be \(400, 1024, 1, 1, 1\), got \(600"):
         i3d(str(tmp_path / "600.pt"))
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "resnet.pt")
-    with pytest.raises(UserError, match=r"another network: Conv3d_1a_7x7\.conv3d\.weight is missing there") as error:
+    with pytest.raises(UserError, match=r"does not fit I3D: Conv3d_1a_7x7\.conv3d\.weight is missing") as error:
         i3d(str(tmp_path / "resnet.pt"))
     assert len(str(error.value)) < 500

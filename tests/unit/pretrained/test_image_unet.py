@@ -1,6 +1,6 @@
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from tests.helpers.tiny_generator import save_tiny_generator
 from tests.helpers.tiny_transparent import (
     IMAGE,
@@ -14,9 +14,11 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
+from glassine.models.ildiff import ILDiff
+from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.nn.lora import add_lora, with_lora
-from glassine.pretrained.image_unet import take_image_unet, with_image_unet
+from glassine.pretrained.image_unet import load_image_unet, stable_diffusion_vae, with_image_unet
 from glassine.pretrained.weights import load_bundle, save_bundle
 from glassine.utils.errors import UserError
 
@@ -33,9 +35,9 @@ def save_image(folder, **change):
 def test_public_weights_fill_the_image_part_alone(make, tmp_path):
     image = save_image(tmp_path)
     unet, before = make(), make().state_dict()
-    taken = take_image_unet(unet, str(tmp_path), subfolder=None)
+    report = load_image_unet(unet, str(tmp_path), subfolder=None)
     there = image.state_dict()
-    assert set(taken.taken) == set(there)
+    assert set(report.loaded) == set(there)
     for name, tensor in unet.state_dict().items():
         if ".processor." not in name:
             assert torch.equal(tensor, there.get(name, before[name])), name
@@ -84,7 +86,7 @@ def test_layer_attention_comes_along_beside_inter_frame_attention_or_without_it(
     with_image_unet(video, str(tmp_path))
     with video.without_motion():
         torch.testing.assert_close(video(*inputs()).sample, image(*inputs()).sample, atol=1e-5, rtol=1e-4)
-    with pytest.raises(UserError, match=r"temporal_n\.weight has no place here; .*the network the arguments of theirs"):
+    with pytest.raises(UserError, match=r"temporal_n\.weight is unexpected; .*the network the arguments of theirs"):
         with_image_unet(tiny_motion_unet(), str(tmp_path))
 
 
@@ -104,30 +106,59 @@ def test_adapters_of_the_network_are_left_alone(tmp_path):
     [
         (
             {"cross_attention_dim": 24},
-            r"attn2\.to_k\.weight is \(16, 24\) there, \(16, 16\) here; .* and [0-9]+ more\.",
+            r"attn2\.to_k\.weight must be \(16, 16\), got \(16, 24\); .* and [0-9]+ more\.",
         ),
-        ({"attention_head_dim": 4}, r"the number of heads of \S+attn1 is 4 there, 2 here"),
-        ({"norm_num_groups": 8}, "norm_num_groups is 8 there, 4 here"),
-        ({"layers_per_block": 2}, "has no place here"),
-        ({"use_linear_projection": True}, r"proj_in\.weight is \(16, 16\) there, \(16, 16, 1, 1\) here"),
+        ({"attention_head_dim": 4}, r"the number of heads of \S+attn1 must be 2, got 4"),
+        ({"norm_num_groups": 8}, "norm_num_groups must be 4, got 8"),
+        ({"layers_per_block": 2}, "is unexpected"),
+        ({"use_linear_projection": True}, r"proj_in\.weight must be \(16, 16, 1, 1\), got \(16, 16\)"),
     ],
 )
 def test_another_base_is_named_in_few_words_and_nothing_is_taken(change, message, tmp_path):
     save_image(tmp_path, **change)
     unet, before = tiny_motion_unet(), tiny_motion_unet().state_dict()
     with pytest.raises(UserError, match=message) as error:
-        take_image_unet(unet, str(tmp_path), subfolder=None)
+        load_image_unet(unet, str(tmp_path), subfolder=None)
     assert len(str(error.value)) < 700
     assert all(torch.equal(tensor, before[name]) for name, tensor in unet.state_dict().items())
 
 
 def test_what_holds_no_image_network_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no UNet at .*nowhere"):
-        take_image_unet(tiny_motion_unet(), str(tmp_path / "nowhere"))
+        load_image_unet(tiny_motion_unet(), str(tmp_path / "nowhere"))
     save_bundle(
         SmallVAE(width=8, decoder_width=8),
         {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8}},
         tmp_path,
     )
-    with pytest.raises(UserError, match="holds a SmallVAE, which has no UNet"):
-        take_image_unet(tiny_motion_unet(), str(tmp_path))
+    with pytest.raises(UserError, match="must hold a UNet of diffusers' kind, got a SmallVAE"):
+        load_image_unet(tiny_motion_unet(), str(tmp_path))
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A pipeline's folder with the smallest VAE of Stable Diffusion's kind, eightfold like the real one."""
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[8, 8, 8, 8], norm_num_groups=4, layers_per_block=1,
+    )  # fmt: skip
+    vae.save_pretrained(tmp_path / "sd" / "vae")
+    return tmp_path / "sd"
+
+
+@torch.no_grad()
+def test_a_vae_in_diffusers_format_carries_ildiff(checkpoint):
+    vae = stable_diffusion_vae(str(checkpoint))
+    decoder = TransparencyDecoder(block_out_channels=(8, 8, 8), attention_scales=0, layers_per_block=1, patch_size=2)
+    alpha, foreground = ILDiff(vae, decoder, None, "reconstruction").eval().decode(torch.rand(1, 2, 3, 32, 32))
+    assert (alpha.shape, foreground.shape) == ((1, 2, 1, 32, 32), (1, 2, 3, 32, 32))
+
+
+def test_it_may_be_the_folder_itself(checkpoint):
+    assert stable_diffusion_vae(str(checkpoint / "vae"), subfolder=None).config.latent_channels == 4
+
+
+def test_a_path_without_one_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no VAE at .*nowhere.*local folder"):
+        stable_diffusion_vae(str(tmp_path / "nowhere"))

@@ -12,7 +12,7 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.pretrained.motion_adapter import keep_motion_modules, take_motion_adapter, with_motion_adapter
+from glassine.pretrained.motion_adapter import keep_motion_modules, load_motion_adapter, with_motion_adapter
 from glassine.pretrained.weights import load_bundle
 from glassine.utils.errors import UserError
 
@@ -124,32 +124,32 @@ def test_a_checkpoint_of_a_run_does_too(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"block_out_channels": (32, 64)}, r"norm\.weight is \(64,\) there, \(32,\) here; .* and [0-9]+ more\."),
-        ({"motion_num_attention_heads": 4}, "motion_num_attention_heads is 4 there, 2 here"),
-        ({"motion_max_seq_length": 4}, "motion_max_seq_length is 4 there, 8 here"),
-        ({"use_motion_mid_block": False}, "use_motion_mid_block is False there, True here"),
-        ({"motion_layers_per_block": 2}, "has no place here"),
-        ({"conv_in_channels": 9}, r"it has 9 input channels of its own \(PIA\)"),
+        ({"block_out_channels": (32, 64)}, r"norm\.weight must be \(32,\), got \(64,\); .* and [0-9]+ more\."),
+        ({"motion_num_attention_heads": 4}, "motion_num_attention_heads must be 2, got 4"),
+        ({"motion_max_seq_length": 4}, "motion_max_seq_length must be 8, got 4"),
+        ({"use_motion_mid_block": False}, "use_motion_mid_block must be True, got False"),
+        ({"motion_layers_per_block": 2}, "is unexpected"),
+        ({"conv_in_channels": 9}, r"conv_in_channels must be 0 \(not PIA\), got 9"),
     ],
 )
 def test_an_adapter_of_another_base_is_named_and_nothing_is_taken(change, message, tmp_path):
     save_adapter(tmp_path, **change)
     unet, before = tiny_motion_unet(), tiny_motion_unet().state_dict()
     with pytest.raises(UserError, match=message) as error:
-        take_motion_adapter(unet, str(tmp_path))
+        load_motion_adapter(unet, str(tmp_path))
     assert len(str(error.value)) < 700
     assert all(torch.equal(tensor, before[name]) for name, tensor in unet.state_dict().items())
 
 
 def test_a_file_of_other_positions_or_of_something_else_is_named(tmp_path):
     save_file(animatediffs_names(save_adapter(tmp_path, motion_max_seq_length=4)), tmp_path / "mm.safetensors")
-    with pytest.raises(UserError, match="motion_max_seq_length is 4 there, 8 here"):
-        take_motion_adapter(tiny_motion_unet(), str(tmp_path / "mm.safetensors"))
+    with pytest.raises(UserError, match="motion_max_seq_length must be 8, got 4"):
+        load_motion_adapter(tiny_motion_unet(), str(tmp_path / "mm.safetensors"))
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="holds no motion modules"):
-        take_motion_adapter(tiny_motion_unet(), str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match="must hold motion modules"):
+        load_motion_adapter(tiny_motion_unet(), str(tmp_path / "other.safetensors"))
     with pytest.raises(UserError, match=r"no motion adapter at .*nowhere"):
-        take_motion_adapter(tiny_motion_unet(), str(tmp_path / "nowhere"))
+        load_motion_adapter(tiny_motion_unet(), str(tmp_path / "nowhere"))
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def test_it_carries_fvd_on_clips_of_eight_frames(checkpoint):
 
 def test_other_frames_than_it_was_made_for_are_refused(checkpoint):
     network = VideoMAE(str(checkpoint))
-    with pytest.raises(UserError, match="clips of 8 frames came and this VideoMAE takes 16"):
+    with pytest.raises(UserError, match="must have 16 frames for this VideoMAE, got 8"):
         network(torch.rand(1, 8, 3, 16, 16))
     with pytest.raises(UserError, match="it takes 16; choose from rep2_16f"):
         FVD(network, "videomae", "native_8f")
@@ -54,7 +54,7 @@ def test_what_is_no_videomae_is_named(checkpoint, tmp_path):
     with pytest.raises(UserError, match=r"no VideoMAE at .*nowhere.*local folder"):
         VideoMAE(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    with pytest.raises(UserError, match="holds a clip model; give one of kind videomae"):
+    with pytest.raises(UserError, match="must hold a videomae, got a clip"):
         VideoMAE(str(tmp_path))
     state = load_file(checkpoint / "model.safetensors")
     del state["encoder.layer.0.layernorm_before.weight"]

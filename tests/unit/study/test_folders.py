@@ -55,9 +55,9 @@ def test_a_folders_path_may_hold_equals_signs(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no method came"),
-        (["a=."], "only method 'a' came"),
-        (["a=.", "a=."], "'a' came twice"),
+        ([], "got no method"),
+        (["a=."], "got only method 'a'"),
+        (["a=.", "a=."], "got 'a' twice"),
         (["a=.", "b=nowhere"], "no folder nowhere"),
         (["a=.", "b"], "NAME=FOLDER"),
         (["=.", "b=."], "NAME=FOLDER"),

@@ -7,6 +7,7 @@ from tests.helpers.tiny_generator import tiny_generator, tiny_mean
 from tests.helpers.tiny_transparent import tiny_frame_unet, tiny_motion_unet, tiny_transparent
 
 from glassine.data.datamodule import StickerDataModule
+from glassine.data.dataset import Stickers
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.models.sam import TimmImageEncoder
 from glassine.models.transparency import TransparencyDecoder, TransparencyEncoder, TransparencyVAE
@@ -77,7 +78,7 @@ def transparent_video_task() -> TransparentVideoTask:
 )  # fmt: skip
 def test_twenty_steps_end_at_the_golden_loss(make, loss, steps, tmp_path):
     seed_everything(0, verbose=False)
-    data = StickerDataModule(procedural=40, size=(32, 32), num_frames=2, batch_size=2)
+    data = StickerDataModule(Stickers(procedural=40, size=(32, 32), num_frames=2), batch_size=2)
     trainer = Trainer(
         max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, limit_val_batches=0, log_every_n_steps=1, default_root_dir=tmp_path,

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.unit.models.test_sticker_names import make_names
+from tests.unit.models.test_sticker_clip import make_names
 
 from glassine.nn.augmentation import PictureAugment
 from glassine.tasks.sticker_names import StickerNamesTask, on_white

@@ -95,5 +95,5 @@ def test_pictures_are_previewed_and_predicted_with_their_alpha():
 
 
 def test_another_generator_is_refused():
-    with pytest.raises(TypeError, match="this task trains a TransparentVideo"):
+    with pytest.raises(TypeError, match="generator must be a TransparentVideo"):
         TransparentImageTask(tiny_generator(), lambda p: torch.optim.Adam(p))

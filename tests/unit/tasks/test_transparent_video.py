@@ -58,7 +58,7 @@ def test_the_middle_frame_goes_in_clean_and_out_of_the_loss():
     latents, embeds = task.inputs(batch)
     seen = seen_by(task)
     noise, steps = torch.randn_like(latents), torch.tensor([300, 900])
-    given = task.given(latents, torch.tensor([True, True]))
+    given = task.cond_mask(latents, torch.tensor([True, True]))
     losses = task.losses(latents, noise, steps, embeds, given)
     assert torch.equal(seen[0][0][:, :, MIDDLE], latents[:, MIDDLE])
     other = noise.clone()
@@ -71,7 +71,7 @@ def test_the_middle_frame_goes_in_clean_and_out_of_the_loss():
 def test_a_dropped_image_is_a_frame_as_noisy_as_the_others_that_counts():
     task, batch = make_task(), stickers()
     latents, embeds = task.inputs(batch)
-    given = task.given(latents, torch.tensor([True, False]))
+    given = task.cond_mask(latents, torch.tensor([True, False]))
     assert given.tolist() == [[False, False, True, False], [False] * 4]
     seen = seen_by(task)
     noise, steps = torch.randn_like(latents), torch.tensor([900, 900])
@@ -108,7 +108,7 @@ def test_the_amount_of_motion_is_the_clips_own_by_thresholds_that_are_arguments(
     with pytest.raises(UserError, match="make their cache anew"):
         task.motion({}, latents)
     assert make_task().motion(batch, latents) is None
-    with pytest.raises(UserError, match="2 motion_thresholds came for 10 motion_buckets: give 9"):
+    with pytest.raises(UserError, match="must be 9 motion_thresholds for 10 motion_buckets, got 2"):
         make_task({"motion_buckets": 10}, motion_thresholds=(0.1, 0.2))
     with pytest.raises(UserError, match="each must be above the one before"):
         make_task({"motion_buckets": 10}, motion_thresholds=thresholds[::-1])
@@ -259,9 +259,9 @@ def test_a_yaml_describes_both_stages():
 
 
 def test_what_cannot_be_trained_is_said():
-    with pytest.raises(TypeError, match="a FrameUNet came; this task trains a MotionUNet"):
+    with pytest.raises(TypeError, match="unet must be a MotionUNet, got a FrameUNet"):
         TransparentVideoTask(tiny_transparent(tiny_frame_unet()), lambda p: torch.optim.Adam(p))
-    with pytest.raises(UserError, match="inter_frame_attention is to be trained, but this MotionUNet has none"):
+    with pytest.raises(UserError, match="has no inter_frame_attention to train"):
         make_task({"inter_frame_attention": None})
-    with pytest.raises(UserError, match=r"clips of one frame came, .* set data\.num_frames to 8 or 16"):
+    with pytest.raises(UserError, match=r"clips must have 2 frames or more, .* set data\.num_frames to 8 or 16"):
         make_task().training_step(stickers(frames=1), 0)

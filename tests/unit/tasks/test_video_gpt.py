@@ -98,5 +98,5 @@ def test_preview_and_predictions_are_samples_that_come_again():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(TypeError, match="a Linear came; this task trains a VideoGPT"):
+    with pytest.raises(TypeError, match="prior must be a VideoGPT, got a Linear"):
         VideoGPTTask(nn.Linear(1, 1), lambda p: torch.optim.Adam(p))

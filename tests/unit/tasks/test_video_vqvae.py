@@ -75,5 +75,5 @@ def test_preview_and_prediction_show_what_the_codes_keep():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(TypeError, match="a Linear came; this task trains a VideoVQVAE"):
+    with pytest.raises(TypeError, match="vqvae must be a VideoVQVAE, got a Linear"):
         VideoVQVAETask(nn.Linear(1, 1), lambda p: torch.optim.Adam(p))

@@ -83,7 +83,7 @@ class ApngWriter(StickerWriter):
             number = round(duration_ms * unit / 1000)
             if number <= 65_535:
                 return number, unit
-        raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; APNG takes up to 65,535 s")
+        raise UserError(f"cannot write {self.path}: a duration must be at most 65,535 s in APNG, got {duration_ms} ms")
 
     def _finish(self) -> None:
         if self._alone is not None:

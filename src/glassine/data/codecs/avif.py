@@ -1,7 +1,7 @@
-"""Read AVIF (by Pillow) and HEIC (by pi-heif or pillow-heif) in a process of their own.
+"""AVIF (by Pillow, libavif) and HEIC (by pi-heif or pillow-heif).
 
-TODO-DOC
-Write AVIF through Pillow (libavif): the frames wait in a temporary file until all have come.
+Files are read in a process of their own, see :mod:`glassine.data.codecs.sandbox`. For writing, frames wait in a
+temporary file until the last one is there, since libavif takes them all at once.
 """
 
 from __future__ import annotations

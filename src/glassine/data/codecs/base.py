@@ -1,12 +1,4 @@
-"""What all writers have in common.
-
-TODO-DOC
-What all readers have in common.
----
-Pillow's pictures as arrays.
----
-Read a file whose pixels were saved premultiplied as straight pixels.
-"""
+"""Base classes of readers and writers, and Pillow's pictures as arrays with straight alpha."""
 
 from __future__ import annotations
 
@@ -112,11 +104,11 @@ class StickerWriter(abc.ABC):
     def __init__(self, path: Path, width: int, height: int, loop: int) -> None:
         if not (1 <= width <= self.longest_side and 1 <= height <= self.longest_side):
             raise UserError(
-                f"cannot write {path}: frames of {width}x{height} came; this format takes sides of 1 to "
-                f"{self.longest_side:,} pixels; scale it or choose another format"
+                f"cannot write {path}: sides must be 1 to {self.longest_side:,} pixels in this format, got "
+                f"{width}x{height}: scale it or choose another format"
             )
         if not 0 <= loop <= 65_535:
-            raise UserError(f"cannot write {path}: a loop count of {loop} came; give 0 (for ever) to 65,535")
+            raise UserError(f"cannot write {path}: loop must be 0 (forever) to 65,535, got {loop}")
         self.path, self.width, self.height, self.loop = path, width, height, loop
         self.num_frames = 0
         self.notes: list[str] = []
@@ -151,11 +143,11 @@ class StickerWriter(abc.ABC):
         """
         if frame.shape != (self.height, self.width, 4) or frame.dtype != np.uint8:
             raise UserError(
-                f"cannot write {self.path}: a frame came as {frame.dtype} {frame.shape}; "
-                f"it must be uint8 ({self.height}, {self.width}, 4)"
+                f"cannot write {self.path}: a frame must be uint8 ({self.height}, {self.width}, 4), got "
+                f"{frame.dtype} {frame.shape}"
             )
         if duration_ms < 1:
-            raise UserError(f"cannot write {self.path}: a duration of {duration_ms} ms came; give at least 1 ms")
+            raise UserError(f"cannot write {self.path}: a duration must be at least 1 ms, got {duration_ms}")
         shown_ms = self._pacer.shown_ms(int(duration_ms))
         if shown_ms is not None:
             self._add(np.ascontiguousarray(frame), shown_ms)
@@ -181,7 +173,7 @@ class StickerWriter(abc.ABC):
                     raise
             else:
                 self._abandon()
-                raise error or UserError(f"cannot write {self.path}: no frame came; append at least one")
+                raise error or UserError(f"cannot write {self.path}: a sticker must have at least one frame, got none")
 
     def _note_left_out(self) -> None:
         if self._pacer.left_out:

@@ -1,11 +1,7 @@
-"""Walk a GIF's blocks for size, timing and completeness without decoding a pixel.
+"""Read GIF: its blocks give size, timing and completeness; Pillow unpacks the pictures (LZW).
 
-TODO-DOC
-Read GIF: Pillow unpacks the pictures (LZW), they are laid over each other here, as browsers do it.
-
-Pillow and FFmpeg paint a cleared box in the background color when a picture has no transparent color of its own;
-browsers, and so this reader, always clear to transparent.
-
+Pictures are laid over each other here, as browsers do it. Pillow and FFmpeg paint a cleared box in the background color
+when a picture has no transparent color of its own; browsers, and so this reader, always clear to transparent.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Write GIF frame by frame: Pillow packs the pictures (LZW), blocks, palettes and disposal are made here.
+"""Write GIF frame by frame: Pillow packs the pictures (LZW); blocks, palettes and disposal are made here.
 
-Pillow's own animation writer merges equal neighbors. Blocks: GIF89a specification, CompuServe 1990.
-
-
-TODO-DOC
-Bring a frame down to a palette, for GIF.
+Pillow's own animation writer merges equal neighbors. Blocks: GIF89a specification, CompuServe 1990. Each frame is
+reduced to a palette of its own.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""What every reader does about files that are broken, huge or no media at all.
+"""Limits that every reader keeps: files that are broken, far too large, or no media at all.
 
-TODO-DOC
-The frame sizes that VP8 and VP9 packets announce, read before libvpx makes room for them.
-
-VP8: RFC 6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
-
+That includes the frame sizes that VP8 and VP9 packets announce, read before libvpx allocates memory for them. VP8: RFC
+6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
 """
 
 from __future__ import annotations
@@ -83,7 +80,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         UserError: no pixels, or more than `max_pixels`.
     """
     if width < 1 or height < 1:
-        raise UserError(f"{name}: its frames are {width}x{height}; at least 1x1 is needed; export it again")
+        raise UserError(f"{name}: frames must be at least 1x1, got {width}x{height}: export it again")
     if width * height > max_pixels:
         raise UserError(
             f"{name}: its frames are {width}x{height} = {width * height:,} pixels; "

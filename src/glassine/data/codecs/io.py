@@ -1,10 +1,4 @@
-"""Open any supported file or bytes for reading.
-
-TODO-DOC
-Open any supported file for writing, chosen by its suffix.
----
-Whole stickers in memory: read all, write all, or pick single frames.
-"""
+"""Open any supported file for reading or, chosen by its suffix, for writing; read and write whole stickers."""
 
 from __future__ import annotations
 
@@ -169,9 +163,9 @@ def create_sticker(
     path = Path(path)
     check_suffix(path)
     if quality is not None and not 0 <= quality <= 100:
-        raise UserError(f"a quality of {quality} came; give 0 (small) to 100 (best)")
+        raise UserError(f"quality must be in [0, 100], got {quality}")
     if not 1 <= alpha_threshold <= 255:
-        raise UserError(f"an alpha threshold of {alpha_threshold} came; give 1 to 255")
+        raise UserError(f"alpha_threshold must be in [1, 255], got {alpha_threshold}")
     match path.suffix.lower():
         case ".webp":
             return WebpWriter(path, width, height, loop, quality, whole_canvas)

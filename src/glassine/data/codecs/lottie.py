@@ -1,7 +1,7 @@
 """Read Lottie: vector animations as JSON, as Telegram's .tgs (gzip) or as .lottie (zip), drawn by rlottie.
 
-TODO-DOC
-What the readers of drawings (Lottie, SVG) have in common: an optional renderer, bounded unpacking, said losses.
+What the readers of drawings (Lottie, SVG) share is here, too: an optional renderer, unpacking within limits, and
+warnings about what the renderer does not draw.
 """
 
 from __future__ import annotations

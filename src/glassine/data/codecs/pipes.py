@@ -66,7 +66,9 @@ def _spool(source: BinaryIO, name: str) -> tuple[BinaryIO, str]:
         while piece := source.read(_PIECE_BYTES):
             count += len(piece)
             if count > MAX_PIPE_BYTES:
-                raise UserError(f"{name}: more than {MAX_PIPE_BYTES:,} bytes came; save it as a file and name that")
+                raise UserError(
+                    f"{name}: a pipe must hold at most {MAX_PIPE_BYTES:,} bytes, got more: save it as a file"
+                )
             kept.write(piece)
         kept.seek(0)
     except BaseException:

@@ -1,8 +1,4 @@
-"""Read a folder or .zip of PNGs, with or without a note of their timing.
-
-TODO-DOC
-Write a folder or .zip of PNGs with a note of their timing.
-"""
+"""Read and write a folder or .zip of PNGs, with a JSON file of their timing (optional when reading)."""
 
 from __future__ import annotations
 

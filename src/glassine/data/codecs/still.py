@@ -1,9 +1,6 @@
-"""Tell the kind of a file by its first bytes, never by its name.
+"""Detect a file's format by its first bytes, never by its name; read still JPEG and BMP.
 
-TODO-DOC
-Which way up a picture is held: the orientation in an EXIF note, read without trusting a byte of it.
----
-Read still JPEG and BMP.
+JPEG is turned by the orientation in its EXIF data, which is parsed without trusting any of its offsets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What an SVG asks for, before anything is drawn: entities, nesting, how often its parts are used, pictures in it.
+"""Read SVG, drawn by resvg, after a check of what it asks for.
 
-TODO-DOC
-Read SVG, drawn by resvg.
+Checked before anything is drawn: entities, nesting, how often its parts are used, and the pictures in it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Read video, with alpha where the file has it, through PyAV (FFmpeg).
 
-TODO-DOC
-Is a video file whole? Looked up in its outermost boxes, since decoders stop at a cut without a word.
----
-Jump to single frames of an opaque video with decord, where it is installed.
+Decoders stop at a cut without an error, so whether the file is complete is read from its outermost boxes. Single frames
+of opaque video are read with decord where it is installed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Read WebP, still and animated: walk its chunks for size and timing, then let Pillow (libwebp) decode.
+"""Read and write WebP, still and animated, through Pillow (libwebp); the container is handled here.
 
-TODO-DOC
-Write WebP frame by frame: libwebp (through Pillow) packs pictures, the container is made here.
-
-Pillow's own animation writer keeps every frame until the end and merges equal neighbors; this does neither.
-Container: https://developers.google.com/speed/webp/docs/riff_container
-
+The reader walks the chunks for size and timing. The writer takes one frame at a time: Pillow's own animation writer
+keeps every frame until the end and merges equal neighbors. Container:
+https://developers.google.com/speed/webp/docs/riff_container
 """
 
 from __future__ import annotations
@@ -213,7 +210,7 @@ class WebpWriter(StickerWriter):
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         if duration_ms >= 1 << 24:
             raise UserError(
-                f"cannot write {self.path}: a duration of {duration_ms} ms came; WebP takes up to 16,777,215"
+                f"cannot write {self.path}: a duration must be at most 16,777,215 ms in WebP, got {duration_ms}"
             )
         if not self.num_frames:
             self._alone = frame.copy(), duration_ms

@@ -1,9 +1,7 @@
-"""From a source of stickers to a folder of shards, over several processes.
+"""Build shards from a source of stickers over several processes; regroup and show finished shards.
 
-TODO-DOC
-Give the stickers of finished shards other groups and splits; their pixels stay.
----
-One picture that shows what is in a shard folder.
+:func:`regroup_shards` gives stickers other groups and splits without touching their pixels; :func:`contact_sheet` draws
+one picture of what a folder holds.
 """
 
 import json
@@ -88,7 +86,7 @@ def build_shards(
         UserError: see :class:`ShardWriter`; a negative number of workers; or not one sticker could be read.
     """
     if workers is not None and workers < 0:
-        raise UserError(f"{workers} workers came; choose 0 for none beside this process, or more")
+        raise UserError(f"workers must be 0 (none beside this process) or more, got {workers}")
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:

@@ -1,9 +1,7 @@
-"""How one frame lies in a shard, so that it decodes alone: color and alpha in ordinary image files.
+"""How one frame is stored in a shard: color and alpha as ordinary image files that decode alone.
 
-TODO-DOC
-The size that a picture states, before room is made for it.
----
-Fewer frames and fewer pixels: by time, and with premultiplied alpha.
+Also here: the size that a picture states, checked before memory is allocated for it, and resizing in time and (with
+premultiplied alpha) in space.
 """
 
 import struct
@@ -203,9 +201,9 @@ def encode_frame(frame: np.ndarray, codec: str, quality: int = 92) -> dict[str, 
         UserError: an unknown codec or a quality outside 0 to 100.
     """
     if codec not in FRAME_CODECS:
-        raise UserError(f"frame codec {codec!r} came; choose one of {', '.join(FRAME_CODECS)}")
+        raise UserError(f"frame codec must be one of {', '.join(FRAME_CODECS)}, got {codec!r}")
     if not 0 <= quality <= 100:
-        raise UserError(f"quality {quality} came; give a whole number from 0 to 100")
+        raise UserError(f"quality must be an integer in [0, 100], got {quality}")
     chosen = FRAME_CODECS[codec]
     return dict(zip(chosen.suffixes, chosen.encode(frame, quality), strict=True))
 
@@ -226,7 +224,7 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
     """
     width, height = stated_size(files[0])
     if out is not None and out.shape[:2] != (height, width):
-        raise ValueError(f"a frame of {width}x{height} came where {out.shape[1]}x{out.shape[0]} is stated")
+        raise ValueError(f"a frame must be {out.shape[1]}x{out.shape[0]}, as stated, got {width}x{height}")
     if width * height > MAX_PIXELS:
         raise ValueError(f"a frame must have at most {MAX_PIXELS:,} pixels, got {width}x{height}")
     for other in files[1:]:
@@ -272,7 +270,7 @@ def cap_fps(sticker: Sticker, fps: float | None) -> Sticker:
     if fps is None:
         return sticker
     if not fps > 0:
-        raise UserError(f"{fps} frames per second came; give a number above 0, or leave it out to keep all frames")
+        raise UserError(f"fps must be above 0, or None to keep all frames, got {fps}")
     total = sticker.duration_ms
     count = max(1, int(total * fps / 1000 + 1e-9))
     if count >= sticker.num_frames:
@@ -292,7 +290,7 @@ def fit_size(sticker: Sticker, size: int | None) -> Sticker:
     if size is None:
         return sticker
     if size < 1:
-        raise UserError(f"a size of {size} pixels came; give at least 1, or leave it out to keep the size")
+        raise UserError(f"size must be at least 1 pixel, or None to keep it, got {size}")
     longer = max(sticker.height, sticker.width)
     if longer <= size:
         return sticker

@@ -162,7 +162,7 @@ class StickerShards:
         count = int(self._frame_start[row + 1] - self._frame_start[row])
         wanted = sorted(set(frame_indices))
         if not wanted or wanted[0] < 0 or wanted[-1] >= count:
-            raise IndexError(f"frames {list(frame_indices)} asked for; {self.name(row)} has {count}")
+            raise IndexError(f"frames of {self.name(row)} must be below {count}, got {list(frame_indices)}")
         members = self._members[self._member_start[row] : self._member_start[row + 1]]
         place = {frame: number for number, frame in enumerate(wanted)}
         order = [place[frame] for frame in frame_indices]

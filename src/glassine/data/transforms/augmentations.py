@@ -1,16 +1,4 @@
-"""Where the sticker stands in the frame.
-
-TODO-DOC
-The cut edge around die-cut stickers.
----
-Stickers that are partly clear all over.
----
-Openings inside the sticker through which the background shows.
----
-Soft shadows and glows behind the sticker.
----
-Changes of the sticker itself, so that a network meets styles that its data does not have.
-"""
+"""Changes of a sticker and its surroundings: position, border, opacity, holes, shadow and glow."""
 
 import cv2
 import numpy as np
@@ -126,7 +114,7 @@ class Fade(Augmentation):
     ) -> None:
         super().__init__(probability)
         if not 0 <= opacity[0] <= opacity[1] <= 1:
-            raise ValueError(f"the opacity range is {opacity}; it must be low, high within [0, 1]")
+            raise ValueError(f"opacity must be low, high within [0, 1], got {opacity}")
         if over_time + across > 1:
             raise ValueError(f"over_time {over_time} and across {across} sum to more than 1")
         self.opacity = opacity

@@ -1,8 +1,4 @@
-"""Background colors that stickers are composited on.
-
-TODO-DOC
-A background that is a moving picture: what ILDiff's clips do not have, and what its readers ask about.
-"""
+"""Backgrounds that stickers are composited on: flat colors, the sticker's own colors, and moving pictures."""
 
 from collections.abc import Sequence
 
@@ -24,7 +20,7 @@ class FlatBackground(Background):
     def __init__(self, color: Sequence[float], name: str, weight: float = 1.0) -> None:
         super().__init__(weight)
         if len(color) != 3 or not all(0 <= channel <= 1 for channel in color):
-            raise ValueError(f"a background's color is {color}; it must be three numbers in [0, 1]")
+            raise ValueError(f"color must be three numbers in [0, 1], got {color}")
         self.color = np.array(color, np.float32)
         self.name = name
 
@@ -102,7 +98,7 @@ class MovingBackground(Background):
     def __init__(self, speed: float = 0.02, patches: int = 5, weight: float = 1.0) -> None:
         super().__init__(weight)
         if speed < 0 or patches < 1:
-            raise ValueError(f"speed {speed} and {patches} patches came; give 0 or more and 1 or more")
+            raise ValueError(f"speed must be 0 or more and patches 1 or more, got {speed} and {patches}")
         self.speed, self.patches = speed, patches
 
     def __call__(self, frames: Floats, rng: np.random.Generator) -> Floats:

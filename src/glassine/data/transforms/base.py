@@ -1,9 +1,6 @@
-"""Colors that a sticker itself is made of: its main color and the color of its outline.
+"""Base classes of transform parts, their randomness, over-compositing, and a sticker's main and outline color.
 
-TODO-DOC
-The three kinds of parts a sticker transform is put together from, and where their randomness comes from.
----
-Over-compositing of whole layers with exact alpha, on straight RGBA `f h w 4` in [0, 1].
+Layers are straight RGBA `f h w 4` in [0, 1] and are composited with exact alpha.
 """
 
 from abc import ABC, abstractmethod
@@ -52,7 +49,7 @@ class Background(ABC):
 
     def __init__(self, weight: float) -> None:
         if weight < 0:
-            raise ValueError(f"a background's weight is {weight}; it must be 0 or more")
+            raise ValueError(f"weight must be 0 or more, got {weight}")
         self.weight = weight
 
     @abstractmethod
@@ -80,7 +77,7 @@ class Degradation(ABC):
 def checked_probability(probability: float) -> float:
     """Return `probability`; raise ValueError where it is outside [0, 1]."""
     if not 0 <= probability <= 1:
-        raise ValueError(f"a probability is {probability}; it must lie in [0, 1]")
+        raise ValueError(f"probability must be in [0, 1], got {probability}")
     return probability
 
 

@@ -1,11 +1,7 @@
-"""The training transform: a sticker in, a clip as users bring it and its truth out.
+"""The training transform and the evaluation conditions: from a sticker to the tensors that tasks see.
 
-TODO-DOC
-The shipped lists of parts that `StickerTransform` uses when it is given none.
----
-From a sticker and a background to the tensors that training and scoring see.
----
-The conditions under which methods are compared: fixed, so that every method sees the same pixels.
+The conditions under which methods are compared are fixed, so that every method sees the same pixels. The lists of parts
+that :class:`StickerTransform` uses by default are here, too.
 """
 
 from collections.abc import Callable, Sequence

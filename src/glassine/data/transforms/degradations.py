@@ -1,15 +1,6 @@
-"""Lossy still-image compression, frame by frame.
+"""Degradations of the opaque clip, as files take them on their way to a user.
 
-TODO-DOC
-Sensor and film noise.
----
-The palette of a GIF.
----
-Loss of sharpness: enlarged pictures and blur.
----
-What a generator's latents keep of a picture.
----
-Damage to the opaque clip, as files take it on their way to a user.
+Compression (JPEG, WebP), noise, GIF palettes, resampling and blur, and a generator's VAE.
 """
 
 from abc import abstractmethod
@@ -63,7 +54,7 @@ class _Compression(Degradation):
     def __init__(self, quality: tuple[int, int], probability: float) -> None:
         super().__init__(probability)
         if not 1 <= quality[0] <= quality[1] <= 100:
-            raise ValueError(f"the quality range is {quality}; it must be low, high within 1 to 100")
+            raise ValueError(f"quality must be low, high within [1, 100], got {quality}")
         self.quality = quality
 
     @abstractmethod
@@ -137,7 +128,7 @@ class GifPalette(Degradation):
     ) -> None:
         super().__init__(probability)
         if not 2 <= colors[0] <= colors[1] <= 256:
-            raise ValueError(f"the number of palette colors is {colors}; it must be low, high within 2 to 256")
+            raise ValueError(f"colors must be low, high within [2, 256], got {colors}")
         self.colors = colors
         self.dither = dither
         self.shared = shared
@@ -176,7 +167,7 @@ class Resize(Degradation):
     def __init__(self, scale: tuple[float, float] = (0.4, 0.95), probability: float = 1.0) -> None:
         super().__init__(probability)
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f"the scale range is {scale}; it must be low, high within (0, 1]")
+            raise ValueError(f"scale must be low, high within (0, 1], got {scale}")
         self.scale = scale
 
     def __call__(self, clip: Bytes, rng: np.random.Generator) -> Bytes:

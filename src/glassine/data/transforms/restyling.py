@@ -1,12 +1,4 @@
-"""Other colors for the same drawing.
-
-TODO-DOC
-The look of flat vector drawings.
----
-The look of line drawings.
----
-The look of photographs: surfaces that are nowhere flat.
-"""
+"""Other styles for the same drawing: other colors, flat vector art, line art, and photographic textures."""
 
 import cv2
 import numpy as np

@@ -1,7 +1,6 @@
-"""Write the cutout network as one ONNX file that runs without Python, and see that it does what the network does.
+"""Export the cutout network as one ONNX file that runs without Python, and compare its results with torch's.
 
-TODO-DOC
-What the ONNX file computes: an opaque clip in, alpha and un-mixed colors out.
+The file maps an opaque clip to alpha and un-mixed colors.
 """
 
 import warnings
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from glassine import __version__
 from glassine.data.alpha import composite_frames
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.ildiff import ILDiff, LayoutHint
 from glassine.pipelines.backgrounds import INVISIBLE_TO, OPAQUE_FROM, find_background
 from glassine.pipelines.onnx_export.layout_hint import FLOOD_FILL, ExportableHint, background_of, write_connected_planes
@@ -29,7 +29,6 @@ from glassine.pipelines.onnx_export.nodes import (
     write_median_filter,
     write_nearest_pixel,
 )
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
@@ -50,7 +49,7 @@ class CutoutGraph(nn.Module):
         super().__init__()
         self.ildiff = ildiff
         if ildiff.hint is not None and not isinstance(ildiff.hint, LayoutHint):
-            raise UserError(f"a network with a {type(ildiff.hint).__name__} came; ONNX knows LayoutHint, or no hint")
+            raise UserError(f"hint must be a LayoutHint or None for ONNX, got a {type(ildiff.hint).__name__}")
         self.hint = ExportableHint(ildiff.hint) if ildiff.hint is not None else None
 
     def forward(self, clip: Tensor, background: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +76,7 @@ class CutoutGraph(nn.Module):
 def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     """The straight color F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
 
-    Where alpha is so small that `cutout` takes it as 0, its smallest other value stands for it.
+    Where alpha is so small that `cutout` takes it as 0, its smallest other value is used.
     """
     behind = rearrange(background, "1 c -> 1 1 c 1 1")
     share = alpha.clamp(min=(INVISIBLE_TO + 0.5) / 255)
@@ -117,7 +116,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
             expressed in ONNX, or the file's results differ by more than `TOLERANCE`. Then nothing is written.
     """
     if target.suffix.lower() != ".onnx":
-        raise UserError(f"{target} came; the file must end in .onnx")
+        raise UserError(f"target must end in .onnx, got {target}")
     check_size(size, ildiff.size_multiple)
     if not hasattr(torch.onnx, "ops"):
         raise UserError(f"torch {torch.__version__} is installed; writing ONNX needs 2.8 or newer: update it")
@@ -139,11 +138,11 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise UserError where the network cannot take pictures of that height and width."""
+    """Raise UserError if the network cannot take pictures of that height and width."""
     if any(side % multiple or not 0 < side <= LONGEST for side in size):
         raise UserError(
-            f"size {size[0]} x {size[1]} came; height and width must be multiples of {multiple}, "
-            f"up to {LONGEST // multiple * multiple}"
+            f"height and width must be multiples of {multiple} up to {LONGEST // multiple * multiple}, got {size[0]} x "
+            f"{size[1]}"
         )
 
 
@@ -181,7 +180,7 @@ def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
 
 
 def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
-    """Put what is written by hand in the place of the nodes that stand for it."""
+    """Replace placeholder nodes by those written by hand."""
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for number, node in enumerate(nodes):
@@ -189,13 +188,13 @@ def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
             model.graph.node.append(node)
             continue
         written = Nodes(f"{node.op_type}_{number}")
-        came = node.input[0]
+        source_input = node.input[0]
         if node.op_type == FLOOD_FILL:
-            result = write_connected_planes(written, came, *size)
+            result = write_connected_planes(written, source_input, *size)
         elif node.op_type == NEAREST:
-            result = write_nearest_pixel(written, came, *size)
+            result = write_nearest_pixel(written, source_input, *size)
         else:
-            result = write_median_filter(written, came, *size, width=node.attribute[0].i)
+            result = write_median_filter(written, source_input, *size, width=node.attribute[0].i)
         model.graph.node.extend(written.ending_in(result, node.output[0]))
     kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
     del model.opset_import[:]

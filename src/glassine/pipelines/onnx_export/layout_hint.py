@@ -1,9 +1,7 @@
-"""`LayoutHint` in operations that ONNX has, bit for bit where a threshold follows.
+"""`LayoutHint` in operations that ONNX has, exact to the bit wherever a threshold follows.
 
-TODO-DOC
-Flood fill from the border for ONNX: many planes at once, as bits of one integer a pixel.
----
-The flat background's color in operations that ONNX has; the same as `flat_background.find_background` finds.
+Flood fill from the border runs on many planes at once, stored as the bits of one integer per pixel. The background
+color is the one that `glassine.pipelines.backgrounds.find_background` finds.
 """
 
 import numpy as np
@@ -138,8 +136,8 @@ class ExportableHint(nn.Module):
         if len(self.candidates) != len(hint.candidates) or len(self.candidates) > most:
             kinds = ", ".join(sorted({type(method).__name__ for method in hint.candidates}))
             raise UserError(
-                f"a hint with {len(hint.candidates)} candidates ({kinds}) came; ONNX takes up to {most}, all of them "
-                "ColorProjection: train without the others"
+                f"candidates of the hint must be at most {most} ColorProjections for ONNX, got {len(hint.candidates)} "
+                f"({kinds}): train without the others"
             )
         levels = torch.arange(256)[:, None] <= torch.tensor([int(level * 255) for level in LEVELS])  # 256 l
         bits = 2 ** torch.arange(len(LEVELS))

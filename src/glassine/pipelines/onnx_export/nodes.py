@@ -1,11 +1,7 @@
-"""The nearest of some pixels for ONNX, the very one that OpenCV's distance transform names, ties and all.
+"""ONNX nodes written by hand, for what torch cannot export: loops, and chains of many small operations.
 
-TODO-DOC
-ONNX nodes written by hand, for what torch cannot hand to ONNX: loops, and chains of a hundred small operations.
----
-Growing masks by OpenCV's and our structuring elements, in operations that ONNX has for integers.
----
-The median filter for ONNX, as minima and maxima of shifted pictures.
+Among them are dilation with the structuring elements of OpenCV and of ours in integer operations, the median filter as
+minima and maxima of shifted pictures, and the nearest marked pixel with the ties of OpenCV's distance transform.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-DOMAIN = "glassine"  # of the nodes that stand for what is written by hand, until it is put in their place
+DOMAIN = "glassine"  # of placeholder nodes, which are replaced by those written by hand
 OPSET = 18
 
 
 class Nodes:
-    """A list of nodes that grows with every call; values are strings, the names that ONNX knows them by.
+    """A list of nodes that grows with every call; values are strings, their names in ONNX.
 
     Args:
         prefix: of the names, so that they differ from those of all other parts of a graph.
@@ -68,11 +64,11 @@ class Nodes:
     ) -> onnx.GraphProto:
         """What was recorded as a loop's body: names to element types, in order, `scalars` before the inputs."""
         first = [helper.make_tensor_value_info(value, kind, ()) for value, kind in (scalars or {}).items()]
-        came, made = (
+        taken, made = (
             [helper.make_tensor_value_info(value, kind, None) for value, kind in side.items()]
             for side in (inputs, outputs)
         )
-        return helper.make_graph(self.nodes, f"{self.prefix}_body", first + came, made)
+        return helper.make_graph(self.nodes, f"{self.prefix}_body", first + taken, made)
 
     def ending_in(self, value: str, name: str) -> list[onnx.NodeProto]:
         """The nodes that `value` depends on, and one that gives it its final `name`."""
@@ -200,7 +196,7 @@ STEPS = (
     (1, 1, DIAGONAL),
     (1, 2, KNIGHT),
 )
-# What a pixel knows is one int64, so that the least of several is the nearest: from UNIT up the distance, then who
+# The state of a pixel is one int64, so that the least of several is the nearest: from UNIT up the distance, then who
 # comes first among equals, then the place. The lower half never uses its highest bit: ONNX Runtime's minimum of int64
 # takes it for a sign, and gives the greater of two numbers that differ in nothing above it.
 UNIT = 2**32

@@ -3,7 +3,7 @@
 (() => {
   const study = window.STUDY;
   const at = (id) => document.getElementById(id);
-  const keeper = new Keeper(study);
+  const store = new AnswerStore(study);
   const most = Math.max(...study.trials.map((trial) => trial.clips.length));
   const pairs = most === 2;
   let player, stages, buttons;
@@ -16,15 +16,15 @@
   let background = 0;
 
   const questions = study.questions.length;
-  const total = () => study.forms[keeper.form].length * questions;
+  const total = () => study.forms[store.form].length * questions;
   const ask = (number) => {
-    const [trial, ...order] = study.forms[keeper.form][Math.floor(number / questions)];
+    const [trial, ...order] = study.forms[store.form][Math.floor(number / questions)];
     const clips = order.map((clip) => study.trials[trial].clips[clip]);
     return { ...study.trials[trial], clips, question: study.questions[number % questions] };
   };
   const answered = (number) => {
     const { id, question } = ask(number);
-    return keeper.answerTo(id, question.name);
+    return store.answerTo(id, question.name);
   };
   const firstOpen = (from = 0) => {
     for (let number = from; number < total(); number++) if (!answered(number)) return number;
@@ -141,7 +141,7 @@
     if (index >= clips.length || (index < 0 && !study.ties)) return;
     locked = true;
     given++;
-    keeper.add({
+    store.add({
       trial: id,
       question: question.name,
       choice: index < 0 ? null : clips[index],
@@ -176,24 +176,24 @@
     at("progress-text").textContent = "Done";
     tellDone();
     at("done-title").focus();
-    if (!keeper.server && given) keeper.download();
+    if (!store.server && given) store.download();
   }
 
   function tellSaved() {
-    at("help-saved").textContent = keeper.server
+    at("help-saved").textContent = store.server
       ? "Every answer is saved at once. You can close the page and come back."
-      : keeper.lost
+      : store.lost
         ? "The server does not answer. Every answer is kept in this browser and sent when it does."
         : "Every answer is kept in this browser at once. You can close the page and come back.";
   }
 
   function tellDone() {
-    const file = `${keeper.rater}-${study.id}.jsonl`;
-    at("done-text").textContent = keeper.lost
+    const file = `${store.rater}-${study.id}.jsonl`;
+    at("done-text").textContent = store.lost
       ? `The server does not answer, so your answers are not saved there yet. Leave this page open; they are also in the file ${file} among your downloads.`
-      : !keeper.server
+      : !store.server
       ? `Your ${total()} answers are in the file ${file} among your downloads. Please send it to whoever asked you.`
-      : keeper.pending.length
+      : store.pending.length
         ? "Your last answers are being saved; leave this page open."
         : `Your ${total()} answers are saved. You can close this page.`;
   }
@@ -245,8 +245,8 @@
     event.preventDefault();
     at("begin-button").disabled = true;
     try {
-      await keeper.open(at("rater").value);
-      if (!keeper.lost) say("saving", "");
+      await store.open(at("rater").value);
+      if (!store.lost) say("saving", "");
       document.activeElement.blur();
       show(firstOpen());
     } catch (error) {
@@ -273,12 +273,12 @@
     at("task").textContent =
       `You will see ${what}, made in different ways, in random order. There are ${study.forms[0].length} ` +
       `comparisons${each}. Choose by touch, by click or with the keys ${pairs ? "1 and 2" : `1 to ${most}`}; ? lists all keys.`;
-    keeper.onTrouble = (text) => {
+    store.onTrouble = (text) => {
       say("saving", text);
       tellSaved();
       if (!at("done").hidden) tellDone();
     };
-    await keeper.findServer();
+    await store.findServer();
     tellSaved();
     at("begin").addEventListener("submit", begin);
     at("tie").addEventListener("click", () => answer(-1));
@@ -288,13 +288,13 @@
     at("restart").addEventListener("click", restart);
     at("background").addEventListener("click", () => setBackground(background + 1));
     at("help-button").addEventListener("click", () => at("help").showModal());
-    at("download").addEventListener("click", () => keeper.download());
-    at("done-download").addEventListener("click", () => keeper.download());
+    at("download").addEventListener("click", () => store.download());
+    at("done-download").addEventListener("click", () => store.download());
     document.addEventListener("keydown", onKey);
     window.addEventListener("beforeunload", (event) => {
-      if (keeper.pending.length) event.preventDefault();
+      if (store.pending.length) event.preventDefault();
     });
-    at("rater").value = keeper.lastRater();
+    at("rater").value = store.lastRater();
     if (at("rater").value) at("begin-button").textContent = "Go on";
     only("start");
     at("rater").focus();

@@ -5,10 +5,10 @@ import zlib
 import numpy as np
 import pytest
 
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.procedural.canvas import Canvas, Mask, coverage
 from glassine.procedural.outlines import ellipse, points, rectangle
 from glassine.procedural.scene import FAMILIES
-from glassine.procedural.stickers import ProceduralStickers
 from glassine.utils.errors import UserError
 
 
@@ -22,7 +22,7 @@ def test_a_sticker_depends_on_seed_and_number_only() -> None:
 
 
 def test_another_process_renders_the_same() -> None:
-    code = "from glassine.procedural.stickers import ProceduralStickers as P; import zlib; print({})"
+    code = "from glassine.data.sources.procedural import ProceduralStickers as P; import zlib; print({})"
     check = "zlib.crc32(P(seed=1, size=32, num_frames=2)[6].frames.tobytes())"
     run = subprocess.run([sys.executable, "-c", code.format(check)], capture_output=True, text=True, check=True)
     here = zlib.crc32(ProceduralStickers(seed=1, size=32, num_frames=2)[6].frames.tobytes())
@@ -92,7 +92,7 @@ def test_words_are_named_in_ocr() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(UserError, match=r"\['glas'\].*glass"):
+    with pytest.raises(UserError, match=r"families must be some of .*glass.*, got \['glas'\]"):
         ProceduralStickers(families=["glas"])
     for wrong in ({"size": 4}, {"num_frames": 0}, {"num_frames": (9, 8)}, {"length": -1}, {"seed": -1}):
         with pytest.raises(UserError):

@@ -16,11 +16,10 @@ from PIL import Image
 from tests.helpers.drawings import as_json, lottie, svg
 
 from glassine.data.shards import StickerInfo
-from glassine.data.sources import fluent_stills, noto, noto_animated
+from glassine.data.sources import fluent, noto
 from glassine.data.sources.emoji_art import fetch_names
-from glassine.data.sources.fluent_stills import FLUENT_3D, FLUENT_FLAT, FluentStills
-from glassine.data.sources.noto import NotoStickers
-from glassine.data.sources.noto_animated import NotoAnimated
+from glassine.data.sources.fluent import FLUENT_3D, FLUENT_FLAT, FluentStills
+from glassine.data.sources.noto import NotoAnimated, NotoStickers
 from glassine.data.sources.world import SOURCES, Fetching
 from glassine.utils.errors import UserError
 
@@ -68,7 +67,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_3d_stills(cache: Path) -> None:
-    fluent_stills.fetch(FLUENT_3D, cache)
+    fluent.fetch_stills(FLUENT_3D, cache)
     items = list(FluentStills(FLUENT_3D, cache).items())
     assert [item.key for item in items] == ["fluent-3d-1f600", "fluent-3d-2764-fe0f"]
     assert items[0].load().frames.shape == (1, 8, 8, 4)
@@ -79,7 +78,7 @@ def test_3d_stills(cache: Path) -> None:
 
 def test_flat_drawings_at_the_size_asked_for(cache: Path) -> None:
     pytest.importorskip("resvg_py")
-    fluent_stills.fetch(FLUENT_FLAT, cache)
+    fluent.fetch_stills(FLUENT_FLAT, cache)
     items = list(FluentStills(FLUENT_FLAT, cache, size=48).items())
     assert [item.key for item in items] == ["fluent-flat-1f600", "fluent-flat-2764-fe0f"]
     assert items[0].load().frames.shape == (1, 48, 48, 4)
@@ -99,7 +98,7 @@ def test_noto_drawings_and_a_name_that_emojibase_lacks(cache: Path) -> None:
 
 
 def test_one_emoji_is_one_group_and_split_in_every_source(cache: Path) -> None:
-    for fetch in (lambda: fluent_stills.fetch(FLUENT_3D, cache), lambda: fluent_stills.fetch(FLUENT_FLAT, cache)):
+    for fetch in (lambda: fluent.fetch_stills(FLUENT_3D, cache), lambda: fluent.fetch_stills(FLUENT_FLAT, cache)):
         fetch()
     noto.fetch(cache)
     sources = FluentStills(FLUENT_3D, cache), FluentStills(FLUENT_FLAT, cache), NotoStickers(cache)
@@ -169,7 +168,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(noto_animated, "codes", lambda: [f"1f60{n}" for n in range(8)])
+    monkeypatch.setattr(noto, "codes", lambda: [f"1f60{n}" for n in range(8)])
     with Server() as one:
         threading.Thread(target=one.serve_forever, daemon=True).start()
         yield one
@@ -178,13 +177,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def fetch_animated(cache: Path, server: Server, lines: list[str] | None = None) -> Path:
     say = lines.append if lines is not None else lambda line: None
-    return noto_animated.fetch(cache, say=say, address=server.address, wait=0.001)
+    return noto.fetch_animated(cache, say=say, address=server.address, wait=0.001)
 
 
 def test_animations_are_fetched_a_few_at_once_and_only_once(cache: Path, server: Server) -> None:
     folder = fetch_animated(cache, server)
     assert len(list(folder.glob("*.json"))) == 8
-    assert server.most_at_once <= noto_animated.THREADS
+    assert server.most_at_once <= noto.THREADS
     fetch_animated(cache, server)
     assert set(server.asked.values()) == {1}
 
@@ -221,11 +220,11 @@ def test_an_unreachable_server_is_given_up_soon(cache: Path, monkeypatch: pytest
 
     def refuse(request: object, timeout: float) -> None:
         asked["all"] += 1
-        raise noto_animated.urllib.error.URLError("no route to host")
+        raise noto.urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr(noto_animated.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(noto.urllib.request, "urlopen", refuse)
     with pytest.raises(UserError, match=r"449 of 449 .*no route to host.*--from"):
-        noto_animated.fetch(cache)
+        noto.fetch_animated(cache)
     assert asked["all"] < 20
 
 
@@ -254,7 +253,7 @@ def test_animations_from_a_file_or_folder(cache: Path, tmp_path_factory: pytest.
     pytest.importorskip("rlottie_python")
     given = archive_of(kind, tmp_path_factory.mktemp("given"))
     fetch_names(cache, None, lambda line: None)
-    folder = noto_animated.fetch(cache, given)
+    folder = noto.fetch_animated(cache, given)
     assert {path.name for path in folder.iterdir()} >= {"1f600.json", "2764_fe0f.json"}
     assert not list(folder.glob("readme*"))
     items = {item.key: item for item in NotoAnimated(cache, size=32, fps=25).items()}
@@ -270,13 +269,13 @@ def test_animations_from_a_file_or_folder(cache: Path, tmp_path_factory: pytest.
 def test_bad_files_given_are_named(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.mktemp("given")
     with pytest.raises(UserError, match="no file or folder"):
-        noto_animated.fetch(cache, place / "missing.tar")
+        noto.fetch_animated(cache, place / "missing.tar")
     with pytest.raises(UserError, match="has no animations"):
-        noto_animated.fetch(cache, place)
+        noto.fetch_animated(cache, place)
     whole = archive_of("tar", place)
     whole.write_bytes(whole.read_bytes()[:-200])
     with pytest.raises(UserError, match="damaged"):
-        noto_animated.fetch(cache, whole)
+        noto.fetch_animated(cache, whole)
     with pytest.raises(UserError, match="noto-animated"):
         NotoAnimated(_named(tmp_path_factory.mktemp("empty"), cache))
 
@@ -290,7 +289,7 @@ def _named(folder: Path, cache: Path) -> Path:
 def test_partial_animations_are_used_where_the_world_is_fetched(cache: Path, server: Server, monkeypatch) -> None:
     server.answers = {"1f605": [500] * 8}
     fetch_names(cache, None, lambda line: None)
-    monkeypatch.setattr(noto_animated.fetch, "__defaults__", (None, lambda line: None, server.address, 0.001))
+    monkeypatch.setattr(noto.fetch_animated, "__defaults__", (None, lambda line: None, server.address, 0.001))
     lines = list[str]()
     source = SOURCES["noto-animated"](Fetching(cache, lines.append, partial=True), 32, 10.0)
     assert len(source) == 7
@@ -300,7 +299,7 @@ def test_partial_animations_are_used_where_the_world_is_fetched(cache: Path, ser
 
 
 def test_the_list_of_animations_is_whole() -> None:
-    codes = noto_animated.codes()
+    codes = noto.codes()
     assert len(codes) == len(set(codes)) == 449
-    assert all(noto_animated._STEM.fullmatch(code) for code in codes)
+    assert all(noto._STEM.fullmatch(code) for code in codes)
     assert np.isin(["1f600", "2764_fe0f"], codes).all()

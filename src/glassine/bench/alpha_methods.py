@@ -1,0 +1,217 @@
+"""Rows of the matting table that have networks.
+
+LayerDiffuse and ILDiff read alpha off latents; ILDiff without one of its parts comes from runs of `glassine benchmark
+variants`; GrabCut, SAM, SAM-2 and Matting Anything get a prompt from the target alpha.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from glassine.bench.loading import Loaded, load_network
+from glassine.bench.methods import (
+    CPU,
+    PAPER_CONDITIONS,
+    RUNS,
+    SHIPPED_ILDIFF,
+    SHIPPED_MATTING,
+    SHIPPED_SAM,
+    SHIPPED_TRANSPARENCY,
+    TITLES,
+    AlphaFunction,
+    AlphaMethod,
+    Setting,
+    settings_of,
+)
+from glassine.bench.run import steps_of
+from glassine.models.classic import GrabCut, true_boxes
+from glassine.models.ildiff import ILDiff
+from glassine.models.matting_anything import MattingAnything
+from glassine.models.prompted_sam import PromptedSam
+from glassine.models.transparency import TransparencyVAE
+from glassine.pipelines.cutout import CutoutPipeline
+from glassine.utils.errors import UserError
+
+# arms of the ablation, which are trained for few steps each: they compare with each other and with the paper's ILDiff
+# after as many steps, not with the shipped one, so they are evaluated under the conditions of the paper's table alone
+ARMS = {
+    "ildiff_paper": "depth5",
+    "ildiff_no_layout": "variants-no_layout",
+    "ildiff_no_time": "depth0",
+    "ildiff_explicit_masks": "variants-explicit_masks",
+}
+
+
+def layer_diffuse(source: str = SHIPPED_TRANSPARENCY, device: torch.device = CPU) -> AlphaMethod:
+    """LayerDiffuse's transparency decoder on plain latents and the VAE's reconstruction, as the ILDiff paper has it."""
+    try:
+        loaded = load_network(source, "codec")
+    except UserError as error:
+        return AlphaMethod("layer_diffuse", TITLES["layer_diffuse"], weights=source, missing=str(error))
+    vae = loaded.network
+    if not isinstance(vae, TransparencyVAE):
+        raise UserError(f"{source} must be a TransparencyVAE for LayerDiffuse, got a {type(vae).__name__}")
+    network = ILDiff(vae.vae, vae.decoder, adapter=None, pixel_source="reconstruction").eval()
+    network = network.to(device)
+    return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device, decoding(network, device))
+
+
+def ildiff_method(
+    source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], name: str = "ildiff"
+) -> AlphaMethod:
+    """ILDiff from a bundle, a run or a checkpoint, in one of three uses.
+
+    `name` is `ildiff`, `ildiff_own` before the hint's candidates are mixed in, or `cutout` for all of `glassine cutout`
+    but reading and writing files, which is what its users get.
+    """
+    try:
+        loaded = load_network(source, "ildiff")
+    except UserError as error:
+        return AlphaMethod(name, title, weights=source, missing=str(error))
+    if not isinstance(loaded.network, ILDiff):
+        raise UserError(f"{source} must be an ILDiff, got a {type(loaded.network).__name__}")
+    network = loaded.network.to(device)
+    function = cutting_out(network, device) if name == "cutout" else decoding(network, device, name != "ildiff_own")
+    return network_method(name, title, network, loaded, device, function)
+
+
+def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> AlphaFunction:
+    """What the network reads off a clip."""
+
+    def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
+        return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
+
+    return function
+
+
+def cutting_out(network: ILDiff, device: torch.device) -> AlphaFunction:
+    """What the pipeline makes of a clip's frames."""
+    pipeline = CutoutPipeline(network, device=str(device))
+
+    def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
+        alphas = []
+        for frames in rearrange((clip * 255).round().byte().cpu(), "b f c h w -> b f h w c").numpy():
+            opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)  # f h w 4
+            results = [result[..., 3] for result, _ in pipeline.stream((frame, 1) for frame in opaque)]
+            alphas.append(torch.from_numpy(np.stack(results)).float() / 255)
+        return torch.stack(alphas)[:, :, None]
+
+    return function
+
+
+def network_method(
+    name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device, function: AlphaFunction
+) -> AlphaMethod:
+    """The row of a `network` that `function` uses."""
+    parameters = sum(p.numel() for p in network.parameters())
+    settings: dict[str, Setting] = {"pixel_source": network.pixel_source}
+    return AlphaMethod(
+        name,
+        title,
+        settings,
+        function=function,
+        weights=loaded.origin,
+        digest=loaded.digest,
+        seed=loaded.seed,
+        parameters=parameters,
+        device=device,
+        size_multiple=network.size_multiple,
+    )
+
+
+def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> AlphaMethod:
+    """The row of the longest run of that variant, of the lowest seed among those.
+
+    Args:
+        name: key of `ARMS`.
+        runs: folder of the ablation's runs.
+        device: where the network runs.
+    """
+    pattern = re.compile(re.escape(ARMS[name]) + r"-seed(\d+)-(\d+)steps")
+    found = [(match, path) for path in runs.glob("*") if (match := pattern.fullmatch(path.name))]
+    if not found:
+        return AlphaMethod(name, TITLES[name], missing="no run of it here; `glassine benchmark variants` trains it")
+    match, path = min(found, key=lambda pair: (-int(pair[0][2]), int(pair[0][1])))
+    done, steps = steps_of(path / "checkpoints" / "last.ckpt"), int(match[2])
+    if done < steps:
+        missing = f"its run has {done} of {steps} steps; `glassine benchmark variants` resumes it"
+        return AlphaMethod(name, TITLES[name], missing=missing)
+    return dataclasses.replace(ildiff_method(str(path), device, TITLES[name], name), conditions=PAPER_CONDITIONS)
+
+
+def grab_cut() -> AlphaMethod:
+    """GrabCut in the true box."""
+    network = GrabCut()
+
+    def function(clip: Tensor, _: Tensor | None, target: Tensor | None) -> Tensor:
+        if target is None:
+            raise ValueError("target must be given, GrabCut gets its box from it")
+        return network(clip, true_boxes(target))
+
+    return AlphaMethod("grab_cut", TITLES["grab_cut"], settings_of(network), function=function)
+
+
+def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> AlphaMethod:
+    """SAM on each frame alone: center point and outer rectangle of the true alpha, as in the ILDiff paper."""
+    try:
+        loaded = load_network(source, "sam")
+        network = PromptedSam(loaded.network).to(device)
+    except UserError as error:
+        return AlphaMethod("sam", TITLES["sam"], weights=source, missing=str(error))
+    except TypeError as error:
+        raise UserError(f"{source}: {error}") from error
+    return prompted("sam", network, loaded, device)
+
+
+def matting_anything(source: str = SHIPPED_MATTING, device: torch.device = CPU) -> AlphaMethod:
+    """Matting Anything on each frame alone, with the same prompts."""
+    name = "matting_anything"
+    try:
+        loaded = load_network(source, "network")
+    except UserError as error:
+        return AlphaMethod(name, TITLES[name], weights=source, missing=str(error))
+    if not isinstance(loaded.network, MattingAnything):
+        raise UserError(f"{source} must be a MattingAnything, got a {type(loaded.network).__name__}")
+    return prompted(name, loaded.network.to(device), loaded, device)
+
+
+def sam2(source: str | None = None, device: torch.device = CPU) -> AlphaMethod:
+    """SAM-2 on the whole clip, prompted on one frame; nothing small enough to ship learns it on a CPU."""
+    if source is None:
+        missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, or the folder of a copy"
+        return AlphaMethod("sam2", TITLES["sam2"], missing=missing)
+    from glassine.models.prompted_sam import PromptedSam2  # transformers takes seconds to import
+    from glassine.pretrained.sam import sam2_video
+
+    try:
+        loaded = Loaded(PromptedSam2(sam2_video(source)), source)
+    except UserError as error:
+        return AlphaMethod("sam2", TITLES["sam2"], weights=source, missing=str(error))
+    return prompted("sam2", loaded.network.to(device), loaded, device)
+
+
+def prompted(name: str, network: nn.Module, loaded: Loaded, device: torch.device) -> AlphaMethod:
+    """The row of a network that is called with the clip and the true alpha, and makes its prompts of that."""
+
+    def function(clip: Tensor, _: Tensor | None, target: Tensor | None) -> Tensor:
+        if target is None:
+            raise ValueError(f"target must be given, {name} gets its prompts from it")
+        return decode(clip.to(device), target.to(device))
+
+    decode = network.decode if isinstance(network, MattingAnything) else network
+    return AlphaMethod(
+        name,
+        TITLES[name],
+        settings_of(network),
+        function=function,
+        weights=loaded.origin,
+        digest=loaded.digest,
+        seed=loaded.seed,
+        parameters=sum(p.numel() for p in network.parameters()),
+        device=device,
+    )

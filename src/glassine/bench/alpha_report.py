@@ -1,0 +1,309 @@
+"""The matting tables from records: the overview, the ILDiff paper's tables II and III, and one page a condition."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from glassine.bench.methods import BRIEF, PAPER_CONDITIONS
+from glassine.bench.protocols import CONDITION_TITLES
+from glassine.bench.records import Record
+from glassine.bench.specs import VARIANTS
+from glassine.bench.tables import (
+    NOTHING,
+    Row,
+    Table,
+    conditions_of,
+    fixed,
+    markdown,
+    mean_over,
+    parameters,
+    percent,
+    print_table,
+    psnr_and_share,
+    published_tables,
+    short,
+    spread,
+    to_rows,
+    transposed,
+    typical,
+)
+
+ABLATION_CONDITIONS = ("white", "gray", "own_color_jpeg75")
+ERRORS = {
+    "mad": "MAD",
+    "mse": "MSE",
+    "grad": "gradient",
+    "conn": "connectivity",
+    "dtssd": "dtSSD",
+    "semi_transparent_mad": "semi-transparent MAD",
+    "flicker": "flicker",
+}
+SHARES = {"holes_filled": "holes filled", "interior_punched": "interior punched"}
+# method -> its name in ILDiff's table II
+TABLE_II = {
+    "matting_anything": "Matting Anything",
+    "sam": "SAM",
+    "sam2": "SAM-2",
+    "layer_diffuse": "LayerDiffuse",
+    "ildiff_paper": "",  # these four are not in the paper's table; its text asks for them
+    "ildiff_no_layout": "",
+    "ildiff_no_time": "",
+    "ildiff_explicit_masks": "",
+    "ildiff": "ILDiff",
+}
+PUBLISHED = ("published PSNR (TASD-T)", "published SSIM (TASD-T)")
+PROMPTED = (
+    "The published columns are on TASD-T, which is not public, with pretrained networks of full size: compare them "
+    "with each other, never with ours. Ours are of the tiny scale, trained here on stickers. Matting Anything, SAM and "
+    "SAM-2 are told the center and the outer rectangle of the true alpha, as in the paper; the others nothing."
+)
+SHORT = " The rows of short training are networks of `ablate_variants.md`, one seed each: compare them with each other."
+
+
+def overview(records: Sequence[Record]) -> Table:
+    """Mean PSNR (share under 20 dB) of every row and condition, then its costs."""
+    conditions = conditions_of(records)
+    head = ["method", *(CONDITION_TITLES[name] for name in conditions), "ms a frame", "parameters"]
+    rows = []
+    for row in to_rows(record for record in records if record.method not in BRIEF):
+        cells = [psnr_and_share(row, name) for name in conditions]
+        costs = [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
+        rows.append([row.label, *cells, *costs])
+    return head, rows
+
+
+def alpha_detail(records: Sequence[Record], condition: str) -> Table:
+    """How good alpha and the colored result are under one condition."""
+    head = ["method", "PSNR mean ↑", "median ↑", "under 20 dB ↓", "pooled ↑", "SSIM ↑"]
+    head += ["composite PSNR ↑", "composite SSIM ↑"]
+    rows = []
+    for row in (row for row in to_rows(records) if row.belongs(condition)):
+        cells = [spread(row.score(condition, f"psnr_{name}"), fixed(1)) for name in ("mean", "median")]
+        cells.append(spread(row.score(condition, "psnr_share_under_20db"), percent))
+        cells.append(spread(row.score(condition, "psnr_pooled"), fixed(1)))
+        cells.append(spread(row.score(condition, "ssim"), fixed(3)))
+        cells.append(spread(row.score(condition, "composite_psnr"), fixed(1)))
+        cells.append(spread(row.score(condition, "composite_ssim"), fixed(3)))
+        rows.append([row.label, *cells])
+    return head, rows
+
+
+def matting_detail(records: Sequence[Record], condition: str) -> Table:
+    """The errors of the matting field under one condition."""
+    head = ["method", *(f"{title} ↓" for title in (*ERRORS.values(), *SHARES.values()))]
+    rows = []
+    for row in (row for row in to_rows(records) if row.belongs(condition)):
+        errors = [spread(row.score(condition, name), short) for name in ERRORS]
+        rows.append([row.label, *errors, *(spread(row.score(condition, name), percent) for name in SHARES)])
+    return head, rows
+
+
+def table_two(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> Table:
+    """ILDiff's table II: PSNR and SSIM of its methods, by background and degradation, with what they cost here."""
+    conditions = [name for name in PAPER_CONDITIONS if name in conditions_of(records)]
+    head = ["method", *PUBLISHED]
+    head += [f"{score}, {CONDITION_TITLES[name]}" for name in conditions for score in ("PSNR", "SSIM")]
+    head += ["ms a frame", "parameters"]
+    printed = printed_rows(published, "II")
+    rows = []
+    for row in to_rows(records):
+        name = TABLE_II.get(row.records[0].method)
+        if name is None:
+            continue
+        theirs = printed.get(name, {})
+        cells = [str(theirs.get(score, NOTHING)) for score in ("PSNR", "SSIM")]
+        cells += [cell for condition in conditions for cell in scores_of(row, condition)]
+        cells += [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
+        rows.append([row.label, *cells])
+    return head, rows
+
+
+def scores_of(row: Row, condition: str) -> tuple[str, str]:
+    """PSNR and SSIM."""
+    return spread(row.score(condition, "psnr_mean"), fixed(1)), spread(row.score(condition, "ssim"), fixed(3))
+
+
+def printed_rows(published: Sequence[dict[str, Any]], table: str) -> dict[str, dict[str, Any]]:
+    """The published rows of ILDiff's table of that number, by name."""
+    return {row["name"]: row for entry in published if entry["table"] == table for row in entry["rows"]}
+
+
+def after_steps(record: Record) -> str:
+    """One sentence: what the numbers of an ablation's table are of."""
+    return (
+        f"After {record.costs['steps']:.0f} steps each; mean alpha PSNR in dB (share under 20 dB) over "
+        f"{len(record.stickers)} stickers of `{record.data}`, split `{record.split}`, {record.num_frames} frames of "
+        f"{record.size} x {record.size};"
+    )
+
+
+def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> Table:
+    """Quality and cost of each depth; the numbers of the paper's table III, if given, in columns of their own."""
+    conditions = conditions_of(records)
+    printed = printed_rows(published, "III")
+    head = ["depth", *(PUBLISHED if printed else ()), *(f"PSNR, {CONDITION_TITLES[name]}" for name in conditions)]
+    head += ["SSIM", "dtSSD", "flicker", "s a clip", "peak MiB", "parameters"]
+    rows = []
+    for row in sorted_by_depth(records):
+        cells = [str(printed.get(row.title, {}).get(score, NOTHING)) for score in ("PSNR", "SSIM") if printed]
+        cells += [psnr_and_share(row, name) for name in conditions]
+        cells.append(spread(mean_over(row, conditions, "ssim"), fixed(3)))
+        cells += [spread(mean_over(row, conditions, name), fixed(2)) for name in ("dtssd", "flicker")]
+        cells.append(typical(row.cost("seconds_per_clip"), short))
+        cells.append(typical(row.cost("peak_memory_mib"), fixed(0)))
+        cells.append(typical(row.cost("parameters"), parameters))
+        rows.append([row.label, *cells])
+    return head, rows
+
+
+def about_depths(records: Sequence[Record]) -> str:
+    """What the table's numbers are of."""
+    first = records[0]
+    return (
+        f"{after_steps(first)} SSIM, dtSSD and flicker: mean over the conditions. The published columns are the "
+        f"paper's, on TASD-T: not to be compared with ours. A clip is {first.num_frames} frames; the peak is that of a "
+        f"whole process on a CPU, of the tensors on a GPU. On {first.costs_on}. Differences under 1 dB from one seed "
+        "rank nothing. As in the paper, depth adds reach in space and parameters beside time."
+    )
+
+
+def depth_of(row: Row) -> int:
+    """`depth 5` is 5."""
+    return int(row.title.split()[-1])
+
+
+def sorted_by_depth(records: Sequence[Record]) -> list[Row]:
+    """By depth."""
+    return sorted(to_rows(records), key=depth_of)
+
+
+def variants_table(records: Sequence[Record]) -> Table:
+    """Quality and cost of each variant, in the order of `VARIANTS`."""
+    conditions, order = conditions_of(records), list(VARIANTS.values())
+    head = ["ILDiff", *(f"PSNR, {CONDITION_TITLES[name]}" for name in conditions), "SSIM", "dtSSD"]
+    head += ["ms a frame", "parameters"]
+    rows = []
+    for row in sorted(to_rows(records), key=lambda row: order.index(row.title) if row.title in order else len(order)):
+        cells = [psnr_and_share(row, name) for name in conditions]
+        cells += [spread(mean_over(row, conditions, name), fixed(n)) for name, n in (("ssim", 3), ("dtssd", 2))]
+        cells += [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
+        rows.append([row.label, *cells])
+    return head, rows
+
+
+def alike(records: Sequence[Record], one: Record | None = None) -> list[Record]:
+    """The finished records of one kind, which one table may show: that of `one`, or the one with most records."""
+    wanted = set(ABLATION_CONDITIONS)
+    finished = [record for record in records if record.costs.get("steps") and wanted <= set(record.conditions)]
+    kinds = [kind_of(record) for record in finished]
+    kind = max(kinds, key=kinds.count, default=None) if one is None else kind_of(one)
+    return [record for record in finished if kind_of(record) == kind]
+
+
+def kind_of(record: Record) -> tuple[object, ...]:
+    """What must be equal for two records of an ablation to be compared."""
+    return record.setup, record.costs.get("steps")
+
+
+def config_of(record: Record) -> str:
+    """The last YAML that its network was trained by, which tells it from others of the same base."""
+    return [word for word in record.config.split() if word.endswith(".yaml")][-1]
+
+
+def full_tables(
+    records: Sequence[Record],
+    published: Sequence[dict[str, Any]],
+    by_depth: Sequence[Record] = (),
+) -> str:
+    """All of `benchmarks/tables.md`."""
+    parts = [
+        "# Scores\n\nGenerated by `glassine benchmark tables` from `results/alpha/*.json`; edit nothing here.",
+        f"## Overview\n\n{describe(records)}\n\n{markdown(transposed(overview(records)))}",
+    ]
+    parts.append(f"## The methods of ILDiff's table II\n\n{paper_block(records, published)}")
+    if by_depth:
+        parts.append(f"## ILDiff's table III: temporal depth\n\n{depth_block(by_depth, published)}")
+    for name in conditions_of(records):
+        title = CONDITION_TITLES[name]
+        tables = [markdown(alpha_detail(records, name)), markdown(matting_detail(records, name))]
+        parts.append(f"## {title[:1].upper() + title[1:]}\n\n" + "\n\n".join(tables))
+    parts.append(
+        "Errors have the units of the video-matting field: MAD, MSE x 1000, gradient and connectivity / 1000, "
+        "dtSSD x 100 without frame 0. `–`: nothing to measure, or not measured. Composites are on black. The VAE of "
+        "the VAE-decoded row has damaged part of the shipped ILDiff's training pictures, too. A faded sticker looks "
+        "like a pale one that is opaque; nothing in the picture tells. Procedural stickers are other ones than those "
+        "that training draws, of the same families."
+    )
+    parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def paper_block(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
+    """ILDiff's table II, and what to know of it."""
+    about = PROMPTED + (SHORT if any(record.method in BRIEF and record.conditions for record in records) else "")
+    return f"{markdown(table_two(records, published))}\n\n{about}{without_weights(records)}"
+
+
+def depth_block(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
+    """ILDiff's table III, and what to know of it."""
+    return f"{markdown(depth_table(records, published))}\n\n{about_depths(records)}"
+
+
+def without_weights(records: Sequence[Record]) -> str:
+    """Why rows are empty."""
+    lines = [f"- {row.title}: {row.records[0].missing}" for row in to_rows(records) if row.records[0].missing]
+    return "\n\n" + "\n".join(["Not measured:", "", *lines]) if lines else ""
+
+
+def describe(records: Sequence[Record]) -> str:
+    """One sentence: what the numbers of a table are of."""
+    first = records[0]
+    machines = sorted({record.costs_on for record in records if record.costs_on})
+    return (
+        f"Alpha PSNR in dB, mean over {len(first.stickers)} held-out stickers (one a group) of `{first.data}`, split "
+        f"`{first.split}`, {first.num_frames} frames of {first.size} x {first.size} each (as many of our own for the "
+        f"procedural rows); in brackets the share of stickers under 20 dB. Methods estimate the background; those that "
+        f"need a prompt get it from the true alpha. "
+        f"Times on {'; '.join(machines)}."
+    )
+
+
+def readme_block(records: Sequence[Record]) -> str:
+    """The README's table: the overview, and what its numbers are of."""
+    return f"{markdown(transposed(overview(records)))}\n\n{describe(records)}"
+
+
+def depth_page(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> str:
+    """All of `ablate_depth.md`."""
+    return (
+        "# ILDiff by temporal depth\n\nGenerated by `glassine benchmark tables` from `results/ablate_depth/*.json`.\n\n"
+        f"{depth_block(records, published)}\n"
+    )
+
+
+def variants_page(records: Sequence[Record]) -> str:
+    """All of `ablate_variants.md`."""
+    first = records[0]
+    return (
+        "# Variants of ILDiff\n\nGenerated by `glassine benchmark tables` from `results/ablate_variants/*.json`."
+        f"\n\n{markdown(variants_table(records))}\n\n"
+        f"{after_steps(first)} SSIM and dtSSD: mean over the conditions. On {first.costs_on}. "
+        "Differences within the spread over seeds rank nothing. Depth adds reach in space and parameters, too. Patch "
+        "colors with 3D convolutions can still find layout by themselves; the encoder that was not distilled is to be "
+        "compared with the tuned one.\n"
+    )
+
+
+def print_scores(records: Sequence[Record], title: str = "") -> None:
+    """The overview of `records` in the terminal, and what its numbers are."""
+    from rich.console import Console
+
+    first = records[0]
+    caption = (
+        f"mean alpha PSNR in dB (share of stickers under 20 dB) over {len(first.stickers)} held-out stickers, "
+        f"split {first.split}, {first.size} px; the background is estimated, prompts come from the true alpha"
+    )
+    print_table(transposed(overview(records)), title, caption)
+    for record in records:
+        if record.missing:
+            console = Console(markup=False, emoji=False, highlight=False)
+            console.print(f"{record.title}: {record.missing}", soft_wrap=True)

@@ -1,0 +1,290 @@
+"""Evaluate methods on an evaluation set and keep what is measured: the part that both halves of the benchmark share.
+
+An `Evaluator` opens the record of a method, finds the cells that are missing, measures them, and saves each as soon as
+it is known. `AlphaEvaluator` does it for mattes; `VideoEvaluator` in `evaluate_video` for generated clips.
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glassine.bench.alpha_methods import ildiff_method
+from glassine.bench.methods import AlphaMethod
+from glassine.bench.progress import Progress, ShowProgress, no_progress, parallel_map
+from glassine.bench.protocols import CONDITION_TITLES, AlphaEvalSet, EvalSet, unique_samples
+from glassine.bench.records import Cell, Record, fingerprint, plain, read_record
+from glassine.bench.run import Run
+from glassine.bench.speed import milliseconds_per_frame, peak_memory
+from glassine.metrics.matting_scores import SCORE_NAMES, MattingScores
+from glassine.nn.background import estimate_background
+from glassine.utils.devices import processor
+from glassine.utils.errors import UserError
+
+# not a background of any condition, on which a color un-mixed from any alpha would come out right
+COMPOSITE_ON = "black"
+MEASURED = (
+    "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out "
+    "group; the background is estimated by the method; composites on black, colors un-mixed from the estimated "
+    "background; "
+    "ms per frame: shortest of 5 runs on one clip of that many frames, all cores, the methods of a call in turns"
+)
+
+
+class Evaluator(ABC):
+    """Fills records of methods.
+
+    Attributes:
+        eval_set: what methods are evaluated on.
+    """
+
+    eval_set: EvalSet
+
+    @abstractmethod
+    def metric_names(self) -> Sequence[str]:
+        """Names of the scores of a cell."""
+
+    @abstractmethod
+    def inputs(self, record: Record, condition: str) -> str:
+        """Fingerprint of all that decides the scores of a cell, except for the names of the metrics."""
+
+    @abstractmethod
+    def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
+        """Whether the record of a run is complete, as far as is known without loading its network."""
+
+    @abstractmethod
+    def fill(self, run: Run, checkpoint: Path, folder: Path, steps: int) -> Record:
+        """Measure and save what is missing of a trained run.
+
+        Args:
+            run: of `checkpoint`.
+            checkpoint: of the network, at the end of the training or along the way.
+            folder: of the records.
+            steps: of the training until then.
+        """
+
+    def open(self, new: Record, folder: Path, any_weights: bool = False) -> Record:
+        """The record of earlier calls where eval set, settings and weights are the same, else `new`.
+
+        Args:
+            new: without scores.
+            folder: of the records.
+            any_weights: where the weights of `new` are not loaded; its settings then identify them.
+        """
+        path = folder / new.file_name
+        if not path.is_file():
+            return new
+        old = read_record(path)
+        if (old.setup, old.settings) != (new.setup, new.settings) or (not any_weights and old.digest != new.digest):
+            return new
+        kept = replace(old, title=new.title, config=new.config, missing=new.missing, measured=new.measured)
+        if (old.title, old.config) != (new.title, new.config):
+            kept.save(folder)  # the same numbers, now in another row of the table
+        return kept
+
+    def missing(self, record: Record, conditions: Sequence[str]) -> list[str]:
+        """The conditions without a current cell."""
+        expected, names = len(record.stickers), self.metric_names()  # a cell with fewer stickers left damaged ones out
+        cells = {name: record.conditions.get(name) for name in conditions}
+        return [n for n, c in cells.items() if c is None or not c.is_current(self.inputs(record, n), names, expected)]
+
+
+class AlphaEvaluator(Evaluator):
+    """Evaluates matting methods. Clips are made once a condition; stickers are scored side by side, one a core.
+
+    Args:
+        eval_set: the stickers.
+        conditions: names; None for all there are.
+        data: what records call the data.
+        device: of the networks of runs.
+        arm_method: what records of runs call the method.
+        progress: gives, as a context, a function that is called after every step.
+
+    Raises:
+        UserError: an unknown condition.
+    """
+
+    eval_set: AlphaEvalSet
+
+    def __init__(
+        self,
+        eval_set: AlphaEvalSet,
+        conditions: Sequence[str] | None = None,
+        data: str = "",
+        device: torch.device | None = None,
+        arm_method: str = "arm",
+        progress: ShowProgress = no_progress,
+    ) -> None:
+        self.eval_set, self.data, self.arm_method, self.progress = eval_set, data, arm_method, progress
+        self.device = device or torch.device("cpu")
+        self.conditions = list(eval_set.conditions if conditions is None else conditions)
+        self.clips = {name: eval_set.fingerprint(name) for name in self.conditions}
+
+    def metric_names(self) -> Sequence[str]:
+        """Those of `MattingScores`."""
+        return SCORE_NAMES
+
+    def inputs(self, record: Record, condition: str) -> str:
+        """Of the method and of the clips."""
+        return fingerprint(record.method, record.digest, sorted(record.settings.items()), self.clips[condition])
+
+    def evaluate(self, methods: Sequence[AlphaMethod], folder: Path, again: bool = False) -> list[Record]:
+        """Fill the records of `methods`. Current cells are kept, so a stopped call resumes.
+
+        Args:
+            methods: rows; those with missing weights get a record that says so.
+            folder: of the records.
+            again: measure current cells, too.
+
+        Returns:
+            The records, one a method.
+
+        Raises:
+            UserError: a size that a method cannot take, or an unreadable record.
+        """
+        size = self.eval_set.size
+        for method in methods:
+            if size % method.size_multiple:
+                raise UserError(f"size must be a multiple of {method.size_multiple} for {method.title}, got {size}")
+        measured = MEASURED.format(frames=self.eval_set.num_frames, size=size)
+        rows = [(m, self.open(m.new_record(self.eval_set, self.data, measured), folder)) for m in methods]
+        todo: dict[str, list[tuple[AlphaMethod, Record]]] = {}
+        for name in self.conditions:
+            able = [row for row in rows if row[0].is_scored(name)]
+            if wanted := [row for row in able if again or self.missing(row[1], [name])]:
+                todo[name] = wanted
+        for method, record in rows:
+            if method.function is None:
+                record.save(folder)
+        working = [row for row in rows if row[0].function is not None]
+        if again or any(processor(method.device) != record.costs_on for method, record in working):
+            self.measure_costs(working)  # all together, so that the times compare
+            for _, record in working:
+                record.save(folder)
+        with self.progress() as tell:
+            count = Count(sum(len(self.eval_set) * (1 + len(wanted)) for wanted in todo.values()), tell)
+            for name, wanted in todo.items():
+                samples = self.load_clips(name, partial(count.step, f"{CONDITION_TITLES[name]}: clips"))
+                for method, record in wanted:
+                    step = partial(count.step, f"{CONDITION_TITLES[name]}: {method.title}")
+                    results = parallel_map(partial(score_clip, method), samples, step)
+                    record.conditions[name] = make_cell(self.inputs(record, name), samples, results)
+                    record.save(folder)
+        return [record for _, record in rows]
+
+    def load_clips(self, condition: str, step: Callable[[], None]) -> list[dict[str, Any]]:
+        """All packed clips of a condition; damaged stickers are left out and named in a warning."""
+        dataset = self.eval_set.dataset(condition)
+        samples = parallel_map(lambda row: pack(dataset[row]), range(len(dataset)), step)
+        if damaged := dataset.damaged:
+            named = ", ".join(f"{name} ({reason})" for name, reason in damaged.items())
+            warnings.warn(f"{len(damaged)} damaged stickers were left out: {named}", stacklevel=2)
+        return unique_samples(samples)
+
+    def measure_costs(self, rows: Sequence[tuple[AlphaMethod, Record]]) -> None:
+        """Milliseconds a frame, on the first sticker on white, and parameters."""
+        sample = self.eval_set.dataset("white")[0]
+        times = milliseconds_per_frame([method for method, _ in rows], sample["clip"][None], sample["alpha"][None])
+        for (method, record), milliseconds in zip(rows, times, strict=True):
+            record.costs_on = processor(method.device)
+            record.costs = {"ms_per_frame": plain(milliseconds, 3), "parameters": method.parameters}
+
+    def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
+        """Never: cells depend on the digest of the weights."""
+        return False
+
+    def fill(self, run: Run, checkpoint: Path, folder: Path, steps: int) -> Record:
+        """See `Evaluator.fill`; the record is that of an arm of an ablation, with its costs."""
+        method = ildiff_method(str(checkpoint), self.device, run.spec.title)
+        if method.function is None:
+            raise UserError(method.missing)
+        config = run.stages()[-1].description
+        (record,) = self.evaluate([replace(method, name=self.arm_method, config=config)], folder)
+        speed = record.costs["ms_per_frame"] or 0.0
+        record.costs["seconds_per_clip"] = plain(speed * record.num_frames / 1000, 3)
+        if "peak_memory_mib" not in record.costs:
+            shape = (1, record.num_frames, 3, record.size, record.size)
+            record.costs["peak_memory_mib"] = plain(peak_memory(str(checkpoint), shape, self.device), 4)
+        record.costs["steps"] = steps
+        record.save(folder)
+        return record
+
+
+def evaluate(
+    methods: Sequence[AlphaMethod],
+    eval_set: AlphaEvalSet,
+    folder: Path,
+    conditions: Sequence[str] | None = None,
+    again: bool = False,
+    data: str = "",
+    progress: ShowProgress = no_progress,
+) -> list[Record]:
+    """The records of matting methods; see `AlphaEvaluator` and its `evaluate`."""
+    return AlphaEvaluator(eval_set, conditions, data, progress=progress).evaluate(methods, folder, again)
+
+
+class Count:
+    """Counts steps and passes them on."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def step(self, text: str) -> None:
+        """One more."""
+        self.done += 1
+        self.progress(text, self.done, self.total)
+
+
+def pack(sample: dict[str, Any]) -> dict[str, Any]:
+    """The part of a sample that scoring needs, with pixels in 8 bits as in the clip: a third of the memory."""
+    packed = {name: (sample[name] * 255).round().byte() for name in ("clip", "foreground")}
+    return {**packed, "alpha": sample["alpha"], "key": sample["key"]}
+
+
+def score_clip(method: AlphaMethod, sample: dict[str, Any]) -> MattingScores:
+    """Scores of one packed clip; the method gets no background, and the target for nothing but a prompt."""
+    clip = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
+    return score_alpha(method.alpha(clip, None, sample["alpha"].unsqueeze(0)), sample)
+
+
+def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:
+    """Scores of a method's `alpha`, `1 f 1 h w`, for one packed clip."""
+    clip, foreground = (sample[name].float().unsqueeze(0) / 255 for name in ("clip", "foreground"))  # 1 f 3 h w
+    scores = MattingScores(COMPOSITE_ON)
+    scores.update(alpha, sample["alpha"].unsqueeze(0), unmix(clip, alpha), foreground)
+    return scores
+
+
+def unmix(clip: Tensor, alpha: Tensor) -> Tensor:
+    """Straight colors `b f 3 h w` in [0, 1] of an opaque clip for a given alpha, the same way for all methods.
+
+    C = alpha F + (1 - alpha) B, solved for F; B is estimated from the border.
+    """
+    background = estimate_background(clip)[:, None, :, None, None]  # b 1 3 1 1
+    return ((clip - (1 - alpha) * background) / alpha.clamp(min=1 / 255)).clamp(0, 1)
+
+
+def make_cell(inputs: str, samples: Sequence[dict[str, Any]], results: Sequence[MattingScores]) -> Cell:
+    """Summarize the clips of one condition.
+
+    Args:
+        inputs: the fingerprint of the cell.
+        samples: packed samples.
+        results: the scores of each.
+    """
+    total, *others = results
+    for other in others:
+        total.merge_state(other)
+    psnr = total.per_clip()["psnr"].tolist()
+    return Cell(
+        inputs,
+        len(samples),
+        {name: plain(value) for name, value in total.compute().items()},
+        {sample["key"]: round(value, 2) for sample, value in zip(samples, psnr, strict=True)},
+    )

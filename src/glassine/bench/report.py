@@ -1,0 +1,217 @@
+"""All pages of `benchmarks/` from the records there, and the tables of the README. Nothing is measured.
+
+`write_all` is `glassine benchmark tables`. A page whose records are missing is not written; what fills it is returned.
+"""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glassine.bench.alpha_report import (
+    alike,
+    config_of,
+    depth_block,
+    depth_page,
+    full_tables,
+    paper_block,
+    readme_block,
+    variants_page,
+)
+from glassine.bench.records import Record, read_records
+from glassine.bench.tables import markdown, one_setup, read_optional, write_blocks, write_text
+from glassine.utils.errors import UserError
+
+ALPHA_RESULTS = Path("results") / "alpha"
+GENERATION_RESULTS = Path("results") / "generation"
+GENERATION_STEPS = Path("results") / "generation_steps"  # of checkpoints along the way
+ANIMATION_RESULTS = Path("results") / "animation"
+DATA_RECORD = Path("results") / "data_speed.json"
+GPU_RECORD = Path("results") / "gpu_generation.json"
+PROBES = Path("results") / "distill"
+FIRST = ("stickers", "stickers")  # training and test set of the README's table
+
+
+def ablation_records(
+    benchmarks: Path, name: str, one: Record | None = None, configs: Collection[str] | None = None
+) -> list[Record]:
+    """The records of an ablation that one table may show.
+
+    Args:
+        benchmarks: folder of the records.
+        name: of the ablation, `depth` or `variants`.
+        one: the others are of its kind; None for the kind with most records.
+        configs: YAMLs of the arms; earlier calls' seeds and arms belong to the same table, those of other YAMLs do not.
+    """
+    records = alike(read_records(benchmarks / "results" / f"ablate_{name}"), one)
+    return [record for record in records if configs is None or config_of(record) in configs]
+
+
+def write_ablation(name: str, records: Sequence[Record], benchmarks: Path) -> None:
+    """Write `ablate_NAME.md`, and for the depths the plot."""
+    if name == "depth":
+        from glassine.bench.plots import plot_depths
+
+        published = read_optional(benchmarks / "published.yaml") or ()
+        write_text(depth_page(records, published), benchmarks / "ablate_depth.md")
+        plot_depths(records, benchmarks / "ablate_depth.png")
+    else:
+        write_text(variants_page(records), benchmarks / f"ablate_{name}.md")
+
+
+def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
+    """Write `tables.md` and the README's blocks, and return the records that are shown.
+
+    Only records of the test split that share the largest set of stickers are shown, and those of the depth ablation, if
+    there are any.
+
+    Args:
+        benchmarks: folder with `results/alpha` and `published.yaml`.
+        readme: file with markers; None, or one that does not exist, for none.
+
+    Returns:
+        The records; none, and nothing is written, without a score.
+    """
+    records = one_setup(read_records(benchmarks / ALPHA_RESULTS))
+    if not any(record.conditions for record in records):
+        return []
+    published = read_optional(benchmarks / "published.yaml") or []
+    by_depth = ablation_records(benchmarks, "depth")
+    write_text(full_tables(records, published, by_depth), benchmarks / "tables.md")
+    blocks = {"alpha": readme_block(records), "paper": paper_block(records, published)}
+    write_blocks(readme, blocks | ({"depth": depth_block(by_depth, published)} if by_depth else {}))
+    return records
+
+
+def write_generation(benchmarks: Path, steps: int | None = None, readme: Path | None = None) -> list[Record]:
+    """Write `generation.md` and `generation.png`, and return the records that are shown.
+
+    Args:
+        benchmarks: folder of the records.
+        steps: of the runs; None for what most were trained for.
+        readme: gets the first part of table 4.
+    """
+    from glassine.bench.parameter_counts import METHODS as FULL_SIZE
+    from glassine.bench.parameter_counts import count_parameters
+    from glassine.bench.plots import plot_steps
+    from glassine.bench.video_report import about_generation, generation_report, method_table
+
+    found = read_records(benchmarks / GENERATION_RESULTS)
+    budgets = [record.costs.get("steps") for record in found]
+    chosen = max(budgets, key=budgets.count, default=None) if steps is None else steps
+    records = [record for record in found if record.costs.get("steps") == chosen]
+    if records and chosen is not None:
+        along = [r for r in read_records(benchmarks / GENERATION_STEPS) if f"-{chosen:.0f}steps" in r.weights]
+        full = {name: count_parameters(parts) for name, parts in FULL_SIZE.items()}
+        published = read_optional(benchmarks / "published_vsd2m.yaml") or []
+        write_text(generation_report(records, published, full), benchmarks / "generation.md")
+        plot_steps([*along, *records], benchmarks / "generation.png")
+        block = f"{markdown(method_table(records, *FIRST))}\n\n{about_generation(records)}"
+        write_blocks(readme, {"generation": block})
+    return records
+
+
+def write_animation(benchmarks: Path, readme: Path | None = None) -> list[Record]:
+    """Write `animation.md` and the README's blocks, and return the records."""
+    from glassine.bench.video_report import animation_report, readme_blocks
+
+    records = read_records(benchmarks / ANIMATION_RESULTS)
+    if records:
+        published = read_optional(benchmarks / "published_layer_animate.yaml") or []
+        write_text(animation_report(records, published), benchmarks / "animation.md")
+        write_blocks(readme, readme_blocks(records, published))
+    return records
+
+
+def write_probes(benchmarks: Path, readme: Path | None = None) -> bool:
+    """Write `distill.md`; whether there are records."""
+    from glassine.bench.probe import probe_page
+
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((benchmarks / PROBES).glob("*.json"))]
+    if records:
+        write_text(probe_page(records), benchmarks / "distill.md")
+    return bool(records)
+
+
+def write_data_speed(benchmarks: Path, readme: Path | None = None) -> bool:
+    """Write `results/data_speed.md`; whether there is a record."""
+    from glassine.bench.data_speed import table
+
+    file = benchmarks / DATA_RECORD
+    if file.is_file():
+        write_text(table(json.loads(file.read_text(encoding="utf-8"))), file.with_suffix(".md"))
+    return file.is_file()
+
+
+def write_gpu(benchmarks: Path, readme: Path | None = None) -> bool:
+    """Write `gpu.md`; whether there is a record."""
+    from glassine.bench.gpu import gpu_page
+
+    file = benchmarks / GPU_RECORD
+    if file.is_file():
+        write_text(gpu_page(json.loads(file.read_text(encoding="utf-8"))), benchmarks / "gpu.md")
+    return file.is_file()
+
+
+def ablation_page(name: str) -> Callable[[Path, Path | None], bool]:
+    """Writes the page of an ablation; whether there are records."""
+
+    def write(benchmarks: Path, readme: Path | None) -> bool:
+        if records := ablation_records(benchmarks, name):
+            write_ablation(name, records, benchmarks)
+        return bool(records)
+
+    return write
+
+
+@dataclass(frozen=True)
+class Page:
+    """One file of `benchmarks/`.
+
+    Attributes:
+        file: relative to that folder.
+        command: what fills its records.
+        write: writes it and says whether there were records.
+    """
+
+    file: str
+    command: str
+    write: Callable[[Path, Path | None], object]
+
+
+PAGES = (
+    Page("tables.md", "glassine benchmark alpha", write_alpha),
+    Page("ablate_depth.md", "glassine benchmark depth", ablation_page("depth")),
+    Page("ablate_variants.md", "glassine benchmark variants", ablation_page("variants")),
+    Page(
+        "generation.md", "glassine benchmark generation", lambda folder, readme: write_generation(folder, None, readme)
+    ),
+    Page("animation.md", "glassine benchmark animation", write_animation),
+    Page("distill.md", "glassine benchmark probe RUN", write_probes),
+    Page("results/data_speed.md", "glassine benchmark data", write_data_speed),
+    Page("gpu.md", "glassine benchmark speed", write_gpu),
+)
+
+
+def write_all(benchmarks: Path, readme: Path | None = None) -> tuple[list[Path], dict[Path, str]]:
+    """Write all pages that have records.
+
+    Args:
+        benchmarks: folder of the records and the pages.
+        readme: file with `<!-- table:NAME -->` markers; None, or one that does not exist, for none.
+
+    Returns:
+        The pages written; and those without records, with the command that fills each.
+
+    Raises:
+        UserError: no page has records, or one of them is unreadable.
+    """
+    written, empty = [], {}
+    for page in PAGES:
+        if page.write(benchmarks, readme):
+            written.append(benchmarks / page.file)
+        else:
+            empty[benchmarks / page.file] = page.command
+    if not written:
+        raise UserError(f"{benchmarks} must hold records in results/, got none: run `glassine benchmark alpha` first")
+    return written, empty

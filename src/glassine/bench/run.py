@@ -1,0 +1,295 @@
+"""A run: what is trained, from a spec to a checkpoint. Ablations, both benchmarks and `glassine pretrain` share it.
+
+A `Spec` is a list of stages, each an experiment (a whole YAML or an overlay). With a seed, a training set and a
+`Budget` it is a `Run`, which trains what is missing: finished stages are kept, stopped ones are resumed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glassine.pretrained.weights import SHIPPED, shipped_folder
+from glassine.utils.errors import UserError
+from glassine.utils.experiments import (
+    config_arguments,
+    dataset_arguments,
+    dataset_values,
+    experiment_files,
+    read_experiment,
+)
+from glassine.utils.files import atomic_path
+
+ASKED = "asked.json"
+DATA = "data/fluent"
+LATENTS = Path("data/latents")
+# argument of a later stage's task: checkpoint of the stage before it
+INIT_FROM = "--model.init_args.init_from"
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """One call of `fit`.
+
+    Attributes:
+        config: the experiment; of an overlay its own file, see `experiment_files`.
+        folder: where the run writes, `save_dir/name/version` of its logger.
+        steps: optimizer steps after which it is finished.
+        overrides: further arguments, for instance `--seed_everything 1`.
+    """
+
+    config: Path
+    folder: Path
+    steps: int
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last state."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def steps_done(self) -> int:
+        """Of an earlier call; 0 without a checkpoint."""
+        return steps_of(self.checkpoint)
+
+    @property
+    def description(self) -> str:
+        """For records: the experiment and the overrides."""
+        return " ".join([self.config.as_posix(), *self.overrides])
+
+    def arguments(self) -> list[str]:
+        """Of a child process `glassine`; it resumes if there is a checkpoint."""
+        resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
+        return ["fit", *config_arguments(self.config), *self.overrides, *resume]
+
+    def asked(self) -> dict[str, Any]:
+        """All that decides the result: the YAMLs, the overrides except for the device, and shipped weights."""
+        others = list(self.overrides)
+        if "--trainer.accelerator" in others:
+            device = others.index("--trainer.accelerator")
+            del others[device : device + 2]
+        config = read_experiment(self.config)
+        return {"config": config, "overrides": others, "weights": shipped_digests(config)}
+
+    def asked_before(self) -> dict[str, Any] | None:
+        """`asked` of the call that made the folder; None where `glassine fit` was called by hand."""
+        file = self.folder / ASKED
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def finish(self) -> None:
+        """Train, or resume, unless all steps are done.
+
+        Raises:
+            UserError: training failed, or the folder holds a run of other YAMLs, overrides or weights.
+        """
+        from glassine.bench.fit import fit
+
+        if self.checkpoint.is_file() and self.asked_before() not in (None, self.asked()):
+            raise UserError(
+                f"{self.folder} must be a run of {self.description[:200]}, got one of other settings: move it away"
+            )
+        if self.steps_done >= self.steps:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.folder / ASKED) as temporary:
+            temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
+        try:
+            fit(experiment_files(self.config), self.overrides, self.checkpoint if self.checkpoint.is_file() else None)
+        except UserError as error:
+            raise UserError(f"{error} ({self.folder} is kept, the same command resumes)") from error
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What methods are trained on.
+
+    Attributes:
+        title: in tables.
+        caches: names of the latent caches below `data/latents`.
+        clips: arguments of `fit` for a task that takes clips instead of latents.
+        tested_on: test sets.
+    """
+
+    title: str
+    caches: tuple[str, ...]
+    clips: tuple[str, ...]
+    tested_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One method, or one arm of an ablation.
+
+    Attributes:
+        name: of its records and of its runs' folders.
+        title: its row in tables.
+        stages: experiments, trained one after the other; of an overlay its own file.
+        part: argument of the last stage's task that holds the network.
+        overrides: further arguments of every stage.
+        seeds: how many are trained by default.
+        handover: argument by which a later stage gets the checkpoint of the stage before it.
+    """
+
+    name: str
+    title: str
+    stages: tuple[Path, ...]
+    part: str = "generator"
+    overrides: tuple[str, ...] = ()
+    seeds: int = 1
+    handover: str = INIT_FROM
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run of a comparison gets.
+
+    Attributes:
+        steps: optimizer steps of each stage.
+        accelerator: as Lightning's.
+        latents: folder of the latent caches.
+        data: shard folder; None for the one of the YAML.
+        marks: into how many parts training is divided where scores along the way are wanted, see `Run.marks`.
+        overrides: further arguments of `fit`.
+    """
+
+    steps: int = 200
+    accelerator: str = "auto"
+    latents: Path = LATENTS
+    data: str | None = DATA
+    marks: int = 2
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One spec, training set and seed.
+
+    Attributes:
+        spec: what is trained.
+        seed: of weights and data.
+        budget: what it gets.
+        training_set: name; empty for the data of the YAML.
+        trained_on: the training set of that name.
+    """
+
+    spec: Spec
+    seed: int
+    budget: Budget
+    training_set: str = ""
+    trained_on: TrainingSet | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the last stage's folder."""
+        parts = [self.spec.name, self.training_set, f"seed{self.seed}", f"{self.budget.steps}steps"]
+        return "-".join(filter(None, parts))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the last stage."""
+        return self.stages()[-1].checkpoint
+
+    @property
+    def followed(self) -> bool:
+        """Whether scores along the way are wanted: for first seeds on real stickers."""
+        return self.seed == 0 and self.training_set == "stickers"
+
+    @property
+    def mark_every(self) -> int | None:
+        """Steps from one scored network to the next."""
+        return self.budget.steps // self.budget.marks or None if self.followed else None
+
+    @property
+    def marks(self) -> dict[int, Path]:
+        """Steps along the way, and the checkpoints of these."""
+        if self.mark_every is None:
+            return {}
+        folder = self.stages()[-1].folder / "checkpoints"
+        steps = range(self.mark_every, self.budget.steps, self.mark_every)
+        return {step: folder / f"step-{step:06d}.ckpt" for step in steps}
+
+    def stages(self) -> list[FitRun]:
+        """The trainings, in order; each later one starts from the checkpoint of the one before it."""
+        runs: list[FitRun] = []
+        for number, config in enumerate(self.spec.stages):
+            content = read_experiment(config)
+            version = self.name if number == len(self.spec.stages) - 1 else f"{self.name}-stage{number}"
+            arguments = [*self.spec.overrides, "--seed_everything", str(self.seed), "--data.seed", str(self.seed)]
+            arguments += ["--trainer.logger.init_args.version", version]
+            arguments += ["--trainer.accelerator", self.budget.accelerator]
+            arguments += schedule_overrides(content, self.budget.steps)
+            if "max_time" in content["trainer"]:  # steps alone end a run that is compared with others
+                arguments += ["--trainer.max_time", "null"]
+            arguments += ["--trainer.limit_val_batches", "0", *self.data_arguments(content)]
+            if self.mark_every is not None:
+                arguments += ["--trainer.callbacks+", "glassine.tasks.checkpoints.KeptCheckpoints"]
+                arguments += ["--trainer.callbacks.every_n_train_steps", str(self.mark_every)]
+            if runs:
+                arguments += [self.spec.handover, str(runs[-1].checkpoint)]
+            folder = logger_folder(content, version)
+            runs.append(FitRun(config, folder, self.budget.steps, (*arguments, *self.budget.overrides)))
+        return runs
+
+    @property
+    def asked(self) -> str:
+        """Fingerprint of all that decides the result."""
+        return hashlib.blake2b(repr([stage.asked() for stage in self.stages()]).encode(), digest_size=6).hexdigest()
+
+    def data_arguments(self, content: Mapping[str, Any]) -> Sequence[str]:
+        """Arguments of `fit` for the training set."""
+        root = dataset_arguments(content, "root", self.budget.data) if self.budget.data else []
+        if self.trained_on is None:
+            return root
+        if "folders" not in dataset_values(content, "train"):
+            return [*root, *self.trained_on.clips]
+        folders = ", ".join(f'"{self.budget.latents / name}"' for name in self.trained_on.caches)
+        return [*root, "--data.train.init_args.folders", f"[{folders}]"]
+
+    def train(self) -> None:
+        """Train all stages, or what is missing of them.
+
+        Raises:
+            UserError: training failed, or a stage's folder holds a run of other settings.
+        """
+        for stage in self.stages():
+            print(f"{self.name}: {stage.steps_done} of {stage.steps} steps done of {stage.config}", flush=True)
+            stage.finish()
+
+
+def steps_of(checkpoint: Path) -> int:
+    """How many optimizer steps led to it; 0 where there is none."""
+    if not checkpoint.is_file():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+
+
+def shipped_digests(config: Any) -> dict[str, str]:
+    """Digests of all weights that a YAML names as `glassine:NAME`."""
+    if isinstance(config, dict | list):
+        parts = config.values() if isinstance(config, dict) else config
+        return {name: digest for part in parts for name, digest in shipped_digests(part).items()}
+    if not isinstance(config, str) or not config.startswith(SHIPPED):
+        return {}
+    file = shipped_folder(config) / "model.safetensors"
+    return {config: hashlib.blake2b(file.read_bytes(), digest_size=6).hexdigest() if file.is_file() else "missing"}
+
+
+def logger_folder(config: Mapping[str, Any], version: str | None = None) -> Path:
+    """Where a run of this YAML writes; with another version of it if given."""
+    logger = config["trainer"]["logger"]["init_args"]
+    return Path(logger["save_dir"]) / logger["name"] / (version or logger["version"])
+
+
+def schedule_overrides(config: Mapping[str, Any], steps: int) -> Sequence[str]:
+    """Arguments that end training and its learning rate schedule after `steps`."""
+    found = ["--trainer.max_steps", str(steps)]
+    schedule = config["model"]["init_args"].get("lr_scheduler", {}).get("init_args", {})
+    for name in ("T_max", "total_steps"):
+        if name in schedule:
+            found += [f"--model.init_args.lr_scheduler.init_args.{name}", str(steps)]
+    return found

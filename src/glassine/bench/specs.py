@@ -1,0 +1,171 @@
+"""What is trained for tables: VSD2M's and Layer-Animate's methods at the tiny scale, and the ablations of ILDiff.
+
+Each is a `Spec`: YAMLs below `experiments`, many of them overlays of a few lines. To add an arm to an ablation, add a
+line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glassine.bench.run import Budget, Run, Spec, TrainingSet
+from glassine.utils.errors import UserError
+
+EXPERIMENTS = Path("experiments")
+# argument by which VideoGPT's prior gets its VQ-VAE
+VQVAE = "--model.init_args.prior.init_args.vqvae.init_args.weights"
+
+
+def spec(name: str, title: str, *stages: str, part: str = "generator", seeds: int = 1, **more: str) -> Spec:
+    """A `Spec` of experiments."""
+    return Spec(name, title, tuple(EXPERIMENTS / f"{stage}.yaml" for stage in stages), part, seeds=seeds, **more)  # type: ignore[arg-type]
+
+
+def by_name(*specs: Spec) -> dict[str, Spec]:
+    """Specs by their names."""
+    return {one.name: one for one in specs}
+
+
+# the rows of VSD2M's table 4
+METHODS = by_name(
+    spec("video_gpt", "VideoGPT", "video_gpt/tiny_vqvae", "video_gpt/tiny_prior", part="prior", handover=VQVAE),
+    spec("make_a_video", "Make-A-Video", "vsd2m/tiny_make_a_video"),
+    spec("video_ldm", "VideoLDM", "vsd2m/tiny_video_ldm", seeds=3),
+    spec("video_factory", "VideoFactory", "vsd2m/tiny_video_factory"),
+    spec("i2vgen", "I2VGen-XL", "vsd2m/tiny_i2vgen"),
+    spec("sti", "STI", "vsd2m/tiny_sti", seeds=3),
+)
+# the rows of Layer-Animate's table I, then its ablation
+STILL_MOVING = ("layer_animate/tiny_still_moving_motion", "layer_animate/tiny_still_moving")
+ANIMATION = by_name(
+    spec("motion_module", "Motion Module", "layer_animate/tiny_motion_module", seeds=3),
+    spec("still_moving", "Still-Moving", *STILL_MOVING, seeds=3),
+    spec("layer_animate", "Layer-Animate", "layer_animate/tiny_layer_animate", seeds=3),
+    spec("without_attention", "Layer-Animate without Inter-Frame Attention", "layer_animate/tiny_without_attention"),
+    spec("first_frame", "Layer-Animate, the first frame for the middle one", "layer_animate/tiny_first_frame"),
+)
+
+TRAINING_SETS = {
+    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
+    "procedural": TrainingSet(
+        "procedural stickers",
+        ("procedural",),
+        ("--data.train.init_args.root", "null", "--data.train.init_args.procedural", "1600", "--data.val", "null"),
+        ("procedural",),
+    ),
+    "both": TrainingSet(
+        "both", ("stickers", "procedural"), ("--data.train.init_args.procedural", "1600"), ("stickers", "procedural")
+    ),
+    "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
+    "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
+}
+# the question of table 5, which is asked of STI alone
+ONLY_STI = ("stills", "all")
+# what Layer-Animate's methods are trained on: the same stickers, with their alpha
+TRANSPARENT = "transparent"
+ALL_TRAINING_SETS = TRAINING_SETS | {
+    TRANSPARENT: TrainingSet("transparent stickers", ("transparent_loops",), (), ("stickers",))
+}
+
+
+def run_on(one: Spec, training_set: str, seed: int, budget: Budget) -> Run:
+    """A run of a spec on a training set of `ALL_TRAINING_SETS`."""
+    return Run(one, seed, budget, training_set, ALL_TRAINING_SETS[training_set])
+
+
+def generation_runs(
+    methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget
+) -> list[Run]:
+    """All runs of VSD2M's tables, first seeds first, so that a first table is complete early.
+
+    Args:
+        methods: keys of `METHODS`.
+        training_sets: keys of `TRAINING_SETS`.
+        seeds: of each method; None for those of its spec.
+        budget: of each run.
+    """
+    runs = [
+        run_on(METHODS[method], training_set, seed, budget)
+        for training_set in training_sets
+        for method in methods
+        for seed in range(METHODS[method].seeds if seeds is None else seeds)
+        # seeds are those of table 4
+        if (training_set not in ONLY_STI or method == "sti") and (training_set == "stickers" or seed == 0)
+    ]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def animation_runs(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
+    """All runs of Layer-Animate's tables, first seeds first; see `generation_runs`."""
+    runs = [
+        run_on(ANIMATION[method], TRANSPARENT, seed, budget)
+        for method in methods
+        for seed in range(ANIMATION[method].seeds if seeds is None else seeds)
+    ]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Arms that differ in one thing each from a base, trained alike.
+
+    Attributes:
+        name: of the verb, of `results/ablate_NAME` and of `ablate_NAME.md`.
+        method: what the records call it.
+        title: of the table.
+        arms: in the order of the table.
+    """
+
+    name: str
+    method: str
+    title: str
+    arms: tuple[Spec, ...]
+
+
+ILDIFF = EXPERIMENTS / "ildiff"
+BASE = ILDIFF / "tiny_paper.yaml"
+DEPTHS = (0, 3, 5, 8)
+DEPTH = "--model.init_args.ildiff.init_args.adapter.init_args.depth"
+# overlays below experiments/ildiff: a row of the table each
+VARIANTS = {
+    "tiny_paper": "as in the paper (depth 5, frozen encoder, RGB weight 1)",
+    "variants/no_adapter": "without the adapter: no layout, no time",
+    "variants/no_layout": "without distilled layout: the colors of patches",
+    "variants/no_time": "without time (depth 0)",
+    "variants/depth10": "depth 10",
+    "variants/explicit_masks": "explicit masks for implicit features",
+    "variants/random_encoder": "encoder not distilled, tuned",
+    "variants/tuned_encoder": "distilled encoder, tuned",
+    "variants/alpha_only": "RGB weight 0",
+    "variants/rgb03": "RGB weight 0.3",
+    "tiny": "ours: with the hint",
+}
+# these differ in depth alone, so that runs of the depth ablation are used here, too
+SHARED_DEPTHS = {"tiny_paper": 5, "variants/no_time": 0, "variants/depth10": 10}
+
+
+def depth_arm(depth: int, title: str = "", base: Path = BASE) -> Spec:
+    """The base with so many 3D convolutions; UserError for a negative depth."""
+    if depth < 0:
+        raise UserError(f"depth must be 0 or more, got {depth}")
+    return Spec(f"depth{depth}", title or f"depth {depth}", (base,), "ildiff", (DEPTH, str(depth)))
+
+
+def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
+    """How a key of `VARIANTS`, or another YAML of the folder, is trained."""
+    title = VARIANTS.get(name, name)
+    if name in SHARED_DEPTHS:
+        return depth_arm(SHARED_DEPTHS[name], title, folder / BASE.name)
+    return Spec(name.replace("/", "-"), title, (folder / f"{name}.yaml",), "ildiff")
+
+
+def depth_ablation(depths: Sequence[int] = DEPTHS, base: Path = BASE) -> Ablation:
+    """The ILDiff paper's table III."""
+    arms = tuple(depth_arm(depth, base=base) for depth in depths)
+    return Ablation("depth", "depth", "ILDiff by temporal depth", arms)
+
+
+def variants_ablation(names: Sequence[str] | None = None, folder: Path = ILDIFF) -> Ablation:
+    """What of ILDiff matters: layout, time, masks, loss weights; None for all of `VARIANTS`."""
+    arms = tuple(variant_arm(name, folder) for name in names or VARIANTS)
+    return Ablation("variants", "variant", "Variants of ILDiff", arms)

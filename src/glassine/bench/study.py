@@ -1,0 +1,245 @@
+"""The benchmark's studies: runs are trained, evaluated, recorded and shown, each step as soon as it can be.
+
+`study` is the one line that both halves follow: spec -> fit -> evaluate -> record -> table. What is trained or measured
+already is kept, so that a stopped study resumes. The functions below are what `glassine benchmark` calls.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from glassine.bench.alpha_methods import ildiff_method
+from glassine.bench.alpha_report import ABLATION_CONDITIONS, print_scores
+from glassine.bench.evaluate import AlphaEvaluator, Evaluator
+from glassine.bench.evaluate_video import AnimationEvaluator, VideoEvaluator
+from glassine.bench.methods import SHIPPED_TRANSPARENCY, Sources, make_methods
+from glassine.bench.progress import progress_bar
+from glassine.bench.protocols import CONDITION_TITLES, GLASS, AlphaEvalSet
+from glassine.bench.records import Record
+from glassine.bench.report import (
+    ANIMATION_RESULTS,
+    GENERATION_RESULTS,
+    GENERATION_STEPS,
+    ablation_records,
+    write_ablation,
+    write_animation,
+    write_generation,
+)
+from glassine.bench.run import Budget, Run
+from glassine.bench.specs import Ablation
+from glassine.bench.speed import Load, time_together
+from glassine.bench.video_methods import REFERENCE_TITLES, REFERENCES, reference_method
+from glassine.bench.video_report import ROUTES
+from glassine.data.sticker import Split
+from glassine.pretrained.weights import read_run_config
+from glassine.utils.devices import pick_device
+from glassine.utils.errors import UserError
+from glassine.utils.experiments import read_experiment, training_root
+
+NOT_TIMED = "seconds a clip are not measured: that needs the networks of all methods in one call"
+DRAWN = ("white", "own_color_jpeg75", "gray", GLASS, "own_color")
+
+
+def study(
+    runs: Sequence[Run],
+    evaluator: Evaluator,
+    folder: Path,
+    report: Callable[[Record], object],
+    steps_folder: Path | None = None,
+    prepare: Callable[[Run], None] = lambda _: None,
+) -> None:
+    """Train and evaluate what is missing, run by run.
+
+    Args:
+        runs: which.
+        evaluator: on what and by what.
+        folder: of the records.
+        report: called with each new record; writes the tables.
+        steps_folder: of the records of checkpoints along the way; None evaluates the last ones alone.
+        prepare: called before a run is trained, for instance to cache latents.
+
+    Raises:
+        UserError: an experiment or data that is missing, or a training that failed.
+    """
+    for run in runs:
+        marks = {} if steps_folder is None else run.marks
+        for steps, checkpoint in [(run.budget.steps, run.checkpoint), *marks.items()]:
+            target = folder if checkpoint == run.checkpoint or steps_folder is None else steps_folder
+            if evaluator.is_complete(run, checkpoint, target):
+                continue
+            if not run.checkpoint.is_file():
+                prepare(run)
+            run.train()
+            report(evaluator.fill(run, checkpoint, target, steps))
+
+
+def ablate(
+    ablation: Ablation,
+    seeds: Sequence[int],
+    budget: Budget,
+    benchmarks: Path,
+    split: Split = "val",
+    stickers: int = 12,
+    size: int = 256,
+    table_of: Ablation | None = None,
+) -> list[Record]:
+    """Train and evaluate all arms of an ablation, seed by seed, and write its table.
+
+    Args:
+        ablation: what is compared.
+        seeds: of weights and data.
+        budget: of each run.
+        benchmarks: folder of the records and the table.
+        split: of the stickers; a choice may be made by them, so not the test split.
+        stickers: how many, each of its own group.
+        size: pixels.
+        table_of: all arms of the table, where `ablation` is a part of them.
+
+    Returns:
+        The records of the table.
+
+    Raises:
+        UserError: an experiment or data that is missing, or a training that failed.
+    """
+    if min(budget.steps, stickers, size) < 1:
+        raise UserError(f"steps, stickers and size must be at least 1, got {budget.steps}, {stickers} and {size}")
+    root = budget.data or training_root(read_experiment(ablation.arms[0].stages[-1]))
+    if root is None:
+        raise UserError(f"data must be a shard folder, got none in {ablation.arms[0].stages[-1]}: give --data")
+    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
+    device = pick_device(budget.accelerator)
+    configs = {arm.stages[-1].as_posix() for arm in (*ablation.arms, *(table_of or ablation).arms)}
+    records = list[Record]()
+
+    def report(record: Record) -> None:
+        records[:] = ablation_records(benchmarks, ablation.name, record, configs)
+        write_ablation(ablation.name, records, benchmarks)
+
+    evaluator = AlphaEvaluator(eval_set, ABLATION_CONDITIONS, eval_set.name, device, ablation.method, progress_bar)
+    runs = [Run(arm, seed, budget) for seed in seeds for arm in ablation.arms]
+    study(runs, evaluator, benchmarks / "results" / f"ablate_{ablation.name}", report)
+    return records
+
+
+def generation(
+    runs: Sequence[Run],
+    evaluator: VideoEvaluator,
+    benchmarks: Path,
+    prepare: Callable[[Run], None] = lambda _: None,
+    readme: Path | None = None,
+) -> list[Record]:
+    """VSD2M's tables 4, 5 and 7 and figure 6; the page is written after every record.
+
+    Args:
+        runs: which.
+        evaluator: on what and by what.
+        benchmarks: folder of the records and the tables.
+        prepare: see `study`.
+        readme: see `write_generation`.
+
+    Returns:
+        The records of the tables.
+    """
+    if not runs:
+        return []
+    steps, folder = runs[0].budget.steps, benchmarks / GENERATION_RESULTS
+    study(
+        runs,
+        evaluator,
+        folder,
+        lambda _: write_generation(benchmarks, steps, readme),
+        benchmarks / GENERATION_STEPS,
+        prepare,
+    )
+    rows = [evaluator.timed(run, folder) for run in runs if run.followed]
+    if not time_together(rows, evaluator.eval_set.first_clip, folder):
+        print(NOT_TIMED)
+    return write_generation(benchmarks, steps, readme)
+
+
+def animation(
+    runs: Sequence[Run],
+    references: Sequence[str],
+    evaluator: AnimationEvaluator,
+    benchmarks: Path,
+    prepare: Callable[[Run], None] = lambda _: None,
+    readme: Path | None = None,
+) -> list[Record]:
+    """Layer-Animate's table I and ablation, and the rows that are not trained here; see `generation`.
+
+    Args:
+        runs: which methods are trained.
+        references: keys of `REFERENCES`.
+        evaluator: on what and by what.
+        benchmarks: folder of the records and the page.
+        prepare: see `study`.
+        readme: see `write_animation`.
+    """
+    folder = benchmarks / ANIMATION_RESULTS
+    rows: list[tuple[Record, Load]] = []
+    for name in references:
+        try:
+            sampler = REFERENCES[name](evaluator.evaluators.device)
+        except UserError as error:  # weights that are not there; the others do not wait for them
+            print(f"{REFERENCE_TITLES[name]}: {error}")
+            continue
+        record = evaluator.evaluate(reference_method(name, sampler), sampler, folder)
+        write_animation(benchmarks, readme)
+        if name in ROUTES:
+            rows.append((record, lambda sampler=sampler: sampler))  # type: ignore[misc]
+    study(runs, evaluator, folder, lambda _: write_animation(benchmarks, readme), prepare=prepare)
+    rows += [evaluator.timed(run, folder) for run in runs if run.seed == 0]
+    if not time_together(rows, evaluator.eval_set.first_clip, folder):
+        print(NOT_TIMED)
+    return write_animation(benchmarks, readme)
+
+
+def evaluate_run(
+    run: Path,
+    data: str | None = None,
+    split: Split = "test",
+    stickers: int = 16,
+    size: int = 256,
+    transparency: str = SHIPPED_TRANSPARENCY,
+    device: str = "auto",
+) -> tuple[Path, Path]:
+    """Evaluate a run's ILDiff beside LayerDiffuse and two simple methods, print the table, draw the pictures.
+
+    Args:
+        run: folder with `config.yaml` and `checkpoints/last.ckpt`.
+        data: shard folder; None for the one the run was trained on.
+        split: of the stickers.
+        stickers: how many, each of its own group.
+        size: pixels.
+        transparency: bundle or run of LayerDiffuse's VAE with alpha.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The PNG and the animated WebP.
+
+    Raises:
+        UserError: there is no such run, or no data.
+    """
+    from glassine.bench.gallery import draw
+
+    config = read_run_config(run / "checkpoints" / "last.ckpt")
+    root = data or training_root(config)
+    if not root:
+        raise UserError(f"data must be a shard folder for {run}, which was trained on procedural stickers: give --data")
+    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
+    place: torch.device = pick_device(device)
+    names = ["flood_fill", "color_projection", "layer_diffuse"]
+    simple = make_methods(names, Sources(transparency=transparency), place)
+    ildiff = ildiff_method(str(run), place)
+    if ildiff.function is None:
+        raise UserError(ildiff.missing)
+    methods = [*simple, ildiff]
+    evaluator = AlphaEvaluator(eval_set, ABLATION_CONDITIONS, eval_set.name, progress=progress_bar)
+    records = evaluator.evaluate(methods, run / "scores")
+    print_scores(records, f"{run} on held-out stickers")
+    shown = [name for name in DRAWN if name in eval_set.conditions][: len(eval_set)]
+    rows = [(CONDITION_TITLES[name], eval_set.dataset(name)) for name in shown]
+    still, animated = draw(rows, (simple[-1], ildiff), run / "held_out")
+    print(f"picture:   {still}\nanimation: {animated}")
+    return still, animated

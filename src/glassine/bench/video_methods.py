@@ -1,0 +1,230 @@
+"""Methods that generate clips: trained networks of any kind called in one way, and the reference rows beside them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from glassine.bench.loading import load_network
+from glassine.bench.methods import SHIPPED_TRANSPARENCY, Method, Setting
+from glassine.bench.protocols import CaptionedClip
+from glassine.bench.run import Run
+from glassine.data.sticker import Sticker
+from glassine.models.animation import MOTION_GUIDANCE, Animation
+from glassine.models.sampling import SCALE_WITH_MEAN, SamplerConfig
+from glassine.models.text_to_video import TextToVideo
+from glassine.models.transparency import TransparencyVAE
+from glassine.models.transparent_video import TransparentVideo
+from glassine.models.video_gpt import TokenSampling, VideoGPT
+from glassine.nn.diffusion import RESCALE
+from glassine.pipelines.animate import TINY as ANIMATES
+from glassine.pipelines.animate import AnimatePipeline
+from glassine.pipelines.cutout import CutoutPipeline
+from glassine.pipelines.text_to_sticker import TINY as MAKES
+from glassine.pipelines.text_to_sticker import TextToStickerPipeline
+from glassine.utils.errors import UserError
+from glassine.utils.tensors import weights_digest
+
+Tell = Callable[[int, int], None]
+# few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
+SHORT = SamplerConfig(num_inference_steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
+SHORT_SETTINGS: dict[str, Setting] = {
+    "sampler": f"{SHORT.solver} {SHORT.num_inference_steps}",
+    "guidance_scale": SCALE_WITH_MEAN,
+    "guidance_rescale": SHORT.guidance_rescale,
+}
+PAPER = SamplerConfig(num_inference_steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
+REFERENCE_TITLES = {
+    "true": "true clips",
+    "codec": "true clips through the codec",
+    "ildiff": "opaque clips, cut out (ILDiff)",
+    "latents": "alpha in the latents (Layer-Animate)",
+    "motion_0": "Layer-Animate, motion 0",
+    "motion_4": "Layer-Animate, motion 4",
+    "motion_9": "Layer-Animate, motion 9",
+}
+
+
+@dataclass(frozen=True)
+class VideoSampler:
+    """A network that generates clips.
+
+    Attributes:
+        make: captioned clips, seeds and sampler to clips `n f 3|4 h w` in [0, 1].
+        parameters: of all its networks.
+        digest: changes with any weight.
+        rebuilds: whether its clips are reconstructions of the captioned ones, so that their alpha has a target.
+        own_rate: whether its clips have the frame rate of the captioned ones; generated clips have the usual 8.
+        reference: number of the frame that is the base image, in clips of so many frames; the middle one where there is
+            no base image, so that the same frame is compared.
+        settings: where it departs from `SHORT`, for records.
+    """
+
+    make: Callable[[Sequence[CaptionedClip], Sequence[int], SamplerConfig], Tensor]
+    parameters: int
+    digest: str
+    rebuilds: bool = False
+    own_rate: bool = False
+    reference: Callable[[int], int] = lambda frames: frames // 2
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
+        """A clip for each caption, whose number is its seed; `tell` is called with clips done, and of how many."""
+        made = []
+        for start in range(0, len(wanted), batch):
+            part = wanted[start : start + batch]
+            made.append(self.make(part, range(start, start + len(part)), SHORT).cpu())
+            tell(start + len(part), len(wanted))
+        return torch.cat(made)
+
+
+def trained_method(run: Run, checkpoint: Path) -> Method:
+    """What a record says of a run's network, whether or not the network is here."""
+    return Method(
+        run.spec.name,
+        run.spec.title,
+        {**SHORT_SETTINGS, "asked": run.asked},
+        weights=checkpoint.as_posix().removesuffix("/checkpoints/last.ckpt"),
+        config=" ".join(stage.config.as_posix() for stage in run.stages()),
+        seed=run.seed,
+    )
+
+
+def reference_method(name: str, sampler: VideoSampler) -> Method:
+    """What a record says of a row of `REFERENCES`."""
+    return Method(name, REFERENCE_TITLES[name], {**SHORT_SETTINGS, **sampler.settings}, digest=sampler.digest)
+
+
+def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
+    """The network of a run or of a bundle.
+
+    Args:
+        source: see `load_network`.
+        part: argument of the task that holds the network.
+        device: where it runs.
+
+    Raises:
+        UserError: nothing there, or a network that does not generate clips.
+    """
+    loaded = load_network(source, part)
+    network = loaded.network.to(device)
+    parameters = sum(p.numel() for p in network.parameters())
+    if isinstance(network, TransparentVideo) and network.needs_base:
+        make = partial(from_captions, network)
+        return VideoSampler(make, parameters, loaded.digest, reference=network.reference_index)
+    if isinstance(network, TextToVideo):
+        return VideoSampler(partial(from_captions, network), parameters, loaded.digest)
+    if isinstance(network, VideoGPT):
+        return VideoSampler(partial(from_tags, network), parameters, loaded.digest)
+    raise UserError(f"{source} must be a TextToVideo or a VideoGPT, got a {type(network).__name__}")
+
+
+def from_captions(
+    network: TextToVideo, wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig
+) -> Tensor:
+    """Clips for the captions."""
+    frames, _, height, width = wanted[0].clip.shape
+    captions = [one.caption for one in wanted]
+    return network.sample(captions, list(seeds), (height, width), frames, sampling=sampling)
+
+
+def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
+    """Clips for the trigger words; VideoGPT "can only be controlled with tags". Resized to the captioned clips."""
+    tags = [list(one.trigger_words) for one in wanted]
+    made = network.sample(tags, TokenSampling(), torch.Generator().manual_seed(seeds[0]))  # n f 3 h w
+    size = wanted[0].clip.shape[-2:]
+    if made.shape[-2:] == size:
+        return made
+    flat = torch.nn.functional.interpolate(made.flatten(0, 1), size, mode="bilinear", antialias=True)
+    return flat.unflatten(0, made.shape[:2]).clamp(0, 1)
+
+
+def true_clips(device: torch.device) -> VideoSampler:
+    """The held-out stickers themselves."""
+    return VideoSampler(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true", own_rate=True)
+
+
+def through_codec(device: torch.device, source: str = SHIPPED_TRANSPARENCY) -> VideoSampler:
+    """The held-out stickers encoded to adjusted latents and decoded: the best that alpha in these can be."""
+    loaded = load_network(source, "codec")
+    vae = loaded.network
+    if not isinstance(vae, TransparencyVAE):
+        raise UserError(f"{source} must be a TransparencyVAE, got a {type(vae).__name__}")
+    vae.to(device)
+
+    @torch.no_grad()
+    def make(wanted: Sequence[CaptionedClip], *_: Any) -> Tensor:
+        clips = torch.stack([one.rgba for one in wanted]).to(device)
+        frames = rearrange(clips, "n f c h w -> (n f) c h w")
+        alpha, color = vae.decode(vae.encode(frames[:, :3], frames[:, 3:]))
+        return rearrange(torch.cat([color, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
+
+    return VideoSampler(make, sum(p.numel() for p in vae.parameters()), loaded.digest, rebuilds=True, own_rate=True)
+
+
+def cut_out_after(device: torch.device) -> VideoSampler:
+    """`glassine generate --transparent` as it ships, in its usual number of frames, each repeated to fill the clip."""
+    cut_out = CutoutPipeline.from_pretrained(device=str(device))
+    pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, device=str(device))
+
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
+        (height, width), frames = shape_of(wanted)
+        prompts, own = [one.caption for one in wanted], pipeline.model.usual_frames
+        made = stacked(pipeline(prompts, own, height, width, **vars(sampling), seed=seeds, domain=""))
+        repeats = -(-frames // own)
+        return made.repeat_interleave(repeats, dim=1)[:, :frames]
+
+    return pipeline_sampler(make, pipeline.model, cut_out.ildiff)
+
+
+def alpha_in_latents(device: torch.device, motion: int | None = None) -> VideoSampler:
+    """`glassine generate --transparent --transparency latents` as it ships, with an amount of motion or without."""
+    pipeline = AnimatePipeline.from_pretrained(ANIMATES, device=str(device))
+
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
+        (height, width), frames = shape_of(wanted)
+        settings = vars(sampling) | {"guidance_scale": None}  # the default of each of the two stages
+        prompts = [one.caption for one in wanted]
+        return stacked(pipeline(prompts, None, frames, height, width, **settings, seed=seeds, motion=motion, domain=""))
+
+    settings: dict[str, Setting] = {
+        "guidance_scale_around_base": pipeline.model.guidance_scale(Animation(), around=True),
+        "alpha_levels": str(tuple(pipeline.model.alpha_levels)),
+    }
+    if motion is not None:
+        settings |= {"motion": motion, "motion_guidance_scale": MOTION_GUIDANCE}
+    sampler = pipeline_sampler(make, pipeline.model)
+    return replace(sampler, reference=pipeline.model.reference_index, settings=settings)
+
+
+def pipeline_sampler(make: Callable[..., Tensor], *networks: torch.nn.Module) -> VideoSampler:
+    """With the parameters and the digest of all networks."""
+    parameters = sum(p.numel() for network in networks for p in network.parameters())
+    return VideoSampler(make, parameters, "-".join(weights_digest(network) for network in networks))
+
+
+def shape_of(wanted: Sequence[CaptionedClip]) -> tuple[tuple[int, int], int]:
+    """Size and number of frames of the captioned clips."""
+    frames, _, height, width = wanted[0].rgba.shape
+    return (height, width), frames
+
+
+def stacked(stickers: Sequence[Sticker]) -> Tensor:
+    """Clips `n f 4 h w` in [0, 1]."""
+    return rearrange(torch.from_numpy(np.stack([one.frames for one in stickers])), "n f h w c -> n f c h w") / 255
+
+
+# the rows of Layer-Animate's tables that are not trained for them
+REFERENCES: dict[str, Callable[[torch.device], VideoSampler]] = {
+    "true": true_clips,
+    "codec": through_codec,
+    "ildiff": cut_out_after,
+    "latents": alpha_in_latents,
+    **{f"motion_{amount}": partial(alpha_in_latents, motion=amount) for amount in (0, 4, 9)},
+}

@@ -1,0 +1,287 @@
+"""Tables of generated clips from records: VSD2M's tables 4, 5 and 7, and Layer-Animate's table I and ablation.
+
+Published numbers are on other data by other networks; they are shown apart, or in columns that say so.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from glassine.bench.parameter_counts import count_layer_animate
+from glassine.bench.protocols import SETS
+from glassine.bench.records import Record
+from glassine.bench.specs import ANIMATION, METHODS, TRAINING_SETS, TRANSPARENT
+from glassine.bench.tables import (
+    NOTHING,
+    Row,
+    Table,
+    fixed,
+    markdown,
+    parameters,
+    percent,
+    published_tables,
+    short,
+    spread,
+    typical,
+)
+from glassine.bench.video_methods import REFERENCE_TITLES
+
+Full = Mapping[str, Mapping[str, int]]
+# score -> head, digits
+GENERATION_COLUMNS = {
+    "fvd_glassine_native_8f_white": ("fvd_glassine ↓", short),
+    "clip_glassine_score_white": ("clip_glassine score ↑", fixed(1)),
+    "clip_glassine_similarity_softmax_white": ("clip_glassine similarity ↑", fixed(3)),
+    "clip_glassine_t2v_r5_white": ("clip_glassine text to clip R@5 ↑", percent),
+}
+# of the field's own networks; shown once any record has them
+GENERATION_OPTIONAL = {
+    "fvd_i3d_rep2_16f_white": ("FVD (I3D, rep2_16f) ↓", short),
+    "vqa_fast_b_white": ("VQA (FAST-VQA-B) ↑", fixed(3)),
+}
+TEST_SET = "stickers"
+TABLE_I = ("motion_module", "still_moving", "layer_animate")
+ABLATION = ("layer_animate", "without_attention", "first_frame")
+ROUTES = ("ildiff", "latents")
+MOTION = tuple(name for name in REFERENCE_TITLES if name.startswith("motion_"))
+SECTIONS = {
+    "animation": ("Table I", TABLE_I),
+    "animation_ablation": ("Ablation", ABLATION),
+    "animation_routes": ("Two ways to transparent clips, as they ship", ROUTES),
+    "animation_motion": ("Motion that is asked for (`--motion`), as it ships", MOTION),
+}
+ANIMATION_PUBLISHED = ("CLIP score", "dynamic degree")
+PARTS = {
+    "spatial": "Stable Diffusion 1.5's UNet",
+    "motion_modules": "AnimateDiff's motion adapter",
+    "inter_frame_attention": "Inter-Frame Attention, all that is trained",
+}
+ALWAYS = ("true", "codec")
+SEEN = {
+    "clip_glassine_score_white": ("clip_glassine score ↑", fixed(1)),
+    "fvd_glassine_native_16f_white": ("fvd_glassine, white ↓", short),
+    "fvd_glassine_native_16f_black": ("fvd_glassine, black ↓", short),
+    "dynamic_degree_farneback_moving_gray": ("dynamic degree (Farnebäck, gray) ↑", percent),
+    "dynamic_degree_farneback_top5_gray": ("fastest 5% of the flow, px", short),
+    "dynamic_degree_farneback_flow_gray": ("mean flow, px", short),
+}
+# of the field's own networks; shown once any record has them
+ANIMATION_OPTIONAL = {
+    "fvd_i3d_native_16f_white": ("FVD (I3D, 16 frames, white) ↓", short),
+    "fvd_i3d_native_16f_black": ("FVD (I3D, 16 frames, black) ↓", short),
+    "dynamic_degree_raft_large_moving_gray": ("dynamic degree (RAFT, gray) ↑", percent),
+    "dynamic_degree_raft_large_top5_gray": ("fastest 5% of RAFT's flow, px", short),
+    "dynamic_degree_raft_large_flow_gray": ("mean RAFT flow, px", short),
+}
+ALPHA = {
+    "alpha_overlap": ("overlap with the middle frame's alpha", fixed(3)),
+    "alpha_levels": ("change of its levels", short),
+    "alpha_motion": ("motion of alpha", short),
+    "alpha_flicker": ("flicker of alpha ↓", short),
+}
+
+
+def method_table(records: Sequence[Record], training_set: str, test_set: str) -> Table:
+    """Rows of the methods that were trained on one set, scored on another."""
+    chosen = [record for record in records if record.data == training_set and test_set in record.conditions]
+    columns = columns_of(chosen)
+    head = ["method", *(title for title, _ in columns.values()), "s a clip", "parameters"]
+    rows = []
+    for row in method_rows(chosen):
+        cells = [spread(row.score(test_set, name), write) for name, (_, write) in columns.items()]
+        costs = [typical(row.cost("seconds_per_clip"), short), typical(row.cost("parameters"), parameters)]
+        rows.append([row.label, *cells, *costs])
+    return head, rows
+
+
+def data_table(records: Sequence[Record], test_set: str, method: str = "sti") -> Table:
+    """Rows of what one method was trained on."""
+    chosen = [record for record in records if record.method == method and test_set in record.conditions]
+    columns = columns_of(chosen)
+    head = ["trained on", *(title for title, _ in columns.values())]
+    rows = []
+    for name, training_set in TRAINING_SETS.items():
+        seeds = tuple(record for record in chosen if record.data == name)
+        if seeds:
+            row = Row(training_set.title, seeds)
+            cells = [spread(row.score(test_set, score), write) for score, (_, write) in columns.items()]
+            rows.append([row.label, *cells])
+    return head, rows
+
+
+def columns_of(records: Sequence[Record]) -> dict[str, tuple[str, Any]]:
+    """Scores that are shown."""
+    present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
+    return GENERATION_COLUMNS | {name: column for name, column in GENERATION_OPTIONAL.items() if name in present}
+
+
+def method_rows(records: Sequence[Record]) -> list[Row]:
+    """Seeds of a method together, in the paper's order."""
+    found = {name: tuple(record for record in records if record.method == name) for name in METHODS}
+    return [Row(METHODS[name].title, seeds) for name, seeds in found.items() if seeds]
+
+
+def parameter_table(full: Full) -> Table:
+    """Parameters of the full-size networks by part, in millions."""
+    parts = list(dict.fromkeys(part for counts in full.values() for part in counts))
+    head = ["method", *parts, "total"]
+    rows = [
+        [
+            name,
+            *(fixed(3)(counts[part] / 1e6) if part in counts else NOTHING for part in parts),
+            fixed(3)(sum(counts.values()) / 1e6),
+        ]
+        for name, counts in full.items()
+    ]
+    return head, rows
+
+
+def about_generation(records: Sequence[Record]) -> str:
+    """What the numbers are of."""
+    first = next(record for record in records if record.conditions)
+    counts = {name: cell.stickers for record in records for name, cell in record.conditions.items()}
+    clips = ", ".join(f"{count} {SETS[name]}" for name, count in counts.items())
+    sampler = f"{first.settings['sampler']} steps, guidance {first.settings['guidance_scale']}"
+    return (
+        f"Every method: {first.costs['steps']:.0f} steps, {first.num_frames} frames of {first.size} x {first.size}; "
+        "the diffusion methods train temporal layers on one image network, as in the paper. Clips are made for the "
+        f"captions of held-out stickers ({clips}), one a caption, with {sampler}, and scored on white. `fvd_glassine` "
+        "and `clip_glassine` are made by the suite's own evaluators: they compare with each other alone, never with "
+        "FVD or CLIP scores. VideoGPT is told tags, not captions. Seconds are those of 25 steps of DDIM with guidance "
+        f"for one clip (VideoGPT: all codes, one by one), on {first.costs_on}."
+    )
+
+
+def generation_report(records: Sequence[Record], published: Sequence[dict[str, Any]], full: Full) -> str:
+    """All of `generation.md`."""
+    parts = [
+        "# Text to sticker\n\n"
+        "Generated by `glassine benchmark tables` from `results/generation/*.json`; edit nothing here.",
+        about_generation(records),
+    ]
+    for test_set in SETS:
+        if any(record.data == test_set for record in records):
+            table = markdown(method_table(records, test_set, test_set))
+            parts.append(f"## Table 4: {SETS[test_set]}, trained on such alone\n\n{table}")
+    for test_set in SETS:
+        if any(record.data == "both" and test_set in record.conditions for record in records):
+            table = markdown(method_table(records, "both", test_set))
+            parts.append(f"## Table 7: {SETS[test_set]}, trained on both together\n\n{table}")
+    for test_set in SETS:
+        if any(record.method == "sti" and test_set in record.conditions for record in records):
+            table = markdown(data_table(records, test_set))
+            parts.append(f"## Table 5: STI tested on {SETS[test_set]}\n\n{table}")
+    parts.append(
+        "## Figure 6: scores against training steps\n\nFirst seeds, real stickers.\n\n![scores](generation.png)"
+    )
+    parts.append(f"## Full size\n\nMillions of parameters.\n\n{markdown(parameter_table(full))}")
+    parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def animation_table(
+    records: Sequence[Record],
+    names: Sequence[str],
+    columns: Mapping[str, tuple[str, Any]],
+    published: Sequence[dict[str, Any]] = (),
+) -> Table:
+    """A row each of the methods, or of what they are compared with, true clips last; what is `published` beside it."""
+    titles = REFERENCE_TITLES | {name: method.title for name, method in ANIMATION.items()}
+    printed = {row["name"]: row for entry in published for row in entry["rows"]}
+    theirs = ANIMATION_PUBLISHED if any(titles[name] in printed for name in names) else ()
+    head = ["", *(f"published {name}" for name in theirs), *(title for title, _ in columns.values())]
+    head += ["s a clip", "parameters"]
+    rows = []
+    for name in (*names, *ALWAYS):
+        if seeds := tuple(record for record in records if record.method == name and TEST_SET in record.conditions):
+            row = Row(titles[name], seeds)
+            cells = [spread(row.score(TEST_SET, score), write) for score, (_, write) in columns.items()]
+            costs = [typical(row.cost("seconds_per_clip"), short), typical(row.cost("parameters"), parameters)]
+            cells = [str(printed.get(titles[name], {}).get(column, NOTHING)) for column in theirs] + cells
+            rows.append([row.label, *cells, *costs])
+    return head, rows
+
+
+def animation_report(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
+    """All of `animation.md`."""
+    records = one_budget(records)
+    parts = [
+        "# Transparent clips\n\n"
+        "Generated by `glassine benchmark tables` from `results/animation/*.json`; edit nothing here.",
+        about_animation(records),
+    ]
+    for name, tables in sections(records, published).items():
+        parts.append(f"## {SECTIONS[name][0]}\n\n{tables}")
+    if codec := accuracy(records):
+        parts.append(codec)
+    parts.append(f"## Full size\n\nMillions of parameters.\n\n{markdown(full_size())}")
+    parts.append(f"## Published, on other data, not measured here\n\n{published_tables(published)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def full_size() -> Table:
+    """Parameters of the network at full size, in millions."""
+    return ["part", "parameters"], [[PARTS[part], fixed(3)(n / 1e6)] for part, n in count_layer_animate().items()]
+
+
+def readme_blocks(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
+    """Tables by name, for the README; with the first, what the numbers are of."""
+    records = one_budget(records)
+    found = sections(records, published)
+    about = about_animation(records)
+    return {name: f"{text}\n\n{about}" if name == "animation" else text for name, text in found.items()}
+
+
+def about_animation(records: Sequence[Record]) -> str:
+    """What the numbers are of."""
+    first = next(record for record in records if record.conditions)
+    budgets = [own for record in records if (own := record.costs.get("steps"))]
+    steps = f"{budgets[0]:.0f} steps" if budgets else "equally many steps"
+    sampler = f"{first.settings['sampler']} steps, guidance {first.settings['guidance_scale']}"
+    return (
+        f"Every method: {steps} a stage (Still-Moving has two) on the same image network and motion modules, "
+        f"{first.num_frames} frames of {first.size} x {first.size}. Clips are made for the captions of "
+        f"{first.conditions[TEST_SET].stickers} held-out stickers, one a caption, with {sampler}. `clip_glassine` and "
+        "`fvd_glassine` are made by the suite's own evaluators on white and compare with each other alone, never with "
+        "CLIP scores or FVD. Dynamic degree is VBench's rule on Farnebäck's flow, on gray, which lowers it. Of alpha: "
+        "what each frame shares with the middle one (1: the same shape in the same place), how far its levels are from "
+        "that frame's wherever they lie, how much changes from frame to frame, and what comes and goes within one "
+        "frame (the last three x1000). True clips tell what is right. What is cut out is made in 8 frames, each of "
+        "which is shown twice, so that it cannot flicker. Seconds are those of one clip by 25 steps of DDIM with "
+        f"guidance, and by as many before it for the base image where a method wants one, on {first.costs_on}. What "
+        "ships reads beside every frame its base image, moved as the prompt suggests (`mean_of_given`, `MotionPrior`), "
+        "and has no guidance by text there, but one by the amount of motion where that is asked for; its alpha is "
+        "stretched (`alpha_levels`). The trained rows, as the paper's, do none of this. Published numbers are on other "
+        "data by other networks: compare them with each other alone."
+    )
+
+
+def sections(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
+    """The tables of each of `SECTIONS` that has a row; beside what is seen, what is published."""
+    present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
+    seen = SEEN | {name: column for name, column in ANIMATION_OPTIONAL.items() if name in present}
+    return {
+        name: "\n\n".join(markdown(animation_table(records, names, *how)) for how in ((seen, published), (ALPHA, ())))
+        for name, (_, names) in SECTIONS.items()
+        if any(record.method in names for record in records)
+    }
+
+
+def one_budget(records: Sequence[Record]) -> list[Record]:
+    """Those that were trained for as many steps as most were, and those that were not trained for a table."""
+    steps = [record.costs.get("steps") for record in records if record.data == TRANSPARENT]
+    chosen = max(steps, key=steps.count, default=None)
+    return [record for record in records if record.data != TRANSPARENT or record.costs.get("steps") == chosen]
+
+
+def accuracy(records: Sequence[Record]) -> str:
+    """How true alpha is where the truth is known: that of true clips after the codec."""
+    found = [record.conditions[TEST_SET].scores for record in records if record.method == "codec"]
+    shown = {"psnr_mean": "PSNR", "ssim": "SSIM", "mad": "MAD", "dtssd": "dtSSD", "flicker": "flicker"}
+    values = {title: found[0].get(name) for name, title in shown.items()} if found else {}
+    said = ", ".join(f"{title} {short(value)}" for title, value in values.items() if value is not None)
+    if not said:
+        return ""
+    return (
+        "## Alpha where its truth is known\n\nTrue clips that go through the adjusted latents and back, against "
+        f"themselves: {said} (`MattingScores`). It is what the codec itself costs."
+    )

@@ -1,0 +1,175 @@
+"""The arguments of `glassine benchmark`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from glassine.bench.methods import SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
+from glassine.bench.protocols import CONDITION_TITLES
+from glassine.bench.run import DATA, LATENTS, Budget
+from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, TRAINING_SETS, VARIANTS
+
+SHIPPED_VAE = "glassine:tiny-vae"
+RECORDS = Path("benchmarks")
+README = Path("README.md")
+REFERENCES = ("true", "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
+# arguments of `glassine data cache-latents`; SHARDS stands for the shard folder
+SHARDS = "SHARDS"
+CACHES = {
+    "stickers": (SHARDS, "--animated-only", "--views", "4"),
+    "stills": (SHARDS, "--stills-only", "--views", "1", "--flip"),
+    "procedural": ("--procedural", "1600", "--views", "4"),
+    # whole stickers end where they begin, so that a network trained on them makes loops
+    "loops": (SHARDS, "--animated-only", "--whole"),
+    "loops_16": (SHARDS, "--animated-only", "--whole", "--frames", "16"),
+    "transparent_loops": (SHARDS, "--transparent", "--animated-only", "--whole", "--frames", "16"),
+    "transparent_stills": (SHARDS, "--transparent", "--stills-only", "--views", "1", "--flip"),
+}
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "benchmark",
+        help="evaluate methods on held-out stickers and write the tables",
+        description="Train what is missing, evaluate it, record it and write the tables. What is trained or measured "
+        "already is kept, so that a stopped call resumes.",
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="WHAT")
+
+    def add(name: str, about: str, *groups: Callable[[argparse.ArgumentParser], None]) -> argparse.ArgumentParser:
+        kind = kinds.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        for group in groups:
+            group(kind)
+        return kind
+
+    alpha = add("alpha", "matting methods on held-out stickers: tables.md", add_common, add_readme)
+    add_alpha(alpha)
+    one = add("generation", "text-to-sticker methods, VSD2M's tables: generation.md", add_common, add_readme, add_video)
+    one.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
+    one.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS), metavar="NAME")
+    one.add_argument("--marks", type=int, default=Budget.marks, help="scores along the way (default: %(default)s)")
+    one = add("animation", "transparent clips, Layer-Animate's tables: animation.md", add_common, add_readme, add_video)
+    one.add_argument("--methods", nargs="*", choices=ANIMATION, default=list(ANIMATION), metavar="NAME")
+    one.add_argument("--beside", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="rows not trained here")
+    one.add_argument("--raft", help="path of torchvision's raft_large or raft_small file: adds its dynamic degree")
+    one = add("depth", "ILDiff by temporal depth: ablate_depth.md", add_common, add_ablation)
+    one.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="numbers of 3D convolutions")
+    one = add("variants", "variants of ILDiff, trained alike: ablate_variants.md", add_common, add_ablation)
+    one.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)}")
+    add("speed", "full-size networks on a CUDA GPU: gpu.md", add_to)
+    one = add("data", "clips per second of our reader and of others: results/data_speed.md", add_to)
+    one.add_argument("--originals", type=Path, help="folder of animated WebP (default: fetched Fluent)")
+    one.add_argument("--stickers", type=int, default=40, help="default: %(default)s")
+    one.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    add("all", "all of the above by their defaults; speed only where there is a CUDA GPU", add_common, add_readme)
+    add("tables", "all pages and the README's tables from the records; measures nothing", add_to, add_readme)
+    one = add("run", "evaluate a run of ILDiff beside simple methods, with pictures")
+    one.add_argument("run", type=Path, help="for instance lightning_logs/ildiff/tiny")
+    one.add_argument("--data", help="shard folder; default: the one the run was trained on")
+    one.add_argument("--split", choices=("val", "test"), default="test")
+    one.add_argument("--stickers", type=int, default=16, help="how many held-out stickers")
+    one.add_argument("--size", type=int, default=256, help="pixels")
+    one.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: a bundle or a run")
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    one = add("probe", "linear probing of a distillation: distill.md", add_to)
+    one.add_argument("run", type=Path, help="for instance lightning_logs/distill/tiny")
+    one.add_argument("--data", help="shard folder; default: the one of the run")
+    one.add_argument("--stickers", type=int, default=200, help="training stickers to fit on (default: %(default)s)")
+    one.add_argument("--split", choices=("test", "val"), default="test", help="to evaluate on")
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    add_prompts(add("prompts", "a text-to-sticker network by names drawn over all emoji", add_to))
+    one = add("grid", "a picture of what a shipped network makes, seeds not chosen by hand", add_to)
+    one.add_argument("--way", choices=("opaque", "ildiff", "latents"), default="opaque", help="how it is transparent")
+    one.add_argument("--weights", help="default: the shipped ones")
+    one.add_argument("--device", default="auto", help="auto, cpu or gpu")
+    one = add("caches", "latents that generators are trained on, cached by name", add_common)
+    one.add_argument("names", nargs="+", choices=CACHES, metavar="NAME", help=", ".join(CACHES))
+    one.add_argument("--latents", type=Path, default=LATENTS, help="folder of all caches (default: %(default)s)")
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Where records and pages are."""
+    parser.add_argument("--to", type=Path, default=RECORDS, help="folder of records and tables (default: %(default)s)")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Data and device."""
+    add_to(parser)
+    parser.add_argument("--data", default=DATA, help="shard folder (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu")
+
+
+def add_readme(parser: argparse.ArgumentParser) -> None:
+    """The README whose tables are written."""
+    parser.add_argument("--readme", type=Path, default=README, help="file with <!-- table:NAME --> markers")
+
+
+def add_alpha(parser: argparse.ArgumentParser) -> None:
+    """Of `alpha`."""
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing settings")
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: one of every group)")
+    parser.add_argument("--size", type=int, default=256, help="pixels (default: %(default)s)")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(TITLES)} (default: all)")
+    parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITION_TITLES)} (default: all)")
+    parser.add_argument(
+        "--ildiff",
+        "--seeds",
+        nargs="+",
+        default=[SHIPPED_ILDIFF],
+        metavar="SOURCE",
+        help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown with their spread",
+    )
+    parser.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: bundle, run or .ckpt")
+    parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder or .ckpt")
+    parser.add_argument("--matting-anything", default=SHIPPED_MATTING, help="Matting Anything: the same")
+    parser.add_argument("--sam2", metavar="ID", help="SAM-2: hub id or folder; without it the row stays empty")
+    parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
+    parser.add_argument("--again", action="store_true", help="measure current scores again")
+
+
+def add_video(parser: argparse.ArgumentParser) -> None:
+    """Of `generation` and `animation`."""
+    parser.add_argument("--seeds", type=int, help="of each method (default: 3 in the main table, 1 elsewhere)")
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=48, help="of each test set (default: %(default)s)")
+    parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
+    parser.add_argument("--video", default="glassine:tiny-video", help="network of fvd_glassine (default: %(default)s)")
+    parser.add_argument(
+        "--image-text", default="glassine:tiny-clip", help="network of clip_glassine (default: %(default)s)"
+    )
+    parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
+    parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
+    parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
+    parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for study build")
+
+
+def add_ablation(parser: argparse.ArgumentParser) -> None:
+    """Of `depth` and `variants`."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and data (default: 0)")
+    parser.add_argument("--steps", type=int, default=150, help="of each run (default: %(default)s)")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="stickers to evaluate on")
+    parser.add_argument("--stickers", type=int, default=12, help="how many of them (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="their pixels (default: %(default)s)")
+
+
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    """Of `prompts`."""
+    parser.add_argument("--weights", default="glassine:tiny-sti", help="what is scored (default: %(default)s)")
+    parser.add_argument("--transparency", choices=("opaque", "ildiff", "latents"), default="opaque")
+    parser.add_argument("--evaluator", default="glassine:tiny-names", help="bundle or run (default: %(default)s)")
+    parser.add_argument("--data", default="data/world", help="shards of all stickers (default: %(default)s)")
+    parser.add_argument("--thumbnails", default="data/thumbnails", help="their cache (default: %(default)s)")
+    parser.add_argument("--names", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=2, help="stickers a name (default: %(default)s)")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the names (default: %(default)s)")
+    parser.add_argument("--prompt", default="{}", help="{} is the name (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="pixels (default: %(default)s)")
+    parser.add_argument("--frames", type=int, help="of a sticker (default: the network's)")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `glassine benchmark`."""
+    parser = argparse.ArgumentParser("glassine")
+    add_parser(parser.add_subparsers())
+    return parser.parse_args(["benchmark", *arguments])

@@ -1,0 +1,96 @@
+"""Experiments as files: a whole YAML, or an overlay of a few lines over one.
+
+The first line of an overlay is the command that runs it, `# glassine fit -c BASE.yaml -c OVERLAY.yaml`; LightningCLI
+lays each file over those before it. Whoever names an experiment names its last file.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from glassine.utils.errors import UserError
+
+_COMMAND = re.compile(r"# glassine \w+ (?=.*-c \S+ .*-c )")
+
+
+def experiment_files(experiment: Path) -> list[Path]:
+    """The files that `glassine fit` takes with `-c`, in order; the last one is `experiment` itself.
+
+    Raises:
+        UserError: no such file, or an overlay whose base is not where its first line says.
+    """
+    if not experiment.is_file():
+        raise UserError(f"no experiment at {experiment}: run this in the folder that holds `experiments`")
+    with experiment.open(encoding="utf-8") as file:
+        first = file.readline()
+    if not _COMMAND.match(first):
+        return [experiment]
+    named = [Path(name) for name in re.findall(r"-c (\S+)", first)]
+    root = Path(*experiment.parts[: len(experiment.parts) - len(named[-1].parts)])
+    files = [*(root / name for name in named[:-1]), experiment]
+    if experiment.parts[-len(named[-1].parts) :] != named[-1].parts or not all(file.is_file() for file in files):
+        raise UserError(f"{experiment} must lie beside its base, as in {first[2:].strip()!r}")
+    return files
+
+
+def config_arguments(experiment: Path) -> list[str]:
+    """`-c FILE` for each file of an experiment, as arguments of `glassine fit`."""
+    return [word for file in experiment_files(experiment) for word in ("-c", str(file))]
+
+
+def read_experiment(experiment: Path) -> dict[str, Any]:
+    """The content of an experiment, its overlay laid over the base.
+
+    Raises:
+        UserError: see `experiment_files`.
+    """
+    content: dict[str, Any] = {}
+    for file in experiment_files(experiment):
+        content = laid_over(content, yaml.safe_load(file.read_text(encoding="utf-8")))
+    return content
+
+
+def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `overlay` in the place of its own, at every depth.
+
+    As LightningCLI does, another class keeps those arguments of the class before it that it has, too.
+    """
+    content = dict(base)
+    for key, value in overlay.items():
+        before = content.get(key)
+        content[key] = laid_over(before, value) if isinstance(value, Mapping) and isinstance(before, Mapping) else value
+    if content.get("class_path") != base.get("class_path") and isinstance(content.get("init_args"), Mapping):
+        module, _, name = str(content["class_path"]).rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        content["init_args"] = {key: value for key, value in content["init_args"].items() if key in parameters}
+    return content
+
+
+def dataset_arguments(content: Mapping[str, Any], name: str, value: str) -> list[str]:
+    """Arguments of `glassine fit` that set an argument of all datasets of an experiment that are given it.
+
+    Args:
+        content: of the experiment.
+        name: of the argument, such as `root`.
+        value: what it shall be.
+    """
+    stages = [stage for stage in ("train", "val", "test") if name in dataset_values(content, stage)]
+    return [word for stage in stages for word in (f"--data.{stage}.init_args.{name}", value)]
+
+
+def dataset_values(content: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """The arguments that an experiment gives to the dataset of a stage; none where it has no such dataset."""
+    dataset = content.get("data", {}).get(stage) or {}
+    return dataset.get("init_args") or {}
+
+
+def training_root(content: Mapping[str, Any]) -> str | Sequence[str] | None:
+    """The shard folder of an experiment: that of its training dataset, or else of validation or test."""
+    roots = [dataset_values(content, stage).get("root") for stage in ("train", "val", "test")]
+    roots.append(content.get("data", {}).get("root"))  # runs of earlier versions
+    return next((root for root in roots if root), None)

@@ -1,0 +1,81 @@
+"""Tables and plots of generated clips, from records."""
+
+from glassine.bench.plots import curve, plot_steps
+from glassine.bench.records import Cell, Record
+from glassine.bench.specs import METHODS
+from glassine.bench.video_methods import REFERENCE_TITLES
+from glassine.bench.video_report import animation_report, data_table, generation_report, method_table, readme_blocks
+
+
+def record(method: str, data: str, seed: int, fvd: float) -> Record:
+    scores = {"fvd_glassine_native_8f_white": fvd, "clip_glassine_score_white": 20.0}
+    cells = {name: Cell("x", 6, dict(scores)) for name in (["stickers", "procedural"] if data == "both" else [data])}
+    costs = {"steps": 7.0, "seconds_per_clip": 2.0, "parameters": 5e6}
+    settings = {"sampler": "dpm++ 10", "guidance_scale": 5.0}
+    title = METHODS[method].title
+    return Record(method, title, "test", 32, 8, [], data, seed=seed, conditions=cells, costs=costs, settings=settings)
+
+
+def test_seeds_stand_in_one_row_with_their_spread_and_published_numbers_apart():
+    records = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("sti", "both", 0, 1.0)]
+    records.append(record("video_gpt", "stickers", 0, 9.0))
+    head, rows = method_table(records, "stickers", "stickers")
+    assert [row[0] for row in rows] == ["VideoGPT", "STI (2 seeds)"]
+    assert rows[1][1] == "3.00 ± 1.41"
+    assert "s a clip" in head
+    _, trained_on = data_table(records, "stickers")
+    assert [row[0] for row in trained_on] == ["real stickers (2 seeds)", "both"]
+    published = [
+        {
+            "table": "4",
+            "title": "t",
+            "data": "VSD-R",
+            "paper": "VSD2M",
+            "columns": ["FVD"],
+            "rows": [{"name": "STI", "FVD": 2613.41}],
+        }
+    ]
+    page = generation_report(records, published, {"STI": {"UNet": 3_000_000, "VAE": 1_500_000}})
+    assert "| STI | 3.000 | 1.500 | 4.500 |" in page
+    ours, theirs = page.split("## Published")
+    assert "2613.41" in theirs
+    assert "2613.41" not in ours
+
+
+def test_scores_along_the_way_are_drawn_in_order_of_their_steps(tmp_path):
+    ends = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("video_gpt", "stickers", 0, 9)]
+    early = record("sti", "stickers", 0, 5.0)
+    early.costs["steps"] = 3.0
+    assert curve([*ends, early], "sti", "fvd_glassine_native_8f_white") == [(3.0, 5.0), (7.0, 2.0)]
+    assert curve(ends, "sti", "clip_glassine_similarity_softmax_white") == []
+    plot_steps([*ends, early], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_the_page_has_our_rows_apart_from_the_published_ones():
+    def record(name: str, title: str, seed: int, data: str = "transparent") -> Record:
+        scores = {"clip_glassine_score_white": 20.0 + seed, "alpha_flicker": 1.5, "psnr_mean": 30.0}
+        costs = {"steps": 5.0, "seconds_per_clip": 2.0, "parameters": 5e6}
+        settings = {"sampler": "dpm++ 10", "guidance_scale": 5.0}
+        cells = {"stickers": Cell("x", 4, dict(scores))}
+        return Record(name, title, "test", 32, 8, [], data, seed=seed, conditions=cells, costs=costs, settings=settings)
+
+    records = [record("layer_animate", "Layer-Animate", seed) for seed in (0, 1)]
+    records += [
+        record("codec", REFERENCE_TITLES["codec"], 0, ""),
+        record("latents", REFERENCE_TITLES["latents"], 0, ""),
+    ]
+    row = {"name": "Layer-Animate", "CLIP score": 30.63, "dynamic degree": 4.43}
+    published = [
+        {"table": "I", "title": "t", "data": "d", "paper": "Layer-Animate", "columns": list(row)[1:], "rows": [row]}
+    ]
+    ours, theirs = animation_report(records, published).split("## Published")
+    assert "|  | published CLIP score | published dynamic degree | clip_glassine score" in ours
+    assert "| Layer-Animate (2 seeds) | 30.63 | 4.43 | 20.5 ± 0.7 |" in ours
+    assert "| Inter-Frame Attention, all that is trained | 24.781 |" in ours
+    assert "against themselves: PSNR 30.0" in ours
+    assert "30.63" in theirs
+    blocks = readme_blocks(records, published)
+    assert blocks.keys() == {"animation", "animation_ablation", "animation_routes"}
+    assert "| Layer-Animate (2 seeds) |" in blocks["animation"]
+    assert "Every method: 5 steps" in blocks["animation"]
