@@ -267,9 +267,22 @@ def describe(records: Sequence[Record]) -> str:
     )
 
 
-def readme_block(records: Sequence[Record]) -> str:
-    """The README's table: the overview, and what its numbers are of."""
+def overview_block(records: Sequence[Record]) -> str:
+    """The overview, and what its numbers are of."""
     return f"{markdown(transposed(overview(records)))}\n\n{describe(records)}"
+
+
+FRONT_METHODS = ("color_projection", "grab_cut", "sam", "layer_diffuse", "ildiff", "cutout")
+FRONT_CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75")
+
+
+def front_block(records: Sequence[Record]) -> str:
+    """The README's table: a few methods under a few conditions, and what its numbers are of."""
+    conditions = [name for name in FRONT_CONDITIONS if name in conditions_of(records)]
+    rows = to_rows(record for record in records if record.method in FRONT_METHODS)
+    body = [[row.label, *(psnr_and_share(row, name) for name in conditions)] for row in rows]
+    head = ["method", *(CONDITION_TITLES[name] for name in conditions)]
+    return f"{markdown((head, body))}\n\n{describe(records).rpartition(' Times on ')[0]}"
 
 
 def depth_page(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> str:

@@ -13,9 +13,10 @@ from glassine.bench.alpha_report import (
     config_of,
     depth_block,
     depth_page,
+    front_block,
     full_tables,
+    overview_block,
     paper_block,
-    readme_block,
     variants_page,
 )
 from glassine.bench.records import Record, read_records
@@ -78,7 +79,7 @@ def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     published = read_optional(benchmarks / "published.yaml") or []
     by_depth = ablation_records(benchmarks, "depth")
     write_text(full_tables(records, published, by_depth), benchmarks / "tables.md")
-    blocks = {"alpha": readme_block(records), "paper": paper_block(records, published)}
+    blocks = {"front": front_block(records), "alpha": overview_block(records), "paper": paper_block(records, published)}
     write_blocks(readme, blocks | ({"depth": depth_block(by_depth, published)} if by_depth else {}))
     return records
 

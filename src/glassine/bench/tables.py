@@ -176,20 +176,26 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+RESULTS_PAGE = "docs/results.md"
+
+
 def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
-    """Put each block where the README has a place for it; whether there is such a file.
+    """Put each block where the README or the page of results has a place for it; whether there is such a README.
 
     Args:
-        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; None, or one that does not exist, for none.
+        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; `docs/results.md` beside it may have some, too.
+            None, or one that does not exist, for none.
         blocks: Markdown by name.
     """
     if readme is None or not readme.is_file():
         return False
-    text = readme.read_text(encoding="utf-8")
-    for name, block in blocks.items():
-        text = replace_block(text, name, block)
-    with atomic_path(readme) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    for page in (readme, readme.parent / RESULTS_PAGE):
+        if page.is_file():
+            before = text = page.read_text(encoding="utf-8")
+            for name, block in blocks.items():
+                text = replace_block(text, name, block)
+            if text != before:
+                write_text(text, page)
     return True
 
 

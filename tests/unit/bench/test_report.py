@@ -10,7 +10,15 @@ from glassine.bench.alpha_report import alpha_detail, matting_detail, overview, 
 from glassine.bench.methods import TITLES
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.report import ALPHA_RESULTS, PAGES, write_all, write_alpha
-from glassine.bench.tables import markdown, one_setup, published_tables, replace_block, to_rows, write_blocks
+from glassine.bench.tables import (
+    RESULTS_PAGE,
+    markdown,
+    one_setup,
+    published_tables,
+    replace_block,
+    to_rows,
+    write_blocks,
+)
 from glassine.bench.video_report import SECTIONS
 from glassine.utils.errors import UserError
 
@@ -145,10 +153,14 @@ def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     shutil.copytree(benchmarks, tmp_path / "benchmarks")
     readme = tmp_path / "README.md"
     readme.write_text((REPOSITORY / "README.md").read_text())
+    results = tmp_path / RESULTS_PAGE
+    results.parent.mkdir()
+    results.write_text((REPOSITORY / RESULTS_PAGE).read_text())
     written, empty = write_all(tmp_path / "benchmarks", readme)
     for page in written:
         assert page.read_text() == (benchmarks / page.relative_to(tmp_path / "benchmarks")).read_text(), page
     assert readme.read_text() == (REPOSITORY / "README.md").read_text()
+    assert results.read_text() == (REPOSITORY / RESULTS_PAGE).read_text()
     assert set(empty.values()) == {"glassine benchmark speed"}
     assert len(written) + len(empty) == len(PAGES)
 
