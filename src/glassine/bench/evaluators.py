@@ -119,7 +119,7 @@ class Evaluators:
     def metric_names(self, frames: int, backgrounds: Sequence[str] = ("white",)) -> list[str]:
         """Names of the scores of clips of so many frames, without the counts beside them."""
         quality = [self.quality.name] if self.quality is not None else []
-        metrics = [*self.distances(frames, backgrounds), *self.fits()]
+        metrics: list[Any] = [*self.distances(frames, backgrounds), *self.fits()]
         return [*(name for metric in metrics for name in metric.names), *quality]
 
     @cached_property

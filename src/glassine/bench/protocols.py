@@ -91,7 +91,7 @@ class AlphaEvalSet(EvalSet):
 
     def __init__(
         self,
-        root: str | list[str],
+        root: str | Sequence[str],
         split: Split = "test",
         size: int = 256,
         num_frames: int = 8,
@@ -103,8 +103,9 @@ class AlphaEvalSet(EvalSet):
                 f"size must be a multiple of 16, num_frames and limit at least 1, got {size}, {num_frames} and {limit}"
             )
         self.split, self.size, self.num_frames = split, size, num_frames
-        self.name = "+".join(Path(folder).name for folder in ([root] if isinstance(root, str) else root))
-        self.shards = StickerShards(root)
+        roots = [root] if isinstance(root, str) else list(root)
+        self.name = "+".join(Path(folder).name for folder in roots)
+        self.shards = StickerShards(roots)
         self.rows = first_of_groups(self.shards, split, limit)
         if not len(self.rows):
             raise UserError(

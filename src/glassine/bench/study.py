@@ -107,7 +107,7 @@ def ablate(
     root = budget.data or training_root(read_experiment(ablation.arms[0].stages[-1]))
     if root is None:
         raise UserError(f"data must be a shard folder, got none in {ablation.arms[0].stages[-1]}: give --data")
-    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
+    eval_set = AlphaEvalSet(root, split, size, limit=stickers)
     device = pick_device(budget.accelerator)
     configs = {arm.stages[-1].as_posix() for arm in (*ablation.arms, *(table_of or ablation).arms)}
     records = list[Record]()
@@ -227,7 +227,7 @@ def evaluate_run(
     root = data or training_root(config)
     if not root:
         raise UserError(f"data must be a shard folder for {run}, which was trained on procedural stickers: give --data")
-    eval_set = AlphaEvalSet(root if isinstance(root, str) else list(root), split, size, limit=stickers)
+    eval_set = AlphaEvalSet(root, split, size, limit=stickers)
     place: torch.device = pick_device(device)
     names = ["flood_fill", "color_projection", "layer_diffuse"]
     simple = make_methods(names, Sources(transparency=transparency), place)

@@ -1,5 +1,7 @@
 """All alpha and composite scores of a set of clips as one `MetricCollection`: the columns of the tables."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -91,7 +93,7 @@ class MattingScores(MetricCollection):
         super().__init__(metrics, compute_groups=False)  # type: ignore[arg-type]
         self.background, self.psnr_cap = background_color(background), psnr_cap
 
-    def update(
+    def update(  # type: ignore[override]
         self, preds: Tensor, target: Tensor, preds_rgb: Tensor | None = None, target_rgb: Tensor | None = None
     ) -> None:
         """Add clips.
@@ -116,15 +118,17 @@ class MattingScores(MetricCollection):
             rgba = torch.cat([preds_rgb, preds], dim=2), torch.cat([target_rgb, target], dim=2)
             pair = [composite_on(clip, self.background) for clip in rgba]
             composites = [psnr(pair[0], pair[1], self.psnr_cap), ssim(pair[0], pair[1])]
-        self["psnr"].update(preds, target)
+        metrics: dict[str, Any] = dict(self.items())
+        metrics["psnr"].update(preds, target)
         for name in ALPHA_SCORES[1:]:
-            self[name].add(self[name].score(preds, target))
+            metrics[name].add(metrics[name].score(preds, target))
         for name, values in zip(COMPOSITE_SCORES, composites, strict=True):
-            self[name].add(values)
+            metrics[name].add(values)
 
     def per_clip(self) -> dict[str, Tensor]:
         """This process's scores, name -> `n` in the order of the updates; `psnr` is a clip's mean over frames, dB."""
-        return {name: self[name].per_clip() for name in (*ALPHA_SCORES, *COMPOSITE_SCORES)}
+        metrics: dict[str, Any] = dict(self.items())
+        return {name: metrics[name].per_clip() for name in (*ALPHA_SCORES, *COMPOSITE_SCORES)}
 
     def merge_state(self, other: "MattingScores") -> None:
         """Add the clips of another collection after those of this one."""
