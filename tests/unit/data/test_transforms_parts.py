@@ -224,5 +224,5 @@ def test_a_moving_background_pans_smoothly_behind_the_sticker(frames: np.ndarray
 
 
 def test_a_moving_background_of_no_patches_is_refused() -> None:
-    with pytest.raises(ValueError, match="patches 1 or more, got .* and 0"):
+    with pytest.raises(ValueError, match=r"patches 1 or more, got .* and 0"):
         MovingBackground(patches=0)
