@@ -108,7 +108,7 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     with pytest.raises(UserError, match="not of this transparency encoder"):
         check_cache(cache.identity, generator, transparent=True)
     assert main([*how, "--background", "gray"]) == 2
-    assert "the codec has its own of both" in capsys.readouterr().err
+    assert "takes neither --vae nor --background" in capsys.readouterr().err
     assert main([*how[:-1], networks[0]]) == 2
     assert "transparent latents need a codec" in capsys.readouterr().err
 
