@@ -57,10 +57,10 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
     assert main(arguments(shards, networks, folder, "--views", "2", "--background", "gray", "--length", "40")) == 0
     assert "0 files written now" in capsys.readouterr().out
     vae, encoder = load_bundle(networks[0]), TextEncoder(networks[1], length=40, too_long="cut")
-    cache = CachedLatents(folder, 3, (32, 32), chinese=0)
+    cache = CachedLatents(folder, 3, (32, 32), chinese=0).setup()
     check_latents(cache.identity, vae, encoder)
 
-    from glassine.data.dataset import StickerViews
+    from glassine.data.views import StickerViews
 
     stickers = Stickers(str(shards), num_frames=3, size=(32, 32), stills=True)
     views = StickerViews(stickers, (128, 128, 128))
@@ -83,11 +83,11 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     how += ["--size", "32", "--device", "cpu", "--views", "2", "--transparent", "--codec", str(tmp_path / "codec")]
     assert main(how) == 0
     encoder = TextEncoder(networks[1], too_long="cut")
-    cache = CachedLatents(folder, 3, (32, 32), chinese=0)
+    cache = CachedLatents(folder, 3, (32, 32), chinese=0).setup()
     assert cache.identity["transparency"] == weights_digest(codec.encoder)
     assert cache.identity["vae"] == weights_digest(codec.vae)
 
-    from glassine.data.dataset import StickerViews
+    from glassine.data.views import StickerViews
 
     stickers = Stickers(str(shards), num_frames=3, size=(32, 32), stills=True)
     views = StickerViews(stickers, None)
@@ -108,14 +108,14 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     with pytest.raises(UserError, match="not of this transparency encoder"):
         check_cache(cache.identity, generator, transparent=True)
     assert main([*how, "--background", "gray"]) == 2
-    assert "the codec has its own of both" in capsys.readouterr().err
+    assert "takes neither --vae nor --background" in capsys.readouterr().err
     assert main([*how[:-1], networks[0]]) == 2
     assert "transparent latents need a codec" in capsys.readouterr().err
 
 
 def test_opaque_latents_say_how_much_moves_too(shards, networks, tmp_path):
     assert main(arguments(shards, networks, tmp_path, "--views", "1", "--limit", "3")) == 0
-    cache = CachedLatents(tmp_path)
+    cache = CachedLatents(tmp_path).setup()
     assert cache.has_motion
     assert max(cache[row]["motion"] for row in range(3)) > 0
 
@@ -130,7 +130,7 @@ def test_whole_stickers_are_what_evaluation_sees_and_no_cache_of_random_parts(sh
     torch.testing.assert_close(CachedLatents(tmp_path)[0]["latents"], wanted, atol=2e-3, rtol=2e-3)
     assert main(how) == 2
     assert "other pictures" in capsys.readouterr().err
-    with pytest.raises(UserError, match="whole stickers in 3 frames"):
+    with pytest.raises(UserError, match="for whole stickers in"):
         CachedLatents(tmp_path, 2).setup()
     assert CachedLatents(tmp_path, 1)[0]["latents"].shape[0] == 1
 
@@ -171,10 +171,10 @@ def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks
     ("more", "message"),
     [
         (["--size", "30"], "multiples of 8"),
-        (["--views", "0"], "views 0"),
-        (["--background", "auto"], "stickers need one color"),
+        (["--views", "0"], "--views and --frames must be at least 1"),
+        (["--background", "auto"], "must be one color"),
         (["--vae", "glassine:tiny-sam"], "latents need a VAE"),
-        (["--whole", "--views", "2"], "leave --views out"),
+        (["--whole", "--views", "2"], "--views must be 1 for whole stickers"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(shards, networks, tmp_path, capsys, more, message):

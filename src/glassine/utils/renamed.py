@@ -15,7 +15,7 @@ MODULES = {
     "data.joined_latents": "data.latent_cache",
     "data.phrases": "data.text_pairs",
     "data.split": "data.sticker",
-    "data.sticker_views": "data.dataset",
+    "data.sticker_views": "data.views",
     "data.transforms.augmentations.border": "data.transforms.augmentations",
     "data.transforms.augmentations.fade": "data.transforms.augmentations",
     "data.transforms.augmentations.flat_look": "data.transforms.restyling",

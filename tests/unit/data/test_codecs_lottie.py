@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tests.helpers.drawings import as_dotlottie, as_json, as_tgs, fixed, layer, lottie, sliding, square
 
+from glassine.__main__ import plain_warnings
 from glassine.data.codecs import decode_bytes, open_bytes, open_sticker, read_sticker
 from glassine.data.codecs import lottie as lottie_codec
 from glassine.data.codecs.lottie import MAX_TEXT_BYTES, LeftOutWarning
@@ -271,3 +272,12 @@ def _exchange(content, number: int, wrong) -> int:
         if number < 0:
             return -1
     return number
+
+
+def test_only_our_warnings_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    plain_warnings()
+    assert warnings.formatwarning("a: 1 effects", LeftOutWarning, "b.py", 3) == "glassine: a: 1 effects\n"
+    assert warnings.formatwarning("old", DeprecationWarning, "b.py", 3, "x = 1").startswith(
+        "b.py:3: DeprecationWarning"
+    )

@@ -1,9 +1,11 @@
-"""The Sticker value refuses what does not fit together."""
+"""The Sticker value refuses what does not fit together; a group's split never changes."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from glassine.data.sticker import Sticker
+from glassine.data.sticker import Sticker, split_of
 from glassine.utils.errors import UserError
 
 FRAMES = np.zeros((3, 5, 7, 4), np.uint8)
@@ -38,3 +40,20 @@ def test_refuses_what_does_not_fit(frames: np.ndarray, durations: tuple[int, ...
     with pytest.raises(UserError, match=word) as caught:
         Sticker(frames, durations, loop)
     assert "\n" not in str(caught.value)
+
+
+def test_the_split_of_a_group_never_changes() -> None:
+    # fixed for ever: a checkpoint trained on one machine is scored on another
+    known = {"1f600": "train", "1f9d1": "train", "1f603": "val", "1f604": "val", "1f606": "val", "1f60a": "test"}
+    assert {group: split_of(group) for group in known} == known
+
+
+def test_shares_are_eighty_ten_ten() -> None:
+    counts = Counter(split_of(f"group {i}") for i in range(20_000))
+    assert abs(counts["train"] / 20_000 - 0.8) < 0.01
+    assert abs(counts["val"] / 20_000 - 0.1) < 0.01
+    assert abs(counts["test"] / 20_000 - 0.1) < 0.01
+
+
+def test_chinese_group_names_work() -> None:
+    assert split_of("小猫") == split_of("小猫")

@@ -2,10 +2,12 @@
 
 import importlib
 
+import pytest
+
 from glassine.__main__ import main
 from glassine.nn.priors import LatentPrior
 from glassine.pretrained.weights import load_bundle, save_bundle
-from glassine.utils.renamed import CLASSES, MODULES, current_name, with_current_names
+from glassine.utils.renamed import CLASSES, DATA_ARGUMENTS, MODULES, current_name, with_current_names
 
 
 def test_every_module_named_today_exists():
@@ -40,3 +42,14 @@ def test_a_yaml_with_an_old_name_gets_the_new_one(tmp_path, capsys):
     )
     assert main(["fit", "-c", str(config)]) != 0
     assert "which is glassine.nn.priors.LatentPrior now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["root", "features", "latents", "pairs", "thumbnails", "eval_transform"])
+def test_an_old_argument_of_the_data_module_gets_its_new_form(name, tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text(f"data: {{{name}: here, batch_size: 2}}")
+    assert main(["fit", "-c", str(config)]) == 2
+    in_file = capsys.readouterr().err
+    assert f"run.yaml sets data.{name}, which is {DATA_ARGUMENTS[name]} now" in in_file
+    assert main(["fit", f"--data.{name}", "here"]) == 2
+    assert f"the command line sets data.{name}, which is data." in capsys.readouterr().err

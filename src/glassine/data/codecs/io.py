@@ -11,7 +11,6 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import features
 
-from glassine.data.codecs.apng_writer import ApngWriter
 from glassine.data.codecs.avif import AvifReader, AvifWriter
 from glassine.data.codecs.base import StickerReader, StickerWriter, UnpremultipliedReader
 from glassine.data.codecs.gif import GifReader
@@ -19,7 +18,7 @@ from glassine.data.codecs.gif_writer import GifWriter
 from glassine.data.codecs.guard import MAX_PIXELS, MAX_STICKER_PIXELS, damaged, printable
 from glassine.data.codecs.lottie import LottieReader, is_dotlottie, is_gzipped_svg
 from glassine.data.codecs.pipes import is_pipe, spooled
-from glassine.data.codecs.png import PngReader
+from glassine.data.codecs.png import ApngWriter, PngReader
 from glassine.data.codecs.sequence import PngFolderReader, PngFolderWriter, PngZipReader, PngZipWriter
 from glassine.data.codecs.still import Kind, StillReader, sniff_file
 from glassine.data.codecs.svg import SvgReader

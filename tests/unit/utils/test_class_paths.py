@@ -26,7 +26,7 @@ from glassine.utils.class_paths import (
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import SizeGuard
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 VAE = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
 
 
