@@ -212,8 +212,12 @@ def test_without_a_file_nothing_is_written(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_our_own_has_a_place_for_every_table_that_is_written_into_it():
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "tables"),
+    [("README.md", ["front"]), (RESULTS_PAGE, ["alpha", "paper", "depth", "generation", *SECTIONS])],
+)
+def test_our_own_has_a_place_for_every_table_that_is_written_into_it(page, tables):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
     places = re.findall(r"^<!-- table:(\w+) -->$", text, re.MULTILINE)
-    assert sorted(places) == sorted(["alpha", "paper", "depth", "generation", *SECTIONS])
+    assert sorted(places) == sorted(tables)
     assert text.count("<!-- /table -->") == len(places)
