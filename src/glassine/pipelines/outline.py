@@ -158,7 +158,7 @@ def under(pixels: Floats, layer: Floats, color: RGB) -> Floats:
     """Lay `pixels` (premultiplied, `h w 4` in [0, 1]) over a flat color that covers each pixel by `layer` (`h w`)."""
     seen = (1 - pixels[..., 3]) * layer  # h w
     paint = np.array([*color, 255], np.float32) / 255
-    return pixels + seen[..., None] * paint
+    return cast(Floats, pixels + seen[..., None] * paint)
 
 
 def premultiplied(frame: Frames) -> Floats:
