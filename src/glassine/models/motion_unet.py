@@ -86,7 +86,7 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
     ) -> None:
         super().__init__(**inherited)
         for layer in self.temporal_layers().values():
-            zero_module(layer.proj_out)  # type: ignore[arg-type]
+            zero_module(layer.get_submodule("proj_out"))
         self.current = CurrentPass()
         # in the constructor: `from_pretrained` fills only layers that exist when it returns
         if layer_attention:
