@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from diffusers import UNetMotionModel
@@ -86,7 +86,7 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
     ) -> None:
         super().__init__(**inherited)
         for layer in self.temporal_layers().values():
-            zero_module(cast(nn.Module, layer.proj_out))
+            zero_module(layer.get_submodule("proj_out"))
         self.current = CurrentPass()
         # in the constructor: `from_pretrained` fills only layers that exist when it returns
         if layer_attention:

@@ -210,5 +210,5 @@ def test_what_cannot_be_animated_is_said():
         check_still(opaque, "cat.png")
     with pytest.raises(UserError, match=r"cat\.png must show something, got one that is clear everywhere"):
         check_still(clear, "cat.png")
-    with pytest.raises(UserError, match=r"uint8 \(4, 4, 3\); it must be uint8 \(height, width, 4\)"):
+    with pytest.raises(UserError, match=r"must be uint8 RGBA \(height, width, 4\), got uint8 \(4, 4, 3\)"):
         check_still(opaque[..., :3])
