@@ -162,7 +162,7 @@ class StickerDataset(LazyDataset):
         raise UserError(f"no readable sticker near {self._name(row)}: {self._reason(row)}; check or rebuild the shards")
 
     def _sample(self, epoch: int, row: int) -> dict[str, Any]:
-        generator = sample_generator(self.seed, epoch, row)
+        generator = sample_generator(self.seed or 0, epoch, row)
         frames, fps, info = self._read(epoch, row, generator if self.training else None)
         frames = resize_frames(frames, *self.size, keep_shape=True)
         return {
