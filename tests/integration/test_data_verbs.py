@@ -113,16 +113,19 @@ def test_shards_from_elsewhere_need_an_index_and_get_one(tmp_path: Path, capsys:
     ("arguments", "said"),
     [
         (["info", "nowhere"], "there is no folder nowhere"),
-        (["view", "shards", "sheet.gif"], "the contact sheet is a .png"),
-        (["view", "shards", "sheet.png", "--count", "0"], "count 0"),
+        (["view", "shards", "sheet.gif"], "the contact sheet must be a .png"),
+        (["view", "shards", "sheet.png", "--count", "0"], "count must be at least 1"),
         (["view", "shards", "missing/sheet.png"], "there is no folder missing"),
         (["build", "--from", "nowhere", "--to", "out"], "nowhere is not a folder"),
-        (["build", "--from", "files", "--to", "out", "--workers", "0", "--quality", "200"], "quality 200"),
-        (["build", "--from", "files", "--to", "out", "--workers", "-1"], "-1 workers"),
-        (["build", "--from", "files", "--to", "out", "--fps", "-3"], "-3 frames a second"),
-        (["build", "--from", "files", "--to", "out", "--size", "0"], "size 0"),
+        (
+            ["build", "--from", "files", "--to", "out", "--workers", "0", "--quality", "200"],
+            "quality must be in [0, 100], got 200",
+        ),
+        (["build", "--from", "files", "--to", "out", "--workers", "-1"], "workers must be 0"),
+        (["build", "--from", "files", "--to", "out", "--fps", "-3"], "fps must be above 0"),
+        (["build", "--from", "files", "--to", "out", "--size", "0"], "size must be at least 1"),
         (["build", "--from", "files", "--to", "shards", "--size", "8", "--workers", "0"], "was made with"),
-        (["fetch", "fluent", "--packs", "7"], "fluent packs [7]"),
+        (["fetch", "fluent", "--packs", "7"], "got [7]"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(

@@ -84,7 +84,10 @@ def test_what_was_answered_outlives_a_server_that_is_killed(tmp_path: Path, caps
     [
         (["build", "OUT", "--method", "ours=IN/ours"], "at least two"),
         (["build", "OUT", "--method", "ours=IN/ours", "--method", "base=IN/gone"], "there is no folder"),
-        (["build", "OUT", *["--method", "ours=IN/ours", "--method", "base=IN/base", "--pairs", "99"]], "give 1 to 4"),
+        (
+            ["build", "OUT", *["--method", "ours=IN/ours", "--method", "base=IN/base", "--pairs", "99"]],
+            "--pairs must be in [1, 4]",
+        ),
         (["build", "OUT", *["--method", "ours=IN/ours", "--method", "base=IN/base", "--background", "x"]], "checker"),
         (
             ["build", "OUT", *["--method", "ours=IN/ours", "--method", "base=IN/base", "--prompts", "IN/no.csv"]],
@@ -93,8 +96,8 @@ def test_what_was_answered_outlives_a_server_that_is_killed(tmp_path: Path, caps
         (["build", "gone/OUT", *["--method", "ours=IN/ours", "--method", "base=IN/base"]], "there is no folder gone"),
         (["serve", "IN"], "holds no study"),
         (["report", "IN"], "holds no study"),
-        (["report", "IN", "--min-consistency", "2"], "a share, 0 to 1"),
-        (["report", "IN", "--resamples", "0"], "give 1 to"),
+        (["report", "IN", "--min-consistency", "2"], "must be in [0, 1]"),
+        (["report", "IN", "--resamples", "0"], "--resamples must be in"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

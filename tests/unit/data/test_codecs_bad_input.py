@@ -129,7 +129,7 @@ def test_the_limit_holds_for_every_format(good: dict[str, bytes], suffix: str) -
 
 
 def test_all_frames_together_have_a_limit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glassine.data.codecs.guard.MAX_STICKER_PIXELS", 35)
+    monkeypatch.setattr("glassine.data.codecs.io.MAX_STICKER_PIXELS", 35)
     write_sticker(Sticker(np.zeros((4, 3, 3, 4), np.uint8), (40,) * 4), tmp_path / "a.webp")
     one_line(tmp_path / "a.webp", "more than 3 frames of 3x3")
     with open_sticker(tmp_path / "a.webp") as reader:
@@ -151,7 +151,7 @@ def test_formats_that_cannot_be_written(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("options", [{"quality": 101}, {"quality": -1}, {"alpha_threshold": 0}, {"loop": 70_000}])
 def test_settings_out_of_range(tmp_path: Path, options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="give"):
+    with pytest.raises(UserError, match="must be"):
         create_sticker(tmp_path / "a.webp", 4, 4, **options)
 
 

@@ -31,7 +31,7 @@ def test_durations_become_plain_integers() -> None:
         (FRAMES[0], (1,), 0, "f h w 4"),
         (FRAMES[:0], (), 0, "at least one"),
         (FRAMES[:, :0], (1, 1, 1), 0, "1x1"),
-        (FRAMES, (1, 1), 0, "2 durations"),
+        (FRAMES, (1, 1), 0, "got 2"),
         (FRAMES, (1, 0, 1), 0, "at least 1 ms"),
         (FRAMES, (1, 1, 1), -1, "loop"),
     ],

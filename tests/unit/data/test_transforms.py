@@ -235,7 +235,7 @@ def test_settings_that_make_no_sense_is_refused() -> None:
         FlatBackground((255, 255, 255), "white")
     with pytest.raises(ValueError, match="quality"):
         Jpeg((0, 101))
-    with pytest.raises(ValueError, match="2 to 256"):
+    with pytest.raises(ValueError, match=r"\[2, 256\]"):
         GifPalette((1, 300))
     with pytest.raises(ValueError, match="probability"):
         Jpeg(probability=1.5)

@@ -118,7 +118,7 @@ def test_the_longest_names_are_written_too(tmp_path: Path) -> None:
 STOP = """
 import pathlib, sys, time
 from glassine.__main__ import stop_on_sigterm
-from glassine import atomic
+from glassine.utils import files
 from glassine.utils.files import atomic_path
 from glassine.utils.errors import exit_code
 def work():

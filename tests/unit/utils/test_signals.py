@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a lock that nobody opens is made the Linux way")
 STUCK = """
 import ctypes, sys, time
-from glassine import signals
+from glassine.utils import signals
 signals.GRACE = 0.3
 signals.stop_on_sigterm()
 print("in", flush=True)
