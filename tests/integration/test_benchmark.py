@@ -201,15 +201,15 @@ def test_latents_are_cached_by_name(tmp_path, monkeypatch):
 
 @pytest.mark.full
 def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, capsys):
-    def ablate(seeds):
+    def by_depth(seeds):
         budget = Budget(2, "cpu", data=data)
         return ablate(depth_ablation([0, 2], config), seeds, budget, tmp_path, stickers=1, size=64)
 
     tmp_path.mkdir(exist_ok=True)
-    assert [record.title for record in ablate([0])] == ["depth 0", "depth 2"]
+    assert [record.title for record in by_depth([0])] == ["depth 0", "depth 2"]
     assert (tmp_path / "ablate_depth.png").stat().st_size > 10_000
     capsys.readouterr()
-    records = ablate([0, 1])
+    records = by_depth([0, 1])
     assert "depth2-seed0-2steps: 2 of 2 steps done" in capsys.readouterr().out
     assert sorted((record.title, record.seed) for record in records) == [
         ("depth 0", 0), ("depth 0", 1), ("depth 2", 0), ("depth 2", 1)
@@ -225,7 +225,7 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     content = yaml.safe_load(config.read_text())
     for name in ("variants/no_layout", "tiny_paper"):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        del content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"]["depth"]
+        content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"].pop("depth", None)
     chosen = variants_ablation(("variants/no_layout", "tiny_paper"), folder)
     ablate(chosen, [0], Budget(2, "cpu", data=data), tmp_path, stickers=1, size=64)
     table = (tmp_path / "ablate_variants.md").read_text()
