@@ -80,7 +80,7 @@ def as_json(animation: dict[str, Any]) -> bytes:
 
 def as_tgs(animation: dict[str, Any]) -> bytes:
     """Telegram's form."""
-    return gzip.compress(as_json({"tgs": 1, **animation}))
+    return gzip.compress(as_json({"tgs": 1, **animation}), mtime=0)
 
 
 def as_dotlottie(animation: dict[str, Any], folder: str = "animations") -> bytes:

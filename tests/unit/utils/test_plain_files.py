@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from glassine.data.sources.noto_animated import _take
 from tests.helpers.small_shards import small_shards
 from tests.helpers.tiny_study import tiny_study, write_methods
 
@@ -17,6 +16,7 @@ from glassine.data.shards import StickerShards
 from glassine.data.shards.index import index_path
 from glassine.data.sources.emoji_art import EmojiCatalog
 from glassine.data.sources.folder import FolderStickers
+from glassine.data.sources.noto import _take
 from glassine.data.text_pairs import EMOJIBASE, read_emoji
 from glassine.data.thumbnails import INDEX, found_identity, read_thumbnails
 from glassine.study.answers import read_answers
