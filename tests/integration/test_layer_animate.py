@@ -78,7 +78,7 @@ def test_a_sticker_comes_out_of_four_trainings_that_stand_on_each_other(folder, 
         folder,
         "pictures",
         "transparent_image.TransparentImageTask",
-        described("models.frame_unet.FrameUNet", **FRAME),
+        described("models.image_unet.FrameUNet", **FRAME),
         1,
     )
     bare = described("models.motion_unet.MotionUNet", **ANIMATED)

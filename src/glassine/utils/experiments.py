@@ -7,7 +7,7 @@ lays each file over those before it. Whoever names an experiment names its last 
 import importlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def dataset_values(content: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
     return dataset.get("init_args") or {}
 
 
-def training_root(content: Mapping[str, Any]) -> str | Sequence[str] | None:
+def training_root(content: Mapping[str, Any]) -> Any:
     """The shard folder of an experiment: that of its training dataset, or else of validation or test."""
     roots = [dataset_values(content, stage).get("root") for stage in ("train", "val", "test")]
     roots.append(content.get("data", {}).get("root"))  # runs of earlier versions

@@ -124,7 +124,7 @@ def test_a_checkpoint_of_a_run_does_too(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"block_out_channels": (32, 64)}, r"norm\.weight must be \(32,\), got \(64,\); .* and [0-9]+ more\."),
+        ({"block_out_channels": (32, 64)}, r"norm\.weight must be \(16,\), got \(32,\); .* and [0-9]+ more\."),
         ({"motion_num_attention_heads": 4}, "motion_num_attention_heads must be 2, got 4"),
         ({"motion_max_seq_length": 4}, "motion_max_seq_length must be 8, got 4"),
         ({"use_motion_mid_block": False}, "use_motion_mid_block must be True, got False"),

@@ -110,7 +110,7 @@ def test_the_amount_of_motion_is_the_clips_own_by_thresholds_that_are_arguments(
     assert make_task().motion(batch, latents) is None
     with pytest.raises(UserError, match="must be 9 motion_thresholds for 10 motion_buckets, got 2"):
         make_task({"motion_buckets": 10}, motion_thresholds=(0.1, 0.2))
-    with pytest.raises(UserError, match="each must be above the one before"):
+    with pytest.raises(UserError, match="motion_thresholds must increase"):
         make_task({"motion_buckets": 10}, motion_thresholds=thresholds[::-1])
 
 
