@@ -165,7 +165,7 @@ def test_no_output_is_a_folder_by_mistake(tmp_path, gif, weights, monkeypatch, c
 
 def test_a_format_for_a_named_file_is_refused(tmp_path, gif, weights, capsys):
     assert cutout(tmp_path / "in.gif", tmp_path / "out.webp", "--format", "png", "--weights", weights) == 2
-    assert "whose suffix tells the format" in capsys.readouterr().err
+    assert "whose suffix is the format" in capsys.readouterr().err
     assert cutout(tmp_path / "in.gif", "--to", tmp_path, "--format", "png", "--weights", weights) == 2
     assert "--suffix png" in capsys.readouterr().err
 
