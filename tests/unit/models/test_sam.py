@@ -196,7 +196,7 @@ def test_whole_numbers_are_scaled_like_others():
     ("prompts", "said"),
     [
         (Prompts(torch.zeros(2, 2), torch.zeros(1, 4)), "as many of each"),
-        (Prompts(torch.zeros(2)), "points k 2"),
+        (Prompts(torch.zeros(2)), "points must be k 2"),
         (Prompts(boxes=torch.tensor([[5.0, 5.0, 2.0, 9.0]])), "ends before it begins"),
     ],
 )
