@@ -87,7 +87,7 @@ def test_missing_and_broken_names_are_one_clear_line(tmp_path):
         TextPairs(str(tmp_path)).setup()
     folder = write_names(tmp_path)
     (tmp_path / "emojibase-data-17.0.0" / "zh-data.json").write_text("[{")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="cannot be read as JSON"):
         TextPairs(folder).setup()
 
 

@@ -143,7 +143,7 @@ def test_around_a_frame_that_is_given_the_rest_moves_as_the_prompt_suggests():
 
 @pytest.mark.parametrize("latent_mean", [None, tiny_mean()])
 def test_a_unet_of_other_channels_is_named(latent_mean):
-    with pytest.raises(ValueError, match="in_channels of the UNet must be [48], or [59] with a mask, got 6"):
+    with pytest.raises(ValueError, match=r"in_channels of the UNet must be [48], or [59] with a mask, got 6"):
         tiny_generator(in_channels=6, latent_mean=latent_mean)
 
 

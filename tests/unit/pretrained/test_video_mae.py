@@ -46,7 +46,7 @@ def test_other_frames_than_it_was_made_for_are_refused(checkpoint):
     network = VideoMAE(str(checkpoint))
     with pytest.raises(UserError, match="must have 16 frames for this VideoMAE, got 8"):
         network(torch.rand(1, 8, 3, 16, 16))
-    with pytest.raises(UserError, match="it takes 16; choose from rep2_16f"):
+    with pytest.raises(UserError, match="got native_8f with 8: choose from rep2_16f"):
         FVD(network, "videomae", "native_8f")
 
 

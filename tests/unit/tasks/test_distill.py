@@ -56,7 +56,7 @@ def test_target_grid_says_which_map_is_resized():
     torch.testing.assert_close(make_task().compare(rebuilt, target), F.mse_loss(rebuilt, pooled))
     larger = F.interpolate(rebuilt, (4, 4), mode="bilinear")
     torch.testing.assert_close(make_task(target_grid="teacher").compare(rebuilt, target), F.mse_loss(larger, target))
-    with pytest.raises(UserError, match=r"the student's grid is 2 x 2, the teacher's 4 x 4: change data.size"):
+    with pytest.raises(UserError, match=r"the student's grid is 2 x 2, the teacher's 4 x 4: change the size"):
         make_task(target_grid="same").compare(rebuilt, target)
 
 

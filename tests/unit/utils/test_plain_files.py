@@ -66,7 +66,7 @@ def test_study_files_given_as_pipes(tmp_path, capsys):
     assert main(["study", "report", str(tmp_path / "study")]) == 2
     with pytest.raises(UserError, match="got a pipe or a device"):
         read_prompts(fifo, ["item0"])
-    with pytest.raises(UserError, match="give layer-animate"):
+    with pytest.raises(UserError, match="questions must be layer-animate"):
         load_questions([str(fifo)])
     pipe(tmp_path / "study" / "key.json")
     with pytest.raises(UserError, match="holds no study"):
