@@ -29,7 +29,7 @@ from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.text_encoder import small_bert
 from glassine.pretrained.weights import save_bundle
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 
 pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")

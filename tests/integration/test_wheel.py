@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glassine.data.codecs import read_sticker, write_sticker
-from glassine.procedural.stickers import ProceduralStickers
+from glassine.data.sources.procedural import ProceduralStickers
 
 pytestmark = pytest.mark.full
 REPOSITORY = Path(__file__).parents[2]

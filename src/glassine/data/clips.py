@@ -66,7 +66,7 @@ class ProceduralClips:
         length: how many there are in an epoch.
         seed: of the series; give each split its own.
         size: longer side in pixels.
-        families: see :class:`~glassine.procedural.stickers.ProceduralStickers`; None for all.
+        families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
     """
 
     def __init__(self, length: int, seed: int, size: int, families: Sequence[str] | None = None) -> None:
