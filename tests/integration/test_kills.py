@@ -124,12 +124,14 @@ class Verb:
         needs: what makes the inputs.
         copies: inputs that the verb changes, which each run gets as its own.
         kills: times that it is killed, of the many that the environment asks for.
+        never_over: a folder that the verb refuses to write over once it is whole.
     """
 
     words: str
     needs: tuple[Callable[[Path], None], ...]
     copies: tuple[str, ...] = ()
     kills: float = 1.0
+    never_over: str = ""
 
     def arguments(self, inputs: Path) -> list[str]:
         return [part.replace("INPUTS", str(inputs)) for part in self.words.split()]
@@ -150,7 +152,9 @@ VERBS = {
     "cutout": Verb(
         "cutout INPUTS/media/s0.webp out.webp --preview strip.png --weights INPUTS/cuts_out", (media, weights)
     ),
-    "cutout-folder": Verb("cutout INPUTS/media/s0.webp out --weights INPUTS/cuts_out", (media, weights)),
+    "cutout-folder": Verb(
+        "cutout INPUTS/media/s0.webp out --weights INPUTS/cuts_out", (media, weights), never_over="out"
+    ),
     "generate": Verb(f"generate a-cat cat.webp {' '.join(MAKES)} --weights INPUTS/generates", (weights,)),
     "animate": Verb(
         f"animate INPUTS/still.png waves cat.webp {' '.join(MAKES)} --weights INPUTS/animates", (media, weights)
@@ -204,6 +208,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Verb], Path]:
 
 def check_finished(verb: Verb, arguments: list[str], again: Path, wanted: set[str]) -> None:
     """The next run succeeds, and leaves what an unbroken one leaves."""
+    if verb.never_over:
+        shutil.rmtree(again / verb.never_over, ignore_errors=True)
     assert fork(arguments, again)[0] == 0
     check_whole(again)
     assert files_of(again) == wanted
