@@ -12,8 +12,8 @@ from PIL import Image
 
 from glassine.__main__ import main
 from glassine.data.codecs import read_sticker, write_sticker
-from glassine.data.sticker import Sticker
 from glassine.data.sources.procedural import ProceduralStickers
+from glassine.data.sticker import Sticker
 from glassine.utils.checkerboard import checkerboard
 
 IMAGES = Path(__file__).with_name("images")

@@ -23,13 +23,13 @@ from torch import nn
 from glassine.bench.text_tokenizer import make_tokenizer
 from glassine.data.codecs import write_sticker
 from glassine.data.shards import ShardWriter
+from glassine.data.sources.procedural import ProceduralStickers
 from glassine.data.sticker import Sticker
 from glassine.models.ildiff import ILDiff
 from glassine.models.transparency import TransparencyDecoder
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.text_encoder import small_bert
 from glassine.pretrained.weights import save_bundle
-from glassine.data.sources.procedural import ProceduralStickers
 
 pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 YAML = str(Path(__file__).parents[1] / "helpers" / "ildiff_small.yaml")
