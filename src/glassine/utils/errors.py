@@ -96,6 +96,9 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"glassine: {output_error(error.filename or 'the output', error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
+        from glassine.utils.files import remove_temporary  # it imports this module
+
+        remove_temporary()
         print("glassine: stopped", file=sys.stderr)
         return TERMINATED if isinstance(stop, Terminated) else 130
     return 0

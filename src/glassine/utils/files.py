@@ -15,6 +15,7 @@ import socket
 import stat
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -48,9 +49,21 @@ _HIDDEN: dict[str, list[str]] = {}
 """Names of hidden files in folders that were written to, as they were before."""
 
 
-def temporary_name(stem: str, suffix: str) -> str:
-    """A hidden name that says which process of which machine writes there; see `remove_leftovers`."""
-    return f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
+_MADE: deque[Path] = deque(maxlen=10_000)
+"""Temporary paths that this process gave out last, most of which have become results since."""
+
+
+def temporary_path(folder: Path, stem: str, suffix: str) -> Path:
+    """A hidden path in `folder` whose name says which process of which machine writes there; see `remove_leftovers`."""
+    path = folder / f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
+    _MADE.append(path)
+    return path
+
+
+def remove_temporary() -> None:
+    """Remove what this process has not finished: a signal may come between making a file and the `try` around it."""
+    while _MADE:
+        _remove(_MADE.pop())
 
 
 def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
@@ -118,7 +131,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: {OUTPUT_ERRORS[errno.EACCES]}")
     remove_leftovers(path.parent, path.stem, path.suffix)
-    temporary = path.with_name(temporary_name(path.stem, path.suffix))
+    temporary = temporary_path(path.parent, path.stem, path.suffix)
     try:
         yield temporary
         if path.is_dir() and not temporary.is_dir():

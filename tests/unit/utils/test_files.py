@@ -91,7 +91,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
         os.utime(path, (time.time() - age,) * 2)
         return path
 
-    here = files.temporary_name("out", ".webp").split(".")[2].split("-")[0]
+    here = files.temporary_path(Path(), "out", ".webp").name.split(".")[2].split("-")[0]
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     gone = [leave("out", ended.pid, here), leave("out", 1, "ffffffff", age=25 * 3600)]

@@ -16,7 +16,7 @@ from glassine.data.shards.index import IndexedSample, ShardIndex, build_index, i
 from glassine.data.shards.info import StickerInfo
 from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError, output_error
-from glassine.utils.files import remove_leftovers, sole_writer, temporary_name
+from glassine.utils.files import remove_leftovers, sole_writer, temporary_path
 
 _BLOCK = 512
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -183,7 +183,7 @@ class ShardWriter:
     def _add(self, name: str, data: bytes) -> tuple[int, int]:
         if self._tar is None:
             remove_leftovers(self.folder, f"shard-{self._number:06d}", ".part")
-            self._temporary = self.folder / temporary_name(f"shard-{self._number:06d}", ".part")
+            self._temporary = temporary_path(self.folder, f"shard-{self._number:06d}", ".part")
             self._tar = tarfile.open(self._temporary, "w")  # noqa: SIM115 (closed by _finish_shard)
             self._index = ShardIndex(settings=self._settings)
         member = tarfile.TarInfo(name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from glassine.utils.errors import UserError
-from glassine.utils.files import remove_leftovers, temporary_name
+from glassine.utils.files import remove_leftovers, temporary_path
 
 _MAX_FILE_BYTES = 64 * 2**20  # a sticker or a JSON table is far below this; anything above is not what was asked for
 
@@ -85,7 +85,7 @@ def package_folder(cache: Path, name: str, version: str) -> Path:
 def _scratch(cache: Path, short: str) -> Iterator[Path]:
     """A hidden folder that is gone afterwards; what a killed fetch left of its own is removed first."""
     remove_leftovers(cache, short, ".fetch")
-    folder = cache / temporary_name(short, ".fetch")
+    folder = temporary_path(cache, short, ".fetch")
     folder.mkdir()
     try:
         yield folder
