@@ -133,7 +133,9 @@ def check_whole(folder: Path) -> None:
                 shards = StickerShards(path)
                 for row in range(len(shards)):
                     assert len(shards.read(row, [0])) == 1
-            case ".md" | ".js" | ".html" | ".css" | ".svg":
+            case ".md":
+                assert path.read_text(encoding="utf-8").endswith("\n")
+            case ".js" | ".html" | ".css" | ".svg":
                 assert path.read_text(encoding="utf-8").rstrip().endswith((";", ">", "}", "|", ".", ")", "%", "`"))
             case ".tgz" | ".jsonl":
                 assert path.stat().st_size
