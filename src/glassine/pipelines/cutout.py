@@ -29,7 +29,7 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
 Frame = NDArray[np.uint8]
-MEMORY_BYTES = 2**27  # of frames that wait: 128 of 512x512, or one of the largest that is read
+MEMORY_BYTES = 2**26  # of frames that wait: 64 of 512x512; those of 33 megapixels wait on the disk
 RESOLUTION, CHUNK = 256, 32
 
 
