@@ -30,6 +30,7 @@ def fork(
     kill_after: float | None = None,
     kill_before: int | None = None,
     number: signal.Signals = signal.SIGKILL,
+    anew: bool = False,
 ) -> tuple[int, float, int]:
     """Run a verb of `main` in `folder`.
 
@@ -39,6 +40,7 @@ def fork(
         kill_after: seconds.
         kill_before: of its changes to files in `folder` (counted from 0), the one before which it is killed.
         number: the signal.
+        anew: start a new interpreter, for verbs that wait for threads which a forked copy does not have.
 
     Returns:
         Its exit status, its seconds, and how many changes it made.
@@ -55,9 +57,12 @@ def fork(
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (1, 2):
                 os.dup2(nothing, stream)
-            stop_on_sigterm()
-            sys.addaudithook(watch(folder, writer, kill_before, number))
-            code = main(arguments)
+            if anew:
+                os.set_inheritable(writer, True)
+                os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+                told = [str(folder), str(writer), str(-1 if kill_before is None else kill_before), str(number.value)]
+                os.execv(sys.executable, [sys.executable, "-m", "tests.helpers.killing", *told, *arguments])
+            code = watched(folder, writer, kill_before, number, arguments)
         finally:
             os._exit(code)
     os.close(writer)
@@ -76,6 +81,13 @@ def fork(
         return os.waitstatus_to_exitcode(status), seconds, 0
     finally:
         os.close(reader)
+
+
+def watched(folder: Path, writer: int, kill_before: int | None, number: signal.Signals, arguments: list[str]) -> int:
+    """Run a verb in this process under `watch`; its exit code."""
+    stop_on_sigterm()
+    sys.addaudithook(watch(folder, writer, kill_before, number))
+    return main(arguments)
 
 
 def watch(folder: Path, writer: int, kill_before: int | None, number: signal.Signals) -> Callable[..., None]:
@@ -141,3 +153,9 @@ def check_whole(folder: Path) -> None:
                 assert path.stat().st_size
             case _:
                 raise AssertionError(f"{path} is of no kind that is known here")
+
+
+if __name__ == "__main__":
+    where, pipe, before, signal_number, *words = sys.argv[1:]
+    kill = None if before == "-1" else int(before)
+    sys.exit(watched(Path(where), int(pipe), kill, signal.Signals(int(signal_number)), words))

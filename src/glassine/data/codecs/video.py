@@ -112,7 +112,7 @@ _ALPHA_DATA = "matroska_block_additional"
 _ALPHA_DATA_HEAD = 8  # bytes before the packet of the alpha stream
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
 _HD_LINES = 720
-_THREAD_PIXELS = 2**26  # of all frames that are decoded side by side, of 12 bits each (8-bit 4:2:0)
+_THREAD_PIXELS = 2**25  # of all frames that are decoded side by side, of 12 bits each (8-bit 4:2:0)
 
 
 class VideoReader(StickerReader):
