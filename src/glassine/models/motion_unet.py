@@ -13,8 +13,7 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, U
 from einops import repeat
 from torch import Tensor, nn
 
-from glassine.models.image_unet import SIZES
-from glassine.models.unet_arguments import inherit_arguments
+from glassine.models.image_unet import SIZES, inherit_arguments
 from glassine.models.video_unet import TemporalUNet
 from glassine.nn.conditioning import MotionTimeEmbedding
 from glassine.nn.diffusion import checkpoint_layer, zero_module

@@ -13,7 +13,7 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 
-from glassine.models.unet_arguments import inherit_arguments
+from glassine.models.image_unet import inherit_arguments
 from glassine.nn.diffusion import checkpoint_layer
 from glassine.nn.temporal import MakeAVideo, TemporalMethod, make_method
 from glassine.utils.errors import UserError

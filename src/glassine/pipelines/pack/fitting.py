@@ -18,8 +18,8 @@ import numpy as np
 from glassine.data.sticker import Sticker
 from glassine.pipelines.pack.canvas import Placing, content_box, place
 from glassine.pipelines.pack.encoders import QUALITIES, Encoded, OneBit, encode
-from glassine.pipelines.pack.fidelity import Fidelity, fidelity
 from glassine.pipelines.pack.limits import Limits
+from glassine.pipelines.pack.report import Fidelity, fidelity
 from glassine.pipelines.pack.timing import (
     TooLong,
     fewer_frames,

@@ -253,7 +253,7 @@ def _row(name: str, item: Item, limits: Limits, fitted: Fitted) -> dict[str, Any
 
 def _finish(target: _Target, items: Sequence[Item], folder: Path, settings: PackSettings) -> None:
     """Write one platform's files, its manifest, zip and contact sheet."""
-    from glassine.pipelines.pack.sheet import contact_sheet  # imported late: it loads torch
+    from glassine.pipelines.pack.report import contact_sheet  # imported late: it loads torch
 
     key = target.platform.key
     labels = []

@@ -6,9 +6,9 @@ import pytest
 from glassine.data.codecs import decode_bytes
 from glassine.data.sticker import Sticker
 from glassine.pipelines.pack.encoders import OneBit, encode
-from glassine.pipelines.pack.fidelity import fidelity
 from glassine.pipelines.pack.fitting import CannotFitError, FitSettings, Fitter
 from glassine.pipelines.pack.limits import Limits
+from glassine.pipelines.pack.report import fidelity
 from glassine.utils.errors import UserError
 
 
