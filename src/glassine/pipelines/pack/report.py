@@ -1,4 +1,4 @@
-"""What a pack's report shows: how far each file is from its source, the tables, and a picture of all stickers in a chat."""
+"""What a pack's report shows: how far each file is from its source, the tables, a picture of all its stickers."""
 
 from __future__ import annotations
 
