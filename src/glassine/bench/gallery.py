@@ -16,11 +16,11 @@ from glassine.bench.evaluate import pack, score_alpha, unmix
 from glassine.bench.methods import AlphaMethod
 from glassine.bench.progress import progress_bar
 from glassine.bench.protocols import AlphaEvalSet
-from glassine.data.alpha import checkerboard
 from glassine.data.codecs import write_sticker
 from glassine.data.dataset import StickerDataset
 from glassine.data.sticker import Sticker
 from glassine.models.sampling import Progress as StepProgress
+from glassine.utils.checkerboard import checkerboard
 
 Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels

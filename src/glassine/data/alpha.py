@@ -1,4 +1,4 @@
-"""Alpha arithmetic for straight and premultiplied colors, and the checkerboard that transparency is shown on."""
+"""Alpha arithmetic, always explicit about straight and premultiplied colors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch takes seconds and a lot of memory, which readers of files have no use for
     from torch import Tensor
 
 
@@ -120,12 +120,3 @@ def _area_shrink(image: Tensor, height: int, width: int) -> Tensor:
         return F.avg_pool2d(image, 2)  # the same mean, many times faster
     image = image @ _area_weights(image.shape[-1], width).to(image).T  # n c h width
     return _area_weights(image.shape[-2], height).to(image) @ image  # n c height width
-
-
-LIGHT, DARK = 255, 212
-
-
-def checkerboard(height: int, width: int, square: int = 8) -> np.ndarray:
-    """`h w 1` uint8 of `square` pixels a side, the light one in the corner."""
-    odd = np.add.outer(np.arange(height) // square, np.arange(width) // square) % 2
-    return np.where(odd, DARK, LIGHT).astype(np.uint8)[..., None]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from glassine.data.alpha import checkerboard, composite_frames
+from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
+from glassine.utils.checkerboard import checkerboard
 
 STRIP_PAPER, INK = (250, 250, 249), (28, 28, 30)
 STRIP_MARGIN, STRIP_GAP, TEXT = 16, 4, 22

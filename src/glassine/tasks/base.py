@@ -20,10 +20,10 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 
-from glassine.data.alpha import checkerboard
 from glassine.metrics.matting_scores import MattingScores
 from glassine.pretrained.weights import load_partial, read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
+from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError
 
 LAST_STEP = "#last"

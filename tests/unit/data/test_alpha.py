@@ -5,16 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from glassine.data.alpha import (
-    DARK,
-    LIGHT,
-    checkerboard,
-    composite,
-    composite_frames,
-    pad_color,
-    premultiply,
-    unpremultiply,
-)
+from glassine.data.alpha import composite, composite_frames, pad_color, premultiply, unpremultiply
 
 
 def _bleed_by_opencv(rgb: np.ndarray, alpha: np.ndarray, factor: float = 1.2) -> np.ndarray:
@@ -112,8 +103,3 @@ def test_premultiply_and_back() -> None:
     assert worst.max() <= 128 + 127  # half a step of the premultiplied value, half a step of the straight one
     assert (back[alpha == 0, :3] == 0).all()
     assert unpremultiply(np.array([200, 0, 0, 100], np.uint8)).tolist() == [255, 0, 0, 100]
-
-
-def test_squares_of_the_checkerboard_alternate_both_ways_and_the_corner_is_light() -> None:
-    light_first, dark_first = ([a, a, b, b, a, a] for a, b in ((LIGHT, DARK), (DARK, LIGHT)))
-    assert checkerboard(4, 6, square=2)[..., 0].tolist() == [light_first] * 2 + [dark_first] * 2

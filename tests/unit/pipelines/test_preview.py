@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from glassine.data.alpha import DARK, LIGHT
 from glassine.data.sticker import Sticker
 from glassine.pipelines.preview import GAP, MARGIN, PreviewStrip, film_strips
+from glassine.utils.checkerboard import DARK, LIGHT
 
 
 def frame(color: int, alpha: int, height: int = 20, width: int = 30) -> np.ndarray:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glassine.data.alpha import checkerboard, composite_frames
+from glassine.data.alpha import composite_frames
 from glassine.data.codecs.io import NoteWarning
 from glassine.data.codecs.lottie import LeftOutWarning
 from glassine.data.frame_sampling import sample_frames
@@ -33,6 +33,7 @@ from glassine.data.shards.reader import StickerShards, find_tars
 from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 from glassine.data.sources import SourceItem, StickerSource
 from glassine.data.sticker import Split
+from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError, output_error
 from glassine.utils.files import atomic_path, sole_writer
 
