@@ -1,4 +1,4 @@
-"""The command `glassine`: hand each verb its arguments, and speak of the user's mistakes in one line."""
+"""The `glassine` command: dispatches arguments to verbs, and reports user errors in one line."""
 
 import argparse
 import importlib
@@ -15,35 +15,35 @@ LIGHTNING_VERBS = {
     "fit": "train from a YAML",
     "validate": "score a checkpoint on the validation split",
     "test": "score a checkpoint on the test split",
-    "predict": "write what a checkpoint makes of a split",
+    "predict": "write a checkpoint's predictions for a split",
 }
-# one module of glassine.cli a verb, with `add_parser(subparsers)` and `run(args)`; imported only when called, since
-# torch takes seconds to import
+# one module of glassine.cli per verb, with `add_parser(subparsers)` and `run(args)`; imported only when called, since
+# importing torch takes seconds
 VERBS = {
     "cutout": "make an opaque sticker transparent",
     "generate": "make animated stickers from text",
-    "animate": "make a transparent still an animated sticker",
-    "pack": "make sticker packs that are ready to upload",
-    "data": "fetch, build, describe and look at sticker data",
+    "animate": "animate a transparent still",
+    "pack": "make sticker packs, ready to upload",
+    "data": "fetch, build, describe and view sticker data",
     "benchmark": "evaluate methods on held-out stickers and write the tables",
-    "pretrain": "train the shipped weights again",
-    "study": "let people compare methods blindly, and count",
-    "export": "write a network as a folder of weights or as an ONNX file",
+    "pretrain": "retrain the shipped weights",
+    "study": "run blind user studies that compare methods",
+    "export": "export a network as a weights folder or an ONNX file",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (`sys.argv` if None) and return its exit code: 0, or 2 after a mistake of the user's."""
+    """Run one command line (`sys.argv` if None) and return its exit code: 0, or 2 after a user error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
         return exit_code(lambda: run(arguments))
-    except SystemExit as stop:  # argparse has said what was wrong, or has shown its help
+    except SystemExit as stop:  # argparse has already printed the error or the help
         return stop.code if isinstance(stop.code, int) else 2
 
 
 def run(arguments: list[str]) -> None:
-    """Hand `arguments` to the verb that they begin with."""
+    """Dispatch `arguments` to the verb they start with."""
     verb = arguments[0] if arguments else ""
     if verb in LIGHTNING_VERBS:
         importlib.import_module("glassine.cli.lightning").run(arguments)
@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> None:
 
 
 def plain_warnings() -> None:
-    """Show the package's own warnings as one line, like its errors; those of others stay as they are."""
+    """Show the package's own warnings in one line, like its errors; other warnings are left unchanged."""
     usual = warnings.formatwarning
 
     def formatted(

@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     import numpy as np
 
 DESCRIPTION = """\
-Animate a transparent picture of your own: STILL is the middle frame, PROMPT says what happens ('waves hello').
-Reads every format that `glassine cutout` reads, of any size; of an animation the middle frame is taken. OUT's suffix
-tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of PNGs without a suffix. The sticker has the size
-of STILL. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same picture, prompt, seed
-and settings give the same sticker on every run."""
+Animate your own transparent image: STILL becomes the middle frame, PROMPT describes the motion ('waves hello').
+Reads every format that `glassine cutout` reads, at any size; of an animation, the middle frame is used. OUT's suffix
+sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder of PNGs without a suffix. The sticker has the size
+of STILL. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ... The same image,
+prompt, seed and settings always give the same sticker."""
 EPILOG = """\
-The network sees the picture at --size, and what it makes is enlarged to the picture's own size: a sticker of a large
-picture is softer than the picture. A picture without transparency is refused unless --cut-out is given, which takes it
-out of its flat background first, as `glassine cutout` does."""
+The network runs at --size and its output is upsampled to the size of the image, so stickers of large images are softer
+than the image. An image without transparency is rejected unless --cut-out is given, which first cuts it out of its flat
+background, as `glassine cutout` does."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "animate",
-        help="make a transparent still an animated sticker",
+        help="animate a transparent still",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("still", type=Path, metavar="STILL", help="picture with transparency")
-    parser.add_argument("prompt", help="what happens: 'waves hello'")
+    parser.add_argument("still", type=Path, metavar="STILL", help="image with transparency")
+    parser.add_argument("prompt", help="the motion: 'waves hello'")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
     generation_options.add_arguments(parser)
     generation_options.add_animation_arguments(parser)
     parser.add_argument(
-        "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width that the network sees"
+        "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width of the network's input"
     )
     parser.add_argument(
         "--weights",
@@ -49,18 +49,20 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
     parser.add_argument(
-        "--cut-out", action="store_true", help="cut a picture without transparency out of its flat background"
+        "--cut-out", action="store_true", help="cut an image without transparency out of its flat background"
     )
     parser.add_argument(
-        "--cutout-weights", metavar="NAME|FOLDER", help=f"those of --cut-out (default: {generation_options.CUTS_OUT})"
+        "--cutout-weights",
+        metavar="NAME|FOLDER",
+        help=f"weights for --cut-out (default: {generation_options.CUTS_OUT})",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the stickers and write them.
+    """Generate the stickers and write them.
 
     Raises:
-        UserError: a picture, prompt, setting or path that cannot be used.
+        UserError: an image, prompt, setting or path is invalid.
     """
     targets = generation_options.check(args)
     if str(args.still) != "-":
@@ -68,24 +70,24 @@ def run(args: argparse.Namespace) -> None:
     if args.cutout_weights is not None and not args.cut_out:
         raise UserError("--cutout-weights needs --cut-out: give both or neither")
     if args.negative and args.guidance in (None, 1):
-        raise UserError("--negative needs --guidance above 1 around a picture, for instance 3")
+        raise UserError("--negative needs --guidance above 1, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
     generation_options.make_and_write(args, targets, generation_options.animator(args, args.weights, still), console)
 
 
 def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
-    """The picture `h w 4` uint8 to be animated, cut out where that is wanted and needed.
+    """The image to animate, `h w 4` uint8, cut out if requested and needed.
 
     Raises:
-        UserError: one that cannot be read or animated.
+        UserError: the image cannot be read or animated.
     """
     from glassine.pipelines.animate import check_still, is_opaque, read_still
 
     name = args.still.name
     still, number, frames = read_still(args.still)
     if frames > 1:
-        console.print(f"{name} has {frames} frames; number {number}, the middle one, is animated", soft_wrap=True)
+        console.print(f"{name} has {frames} frames; the middle one, number {number}, is animated", soft_wrap=True)
     if args.cut_out and is_opaque(still):
         from glassine.data.sticker import Sticker
         from glassine.pipelines.cutout import CutoutPipeline
@@ -96,10 +98,10 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
             left = "all" if still[..., 3].any() else "nothing"
             raise UserError(
                 f"{name} has no transparency, and cutting it out left {left} of it: there is no flat background around "
-                "the sticker; give a picture with an alpha channel"
+                "the sticker; give an image with an alpha channel"
             )
         console.print(f"{args.still.name} has no transparency, so it was cut out first", soft_wrap=True)
     elif args.cut_out:
-        console.print(f"{name} is transparent already, so it was not cut out", soft_wrap=True)
+        console.print(f"{name} is already transparent, so it was not cut out", soft_wrap=True)
     check_still(still, name)
     return still

@@ -1,4 +1,4 @@
-"""`glassine benchmark`: train, evaluate and record methods, and write the tables of the records."""
+"""`glassine benchmark`: train, evaluate and record methods, and write tables from the records."""
 
 import argparse
 from collections.abc import Callable
@@ -23,10 +23,10 @@ TRAINS = ("generation", "animation", "depth", "variants")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what is asked for.
+    """Run the requested benchmark.
 
     Raises:
-        UserError: data, weights, experiments or numbers that cannot be used.
+        UserError: invalid data, weights, experiments or numbers.
     """
     if args.kind in TRAINS:
         torch.set_float32_matmul_precision("high")
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def alpha(args: argparse.Namespace) -> None:
-    """Evaluate matting methods, show this call's table, and write the page."""
+    """Evaluate matting methods, print the table of this call, and write the page."""
     from glassine.bench.alpha_report import print_scores
     from glassine.bench.evaluate import evaluate
     from glassine.bench.gallery import draw_procedural
@@ -52,7 +52,7 @@ def alpha(args: argparse.Namespace) -> None:
     try:
         round_trip = RoundTrip(load_network(args.vae, "vae").network)
     except UserError as error:
-        print(f"the condition vae_decoded is left out: {error}")
+        print(f"the condition vae_decoded is skipped: {error}")
     eval_set = AlphaEvalSet(args.data, args.split, args.size, limit=args.limit, round_trip=round_trip)
     folder, data = args.to / ALPHA_RESULTS, Path(args.data).name
     records = evaluate(methods, eval_set, folder, args.conditions, args.again, data, progress_bar)
@@ -83,7 +83,7 @@ def generation(args: argparse.Namespace) -> None:
 
 
 def animation(args: argparse.Namespace) -> None:
-    """Train and evaluate methods that make transparent clips."""
+    """Train and evaluate methods that generate transparent clips."""
     from glassine.bench import study
     from glassine.bench.evaluate_video import AnimationEvaluator
     from glassine.bench.progress import progress_bar
@@ -100,7 +100,7 @@ def animation(args: argparse.Namespace) -> None:
 
 
 def evaluators(args: argparse.Namespace) -> "Evaluators":
-    """The metrics of generated clips that the arguments name."""
+    """The metrics for generated clips selected by the arguments."""
     from glassine.bench.evaluators import Evaluators, EvaluatorSources
     from glassine.utils.devices import pick_device
 
@@ -110,7 +110,7 @@ def evaluators(args: argparse.Namespace) -> "Evaluators":
 
 
 def ablation(args: argparse.Namespace) -> None:
-    """Train and evaluate the arms of an ablation, and show its table."""
+    """Train and evaluate the arms of an ablation, and print its table."""
     from glassine.bench import study
     from glassine.bench.alpha_report import depth_table, variants_table
     from glassine.bench.specs import depth_ablation, variants_ablation
@@ -130,13 +130,13 @@ def speed(args: argparse.Namespace) -> None:
     from glassine.bench.gpu import measure_speed
 
     if not torch.cuda.is_available():
-        raise UserError("a CUDA GPU must be here to measure full-size networks, got none")
+        raise UserError("a CUDA GPU is required to measure full-size networks, got none")
     measure_speed(args.to, torch.device("cuda"))
     print(f"wrote {args.to / 'gpu.md'}")
 
 
 def data(args: argparse.Namespace) -> None:
-    """Measure readers."""
+    """Measure the speed of data readers."""
     from glassine.bench.data_speed import measure_and_write
     from glassine.bench.report import DATA_RECORD
 
@@ -144,7 +144,7 @@ def data(args: argparse.Namespace) -> None:
 
 
 def everything(args: argparse.Namespace) -> None:
-    """All studies, each by its defaults, then all tables."""
+    """All benchmarks with their defaults, then all tables."""
     shared = ["--to", str(args.to)]
     on_data = [*shared, "--data", args.data, "--device", args.device]
     for kind in ("alpha", "depth", "variants", "generation", "animation"):
@@ -157,7 +157,7 @@ def everything(args: argparse.Namespace) -> None:
 
 
 def tables(args: argparse.Namespace) -> None:
-    """Write all pages that have records, and name the commands that fill the others."""
+    """Write all pages that have records, and print the commands for the others."""
     from glassine.bench.report import write_all
 
     written, empty = write_all(args.to, args.readme)
@@ -182,7 +182,7 @@ def probe(args: argparse.Namespace) -> None:
 
 
 def prompts(args: argparse.Namespace) -> None:
-    """Score a network by names."""
+    """Score a text-to-sticker network by emoji names."""
     from glassine.bench.prompts import lines, score_bundle
 
     record = score_bundle(
@@ -207,13 +207,13 @@ def caches(args: argparse.Namespace) -> None:
 
 
 def cache_latents_of(run: Run) -> None:
-    """Cache the latents that a run is trained on, or what is missing of them."""
+    """Write or complete the latent caches that a run is trained on."""
     for name in run.trained_on.caches if run.trained_on is not None else ():
         cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator)
 
 
 def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
-    """Write a cache of `CACHES`, or what is missing of it, to `folder/name`."""
+    """Write or complete the cache `name` of `CACHES` in `folder/name`."""
     from rich.console import Console
 
     from glassine.cli import caches as verb
@@ -226,7 +226,7 @@ def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
 
 
 def check_numbers(args: argparse.Namespace, *names: str) -> None:
-    """UserError where one of these arguments is below 1."""
+    """Raise UserError if one of these arguments is below 1."""
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if min(given.values()) < 1:
         raise UserError(

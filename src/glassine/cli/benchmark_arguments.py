@@ -19,7 +19,7 @@ CACHES = {
     "stickers": (SHARDS, "--animated-only", "--views", "4"),
     "stills": (SHARDS, "--stills-only", "--views", "1", "--flip"),
     "procedural": ("--procedural", "1600", "--views", "4"),
-    # whole stickers end where they begin, so that a network trained on them makes loops
+    # whole stickers end where they begin, so that networks trained on them generate loops
     "loops": (SHARDS, "--animated-only", "--whole"),
     "loops_16": (SHARDS, "--animated-only", "--whole", "--frames", "16"),
     "transparent_loops": (SHARDS, "--transparent", "--animated-only", "--whole", "--frames", "16"),
@@ -32,8 +32,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verbs.add_parser(
         "benchmark",
         help="evaluate methods on held-out stickers and write the tables",
-        description="Train what is missing, evaluate it, record it and write the tables. What is trained or measured "
-        "already is kept, so that a stopped call resumes.",
+        description="Train what is missing, evaluate it, record it and write the tables. Existing networks and "
+        "measurements are reused, so an interrupted call resumes.",
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="WHAT")
 
@@ -48,27 +48,31 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one = add("generation", "text-to-sticker methods, VSD2M's tables: generation.md", add_common, add_readme, add_video)
     one.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
     one.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS), metavar="NAME")
-    one.add_argument("--marks", type=int, default=Budget.marks, help="scores along the way (default: %(default)s)")
+    one.add_argument("--marks", type=int, default=Budget.marks, help="intermediate evaluations (default: %(default)s)")
     one = add("animation", "transparent clips, Layer-Animate's tables: animation.md", add_common, add_readme, add_video)
     one.add_argument("--methods", nargs="*", choices=ANIMATION, default=list(ANIMATION), metavar="NAME")
-    one.add_argument("--beside", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="rows not trained here")
-    one.add_argument("--raft", help="path of torchvision's raft_large or raft_small file: adds its dynamic degree")
+    one.add_argument(
+        "--beside", nargs="*", choices=REFERENCES, default=list(REFERENCES), help="reference rows that are not trained"
+    )
+    one.add_argument(
+        "--raft", help="path of torchvision's raft_large or raft_small weights: adds dynamic degree with RAFT"
+    )
     one = add("depth", "ILDiff by temporal depth: ablate_depth.md", add_common, add_ablation)
     one.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="numbers of 3D convolutions")
-    one = add("variants", "variants of ILDiff, trained alike: ablate_variants.md", add_common, add_ablation)
+    one = add("variants", "variants of ILDiff, trained identically: ablate_variants.md", add_common, add_ablation)
     one.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     add("speed", "full-size networks on a CUDA GPU: gpu.md", add_to)
-    one = add("data", "clips per second of our reader and of others: results/data_speed.md", add_to)
+    one = add("data", "clips per second of our reader and others: results/data_speed.md", add_to)
     one.add_argument("--originals", type=Path, help="folder of animated WebP (default: fetched Fluent)")
     one.add_argument("--stickers", type=int, default=40, help="default: %(default)s")
     one.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    add("all", "all of the above by their defaults; speed only where there is a CUDA GPU", add_common, add_readme)
-    add("tables", "all pages and the README's tables from the records; measures nothing", add_to, add_readme)
-    one = add("run", "evaluate a run of ILDiff beside simple methods, with pictures")
+    add("all", "all of the above with their defaults; speed only if there is a CUDA GPU", add_common, add_readme)
+    add("tables", "all pages and the README's tables from the records; no measurements", add_to, add_readme)
+    one = add("run", "evaluate an ILDiff run against simple methods, with images")
     one.add_argument("run", type=Path, help="for instance lightning_logs/ildiff/tiny")
     one.add_argument("--data", help="shard folder; default: the one the run was trained on")
     one.add_argument("--split", choices=("val", "test"), default="test")
-    one.add_argument("--stickers", type=int, default=16, help="how many held-out stickers")
+    one.add_argument("--stickers", type=int, default=16, help="number of held-out stickers")
     one.add_argument("--size", type=int, default=256, help="pixels")
     one.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: a bundle or a run")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -76,20 +80,22 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument("run", type=Path, help="for instance lightning_logs/distill/tiny")
     one.add_argument("--data", help="shard folder; default: the one of the run")
     one.add_argument("--stickers", type=int, default=200, help="training stickers to fit on (default: %(default)s)")
-    one.add_argument("--split", choices=("test", "val"), default="test", help="to evaluate on")
+    one.add_argument("--split", choices=("test", "val"), default="test", help="split to evaluate on")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    add_prompts(add("prompts", "a text-to-sticker network by names drawn over all emoji", add_to))
-    one = add("grid", "a picture of what a shipped network makes, seeds not chosen by hand", add_to)
-    one.add_argument("--way", choices=("opaque", "ildiff", "latents"), default="opaque", help="how it is transparent")
+    add_prompts(add("prompts", "score a text-to-sticker network on randomly chosen emoji names", add_to))
+    one = add("grid", "sample grid of a shipped network, not cherry-picked", add_to)
+    one.add_argument(
+        "--way", choices=("opaque", "ildiff", "latents"), default="opaque", help="how transparency is obtained"
+    )
     one.add_argument("--weights", help="default: the shipped ones")
     one.add_argument("--device", default="auto", help="auto, cpu or gpu")
-    one = add("caches", "latents that generators are trained on, cached by name", add_common)
+    one = add("caches", "cache the latents that generators are trained on, by name", add_common)
     one.add_argument("names", nargs="+", choices=CACHES, metavar="NAME", help=", ".join(CACHES))
-    one.add_argument("--latents", type=Path, default=LATENTS, help="folder of all caches (default: %(default)s)")
+    one.add_argument("--latents", type=Path, default=LATENTS, help="folder of the caches (default: %(default)s)")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Where records and pages are."""
+    """Output folder."""
     parser.add_argument("--to", type=Path, default=RECORDS, help="folder of records and tables (default: %(default)s)")
 
 
@@ -101,14 +107,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def add_readme(parser: argparse.ArgumentParser) -> None:
-    """The README whose tables are written."""
+    """README with the tables to write."""
     parser.add_argument("--readme", type=Path, default=README, help="file with <!-- table:NAME --> markers")
 
 
 def add_alpha(parser: argparse.ArgumentParser) -> None:
-    """Of `alpha`."""
+    """Arguments of `alpha`."""
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing settings")
-    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: one of every group)")
+    parser.add_argument("--limit", type=int, help="maximum number of stickers, evenly spaced (default: one per group)")
     parser.add_argument("--size", type=int, default=256, help="pixels (default: %(default)s)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(TITLES)} (default: all)")
     parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITION_TITLES)} (default: all)")
@@ -118,21 +124,21 @@ def add_alpha(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[SHIPPED_ILDIFF],
         metavar="SOURCE",
-        help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown with their spread",
+        help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown as mean and spread",
     )
     parser.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: bundle, run or .ckpt")
     parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder or .ckpt")
     parser.add_argument("--matting-anything", default=SHIPPED_MATTING, help="Matting Anything: the same")
     parser.add_argument("--sam2", metavar="ID", help="SAM-2: hub id or folder; without it the row stays empty")
     parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
-    parser.add_argument("--again", action="store_true", help="measure current scores again")
+    parser.add_argument("--again", action="store_true", help="repeat existing measurements")
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
-    """Of `generation` and `animation`."""
-    parser.add_argument("--seeds", type=int, help="of each method (default: 3 in the main table, 1 elsewhere)")
-    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=48, help="of each test set (default: %(default)s)")
+    """Arguments of `generation` and `animation`."""
+    parser.add_argument("--seeds", type=int, help="seeds per method (default: 3 in the main table, 1 elsewhere)")
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="steps per stage (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=48, help="clips per test set (default: %(default)s)")
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
     parser.add_argument("--video", default="glassine:tiny-video", help="network of fvd_glassine (default: %(default)s)")
     parser.add_argument(
@@ -141,31 +147,31 @@ def add_video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
     parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
-    parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for study build")
+    parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for `study build`")
 
 
 def add_ablation(parser: argparse.ArgumentParser) -> None:
-    """Of `depth` and `variants`."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and data (default: 0)")
-    parser.add_argument("--steps", type=int, default=150, help="of each run (default: %(default)s)")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="stickers to evaluate on")
-    parser.add_argument("--stickers", type=int, default=12, help="how many of them (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="their pixels (default: %(default)s)")
+    """Arguments of `depth` and `variants`."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of weights and data (default: 0)")
+    parser.add_argument("--steps", type=int, default=150, help="steps per run (default: %(default)s)")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="split to evaluate on")
+    parser.add_argument("--stickers", type=int, default=12, help="number of stickers (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="size in pixels (default: %(default)s)")
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """Of `prompts`."""
-    parser.add_argument("--weights", default="glassine:tiny-sti", help="what is scored (default: %(default)s)")
+    """Arguments of `prompts`."""
+    parser.add_argument("--weights", default="glassine:tiny-sti", help="network to score (default: %(default)s)")
     parser.add_argument("--transparency", choices=("opaque", "ildiff", "latents"), default="opaque")
     parser.add_argument("--evaluator", default="glassine:tiny-names", help="bundle or run (default: %(default)s)")
     parser.add_argument("--data", default="data/world", help="shards of all stickers (default: %(default)s)")
-    parser.add_argument("--thumbnails", default="data/thumbnails", help="their cache (default: %(default)s)")
+    parser.add_argument("--thumbnails", default="data/thumbnails", help="thumbnail cache (default: %(default)s)")
     parser.add_argument("--names", type=int, default=200, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=2, help="stickers a name (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="stickers per name (default: %(default)s)")
     parser.add_argument("--draw", type=int, default=0, help="seed of the names (default: %(default)s)")
     parser.add_argument("--prompt", default="{}", help="{} is the name (default: %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="pixels (default: %(default)s)")
-    parser.add_argument("--frames", type=int, help="of a sticker (default: the network's)")
+    parser.add_argument("--frames", type=int, help="frames per sticker (default: the network's)")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,6 +1,6 @@
-"""`glassine data cache-frames`, `cache-features` and `cache-latents`: what `glassine fit` reads, made once.
+"""`glassine data cache-frames`, `cache-features` and `cache-latents`: precompute what `glassine fit` reads.
 
-Frames are small color-padded pictures of stickers, features are a teacher's, latents come with text embeddings.
+Frames are small color-padded images of stickers, features come from a teacher, latents come with text embeddings.
 """
 
 from __future__ import annotations
@@ -32,30 +32,32 @@ FRAMES_A_PASS = 32  # through the VAE; bounds the memory
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, views: int) -> None:
-    """Add the arguments that both verbs have."""
-    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="?", help="none: rendered stickers alone")
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
+    """Add the arguments of both verbs."""
+    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="?", help="if omitted, only rendered stickers")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="cache folder; an interrupted run resumes"
+    )
     parser.add_argument("--views", type=int, default=views, help=f"random views of each sticker (default: {views})")
-    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
+    parser.add_argument("--limit", type=int, help="maximum number of stickers, evenly spaced (default: all)")
     parser.add_argument("--split", default="train", help="default: %(default)s")
     parser.add_argument("--procedural", type=int, default=0, help="rendered stickers to add (default: %(default)s)")
     frames = parser.add_mutually_exclusive_group()
-    frames.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
-    frames.add_argument("--stills-only", action="store_true", help="take these alone")
+    frames.add_argument("--animated-only", action="store_true", help="skip single-frame stickers")
+    frames.add_argument("--stills-only", action="store_true", help="only single-frame stickers")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or cuda:1")
 
 
 def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, int]) -> Stickers:
-    """The stickers that the arguments name, as training has them.
+    """The stickers selected by the arguments, as in training.
 
     Raises:
-        UserError: none are named, or they cannot be read.
+        UserError: none are given, or they cannot be read.
     """
     from glassine.data.dataset import Stickers
 
     if args.shards is None and not args.procedural:
         raise UserError(
-            "SHARDS or --procedural must be given, got neither: name a folder of shards, or how many to render"
+            "SHARDS or --procedural must be given, got neither: give a shard folder, or a number of stickers to render"
         )
     return Stickers(
         None if args.shards is None else str(args.shards),
@@ -70,28 +72,32 @@ def chosen_stickers(args: argparse.Namespace, num_frames: int, size: tuple[int, 
 
 
 def name_damage(stickers: StickerDataset, console: Console) -> None:
-    """Say which stickers were damaged."""
+    """Print the corrupt stickers."""
     if stickers.num_damaged:
         console.print(stickers.damage_line(), style="yellow", highlight=False, markup=False)
 
 
 def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="+", help="folders of shards")
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of the cache; a stopped run goes on")
-    parser.add_argument("--frames", type=int, default=1, help="of each sticker, evenly spread (default: %(default)s)")
+    parser.add_argument("shards", type=Path, metavar="SHARDS", nargs="+", help="shard folders")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="cache folder; an interrupted run resumes"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=1, help="frames per sticker, evenly spaced (default: %(default)s)"
+    )
     parser.add_argument("--size", type=int, default=128, help="height and width in pixels (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: all)")
+    parser.add_argument("--limit", type=int, help="maximum number of stickers, evenly spaced (default: all)")
     frames = parser.add_mutually_exclusive_group()
-    frames.add_argument("--animated-only", action="store_true", help="leave out stickers of one frame")
-    frames.add_argument("--stills-only", action="store_true", help="take these alone")
+    frames.add_argument("--animated-only", action="store_true", help="skip single-frame stickers")
+    frames.add_argument("--stills-only", action="store_true", help="only single-frame stickers")
 
 
 def cache_frames(args: argparse.Namespace, console: Console) -> None:
-    """Write the cache, or what is missing of it; damaged stickers are left out and named.
+    """Write or complete the cache; corrupt stickers are skipped and named.
 
     Raises:
-        UserError: a number out of range, no sticker, or another cache in the folder.
+        UserError: a number out of range, no stickers, or a different cache in the folder.
     """
     from glassine.data.clips import spread_rows
     from glassine.data.frame_cache import write_frames
@@ -104,29 +110,31 @@ def cache_frames(args: argparse.Namespace, console: Console) -> None:
     shards = StickerShards(args.shards)
     rows = spread_rows(shards.select(stills="only" if args.stills_only else not args.animated_only), args.limit)
     if not len(rows):
-        raise UserError(f"{', '.join(map(str, args.shards))} has no such sticker; see `glassine data info`")
+        raise UserError(f"{', '.join(map(str, args.shards))} has no matching sticker; see `glassine data info`")
     with progress_bar(console, f"writing {args.to}", len(rows)) as progress:
         size = (args.size, args.size)
         made, damaged = write_frames(shards, rows, args.frames, size, args.to, progress=progress)
     for name, reason in damaged.items():
-        console.print(f"left out {name}: {reason}", style="yellow", highlight=False, markup=False)
+        console.print(f"skipped {name}: {reason}", style="yellow", highlight=False, markup=False)
     megabytes = sum(path.stat().st_size for path in args.to.glob("frames-*")) / 1e6
-    shown = f"{args.to}: {len(rows)} stickers, {args.frames} frames each, {megabytes:.0f} MB, {made} files written now"
+    shown = f"{args.to}: {len(rows)} stickers, {args.frames} frames each, {megabytes:.0f} MB, {made} new files"
     console.print(shown, highlight=False, markup=False)
 
 
 def add_feature_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_common_arguments(parser, views=2)
-    parser.add_argument("--teacher", default=TINY_SAM, help="weights of a SAM of ours (default: %(default)s)")
+    parser.add_argument("--teacher", default=TINY_SAM, help="weights of one of our SAMs (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, help="Meta's sam_vit_*.pth instead, named by --model")
     parser.add_argument("--model", choices=("vit_b", "vit_l", "vit_h"), help="which SAM --checkpoint holds")
-    parser.add_argument("--size", type=int, default=256, help="of the student's pictures in pixels, of both sides")
-    parser.add_argument("--grid", type=int, help="reduce features to so many rows and columns (default: the teacher's)")
+    parser.add_argument("--size", type=int, default=256, help="height and width of the student's input in pixels")
+    parser.add_argument(
+        "--grid", type=int, help="reduce features to this many rows and columns (default: the teacher's)"
+    )
 
 
 def cache_features(args: argparse.Namespace, console: Console) -> None:
-    """Write the cache, or what is missing of it."""
+    """Write or complete the cache."""
     from glassine.data.feature_cache import write_features
 
     if min(args.views, args.size, args.grid or 1, args.procedural + 1) < 1:
@@ -147,11 +155,11 @@ def cache_features(args: argparse.Namespace, console: Console) -> None:
     with progress_bar(console, f"writing {args.to}", len(samples)) as progress:
         made = write_features(pictures, samples, teacher, identity, settings, args.to, args.grid, progress=progress)
     name_damage(pictures, console)
-    console.print(f"{args.to}: {len(samples)} pictures, {made} files written now", highlight=False)
+    console.print(f"{args.to}: {len(samples)} pictures, {made} new files", highlight=False)
 
 
 def load_teacher(args: argparse.Namespace) -> tuple[Callable[[Tensor], Tensor], dict[str, str]]:
-    """What makes the features, and its identity."""
+    """The function that computes the features, and its identity."""
     from glassine.bench.loading import load_network
     from glassine.models.sam import SamTeacher
     from glassine.pretrained.sam import segment_anything_model
@@ -174,47 +182,47 @@ def load_teacher(args: argparse.Namespace) -> tuple[Callable[[Tensor], Tensor], 
 def add_latent_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_common_arguments(parser, views=RANDOM_VIEWS)
-    parser.set_defaults(views=None)  # 1 of whole stickers
-    parser.add_argument("--frames", type=int, default=8, help="of each view (default: %(default)s)")
+    parser.set_defaults(views=None)  # 1 for whole stickers
+    parser.add_argument("--frames", type=int, default=8, help="frames per view (default: %(default)s)")
     parser.add_argument(
         "--from-frames",
         nargs="+",
         default=[],
         metavar="FOLDER",
-        help="caches of `glassine data cache-frames` in the place of SHARDS; with --frames 1 --views says how many "
-        "frames of each sticker, else whole clips are taken; --split may be all",
+        help="caches of `glassine data cache-frames` instead of SHARDS; with --frames 1, --views is the number "
+        "of frames per sticker, otherwise whole clips are used; --split may be all",
     )
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="frames spread over the whole sticker (a shorter one back and forth), not over a random part of it",
+        help="sample frames over the whole sticker (short ones back and forth), not a random part of it",
     )
     parser.add_argument(
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width (default: 128)"
     )
-    parser.add_argument("--background", default="white", help="a color's name or '#rrggbb' (default: %(default)s)")
+    parser.add_argument("--background", default="white", help="color name or '#rrggbb' (default: %(default)s)")
     parser.add_argument(
-        "--transparent", action="store_true", help="latents that carry alpha, by --codec; no background and no --vae"
+        "--transparent", action="store_true", help="latents with alpha, from --codec; no --background, no --vae"
     )
     parser.add_argument(
-        "--codec", default=TINY_CODEC, metavar="SOURCE", help="run or bundle of ours (default: %(default)s)"
+        "--codec", default=TINY_CODEC, metavar="SOURCE", help="one of our runs or bundles (default: %(default)s)"
     )
+    parser.add_argument("--flip", action="store_true", help="also add each view mirrored, including text and arrows")
     parser.add_argument(
-        "--flip", action="store_true", help="add each view mirrored; writing and arrows are mirrored too"
+        "--vae", default=TINY_VAE, metavar="SOURCE", help="hub id, path or bundle (default: %(default)s)"
     )
-    parser.add_argument("--vae", default=TINY_VAE, metavar="SOURCE", help="hub id, path or ours (default: %(default)s)")
-    parser.add_argument("--vae-subfolder", metavar="NAME", help="vae in a Stable Diffusion checkpoint")
+    parser.add_argument("--vae-subfolder", metavar="NAME", help="'vae' for a Stable Diffusion checkpoint")
     parser.add_argument(
-        "--text-encoder", default=TINY_TEXT, metavar="SOURCE", help="hub id, path or ours (default: %(default)s)"
+        "--text-encoder", default=TINY_TEXT, metavar="SOURCE", help="hub id, path or bundle (default: %(default)s)"
     )
-    parser.add_argument("--text-subfolder", metavar="NAME", help="text_encoder in a Stable Diffusion checkpoint")
+    parser.add_argument("--text-subfolder", metavar="NAME", help="'text_encoder' for a Stable Diffusion checkpoint")
     parser.add_argument("--tokenizer-subfolder", metavar="NAME", help="tokenizer there")
-    parser.add_argument("--layer", type=int, help="layers of the text encoder to use (default: all)")
-    parser.add_argument("--length", type=int, help="tokens of a text (default: the text encoder's, at most 77)")
+    parser.add_argument("--layer", type=int, help="number of text encoder layers to use (default: all)")
+    parser.add_argument("--length", type=int, help="tokens per text (default: the text encoder's, at most 77)")
 
 
 def cache_latents(args: argparse.Namespace, console: Console) -> None:
-    """Write the cache, or what is missing of it; captions that are too long are cut, counted and named."""
+    """Write or complete the cache; captions that are too long are truncated, counted and named."""
     from glassine.data.frame_cache import CachedFrames
     from glassine.data.latent_cache import WHOLE, write_latents
     from glassine.data.views import FrameViews, StickerViews
@@ -236,7 +244,7 @@ def cache_latents(args: argparse.Namespace, console: Console) -> None:
     if background is None:
         raise UserError("--background must be one color, such as white or '#rrggbb', got auto")
     if args.transparent and (args.vae, args.vae_subfolder, args.background) != (TINY_VAE, None, "white"):
-        raise UserError("--transparent takes neither --vae nor --background, which the codec has: name --codec alone")
+        raise UserError("--transparent cannot be combined with --vae or --background, which come from --codec")
     device = pick_device(args.device)
     transparency: torch.nn.Module | None = None
     if args.transparent:
@@ -258,7 +266,7 @@ def cache_latents(args: argparse.Namespace, console: Console) -> None:
     if args.from_frames:
         frames = CachedFrames(args.from_frames, args.split, args.frames, by_subject=False, limit=args.limit)
         if frames.size != size:
-            raise UserError(f"--size must be that of the cached frames, {frames.size[0]} {frames.size[1]}, got {size}")
+            raise UserError(f"--size must match the cached frames, {frames.size[0]} {frames.size[1]}, got {size}")
         args.whole = args.frames > 1
         args.views = 1 if args.whole else args.views
         views = FrameViews(frames, args.views, behind, motion_amount)
@@ -283,18 +291,18 @@ def cache_latents(args: argparse.Namespace, console: Console) -> None:
         name_damage(views.stickers, console)
     if cut:
         some = ", ".join(sorted(cut)[:3]).replace("\t", " ")
-        told = f"{len(cut)} captions of more than {encoder.room} tokens were cut, for instance: {some}"
+        told = f"{len(cut)} captions of more than {encoder.room} tokens were truncated, for instance: {some}"
         console.print(told, style="yellow", highlight=False, markup=False)
     size_mb = sum(path.stat().st_size for path in args.to.glob("latents-*")) / 1e6
     shown = f"{args.to}: {len(views)} stickers in {args.views * (1 + args.flip)} views, {size_mb:.1f} MB"
-    console.print(f"{shown}, {made} files written now", highlight=False)
+    console.print(f"{shown}, {made} new files", highlight=False)
 
 
 def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[torch.nn.Module, Encode]:
-    """A VAE, and what makes the latents `f c h/8 w/8` of a clip `f 3 h w` in [0, 1] with it.
+    """A VAE, and a function that encodes a clip `f 3 h w` in [0, 1] to latents `f c h/8 w/8` with it.
 
     Raises:
-        UserError: there is none at `source`.
+        UserError: there is no VAE at `source`.
     """
     from glassine.bench.loading import load_network
     from glassine.pretrained.image_unet import stable_diffusion_vae
@@ -302,7 +310,7 @@ def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[
     ours = source.startswith(SHIPPED) or (Path(source) / "config.yaml").is_file()
     vae: Any = load_network(source, "vae").network if ours else stable_diffusion_vae(source, subfolder)
     if not hasattr(vae, "encode"):
-        raise UserError(f"{source} holds a {type(vae).__name__}; latents need a VAE, such as {TINY_VAE}")
+        raise UserError(f"{source} is a {type(vae).__name__}; latents need a VAE, such as {TINY_VAE}")
     vae = vae.requires_grad_(False).eval().to(device)
 
     @torch.no_grad()
@@ -314,17 +322,19 @@ def load_vae(source: str, subfolder: str | None, device: torch.device) -> tuple[
 
 
 def load_codec(source: str, device: torch.device) -> tuple[Any, Encode]:
-    """A `TransparencyVAE`, and what makes the adjusted latents `f c h/8 w/8` of an RGBA clip `f 4 h w` with it.
+    """A `TransparencyVAE`, and a function that encodes an RGBA clip `f 4 h w` to latents `f c h/8 w/8` with it.
 
     Raises:
-        UserError: there is none at `source`.
+        UserError: there is no TransparencyVAE at `source`.
     """
     from glassine.bench.loading import load_network
     from glassine.models.transparency import TransparencyVAE
 
     codec = load_network(source, "codec").network
     if not isinstance(codec, TransparencyVAE):
-        raise UserError(f"{source} holds a {type(codec).__name__}; transparent latents need a codec, as {TINY_CODEC}")
+        raise UserError(
+            f"{source} is a {type(codec).__name__}; transparent latents need a TransparencyVAE, such as {TINY_CODEC}"
+        )
     codec = codec.requires_grad_(False).eval().to(device)
 
     @torch.no_grad()

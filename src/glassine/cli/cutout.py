@@ -37,12 +37,12 @@ Frame = NDArray[np.uint8]
 _HUGE_PIXELS = 2**22
 DESCRIPTION = """\
 Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
-MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png
+MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length. OUT's suffix sets the format: .webp .gif .png
 .apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop
-count are kept. Colors are the input's own, brought to sRGB where a profile says that they are something else."""
+count are preserved. Colors are those of the input, converted to sRGB if it has another color profile."""
 EPILOG = """\
-An input that is transparent already keeps its transparency: its frames are laid on the background, cut out, and the
-result is nowhere more visible than the input was; pixels that stay as visible as they were keep their colors."""
+An input that is already transparent keeps its transparency: its frames are composited on the background and cut out,
+and the result is never more opaque than the input; pixels whose alpha does not change keep their colors."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,21 +56,23 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="input and output, or inputs with --to")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="write each input's result there, by its own name")
-    parser.add_argument("--suffix", default=".webp", help="format of the results with --to (default: %(default)s)")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="write each result there, under the input's name")
+    parser.add_argument("--suffix", default=".webp", help="output format with --to (default: %(default)s)")
     parser.add_argument(
         "--format",
         choices=[suffix.removeprefix(".") for suffix in SUFFIXES if suffix],
-        help="format of the result when OUT is - or another pipe (default: webp)",
+        help="output format when OUT is - or another pipe (default: webp)",
     )
     parser.add_argument(
         "--background",
         default="auto",
         metavar="COLOR",
-        help="auto (found on the border of the first frames), white, gray, any CSS color name, or '#rrggbb', with or "
+        help="auto (from the border of the first frames), white, gray, any CSS color name, or '#rrggbb', with or "
         "without the hash (default: %(default)s)",
     )
-    parser.add_argument("--preview", type=Path, metavar="STRIP.png", help="also draw a few frames, before and after")
+    parser.add_argument(
+        "--preview", type=Path, metavar="STRIP.png", help="also write a strip of frames before and after"
+    )
     parser.add_argument(
         "--weights",
         default="glassine:tiny-ildiff",
@@ -80,7 +82,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--decoder-input",
         choices=["reconstruction", "input"],
-        help="what the transparency decoder looks at: the VAE's reconstruction, as in the papers, or the input itself "
+        help="input of the transparency decoder: the VAE's reconstruction, as in the papers, or the input itself "
         "(default: what the weights were trained with)",
     )
     parser.add_argument(
@@ -94,24 +96,24 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=int,
         default=256,
         metavar="PIXELS",
-        help="longer side of what the network sees; edges are made sharp at full size after it (default: %(default)s)",
+        help="longer side of the network's input; edges are then sharpened at full size (default: %(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument(
-        "--chunk", type=int, default=32, metavar="FRAMES", help="frames a pass; smaller: less memory, more time"
+        "--chunk", type=int, default=32, metavar="FRAMES", help="frames per forward pass; fewer: less memory, more time"
     )
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP, AVIF and WebM (default: lossless WebP, 90, 75)")
     parser.add_argument(
         "--whole-canvas",
         action="store_true",
-        help="WebP and APNG: store every frame whole, for programs that lay frames over each other wrongly",
+        help="WebP and APNG: store full frames, for programs that composite partial frames incorrectly",
     )
     parser.add_argument(
         "--alpha-threshold",
         type=int,
         default=128,
         metavar="1..255",
-        help="GIF: pixels of at least this alpha are opaque, all others invisible (default: %(default)s)",
+        help="GIF: pixels with at least this alpha become opaque, all others transparent (default: %(default)s)",
     )
     parser.add_argument(
         "--alpha-mode",
@@ -120,7 +122,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="how the input stores colors under its own alpha; some editors export premultiplied MOV "
         "(default: %(default)s)",
     )
-    add_surround_arguments(parser, "pixels; the canvas grows by as much on each side")
+    add_surround_arguments(parser, "pixels; the canvas grows to fit")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
@@ -128,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
     """Cut out one file, or several into a folder.
 
     Raises:
-        UserError: a path, setting or file that cannot be used. With `--to` the other files are done all the same.
+        UserError: an invalid path, setting or file. With `--to`, the remaining files are still processed.
     """
     jobs = plan(args.paths, args.to, args.suffix, args.preview, args.format)
     tool = Cutter(args)
@@ -152,7 +154,7 @@ def plan(
     """Pairs of input and output.
 
     Raises:
-        UserError: the paths do not say what to write where.
+        UserError: the paths do not define inputs and outputs.
     """
     if preview is not None and preview.suffix.lower() != ".png":
         raise UserError(f"--preview must be a .png file, got {preview}")
@@ -163,7 +165,7 @@ def plan(
         if str(paths[0]) != "-":
             keep_input(paths[0], paths[1], preview)
         if preview is not None and preview.resolve() == paths[1].resolve():
-            raise UserError(f"--preview must be another file than the result, got {preview}")
+            raise UserError(f"--preview must not be the output file, got {preview}")
         if kind is not None and not is_open_already(paths[1]):
             raise UserError(
                 f"--format is for pipes, got {kind} for {paths[1]}, whose suffix is the format: leave --format out"
@@ -172,24 +174,24 @@ def plan(
     if preview is not None:
         raise UserError("--preview needs a single input, got --to: leave one of them out")
     if kind is not None:
-        raise UserError(f"--format is for pipes, got it with --to: give --suffix {kind}")
+        raise UserError(f"--format is for pipes and cannot be combined with --to: give --suffix {kind}")
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder} to write to; make it first")
+        raise UserError(f"folder {folder} does not exist; create it first")
     ending = f".{suffix.removeprefix('.')}" if suffix else ""
     stems = ["stdin" if str(path) == "-" else path.stem for path in paths]
     jobs = [(path, folder / f"{stem}{ending}") for path, stem in zip(paths, stems, strict=True)]
     inputs = {path.resolve() for path in paths}
     over = [target for _, target in jobs if target.resolve() in inputs]
     if over:
-        raise UserError(f"{over[0]} is an input and would be written over; choose another --to or --suffix")
+        raise UserError(f"{over[0]} is an input and would be overwritten; choose another --to or --suffix")
     twice = [target for number, (_, target) in enumerate(jobs) if target in [other for _, other in jobs[:number]]]
     if twice:
-        raise UserError(f"two inputs would both become {twice[0]}; rename one, or cut them out into two folders")
+        raise UserError(f"two inputs would both be written to {twice[0]}; rename one, or use separate folders")
     return jobs
 
 
 class Cutter:
-    """Cuts out files one after the other; the weights are loaded when the first file has proved readable."""
+    """Cuts out files one after the other; the weights are loaded once a first file turns out to be readable."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -198,7 +200,7 @@ class Cutter:
         self._surround = surround(args)
 
     def cut(self, source: Path, target: Path) -> None:
-        """Write `target`, and the preview if there shall be one; after an error neither."""
+        """Write `target` and the optional preview; on an error, neither."""
         started = time.perf_counter()
         name = shown_name(source)
         with ExitStack() as stack:
@@ -207,7 +209,7 @@ class Cutter:
                 give_back_freed_memory()
             for note in reader.notes:
                 self._console.print(f"{name}: {note}", soft_wrap=True)
-            # the preview's block is the outer one, so that it appears only after the result has
+            # the preview's block is the outer one, so that the preview is published only after the result
             preview = stack.enter_context(atomic_path(self._args.preview)) if self._args.preview else None
             file = stack.enter_context(output_path(target, self._args.format or "webp"))
             room = 2 * self._surround.room
@@ -226,7 +228,7 @@ class Cutter:
         self._console.print(f"{target}: {frames} of {size[0]}x{size[1]} in {seconds:.1f} s", soft_wrap=True)
 
     def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
-        # imported late: torch takes seconds, which neither --help nor a mistyped file name should cost
+        # imported late: torch takes seconds, which --help and mistyped file names should not cost
         from glassine.pipelines.backgrounds import parse_background
         from glassine.pipelines.outline import surrounded
         from glassine.pipelines.preview import PreviewStrip
@@ -240,15 +242,15 @@ class Cutter:
         }
         pipeline = self._load()
         strip = PreviewStrip() if preview is not None else None
-        waiting: deque[Frame] = deque()  # thumbnails of frames on their way through the pipeline
+        waiting: deque[Frame] = deque()  # thumbnails of frames still in the pipeline
         with progress_bar(self._console, name, reader.num_frames, transient=True, only_terminal=True) as advance:
             for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting), **settings):
                 result = surrounded(frame, self._surround)
                 writer.append(result, duration)
-                if strip is not None:  # as much of the result as the input shows
+                if strip is not None:  # result with the input's alpha applied
                     room = self._surround.room
                     strip.add(waiting.popleft(), result[room : room + len(frame), room : room + frame.shape[1]])
-                del frame, result  # or they would stay while the next one is made
+                del frame, result  # frees them while the next one is computed
                 advance()
         if preview is not None and strip is not None and writer.num_frames:
             strip.picture().save(preview)
@@ -261,13 +263,15 @@ class Cutter:
         def watch(pair: tuple[Frame, int]) -> tuple[Frame, int]:
             nonlocal noted
             if not noted and pair[0][..., 3].min() < 255:
-                self._console.print(f"{name} is transparent already; what it hides stays hidden", soft_wrap=True)
+                self._console.print(
+                    f"{name} is already transparent; transparent areas stay transparent", soft_wrap=True
+                )
                 noted = True
             if strip is not None:
                 waiting.append(strip.thumbnail(pair[0]))
             return pair
 
-        return map(watch, reader)  # a loop would hold a frame until the next one is there
+        return map(watch, reader)  # a loop would keep a frame alive until the next one arrives
 
     def _load(self) -> "CutoutPipeline":
         from glassine.pipelines.cutout import CutoutPipeline

@@ -1,4 +1,4 @@
-"""`glassine data`: fetch, build, index, describe and look at shards, and cache what networks make of them."""
+"""`glassine data`: fetch, build, index, describe and view shards, and cache network outputs."""
 
 import argparse
 import warnings
@@ -35,26 +35,26 @@ from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
 _SOURCES = """sources:
-  fluent         Microsoft's Fluent emoji, animated ones and stills, 256 px (npm, MIT)
+  fluent         Microsoft's Fluent emoji, animated and still, 256 px (npm, MIT)
   fluent-3d      the same as 3D stills, all of them (npm, MIT)
-  fluent-flat    the same, drawn flat: SVG (npm, MIT)
+  fluent-flat    the same as flat SVGs (npm, MIT)
   noto           Google's Noto emoji: SVG (npm, Apache-2.0)
   noto-animated  449 animated Noto emoji: Lottie (Google's font server or --from, CC BY 4.0)
-  world          all of these that can be reached, one folder each; what cannot is named, and the rest is written.
-                 The exit code is 0 where at least one source is there.
-Drawings (SVG, Lottie) need the extras: pip install 'glassine[svg,lottie]'. They are drawn with 256 px, or --size."""
+    world          all of the above, one folder each; sources that cannot be reached are named and skipped.
+                   The exit code is 0 if at least one source was fetched.
+  SVG and Lottie sources need extras: pip install 'glassine[svg,lottie]'. They are rendered at 256 px or --size."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb `data` to the command line's subparsers."""
-    parser = subparsers.add_parser("data", help="fetch, build, index, describe and look at sticker shards")
+    parser = subparsers.add_parser("data", help="fetch, build, index, describe and view sticker shards")
     verbs = parser.add_subparsers(dest="data_verb", required=True, metavar="VERB")
 
     fetch_parser = verbs.add_parser(
         "fetch",
         help="fetch public stickers and write them as shards",
-        description="Fetch public stickers and write them as shards. What was fetched or written before is kept, so a "
-        "stopped run goes on where it was.",
+        description="Fetch public stickers and write them as shards. Files that were fetched or written before are "
+        "kept, so an interrupted run resumes.",
         epilog=_SOURCES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     fetch_parser.add_argument("--to", type=Path, default=None, help="default: data/SOURCE")
     fetch_parser.add_argument("--cache", type=Path, default=None, help="where downloads are kept")
     fetch_parser.add_argument(
-        "--packs", type=int, nargs="+", default=list(PACKS), metavar="N", help="of fluent (default: all four)"
+        "--packs", type=int, nargs="+", default=list(PACKS), metavar="N", help="packs of fluent (default: all four)"
     )
     fetch_parser.add_argument("--animated-only", action="store_true", help="leave out the still emoji of fluent")
     fetch_parser.add_argument(
@@ -71,9 +71,9 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         default=None,
         metavar="FILE_OR_FOLDER",
-        help="the files of noto-animated, as a folder, tar or zip, in place of the server",
+        help="the files of noto-animated as a folder, tar or zip, instead of the server",
     )
-    _add_format(fetch_parser, "30; of fluent alone 8")
+    _add_format(fetch_parser, "30; 8 for fluent")
 
     build_parser = verbs.add_parser("build", help="write a folder of media files as shards")
     build_parser.add_argument("--from", dest="source", type=Path, required=True, metavar="FOLDER")
@@ -81,54 +81,54 @@ def add_parser(subparsers: Any) -> None:
     build_parser.add_argument("--table", type=Path, default=None, help="CSV or JSONL: file, description, domain, ...")
     _add_format(build_parser, "all frames")
 
-    index_parser = verbs.add_parser("index", help="index the tar files of a folder, also those made elsewhere")
+    index_parser = verbs.add_parser("index", help="index the tar files of a folder, including third-party ones")
     index_parser.add_argument("shards", type=Path, metavar="SHARDS")
-    info_parser = verbs.add_parser("info", help="what is in a shard folder")
+    info_parser = verbs.add_parser("info", help="describe a shard folder")
     info_parser.add_argument("shards", type=Path, metavar="SHARDS")
     info_parser.add_argument(
         "--compare",
         type=int,
         default=40_000,
         metavar="N",
-        help="say how alike the splits are where there are at most N stickers (default: %(default)s)",
+        help="report how similar the splits are if there are at most N stickers (default: %(default)s)",
     )
     groups.add_parsers(verbs)
     view_parser = verbs.add_parser("view", help="draw a contact sheet")
     view_parser.add_argument("shards", type=Path, metavar="SHARDS")
     view_parser.add_argument("picture", type=Path, metavar="OUT.png")
     view_parser.add_argument(
-        "--count", type=int, default=24, help="stickers shown, evenly spread (default: %(default)s)"
+        "--count", type=int, default=24, help="stickers to show, evenly spaced (default: %(default)s)"
     )
     view_parser.add_argument("--split", choices=SPLITS, default=None, help="only this split")
     view_parser.add_argument("--tile", type=int, default=104, help="side of a frame in pixels (default: %(default)s)")
 
     cache_parser = verbs.add_parser(
-        "cache-features", help="write what a SAM makes of the training stickers, for `CachedFeatures` of a distillation"
+        "cache-features", help="cache SAM features of the training stickers, for `CachedFeatures` in distillation"
     )
     caches.add_feature_arguments(cache_parser)
-    frames_parser = verbs.add_parser("cache-frames", help="write small pictures of stickers, for training codecs")
+    frames_parser = verbs.add_parser("cache-frames", help="cache small frames of stickers, for training VAEs")
     caches.add_frame_arguments(frames_parser)
     latents_parser = verbs.add_parser(
-        "cache-latents", help="write a VAE's latents and text embeddings of stickers, for `CachedLatents` of a training"
+        "cache-latents", help="cache VAE latents and text embeddings of stickers, for `CachedLatents` in training"
     )
     caches.add_latent_arguments(latents_parser)
 
 
 def _add_format(parser: argparse.ArgumentParser, said: str) -> None:
-    parser.add_argument(
-        "--fps", type=float, default=None, help=f"at most so many frames a second; 0: all (default: {said})"
-    )
-    parser.add_argument("--size", type=int, default=None, help="longer side at most so many pixels (default: as it is)")
+    parser.add_argument("--fps", type=float, default=None, help=f"maximum frames per second; 0: all (default: {said})")
+    parser.add_argument("--size", type=int, default=None, help="maximum longer side in pixels (default: unchanged)")
     parser.add_argument("--codec", choices=list(FRAME_CODECS), default="jpeg+alpha", help="default: %(default)s")
-    parser.add_argument("--quality", type=int, default=92, help="of lossy colors, 0 to 100 (default: %(default)s)")
+    parser.add_argument(
+        "--quality", type=int, default=92, help="quality of lossy colors, 0 to 100 (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what :func:`add_parser` parsed.
+    """Run the command parsed by :func:`add_parser`.
 
     Raises:
-        UserError: anything the user can put right.
+        UserError: anything the user can fix.
     """
     console = Console(markup=False, emoji=False)
     if args.data_verb == "fetch":
@@ -160,11 +160,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _fetch(args: argparse.Namespace, console: Console) -> None:
-    """One source, or all: then what cannot be reached is named, and the others are written all the same."""
+    """Fetch one source, or all: then unreachable sources are named and the others are still written."""
     names = list(SOURCES) if args.name == "world" else [args.name]
     to = args.to or Path("data") / args.name
     if args.given is not None and not {"world", "noto-animated"} & {args.name}:
-        raise UserError(f"--from is for noto-animated and world, got it with {args.name}; leave it out")
+        raise UserError(f"--from is only for noto-animated and world, got {args.name}; leave it out")
     fps = (8.0 if args.name == "fluent" else FPS) if args.fps is None else args.fps
     how = Fetching(
         cache=args.cache or default_cache(),
@@ -183,7 +183,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
             if len(missing) + 1 == len(names):
                 raise
             missing[name] = str(error)
-            console.print(f"{name} is left out: {error}", style="yellow", highlight=False, markup=False)
+            console.print(f"{name} is skipped: {error}", style="yellow", highlight=False, markup=False)
     if args.name == "world":
         console.print(f"{len(names) - len(missing)} of {len(names)} sources are in {to}", highlight=False)
         for name, reason in missing.items():
@@ -194,12 +194,12 @@ def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Na
     how = ShardFormat(codec=args.codec, quality=args.quality, fps=fps or None, size=args.size)
     with progress_bar(console, f"writing {to}", len(source)) as advance:
         report = build_shards(source, to, how, args.workers, advance=advance)
-    there = f", {report.skipped} were there already" if report.skipped else ""
+    there = f", {report.skipped} already existed" if report.skipped else ""
     console.print(f"{report.written} stickers written to {to}{there}")
     _name_damaged(report.damaged, console)
-    _name_some(report.left_out, "are not drawn whole", console)
-    _name_some(report.notes, "are timed otherwise than their files say", console)
-    _name_some(report.wordless, "have a description without letters, which counts as missing", console)
+    _name_some(report.left_out, "are not fully rendered", console)
+    _name_some(report.notes, "have adjusted frame times", console)
+    _name_some(report.wordless, "have a description without letters, treated as missing", console)
 
 
 def _name_some(found: dict[str, str], what: str, console: Console) -> None:
@@ -220,7 +220,7 @@ def _index(folder: Path, console: Console) -> None:
 
 
 def _open(folder: Path, console: Console) -> StickerShards:
-    with warnings.catch_warnings(action="ignore"):  # the same names, in full, follow here
+    with warnings.catch_warnings(action="ignore"):  # all names are printed below
         shards = StickerShards(folder)
     _name_damaged(shards.damaged, console)
     return shards
@@ -228,7 +228,7 @@ def _open(folder: Path, console: Console) -> StickerShards:
 
 def _name_damaged(damaged: dict[str, str], console: Console) -> None:
     if damaged:
-        console.print(f"{len(damaged)} damaged, left out:", style="yellow")
+        console.print(f"{len(damaged)} corrupt, skipped:", style="yellow")
     for name, reason in damaged.items():
         console.print(printable(f"  {name}: {reason}"), style="yellow", highlight=False, markup=False)
 
@@ -281,10 +281,10 @@ def _count_sources(readable: dict[int, StickerInfo], console: Console) -> None:
 
 
 def _compare(shards: StickerShards, console: Console) -> None:
-    """Say how near the splits come to each other: the proof that no test sticker has a near copy in training."""
+    """Print the nearest pairs across splits, to show that no test sticker has a near-duplicate in training."""
     with progress_bar(console, "comparing", len(shards), transient=True) as advance:
         prints = alpha_prints(shards, advance)
-    console.print(f"nearest pairs of two splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames a sticker:")
+    console.print(f"nearest pairs across splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames per sticker:")
     pairs: tuple[tuple[Split, Split], ...] = (("train", "test"), ("train", "val"), ("val", "test"))
     for one, other in pairs:
         pair = nearest(prints, shards.select(one), shards.select(other))
@@ -293,14 +293,14 @@ def _compare(shards: StickerShards, console: Console) -> None:
         near = pair.decibels >= ALIKE_DB
         console.print(
             f"  {one} and {other}: {pair.decibels:.2f} dB ({shards.key(pair.left)}, {shards.key(pair.right)})"
-            + (f": near copies (from {ALIKE_DB:g} dB); give them one group" if near else ""),
+            + (f": near-duplicates (from {ALIKE_DB:g} dB); put them in one group" if near else ""),
             style="yellow" if near else None,
             highlight=False,
         )
 
 
 def _infos(shards: StickerShards) -> tuple[dict[int, StickerInfo], dict[str, str]]:
-    """The metadata by row, and by name why others have none."""
+    """The metadata by row, and the reasons for missing metadata by name."""
     infos, damaged = dict[int, StickerInfo](), dict[str, str]()
     for row in range(len(shards)):
         try:

@@ -1,4 +1,4 @@
-"""`glassine export`: trained networks for other uses, as a folder of weights or as an ONNX file."""
+"""`glassine export`: export trained networks as a weights folder or an ONNX file."""
 
 import argparse
 from importlib.util import find_spec
@@ -10,29 +10,29 @@ from glassine.utils.errors import UserError
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 ONNX = """\
 Write the cutout network as one ONNX file for use outside Python: an opaque clip in, alpha and straight colors out.
-Everything the network needs is in the file, the flood fills of its hint too; any number of frames, one size.
+The file is self-contained, including the hint's flood fills; any number of frames, one fixed size.
 
   in   clip             1 f 3 h w in [0, 1], RGB
-       background       1 3 in [0, 1], or -1 -1 -1: found on the border
+       background       1 3 in [0, 1], or -1 -1 -1: estimated from the border
   out  alpha            1 f 1 h w in [0, 1]
        color           1 f 3 h w in [0, 1], un-mixed from the background
        used_background  1 3
 
-Resizing, windows of long stickers and reading files are left to the caller; the file's metadata say what windows need.
-Before the file is kept its results are compared with torch's, to 0.001. All this takes about a minute."""
+Resizing, splitting long stickers into windows and reading files are left to the caller; the file's metadata describes
+the windows. The exported file is checked against torch with a tolerance of 0.001. This takes about a minute."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    parser = verbs.add_parser("export", help="write a network as a folder of weights or as an ONNX file")
+    parser = verbs.add_parser("export", help="export a network as a weights folder or an ONNX file")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
-    weights = kinds.add_parser("weights", help="turn a training checkpoint into a folder of weights")
-    weights.add_argument("checkpoint", type=Path, help="a .ckpt below lightning_logs")
+    weights = kinds.add_parser("weights", help="convert a training checkpoint to a weights folder")
+    weights.add_argument("checkpoint", type=Path, help="a .ckpt in lightning_logs")
     weights.add_argument(
         "--part",
         required=True,
-        help="argument of the task that holds the network: ildiff, vae, codec, sam, reconstruction.encoder, ...",
+        help="the task argument that is the network: ildiff, vae, codec, sam, reconstruction.encoder, ...",
     )
     weights.add_argument(
         "--to", type=Path, required=True, help="folder to write config.yaml and model.safetensors into"
@@ -41,7 +41,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
     onnx = kinds.add_parser(
         "onnx",
-        help="write the cutout network for use outside Python",
+        help="export the cutout network for use outside Python",
         description=ONNX,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the folder, or the file.
 
     Raises:
-        UserError: something that cannot be read, written or expressed, or packages are missing.
+        UserError: something cannot be read, written or exported, or packages are missing.
     """
     if args.kind == "onnx":
         write_onnx(args.source, args.to, args.size)
@@ -82,11 +82,11 @@ def write_onnx(source: str, target: Path, sides: list[int]) -> None:
     """Write the file.
 
     Raises:
-        UserError: see `export_onnx`; or packages are missing, or `source` holds no ILDiff.
+        UserError: see `export_onnx`; or packages are missing, or `source` is not an ILDiff.
     """
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
     if missing:
-        raise UserError(f"{' and '.join(missing)} cannot be found; ONNX needs it: `pip install 'glassine[onnx]'`")
+        raise UserError(f"{' and '.join(missing)} not found; ONNX export needs it: `pip install 'glassine[onnx]'`")
     if len(sides) > 2:
         raise UserError(f"--size must be one number, or height and width, got {' '.join(map(str, sides))}")
     # imported late: these take seconds, and the packages may be missing

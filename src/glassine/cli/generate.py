@@ -10,21 +10,21 @@ from glassine.utils.errors import UserError
 
 OPAQUE, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-layer-animate"
 DESCRIPTION = """\
-Make animated stickers from text. OUT's suffix tells the format: .webp .gif .png .apng .webm .mov .zip, or a folder of
-PNGs without a suffix. With --n there are several, OUT-0, OUT-1, ..., of the seeds SEED, SEED + 1, ... The same prompt,
-seed and settings give the same sticker on every run. The shipped networks are small: they know the subjects of their
-training captions (emoji: faces, animals, food, things), in English and Chinese, and combine them as they can."""
+Generate animated stickers from text. OUT's suffix sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder
+of PNGs without a suffix. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ...
+The same prompt, seed and settings always give the same sticker. The shipped networks are small: they know the subjects
+of their training captions (emoji: faces, animals, food, things), in English and Chinese, and blend them for others."""
 EPILOG = f"""\
-There are two ways to transparent stickers. --transparent makes opaque ones and cuts them out (ILDiff, as `glassine
-cutout`). --transparent --transparency latents makes a transparent picture first and then animates it, with alpha in the
-latents all the way (Layer-Animate, as `glassine animate`); --weights is {CARRIES_ALPHA} then."""
+There are two ways to get transparent stickers. --transparent generates opaque stickers and cuts them out (ILDiff, as in
+`glassine cutout`). --transparent --transparency latents generates a transparent image and then animates it, with alpha
+in the latents throughout (Layer-Animate, as in `glassine animate`); --weights then defaults to {CARRIES_ALPHA}."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "generate",
-        help="make animated stickers from text",
+        help="generate animated stickers from text",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,9 +33,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
     generation_options.add_arguments(parser)
     parser.add_argument("--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width")
-    parser.add_argument("--transparent", action="store_true", help="make transparent stickers")
+    parser.add_argument("--transparent", action="store_true", help="generate transparent stickers")
     parser.add_argument(
-        "--transparency", choices=("ildiff", "latents"), default="ildiff", help="how; see below (default: %(default)s)"
+        "--transparency",
+        choices=("ildiff", "latents"),
+        default="ildiff",
+        help="method, see below (default: %(default)s)",
     )
     parser.add_argument(
         "--weights",
@@ -46,17 +49,17 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--cutout-weights",
         metavar="NAME|FOLDER",
-        help=f"those of --transparent (default: {generation_options.CUTS_OUT})",
+        help=f"weights for --transparent (default: {generation_options.CUTS_OUT})",
     )
-    latents = parser.add_argument_group("of --transparency latents")
+    latents = parser.add_argument_group("options for --transparency latents")
     generation_options.add_animation_arguments(latents)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the stickers and write them.
+    """Generate the stickers and write them.
 
     Raises:
-        UserError: a prompt, setting or path that cannot be used.
+        UserError: a prompt, setting or path is invalid.
     """
     targets = generation_options.check(args)
     if args.transparency == "latents" and not args.transparent:
@@ -76,8 +79,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def opaque(args: argparse.Namespace) -> generation_options.Make:
-    """Opaque stickers, cut out where that is wanted."""
-    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    """Opaque stickers, cut out if requested."""
+    # imported late: torch takes seconds, which --help and mistyped paths should not cost
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 

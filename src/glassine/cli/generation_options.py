@@ -1,4 +1,4 @@
-"""Shared by `glassine generate` and `glassine animate`: options, output files, and the progress bar."""
+"""Options, output files and progress bar shared by `glassine generate` and `glassine animate`."""
 
 import argparse
 import time
@@ -24,14 +24,14 @@ Make = Callable[[Callable[[int, int], None]], "list[Sticker]"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that both verbs have."""
+    """Add the arguments of both verbs."""
     parser.add_argument("--n", type=int, default=1, help="how many stickers (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first sticker (default: %(default)s)")
-    parser.add_argument("--sheet", type=Path, metavar="SHEET.png", help="also draw all stickers in one picture")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first sticker (default: %(default)s)")
+    parser.add_argument("--sheet", type=Path, metavar="SHEET.png", help="also write a contact sheet of all stickers")
     parser.add_argument(
         "--negative", default="", metavar="PROMPT", help="what the sticker should not show; needs guidance"
     )
-    parser.add_argument("--steps", type=int, default=25, help="of the solver (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=25, help="solver steps (default: %(default)s)")
     parser.add_argument(
         "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
     )
@@ -40,60 +40,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SCALE",
-        help="how closely to follow the prompt (default: that of the network; for the shipped ones 3 for stickers and "
-        "pictures from text, 1, no guidance, for the motion of a picture)",
+        help="how closely to follow the prompt (default: set by the network; for the shipped ones 3 for stickers "
+        "and images from text, and 1, no guidance, for animating an image)",
     )
     parser.add_argument(
         "--guidance-rescale",
         type=float,
         default=None,
         metavar="SHARE",
-        help="how far the contrast added by guidance is removed, 0 to 1 (default: 0.7)",
+        help="guidance rescale: how much of the contrast added by guidance to remove, 0 to 1 (default: 0.7)",
     )
     parser.add_argument(
-        "--frames", type=int, help="of each sticker (default: as in training, 8 or 16 for the shipped networks)"
+        "--frames", type=int, help="frames per sticker (default: as in training, 8 or 16 for the shipped networks)"
     )
-    parser.add_argument("--fps", type=float, default=8.0, help="frames a second (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=8.0, help="frames per second (default: %(default)s)")
     parser.add_argument("--domain", default="cartoon", help="cartoon or real, as in VSD2M; '' for none")
-    parser.add_argument("--batch", type=int, default=1, help="stickers generated at a time; more is faster on a GPU")
+    parser.add_argument("--batch", type=int, default=1, help="stickers per batch; more is faster on a GPU")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def add_animation_arguments(parser: "argparse._ActionsContainer") -> None:
-    """Add the arguments of networks that carry alpha in the latents."""
+    """Add the arguments for networks with alpha in the latents."""
     parser.add_argument(
         "--image-guidance",
         type=float,
         default=1.0,
         metavar="SCALE",
-        help="strength of guidance by the base image; 1 is no guidance, and faster (default: %(default)s)",
+        help="guidance scale for the base image; 1 is off, and faster (default: %(default)s)",
     )
     parser.add_argument(
         "--motion-adapter",
         type=float,
         default=0.0,
         metavar="SCALE",
-        help="of a network with Still-Moving's motion adapters: below 0 moves more, 1 stands still (default: 0)",
+        help="scale of Still-Moving's motion adapters, if any: below 0 more motion, 1 no motion (default: 0)",
     )
     parser.add_argument(
         "--motion",
         type=int,
         metavar="0..9",
-        help="amount of motion (default: left to the network)",
+        help="amount of motion (default: chosen by the network)",
     )
     parser.add_argument(
         "--motion-guidance",
         type=float,
         default=None,
         metavar="SCALE",
-        help="strength of guidance by --motion; 1 is no guidance (default: 4)",
+        help="guidance scale for --motion; 1 is off (default: 4)",
     )
 
 
 def check(args: argparse.Namespace) -> list[Path]:
-    """The files to write, if all else can be used, too.
+    """Check all arguments and return the files to write.
 
     Raises:
         UserError: see `plan`; or an empty prompt, or a size of three numbers.
@@ -109,8 +109,8 @@ def check(args: argparse.Namespace) -> list[Path]:
 
 
 def call_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of a pipeline's call that both verbs have."""
-    # imported late: torch takes seconds, which neither --help nor a mistyped path should cost
+    """Arguments of the pipeline call that both verbs share."""
+    # imported late: torch takes seconds, which --help and mistyped paths should not cost
     from glassine.nn.diffusion import RESCALE
 
     return {
@@ -130,10 +130,10 @@ def call_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" = None) -> Make:
-    """Makes stickers with the network at `source`: of an image `h w 4` uint8, or of one that it generates itself.
+    """Makes stickers with the network at `source`, from an image `h w 4` uint8 or from one it generates itself.
 
     Raises:
-        UserError: there are no such weights.
+        UserError: the weights do not exist.
     """
     from glassine.models.animation import MOTION_GUIDANCE
     from glassine.pipelines.animate import AnimatePipeline
@@ -149,7 +149,7 @@ def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" =
 
 
 def make_and_write(args: argparse.Namespace, targets: Sequence[Path], make: Make, console: Console) -> None:
-    """Make the stickers under a progress bar, write them, and the sheet if there shall be one."""
+    """Make the stickers with a progress bar, and write them and the optional sheet."""
     started = time.perf_counter()
     with progress_bar(console, args.prompt, transient=True, only_terminal=True) as update:
         stickers = make(update)
@@ -171,7 +171,7 @@ def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:
     """The files to write.
 
     Raises:
-        UserError: a number of stickers or a path that cannot be used.
+        UserError: an invalid number of stickers or path.
     """
     if not 1 <= count <= 1000:
         raise UserError(f"--n must be in [1, 1000], got {count}")
@@ -180,8 +180,8 @@ def plan(out: Path, count: int, sheet: Path | None) -> list[Path]:
     check_suffix(out)
     for path in (out, *([sheet] if sheet is not None else [])):
         if not path.resolve().parent.is_dir():
-            raise UserError(f"there is no folder {path.resolve().parent} to write to; make it first")
+            raise UserError(f"folder {path.resolve().parent} does not exist; create it first")
     targets = [out] if count == 1 else [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(count)]
     if sheet is not None and sheet.resolve() in {path.resolve() for path in targets}:
-        raise UserError(f"--sheet must be another file than the stickers, got {sheet}")
+        raise UserError(f"--sheet must not be one of the sticker files, got {sheet}")
     return targets

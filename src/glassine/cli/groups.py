@@ -1,4 +1,4 @@
-"""`glassine data groups` and `glassine data regroup`: which emoji look alike, and shards that follow the answer."""
+"""`glassine data groups` and `glassine data regroup`: find emoji that look alike, and update shards to match."""
 
 import argparse
 from collections import Counter
@@ -24,27 +24,27 @@ from glassine.utils.progress import progress_bar
 
 
 def add_parsers(verbs: Any) -> None:
-    """Add both verbs to those of `glassine data`."""
+    """Add both verbs to `glassine data`."""
     groups = verbs.add_parser(
         "groups",
-        help="find out which emoji look alike, and write the table of their groups",
+        help="find emoji that look alike, and write the table of groups",
         description="Compare all stickers of the emoji sources (glassine data fetch world) with each other and write "
-        "which of them are one group. The package has such a table, made over all five sources.",
+        "which of them form a group. The package ships such a table, computed over all five sources.",
     )
-    groups.add_argument("shards", type=Path, nargs="+", metavar="SHARDS", help="folders of shards of all sources")
+    groups.add_argument("shards", type=Path, nargs="+", metavar="SHARDS", help="shard folders of all sources")
     groups.add_argument("--to", type=Path, required=True, metavar="OUT.json")
     groups.add_argument(
-        "--decibels", type=float, default=ALIKE_DB, help="alpha PSNR from which two are alike (default: %(default)g)"
+        "--decibels", type=float, default=ALIKE_DB, help="alpha PSNR above which two look alike (default: %(default)g)"
     )
-    again = verbs.add_parser("regroup", help="give finished emoji shards the groups and splits of the present table")
+    again = verbs.add_parser("regroup", help="update emoji shards to the groups and splits of the current table")
     again.add_argument("shards", type=Path, metavar="SHARDS")
 
 
 def make_table(args: argparse.Namespace, console: Console) -> None:
-    """Do `data groups`.
+    """Run `data groups`.
 
     Raises:
-        UserError: no shards, stickers of other sources among them, or no place to write.
+        UserError: no shards, shards with stickers of other sources, or an invalid output path.
     """
     if args.to.suffix.lower() != ".json":
         raise UserError(f"--to must be a .json file, got {args.to}")
@@ -75,28 +75,28 @@ def make_table(args: argparse.Namespace, console: Console) -> None:
 
 
 def regroup(args: argparse.Namespace, console: Console) -> None:
-    """Do `data regroup`.
+    """Run `data regroup`.
 
     Raises:
         UserError: see :func:`glassine.data.shards.regroup_shards`.
     """
     changed = regroup_shards(args.shards, _present)
-    console.print(f"{changed} stickers in {args.shards} have another group or split now", highlight=False)
+    console.print(f"{changed} stickers in {args.shards} have a new group or split", highlight=False)
 
 
 def say_outdated(infos: Iterable[StickerInfo], console: Console) -> None:
-    """Warn of emoji whose shards were made with another table of groups."""
+    """Warn about emoji whose shards were built with a different table of groups."""
     count = sum((info.group, info.split) != _present(info) for info in infos)
     if count:
         console.print(
-            f"{count} emoji have groups or splits of another table; run `glassine data regroup`",
+            f"{count} emoji have groups or splits from a different table; run `glassine data regroup`",
             style="yellow",
             highlight=False,
         )
 
 
 def _present(info: StickerInfo) -> tuple[str, Split]:
-    """The group and split that a sticker has now; those it states where it is of no emoji source."""
+    """A sticker's current group and split; those it was stored with if it is not from an emoji source."""
     if info.source not in SOURCES:
         return info.group, info.split
     group = emoji_group(sticker_base(info.key, info.source))

@@ -1,4 +1,4 @@
-"""The verbs fit, validate, test and predict, and the files that `glassine predict` writes, one a sticker."""
+"""The verbs fit, validate, test and predict, and the files that `glassine predict` writes, one per sticker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +22,9 @@ def run(arguments: Sequence[str]) -> LightningCLI:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions/KEY.webp` into the run's folder, animated and lossless, as each batch is done.
+    """Writes `predictions/KEY.webp` to the run's folder after each batch, animated and lossless.
 
-    A task's `predict_step` gives the batch's `key` and clips in [0, 1]: RGBA `b f 4 h w`, straight, or `b f 3 h w`.
+    A task's `predict_step` returns the batch's `key` and clips in [0, 1]: RGBA `b f 4 h w`, straight, or `b f 3 h w`.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class PredictionWriter(BasePredictionWriter):
         self.folder = Path()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the folder; all processes must ask for it together, and later not all have as many stickers."""
+        """Find the folder; all processes must do so together, and later they may have different numbers of batches."""
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
 
     def write_on_batch_end(
@@ -55,12 +55,12 @@ class PredictionWriter(BasePredictionWriter):
             write_sticker(sticker, path)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where they are."""
+        """Print the folder."""
         print(f"wrote {self.folder}")
 
 
 def as_frames(clip: Tensor) -> Any:
-    """`f 3|4 h w` in [0, 1] to `f h w 4` uint8, opaque where there is no alpha."""
+    """`f 3|4 h w` in [0, 1] to `f h w 4` uint8, opaque if there is no alpha."""
     if clip.shape[1] == 3:
         clip = torch.cat([clip, torch.ones_like(clip[:, :1])], dim=1)
     return rearrange((clip * 255).round().byte().cpu(), "f c h w -> f h w c").numpy()

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from glassine.pipelines.pack.writing import PackSettings
 
 DESCRIPTION = """\
-Fit stickers to the limits of chat platforms and write for each a folder that is ready to upload, with covers, manifest
-and contact sheet, and a report of what was done. Reads what `glassine cutout` reads; Lottie and TGS are drawn.
-Nothing is uploaded: docs/packs.md says how you do that."""
+Fit stickers to the limits of chat platforms and write a ready-to-upload folder for each, with covers, manifest,
+contact sheet and a report of what was done. Reads the same formats as `glassine cutout`; Lottie and TGS are rasterized.
+Nothing is uploaded: docs/packs.md explains how to do that."""
 EPILOG = """\
-What loses nothing comes first: the crop to what is seen, repeated frames merged, palettes. Then frames, quality and
-size are lowered in the order of --order, in three rounds, until the file is small enough. The speed never changes
-unasked."""
+Lossless steps come first: cropping to the visible area, merging repeated frames, palettes. Then frames, quality and
+size are reduced in the order of --order, in three rounds, until the file is small enough. The speed never changes
+unless you ask for it."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "pack",
-        help="make sticker packs that are ready to upload",
+        help="make sticker packs, ready to upload",
         usage="glassine pack STICKER... --for PLATFORM... --to FOLDER [options]\n       glassine pack --check FOLDER",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -37,62 +37,64 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("stickers", type=Path, nargs="*", metavar="STICKER", help="files or folders of files, in order")
     parser.add_argument("--for", dest="platforms", nargs="+", metavar="PLATFORM", help="see --list")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="new folder for all of it")
-    parser.add_argument("--name", default="Stickers", help="of the pack (default: %(default)s)")
-    parser.add_argument("--author", default="glassine", help="of the pack (default: %(default)s)")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="new folder for the output")
+    parser.add_argument("--name", default="Stickers", help="pack name (default: %(default)s)")
+    parser.add_argument("--author", default="glassine", help="pack author (default: %(default)s)")
     parser.add_argument("--emoji", type=Path, metavar="MAP.csv", help="lines of file,emoji or file,emoji,text")
-    parser.add_argument("--cover", metavar="STICKER", help="the sticker that stands for the pack (default: the first)")
+    parser.add_argument("--cover", metavar="STICKER", help="cover sticker of the pack (default: the first)")
     parser.add_argument(
         "--order",
         default="frames,quality,size",
-        help="what is lowered first where bytes are short; what is left out is kept (default: %(default)s)",
+        help="what to reduce first when a file is too large; anything not listed is kept (default: %(default)s)",
     )
     parser.add_argument(
         "--too-long",
         choices=["refuse", "trim", "speed-up"],
         default="refuse",
-        help="a sticker that lasts longer than a platform takes (default: %(default)s)",
+        help="what to do with stickers that are too long for a platform (default: %(default)s)",
     )
     parser.add_argument(
         "--mixed",
         choices=["refuse", "still"],
         default="refuse",
-        help="where a platform takes nothing animated, or not beside still ones: say so, or use each sticker's first "
-        "frame (default: %(default)s)",
+        help="for platforms without animated stickers, or that do not mix them with stills: report an error, or use "
+        "each sticker's first frame (default: %(default)s)",
     )
-    parser.add_argument("--no-crop", action="store_true", help="keep each sticker's own canvas: all in one scale")
-    add_surround_arguments(parser, "pixels of a canvas of 512")
     parser.add_argument(
-        "--matte", metavar="COLOR", help="GIF: color that soft edges are laid on before they become opaque"
+        "--no-crop", action="store_true", help="keep each sticker's canvas, so that all have the same scale"
+    )
+    add_surround_arguments(parser, "pixels of a 512-pixel canvas")
+    parser.add_argument(
+        "--matte", metavar="COLOR", help="GIF: color that soft edges are composited on before they become opaque"
     )
     parser.add_argument(
         "--alpha-threshold",
         type=int,
         metavar="1..255",
-        help="GIF: alpha from which a pixel stays (128; with --matte 24)",
+        help="GIF: lowest alpha that is kept (128; with --matte 24)",
     )
-    parser.add_argument("--zip", action="store_true", help="a zip for each platform instead of a folder")
-    parser.add_argument("--check", type=Path, metavar="FOLDER", help="only check packs that were written before")
+    parser.add_argument("--zip", action="store_true", help="write a zip per platform instead of a folder")
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help="only check existing packs")
     parser.add_argument("--list", action="store_true", help="show the platforms and their limits")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def add_surround_arguments(parser: argparse.ArgumentParser, unit: str) -> None:
-    """Add what draws a border and a shadow under stickers; `unit` says what its numbers are counted in."""
+    """Add the border and shadow arguments; `unit` is the unit of their widths."""
     parser.add_argument("--outline", type=float, default=0.0, metavar="WIDTH", help=f"die-cut border, in {unit}")
     parser.add_argument(
-        "--outline-color", default="white", metavar="COLOR", help="of the border (default: %(default)s)"
+        "--outline-color", default="white", metavar="COLOR", help="color of the border (default: %(default)s)"
     )
     parser.add_argument(
-        "--shadow", type=float, default=0.0, metavar="0..1", help="drop shadow, its opacity (default: none)"
+        "--shadow", type=float, default=0.0, metavar="0..1", help="opacity of a drop shadow (default: none)"
     )
 
 
 def surround(args: argparse.Namespace) -> "Surround":
-    """The border and shadow that `args` ask for.
+    """The border and shadow requested by `args`.
 
     Raises:
-        UserError: numbers out of range, or no color.
+        UserError: numbers out of range, or an invalid color.
     """
     from glassine.pipelines.outline import Surround
 
@@ -103,7 +105,7 @@ def color(text: str, what: str) -> tuple[int, int, int]:
     """Red, green, blue of a CSS name or '#rrggbb'.
 
     Raises:
-        UserError: it is none.
+        UserError: it is neither.
     """
     from PIL import ImageColor
 
@@ -119,14 +121,14 @@ def run(args: argparse.Namespace) -> None:
     """Make or check packs.
 
     Raises:
-        UserError: arguments, files or limits that do not go together; what could be written is written.
+        UserError: conflicting arguments, or stickers that do not fit; whatever can be written is written.
     """
     if args.list:
         print(listed())
         return
     if args.check is not None:
         if args.stickers or args.platforms or args.to:
-            raise UserError("--check must come alone with the folder to check, got stickers, --for or --to too")
+            raise UserError("--check cannot be combined with stickers, --for or --to: give only the folder to check")
         check(args.check, args.quiet)
         return
     if not args.stickers or not args.platforms or args.to is None:
@@ -135,7 +137,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def make(args: argparse.Namespace) -> None:
-    """Make the packs, check them, and print a line for each."""
+    """Make the packs, check them, and print one line each."""
     from glassine.pipelines.pack.check import check_packs
     from glassine.pipelines.pack.writing import Item, PackError, make_packs
 
@@ -172,14 +174,14 @@ def make(args: argparse.Namespace) -> None:
     if wrong:
         raise UserError(f"{len(wrong)} limits are not met in {args.to}, see above: please report this")
     if report["failed"]:
-        raise UserError(f"{', '.join(report['failed'])} left out, see above; the others are in {args.to}")
+        raise UserError(f"{', '.join(report['failed'])} failed, see above; the others are in {args.to}")
 
 
 def pack_settings(args: argparse.Namespace, paths: list[Path]) -> "PackSettings":
     """The settings in `args`.
 
     Raises:
-        UserError: a value out of range, or a cover that is no sticker.
+        UserError: a value out of range, or a cover that is not one of the stickers.
     """
     from glassine.pipelines.pack.canvas import Placing
     from glassine.pipelines.pack.encoders import OneBit
@@ -204,7 +206,7 @@ def pack_settings(args: argparse.Namespace, paths: list[Path]) -> "PackSettings"
 
 
 def sticker_files(given: list[Path]) -> list[Path]:
-    """The files, those of folders in order of their names.
+    """The files; those in folders are sorted by name.
 
     Raises:
         UserError: a folder without files.
@@ -222,25 +224,25 @@ def sticker_files(given: list[Path]) -> list[Path]:
 
 
 def labels_of(paths: list[Path], table: Path | None) -> "list[Labels]":
-    """What the table says of each sticker.
+    """Each sticker's labels from the table.
 
     Raises:
-        UserError: a table that cannot be read, or a line about no sticker.
+        UserError: a table that cannot be read, or a line that matches no sticker.
     """
     from glassine.pipelines.pack.manifests import Labels, read_labels
 
     known = {} if table is None else read_labels(table)
     unknown = known.keys() - {path.name for path in paths} - {path.stem for path in paths}
     if unknown:
-        raise UserError(f"{table}: every line must be about one of the stickers, got {printable(sorted(unknown)[0])!r}")
+        raise UserError(f"{table}: every line must name one of the stickers, got {printable(sorted(unknown)[0])!r}")
     return [known.get(path.name) or known.get(path.stem) or Labels() for path in paths]
 
 
 def check(folder: Path, quiet: bool) -> None:
-    """Check packs and print what is wrong.
+    """Check packs and print the problems.
 
     Raises:
-        UserError: anything is.
+        UserError: there are any.
     """
     from glassine.pipelines.pack.check import check_packs
 
@@ -252,11 +254,11 @@ def check(folder: Path, quiet: bool) -> None:
             print(f"{pack.place}: {pack.stickers} {pack.kind} stickers, within all limits")
     wrong = sum(len(pack.problems) for pack in found)
     if wrong:
-        raise UserError(f"{wrong} limits are not met in {folder}, see above")
+        raise UserError(f"{wrong} problems in {folder}, see above")
 
 
 def listed() -> str:
-    """The platforms, a line each."""
+    """The platforms, one per line."""
     from glassine.pipelines.pack.limits import platforms
 
     lines = []

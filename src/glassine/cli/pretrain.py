@@ -1,4 +1,4 @@
-"""`glassine pretrain`: train the shipped weights again, and the small steps around that."""
+"""`glassine pretrain`: retrain the shipped weights, and the helper steps for that."""
 
 import argparse
 from pathlib import Path
@@ -8,37 +8,47 @@ from glassine.bench import pretrain
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    parser = verbs.add_parser("pretrain", help="train the shipped weights again", description=pretrain.__doc__)
+    parser = verbs.add_parser("pretrain", help="retrain the shipped weights", description=pretrain.__doc__)
     pretrain.add_arguments(parser)
     kinds = parser.add_subparsers(dest="kind", metavar="[WHAT]")
-    pack = kinds.add_parser("pack", help="pack frames and finished weights for a machine that is lent for minutes")
-    pack.add_argument("--quality", type=int, default=75, help="of colors (default: %(default)s)")
-    pack.add_argument("--variants", type=int, default=2, help="stickers of a group and source (default: %(default)s)")
+    pack = kinds.add_parser("pack", help="pack frames and finished weights for a short run on another machine")
+    pack.add_argument("--quality", type=int, default=75, help="quality of colors (default: %(default)s)")
+    pack.add_argument("--variants", type=int, default=2, help="stickers per group and source (default: %(default)s)")
     run_pack = kinds.add_parser("run-pack", help="run the queue from a pack, on that machine")
-    # names of their own: those of the queue have defaults that would win
+    # separate dest names: the defaults of the queue's arguments would win otherwise
     run_pack.add_argument("--minutes", dest="pack_minutes", type=float, required=True, help="when to stop")
-    run_pack.add_argument("--out", type=Path, required=True, help="folder for the parts of the weights")
+    run_pack.add_argument("--out", type=Path, required=True, help="output folder for the parts of the weights")
     run_pack.add_argument("--accelerator", dest="pack_accelerator", default="auto", help="auto, cpu or gpu")
-    run_pack.add_argument("--only", dest="pack_only", nargs="+", metavar="STEP", help="some steps of the queue")
-    unpack = kinds.add_parser("unpack", help="join the parts that came back, as weights of the queue")
+    run_pack.add_argument(
+        "--only", dest="pack_only", nargs="+", metavar="STEP", help="run only these steps of the queue"
+    )
+    unpack = kinds.add_parser("unpack", help="join the parts back into weights of the queue")
     unpack.add_argument("parts", type=Path, help="folder with weights.tar.000 and so on")
-    statistics = kinds.add_parser("statistics", help="write the mean and spread of a VAE's latents into its bundle")
+    statistics = kinds.add_parser(
+        "statistics", help="write the mean and standard deviation of a VAE's latents into its bundle"
+    )
     statistics.add_argument("vae", help="bundle: a folder or glassine:NAME")
     statistics.add_argument("frames", nargs="+", help="caches of `glassine data cache-frames`")
     statistics.add_argument("--split", default="train", help="train, val, test or all (default: %(default)s)")
     tokenizer = kinds.add_parser("tokenizer", help="make the tokenizer of a small bilingual text encoder")
     tokenizer.add_argument("--to", type=Path, required=True, metavar="FOLDER")
-    tokenizer.add_argument("--vocab-size", type=int, default=9000, help="most tokens (default: %(default)s)")
-    tokenizer.add_argument("--words", type=int, default=12000, help="of MiniLM's vocabulary (default: %(default)s)")
-    calibrate = kinds.add_parser("calibrate", help="fit the mix of an exported ILDiff on the validation groups")
-    calibrate.add_argument("folder", type=Path, help="exported weights; they are changed in place")
+    tokenizer.add_argument(
+        "--vocab-size", type=int, default=9000, help="maximum number of tokens (default: %(default)s)"
+    )
+    tokenizer.add_argument(
+        "--words", type=int, default=12000, help="words taken from MiniLM's vocabulary (default: %(default)s)"
+    )
+    calibrate = kinds.add_parser(
+        "calibrate", help="fit the mixing weights of an exported ILDiff on the validation groups"
+    )
+    calibrate.add_argument("folder", type=Path, help="exported weights, modified in place")
     calibrate.add_argument("--data", default="data/fluent", help="shard folder (default: %(default)s)")
-    calibrate.add_argument("--size", type=int, default=256, help="pixels (default: %(default)s)")
+    calibrate.add_argument("--size", type=int, default=256, help="size in pixels (default: %(default)s)")
     calibrate.add_argument("--device", default="auto", help="auto, cpu or gpu")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what is asked for.
+    """Run the requested step.
 
     Raises:
         UserError: an unknown step, a failed one, or files that are missing or damaged.

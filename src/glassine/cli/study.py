@@ -1,4 +1,4 @@
-"""`glassine study`: let people compare methods blindly, and count."""
+"""`glassine study`: run blind user studies that compare methods."""
 
 import argparse
 import json
@@ -20,34 +20,34 @@ from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
 BUILD = """\
-Make a study out of one folder of stickers for each method, with equal file names. OUT/site is for raters: send them the
-folder and let them open index.html in any browser, or serve it. OUT/key.json says what is whose; keep it to yourself.
-OUT/answers takes the raters' files."""
+Build a study from one sticker folder per method, with matching file names. OUT/site is for raters: send them the folder
+and let them open index.html in any browser, or serve it. OUT/key.json maps stickers to methods; keep it to yourself.
+Put the raters' answer files into OUT/answers."""
 SERVE = """\
-Serve OUT/site to browsers on this machine, or with --host 0.0.0.0 to the network, without a password. Each answer is on
-the disk, in OUT/answers, before the page goes on; a rater who comes back goes on where they stopped."""
+Serve OUT/site to browsers on this machine, or with --host 0.0.0.0 to the network, without a password. Each answer is
+saved to OUT/answers before the page moves on; returning raters continue where they stopped."""
 REPORT = """\
-Count the answers in OUT/answers; write OUT/report.md and OUT/report.json, and print the first."""
+Evaluate the answers in OUT/answers, write OUT/report.md and OUT/report.json, and print the report."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb `study` to the command line's subparsers."""
-    parser = subparsers.add_parser("study", help="let people compare methods blindly, and count")
+    parser = subparsers.add_parser("study", help="run blind user studies that compare methods")
     verbs = parser.add_subparsers(dest="study_verb", required=True, metavar="VERB")
-    _add_build(verbs.add_parser("build", help="make the page out of folders of stickers", description=BUILD))
-    serve = verbs.add_parser("serve", help="serve the page and keep the answers", description=SERVE)
-    serve.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
+    _add_build(verbs.add_parser("build", help="build the page from sticker folders", description=BUILD))
+    serve = verbs.add_parser("serve", help="serve the page and save the answers", description=SERVE)
+    serve.add_argument("study", type=Path, metavar="OUT", help="folder written by `study build`")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
-    serve.add_argument("--port", type=int, default=8008, help="0 for any free one (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8008, help="0 for any free port (default: %(default)s)")
     serve.add_argument(
         "--name",
         action="append",
         default=[],
         metavar="HOST",
-        help="a further name that raters' browsers call this server by, such as a proxy's; may come several times",
+        help="an additional host name of this server, such as a proxy's; can be repeated",
     )
     report = verbs.add_parser("report", help="win rates, intervals, agreement", description=REPORT)
-    report.add_argument("study", type=Path, metavar="OUT", help="folder that `study build` wrote")
+    report.add_argument("study", type=Path, metavar="OUT", help="folder written by `study build`")
     report.add_argument(
         "--answers", type=Path, nargs="+", metavar="PATH", help="files or folders (default: OUT/answers)"
     )
@@ -57,10 +57,10 @@ def add_parser(subparsers: Any) -> None:
         type=float,
         default=0.5,
         metavar="0..1",
-        help="leave out raters who answer fewer of the checks the same way both times (default: %(default)s)",
+        help="exclude raters whose share of consistent answers to the checks is lower (default: %(default)s)",
     )
-    report.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
-    report.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    report.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: %(default)s)")
+    report.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
@@ -79,19 +79,21 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         "--show",
         choices=("pairs", "all"),
         default="pairs",
-        help="two methods at a time, or all, of which the best is chosen, as in the papers (default: %(default)s)",
+        help="compare two methods at a time, or choose the best of all, as in the papers (default: %(default)s)",
     )
-    parser.add_argument("--pairs", type=int, metavar="N", help="comparisons for each rater (default: all there are)")
+    parser.add_argument("--pairs", type=int, metavar="N", help="comparisons per rater (default: all)")
     parser.add_argument(
-        "--checks", type=int, default=0, metavar="N", help="comparisons that come twice, sides swapped (default: 0)"
+        "--checks", type=int, default=0, metavar="N", help="comparisons shown twice, with sides swapped (default: 0)"
     )
-    parser.add_argument("--no-ties", action="store_true", help="no difference is no answer, as in the papers")
+    parser.add_argument(
+        "--no-ties", action="store_true", help="do not offer 'no difference' as an answer, as in the papers"
+    )
     parser.add_argument(
         "--background",
         nargs="+",
         default=["checker", "white", "black"],
         metavar="COLOR",
-        help="checker, CSS color names or '#rrggbb'; raters change between them (default: checker white black)",
+        help="checker, CSS color names or '#rrggbb'; raters can switch between them (default: checker white black)",
     )
     parser.add_argument(
         "--prompts",
@@ -99,16 +101,16 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON {file: prompt}, or CSV with `file`, `prompt` (default: prompts.json or .csv of a method's folder)",
     )
-    parser.add_argument("--title", default="Sticker study", help="of the page (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of sides and order (default: %(default)s)")
+    parser.add_argument("--title", default="Sticker study", help="title of the page (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of sides and order (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what :func:`add_parser` parsed.
+    """Run the command parsed by :func:`add_parser`.
 
     Raises:
-        UserError: anything the user can put right.
+        UserError: anything the user can fix.
     """
     match args.study_verb:
         case "build":
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    # imported late: reading stickers brings torch, whose seconds neither serving nor counting should cost
+    # imported late: reading stickers imports torch, which takes seconds that `serve` and `report` should not cost
     from glassine.study.build import StudyDesign, build_study
     from glassine.study.server import match_items, parse_methods
 
@@ -143,13 +145,13 @@ def _build(args: argparse.Namespace) -> None:
     with progress_bar(console, f"writing {args.out}", total, transient=True, only_terminal=True) as advance:
         key = build_study(args.out, methods, items, prompts, design, advance)
     if key.skipped:
-        print(f"glassine: {len(key.skipped)} of {len(items)} items left out:", file=sys.stderr)
+        print(f"glassine: {len(key.skipped)} of {len(items)} items skipped:", file=sys.stderr)
     for item, reason in key.skipped.items():
         print(f"  {item}: {reason}", file=sys.stderr)
     if key.notes:
-        which = "stickers are timed otherwise than their files say"
+        which = "stickers have adjusted frame times"
         if len(key.notes) == 1:
-            which = "sticker is timed otherwise than its file says"
+            which = "sticker has adjusted frame times"
         console.print(f"{len(key.notes)} {which}:", soft_wrap=True)
     for name, note in list(key.notes.items())[:_MOST_NAMED]:
         console.print(f"  {printable(name)}: {note}", soft_wrap=True)
@@ -159,7 +161,7 @@ def _build(args: argparse.Namespace) -> None:
     asked = f"{len(key.questions)} question{'s' if len(key.questions) > 1 else ''} each"
     console.print(f"{args.out}: {comparisons}, {asked}, study {key.study}", soft_wrap=True)
     if prompts and len(prompts) < len(items):
-        console.print(f"{table} has no prompt for {len(items) - len(prompts)} of {len(items)} items", soft_wrap=True)
+        console.print(f"{table} has no prompts for {len(items) - len(prompts)} of {len(items)} items", soft_wrap=True)
     page = args.out / SITE_NAME
     console.print(f"send {page} to raters, or: glassine study serve {args.out}", soft_wrap=True)
 
