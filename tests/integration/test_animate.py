@@ -59,7 +59,7 @@ def test_several_are_numbered_by_seed_and_shown_in_a_sheet(weights, pictures, tm
 
 def test_of_an_animation_the_middle_frame_is_taken_and_that_is_said(weights, pictures, tmp_path, capsys):
     assert animate(pictures, weights, "moving.webp", tmp_path / "out.webp") == 0
-    assert "moving.webp has 3 frames; number 1, the middle one, is animated" in capsys.readouterr().err
+    assert "moving.webp has 3 frames; the middle one, number 1, is animated" in capsys.readouterr().err
     assert animate(pictures, weights, "still.png", tmp_path / "same.webp") == 0
     same, out = (read_sticker(tmp_path / name).frames for name in ("same.webp", "out.webp"))
     assert np.array_equal(same, out)
@@ -70,7 +70,7 @@ def test_an_opaque_picture_is_cut_out_where_that_is_asked_for(weights, pictures,
     assert "opaque.png has no transparency, so it was cut out first" in capsys.readouterr().err
     assert read_sticker(tmp_path / "out.webp").frames.shape == (2, 48, 48, 4)
     assert animate(pictures, weights, "still.png", tmp_path / "out.webp", "--cut-out") == 0
-    assert "transparent already, so it was not cut out" in capsys.readouterr().err
+    assert "already transparent, so it was not cut out" in capsys.readouterr().err
 
 
 def test_generate_can_carry_alpha_in_the_latents(weights, tmp_path):

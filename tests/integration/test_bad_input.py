@@ -209,7 +209,7 @@ def test_a_preview_that_fails_takes_the_result_with_it(fails, tmp_path, weights)
     fails(["cutout", "in.png", "out.webp", "--preview", "in.png/strip.png", "--weights", weights, "--quiet"], "in.png")
     fails(
         ["cutout", "in.png", "out.png", "--preview", "./out.png", "--weights", weights, "--quiet"],
-        "another file than the result",
+        "must not be the output file",
     )
     fails(["cutout", "in.png", "out.webp", "--preview", "strip.jpg", "--weights", weights, "--quiet"], "strip.jpg")
 

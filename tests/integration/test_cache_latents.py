@@ -55,7 +55,7 @@ def test_what_is_cached_is_what_the_networks_make_of_the_stickers(shards, networ
     assert main(arguments(shards, networks, folder, "--views", "2", "--background", "gray", "--length", "40")) == 0
     assert "stickers in 2 views" in capsys.readouterr().out
     assert main(arguments(shards, networks, folder, "--views", "2", "--background", "gray", "--length", "40")) == 0
-    assert "0 files written now" in capsys.readouterr().out
+    assert "0 new files" in capsys.readouterr().out
     vae, encoder = load_bundle(networks[0]), TextEncoder(networks[1], length=40, too_long="cut")
     cache = CachedLatents(folder, 3, (32, 32), chinese=0).setup()
     check_latents(cache.identity, vae, encoder)
@@ -108,9 +108,9 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     with pytest.raises(UserError, match="not of this transparency encoder"):
         check_cache(cache.identity, generator, transparent=True)
     assert main([*how, "--background", "gray"]) == 2
-    assert "takes neither --vae nor --background" in capsys.readouterr().err
+    assert "cannot be combined with --vae or --background" in capsys.readouterr().err
     assert main([*how[:-1], networks[0]]) == 2
-    assert "transparent latents need a codec" in capsys.readouterr().err
+    assert "transparent latents need a TransparencyVAE" in capsys.readouterr().err
 
 
 def test_opaque_latents_say_how_much_moves_too(shards, networks, tmp_path):
@@ -150,7 +150,7 @@ def test_a_cache_of_other_networks_is_refused(shards, networks, tmp_path, capsys
 
 def test_captions_that_are_too_long_are_cut_and_counted(shards, networks, tmp_path, capsys):
     assert main(arguments(shards, networks, tmp_path / "latents", "--limit", "2", "--length", "5")) == 0
-    assert "captions of more than 3 tokens were cut" in " ".join(capsys.readouterr().out.split())
+    assert "captions of more than 3 tokens were truncated" in " ".join(capsys.readouterr().out.split())
 
 
 def test_rendered_stickers_alone_and_stills_alone_can_be_cached(shards, networks, tmp_path, capsys):

@@ -170,7 +170,7 @@ def test_the_input_itself_is_not_written_over(weights, source, capsys):
 def test_inputs_are_not_written_over_by_results_for_a_folder(weights, source, sticker, capsys):
     before = source.read_bytes()
     assert cutout(source, "--to", source.parent, "--suffix", source.suffix, "--weights", weights, "--quiet") == 2
-    assert "is an input and would be written over" in capsys.readouterr().err
+    assert "is an input and would be overwritten" in capsys.readouterr().err
     assert source.read_bytes() == before
 
 

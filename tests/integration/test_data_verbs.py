@@ -79,7 +79,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_written(folder: Path, capsys: p
     (folder / "files" / "broken.webp").write_bytes(animation(0)[:90])
     assert build(folder) == 0
     out = capsys.readouterr().out
-    assert "1 damaged, left out" in out
+    assert "1 corrupt, skipped" in out
     assert "broken:" in out
     assert len(StickerShards(folder / "shards")) == 5
 
@@ -90,7 +90,7 @@ def test_damaged_metadata_is_named_and_the_rest_is_shown(folder: Path, capsys: p
     tar.write_bytes(tar.read_bytes().replace(b"wave3.json", b"wove3.json"))
     assert main(["data", "info", str(folder / "shards")]) == 0
     out = capsys.readouterr().out
-    assert "1 damaged, left out" in out
+    assert "1 corrupt, skipped" in out
     assert "wave3: wave3.json is not where its index says" in out
 
 
@@ -152,7 +152,7 @@ def test_lengthened_delays_are_counted_and_named_once(tmp_path, capsys):
         pictures[0].save(tmp_path / "in" / f"{name}.gif", save_all=True, append_images=pictures[1:], duration=delay)
     assert main(["data", "build", "--from", str(tmp_path / "in"), "--to", str(tmp_path / "out"), "--workers", "1"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "2 are timed otherwise than their files say" in said
+    assert "2 have adjusted frame times" in said
     assert said.count("frames have a delay of 10 ms or less; as in browsers, they are shown for 100 ms") == 2
     assert "quick: all frames" in said
     assert "slow" not in said

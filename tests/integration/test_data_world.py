@@ -86,7 +86,7 @@ def test_what_can_be_reached_is_written_and_the_rest_is_named(cache: Path, capsy
     assert (moving.width, moving.height) == (256, 256)
 
     assert fetch_world(cache, "--from", str(cache / "given")) == 0  # goes on where it was: nothing is written again
-    assert "6 were there already" in " ".join(capsys.readouterr().out.split())
+    assert "6 already existed" in " ".join(capsys.readouterr().out.split())
 
 
 def test_where_nothing_can_be_reached_it_fails(cache: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_where_nothing_can_be_reached_it_fails(cache: Path, monkeypatch, capsys:
         tgz.unlink()
     assert fetch_world(cache) == 2
     captured = capsys.readouterr()
-    assert "fluent is left out: npm could not fetch anything" in " ".join(captured.out.split())
+    assert "fluent is skipped: npm could not fetch anything" in " ".join(captured.out.split())
     assert captured.err.startswith("glassine: ")
 
 
@@ -124,9 +124,9 @@ def test_info_counts_sources_and_says_how_near_the_splits_are(cache: Path, capsy
     assert "fluent-3d" in out
     line = next(line for line in out.splitlines() if "train and test:" in line)
     assert "fluent-3d-1f355" in line
-    assert "near copies" not in line
+    assert "near-duplicates" not in line
     assert float(line.split(":")[1].split()[0]) < 34
-    assert f"{outdated} emoji have groups or splits of another table; run `glassine data regroup`" in " ".join(
+    assert f"{outdated} emoji have groups or splits from a different table; run `glassine data regroup`" in " ".join(
         out.split()
     )
     assert main(["data", "info", str(regrouped), "--compare", "3"]) == 0
@@ -148,7 +148,7 @@ def test_twins_in_two_splits_are_found(tmp_path: Path, capsys: pytest.CaptureFix
     rewrite_splits(tmp_path / "shards", {"c": "test"})
     capsys.readouterr()
     assert main(["data", "info", str(tmp_path / "shards")]) == 0
-    assert "train and test: inf dB (b, c): near copies (from 34 dB)" in " ".join(capsys.readouterr().out.split())
+    assert "train and test: inf dB (b, c): near-duplicates (from 34 dB)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_groups_are_computed_and_shards_follow_the_table(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +193,7 @@ def test_a_folder_of_drawings_becomes_shards(tmp_path: Path, capsys: pytest.Capt
     )
     out = " ".join(capsys.readouterr().out.split())
     assert "4 stickers written" in out
-    assert "e: e.tgs" in out or "1 damaged, left out: e:" in out
+    assert "e: e.tgs" in out or "1 corrupt, skipped: e:" in out
     assert "1 are not drawn whole: c: 1 effects" in out
     assert "1 have a description without letters, which counts as missing: a: ?!" in out
     shards = StickerShards(tmp_path / "to")

@@ -42,10 +42,10 @@ def test_transparent_stickers_are_cut_out(weights, tmp_path):
     [
         (["  ", "OUT.webp"], "prompt must not be empty"),
         (["a cat", "OUT.mp4"], ".mp4 is written without transparency"),
-        (["a cat", "nowhere/OUT.webp"], "there is no folder"),
+        (["a cat", "nowhere/OUT.webp"], "does not exist; create it first"),
         (["a cat", "OUT.webp", "--n", "0"], "--n must be in [1, 1000], got 0"),
         (["a cat", "OUT.webp", "--sheet", "OUT.jpg"], "--sheet must be a .png file"),
-        (["a cat", "OUT.png", "--sheet", "OUT.png"], "--sheet must be another file than the stickers"),
+        (["a cat", "OUT.png", "--sheet", "OUT.png"], "--sheet must not be one of the sticker files"),
         (["a cat", "OUT.webp", "--size", "30"], "multiples of 16"),
         (["a cat", "OUT.webp", "--steps", "0"], "num_inference_steps must be in [1, 1000], got 0"),
         (["a cat", "OUT.webp", "--frames", "0"], "num_frames must be at least 1, got 0"),

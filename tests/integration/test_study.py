@@ -28,7 +28,7 @@ def test_from_folders_of_stickers_to_a_table(tmp_path: Path, capsys: pytest.Capt
     assert build(tmp_path, "--questions", "ildiff", "--checks", "1", "--no-ties", *colors, *prompts) == 0
     said = capsys.readouterr().err
     assert "5 comparisons, 1 of them checks, 2 questions each" in said
-    assert "no prompt for 3 of 4 items" in said
+    assert "no prompts for 3 of 4 items" in said
     plan = read_plan(tmp_path / "study")
     assert plan["backgrounds"] == ["checker", "#336699"]
     assert plan["ties"] is False
@@ -120,7 +120,7 @@ def test_damaged_stickers_and_answers_of_another_study_are_named(tmp_path: Path,
     arguments = [argument for name, path in methods.items() for argument in ("--method", f"{name}={path}")]
     assert main(["study", "build", str(tmp_path / "study"), *arguments]) == 0
     error = capsys.readouterr().err
-    assert "1 of 4 items left out" in error
+    assert "1 of 4 items skipped" in error
     assert "item1.gif" in error
     other = tmp_path / "study" / "answers" / "other.jsonl"
     other.write_text('{"study": "000000000000", "rater": "anna", "form": 0}\n')

@@ -24,5 +24,5 @@ def test_every_number_of_the_record_is_measured(tmp_path):
 def test_without_a_gpu_it_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["benchmark", "speed", "--to", str(tmp_path)]) == 2
-    assert "a CUDA GPU must be here" in capsys.readouterr().err
+    assert "a CUDA GPU is required" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
