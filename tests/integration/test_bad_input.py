@@ -145,7 +145,7 @@ def test_missing_inputs(fails, tmp_path, weights):
         ("out.docx", [".docx", ".webp"]),
         ("missing/out.webp", ["no folder missing"]),
         ("in.webp/out.webp", ["no folder in.webp"]),
-        ("full_folder", ["folder with content"]),
+        ("full_folder", ["non-empty folder"]),
     ],
 )
 def test_outputs_that_cannot_be(fails, tmp_path, weights, source, target, words):
@@ -311,4 +311,4 @@ def test_one_frame_and_one_pixel_are_no_mistake(tmp_path, weights):
 def test_no_result_is_written_over_the_input(fails, tmp_path, source, command):
     (tmp_path / "linked.webp").hardlink_to(tmp_path / "in.webp")
     (tmp_path / "preview.png").hardlink_to(tmp_path / "in.webp")
-    fails(command, "must be another file than the input")
+    fails(command, "must not be the input file")

@@ -180,7 +180,7 @@ def test_a_folder_with_content_is_not_written_over(stickers, tmp_path, capsys):
     to.mkdir()
     (to / "mine.txt").write_text("mine")
     assert pack(stickers, "--for", "mastodon", "--to", to) == 2
-    assert "folder with content" in capsys.readouterr().err
+    assert "non-empty folder" in capsys.readouterr().err
     assert [path.name for path in to.iterdir()] == ["mine.txt"]
 
 

@@ -1,7 +1,7 @@
-"""The raters' answers: one JSON Lines file a rater, a header and then a line for each answer, append-only.
+"""The raters' answers: one append-only JSON Lines file per rater, with a header and one line per answer.
 
-A later answer to the same question of the same trial replaces the earlier one. A line that was cut off by a crash is
-skipped, so everything before and after it still counts. :func:`read_raters` tells which raters passed the checks.
+A later answer to the same question of the same trial replaces the earlier one. A line truncated by a crash is skipped;
+everything before and after it still counts. :func:`read_raters` determines which raters passed the checks.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from glassine.utils.errors import UserError
 from glassine.utils.files import read_plain
 
 SUFFIX = ".jsonl"
-MOST_MS = 24 * 3600 * 1000  # a page left open over night is no longer to think
+MOST_MS = 24 * 3600 * 1000  # a page left open overnight is not thinking time
 _RATER = re.compile(r"[\w-]{1,40}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rater said.
+    """A rater's answer.
 
     Attributes:
         trial: id.
         question: name.
-        choice: the clip that was chosen, or None for no difference.
+        choice: the chosen clip, or None for no difference.
         shown: the clips from left to right.
-        background: of the page at that moment.
-        ms: from showing the question to the answer.
-        time: of the answer, ISO 8601 in UTC.
+        background: background of the page at that moment.
+        ms: time from question to answer.
+        time: time of the answer, ISO 8601 in UTC.
     """
 
     trial: str
@@ -53,7 +53,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class RaterAnswers:
-    """A rater's file: the answers in the order given, and how many lines could not be used."""
+    """A rater's file: the answers in order, and the number of unusable lines."""
 
     rater: str
     form: int
@@ -62,7 +62,7 @@ class RaterAnswers:
 
 
 def rater_name(name: object) -> str:
-    """The name as files are called by it: lower case, without spaces around.
+    """The normalized name used for files: lower case, stripped.
 
     Raises:
         UserError: not 1 to 40 letters, digits, `_` and `-`.
@@ -79,7 +79,7 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
     """An answer from JSON values, checked against the study.
 
     Raises:
-        UserError: not an answer to a question of this study.
+        UserError: it does not answer a question of this study.
     """
     try:
         given: Mapping[str, Any] = content  # type: ignore[assignment]
@@ -100,20 +100,20 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
             f"an answer must be to a question of this study, got {answer.trial[:60]!r}, {answer.question[:60]!r}"
         )
     if sorted(answer.shown) != sorted(trial.clips) or answer.choice not in (None, *trial.clips):
-        raise UserError(f"an answer to trial {answer.trial!r} must name the stickers that it shows, got others")
+        raise UserError(f"an answer to trial {answer.trial!r} must name the stickers shown, got others")
     return answer
 
 
 def _text(value: object) -> str:
-    """Text that can be written: halves of surrogate pairs become question marks."""
+    """Encodable text: unpaired surrogates become question marks."""
     return str(value)[:400].encode("utf-8", "replace").decode()
 
 
 def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
-    """Read a file that `append_lines` or the page wrote.
+    """Read a file written by `append_lines` or the page.
 
     Raises:
-        UserError: unreadable, no such file, or of another study.
+        UserError: the file is missing, unreadable, or from another study.
     """
     try:
         lines = read_plain(path).splitlines()
@@ -121,14 +121,14 @@ def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
         raise UserError(f"{path} cannot be read ({(error.strerror or 'error').lower()}); check the name") from error
     header = _parse_line(lines[0]) if lines else None
     if header is None or not isinstance(header.get("study"), str) or "rater" not in header:
-        raise UserError(f"{path} is no file of answers (its first line names no study and rater); leave it out")
+        raise UserError(f"{path} is not an answer file (its first line names no study and rater); leave it out")
     if header["study"] != key.study:
-        raise UserError(f"{path} is of study {header['study']}, this one is {key.study}; leave it out")
+        raise UserError(f"{path} is from study {header['study']}, this one is {key.study}; leave it out")
     answers, unusable = list[Answer](), 0
     for line in lines[1:]:
         content = _parse_line(line)
         if content is not None and "rater" in content:
-            continue  # a second header, where two downloads were joined
+            continue  # a second header, if two downloads were concatenated
         try:
             answers.append(parse_answer(content, key))
         except UserError:
@@ -151,10 +151,10 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 def append_lines(path: Path, contents: Iterable[Mapping[str, Any] | Answer]) -> None:
-    """Add a line for each of `contents`; they are on the disk when this returns.
+    """Append one line per item of `contents`; they are on disk when this returns.
 
     Raises:
-        OSError: they are not, or not all.
+        OSError: they could not all be written.
     """
     new = not path.exists()
     values = (asdict(content) if isinstance(content, Answer) else content for content in contents)
@@ -163,7 +163,7 @@ def append_lines(path: Path, contents: Iterable[Mapping[str, Any] | Answer]) -> 
         size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a crash has cut the last line off
+            if file.read(1) != b"\n":  # a crash truncated the last line
                 lines = b"\n" + lines
         try:
             left = memoryview(lines)
@@ -183,11 +183,11 @@ def append_lines(path: Path, contents: Iterable[Mapping[str, Any] | Answer]) -> 
 
 
 class AnswerStore:
-    """Starts raters, knows what they said, and adds to it; safe to call from several threads.
+    """Registers raters, and reads and appends their answers; thread-safe.
 
     Args:
-        folder: of the study.
-        key: of the study.
+        folder: folder of the study.
+        key: key of the study.
     """
 
     def __init__(self, folder: Path, key: StudyKey) -> None:
@@ -196,28 +196,28 @@ class AnswerStore:
         self._lock = threading.Lock()
 
     def start(self, name: object) -> RaterAnswers:
-        """What the rater has said so far; a new rater gets the next form.
+        """The rater's answers so far; a new rater gets the next form.
 
         Raises:
-            UserError: a name that cannot be used, or a file of that name from another study.
+            UserError: an invalid name, or a file of that name from another study.
         """
         rater = rater_name(name)
         with self._lock:
             return self._start(rater)
 
     def save(self, name: object, contents: Sequence[object]) -> int:
-        """Add answers; they are on the disk when this returns. None is added unless all are sound.
+        """Append answers; they are on disk when this returns. Nothing is appended unless all are valid.
 
         Args:
             name: of the rater.
-            contents: JSON values, as `parse_answer` takes them.
+            contents: JSON values, as for `parse_answer`.
 
         Returns:
-            How many.
+            The number of answers.
 
         Raises:
-            UserError: a name or an answer that cannot be used.
-            OSError: the disk took them not, or not all.
+            UserError: an invalid name or answer.
+            OSError: they could not all be written.
         """
         rater = rater_name(name)
         answers = [parse_answer(content, self._key) for content in contents]
@@ -246,12 +246,12 @@ class Rater:
     Attributes:
         name: as given.
         answers: the last one to each question of each trial, checks included.
-        unusable: lines of the files that are cut off or no answers.
-        checks: how many answers were asked for twice and given twice.
-        consistency: the share of those that came out the same; None without any.
-        first_share: of the answers that chose a sticker, those that chose the first one.
-        seconds: median time for an answer.
-        counted: whether the answers count; not those of a rater who fails the checks.
+        unusable: lines that are truncated or not answers.
+        checks: number of answers that were asked for and given twice.
+        consistency: share of those that agree; None if there are none.
+        first_share: share of the answers choosing a sticker that chose the first one.
+        seconds: median time per answer.
+        counted: whether the answers count; False if the rater fails the checks.
     """
 
     name: str
@@ -265,10 +265,10 @@ class Rater:
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files of answers in folders, and those named outright.
+    """The answer files in folders, and those given directly.
 
     Raises:
-        UserError: none.
+        UserError: there are none.
     """
     paths = list(paths)
     found = [file for path in paths for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
@@ -278,15 +278,15 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) -> list[Rater]:
-    """Read the files; several of one rater are one.
+    """Read the files; several files of one rater are merged.
 
     Args:
         paths: files.
         key: of the study.
-        min_consistency: the least share of the checks that must come out the same.
+        min_consistency: minimum share of the checks that must agree.
 
     Raises:
-        UserError: a file that cannot be used, no answer at all, or no rater who passes.
+        UserError: an unusable file, no answers, or no rater who passes the checks.
     """
     files = dict[str, list[RaterAnswers]]()
     for path in paths:
@@ -294,15 +294,15 @@ def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) ->
         files.setdefault(content.rater, []).append(content)
     raters = [_rater(name, given, key, min_consistency) for name, given in sorted(files.items())]
     if not any(rater.answers for rater in raters):
-        raise UserError(f"{len(raters)} raters have begun and none has answered yet; wait for answers")
+        raise UserError(f"{len(raters)} raters have started and none has answered yet; wait for answers")
     if not any(rater.counted and rater.answers for rater in raters):
-        raise UserError(f"no rater answers {min_consistency:.0%} of the checks the same twice; lower --min-consistency")
+        raise UserError(f"no rater answers {min_consistency:.0%} of the checks consistently; lower --min-consistency")
     return raters
 
 
 def _rater(name: str, files: Sequence[RaterAnswers], key: StudyKey, min_consistency: float) -> Rater:
     given = [answer for file in files for answer in file.answers]
-    if len(files) > 1:  # a download and a later one, for instance
+    if len(files) > 1:  # for instance two downloads at different times
         given.sort(key=lambda answer: answer.time)
     last = {(answer.trial, answer.question): answer for answer in given}
     same = [

@@ -1,4 +1,4 @@
-"""Build a study that raters can open from folders of stickers.
+"""Build a study for raters from folders of stickers.
 
 Stickers are re-encoded as animated WebP, on the chosen backgrounds, under names that do not reveal the method.
 """
@@ -61,20 +61,20 @@ def _parse(name: str) -> str:
         except ValueError:
             continue
         return f"#{red:02x}{green:02x}{blue:02x}"
-    raise UserError(f"background must be checker, white, black, any CSS color name, or '#rrggbb', got {name}")
+    raise UserError(f"background must be checker, white, black, a CSS color name, or '#rrggbb', got {name}")
 
 
 def write_clip(source: Path, target: Path) -> tuple[str, ...]:
-    """Write `source` again as WebP that plays for ever, each visible pixel as it was.
+    """Re-encode `source` as a WebP that loops forever, with identical visible pixels.
 
-    All stickers are written again, also those that a browser could show: a format, a comment in the file or the colors
-    of invisible pixels may tell which method it came from.
+    All stickers are re-encoded, even those that a browser could show: a format, a comment in the file or the colors
+    of invisible pixels could reveal the method.
 
     Returns:
-        What is shown otherwise than the file says, such as its timing.
+        A note on what differs from the file, such as its timing.
 
     Raises:
-        UserError: damaged or unreadable.
+        UserError: the file is corrupt or unreadable.
     """
     with open_sticker(source) as reader, create_sticker(target, reader.width, reader.height) as writer:
         for frame, duration in reader:
@@ -84,10 +84,10 @@ def write_clip(source: Path, target: Path) -> tuple[str, ...]:
 
 
 def clip_names(items: Iterable[Item], seed: int) -> dict[tuple[str, str], str]:
-    """Method and item to a name of sixteen letters.
+    """A sixteen-letter name for each method and item.
 
-    The names come from the bytes of all source files, which raters do not have, so that nobody can work them out from
-    guessed names; the same files and seed give the same names.
+    The names are derived from the bytes of all source files, which raters do not have, so that nobody can reconstruct
+    them by guessing; the same files and seed give the same names.
     """
     items = list(items)
     secret = hashlib.blake2b(str(seed).encode())
@@ -108,17 +108,17 @@ def clip_names(items: Iterable[Item], seed: int) -> dict[tuple[str, str], str]:
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """How a study is made.
+    """Design of a study.
 
     Attributes:
-        questions: what is asked of each comparison.
+        questions: questions asked for each comparison.
         backgrounds: `checker` or `#rrggbb`.
-        show: two methods at a time, or all at once, of which the best is chosen.
-        pairs: how many comparisons, without the checks; None for all.
-        checks: how many comparisons come twice with sides swapped.
+        show: two methods at a time, or all at once to choose the best.
+        pairs: number of comparisons, without the checks; None for all.
+        checks: number of comparisons shown twice with sides swapped.
         ties: whether "no difference" is an answer; the papers let raters choose only a best one.
-        title: of the page.
-        seed: of the lot.
+        title: title of the page.
+        seed: random seed.
     """
 
     questions: tuple[Question, ...] = PRESETS["layer-animate"]
@@ -139,21 +139,21 @@ def build_study(
     design: StudyDesign,
     advance: Callable[[], None] = lambda: None,
 ) -> StudyKey:
-    """Write the folder `out`: `site` for raters, `key.json` and `answers` beside it.
+    """Write the folder `out`: `site` for raters, `key.json` and `answers` next to it.
 
     Args:
         out: a new or empty folder.
         methods: name to folder.
-        items: what all methods have; those with a damaged sticker are left out and named in the key.
-        prompts: item to what it was asked to show.
-        design: how it is made.
+        items: items that all methods have; those with a corrupt sticker are skipped and named in the key.
+        prompts: item to its prompt.
+        design: design of the study.
         advance: called after each of the clips.
 
     Raises:
-        UserError: nothing left to show, more comparisons asked for than there are, or `out` cannot be written.
+        UserError: nothing to show, too many comparisons requested, or `out` cannot be written.
     """
     most = most_trials(len(items), len(methods), design.show)
-    # numbers that cannot be are refused before minutes of work
+    # reject impossible numbers before minutes of work
     make_trials([item.name for item in items], list(methods), design.show, design.pairs, design.checks, design.seed)
     names = clip_names(items, design.seed)
     with atomic_path(out) as folder:
@@ -195,7 +195,7 @@ def build_study(
 def _write_clips(
     items: Sequence[Item], names: Mapping[tuple[str, str], str], folder: Path, advance: Callable[[], None]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Write all clips but those of items with a damaged one: the reason by item; and what is to be told, by file."""
+    """Write all clips, except for items with a corrupt one; returns the reasons by item, and notes by file."""
     notes = dict[str, str]()
 
     def write(job: tuple[str, str, str, Path]) -> tuple[str, str] | None:
@@ -209,7 +209,7 @@ def _write_clips(
             advance()
         return None
 
-    # in the order of their names, so that the files' dates tell nothing either
+    # in the order of their names, so that file dates reveal nothing either
     jobs = sorted(
         (names[method, item.name], item.name, method, path) for item in items for method, path in item.files.items()
     )

@@ -33,28 +33,28 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     parts += ["## Raters", _table(heads, rows)]
     broken = [f"{rater['name']}: {rater['unusable']}" for rater in raters if rater["unusable"]]
     if broken:
-        parts.append(f"Lines that are cut off or no answers, left out: {', '.join(map(_cell, broken))}.")
+        parts.append(f"Lines that are truncated or not answers, skipped: {', '.join(map(_cell, broken))}.")
     if report["skipped"]:
         named = "\n".join(f"- {_cell(item)}: {_cell(reason)}" for item, reason in report["skipped"].items())
-        parts += [f"## Left out\n\n{len(report['skipped'])} items with a damaged sticker:", named]
+        parts += [f"## Skipped\n\n{len(report['skipped'])} items with a corrupt sticker:", named]
     return "\n\n".join(parts) + "\n"
 
 
 def _about(report: Mapping[str, Any], counted: int) -> str:
-    shown = "two at a time" if report["show"] == "pairs" else "all at once, the best one chosen"
+    shown = "two at a time" if report["show"] == "pairs" else "all at once, choosing the best"
     text = (
         f"{counted} raters, {report['items']} items, {len(report['methods'])} methods, {shown}: {report['trials']} "
         f"comparisons. Study `{report['study']}`, built {report['built']}, reported {report['date']}."
     )
     excluded = [_cell(rater["name"]) for rater in report["raters"] if not rater["counted"]]
     if excluded:
-        text += f" Left out for failed checks: {', '.join(excluded)}."
+        text += f" Excluded for failed checks: {', '.join(excluded)}."
     text += (
-        " A tie counts as an even share of a win for each sticker shown. Intervals: 95%, bootstrap over raters and "
+        " A tie counts as an equal share of a win for each sticker shown. Intervals: 95%, bootstrap over raters and "
         f"items, {report['resamples']:,} resamples."
     )
     if counted == 1:
-        text += " With one rater they say nothing about other raters."
+        text += " With one rater they do not generalize to other raters."
     return text
 
 
@@ -73,7 +73,7 @@ def _section(name: str, section: Mapping[str, Any], report: Mapping[str, Any]) -
     agreement = (
         "no comparison has two raters yet"
         if section["agreement"] is None
-        else (f"{_percent(section['agreement'])} of the pairs of raters say the same, Krippendorff's alpha {alpha}")
+        else (f"{_percent(section['agreement'])} of rater pairs agree, Krippendorff's alpha {alpha}")
     )
     parts.append(f"{section['answers']:,} answers; {agreement}.{coin}")
     return parts
@@ -102,7 +102,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that a Markdown page shows as it is: no markup, no HTML, no control characters."""
+    """Text escaped for Markdown: no markup, no HTML, no control characters."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     for mark in "\\`[]|*":
         shown = shown.replace(mark, f"\\{mark}")

@@ -1,4 +1,4 @@
-"""The plan of a study, drawn from one seed: trials, questions, prompts, and the key that raters never see."""
+"""The plan of a study, generated from one seed: trials, questions, prompts, and the key that raters never see."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_prompts(folders: Iterable[Path]) -> Path | None:
 
 
 def read_prompts(path: Path, items: Iterable[str]) -> dict[str, str]:
-    """Prompts of the items; those without one are left out.
+    """Prompts of the items; those without one are skipped.
 
     Args:
         path: JSON that maps file names to prompts, or CSV with the columns `file` and `prompt`; file names with or
@@ -34,13 +34,13 @@ def read_prompts(path: Path, items: Iterable[str]) -> dict[str, str]:
         items: names without suffix.
 
     Raises:
-        UserError: unreadable, not of that form, or of other files altogether.
+        UserError: unreadable, in another format, or matching none of the items.
     """
     given = _read_prompts(path)
     by_stem = {Path(name).stem: prompt for name, prompt in given.items()} | dict(given)
     prompts = {item: by_stem[item].strip() for item in items if by_stem.get(item, "").strip()}
     if not prompts:
-        raise UserError(f"{path} has a prompt for none of the stickers; its names must be those of the files")
+        raise UserError(f"{path} has no prompt for any sticker; its names must match the files")
     return prompts
 
 
@@ -60,7 +60,7 @@ def _read_prompts(path: Path) -> Mapping[str, str]:
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); write {{file name: prompt}}, or give a .csv file") from error
     if not isinstance(content, dict) or not all(isinstance(prompt, str) for prompt in content.values()):
-        raise UserError(f"{path} is no table of prompts; write a JSON object {{file name: prompt}}")
+        raise UserError(f"{path} is not a prompt table; write a JSON object {{file name: prompt}}")
     return content
 
 
@@ -69,8 +69,8 @@ class Question:
     """One thing that raters compare.
 
     Attributes:
-        name: short, of the report's tables.
-        text: what the page asks; its answer is one of the stickers that are shown.
+        name: short name for the report's tables.
+        text: text shown on the page; the answer is one of the stickers shown.
     """
 
     name: str
@@ -98,13 +98,13 @@ PRESETS: dict[str, tuple[Question, ...]] = {
 
 
 def load_questions(wanted: Sequence[str]) -> tuple[Question, ...]:
-    """The questions of presets and files, one after the other.
+    """The questions of presets and files, concatenated.
 
     Args:
         wanted: names of `PRESETS`, or YAML or JSON files that map each question's name to its text.
 
     Raises:
-        UserError: neither a preset nor such a file, or a name that comes twice.
+        UserError: neither a preset nor such a file, or a duplicate name.
     """
     questions = [question for name in wanted for question in PRESETS.get(name) or _read(Path(name))]
     names = [question.name for question in questions]
@@ -121,7 +121,7 @@ def _read(path: Path) -> tuple[Question, ...]:
     content = read_yaml(path)
     texts = list(content.items()) if isinstance(content, dict) else []
     if not texts or not all(isinstance(part, str) and part.strip() for pair in texts for part in pair):
-        raise UserError(f"{path} holds no questions; write one `name: question` line for each, all of it text")
+        raise UserError(f"{path} contains no questions; write one `name: question` line for each, all of it text")
     return tuple(Question(name.strip(), text.strip()) for name, text in texts)
 
 
@@ -132,7 +132,7 @@ SITE_NAME = "site"
 
 @dataclass(frozen=True)
 class Clip:
-    """Whose sticker a clip of the page is, and of which item."""
+    """The method and item of a clip on the page."""
 
     method: str
     item: str
@@ -140,7 +140,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class KeyTrial:
-    """A trial's item and clips, and the id of the trial that it repeats."""
+    """A trial's item and clips, and the id of the trial it repeats."""
 
     item: str
     clips: tuple[str, ...]
@@ -149,20 +149,20 @@ class KeyTrial:
 
 @dataclass(frozen=True)
 class StudyKey:
-    """The study as its owner knows it.
+    """The key of a study, for its owner only.
 
     Attributes:
         study: id, which changes with anything that raters see.
         title: of the page.
         show: `pairs` or `all`.
-        forms: how many orders the page has.
-        seed: of the lot.
+        forms: number of orders of the page.
+        seed: random seed.
         methods: name to folder.
         questions: in the page's order.
-        clips: name of a file, without suffix, to what it is.
+        clips: file name, without suffix, to its method and item.
         trials: id to what is compared.
-        skipped: item to why it was left out.
-        notes: `METHOD/FILE` to what is shown otherwise than the file says, such as its timing.
+        skipped: item to the reason for skipping it.
+        notes: `METHOD/FILE` to what differs from the file, such as its timing.
         version: of glassine.
         date: of the build, UTC.
     """
@@ -190,11 +190,11 @@ def load_key(folder: Path) -> StudyKey:
     """Read the key of a study's folder.
 
     Raises:
-        UserError: no study there, or its key is damaged.
+        UserError: there is no study, or its key is corrupt.
     """
     path = folder / KEY_NAME
     if not path.is_file():
-        raise UserError(f"{folder} holds no study ({KEY_NAME} is not there); give a folder that `study build` wrote")
+        raise UserError(f"{folder} contains no study ({KEY_NAME} is missing); give a folder written by `study build`")
     try:
         content = json.loads(read_plain(path))
         content["questions"] = tuple(Question(**question) for question in content["questions"])
@@ -205,25 +205,25 @@ def load_key(folder: Path) -> StudyKey:
         }
         return StudyKey(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); restore it, or build the study again") from error
+        raise UserError(f"{path} is corrupt ({error}); restore it, or build the study again") from error
 
 
 Show = Literal["pairs", "all"]
 FORMS = 16
-"""How many orders there are; raters take turns at them. Neighbors show the same pairs with sides swapped."""
+"""Number of orders, assigned to raters in turn. Neighbors show the same pairs with sides swapped."""
 
 _DRAWS = 40
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Stickers of one item that are compared.
+    """One comparison of stickers of the same item.
 
     Attributes:
-        id: what pages and answers call it; it tells nothing about item and methods.
+        id: id used by pages and answers; it reveals neither item nor methods.
         item: name of the files.
-        methods: whose stickers are shown, in the order of the command line.
-        repeats: the id of the trial that this one shows again with sides swapped, as an attention check.
+        methods: methods shown, in the order of the command line.
+        repeats: id of the trial repeated with sides swapped, as an attention check.
     """
 
     id: str
@@ -234,7 +234,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Showing:
-    """A trial as one form has it: `methods` from left to right."""
+    """A trial as shown in one form: `methods` from left to right."""
 
     trial: Trial
     methods: tuple[str, ...]
@@ -244,25 +244,25 @@ Form = tuple[Showing, ...]
 
 
 def most_trials(items: int, methods: int, show: Show) -> int:
-    """How many comparisons there are of so many items and methods."""
+    """Number of possible comparisons for the given items and methods."""
     return items * (math.comb(methods, 2) if show == "pairs" else 1)
 
 
 def make_trials(
     items: Sequence[str], methods: Sequence[str], show: Show, count: int | None, checks: int, seed: int
 ) -> list[Trial]:
-    """Choose what is compared; each item and each pair of methods comes as often as any other, or once less.
+    """Choose balanced comparisons: counts of items, and of pairs of methods, differ by at most one.
 
     Args:
         items: names.
         methods: at least two.
         show: two methods at a time, or all of them.
-        count: how many trials without the checks; None for all there are.
-        checks: how many trials come a second time with sides swapped.
-        seed: of the lot.
+        count: number of trials without the checks; None for all.
+        checks: number of trials repeated with sides swapped.
+        seed: random seed.
 
     Raises:
-        UserError: more trials or checks than there can be.
+        UserError: too many trials or checks.
     """
     pairs = list(itertools.combinations(methods, 2)) if show == "pairs" else [tuple(methods)]
     most = most_trials(len(items), len(methods), show)
@@ -275,7 +275,7 @@ def make_trials(
         raise UserError(f"--checks must be in [0, {number}], since each repeats a comparison, got {checks}")
     lot = Random(f"trials {seed}")
     items, pairs = lot.sample(list(items), len(items)), lot.sample(pairs, len(pairs))
-    # a walk along the diagonals, one further each time it closes, meets every item with every pair just once
+    # walking along the diagonals, shifted by one after each cycle, visits every item with every pair exactly once
     round_length = math.lcm(len(items), len(pairs))
     trials = [
         Trial("", items[step % len(items)], pairs[(step + step // round_length) % len(pairs)]) for step in range(number)
@@ -290,8 +290,9 @@ def make_trials(
 def make_forms(trials: Sequence[Trial], seed: int, forms: int = FORMS) -> list[Form]:
     """Draw the forms.
 
-    In each, every method of a pair stands left as often as right, or once less; form 1 has the sides of form 0 swapped,
-    3 those of 2, and so on. Each form has an order of its own, in which a check and what it repeats are far apart.
+    In each, every method of a pair is on the left as often as on the right, up to one; form 1 has the sides of form 0
+    swapped, 3 those of 2, and so on. Each form has its own order, in which a check and the trial it repeats are far
+    apart.
     """
     drawn = list[Form]()
     for number in range(forms):
@@ -319,7 +320,7 @@ def _sides(trials: Sequence[Trial], lot: Random) -> dict[str, tuple[str, ...]]:
 
 
 def _order(trials: Sequence[Trial], lot: Random) -> list[Trial]:
-    """The draw of several whose checks stand farthest from what they repeat."""
+    """Of several random orders, the one whose checks are farthest from the trials they repeat."""
     draws = [lot.sample(list(trials), len(trials)) for _ in range(_DRAWS if any(t.repeats for t in trials) else 1)]
 
     def nearest(draw: list[Trial]) -> int:

@@ -1,6 +1,6 @@
-"""The results of a study as JSON values: win rates with intervals, and how far raters agree beyond chance.
+"""The results of a study as JSON values: win rates with intervals, and inter-rater agreement beyond chance.
 
-Intervals take into account that answers of one rater, and about one item, are correlated.
+Intervals account for correlations between answers of one rater and answers about one item.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def krippendorff_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
     `1 - (n - 1) * sum_{c != k} o_ck / sum_{c != k} n_c n_k`.
 
     Args:
-        units: for each unit the values that its raters gave, in any order; units with fewer than two do not count.
+        units: the ratings of each unit, in any order; units with fewer than two are ignored.
 
     Returns:
-        At most 1; 0 is what chance would give. None where it is not defined: nothing to compare, or only one value.
+        At most 1; 0 is chance level. None if undefined: nothing to compare, or only one value.
     """
     compared = [unit for unit in units if len(unit) > 1]
     values = {value: number for number, value in enumerate(dict.fromkeys(itertools.chain(*compared)))}
@@ -45,7 +45,7 @@ def krippendorff_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
 
 
 def agreeing_share(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """The share of pairs of raters who gave the same unit the same value; None without any pair."""
+    """The share of rater pairs that gave a unit the same value; None without any pair."""
     pairs = [first == second for unit in units for first, second in itertools.combinations(unit, 2)]
     return sum(pairs) / len(pairs) if pairs else None
 
@@ -58,10 +58,10 @@ class Judgement:
     """One answer, with the methods' names.
 
     Attributes:
-        rater: who.
-        item: what the stickers are of.
+        rater: name of the rater.
+        item: item shown.
         question: name.
-        shown: methods that were compared.
+        shown: methods compared.
         choice: the best of them, or None for no difference.
     """
 
@@ -74,16 +74,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Preference:
-    """What raters thought of one method.
+    """Raters' preferences for one method.
 
     Attributes:
-        wins: times it was chosen.
-        ties: times no difference was seen.
-        losses: times another one was chosen.
-        rate: wins, and ties shared among those shown, of all times it was shown; None if never.
-        low: of the 95% interval.
-        high: of the 95% interval.
-        chance: the rate of a coin.
+        wins: number of times it was chosen.
+        ties: number of times no difference was seen.
+        losses: number of times another one was chosen.
+        rate: wins, plus ties split among those shown, divided by the number of times shown; None if never shown.
+        low: lower end of the 95% interval.
+        high: upper end of the 95% interval.
+        chance: rate at chance level.
     """
 
     wins: int
@@ -98,17 +98,17 @@ class Preference:
 def preferences(
     judgements: Sequence[Judgement], methods: Sequence[str], resamples: int = 2000, seed: int = 0
 ) -> dict[str, Preference]:
-    """Count, and draw raters and items with replacement, each for itself, for the intervals.
+    """Count preferences, and resample raters and items independently with replacement for the intervals.
 
-    An answer weighs as often as its rater was drawn, times as often as its item was: the pigeonhole bootstrap (A. Owen,
-    Annals of Applied Statistics 1(2), 2007), which is a little wide rather than too narrow. With a single rater the
-    interval speaks of other items only, with a single item of other raters only.
+    The weight of an answer is how often its rater was drawn times how often its item was drawn: the pigeonhole
+    bootstrap (A. Owen, Annals of Applied Statistics 1(2), 2007), which is slightly wide rather than too narrow. With a
+    single rater the interval only covers other items, with a single item only other raters.
 
     Args:
         judgements: answers, several of the same rater about the same item allowed.
-        methods: whose rates are wanted.
-        resamples: how often to draw.
-        seed: of the draws.
+        methods: methods to report.
+        resamples: number of resamples.
+        seed: random seed.
     """
     raters = {name: place for place, name in enumerate(sorted({j.rater for j in judgements}))}
     items = {name: place for place, name in enumerate(sorted({j.item for j in judgements}))}
@@ -141,7 +141,7 @@ def preferences(
 
 
 def _interval(score: np.ndarray, shown: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 2.5th and 97.5th percentile by method; `score` and `shown` are raters x items x methods."""
+    """The 2.5th and 97.5th percentiles by method; `score` and `shown` are raters x items x methods."""
     lot, draws = np.random.default_rng(seed), list[np.ndarray]()
     raters, items, _ = score.shape
     for start in range(0, resamples, _AT_ONCE):
@@ -165,22 +165,22 @@ OVERALL = "overall"
 
 
 def make_report(key: StudyKey, raters: Sequence[Rater], resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Win rates and agreement by question and overall, and a line for each rater.
+    """Win rates and agreement by question and overall, and a row for each rater.
 
-    Only raters who count are in rates and agreement, and checks are in neither. Overall pools the answers to all
-    questions. Agreement takes as value which of the trial's clips was chosen, numbered in the order of their names,
-    which is random: with methods as values, raters who always prefer the same method would count as agreeing by chance.
+    Rates and agreement only include raters who count, and no checks. Overall pools the answers to all questions.
+    Agreement is computed on which of the trial's clips was chosen, numbered in the order of their names, which is
+    random: with methods as values, raters who always prefer the same method would count as agreeing by chance.
 
     Args:
         key: of the study.
         raters: from `read_raters`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Returns:
         `questions`: name to `text`, `methods` (see `Preference`), `pairs` (the same of the first method against the
-        second, where more than two were shown in pairs), `answers`, `alpha` (Krippendorff's, nominal) and `agreement`
-        (the share of pairs of raters who say the same).
+        second, if more than two were shown in pairs), `answers`, `alpha` (Krippendorff's, nominal) and `agreement`
+        (the share of rater pairs that agree).
     """
     texts = {question.name: question.text for question in key.questions}
     answers = [

@@ -1,7 +1,7 @@
-"""The files that are compared, the folder that raters get, and a small server for it that collects answers.
+"""The files to compare, the folder for raters, and a small server for it that collects answers.
 
-The folder holds one page, its plan and its clips, and works in any browser, with or without a server. The key is not in
-it.
+The folder contains one page, its plan and its clips, and works in any browser, with or without a server. It does not
+contain the key.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Item:
-    """What every method made a sticker of.
+    """An item for which every method has a sticker.
 
     Attributes:
-        name: of the files, without suffix.
+        name: file name without suffix.
         files: each method's sticker, in the order of the methods.
     """
 
@@ -50,7 +50,7 @@ def parse_methods(arguments: Iterable[str]) -> dict[str, Path]:
     """Read `NAME=FOLDER` arguments.
 
     Raises:
-        UserError: not of that form, a name that comes twice, no such folder, or fewer than two methods.
+        UserError: an invalid argument, a duplicate name, a missing folder, or fewer than two methods.
     """
     methods = dict[str, Path]()
     for argument in arguments:
@@ -61,7 +61,7 @@ def parse_methods(arguments: Iterable[str]) -> dict[str, Path]:
         if name in methods:
             raise UserError(f"methods must have different names, got {name!r} twice")
         if not Path(folder).is_dir():
-            raise UserError(f"method {name!r}: there is no folder {folder}; give the folder that holds its stickers")
+            raise UserError(f"method {name!r}: there is no folder {folder}; give the folder with its stickers")
         methods[name] = Path(folder)
     if len(methods) < 2:
         found = f"only method {next(iter(methods))!r}" if methods else "no method"
@@ -75,19 +75,19 @@ def match_items(methods: Mapping[str, Path]) -> list[Item]:
     """The stickers that all methods have, sorted by name; suffixes may differ.
 
     Raises:
-        UserError: a folder without stickers, with two of one name, or with other names than the rest.
+        UserError: a folder without stickers, with two of one name, or with names that differ from the others.
     """
     found = {method: _stickers(folder) for method, folder in methods.items()}
     names = sorted(set().union(*found.values()))
     lacking = {method: [name for name in names if name not in files] for method, files in found.items()}
     if any(lacking.values()):
         said = "; ".join(f"{method} lacks {shortened(gone)}" for method, gone in lacking.items() if gone)
-        raise UserError(f"the folders hold different stickers: {said}; give every method the same file names")
+        raise UserError(f"the folders contain different stickers: {said}; use the same file names for every method")
     return [Item(name, {method: files[name] for method, files in found.items()}) for name in names]
 
 
 def _stickers(folder: Path) -> dict[str, Path]:
-    """Name to file: what can hold alpha, folders of PNGs with their timing included; not hidden files, not pipes."""
+    """Name to file, for formats with alpha, including folders of PNGs with their timing; no hidden files, no pipes."""
     stickers = dict[str, Path]()
     for path in sorted(folder.iterdir()):
         file = path.is_file() and path.suffix.lower() in SUFFIXES[:-1]
@@ -96,10 +96,10 @@ def _stickers(folder: Path) -> dict[str, Path]:
             continue
         name = path.name if path.is_dir() else path.stem
         if name in stickers:
-            raise UserError(f"{folder} holds {stickers[name].name} and {path.name}; keep one sticker of each name")
+            raise UserError(f"{folder} contains {stickers[name].name} and {path.name}; keep one sticker per name")
         stickers[name] = path
     if not stickers:
-        raise UserError(f"{folder} holds no stickers; known suffixes are {', '.join(SUFFIXES[:-1])}")
+        raise UserError(f"{folder} contains no stickers; known suffixes are {', '.join(SUFFIXES[:-1])}")
     return stickers
 
 
@@ -123,21 +123,21 @@ def page_plan(
     names: Mapping[tuple[str, str], str],
     prompts: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What the page knows, without a word about methods and files.
+    """The data of the page, which does not mention methods or files.
 
     Args:
-        title: of the page.
-        questions: what is asked of each trial.
+        title: title of the page.
+        questions: questions asked for each trial.
         backgrounds: `checker` or `#rrggbb`; the first one is shown first.
         ties: whether "no difference" is an answer.
-        trials: what is compared.
+        trials: the comparisons.
         forms: orders and sides.
         names: method and item to the name of their clip.
-        prompts: item to what it was asked to show.
+        prompts: item to its prompt.
 
     Returns:
-        JSON values; a form's entry is the number of a trial, then of its clips from left to right. `id` changes with
-        anything else in it.
+        JSON values; an entry of a form is the number of a trial followed by those of its clips from left to right. `id`
+        changes whenever anything else does.
     """
     clips = {trial.id: sorted(names[method, trial.item] for method in trial.methods) for trial in trials}
     numbers = {trial.id: number for number, trial in enumerate(trials)}
@@ -162,11 +162,11 @@ def page_plan(
 
 
 def write_page(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Put the page and its plan into an existing folder; the clips come into `clips` beside them."""
+    """Write the page and its plan to an existing folder; the clips go to `clips` next to them."""
     with as_file(files("glassine.study") / "static") as static:
         for file in sorted(static.iterdir()):
             shutil.copyfile(file, folder / file.name)
-    # a script, since a page that was opened from a file may not read JSON
+    # a script, since a page opened from a file cannot fetch JSON
     (folder / PLAN_NAME).write_text(f"window.STUDY = {json.dumps(plan)};\n", encoding="utf-8")
 
 
@@ -175,23 +175,23 @@ _POLICY = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; fram
 
 
 class StudyServer(ThreadingHTTPServer):
-    """Serves the study in `folder`; `serve_forever` begins, `url` says where.
+    """Serves the study in `folder` at `url`; start it with `serve_forever`.
 
     Args:
-        folder: that `build_study` wrote.
-        host: loopback unless raters sit at other machines; there is no password.
-        port: 0 for any free one.
-        names: further names that browsers may call this server by, for instance that of a proxy before it.
+        folder: folder written by `build_study`.
+        host: loopback unless raters are on other machines; there is no password.
+        port: 0 for any free port.
+        names: additional host names of this server, for instance that of a proxy.
 
-    A request is taken only under a name of this machine or a bare address: a page of somebody else's whose name is made
-    to point here (DNS rebinding) could read every rater's answers otherwise.
+    Requests are only accepted for a name of this machine or a bare address: otherwise a third-party page whose name is
+    pointed here (DNS rebinding) could read every rater's answers.
 
     Raises:
-        UserError: no study there, or the address cannot be had.
+        UserError: there is no study, or the address is not available.
     """
 
     daemon_threads = True
-    request_queue_size = 256  # a class that begins at once
+    request_queue_size = 256  # a whole class may start at once
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, names: Sequence[str] = ()) -> None:
         self.key: StudyKey = load_key(folder)
@@ -200,7 +200,7 @@ class StudyServer(ThreadingHTTPServer):
             raise UserError(f"{folder} has no page ({SITE_NAME}/index.html is missing); build the study again")
         self.store = AnswerStore(folder, self.key)
         if not 0 <= port <= 65535:
-            raise UserError(f"port must be in [1, 65535], or 0 for any free one, got {port}")
+            raise UserError(f"port must be in [1, 65535], or 0 for any free port, got {port}")
         try:
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), partial(_Handler, directory=str(site)))
@@ -227,14 +227,14 @@ class StudyServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The page's address, as another machine would call it where the server listens to others."""
+        """The page's URL, as seen from other machines if the server accepts them."""
         host, port = str(self.server_address[0]), self.server_address[1]
         if host in ("0.0.0.0", "::"):
             host = socket.gethostname()
         return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over browsers that went away in the middle of an answer."""
+        """Ignore browsers that disconnect during a response."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -242,7 +242,7 @@ class StudyServer(ThreadingHTTPServer):
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "glassine", ""
-    timeout = 60  # seconds; a connection that says nothing is let go
+    timeout = 60  # seconds; silent connections are closed
     server: StudyServer
 
     def do_GET(self) -> None:
@@ -258,12 +258,12 @@ class _Handler(SimpleHTTPRequestHandler):
             super().do_HEAD()
 
     def _is_meant(self) -> bool:
-        """Whether the request was sent to this machine by its own page; if not, it is refused here."""
+        """Whether the request comes from this server's own page; if not, it is rejected here."""
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
         if not self.server.is_called(host):
-            says = f"this server is not called {printable(host or 'nothing')}; name it with --name if it is yours"
+            says = f"this server is not {printable(host or 'nothing')}; add the name with --name if it is yours"
         elif origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
-            says = f"a page of {printable(origin)} may not ask this server"
+            says = f"pages of {printable(origin)} may not send requests to this server"
         else:
             return True
         self.close_connection = True
@@ -281,7 +281,7 @@ class _Handler(SimpleHTTPRequestHandler):
             reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()
             self.log_error("answers could not be saved: %s", reason)
             status, reply = HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answers could not be saved: {reason}"}
-        except Exception as error:  # the rater is told, and the server goes on
+        except Exception as error:  # report it to the rater and keep serving
             self.log_error("a request failed: %s", repr(error)[:500])
             status, reply = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the server could not use that request"}
         self._answer(status, reply)
@@ -293,29 +293,29 @@ class _Handler(SimpleHTTPRequestHandler):
             case "/api/answers":
                 return {"saved": self.server.store.save(content.get("rater"), content.get("answers", []))}
             case _:
-                raise UserError("there is no such address here")
+                raise UserError("no such address")
 
     def _content(self) -> dict[str, Any]:
         """The request's JSON object, of this study.
 
-        Another site's page cannot send `application/json` here without being asked about first, which this server
-        does not answer.
+        Other sites' pages cannot send `application/json` here without a CORS preflight request, which this server does
+        not answer.
         """
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _MOST_BYTES:
             self.close_connection = True
-            raise UserError("a request must state a length of at most 1 MiB: send fewer answers at a time")
+            raise UserError("a request must declare a length of at most 1 MiB: send fewer answers at a time")
         body = self.rfile.read(int(length))
         if self.headers.get_content_type() != "application/json":
-            raise UserError("a request must be of type application/json, got another one")
+            raise UserError("a request must be of type application/json, got another type")
         try:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise UserError("a request must be JSON that is not nested too deep, got something else") from error
+            raise UserError("a request must be JSON that is not nested too deeply, got something else") from error
         if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
             raise UserError("a request must be an object with rater, study and answers, got another form")
         if content.get("study") != self.server.key.study:
-            raise UserError("the page is of another study than this server; load it again")
+            raise UserError("the page belongs to another study; reload it")
         return content
 
     def _answer(self, status: HTTPStatus, content: object) -> None:
@@ -327,7 +327,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.wfile.write(body)
 
     def end_headers(self) -> None:
-        # clips are named by what they hold, all else may change with the next study at this address
+        # clip names depend on their content; everything else may change with the next study at this address
         kept = getattr(self, "path", "").startswith(f"/{CLIPS_NAME}/")
         self.send_header("Cache-Control", "max-age=86400" if kept else "no-store")
         self.send_header("Content-Security-Policy", _POLICY)
@@ -335,7 +335,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def list_directory(self, path: str | os.PathLike[str]) -> None:
-        self.send_error(HTTPStatus.NOT_FOUND, "there is no such page")
+        self.send_error(HTTPStatus.NOT_FOUND, "no such page")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

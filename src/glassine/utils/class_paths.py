@@ -1,8 +1,8 @@
-"""Networks described in files: how much of a YAML is read, what it may name, and how that is built.
+"""Networks described in files: how much of a YAML is read, which classes it may name, and how they are instantiated.
 
-A folder of weights and a checkpoint come from anywhere, so their `class_path`s are names on a list and nothing else:
-the description is checked through and through before anything that it names is imported or called. A YAML of
-`glassine fit` is a program by nature: it chooses which code is run; see `glassine.bench.fit`.
+Weights folders and checkpoints may come from anywhere, so their `class_path`s must be on an allow-list: the whole
+description is checked before anything it names is imported or called. A YAML for `glassine fit` is effectively a
+program: it chooses which code runs; see `glassine.bench.fit`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Built = TypeVar("Built")
 
 ROOT = Path(__file__).parent.parent
 ALLOW = "GLASSINE_ALLOW"
-"""Environment variable: modules or classes, separated by commas, that descriptions may name besides the list's."""
+"""Environment variable: comma-separated modules or classes that descriptions may name in addition to the allow-list."""
 MOST_BYTES, MOST_DEPTH, MOST_NODES = 4 << 20, 48, 200_000
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
 
@@ -54,7 +54,7 @@ OWN_LOADERS = (
     "glassine.pretrained.weights.load_bundle",
     "glassine.pretrained.weights.with_weights",
 )
-# public name to where the class is defined; both are looked up
+# public name to defining module; both are looked up
 FOREIGN = {
     "diffusers.AutoencoderKL": "diffusers.models.autoencoders.autoencoder_kl.AutoencoderKL",
     "diffusers.AutoencoderTiny": "diffusers.models.autoencoders.autoencoder_tiny.AutoencoderTiny",
@@ -91,10 +91,10 @@ FOREIGN = {
 
 
 def read_yaml(path: Path) -> Any:
-    """The plain values in a YAML file: UTF-8, no tags of objects, bounded in size, depth and what aliases repeat.
+    """The plain values in a YAML file: UTF-8, no object tags, bounded in size, depth and alias expansion.
 
     Raises:
-        UserError: no such file, or it cannot be read so.
+        UserError: the file does not exist, or cannot be read under these limits.
     """
     if not path.is_file():  # a pipe would hang
         raise UserError(f"no file at {path}: give a YAML file that exists")
@@ -114,7 +114,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def check_extent(text: str) -> None:
-    """ValueError if a YAML is deep or long, counting what an alias stands for each time; nothing is built for that."""
+    """Raise ValueError if a YAML is too deep or too long with aliases expanded; nothing is constructed."""
     sizes: dict[str | None, int | None] = {}  # nodes below an anchor; None while it is open
     open_nodes: list[tuple[str | None, int]] = []
     nodes = 0
@@ -126,9 +126,9 @@ def check_extent(text: str) -> None:
         elif isinstance(event, yaml.NodeEvent):
             anchor = event.anchor
             if isinstance(event, yaml.AliasEvent):
-                size = sizes.get(anchor, 0)  # the loader says which is not there
+                size = sizes.get(anchor, 0)  # the loader reports undefined aliases
                 if size is None:
-                    raise ValueError(f"*{anchor} stands inside what it names")
+                    raise ValueError(f"*{anchor} is inside the node it refers to")
                 nodes += size
             elif isinstance(event, yaml.CollectionStartEvent):
                 open_nodes.append((anchor, nodes))
@@ -144,15 +144,15 @@ def check_extent(text: str) -> None:
 
 
 def allowed_by_user() -> tuple[str, ...]:
-    """What `--allow` or the environment names."""
+    """Names from `--allow` or the environment."""
     return tuple(name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip())
 
 
 def allow(names: list[str]) -> None:
-    """Let descriptions name these modules or classes too, in this process and in those that it starts.
+    """Also allow these modules or classes in descriptions, in this process and its child processes.
 
     Raises:
-        UserError: a name that is none.
+        UserError: an invalid name.
     """
     for name in names:
         if not is_dotted(name) or name.partition(".")[0] == "jsonargparse":
@@ -161,12 +161,12 @@ def allow(names: list[str]) -> None:
 
 
 def is_dotted(name: str) -> bool:
-    """Whether `name` is a name as Python's import takes it."""
+    """Whether `name` is a valid dotted Python name."""
     return all(part.isidentifier() for part in name.split("."))
 
 
 def is_allowed(class_path: str) -> bool:
-    """Whether a folder of weights or a checkpoint may name this class or function; looks at the name alone."""
+    """Whether a weights folder or checkpoint may use this class or function, judged by its name alone."""
     if not is_dotted(class_path):
         return False
     if class_path in OWN_LOADERS or class_path in FOREIGN or class_path in FOREIGN.values():
@@ -176,13 +176,13 @@ def is_allowed(class_path: str) -> bool:
     module = class_path.rpartition(".")[0]
     if not f"{module}.".startswith(tuple(f"{package}." for package in OWN_PACKAGES)) or "._" in class_path:
         return False
-    # one name in a file of ours: neither what the file imported nor something inside of that
+    # a top-level name defined in one of our files: no imported names, no attributes of names
     place = ROOT.joinpath(*module.split(".")[1:])
     return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def check_description(value: Any, origin: str) -> None:
-    """UserError unless a description holds plain values, and `class_path`s that `is_allowed` allows, all through."""
+    """Raise UserError unless a description contains only plain values and allowed `class_path`s, at every level."""
     pending: list[tuple[Any, str, int]] = [(value, "", 0)]
     count = 0
     while pending:
@@ -205,7 +205,7 @@ def check_description(value: Any, origin: str) -> None:
 
 
 def check_keys(value: Mapping[Any, Any], place: str, origin: str) -> None:
-    """UserError where a mapping names a class that is not allowed, or in another way than by `class_path`."""
+    """Raise UserError if a mapping names a class that is not allowed, or does not use `class_path` to do so."""
     where = f"{origin}: {place[1:]}" if place else origin
     if any(not isinstance(name, str) for name in value):
         raise UserError(f"{where} must have text as keys")
@@ -218,23 +218,24 @@ def check_keys(value: Mapping[Any, Any], place: str, origin: str) -> None:
         raise UserError(f"{where} must be a class_path, which is text, and its init_args")
     if not is_allowed(class_path):
         raise UserError(
-            f"{where} names {class_path[:200]!r}, which is not built from a file: only glassine's own models and named "
-            f"parts of diffusers, segment-anything, timm and transformers are; if both file and code are yours, name "
-            f"the module in {ALLOW}"
+            f"{where} names {class_path[:200]!r}, which is not on the allow-list: only glassine's own models and some "
+            f"parts of diffusers, segment-anything, timm and transformers are; if you trust both file and code, add "
+            f"the module to {ALLOW}"
         )
     if not isinstance(value.get("init_args"), Mapping | None):
         raise UserError(f"{where} must have a mapping as init_args")
 
 
 def build(kind: type[Built], description: Any, origin: str) -> Built:
-    """What `class_path` and `init_args` describe, an instance of `kind`.
+    """Instantiate the `kind` that `class_path` and `init_args` describe.
 
-    Nothing is imported or called that `is_allowed` does not allow, and no network larger than this machine's memory is
+    Nothing is imported or called unless `is_allowed` allows it, and networks larger than this machine's memory are not
     allocated.
 
     Raises:
-        UserError: see `check_description`; the description is self-referring or too large; or what a constructor says.
-        Exception: anything else that a parser or a constructor raises of arguments that it cannot use.
+        UserError: see `check_description`; the description is self-referring or too large; or an error of a
+            constructor.
+        Exception: any other error of the parser or a constructor for arguments that it cannot use.
     """
     from jsonargparse import ArgumentParser
 
@@ -253,13 +254,13 @@ _POLICY = threading.RLock()
 
 @contextmanager
 def import_policy(allowed: list[str], denied: tuple[str, ...] = ()) -> Iterator[None]:
-    """Let jsonargparse import these names and nothing else, wherever a value names something; its old policy after.
+    """Restrict jsonargparse's imports to these names inside the block; the old policy is restored afterwards.
 
-    That closes what a look at the `class_path`s cannot see: text given for a callable or a type.
+    This covers what checking the `class_path`s cannot see: strings given for a callable or a type.
 
     Args:
-        allowed: modules or classes, all that is in them included.
-        denied: what is not allowed even in those.
+        allowed: modules or classes, including everything in them.
+        denied: exceptions that are not allowed even in those.
     """
     from jsonargparse import set_parsing_settings
     from jsonargparse._common import parsing_settings

@@ -1,4 +1,4 @@
-"""Devices, memory and hardware of this machine; whether freed memory is kept by the process."""
+"""Devices, memory and hardware of this machine, and whether the process keeps freed memory."""
 
 import ctypes
 import os
@@ -13,12 +13,12 @@ from glassine.utils.errors import UserError
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hardware() -> dict[str, str | int]:
-    """Names of the processor and the GPU, and the `cores` that this process may use."""
+    """Names of the CPU and GPU, and the number of `cores` this process may use."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
@@ -28,16 +28,16 @@ def hardware() -> dict[str, str | int]:
 
 
 def processor(device: torch.device) -> str:
-    """What `device` is: the processor with its cores, or the GPU."""
+    """Describe `device`: the CPU with its number of cores, or the GPU."""
     machine = hardware()
     return f"{machine['cpu']}, {machine['cores']} cores" if device.type == "cpu" else str(machine["gpu"])
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`: `auto` is CUDA's if there is one, else the CPU; `gpu` is `cuda`, as Lightning says it.
+    """The device called `name`: `auto` is CUDA's if there is one, else the CPU; `gpu` means `cuda`, as in Lightning.
 
     Raises:
-        UserError: no such device, or not on this machine.
+        UserError: the device is unknown or not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -45,7 +45,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device must be auto, cpu, gpu or such as cuda:1, and be there, got {name!r}") from error
+        raise UserError(f"device must be auto, cpu, gpu or like cuda:1, and available, got {name!r}") from error
     return device
 
 
@@ -53,9 +53,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's malloc; a step on a CPU, where large tensors come and go, takes about a fifth less time.
+    """Tell glibc's malloc to keep freed memory; CPU steps with large temporary tensors then take about a fifth less time.
 
-    Does nothing with another C library. Memory stays at the peak that was once needed until the process ends.
+    Does nothing with other C libraries. Memory use stays at its peak until the process ends.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -67,7 +67,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Undo `keep_freed_memory`, for work on arrays so large that keeping freed ones would fill the memory."""
+    """Undo `keep_freed_memory`, for work with arrays so large that keeping freed ones would exhaust memory."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

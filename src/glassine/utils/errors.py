@@ -1,4 +1,4 @@
-"""The one exception that speaks to the user, and what a command does with it."""
+"""The exception for user errors, and how commands handle it."""
 
 import errno
 import os
@@ -9,10 +9,10 @@ from glassine.utils.signals import TERMINATED, Terminated
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used.
+    """Invalid input from the user.
 
-    The message is one line: what came, what is allowed, what to do. The command line prints it without a traceback
-    and ends with exit code 2; library callers may catch it.
+    The message is one line: what is wrong, what is allowed, what to do. The command line prints it without a traceback
+    and exits with code 2; library callers may catch it.
     """
 
 
@@ -25,16 +25,16 @@ OUTPUT_ERRORS = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
     errno.ENOTDIR: "one of its folders is a file; choose another folder",
-    errno.EEXIST: "a file of this name is in the way; choose another name",
-    errno.EISDIR: "a folder of this name is in the way; choose another name",
+    errno.EEXIST: "a file of this name already exists; choose another name",
+    errno.EISDIR: "a folder of this name already exists; choose another name",
 }
 
 
-JOINERS = "\u200c\u200d"  # of emoji, and of some scripts
+JOINERS = "\u200c\u200d"  # used in emoji and some scripts
 
 
 def printable(text: str) -> str:
-    """A name or text of others fit for one line of a terminal: what moves its cursor or colors it is spelled out."""
+    """Untrusted text made safe for one terminal line: control characters are escaped."""
     return "".join(
         letter if letter.isprintable() or letter in JOINERS else letter.encode("unicode_escape").decode()
         for letter in text[:2000]
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 
 def output_error(path: object, error: OSError) -> UserError:
-    """What to say when `path` cannot be written."""
+    """The error for a `path` that cannot be written."""
     reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
     return UserError(f"cannot write {path}: {reason}")
 
@@ -62,11 +62,11 @@ EXTRAS = {
     "tensorboard": "train",
     "torchmetrics": "train",
 }
-"""Packages that only a part of the commands needs, and the extra of glassine that installs each."""
+"""Packages that only some commands need, and the glassine extra that installs each."""
 
 
 def missing_package(error: ModuleNotFoundError, purpose: str = "this command") -> UserError | None:
-    """What to say when a package of an extra is not installed; None if `error` is about another one."""
+    """The error for a missing package of an extra; None if `error` is about another package."""
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return None
@@ -74,15 +74,15 @@ def missing_package(error: ModuleNotFoundError, purpose: str = "this command") -
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do `work` for a command line.
+    """Run `work` for a command line.
 
     Returns:
-        0; 2 after a mistake of the user's, which it prints; 130 after an interrupt and 143 after SIGTERM.
+        0; 2 after a user error, which it prints; 130 after an interrupt and 143 after SIGTERM.
     """
     try:
         work()
     except UserError as error:
-        # what a data loader's process raised comes with its traceback before it
+        # errors from data loader workers are prefixed with their traceback
         print(f"glassine: {printable(str(error).rpartition('UserError: ')[2].strip())}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:

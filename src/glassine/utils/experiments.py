@@ -1,7 +1,7 @@
-"""Experiments as files: a whole YAML, or an overlay of a few lines over one.
+"""Experiments as files: a complete YAML, or a short overlay over one.
 
 The first line of an overlay is the command that runs it, `# glassine fit -c BASE.yaml -c OVERLAY.yaml`; LightningCLI
-lays each file over those before it. Whoever names an experiment names its last file.
+merges each file over the previous ones. An experiment is identified by its last file.
 """
 
 import importlib
@@ -19,13 +19,13 @@ _COMMAND = re.compile(r"# glassine \w+ (?=.*-c \S+ .*-c )")
 
 
 def experiment_files(experiment: Path) -> list[Path]:
-    """The files that `glassine fit` takes with `-c`, in order; the last one is `experiment` itself.
+    """The files to pass to `glassine fit` with `-c`, in order; the last one is `experiment` itself.
 
     Raises:
-        UserError: no such file, or an overlay whose base is not where its first line says.
+        UserError: the file does not exist, or an overlay's base is not where its first line says.
     """
     if not experiment.is_file():
-        raise UserError(f"no experiment at {experiment}: run this in the folder that holds `experiments`")
+        raise UserError(f"no experiment at {experiment}: run this in the folder that contains `experiments`")
     with experiment.open(encoding="utf-8") as file:
         first = file.readline()
     if not _COMMAND.match(first):
@@ -34,7 +34,7 @@ def experiment_files(experiment: Path) -> list[Path]:
     root = Path(*experiment.parts[: len(experiment.parts) - len(named[-1].parts)])
     files = [*(root / name for name in named[:-1]), experiment]
     if experiment.parts[-len(named[-1].parts) :] != named[-1].parts or not all(file.is_file() for file in files):
-        raise UserError(f"{experiment} must lie beside its base, as in {first[2:].strip()!r}")
+        raise UserError(f"{experiment} must be next to its base, as in {first[2:].strip()!r}")
     return files
 
 
@@ -44,7 +44,7 @@ def config_arguments(experiment: Path) -> list[str]:
 
 
 def read_experiment(experiment: Path) -> dict[str, Any]:
-    """The content of an experiment, its overlay laid over the base.
+    """The content of an experiment, with its overlay merged over the base.
 
     Raises:
         UserError: see `experiment_files`.
@@ -56,9 +56,9 @@ def read_experiment(experiment: Path) -> dict[str, Any]:
 
 
 def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `overlay` in the place of its own, at every depth.
+    """`base` with the values of `overlay` merged in recursively.
 
-    As LightningCLI does, another class keeps those arguments of the class before it that it has, too.
+    As in LightningCLI, if the class changes, arguments that the new class also accepts are kept.
     """
     content = dict(base)
     for key, value in overlay.items():
@@ -72,25 +72,25 @@ def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
 
 
 def dataset_arguments(content: Mapping[str, Any], name: str, value: str) -> list[str]:
-    """Arguments of `glassine fit` that set an argument of all datasets of an experiment that are given it.
+    """Arguments for `glassine fit` that override an argument in every dataset of an experiment that sets it.
 
     Args:
         content: of the experiment.
         name: of the argument, such as `root`.
-        value: what it shall be.
+        value: the new value.
     """
     stages = [stage for stage in ("train", "val", "test") if name in dataset_values(content, stage)]
     return [word for stage in stages for word in (f"--data.{stage}.init_args.{name}", value)]
 
 
 def dataset_values(content: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-    """The arguments that an experiment gives to the dataset of a stage; none where it has no such dataset."""
+    """The arguments of an experiment's dataset for a stage; empty if it has no such dataset."""
     dataset = content.get("data", {}).get(stage) or {}
     return dataset.get("init_args") or {}
 
 
 def training_root(content: Mapping[str, Any]) -> Any:
-    """The shard folder of an experiment: that of its training dataset, or else of validation or test."""
+    """The shard folder of an experiment: from its training dataset, otherwise from validation or test."""
     roots = [dataset_values(content, stage).get("root") for stage in ("train", "val", "test")]
     roots.append(content.get("data", {}).get("root"))  # runs of earlier versions
     return next((root for root in roots if root), None)

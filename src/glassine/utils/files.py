@@ -1,6 +1,6 @@
-"""Atomic writes (write beside, then rename), locks that allow one writer a folder, and reads that never wait.
+"""Atomic writes (write to a temporary path, then rename), one-writer folder locks, and reads that never block.
 
-A pipe or a device that a user names as a file would be waited for, or read, for ever; the readers here refuse it.
+A pipe or device that the user passes as a file could block, or be read, forever; the readers here reject it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _remove(path: Path) -> None:
 
 
 def keep_input(source: Path, *targets: Path | None) -> None:
-    """UserError where a result would be written over the input, under whatever name."""
+    """Raise UserError if a result would overwrite the input, even under another name."""
     for target in targets:
         if target is None:
             continue
@@ -40,36 +40,34 @@ def keep_input(source: Path, *targets: Path | None) -> None:
         with contextlib.suppress(OSError):
             same |= source.samefile(target) and source.is_file()
         if same:
-            raise UserError(
-                f"{target} must be another file than the input, which would be written over: choose another"
-            )
+            raise UserError(f"{target} must not be the input file, which would be overwritten: choose another")
 
 
 _HIDDEN: dict[str, list[str]] = {}
-"""Names of hidden files in folders that were written to, as they were before."""
+"""Names of hidden files in folders that were written to, as found on the first visit."""
 
 
 _MADE: deque[Path] = deque(maxlen=10_000)
-"""Temporary paths that this process gave out last, most of which have become results since."""
+"""Temporary paths this process handed out last; most have become results since."""
 
 
 def temporary_path(folder: Path, stem: str, suffix: str) -> Path:
-    """A hidden path in `folder` whose name says which process of which machine writes there; see `remove_leftovers`."""
+    """A hidden path in `folder` whose name encodes the writing process and machine; see `remove_leftovers`."""
     path = folder / f".{_short(stem)}.{_host()}-{os.getpid():x}-{secrets.token_hex(4)}{suffix}"
     _MADE.append(path)
     return path
 
 
 def remove_temporary() -> None:
-    """Remove what this process has not finished: a signal may come between making a file and the `try` around it."""
+    """Remove this process's unfinished files: a signal may arrive between creating a file and the `try` around it."""
     while _MADE:
         _remove(_MADE.pop())
 
 
 def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
-    """Remove what a process that was killed left beside the same target: of this machine, or older than a day.
+    """Remove what a killed process left next to the same target: a process of this machine, or files older than a day.
 
-    A folder is looked through once a process, since it may hold a hundred thousand results.
+    A folder is scanned once per process, since it may contain a hundred thousand results.
     """
     pattern = re.compile(
         rf"\.{re.escape(_short(stem))}\.(?P<host>[0-9a-f]{{8}})-(?P<process>[0-9a-f]+)-[0-9a-f]{{8}}{re.escape(suffix)}"
@@ -92,7 +90,7 @@ def remove_leftovers(folder: Path, stem: str, suffix: str) -> None:
 
 
 def _short(stem: str) -> str:
-    """So much of a name that the temporary one is no longer than file systems allow."""
+    """A name truncated so that the temporary name stays within the file system's limit."""
     return os.fsencode(stem)[:120].decode(errors="ignore")
 
 
@@ -101,7 +99,7 @@ def _host() -> str:
 
 
 def _runs(process: int) -> bool:
-    if os.name == "nt":  # there signal 0 is Ctrl-C: what is left goes by its age
+    if os.name == "nt":  # on Windows signal 0 is Ctrl-C: leftovers are removed by age only
         return True
     try:
         os.kill(process, 0)
@@ -114,20 +112,20 @@ def _runs(process: int) -> bool:
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path in the same folder and with the same suffix; it becomes `path` when the block succeeds.
+    """Yield a temporary path in the same folder with the same suffix; it becomes `path` when the block succeeds.
 
-    The block may make a file or a folder of that name. When the block raises, what it made is removed and an existing
-    `path` stays as it was; an `OSError` about the temporary path becomes a `UserError`. A file replaces a file; a
-    folder replaces nothing but an empty folder. What an earlier process left here when it was killed is removed.
+    The block may create a file or folder at that path. If the block raises, whatever it created is removed and an
+    existing `path` stays unchanged; an `OSError` about the temporary path becomes a `UserError`. A file replaces a
+    file; a folder only replaces an empty folder. Leftovers of killed processes are removed.
 
     Raises:
-        UserError: the folder is missing or not writable, the disk is full, or `path` is a folder with content.
+        UserError: the folder is missing or not writable, the disk is full, or `path` is a non-empty folder.
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it or choose another one")
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; create it or choose another one")
     if path.is_dir() and any(path.iterdir()):
-        raise UserError(f"cannot write {path}: it is a folder with content; remove it or choose another name")
+        raise UserError(f"cannot write {path}: it is a non-empty folder; remove it or choose another name")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: {OUTPUT_ERRORS[errno.EACCES]}")
     remove_leftovers(path.parent, path.stem, path.suffix)
@@ -156,7 +154,7 @@ _HELD: list[IO[str]] = []
 
 
 def _let_go_in_child() -> None:
-    """A forked worker that outlives a killed parent must not hold the parent's lock."""
+    """Release the parent's lock in forked workers, which may outlive a killed parent."""
     while _HELD:
         _HELD.pop().close()
 
@@ -167,22 +165,22 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def sole_writer(folder: Path, what: str) -> Iterator[None]:
-    """Keep other processes of glassine from writing into `folder` while the block runs.
+    """Keep other glassine processes from writing to `folder` while the block runs.
 
-    The system lets go of the lock when the process ends, however it does; the file `.writing.lock` is then taken over.
-    On file systems without locks nothing is kept off.
+    The operating system releases the lock when the process ends, in whatever way; the file `.writing.lock` is then
+    reused. On file systems without locks there is no protection.
 
     Args:
         folder: an existing folder.
-        what: what is being written there, for the message: "these shards".
+        what: what is being written, for the error message: "these shards".
 
     Raises:
-        UserError: another process is writing there; it says which.
+        UserError: another process is writing there; the message names it.
     """
     path = folder / LOCK_NAME
     try:
         file = _locked(path)
-        for _ in range(_TRIES):  # a worker that was forked at this moment lets go as soon as it runs
+        for _ in range(_TRIES):  # a worker forked at this moment releases the lock as soon as it runs
             if file is not None:
                 break
             time.sleep(_PAUSE)
@@ -201,7 +199,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
         if file in _HELD:
             _HELD.remove(file)
         with contextlib.suppress(OSError):
-            if os.name != "nt":  # there an open file cannot be removed
+            if os.name != "nt":  # open files cannot be removed on Windows
                 path.unlink()
         file.close()
         if os.name == "nt":
@@ -210,7 +208,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
 
 
 def _locked(path: Path) -> IO[str] | None:
-    """The lock's file, open and locked; None where another process holds it."""
+    """The lock's file, open and locked; None if another process holds it."""
     while True:
         file = path.open("a+", encoding="utf-8")
         if not _try_lock(file):
@@ -222,7 +220,7 @@ def _locked(path: Path) -> IO[str] | None:
             same = False
         if same:
             break
-        file.close()  # the one before removed it between opening and locking
+        file.close()  # the previous owner removed it between opening and locking
     file.seek(0)
     file.truncate()
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -235,7 +233,7 @@ def _try_lock(file: IO[str]) -> bool:
         if os.name == "nt":
             import msvcrt
 
-            file.seek(4096)  # beyond the text, which others read
+            file.seek(4096)  # beyond the text, which other processes read
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         else:
             import fcntl
@@ -254,15 +252,15 @@ def _owner(path: Path) -> str:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """`path.open("rb")` of a file on the disk.
+    """`path.open("rb")` for a regular file.
 
     Raises:
-        OSError: as `open` does; with `EINVAL` where it is a pipe, a socket or a device, which is not waited for.
+        OSError: as `open` does; with `EINVAL` if it is a pipe, socket or device, without blocking.
     """
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it; Path has no opener)
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it must be a file on the disk, got a pipe or a device: save it first")
+            raise OSError(errno.EINVAL, "it must be a regular file, got a pipe or a device: save it first")
     except BaseException:
         file.close()
         raise
@@ -270,16 +268,16 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def read_plain(path: Path) -> bytes:
-    """`path.read_bytes()` with the errors of `open_plain`."""
+    """`path.read_bytes()` with the error handling of `open_plain`."""
     with open_plain(path) as file:
         return file.read()
 
 
 def read_plain_text(path: Path, encoding: str = "utf-8") -> str:
-    """`path.read_text()` with the errors of `open_plain`; line ends become one newline, as there."""
+    """`path.read_text()` with the error handling of `open_plain`; line endings are normalized to newlines."""
     return read_plain(path).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opening a pipe waits for whoever writes into it, unless asked not to."""
+    """Open without blocking: opening a pipe otherwise waits for its writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

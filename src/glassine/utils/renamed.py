@@ -1,7 +1,7 @@
-"""Names of earlier versions: where a class of theirs is today.
+"""Names from earlier versions, mapped to today's classes.
 
-Bundles and checkpoints that were written then keep loading, since what they name is looked up here. A YAML that a
-person wrote gets an error with the new name instead, so that files do not drift apart from the documentation.
+Bundles and checkpoints written by earlier versions keep loading, since their names are looked up here. A hand-written
+YAML gets an error with the new name instead, so that files do not drift away from the documentation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ CLASSES = {
     "Recolour": "Recolor",
 }
 
-# arguments that the data module had, and where each stands now
+# former arguments of the data module, and their replacements
 DATA_ARGUMENTS = {
     "root": "data.train.init_args.root",
     "num_frames": "data.train.init_args.num_frames",
@@ -130,23 +130,23 @@ DATA_ARGUMENTS = {
 
 
 def check_data_arguments(names: Iterable[str], origin: str) -> None:
-    """UserError that says the new form of an argument that the data module had in earlier versions.
+    """Raise UserError with the new form of an argument of the data module from earlier versions.
 
     Args:
-        names: arguments that `origin` gives to `data`.
+        names: arguments that `origin` passes to `data`.
         origin: a YAML or the command line, for the message.
     """
     for name in names:
         if name in DATA_ARGUMENTS:
             raise UserError(
-                f"{origin} sets data.{name}, which is {DATA_ARGUMENTS[name]} now: data takes the datasets train, val "
+                f"{origin} sets data.{name}, which is now {DATA_ARGUMENTS[name]}: data takes the datasets train, val "
                 "and test by class_path, for instance glassine.data.dataset.Stickers, which has root, split, size, "
                 "num_frames, transform, stills, limit and procedural"
             )
 
 
 def current_name(class_path: str) -> str:
-    """The class path that stands for `class_path` today; itself where it was not renamed."""
+    """Today's class path for `class_path`; unchanged if it was not renamed."""
     if not class_path.startswith(PACKAGE) or not all(part.isidentifier() for part in class_path.split(".")):
         return class_path
     module, _, name = class_path.removeprefix(PACKAGE).rpartition(".")
@@ -154,7 +154,7 @@ def current_name(class_path: str) -> str:
 
 
 def with_current_names(description: Any) -> Any:
-    """A description of a network with all names of classes replaced by today's; other values stay as they are."""
+    """A network description with all class names updated to today's; other values are unchanged."""
     if isinstance(description, Mapping):
         return {key: with_current_names(value) for key, value in description.items()}
     if isinstance(description, list):

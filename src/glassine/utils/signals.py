@@ -1,4 +1,4 @@
-"""SIGTERM, as job schedulers and `kill` send it: stop at once, clean up, and do not wait for others for ever."""
+"""Handling of SIGTERM, as sent by job schedulers and `kill`: stop at once, clean up, and never wait forever."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ from types import FrameType
 from typing import Any
 
 GRACE = 30.0
-"""Seconds for cleaning up; a process that then still waits, for instance for one that is gone, is ended."""
+"""Seconds allowed for cleanup; a process that still waits after that, e.g. for one that is gone, is terminated."""
 TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised by SIGTERM wherever the main thread is, so that all that Ctrl-C cleans up is cleaned up."""
+    """Raised in the main thread on SIGTERM, so that cleanup runs as it does for Ctrl-C."""
 
 
 def stop_on_sigterm() -> None:
@@ -22,7 +22,7 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if os.name == "nt":
         return
-    # the main thread may be inside of a library that waits for another process, where no Python code is run
+    # the main thread may be inside a library that waits for another process and runs no Python code
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -31,7 +31,7 @@ def stop_on_sigterm() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the second would break off cleaning up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one would interrupt the cleanup
     raise Terminated
 
 
@@ -43,16 +43,16 @@ def _have_the_last_word(reader: int) -> None:
 
 
 def _forget_wakeup() -> None:
-    """What a forked worker is sent is not meant for its parent."""
+    """Ignore signals in forked workers that are not meant for the parent."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
 
 
 def forward_sigterm(trainer: Any) -> None:
-    """Let a `Trainer` hand SIGTERM to the processes that it started, and no more.
+    """Let a `Trainer` only forward SIGTERM to the processes that it started.
 
-    Lightning's own handler lets all processes wait for each other inside of the handler, between two batches or in the
-    middle of one: half an hour if one of them is elsewhere.
+    Lightning's own handler lets all processes wait for each other inside the handler, between two batches or in the
+    middle of one: for half an hour if one of them is elsewhere.
     """
     connector = trainer._signal_connector
 

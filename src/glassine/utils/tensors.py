@@ -1,7 +1,7 @@
-"""Tensors in files: safetensors written atomically, digests of weights, and a limit on what a file may allocate.
+"""Tensors in files: atomic safetensors writes, digests of weights, and a limit on what a file may allocate.
 
-The library's own writer leaves files that only the owner may read, hides what the system said in an error of its own,
-and writes to a hidden file that stays behind after a kill.
+The library's own writer creates files that only the owner can read, hides the system error in an error of its own, and
+writes to a hidden file that stays behind after a kill.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ DTYPES = {
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a `.safetensors` file, as the library reads it, and wait until it is on the disk.
+    """Write a `.safetensors` file, readable by the library, and flush it to disk.
 
     Args:
         tensors: by name; on any device, of the dtypes in `DTYPES`.
-        path: of the file, which is replaced; meant to be a temporary one (`atomic_path`).
-        metadata: further text for the header.
+        path: file to write or replace; meant to be a temporary path (`atomic_path`).
+        metadata: additional header text.
 
     Raises:
         TypeError: a dtype that is not in `DTYPES`.
-        OSError: what the system says, for instance that the disk is full.
+        OSError: a system error, for instance that the disk is full.
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    # wide types first, so that each tensor begins at a multiple of its own size
+    # wide types first, so that each tensor is aligned to its item size
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     offset = 0
     for name in names:
@@ -66,7 +66,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Twelve letters that change with any weight of the network."""
+    """A twelve-character digest of the network's weights."""
     state = hashlib.blake2b(digest_size=6)
     for name, tensor in sorted(network.state_dict().items()):
         state.update(name.encode())
@@ -87,14 +87,14 @@ def memory_bytes() -> int:
 
 
 class SizeGuard(TorchDispatchMode):
-    """While it is entered, tensors are counted as they are made.
+    """Context manager that counts tensors as they are created.
 
     Args:
         origin: file that describes the network, for the message.
-        most_bytes: of all tensors together; the machine's memory by default.
+        most_bytes: limit for all tensors together; the machine's memory by default.
 
     Raises:
-        UserError: from the call that would make one tensor too many, before it is allocated.
+        UserError: raised by the call that would exceed the limit, before it allocates.
     """
 
     def __init__(self, origin: str, most_bytes: int | None = None) -> None:
@@ -104,7 +104,7 @@ class SizeGuard(TorchDispatchMode):
         self.bytes, self.tensors = 0.0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count what `func` makes, if it makes a tensor out of numbers."""
+        """Count the result of `func` if it is a factory function."""
         kwargs = kwargs or {}
         given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
         if "device" in kwargs and torch.device(kwargs["device"] or "cpu").type != "meta":
@@ -117,12 +117,12 @@ class SizeGuard(TorchDispatchMode):
         if self.bytes > self.most_bytes or self.tensors > MOST_TENSORS:
             raise UserError(
                 f"{self.origin} describes a network of more than {min(self.bytes, self.most_bytes) / 2**30:.1f} GiB or "
-                f"{MOST_TENSORS:,} tensors, which this machine cannot hold: check its sizes"
+                f"{MOST_TENSORS:,} tensors, which does not fit on this machine: check its sizes"
             )
 
 
 def numel(given: dict[str, Any]) -> float:
-    """Elements that a factory function (`empty`, `arange`, `eye`, ...) makes of its arguments."""
+    """Number of elements that a factory function (`empty`, `arange`, `eye`, ...) creates."""
     if "size" in given:
         return math.prod(float(side) for side in given["size"])
     if "end" in given:

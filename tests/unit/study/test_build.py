@@ -81,7 +81,7 @@ def test_nothing_is_left_where_nothing_can_be_shown(tmp_path: Path):
 def test_a_study_is_not_written_over(tmp_path: Path):
     key = tiny_study(tmp_path)
     methods = {name: Path(folder) for name, folder in key.methods.items()}
-    with pytest.raises(UserError, match="folder with content"):
+    with pytest.raises(UserError, match="non-empty folder"):
         build_study(tmp_path / "study", methods, match_items(methods), {}, StudyDesign(seed=5))
     assert load_key(tmp_path / "study").study == key.study
 

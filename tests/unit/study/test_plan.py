@@ -106,7 +106,7 @@ def test_no_table_of_prompts(tmp_path: Path, name: str, content: str):
 
 def test_prompts_of_other_files(tmp_path: Path):
     (tmp_path / "p.json").write_text('{"cat": "a cat"}')
-    with pytest.raises(UserError, match="none of the stickers"):
+    with pytest.raises(UserError, match="no prompt for any sticker"):
         read_prompts(tmp_path / "p.json", ["dog"])
 
 
@@ -154,7 +154,7 @@ def test_the_key_is_read_as_it_was_written(tmp_path: Path):
 
 
 def test_no_study(tmp_path: Path):
-    with pytest.raises(UserError, match="holds no study"):
+    with pytest.raises(UserError, match="contains no study"):
         load_key(tmp_path)
 
 

@@ -198,7 +198,7 @@ def test_a_port_that_is_taken_and_no_study(server: StudyServer, tmp_path: Path):
         StudyServer(tmp_path / "study", host="no such host")
     with pytest.raises(UserError, match="70000"):
         StudyServer(tmp_path / "study", port=70000)
-    with pytest.raises(UserError, match="holds no study"):
+    with pytest.raises(UserError, match="contains no study"):
         StudyServer(tmp_path)
 
 
@@ -236,7 +236,7 @@ def test_two_files_of_one_name_in_a_folder(tmp_path: Path):
 def test_a_folder_without_stickers(tmp_path: Path):
     methods = write_methods(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no stickers"):
+    with pytest.raises(UserError, match="contains no stickers"):
         match_items({**methods, "empty": tmp_path / "empty"})
 
 

@@ -52,7 +52,7 @@ def test_folders_too(tmp_path: Path) -> None:
         temporary.mkdir()
         (temporary / "a").write_text("a")
     assert (target / "a").read_text() == "a"
-    with pytest.raises(UserError, match="folder with content"):
+    with pytest.raises(UserError, match="non-empty folder"):
         fail_half_way(target, ValueError())
     with pytest.raises(ValueError):
         fail_half_way(tmp_path / "other", ValueError(), folder=True)

@@ -69,7 +69,7 @@ def test_study_files_given_as_pipes(tmp_path, capsys):
     with pytest.raises(UserError, match="questions must be layer-animate"):
         load_questions([str(fifo)])
     pipe(tmp_path / "study" / "key.json")
-    with pytest.raises(UserError, match="holds no study"):
+    with pytest.raises(UserError, match="contains no study"):
         load_key(tmp_path / "study")
 
 
