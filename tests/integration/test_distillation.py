@@ -102,7 +102,7 @@ def test_the_teacher_runs_itself_where_nothing_is_cached(shards, teacher, tmp_pa
 def test_a_cache_of_another_teacher_is_refused(shards, features, tmp_path, capsys):
     other = save_sam(tmp_path / "other", seed=1)
     assert main(["fit", "-c", str(config(shards, other, features, tmp_path))]) == 2
-    assert "the cached features are of another teacher" in capsys.readouterr().err
+    assert "the cached features come from another teacher" in capsys.readouterr().err
     assert main(cache_arguments(shards, other, features)) == 2
     assert "holds features of another teacher" in capsys.readouterr().err
 

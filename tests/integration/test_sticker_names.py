@@ -60,4 +60,4 @@ def test_a_run_is_not_resumed_on_other_stickers(config, tmp_path, capsys):
     place = ["--data.train.init_args.folder", str(tmp_path / "thumbnails")]
     path = str(checkpoint(config, "through"))
     assert main(["fit", "-c", str(config), *version, *place, "--ckpt_path", path, "--trainer.max_steps", "6"]) == 2
-    assert "the groups must be those that the run began with" in capsys.readouterr().err
+    assert "the groups must be those the run started with" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_damaged_stickers_and_answers_of_another_study_are_named(tmp_path: Path,
     other.write_text('{"study": "000000000000", "rater": "anna", "form": 0}\n')
     assert main(["study", "report", str(tmp_path / "study")]) == 2
     error = capsys.readouterr().err
-    assert "other.jsonl is of study 000000000000" in error
+    assert "other.jsonl is from study 000000000000" in error
     assert error.count("\n") == 1
 
 

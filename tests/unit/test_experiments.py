@@ -73,7 +73,7 @@ def test_another_class_keeps_only_the_arguments_that_it_has():
 
 def test_an_overlay_without_its_base_is_one_clear_line(tmp_path):
     (tmp_path / "a.yaml").write_text("# glassine fit -c runs/base.yaml -c runs/a.yaml\n")
-    with pytest.raises(UserError, match=r"must lie beside its base, as in 'glassine fit -c runs/base\.yaml"):
+    with pytest.raises(UserError, match=r"must be next to its base, as in 'glassine fit -c runs/base\.yaml"):
         experiment_files(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="run this in the folder that contains `experiments`"):
         experiment_files(tmp_path / "none.yaml")

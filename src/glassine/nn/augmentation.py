@@ -1,7 +1,7 @@
-"""Augmentation of stickers for evaluators and segmentation, in batches on the device.
+"""Batched on-device augmentation of stickers for evaluators and segmentation.
 
-`PictureAugment` changes geometry, colors, sharpness and noise, and composites on any background; `compose_scenes` puts
-several stickers into one picture, since a prompt on a picture of a single object is trivial.
+`PictureAugment` changes geometry, colors, sharpness and noise, and composites on random backgrounds; `compose_scenes`
+puts several stickers into one image, since prompts on an image of a single object are trivial.
 """
 
 import math
@@ -21,18 +21,18 @@ def compose_scenes(
     generator: torch.Generator | None = None,
     scales: tuple[float, float] = (0.3, 0.9),
 ) -> tuple[Tensor, Tensor]:
-    """Each sticker of a batch and others drawn from the batch, moved, scaled, turned and mirrored, over its background.
+    """Compose scenes: each sticker and others from the batch, randomly transformed, over the sticker's background.
 
     Args:
         foreground: straight colors `b 3 h w` in [0, 1].
         alpha: `b 1 h w` in [0, 1].
         background: `b 3` in [0, 1].
-        layers: stickers a scene; the scene's own comes first, at the bottom.
-        generator: source of randomness, on the CPU.
-        scales: smallest and largest size of a sticker, in shares of the picture.
+        layers: stickers per scene; the scene's own sticker comes first, at the bottom.
+        generator: CPU random generator.
+        scales: smallest and largest size of a sticker, as fractions of the image.
 
     Returns:
-        Opaque pictures `b 3 h w`, and the visible part of each sticker, `b layers h w` in [0, 1].
+        Opaque images `b 3 h w`, and the visible part of each sticker, `b layers h w` in [0, 1].
     """
     batch = len(alpha)
     others = torch.randint(batch, (batch, layers - 1), generator=generator)
@@ -40,7 +40,7 @@ def compose_scenes(
     premultiplied = torch.cat([foreground * alpha, alpha], dim=1)[chosen.flatten()]  # (b k) 4 h w
     moves = random_moves(len(premultiplied), scales, generator).to(alpha)
     grid = F.affine_grid(moves, list(premultiplied.shape), align_corners=False)
-    moved = F.grid_sample(premultiplied, grid, align_corners=False)  # clear outside
+    moved = F.grid_sample(premultiplied, grid, align_corners=False)  # transparent outside
     stickers = rearrange(moved, "(b k) c h w -> k b c h w", b=batch)
 
     picture = background[:, :, None, None].expand_as(foreground)
@@ -58,7 +58,7 @@ def random_moves(count: int, scales: tuple[float, float], generator: torch.Gener
     scale = scales[0] + (scales[1] - scales[0]) * draws[:, 0]
     angle = (draws[:, 1] - 0.5) * (torch.pi / 3)  # 30 degrees to each side
     mirror = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)
-    center = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2; unless turned, all of it stays inside
+    center = (2 * draws[:, 3:] - 1) * (1 - scale)[:, None]  # count 2; it stays fully inside unless rotated
     cos, sin = angle.cos() / scale, angle.sin() / scale
     turn = torch.stack([mirror * cos, mirror * sin, -sin, cos], dim=-1).view(count, 2, 2)
     return torch.cat([turn, -turn @ center[:, :, None]], dim=2)
@@ -69,19 +69,19 @@ GRAY_AXIS = 1 / math.sqrt(3)
 
 
 class PictureAugment(nn.Module):
-    """Random changes of a batch of single pictures, in torch and each drawn for every picture.
+    """Random augmentation of a batch of images, with independent parameters per image.
 
-    Nothing is mirrored, since some names differ in direction only. The damage imitates decoders and short training: a
+    There is no mirroring, since some names differ in direction only. The damage imitates decoders and short training:
     low resolution, blur, patches of wrong color, noise, bent outlines, missing parts.
 
     Args:
-        rotate: degrees, either way.
-        scale: smallest and largest size of the sticker.
-        shift: of the picture's side, either way.
-        bend: displacement of a coarse grid, of the picture's side.
-        color: contrast, brightness and saturation change by at most this share.
-        hue: turn of the hue, of a full circle; little, since names differ by color.
-        white: share of pictures on white; half as many are on gray, the rest on random colors.
+        rotate: maximum rotation in degrees, in either direction.
+        scale: smallest and largest scale of the sticker.
+        shift: maximum shift as a fraction of the image side.
+        bend: displacement of a coarse grid, as a fraction of the image side.
+        color: maximum relative change of contrast, brightness and saturation.
+        hue: maximum hue rotation as a fraction of a full circle; small, since names differ by color.
+        white: fraction of images on white; half as many are on gray, the rest on random colors.
         damage: probability of each kind of damage.
         missing: probability of a missing part.
     """
@@ -104,14 +104,14 @@ class PictureAugment(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
-        """Opaque pictures `b 3 h w` in [0, 1] of premultiplied RGBA `b 4 h w` in [0, 1] or uint8."""
+        """Opaque images `b 3 h w` in [0, 1] from premultiplied RGBA `b 4 h w` in [0, 1] or uint8."""
         pictures = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
         pictures = recolored(self.without_parts(self.moved(pictures)), self.color_matrices(pictures))
         backgrounds = self.backgrounds(len(pictures)).to(pictures)[..., None, None]  # b 3 1 1
         return self.damaged(pictures[:, :3] + backgrounds * (1 - pictures[:, 3:])).clamp(0, 1)
 
     def moved(self, pictures: Tensor) -> Tensor:
-        """Rotated, scaled, shifted and bent."""
+        """Rotate, scale, shift and bend."""
         count, _, height, width = pictures.shape
         angle, size = uniform(count, -self.rotate, self.rotate), uniform(count, *self.scale)
         cos, sin = angle.cos() / size, angle.sin() / size
@@ -124,7 +124,7 @@ class PictureAugment(nn.Module):
         return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def without_parts(self, pictures: Tensor) -> Tensor:
-        """A rectangle of at most a third of either side is clear, in some."""
+        """Erase a rectangle of at most a third of each side, in some images."""
         count, _, height, width = pictures.shape
         rows, columns = torch.arange(height) / height, torch.arange(width) / width
         middle, side = torch.rand(2, count, 1), uniform(2 * count, 0.1, 0.33).view(2, count, 1)
@@ -135,7 +135,7 @@ class PictureAugment(nn.Module):
         return pictures * ~cut[:, None].to(pictures.device)
 
     def color_matrices(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrices `b 3 3` and offsets `b 1`, see `recolored`."""
+        """Matrices `b 3 3` and offsets `b 1`, for `recolored`."""
         count = len(pictures)
         contrast, saturation = uniform(2 * count, 1 - self.color, 1 + self.color).view(2, count, 1, 1)
         brightness = uniform(count, -self.color, self.color)[:, None] / 2
@@ -148,17 +148,17 @@ class PictureAugment(nn.Module):
         return matrix.to(pictures), (brightness + (1 - contrast[:, 0]) / 2).to(pictures)
 
     def backgrounds(self, count: int) -> Tensor:
-        """Colors `b 3`: white, mid gray, or any."""
+        """Colors `b 3`: white, mid gray, or random."""
         kind = torch.rand(count, 1)
         flat = torch.where(kind < self.white, torch.ones(1), torch.full((1,), 0.5)).expand(count, 3)
         return torch.where(kind < 1.5 * self.white, flat, torch.rand(count, 3))
 
     def damaged(self, pictures: Tensor) -> Tensor:
-        """A low resolution, blur, patches and noise, each in some."""
+        """Low resolution, blur, patches and noise, each in some of the images."""
         height, width = pictures.shape[-2:]
         side = int(torch.randint(min(height, width) // 4, 3 * min(height, width) // 4, ()))
         for kind in (coarse(side), blur(float(uniform(1, 0.5, 2.0))), patches, noise):
-            rows = torch.rand(len(pictures)) < self.damage  # only these are computed
+            rows = torch.rand(len(pictures)) < self.damage  # compute only these
             if rows.any():
                 pictures[rows] = kind(pictures[rows])
         return pictures
@@ -170,7 +170,7 @@ def uniform(count: int, low: float, high: float) -> Tensor:
 
 
 def coarse(side: int) -> Callable[[Tensor], Tensor]:
-    """To a resolution of `side` and back."""
+    """Downsample to `side` and upsample back."""
 
     def change(pictures: Tensor) -> Tensor:
         small = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
@@ -180,7 +180,7 @@ def coarse(side: int) -> Callable[[Tensor], Tensor]:
 
 
 def blur(sigma: float) -> Callable[[Tensor], Tensor]:
-    """By a Gaussian of `sigma` pixels, edges repeated."""
+    """Gaussian blur with `sigma` pixels, replicating edges."""
 
     def change(pictures: Tensor) -> Tensor:
         reach, channels = math.ceil(2.5 * sigma), pictures.shape[1]
@@ -193,7 +193,7 @@ def blur(sigma: float) -> Callable[[Tensor], Tensor]:
 
 
 def patches(pictures: Tensor) -> Tensor:
-    """Smooth patches of other colors, about 8 pixels wide, as decoded from wrong latents."""
+    """Smooth patches of other colors, about 8 pixels wide, like those decoded from wrong latents."""
     count, _, height, width = pictures.shape
     coarse_noise = torch.randn(count, 3, height // 8 + 1, width // 8 + 1)
     smooth = F.interpolate(coarse_noise, (height, width), mode="bilinear", align_corners=False)
@@ -201,12 +201,12 @@ def patches(pictures: Tensor) -> Tensor:
 
 
 def noise(pictures: Tensor) -> Tensor:
-    """Noise of its own in each pixel."""
+    """Add independent noise per pixel."""
     return pictures + (uniform(len(pictures), 0, 0.08)[:, None, None, None] * torch.randn(pictures.shape)).to(pictures)
 
 
 def recolored(pictures: Tensor, change: tuple[Tensor, Tensor]) -> Tensor:
-    """Premultiplied RGBA `b 4 h w` with the colors times matrices `b 3 3` and offsets `b 1` added; alpha stays."""
+    """Transform the colors of premultiplied RGBA `b 4 h w` by matrices `b 3 3` and offsets `b 1`; alpha is kept."""
     matrices, offsets = change
     alpha = pictures[:, 3:]
     colors = torch.einsum("bij,bjhw->bihw", matrices, pictures[:, :3]) + offsets[..., None, None] * alpha

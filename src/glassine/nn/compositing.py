@@ -1,4 +1,4 @@
-"""Transparent pictures on random backgrounds, a whole batch at a time: what a codec must be able to rebuild."""
+"""Batched compositing of transparent images on random backgrounds, to train VAEs."""
 
 import math
 
@@ -8,20 +8,20 @@ from torch.nn import functional as F
 
 KINDS = ("flat", "own color", "gradient", "clutter", "plain")
 SHARES = (0.4, 0.1, 0.15, 0.1, 0.25)
-PLAIN = (1.0, 0.5, 0.0)  # white, mid gray, black: where most stickers are seen, and what codecs are measured on
+PLAIN = (1.0, 0.5, 0.0)  # white, mid gray, black: the most common backgrounds, and those used for evaluation
 
 
 def composite_on(rgba: Tensor, background: Tensor) -> Tensor:
-    """`n 4 h w` straight RGBA over `background` (`n 3 1 1` or `n 3 h w`), all in [0, 1], to `n 3 h w`."""
+    """`n 4 h w` straight RGBA over `background` (`n 3 1 1` or `n 3 h w`), all in [0, 1], gives `n 3 h w`."""
     color, alpha = rgba[:, :3], rgba[:, 3:]
     return color * alpha + background * (1 - alpha)
 
 
 def random_backgrounds(rgba: Tensor) -> Tensor:
-    """A background `n 3 h w` in [0, 1] for each picture `n 4 h w`, drawn from torch's own generator.
+    """A background `n 3 h w` in [0, 1] for each image `n 4 h w`, from torch's global generator.
 
-    Of each kind about as many as `SHARES` says: one random color, a color of the sticker itself, a gradient between
-    two colors, soft random clutter, or white, mid gray or black.
+    The kinds are sampled with the probabilities `SHARES`: one random color, a color of the sticker itself, a gradient
+    between two colors, soft random clutter, or white, mid gray or black.
     """
     count, _, height, width = rgba.shape
     kinds = torch.multinomial(torch.tensor(SHARES), count, replacement=True)
@@ -43,7 +43,7 @@ def random_backgrounds(rgba: Tensor) -> Tensor:
 
 
 def own_colors(rgba: Tensor) -> Tensor:
-    """The color `n 3` of one opaque pixel of each picture `n 4 h w`, drawn at random; any pixel's where none is."""
+    """The color `n 3` of one opaque pixel of each image `n 4 h w`, chosen at random; of any pixel if none is opaque."""
     opaque = (rgba[:, 3] > 0.9).flatten(1).float()  # n h*w
     opaque[opaque.sum(1) == 0] = 1
     place = torch.multinomial(opaque, 1)  # n 1
@@ -51,10 +51,10 @@ def own_colors(rgba: Tensor) -> Tensor:
 
 
 def random_placement(rgba: Tensor, share: float = 0.5) -> Tensor:
-    """A `share` of the pictures `n 4 h w` turned, scaled, shifted, mirrored and recolored; the others unchanged.
+    """Rotate, scale, shift, mirror and recolor a `share` of the images `n 4 h w`; the others are unchanged.
 
-    Without this a codec overfits to the position of each sticker. Geometry is interpolated with premultiplied
-    alpha; what comes in from outside is clear.
+    Without this, a VAE overfits to the position of each sticker. Geometry is interpolated with premultiplied alpha;
+    areas from outside are transparent.
     """
     count = len(rgba)
     chosen = torch.rand(count) < share

@@ -1,7 +1,7 @@
 """Conditions of the video networks: masks of given frames, the amount of motion, and the padding of prompts.
 
-Masks of given frames let one network generate, predict and interpolate. The amount of motion is divided into buckets
-and enters with the timestep.
+Masks of given frames let one network generate, predict and interpolate. The amount of motion is quantized into buckets
+and added to the timestep embedding.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from glassine.utils.errors import UserError
 
 
 class FrameMasks:
-    """Draws the given frames of each clip of a batch.
+    """Samples the given frames of each clip of a batch.
 
-    RDTF (arXiv 2503.17735) trains with two masks, one of the frames that are the condition and one of the frames that
-    the loss counts, so that several tasks share a batch; no code is public. Here the second is the complement of the
-    first: a frame is either given or learned. `generation` gives none, `prediction` a run of frames from the first on,
-    `interpolation` the first, the last and any others but one.
+    RDTF (arXiv 2503.17735) trains with two masks, one for the condition frames and one for the frames in the loss, so
+    that several tasks share a batch; no code is public. Here the second is the complement of the first: a frame is
+    either given or learned. `generation` gives none, `prediction` the first few frames, `interpolation` the first, the
+    last and any others but one.
 
     Args:
-        generation: share of the clips.
-        prediction: share of the clips.
-        interpolation: share of the clips.
+        generation: fraction of the clips.
+        prediction: fraction of the clips.
+        interpolation: fraction of the clips.
 
     Raises:
-        ValueError: a negative share, or none above 0.
+        ValueError: a share is negative, or all are 0.
     """
 
     def __init__(self, generation: float = 0.6, prediction: float = 0.2, interpolation: float = 0.2) -> None:
@@ -38,11 +38,11 @@ class FrameMasks:
             raise ValueError(f"shares must be at least 0, one of them positive, got {self.shares}")
 
     def __call__(self, clips: int, frames: int, generator: torch.Generator | None = None) -> Tensor:
-        """`b f` bool, true where the frame is given; at least one frame of each clip is not."""
+        """`b f` bool, True for given frames; at least one frame of each clip is not given."""
         shares = torch.tensor(self.shares, dtype=torch.float64)
         task = torch.multinomial(shares, clips, replacement=True, generator=generator)  # b
         number = torch.arange(frames)
-        # how many are given, from 1 to all but one, as evenly as whole numbers can be
+        # number of given frames, uniform from 1 to all but one
         count = 1 + (torch.rand(clips, generator=generator) * (frames - 1)).long()  # b
         first_frames = number < count[:, None]  # b f
         order = torch.rand(clips, frames, generator=generator)
@@ -52,17 +52,16 @@ class FrameMasks:
         return given & ~given.all(dim=1, keepdim=True)  # clips too short for the task are generated
 
 
-# deciles of training clips of the Fluent stickers: 8 frames of random parts; 16 of whole ones, each group once
+# deciles of training clips of the Fluent stickers: 8 frames of random parts; 16 frames of whole stickers, one per group
 EIGHT_FRAMES = (0.0086, 0.0123, 0.0159, 0.0192, 0.0242, 0.0294, 0.0345, 0.0400, 0.0597)
 SIXTEEN_FRAMES = (0.0085, 0.0134, 0.0176, 0.0208, 0.0250, 0.0286, 0.0343, 0.0408, 0.0516)
 
 
 def motion_amount(foreground: Tensor, alpha: Tensor) -> Tensor:
-    """Mean absolute difference of neighboring frames, `b` in [0, 1].
+    """Mean absolute difference between neighboring frames, `b` in [0, 1].
 
-    Of premultiplied RGBA, so that invisible colors do not count; over all pixels, so that a small moving
-    object counts little. It is the change from frame to frame, whatever the time between them. It is 0 for a single
-    frame.
+    Computed on premultiplied RGBA, so that invisible colors do not count, and over all pixels, so that a small moving
+    object counts little. It measures the change per frame, regardless of the frame rate, and is 0 for a single frame.
 
     Args:
         foreground: straight colors `b f 3 h w` in [0, 1].
@@ -75,10 +74,10 @@ def motion_amount(foreground: Tensor, alpha: Tensor) -> Tensor:
 
 
 def motion_bucket(amount: Tensor, thresholds: Sequence[float] = EIGHT_FRAMES) -> Tensor:
-    """The bucket `b` of each amount `b`: the number of increasing `thresholds` that it reaches.
+    """The bucket `b` of each amount `b`: the number of `thresholds` it reaches, in increasing order.
 
     Raises:
-        UserError: thresholds that do not increase.
+        UserError: the thresholds do not increase.
     """
     if any(high <= low for low, high in pairwise(thresholds)):
         raise UserError(f"motion_thresholds must increase, got {tuple(thresholds)}")
@@ -88,14 +87,14 @@ def motion_bucket(amount: Tensor, thresholds: Sequence[float] = EIGHT_FRAMES) ->
 class MotionTimeEmbedding(TimestepEmbedding):
     """diffusers' time embedding, with a learned vector for the motion bucket added to it.
 
-    Animated Stickers (arXiv 2402.06088) buckets training clips by motion as well. The vectors start at zero: an
-    untrained one changes nothing. One more, the last, represents an unknown amount.
+    Animated Stickers (arXiv 2402.06088) also buckets training clips by motion. The vectors are zero-initialized, so an
+    untrained embedding changes nothing. One extra vector, the last, stands for an unknown amount.
 
     Args:
         in_channels: as in `TimestepEmbedding`.
         time_embed_dim: likewise.
         act_fn: likewise.
-        buckets: number of amounts.
+        buckets: number of buckets.
     """
 
     def __init__(self, in_channels: int, time_embed_dim: int, act_fn: str = "silu", buckets: int = 10) -> None:
@@ -104,7 +103,7 @@ class MotionTimeEmbedding(TimestepEmbedding):
         zero_module(self.motion)
 
     def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
-        """`b d` of the time step's waves `b c` and the bucket `b`; diffusers passes the latter through."""
+        """`b d` from the timestep's sinusoids `b c` and the bucket `b`, which diffusers passes through."""
         embedding = super().forward(sample)
         return embedding if condition is None else embedding + self.motion(condition)
 
@@ -115,14 +114,13 @@ def used_tokens(prompt_embeds: Tensor) -> Tensor:
 
 
 def fill_padding(prompt_embeds: Tensor) -> Tensor:
-    """`prompt_embeds` `b n d` with the direction of a text's mean at its padding, which is where all of d is zero.
+    """`prompt_embeds` `b n d` with padding (all-zero tokens) replaced by the normalized mean of the text's tokens.
 
-    diffusers' video networks take no mask for the text. A zero key has a weight in the softmax like any other, and a
-    caption of five tokens beside 43 of padding has little weight. With the mean of the tokens, normalized to their
-    length, padding carries the meaning of the text. Trained on 420 stickers for 260 s on a core, the loss
-    at the highest quarter of noise, where the prompt matters most, was 0.300 with it, and 0.313 after more steps with
-    a mean of its own length.
-    CLIP's embeddings have no zeros and are not changed.
+    diffusers' video networks do not mask text tokens. A zero key has as much weight in the softmax as any other, so a
+    caption of five tokens next to 43 of padding has little weight. Filled with the mean of the tokens, normalized to
+    their length, the padding carries the meaning of the text. After training on 420 stickers for 260 s on one core, the
+    loss in the highest quarter of noise levels, where the prompt matters most, was 0.300 with it, and 0.313 after more
+    steps with an unnormalized mean. CLIP's embeddings have no zeros and are not changed.
     """
     length = prompt_embeds.norm(dim=-1, keepdim=True)  # b n 1
     used = used_tokens(prompt_embeds)

@@ -1,4 +1,4 @@
-"""Parts of training and sampling diffusion models: guidance, loss weights, timesteps, checkpointing, zero layers."""
+"""Building blocks of diffusion models: guidance, loss weights, timesteps, gradient checkpointing, zero layers."""
 
 from functools import partial
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from glassine.utils.errors import UserError
 
-# the value of arXiv 2305.08891, section 3.4, for schedules that end in pure noise
+# from arXiv 2305.08891, section 3.4, for schedules that end in pure noise
 RESCALE = 0.7
 M = TypeVar("M", bound=nn.Module)
 
@@ -17,15 +17,15 @@ M = TypeVar("M", bound=nn.Module)
 def rescale_noise_cfg(
     noise_cfg: Tensor, noise_pred_text: Tensor, guidance_rescale: float, cond_mask: Tensor | None = None
 ) -> Tensor:
-    """The guided prediction, rescaled towards the standard deviation of the text-conditioned one.
+    """The guided prediction, rescaled toward the standard deviation of the text-conditioned one.
 
-    Equations 15 and 16 of arXiv 2305.08891, as diffusers' function of this name; here given frames do not count.
+    Equations 15 and 16 of arXiv 2305.08891, like diffusers' function of this name, but given frames are ignored.
 
     Args:
         noise_cfg: guided prediction `b f ...`.
         noise_pred_text: prediction with the prompt, the same shape.
-        guidance_rescale: 0 changes nothing, 1 restores the standard deviation.
-        cond_mask: `b f` bool, given frames, whose prediction is not used.
+        guidance_rescale: 0 is off, 1 fully restores the standard deviation.
+        cond_mask: `b f` bool, True for given frames, whose prediction is not used.
     """
     if not guidance_rescale:
         return noise_cfg
@@ -43,7 +43,7 @@ def deviation(clips: Tensor, cond_mask: Tensor | None) -> Tensor:
 def signal_to_noise(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
     """`b`: alphas_cumprod / (1 - alphas_cumprod) at each of `timesteps` `b`.
 
-    diffusers' `compute_snr` squares a quotient of square roots, which loses digits at both ends of the schedule.
+    diffusers' `compute_snr` squares a quotient of square roots, which loses precision at both ends of the schedule.
     """
     kept = alphas_cumprod.to(timesteps.device)[timesteps].float()
     return kept / (1 - kept)
@@ -54,31 +54,31 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
 
     Args:
         snr: `b`.
-        gamma: maximum weight of an error of the clean sample; 5 in the paper.
-        prediction_type: `epsilon`, `v_prediction` or `sample`: the quantity that the error is of.
+        gamma: maximum weight of the clean-sample error; 5 in the paper.
+        prediction_type: `epsilon`, `v_prediction` or `sample`: the quantity on which the error is computed.
     """
     of_sample = snr.clamp(max=gamma)
     if prediction_type == "sample":
         return of_sample
-    # an error of the noise is that of the sample times snr, one of v that times snr + 1 (ibid., section 3.4)
+    # the error of the noise is that of the sample times snr, the error of v that times snr + 1 (ibid., section 3.4)
     return of_sample / (snr.clamp(min=1e-8) if prediction_type == "epsilon" else snr + 1)
 
 
 def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.device | None = None) -> Tensor:
-    """`count` random timesteps in [0, `steps`).
+    """Sample `count` random timesteps in [0, `steps`).
 
     Args:
-        count: how many.
-        steps: of the noise schedule.
-        shift: 1 draws uniformly; higher values draw high noise levels more often, u -> s u / (1 + (s - 1) u) (Esser et
-            al., arXiv 2403.03206, section 5.3.2), where the prompt matters most. With 3, 43% are in the upper fifth.
-        device: of the result.
+        count: number of timesteps.
+        steps: length of the noise schedule.
+        shift: 1 samples uniformly; higher values sample high noise levels more often, u -> s u / (1 + (s - 1) u) (Esser
+            et al., arXiv 2403.03206, section 5.3.2), where the prompt matters most. With 3, 43% are in the upper fifth.
+        device: device of the result.
 
     Raises:
         UserError: `shift` is not positive.
     """
     if not shift > 0:
-        raise UserError(f"timestep_shift must be positive (1 draws uniformly), got {shift}")
+        raise UserError(f"timestep_shift must be positive (1 is uniform), got {shift}")
     if shift == 1:
         return torch.randint(steps, (count,), device=device)
     even = torch.rand(count, device=device)
@@ -86,7 +86,7 @@ def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.dev
 
 
 def checkpoint_layer(layer: nn.Module, enable: bool = True) -> None:
-    """Enable or disable gradient checkpointing of a layer whose own code has none.
+    """Enable or disable gradient checkpointing for a layer that does not support it itself.
 
     It is set on the instance: names, state dict and copies are not affected.
     """
@@ -104,7 +104,7 @@ def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:
 
 
 def zero_module(module: M) -> M:
-    """The module with all its parameters set to zero: a residual branch that ends in it adds nothing at first."""
+    """The module with all its parameters set to zero: a residual branch ending in it adds nothing at initialization."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

@@ -1,4 +1,4 @@
-"""Inter-Frame Attention (Layer-Animate, section III-B, equation 3), an attention processor of diffusers' UNets."""
+"""Inter-Frame Attention (Layer-Animate, section III-B, equation 3), as an attention processor for diffusers' UNets."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,11 @@ Mode = Literal["add", "replace"]
 
 @dataclass
 class CurrentPass:
-    """State of the forward pass that the layers need and diffusers does not pass to them.
+    """State of the forward pass that the layers need but diffusers does not pass.
 
     Attributes:
-        frames: of every clip; tokens come with clips and frames in one dimension.
-        still: whether frames are independent pictures.
+        frames: frames per clip; tokens have clips and frames in one dimension.
+        still: whether frames are independent images.
     """
 
     frames: int = 1
@@ -40,7 +40,7 @@ class CurrentPass:
         return checkpoint(partial(self.repeated, self.frames, layer), *inputs, use_reentrant=False, **options)
 
     def repeated(self, frames: int, layer: nn.Module, *inputs: Any, **options: Any) -> Any:
-        """The forward pass of the layer's class for clips of that many frames."""
+        """The forward pass of the layer's class for clips of this many frames."""
         after, self.frames = self.frames, frames
         try:
             return type(layer).forward(layer, *inputs, **options)
@@ -49,23 +49,23 @@ class CurrentPass:
 
 
 class InterFrameAttention(nn.Module):
-    """`softmax(Q' K_m^T / sqrt(d)) V_m W_O'` beside a spatial self-attention; K_m and V_m are the reference frame's.
+    """`softmax(Q' K_m^T / sqrt(d)) V_m W_O'` next to a spatial self-attention; K_m, V_m are from the reference frame.
 
-    Q' = X W_Q'. W_Q' starts as the self-attention's W_Q, W_O' at zero, so that the layer starts unchanged, bit for bit.
-    K and V go through the self-attention's own weights. W_Q' and W_O' are all that is trained (24,780,800 parameters in
-    SD 1.5: two matrices at each of 16 layers; the paper has a matrix W_O', so there is no bias). Every frame attends to
-    the reference frame, including itself.
+    Q' = X W_Q'. W_Q' is initialized from the self-attention's W_Q and W_O' with zeros, so that the initial layer is
+    unchanged, bit for bit. K and V use the self-attention's own weights. Only W_Q' and W_O' are trained (24,780,800
+    parameters in SD 1.5: two matrices at each of 16 layers; the paper has a matrix W_O', so there is no bias). Every
+    frame attends to the reference frame, including the reference frame itself.
 
     Args:
-        attn: the self-attention (diffusers' `Attention`), for sizes and first weights.
-        current: of the network.
-        reference: which frame: `middle` is the paper, number f // 2 of f (8 of 16); `first` is its predecessors, for
-            instance I2V-Adapter (arXiv 2312.16693); or a number, from 0.
-        mode: `add` is the paper. `replace` is what AnimateZero does (arXiv 2312.03793): keys and values of the
-            reference frame stand in for each frame's own. W_O' then starts as W_O, and the layer is AnimateZero's.
+        attn: the self-attention (diffusers' `Attention`), for sizes and initial weights.
+        current: shared state of the network.
+        reference: the reference frame: `middle`, as in the paper, number f // 2 of f (8 of 16); `first`, as in earlier
+            work, for instance I2V-Adapter (arXiv 2312.16693); or an index.
+        mode: `add`, as in the paper, or `replace`, as in AnimateZero (arXiv 2312.03793): keys and values of the
+            reference frame replace each frame's own. W_O' is then initialized from W_O, so the layer is AnimateZero's.
 
     Raises:
-        UserError: an unknown reference or mode; when called, a clip without such a frame.
+        UserError: an unknown reference or mode; when called, a clip without this frame.
     """
 
     def __init__(self, attn: Any, current: CurrentPass, reference: Reference = "middle", mode: Mode = "add") -> None:
@@ -82,7 +82,7 @@ class InterFrameAttention(nn.Module):
 
     @torch.no_grad()
     def start_from(self, attn: Any) -> None:
-        """Initialize from the self-attention; to be called again when its weights are loaded."""
+        """Initialize from the self-attention; call again after loading its weights."""
         self.to_q.weight.copy_(plain_weight(attn.to_q))
         if self.mode == "add":
             self.to_out.weight.zero_()
@@ -97,7 +97,7 @@ class InterFrameAttention(nn.Module):
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        """Tokens `(b f) n d` to the same, as diffusers calls its processors."""
+        """Tokens `(b f) n d` to the same shape, with the signature of diffusers' processors."""
         if self.mode == "add" or self.current.still:
             own = self.self_attention(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
             return own if self.current.still else own + self.look_at_reference(attn, hidden_states)
@@ -111,7 +111,7 @@ class InterFrameAttention(nn.Module):
         frames, heads = self.current.frames, attn.heads
         index = reference_frame(self.reference, frames)
         reference = rearrange(hidden_states, "(b f) n d -> b f n d", f=frames)[:, index]  # b n d
-        # all frames of a clip have the same keys, so their queries stand in one row
+        # all frames of a clip share the same keys, so their queries are concatenated
         query = rearrange(self.to_q(hidden_states), "(b f) n (h d) -> b h (f n) d", f=frames, h=heads)
         key, value = (
             rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (attn.to_k(reference), attn.to_v(reference))
@@ -122,7 +122,7 @@ class InterFrameAttention(nn.Module):
 
 
 def reference_frame(reference: Reference, frames: int) -> int:
-    """Index of the reference frame in a clip of that many frames; UserError if there is none."""
+    """Index of the reference frame in a clip of this many frames; raises UserError if there is none."""
     if isinstance(reference, str):
         if reference not in ("middle", "first"):
             raise UserError(f"reference_frame must be middle, first or a number, got {reference!r}")
@@ -133,12 +133,12 @@ def reference_frame(reference: Reference, frames: int) -> int:
 
 
 def add_inter_frame_attention(unet: nn.Module, current: CurrentPass, reference: Reference, mode: Mode) -> None:
-    """Put Inter-Frame Attention beside every spatial self-attention of one of diffusers' UNets, in place."""
+    """Add Inter-Frame Attention to every spatial self-attention of a diffusers UNet, in place."""
     for name, layer in spatial_attentions(unet).items():
         if name.endswith(".attn1"):
             layer.set_processor(InterFrameAttention(layer, current, reference, mode))
 
 
 def plain_weight(layer: nn.Module) -> Tensor:
-    """The matrix of a linear layer, its LoRA merged if it has one."""
+    """The matrix of a linear layer, with its LoRA merged, if any."""
     return layer.merged_weight() if hasattr(layer, "merged_weight") else layer.weight  # type: ignore[operator,return-value]

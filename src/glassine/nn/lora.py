@@ -18,14 +18,14 @@ MOTION = ".motion_modules."
 
 
 class LoRALinear(nn.Linear):
-    """`x W + scale * x A B`, W frozen; B starts at zero, so the layer starts unchanged, bit for bit.
+    """`x W + scale * x A B`, W frozen; B is zero-initialized, so the initial layer is unchanged, bit for bit.
 
-    W keeps the name that it has without LoRA: weights of the bare network load, and LoRA's own names are `lora_down`
-    and `lora_up`. The paper's `alpha / rank` is `scale`, which is no weight and is not saved.
+    W keeps its name without LoRA, so that weights of the plain network load; LoRA's own parameters are `lora_down` and
+    `lora_up`. The paper's `alpha / rank` is `scale`, which is not a parameter and is not saved.
 
     Args:
-        base: whose weight and bias are shared, not copied.
-        rank: of A B.
+        base: linear layer; its weight and bias are shared, not copied.
+        rank: rank of A B.
 
     Raises:
         UserError: a rank below 1.
@@ -55,12 +55,12 @@ class LoRALinear(nn.Linear):
 
 
 def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> None:
-    """Put LoRA beside q, k, v and output of the attention layers of one of diffusers' networks.
+    """Add LoRA to the q, k, v and output projections of a diffusers network's attention layers.
 
     Args:
-        network: changed in place; `requires_grad` of its parameters is kept.
-        rank: of every layer.
-        attentions: `spatial` ones, which an image network has, those of `motion` modules, or `all`.
+        network: modified in place; `requires_grad` of its parameters is unchanged.
+        rank: rank in every layer.
+        attentions: `spatial` (those of the image network), `motion` (those of motion modules), or `all`.
 
     Raises:
         UserError: no such layer, or a rank below 1.
@@ -75,12 +75,12 @@ def add_lora(network: nn.Module, rank: int, attentions: Attentions = "all") -> N
 
 
 def with_lora(network: nn.Module, rank: int = 16, attentions: Attentions = "all") -> nn.Module:
-    """A network that trains its LoRA only, for use as a `class_path` in a YAML.
+    """A network that only trains its LoRA, for use as a `class_path` in a YAML.
 
-    A bundle of it holds LoRA only; the frozen weights are loaded from the source in its configuration.
+    Its bundle contains only LoRA; the frozen weights are loaded from the source in its configuration.
 
     Args:
-        network: with its weights.
+        network: network with loaded weights.
         rank: see `add_lora`.
         attentions: see `add_lora`.
 
@@ -96,7 +96,7 @@ def with_lora(network: nn.Module, rank: int = 16, attentions: Attentions = "all"
 
 @contextmanager
 def lora_scale(network: nn.Module, scale: float, attentions: Attentions = "all") -> Iterator[None]:
-    """Weigh LoRA of `network` beside `attentions`: 0 is without, 1 as trained, below 0 away from it."""
+    """Set the scale of `network`'s LoRA for `attentions`: 0 is off, 1 as trained, below 0 the opposite."""
     layers = [
         layer
         for name, layer in network.named_modules()
@@ -113,13 +113,13 @@ def lora_scale(network: nn.Module, scale: float, attentions: Attentions = "all")
 
 
 def has_lora(network: nn.Module, attentions: Attentions = "all") -> bool:
-    """Whether `network` has LoRA beside `attentions`."""
+    """Whether `network` has LoRA for `attentions`."""
     named = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, LoRALinear))
     return any(attentions in ("all", kind_of(name)) for name, _ in named)
 
 
 def kind_of(name: str) -> Attentions:
-    """Where a layer called `name` belongs."""
+    """The kind of attention that a layer called `name` belongs to."""
     return "motion" if MOTION in f".{name}" else "spatial"
 
 

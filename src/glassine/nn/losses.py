@@ -1,6 +1,6 @@
-"""Losses on pictures: alpha errors weighted by pixel, Laplacian pyramids, a perceptual loss, a discriminator.
+"""Image losses: pixel-weighted alpha errors, Laplacian pyramids, a perceptual loss, a discriminator.
 
-The discriminator is a PatchGAN on RGBA pictures (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
+The discriminator is a PatchGAN on RGBA images (LayerDiffuse, section 3.1; pix2pix, arXiv 1611.07004, section 3.2.2).
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from torch.nn import functional as F
 class PerceptualLoss(nn.Module):
     """Perceptual distance: squared distance of unit-normalized features (LPIPS, arXiv 1801.03924, eq. 1).
 
-    At each stage the features of a pixel are scaled to length 1, and the squared differences are summed over channels
-    and averaged over space; the stages are added with `weights`. LPIPS weights channels by human
-    judgments; this loss is **not calibrated**, and its values are comparable with each other only.
+    At each stage, features are normalized to unit length per pixel, and squared differences are summed over channels
+    and averaged over space; stages are added with `weights`. LPIPS calibrates channel weights on human judgments; this
+    loss is **not calibrated**, so its values are only comparable with each other.
 
-    A task that holds it names it in `frozen`, then its network stays out of the checkpoint. It is in eval mode
-    always and gets no gradient; the pictures do.
+    A task that uses it should list it in `frozen`, so that its network stays out of the checkpoint. The network is
+    always in eval mode and gets no gradient; the images do.
 
     Args:
-        network: pictures `n 3 h w` in [0, 1] to maps `n d h' w'`, such as
+        network: images `n 3 h w` in [0, 1] to maps `n d h' w'`, such as
             `glassine.pretrained.efficientnet_lite.EfficientNetLiteFeatures`.
-        weights: of each stage, from the finest; 0 leaves one out. As many as the network has maps.
-        limit: the most pictures of a batch that a training step compares, drawn anew each time, since the loss costs
+        weights: weight of each stage, finest first; 0 skips a stage. One per feature map of the network.
+        limit: maximum number of images compared per training step, a random subset of the batch, since the loss costs
             as much as a small network's own step; None compares all.
 
     Raises:
-        ValueError: weights below 0, or none above; a limit below 1.
+        ValueError: negative weights, or all 0; a limit below 1.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         if min(weights, default=0.0) < 0 or max(weights, default=0.0) == 0:
-            raise ValueError(f"weights must be at least 0 and some of them above, got {list(weights)}")
+            raise ValueError(f"weights must be at least 0 and not all 0, got {list(weights)}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
         self.network, self.weights, self.limit = network.eval().requires_grad_(False), tuple(weights), limit
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
-        """Stay in eval mode, also inside a task that is trained."""
+        """Stay in eval mode, even inside a task in training."""
         return super().train(False)
 
     def forward(self, pictures: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of a batch or of `limit` of its pictures, a float32 scalar; see `distances`."""
+        """Mean loss of a batch or of `limit` of its images, a float32 scalar; see `distances`."""
         if self.limit is not None and pictures.ndim == 5 and pictures.shape == target.shape:
             pictures, target = pictures.flatten(0, 1), target.flatten(0, 1)  # (b f) 3 h w
         if self.limit is not None and len(pictures) > self.limit and len(pictures) == len(target):
@@ -57,15 +57,15 @@ class PerceptualLoss(nn.Module):
         return self.distances(pictures, target).mean()
 
     def distances(self, pictures: Tensor, target: Tensor) -> Tensor:
-        """Distances `b`, float32, at least 0 and 0 for equal pictures.
+        """Distances `b`, float32, at least 0, and 0 for identical images.
 
         Args:
-            pictures: `b 3 h w` in [0, 1], sides of 32 pixels or more; values outside count as they are. Clips
+            pictures: `b 3 h w` in [0, 1], sides of 32 pixels or more; values outside are not clamped. Clips
                 `b f 3 h w` are averaged over frames.
             target: of the same shape; it gets no gradient.
 
         Raises:
-            ValueError: pictures of two shapes or of other shapes, or a network with another number of maps.
+            ValueError: mismatched or invalid shapes, or a network with a different number of feature maps.
         """
         if pictures.shape != target.shape or pictures.ndim not in (4, 5) or pictures.shape[-3] != 3:
             shapes = f"{tuple(pictures.shape)} and {tuple(target.shape)}"
@@ -87,7 +87,7 @@ class PerceptualLoss(nn.Module):
 
 
 def stage_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Squared distance `n` of unit-normalized features, averaged over space, of maps `n d h w`; in float32."""
+    """Squared distance `n` of unit-normalized feature maps `n d h w`, averaged over space; in float32."""
     units = [F.normalize(maps.float(), dim=1, eps=1e-6) for maps in (first, second)]
     return (units[0] - units[1]).square().sum(dim=1).mean(dim=(1, 2))
 
@@ -97,7 +97,7 @@ class PatchDiscriminator(nn.Sequential):
 
     Args:
         in_channels: 4 for RGBA.
-        width: channels after the first convolution; doubled up to eight times.
+        width: channels after the first convolution; doubled up to a factor of eight.
     """
 
     def __init__(self, in_channels: int = 4, width: int = 64) -> None:
@@ -113,33 +113,33 @@ class PatchDiscriminator(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
 
     def hinge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's own loss: real patches above 1, fake ones below -1."""
+        """The discriminator's own loss: hinge, pushing real patches above 1 and fake ones below -1."""
         return (1 - self(real)).relu().mean() + (1 + self(fake.detach())).relu().mean()
 
 
 def weighted_l1(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute error over the pixels that `weight` counts; 0 where it counts none. All three are `n 1 h w`."""
+    """Mean absolute error weighted by `weight`; 0 if the weights are all 0. All three are `n 1 h w`."""
     return weighted_mean((prediction - target).abs(), weight)
 
 
 def laplacian_l1(prediction: Tensor, target: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
-    """Sum over the levels of the Laplacian pyramid of 2^level times the mean absolute error there.
+    """Sum over Laplacian pyramid levels of 2^level times the mean absolute error at that level.
 
-    The loss of context-aware matting (arXiv 1909.09725); a level's weight is every second pixel of the weight above, as
-    in Matting Anything's code.
+    The loss of context-aware matting (arXiv 1909.09725); a level's weight is the weight above subsampled by 2, as in
+    Matting Anything's code.
 
     Args:
         prediction: `n 1 h w`.
         target: the same shape.
         weight: the same shape, at least 0.
-        levels: of the pyramid.
+        levels: number of pyramid levels.
 
     Raises:
-        ValueError: the picture is too small for so many levels.
+        ValueError: the image is too small for this many levels.
     """
     loss = prediction.new_zeros(())
-    with torch.autocast(prediction.device.type, enabled=False):  # its convolutions subtract what is nearly equal
-        # The pyramid is linear: one of the difference is the difference of two
+    with torch.autocast(prediction.device.type, enabled=False):  # its convolutions subtract nearly equal values
+        # the pyramid is linear: the pyramid of the difference is the difference of the pyramids
         for level, band in enumerate(laplacian_pyramid((prediction - target).float(), levels)):
             loss = loss + 2**level * weighted_mean(band.abs(), weight)
             weight = weight[..., ::2, ::2]
@@ -147,10 +147,10 @@ def laplacian_l1(prediction: Tensor, target: Tensor, weight: Tensor, levels: int
 
 
 def laplacian_pyramid(picture: Tensor, levels: int = 5) -> list[Tensor]:
-    """What each halving of `n 1 h w` loses, finest first: level i is `n 1 h/2^i w/2^i`, sizes rounded up.
+    """The Laplacian pyramid of `n 1 h w`, finest level first: level i is `n 1 h/2^i w/2^i`, sizes rounded up.
 
     Raises:
-        ValueError: the picture is too small for so many levels.
+        ValueError: the image is too small for this many levels.
     """
     smallest = 2**levels + 1
     if min(picture.shape[-2:]) < smallest:
@@ -165,19 +165,19 @@ def laplacian_pyramid(picture: Tensor, levels: int = 5) -> list[Tensor]:
 
 
 def doubled(picture: Tensor) -> Tensor:
-    """`n 1 h w` at twice its size: zeros between the pixels, then blurred."""
+    """Upsample `n 1 h w` by 2: zeros between the pixels, then blur."""
     sparse = picture.new_zeros(*picture.shape[:2], 2 * picture.shape[2], 2 * picture.shape[3])
     sparse[..., ::2, ::2] = picture
-    return 4 * blur(sparse)  # three of four are zeros
+    return 4 * blur(sparse)  # three of four pixels are zero
 
 
 def blur(picture: Tensor) -> Tensor:
-    """`n 1 h w` by the binomial filter 1 4 6 4 1, the borders mirrored."""
+    """Blur `n 1 h w` with the binomial filter 1 4 6 4 1 and reflected borders."""
     kernel = picture.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     padded = F.pad(picture, (2, 2, 2, 2), mode="reflect")
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 5)), kernel.view(1, 1, 5, 1))
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of the values that `weight` counts, 0 where it counts none."""
+    """Mean of the values weighted by `weight`, 0 if the weights are all 0."""
     return (values * weight).sum() / weight.sum().clamp(min=torch.finfo(values.dtype).eps)

@@ -1,4 +1,4 @@
-"""Priors of latents: the mean of a picture's latents, or of each frame of a clip's, predicted from the text."""
+"""Priors over latents: the mean latents of an image, or of each frame of a clip, predicted from the text."""
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -10,20 +10,20 @@ from glassine.utils.errors import UserError
 
 
 class LatentPrior(nn.Module):
-    """A small network from a text to the mean of the latents that it describes, read by a UNet beside the noise.
+    """A small network that predicts the mean latents for a text, as an additional input of a UNet.
 
-    Diffusion conditioned on an estimate of the mean is CARD's (Han et al., arXiv 2206.07275, section 2); that a text is
-    first taken to a picture's representation, unCLIP's prior (arXiv 2204.06125, section 2.2). For an image network of
-    3 M parameters it is what lets a prompt be heard: three linear layers learn in a minute on a core how a panda's
-    colors lie, which a UNet's cross-attention, without positions, had not learned in two hours.
+    Conditioning diffusion on an estimate of the mean follows CARD (Han et al., arXiv 2206.07275, section 2); first
+    mapping the text to an image representation follows unCLIP's prior (arXiv 2204.06125, section 2.2). It makes an
+    image network of 3 M parameters follow prompts: within a minute on one core, three linear layers learn how a panda's
+    colors are laid out, which a UNet's cross-attention, without positions, had not learned in two hours.
 
-    It is fitted by squared error, so that it says nothing about details.
+    It is trained with squared error, so it carries no detail.
 
     Args:
         prompt_dim: d, width of the text embeddings.
-        channels: c, of the latents.
-        size: height and width of the latents that it is fitted to; others are interpolated.
-        width: of its hidden layers.
+        channels: c, channels of the latents.
+        size: height and width of the training latents; other sizes are interpolated.
+        width: width of the hidden layers.
     """
 
     def __init__(
@@ -37,23 +37,23 @@ class LatentPrior(nn.Module):
         )
 
     def forward(self, prompt_embeds: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean `b c h w` for `prompt_embeds` `b n d`; `size` is h and w, None for those that it is fitted to.
+        """The mean `b c h w` for `prompt_embeds` `b n d`; `size` is h and w, None for the training size.
 
         Raises:
-            UserError: embeddings of another width.
+            UserError: the embeddings have the wrong width.
         """
         return self.resized(self.layers(self.pooled(prompt_embeds)).view(-1, *self.shape), size)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all. Raises as the call does."""
+        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all. Raises like the call."""
         return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
 
     def freeze_spatial(self) -> None:
-        """Train only parameters that depend on the frame: here there are none."""
+        """Train only frame-dependent parameters: here there are none."""
         self.requires_grad_(False)
 
     def pooled(self, prompt_embeds: Tensor) -> Tensor:
-        """The mean over the tokens, `b d`; padding does not count."""
+        """The mean over the tokens, `b d`; padding is ignored."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
                 f"text embeddings must be {self.prompt_dim} wide for this latent_mean, got {prompt_embeds.shape[-1]}: "
@@ -62,7 +62,7 @@ class LatentPrior(nn.Module):
         return prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
 
     def resized(self, mean: Tensor, size: tuple[int, int] | None) -> Tensor:
-        """`n c h w` at another size."""
+        """`n c h w` resized to another size."""
         if size in (None, self.shape[1:]):
             return mean
         return F.interpolate(mean.float(), size, mode="bilinear", antialias=True).to(mean)  # not in half precision
@@ -74,21 +74,22 @@ def hidden_layers(prompt_dim: int, width: int) -> list[nn.Module]:
 
 
 class MotionPrior(LatentPrior):
-    """A `LatentPrior` for all frames, and how each frame departs from it: the motion that a text suggests.
+    """A `LatentPrior` for all frames, plus each frame's offset from it: the motion that a text suggests.
 
-    It is to motion what `LatentPrior` is to looks. Without it the temporal layers of a small video UNet hardly hear a
-    prompt at high noise, where motion is decided; these four linear layers, the last two of low rank, learn it soon.
-    Clips are to show whole stickers, so that a frame's number says how far the motion has come.
+    It does for motion what `LatentPrior` does for appearance. Without it, the temporal layers of a small video UNet
+    barely respond to the prompt at high noise, where motion is decided; these four linear layers, the last two
+    low-rank, learn it quickly. Training clips should span whole stickers, so that the frame index determines the phase
+    of the motion.
 
-    It starts as the `LatentPrior` alone.
+    At initialization it equals the `LatentPrior`.
 
     Args:
         prompt_dim: see `LatentPrior`.
         channels: see `LatentPrior`.
         size: see `LatentPrior`.
         width: see `LatentPrior`.
-        num_frames: f, of the clips that it is fitted to; others are interpolated in time.
-        rank: of the map to all frames.
+        num_frames: f, frames of the training clips; other lengths are interpolated in time.
+        rank: rank of the map to all frames.
     """
 
     def __init__(
@@ -122,6 +123,6 @@ class MotionPrior(LatentPrior):
         return mean + rearrange(parted, "(b f) c h w -> b f c h w", f=num_frames).to(mean)
 
     def freeze_spatial(self) -> None:
-        """Train the motion alone."""
+        """Train only the motion."""
         super().freeze_spatial()
         self.motion.requires_grad_(True)

@@ -33,32 +33,35 @@ Upsample = Literal["bilinear", "nearest"]
 
 @dataclass(frozen=True)
 class STI(TemporalMethod):
-    """STI layers in place of all temporal attentions of VideoLDM; its temporal convolutions stay.
+    """STI layers instead of all temporal attentions of VideoLDM; its temporal convolutions are kept.
 
-    The paper gives the two branches, self-attention over all tokens of a clip reduced by gamma and `k x 1 x 1`
-    convolutions, "learnable weights" between them, and a total of 1.856 B parameters. The defaults are a layout that
-    has as many (1.857 B): what diffusers' layer is made of (two self-attentions and a feed-forward) at low resolution,
-    one `3 x 1 x 1` convolution, one number for the mix and one projection, 24 C x C matrices at each of 17 places.
+    The paper specifies the two branches, self-attention over all tokens of a clip downsampled by gamma and `k x 1 x 1`
+    convolutions, "learnable weights" between them, and a total of 1.856 B parameters. The defaults are a layout with
+    about as many (1.857 B): the contents of diffusers' layer (two self-attentions and a feed-forward) at low
+    resolution, one `3 x 1 x 1` convolution, one number for the mix and one projection, i.e. 24 C x C matrices at each
+    of 17 positions.
 
     Args:
-        gamma: factor of the downsampling. No value is given. One pass of the full-size UNet over 8 frames of 256 x 256
+        gamma: downsampling factor. The paper gives no value. One pass of the full-size UNet over 8 frames of 256 x 256
             takes 3.6, 2.1 and 1.9 TFLOP for 1, 2 and 4 by torch's count, VideoLDM's 2.4; in table 4 their times differ
-            by 1%, which 2 is nearest to.
-        kernel_sizes: frames k, all odd, that the detail branch's convolutions span; their outputs are added. "Different
-            patterns" may mean several; one of 3 fits the total.
-        attentions: self-attentions one after the other.
+            by 1%, to which 2 comes closest.
+        kernel_sizes: temporal kernel sizes k of the detail branch, all odd; their outputs are added. "Different
+            patterns" may mean several; a single 3 matches the total.
+        attentions: number of consecutive self-attentions.
         feed_forward: whether a feed-forward layer follows them.
-        positions: sinusoids added to the tokens, for the frame or for frame, row and column. The text has none, but
-            without them all regions of all frames would look alike to the attention.
-        mix: one number a `layer` or a `channel`, as semantic and 1 - semantic; or two `free` factors a layer. The
+        positions: sinusoidal embeddings added to the tokens, for the frame or for frame, row and column. The paper has
+            none, but without them all regions of all frames would look alike to the attention.
+        mix: one number per `layer` or `channel`, as semantic and 1 - semantic; or two `free` factors per layer. The
             paper mentions a "proportion of these two branches".
-        share: of the semantic branch at first.
+        share: initial share of the semantic branch.
         downsample: `mean` or `max` of gamma x gamma windows, or a `convolution` with that stride; the first two have no
-            parameters, which fits the total. Windows at the border may be smaller, so that any size goes.
-        upsample: `bilinear` or `nearest`. No 3 x 3 convolution follows in the layer that could smooth blocks.
-        zero_init: start the last projection at zero, so that an untrained network is the image network on every frame.
-        mixed_convolutions: whether the convolutions are mixed with what they are given, as VideoLDM's, whose layers the
-            paper replaces; false leaves them as they are, to start from ModelScope's.
+            parameters, which matches the total. Windows at the border may be smaller, so any size works.
+        upsample: `bilinear` or `nearest`. The layer has no 3 x 3 convolution afterwards that could smooth block
+            artifacts.
+        zero_init: zero-initialize the last projection, so that an untrained network equals the image network on every
+            frame.
+        mixed_convolutions: whether the convolutions are mixed with their input, as in VideoLDM, whose layers the
+            paper replaces; False keeps them unmixed, to start from ModelScope's.
 
     Raises:
         UserError: a number or name that is not allowed.
@@ -92,18 +95,18 @@ class STI(TemporalMethod):
         return STILayer(channels, layer.attention_head_dim, layer.norm.num_groups, self)
 
     def convolution(self, layer: TemporalConvLayer) -> nn.Module:
-        """The layer, mixed where `mixed_convolutions` says so."""
+        """The layer, mixed if `mixed_convolutions` is set."""
         return MixedConvolution(layer, share=0.5) if self.mixed_convolutions else layer
 
 
 class STILayer(TemporalAttention):
-    """One STI layer with a residual connection, around it the norm that diffusers' layer has.
+    """One STI layer with a residual connection and the norm of diffusers' layer.
 
     Args:
         channels: C, a multiple of `head_dim` and of `norm_num_groups`.
         head_dim: channels of an attention head.
-        norm_num_groups: of the GroupNorm, whose statistics are the clip's.
-        sti: the choices.
+        norm_num_groups: groups of the GroupNorm, with statistics over the whole clip.
+        sti: settings.
     """
 
     def __init__(self, channels: int, head_dim: int, norm_num_groups: int, sti: STI) -> None:
@@ -137,7 +140,7 @@ class STILayer(TemporalAttention):
         return x + self.proj_out(self.mix(detail, semantic))
 
     def interact(self, y: Tensor, num_frames: int) -> Tensor:
-        """The semantic branch, `(b f) c h w` to the same: every region of every frame looks at all others."""
+        """The semantic branch, `(b f) c h w` to the same: every region of every frame attends to all others."""
         small = self.shrink(y)  # (b f) c h/gamma w/gamma, rounded up
         height, width = small.shape[-2:]
         tokens = rearrange(small, "(b f) c h w -> b (f h w) c", f=num_frames)
@@ -147,7 +150,7 @@ class STILayer(TemporalAttention):
         return large[..., : y.shape[-2], : y.shape[-1]]
 
     def shrink(self, y: Tensor) -> Tensor:
-        """`n c h w` to `n c h/gamma w/gamma`, rounded up; the windows start at the upper left."""
+        """`n c h w` to `n c h/gamma w/gamma`, rounded up; windows start at the top left."""
         gamma = self.sti.gamma
         if self.reduce is not None:
             return self.reduce(F.pad(y, (0, -y.shape[-1] % gamma, 0, -y.shape[-2] % gamma), mode="replicate"))
@@ -155,7 +158,7 @@ class STILayer(TemporalAttention):
         return pool(y, gamma, ceil_mode=True)
 
     def positions(self, frames: int, height: int, width: int, tokens: Tensor) -> Tensor | float:
-        """What is added to `tokens` `b (f h w) c`: `(f h w) c`, or 0 for none."""
+        """The position embeddings for `tokens` `b (f h w) c`: `(f h w) c`, or 0 for none."""
         channels = tokens.shape[-1]
         if self.sti.positions == "none":
             return 0.0
@@ -165,7 +168,7 @@ class STILayer(TemporalAttention):
 
 
 class SelfAttention(nn.Module):
-    """LayerNorm and self-attention around an identity."""
+    """LayerNorm and self-attention with a residual connection."""
 
     def __init__(self, channels: int, head_dim: int) -> None:
         super().__init__()
@@ -178,7 +181,7 @@ class SelfAttention(nn.Module):
 
 
 class Feed(nn.Module):
-    """LayerNorm and a gated feed-forward layer, four times as wide, around an identity."""
+    """LayerNorm and a gated feed-forward layer, four times as wide, with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
 """Temporal layers of video UNets: the methods that VSD2M (arXiv 2412.08259) compares with STI.
 
-Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel alone.
+Make-A-Video (Singer et al., arXiv 2209.14792): space first, then time at each pixel separately.
 VideoLDM (Blattmann et al., arXiv 2304.08818): each temporal layer mixed with its input.
 VideoFactory (Wang et al., arXiv 2305.10874): swapped cross-attention between space and time, as far as the paper
-describes it.
+specifies it.
 
-`TemporalMethod` is their interface to the UNet. Shared parts are learned mixes of two branches, sinusoidal positions in
-frame, row and column, and 3D windows.
+`TemporalMethod` is their interface to the UNet. Shared parts are learned mixes of two branches, sinusoidal position
+embeddings for frame, row and column, and 3D windows.
 """
 
 import math
@@ -31,8 +31,8 @@ def clip_positions(frames: int, height: int, width: int, channels: int, like: Te
     """`(f h w) c`: a third of the channels each for row and column, the rest for the frame, in the dtype of `like`.
 
     `channels` is even and at least 6.
-    Computed at each call and kept in no buffer: any size goes, and nothing is lost when a network is made without
-    memory and filled from a file.
+    Computed on every call and not stored in a buffer: any size works, and nothing is lost when a network is created on
+    the meta device and filled from a file.
     """
     third = channels // 6 * 2
     grid = (frames, height, width)
@@ -53,14 +53,14 @@ def sinusoid(length: int, channels: int, like: Tensor) -> Tensor:
 
 
 class LearnedMix(nn.Module):
-    """`a + share * (b - a)`, the share a sigmoid of a learned number.
+    """`a + share * (b - a)`, where the share is the sigmoid of a learned number.
 
     Args:
-        share: of b at first, between 0 and 1, both excluded.
-        channels: one number for each of so many channels; 1 is one for all.
+        share: initial share of b, in (0, 1).
+        channels: number of learned shares, one per channel; 1 shares one for all.
 
     Raises:
-        UserError: a share out of its range.
+        UserError: the share is out of range.
     """
 
     def __init__(self, share: float = 0.5, channels: int = 1) -> None:
@@ -70,20 +70,20 @@ class LearnedMix(nn.Module):
         self.logit = nn.Parameter(torch.full((channels,), math.log(share / (1 - share))))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """`n c h w` twice to the same; equal branches come out as they are."""
+        """Two `n c h w` to one; equal inputs are returned unchanged."""
         share = self.logit.sigmoid()[:, None, None].to(a.dtype)
         return a + share * (b - a)
 
 
 class FreeMix(nn.Module):
-    """`first * a + second * b` with two learned numbers, `1 - share` and `share` at first."""
+    """`first * a + second * b` with two learned numbers, initially `1 - share` and `share`."""
 
     def __init__(self, share: float = 0.5) -> None:
         super().__init__()
         self.factors = nn.Parameter(torch.tensor([1 - share, share]))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """`n c h w` twice to the same."""
+        """Two `n c h w` to one."""
         first, second = self.factors.to(a.dtype)
         return first * a + second * b
 
@@ -92,10 +92,10 @@ Grid = tuple[int, int, int]
 
 
 def window_counts(sides: Grid, window: Grid) -> Grid:
-    """How many windows there are along frames, height and width.
+    """Number of windows along frames, height and width.
 
-    Each side is cut into the fewest equal parts that are no longer than the window's: for 8, a side of 12 into two of
-    6, one of 4 into itself. A prime side that is longer falls into single steps.
+    Each side is split into the fewest equal parts no longer than the window: for 8, a side of 12 into two of 6, a side
+    of 4 not at all. A longer prime side is split into single steps.
     """
     frames, height, width = (
         next(n for n in range(1, side + 1) if side % n == 0 and side // n <= most)
@@ -111,7 +111,7 @@ def to_windows(x: Tensor, counts: Grid) -> Tensor:
 
 
 def from_windows(tokens: Tensor, counts: Grid, sides: Grid) -> Tensor:
-    """`n t c` to `b f h w c`, undoing `to_windows` of a clip with these `sides`."""
+    """`n t c` to `b f h w c`, the inverse of `to_windows` for a clip with these `sides`."""
     (nf, nh, nw), (frames, height, width) = counts, sides
     return rearrange(
         tokens,
@@ -121,30 +121,30 @@ def from_windows(tokens: Tensor, counts: Grid, sides: Grid) -> Tensor:
 
 
 class TemporalMethod(ABC):
-    """What stands at the temporal places of diffusers' `UNet3DConditionModel`.
+    """A method that replaces the temporal layers of diffusers' `UNet3DConditionModel`.
 
-    At full size these are 17 attentions, of which `transformer_in` is the first, and 22 convolutions. A method is given
-    each of diffusers' layers and returns what stands in its place: the layer, or a module that is called like it.
+    At full size these are 17 attentions, the first of which is `transformer_in`, and 22 convolutions. A method is given
+    each of diffusers' layers and returns its replacement: the layer itself, or a module with the same call signature.
     Subclasses are frozen dataclasses of plain values: a method is one key of a YAML and of a saved `config.json`. A
-    module that keeps the layer calls it `base`: weights made for the layer then find their way into it.
+    module that wraps the layer names it `base`, so that weights of the layer can be loaded into it.
     """
 
     @abstractmethod
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
-        """What stands at attention `index`, counted in the order of the forward pass; 0 is `transformer_in`."""
+        """The replacement for attention `index`, counted in the order of the forward pass; 0 is `transformer_in`."""
 
     def convolution(self, layer: TemporalConvLayer) -> nn.Module:
-        """What stands at a convolution; by default the layer."""
+        """The replacement for a convolution; by default the layer itself."""
         return layer
 
     def describe(self) -> dict[str, Any]:
-        """`class_path` and all `init_args`: what `make_method` reads."""
+        """`class_path` and all `init_args`: the input of `make_method`."""
         kind = type(self)
         return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": asdict(self)}  # type: ignore[call-overload]
 
 
 class TemporalAttention(nn.Module):
-    """A layer that is called as diffusers calls its `TransformerTemporalModel`; subclasses write `over_time`."""
+    """A layer with the call signature of diffusers' `TransformerTemporalModel`; subclasses implement `over_time`."""
 
     def forward(
         self,
@@ -153,7 +153,7 @@ class TemporalAttention(nn.Module):
         cross_attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
     ) -> TransformerTemporalModelOutput | tuple[Tensor]:
-        """`(b f) c h w` to the same; `cross_attention_kwargs` is there for the call and not read."""
+        """`(b f) c h w` to the same; `cross_attention_kwargs` is accepted and ignored."""
         sample = self.over_time(hidden_states, num_frames)
         return TransformerTemporalModelOutput(sample=sample) if return_dict else (sample,)
 
@@ -163,7 +163,7 @@ class TemporalAttention(nn.Module):
 
 
 def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
-    """The method that `class_path` and `init_args` describe; UserError if they describe none."""
+    """The method described by `class_path` and `init_args`; raises UserError if they describe none."""
     if isinstance(description, TemporalMethod):
         return description
     try:
@@ -171,7 +171,7 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
     except UserError:
         raise
     except Exception as error:  # a network's saved configuration may come from anywhere
-        reason = " ".join(str(error).split())[-200:]  # the deepest cause comes last
+        reason = " ".join(str(error).split())[-200:]  # the root cause comes last
         raise UserError(
             f"temporal must be a method with its init_args, such as glassine.nn.sti.STI, got {description} ({reason})"
         ) from error
@@ -179,14 +179,15 @@ def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
 
 @dataclass(frozen=True)
 class MakeAVideo(TemporalMethod):
-    """Pseudo-3D convolutions and attention: diffusers' own layers, `3 x 1 x 1` convolutions and frames of one pixel.
+    """Pseudo-3D layers, diffusers' own: `3 x 1 x 1` convolutions, and attention over the frames of each pixel.
 
-    The base of all methods here, as VSD2M has it. Weights of ModelScope's UNet fit under their own names.
+    The base of all methods here, as in VSD2M. Weights of ModelScope's UNet load under their original names.
 
     Args:
-        zero_init: start the attentions' last projection at zero, as the convolutions' last one is in diffusers, so that
-            an untrained network is the image network on every frame. Reimplementations report that Make-A-Video
-            starts as the identity; diffusers leaves its attentions random. Without meaning where weights are loaded.
+        zero_init: zero-initialize the last projection of the attentions, as diffusers does for the last convolution, so
+            that an untrained network equals the image network on every frame. Reimplementations report that
+            Make-A-Video starts as the identity; diffusers initializes its attentions randomly. Irrelevant if weights
+            are loaded.
     """
 
     zero_init: bool = True
@@ -202,13 +203,13 @@ class MakeAVideo(TemporalMethod):
 class VideoLDM(TemporalMethod):
     """Make-A-Video's layers with "trainable parameters to balance the contribution of 2D and 3D information" (VSD2M).
 
-    One number a layer, at all attentions and convolutions: `a * spatial + (1 - a) * temporal`, where the spatial part
-    is what comes into the layer. We keep a within (0, 1) by a sigmoid; a public reimplementation clamps it.
+    One number per layer, for all attentions and convolutions: `a * spatial + (1 - a) * temporal`, where the spatial
+    part is the layer's input. We keep a within (0, 1) by a sigmoid; a public reimplementation clamps it.
 
     Args:
-        share: of the temporal part at first, 1 - a. The reimplementation starts at 0; with `zero_init` any number
-            starts as the image network, and 0.5 lets both learn. Take one close to 1, such as 0.99, to start from
-            temporal layers that were trained without a mix, as ModelScope's.
+        share: initial share of the temporal part, 1 - a. The reimplementation starts at 0; with `zero_init` the network
+            starts as the image network for any value, and 0.5 lets both learn. Use a value close to 1, such as 0.99, to
+            start from temporal layers that were trained without mixing, such as ModelScope's.
         zero_init: see `MakeAVideo`.
     """
 
@@ -227,7 +228,7 @@ class VideoLDM(TemporalMethod):
 
 
 class MixedAttention(TemporalAttention):
-    """A temporal attention `base`, mixed with its input; `share` is the output's at first."""
+    """A temporal attention `base`, mixed with its input; `share` is the initial share of the output."""
 
     def __init__(self, base: TransformerTemporalModel, share: float) -> None:
         super().__init__()
@@ -239,7 +240,7 @@ class MixedAttention(TemporalAttention):
 
 
 class MixedConvolution(nn.Module):
-    """A temporal convolution `base`, mixed with its input; `share` is the output's at first."""
+    """A temporal convolution `base`, mixed with its input; `share` is the initial share of the output."""
 
     def __init__(self, base: TemporalConvLayer, share: float) -> None:
         super().__init__()
@@ -252,18 +253,18 @@ class MixedConvolution(nn.Module):
 
 @dataclass(frozen=True)
 class VideoFactory(TemporalMethod):
-    """Spatial and temporal features attend to each other in 3D windows, and take turns in asking.
+    """Spatial and temporal features attend to each other in 3D windows, and alternate as queries.
 
     From the abstract: "a swapped cross-attention mechanism in 3D windows that alternates the 'query' role between
-    spatial and temporal blocks". From VSD2M: its parameters, 1.847 B, 12 M more than VideoLDM; one C x C matrix at each
-    of the 16 attentions inside the UNet's blocks gives 1847.7 M, a whole cross-attention there 1.885 B.
+    spatial and temporal blocks". From VSD2M: 1.847 B parameters, 12 M more than VideoLDM; one C x C matrix at each of
+    the 16 attentions inside the UNet's blocks gives 1847.7 M, a full cross-attention there 1.885 B.
 
-    The rest is ours. The second self-attention of diffusers' layer becomes the cross-attention, so that it costs
-    nothing more and starts from trained weights where there are some; the matrix carries on the features that were
-    asked, which would be lost otherwise. `transformer_in`, which follows no spatial block, and the convolutions stay.
+    The rest is ours. The second self-attention of diffusers' layer becomes the cross-attention, so that it adds no cost
+    and starts from trained weights if there are any; the matrix carries the key features on, which would otherwise be
+    lost. `transformer_in`, which follows no spatial block, and the convolutions are unchanged.
 
     Args:
-        window: frames, height and width of a window at most; see `window_counts`. Not to be read from the abstract; 8
+        window: maximum frames, height and width of a window; see `window_counts`. Not given in the abstract; 8
             spans all frames of a sticker.
         zero_init: see `MakeAVideo`.
     """
@@ -284,12 +285,12 @@ class VideoFactory(TemporalMethod):
 
 
 class SwappedAttention(TemporalAttention):
-    """Attention over the frames of a pixel, then cross-attention in windows between its input and its output.
+    """Attention over the frames of a pixel, then windowed cross-attention between its input and its output.
 
     Args:
-        base: layer whose parts are used; its second self-attention attends across instead.
-        window: frames, height and width at most.
-        spatial_asks: whether the spatial features are the queries and the temporal ones the keys, or the reverse.
+        base: layer to take parts from; its second self-attention becomes the cross-attention.
+        window: maximum frames, height and width.
+        spatial_asks: True if spatial features are the queries and temporal ones the keys, False for the reverse.
     """
 
     def __init__(self, base: TransformerTemporalModel, window: tuple[int, int, int], spatial_asks: bool) -> None:

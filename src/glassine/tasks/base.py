@@ -1,6 +1,6 @@
-"""What all tasks share: optimizer, schedule, frozen parts that stay out of the checkpoint, previews in TensorBoard.
+"""Base classes of all tasks: optimizer, schedule, frozen parts kept out of the checkpoint, previews in TensorBoard.
 
-`ScoredTask` adds validation and test for tasks whose results are scored as mattes.
+`ScoredTask` adds validation and test for tasks evaluated with matting metrics.
 """
 
 import copy
@@ -33,13 +33,13 @@ class StickerTask(LightningModule):
     """A LightningModule whose `frozen` submodules are neither trained nor saved.
 
     Args:
-        optimizer: of the parameters that require gradients.
-        lr_scheduler: stepped after every optimizer step; None keeps the learning rate.
-        init_from: checkpoint of an earlier run of the same task, whose weights alone are loaded at the start of
-            training: the averaged ones if there are any, or those of the last step with `#last` after the path.
-            A run that is resumed with `--ckpt_path` ignores it.
+        optimizer: optimizer for the parameters that require gradients.
+        lr_scheduler: stepped after every optimizer step; None keeps the learning rate constant.
+        init_from: checkpoint of an earlier run of the same task; only its weights are loaded at the start of training:
+            the averaged ones if there are any, or the last step's with `#last` after the path. Ignored when a run is
+            resumed with `--ckpt_path`.
 
-    Subclasses name their frozen parts in `frozen` (dotted names), and return pictures for the logger from `preview`.
+    Subclasses name their frozen parts in `frozen` (dotted names), and return images for the logger from `preview`.
     """
 
     frozen: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class StickerTask(LightningModule):
         self.register_load_state_dict_post_hook(forgive_frozen)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "StickerTask":
-        """A copy, as for weight averaging, that shares the optimizer's factory, which refers to the trainer."""
+        """Deep copy, e.g. for weight averaging, that shares the optimizer factory, which refers to the trainer."""
         copied = type(self).__new__(type(self))
         shared = (self.optimizer_callable, self.lr_scheduler_callable)
         memo.update({id(self): copied, **{id(maker): maker for maker in shared}})
@@ -65,7 +65,7 @@ class StickerTask(LightningModule):
         return copied
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that are trained."""
+        """The trainable parameters."""
         return (p for p in self.parameters() if p.requires_grad)
 
     def zero_loss(self) -> Tensor:
@@ -85,38 +85,38 @@ class StickerTask(LightningModule):
         """Load the weights of `init_from`.
 
         Raises:
-            UserError: `init_from` is missing, unreadable, or does not fit.
+            UserError: `init_from` is missing, unreadable, or incompatible.
         """
-        self.train()  # Lightning leaves the modes as it finds them
+        self.train()  # Lightning does not change the modes
         if self.init_from is not None and self.trainer.ckpt_path is None:
             path = self.init_from.removesuffix(LAST_STEP)
             load_partial(self, read_state(Path(path), averaged=path == self.init_from), source=self.init_from)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed each step by its number, so that a resumed run draws the same random numbers as an uninterrupted one."""
+        """Seed each step by its number, so that a resumed run uses the same random numbers as an uninterrupted one."""
         place = (int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_rank, self.trainer.fit_loop.total_batch_idx)
         torch.manual_seed(hash(place) % 2**63)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The backward pass, after a check that the loss is finite; also for `manual_backward`.
 
-        On a GPU the loss is checked every `log_every_n_steps` steps only, since that synchronizes the device.
+        On a GPU the loss is only checked every `log_every_n_steps` steps, since this synchronizes the device.
 
         Raises:
-            UserError: the loss is nan or inf; it names the step and the last good checkpoint.
+            UserError: the loss is nan or inf; the message names the step and the last good checkpoint.
         """
         rhythm = max(getattr(self.trainer, "log_every_n_steps", 1), 1)
         looks = loss.device.type == "cpu" or self.global_step % rhythm == 0
         if looks and not torch.isfinite(loss).all():
             raise UserError(
                 f"the loss must be finite, got {float(loss.detach().sum())} at step {self.global_step}: "
-                f"{last_good(last_checkpoint(self.trainer))}; go on from there with a lower learning rate or a wider "
+                f"{last_good(last_checkpoint(self.trainer))}; resume from there with a lower learning rate or a wider "
                 "precision"
             )
         super().backward(loss, *args, **kwargs)
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """One clipped step of a task with alternating optimizers; gradients of other losses are dropped first."""
+        """One clipped step for tasks with alternating optimizers; clears the gradients of other losses first."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         self.clip_gradients(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
@@ -125,7 +125,7 @@ class StickerTask(LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Lightning's clipping, extended to fused optimizers under bfloat16, where losses are not scaled."""
+        """Lightning's clipping, extended to fused optimizers under bfloat16, which does not scale losses."""
         raw = getattr(optimizer, "optimizer", optimizer)
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if raw.defaults.get("fused") and gradient_clip_val and not scaled and gradient_clip_algorithm in (None, "norm"):
@@ -134,7 +134,7 @@ class StickerTask(LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule by step."""
+        """The optimizer and its per-step schedule."""
         optimizer = self.optimizer_callable(self.trainable_parameters())
         if self.lr_scheduler_callable is None:
             return optimizer
@@ -155,17 +155,17 @@ def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> 
 
 
 def forgive_frozen(task: nn.Module, keys: Any) -> None:
-    """Load hook: frozen parts are not reported as missing; the task's constructor has filled them."""
+    """Load hook: do not report frozen parts as missing; the constructor has already loaded them."""
     frozen = tuple(f"{name}." for name in task.frozen)  # type: ignore[union-attr]
     keys.missing_keys[:] = [key for key in keys.missing_keys if not key.removeprefix("module.").startswith(frozen)]
 
 
 class Previews(Callback):
-    """After each validation, log one panel, still and animated: a row per sticker, the clips of `preview` in it.
+    """After each validation, log one panel, still and animated: one row per sticker with the clips of `preview`.
 
     Args:
         stickers: number of stickers of the first validation batch.
-        frame_ms: duration of a frame of the animation in ms.
+        frame_ms: frame duration of the animation in ms.
     """
 
     def __init__(self, stickers: int = 4, frame_ms: int = 125) -> None:
@@ -186,12 +186,12 @@ class Previews(Callback):
                 picture = Summary.Image(
                     height=panel.shape[2], width=panel.shape[3], colorspace=3, encoded_image_string=self.gif(panel)
                 )
-                writer = logger.experiment._get_file_writer()  # add_video would need moviepy for what Pillow can do
+                writer = logger.experiment._get_file_writer()  # add_video would need moviepy; Pillow is enough
                 summary = Summary(value=[Summary.Value(tag="preview/animated", image=picture)])
                 writer.add_summary(summary, trainer.global_step)
 
     def gif(self, panel: Tensor) -> bytes:
-        """`f 3 H W` in [0, 1] as an endless GIF, the only animation format of TensorBoard."""
+        """`f 3 H W` in [0, 1] as an infinitely looping GIF, TensorBoard's only animation format."""
         arrays = (panel * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         first, *rest = [Image.fromarray(a).convert("P", palette=Image.Palette.ADAPTIVE) for a in arrays]
         buffer = io.BytesIO()
@@ -206,7 +206,7 @@ def lay_out(clips: dict[str, Tensor]) -> Tensor:
 
 
 def on_checkerboard(clip: Tensor, square: int = 16) -> Tensor:
-    """Clips with alpha composited on gray squares; opaque ones unchanged."""
+    """Composite clips with alpha on a checkerboard; opaque clips are unchanged."""
     if clip.shape[2] == 3:
         return clip
     board = torch.from_numpy(checkerboard(clip.shape[-2], clip.shape[-1], square)[..., 0] / np.float32(255))  # h w

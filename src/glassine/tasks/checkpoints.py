@@ -1,7 +1,7 @@
-"""Checkpoints of a run: atomic writes, refusal of weights that are not finite, and stopping at a signal.
+"""Checkpoints of a run: atomic writes, rejection of non-finite weights, and graceful stopping on signals.
 
-`last.ckpt` is written every few steps and at the last step; further checkpoints on request. A run that is asked to end
-stops after the current step and writes its state.
+`last.ckpt` is written every few steps and at the last step; further checkpoints are optional. A run that receives a
+signal stops after the current step and saves its state.
 """
 
 import os
@@ -22,14 +22,14 @@ from glassine.utils.errors import UserError, output_error
 from glassine.utils.files import atomic_path
 
 LEARNED = ("state_dict", "current_model_state", "averaging_state", "optimizer_states")
-"""Parts of a checkpoint that a run goes on from; others, such as the best score so far, may hold infinity."""
+"""Parts of a checkpoint needed to resume; others, such as the best score so far, may contain infinity."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes to a temporary file beside the target and renames it, so that an old checkpoint is kept until then.
+    """Writes to a temporary file next to the target and renames it, so that the old checkpoint is kept until then.
 
-    Lightning's own writes into the folder for temporary files and, where that is another file system, copies over the
-    old checkpoint: a full disk or a kill meanwhile loses both.
+    Lightning's own implementation writes to the temporary folder and, if that is another file system, copies over the
+    old checkpoint: a full disk or a kill in the meantime loses both.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -38,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: a tensor is not finite, or the disk is full or not writable; the old file is kept.
         """
-        if "://" in str(path):  # of an object store, which replaces whole files itself
+        if "://" in str(path):  # an object store, which replaces files atomically itself
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
@@ -53,13 +53,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def save_synced(content: Any, temporary: Path, target: Path) -> None:
-    """`torch.save` and fsync; UserError if the disk is full."""
+    """`torch.save` and fsync; raises UserError if the disk is full."""
     try:
         with temporary.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-    except RuntimeError as error:  # torch's writer stumbles over what the system refused
+    except RuntimeError as error:  # torch's writer hides the system error
         reason = error.__context__
         while reason is not None and not isinstance(reason, OSError):
             reason = reason.__context__
@@ -75,7 +75,7 @@ def write_atomically(trainer: Trainer) -> None:
 
 
 def last_checkpoint(trainer: Trainer) -> Path:
-    """Path of a run's last checkpoint, if it has one."""
+    """Path of a run's last checkpoint, if any."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     folders = [c.dirpath for c in callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is not None]
     return Path(folders[0] if folders else trainer.default_root_dir) / "last.ckpt"
@@ -87,7 +87,7 @@ def last_good(target: Path) -> str:
 
 
 def first_not_finite(checkpoint: Any) -> str | None:
-    """The name of the first tensor that holds nan or inf."""
+    """The name of the first tensor with nan or inf."""
     for name, tensor in tensors_in(checkpoint):
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             return name
@@ -110,17 +110,17 @@ class WholeCheckpoint(ModelCheckpoint):
     """Lightning's callback with atomic writes; see `AtomicCheckpointIO`."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Choose how files are written."""
+        """Set up atomic writes."""
         super().setup(trainer, pl_module, stage)
         write_atomically(trainer)
 
 
 class LastCheckpoint(WholeCheckpoint):
-    """`checkpoints/last.ckpt` of the run's folder, to resume from with `--ckpt_path` and to export.
+    """`checkpoints/last.ckpt` in the run's folder, for resuming with `--ckpt_path` and for export.
 
-    Lightning's own callback writes every n steps only: a run that `max_time` or `max_steps` ends in between would lose
-    the last steps. The end is written while the last batch is the current one, since after that Lightning counts the
-    epoch as finished, and a resumed run would skip the rest of it.
+    Lightning's own callback only writes every n steps: a run ended by `max_time` or `max_steps` in between would lose
+    the last steps. The final checkpoint is written while the last batch is still current, since Lightning then counts
+    the epoch as finished, and a resumed run would skip the rest of it.
 
     Args:
         every_n_train_steps: interval.
@@ -130,12 +130,12 @@ class LastCheckpoint(WholeCheckpoint):
         super().__init__(filename="last", every_n_train_steps=every_n_train_steps, enable_version_counter=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Schedule the validation that was due when the checkpoint was written."""
+        """Schedule the validation that was due at the checkpoint."""
         super().on_train_start(trainer, pl_module)
         repeat_validation(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
-        """Write at the interval and at the end."""
+        """Save at the interval and at the end."""
         super().on_train_batch_end(trainer, pl_module, *rest)
         ends = trainer.should_stop or trainer.global_step >= trainer.max_steps >= 0
         if ends and self.dirpath is not None:
@@ -143,10 +143,10 @@ class LastCheckpoint(WholeCheckpoint):
 
 
 def repeat_validation(trainer: Trainer) -> None:
-    """Let a resumed run start with the validation that was due at the step of its checkpoint.
+    """Let a resumed run start with the validation that was due at its checkpoint's step.
 
-    The checkpoint is written before that validation, so a run that was killed in between has not done it, while
-    Lightning counts it as done.
+    The checkpoint is written before that validation, so a run killed in between has not done it, although Lightning
+    counts it as done.
     """
     loop: Any = trainer.fit_loop.epoch_loop
     within_epoch = loop.batch_progress.current.ready < trainer.num_training_batches
@@ -154,15 +154,15 @@ def repeat_validation(trainer: Trainer) -> None:
         return
     if loop.val_loop.restarted_mid_evaluation or not loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
         return
-    loop.val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION  # which is how a pass over data is skipped
+    loop.val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION  # Lightning's way to skip a pass
     loop.val_loop.restarting = False  # from its first batch
-    loop._batches_that_stepped -= 1  # counted a second time when the validation ends
+    loop._batches_that_stepped -= 1  # it is counted again when the validation ends
 
 
 class KeptCheckpoints(WholeCheckpoint):
-    """`checkpoints/step-000100.ckpt` and so on: networks during training, for comparison.
+    """Saves `checkpoints/step-000100.ckpt` and so on: snapshots during training, for comparison.
 
-    Whole checkpoints, since weights alone would not be those averaged by `EMAWeightAveraging`.
+    Full checkpoints, since weights-only ones would not be those averaged by `EMAWeightAveraging`.
 
     Args:
         every_n_train_steps: interval.
@@ -179,9 +179,9 @@ class KeptCheckpoints(WholeCheckpoint):
 
 
 class StopAtSignal(Callback):
-    """On SIGTERM or SIGINT, finish the step, let `LastCheckpoint` write, and return from `fit` as at its end.
+    """On SIGTERM or SIGINT, finish the step, let `LastCheckpoint` save, and return from `fit` normally.
 
-    Lightning's own reaction to SIGTERM is an exception in the middle of a step, which loses the steps since the last
+    Lightning reacts to SIGTERM with an exception in the middle of a step, which loses the steps since the last
     checkpoint. A second signal goes to the previous handler. Place it before `LastCheckpoint`.
     """
 
@@ -202,7 +202,7 @@ class StopAtSignal(Callback):
         self._restore()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
-        """Stop here if asked to."""
+        """Stop here if a signal has arrived."""
         if self.asked:
             trainer.should_stop = True
 

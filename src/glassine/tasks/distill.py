@@ -1,4 +1,4 @@
-"""Distill SAM into a light image encoder: ILDiff (arXiv 2412.20901, section II-B), by SAMI (2312.00863)."""
+"""Distill SAM into a lightweight image encoder: ILDiff (arXiv 2412.20901, section II-B), with SAMI (2312.00863)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -25,20 +25,20 @@ class DistillTask(StickerTask):
 
     Args:
         reconstruction: student, decoder and head.
-        teacher: pictures `n 3 h w` in [0, 1] to features `n c g g`, with `out_channels` and `identity`, for instance
+        teacher: images `n 3 h w` in [0, 1] to features `n c g g`, with `out_channels` and `identity`, for instance
             `SamTeacher`; frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        target_grid: what is resized if the maps of teacher and student differ in size (64 x 64 and 14 x 14 for SAM and
-            a 224 px student; the papers do not say how they are compared): the teacher's map to the `student`'s grid by
-            area, the default, since each target token then is a mean of teacher tokens (those of a coarser map are
-            repeated); the student's to the `teacher`'s, bilinearly; or, with `same`, nothing: another size is an error.
+        target_grid: what to resize if the maps of teacher and student differ in size (64 x 64 and 14 x 14 for SAM and a
+            224 px student; the papers do not say how they are compared): `student`, the default, resizes the teacher's
+            map to the student's grid by area averaging, so that each target token is a mean of teacher tokens (those of
+            a coarser map are repeated); `teacher` resizes the student's map bilinearly; `same` requires equal sizes.
         distance: `mse`, mean over tokens and channels, as in both papers; or `cosine`, 1 - cosine similarity of each
             token, averaged.
 
     Raises:
-        ValueError: the reconstruction has other channels than the teacher.
+        ValueError: the channels of reconstruction and teacher differ.
     """
 
     frozen = ("teacher",)
@@ -56,7 +56,7 @@ class DistillTask(StickerTask):
         super().__init__(optimizer, lr_scheduler, init_from)
         if reconstruction.target_channels != teacher.out_channels:
             raise ValueError(
-                f"target_channels must be {teacher.out_channels} as the teacher's, got {reconstruction.target_channels}"
+                f"target_channels must be {teacher.out_channels} as in the teacher, got {reconstruction.target_channels}"
             )
         self.reconstruction, self.teacher = reconstruction, teacher.requires_grad_(False).eval()
         # the neck belongs to SAM's mask decoder, which is trained after SAMI
@@ -64,13 +64,13 @@ class DistillTask(StickerTask):
         self.target_grid, self.distance = target_grid, distance
 
     def on_fit_start(self) -> None:
-        """Refuse features of another teacher."""
+        """Reject cached features of another teacher."""
         super().on_fit_start()
         cached: Mapping[str, str] | None = getattr(getattr(self.trainer, "datamodule", None), "features_identity", None)
         ours = self.teacher.identity
         if cached is not None and dict(cached) != dict(ours):  # type: ignore[arg-type]
             raise UserError(
-                f"the cached features are of another teacher ({shown(cached)}) than this run's ({shown(ours)}): "  # type: ignore[arg-type]
+                f"the cached features come from another teacher ({shown(cached)}) than this run's ({shown(ours)}): "  # type: ignore[arg-type]
                 "run `glassine data cache-features` with this teacher, or train on glassine.data.dataset.Stickers"
             )
 
@@ -82,26 +82,26 @@ class DistillTask(StickerTask):
         return loss
 
     def targets(self, batch: dict[str, Any], pictures: Tensor) -> Tensor:
-        """The teacher's features of the pictures, `n c g g`, from the batch if it has them."""
+        """The teacher's features of the images, `n c g g`, from the batch if available."""
         if "teacher_features" in batch:
             return batch["teacher_features"].to(pictures)
         with torch.no_grad():
             return self.teacher(pictures)
 
     def compare(self, rebuilt: Tensor, target: Tensor) -> Tensor:
-        """L_R of `n c h' w'` against the teacher's `n c g g`; UserError if the grids do not fit."""
+        """L_R of `n c h' w'` against the teacher's `n c g g`; raises UserError if the grids do not match."""
         rebuilt, target = self.meet(rebuilt, target)
         if self.distance == "cosine":
             return (1 - F.cosine_similarity(rebuilt, target, dim=1)).mean()
         return F.mse_loss(rebuilt, target)
 
     def meet(self, rebuilt: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Both on the grid of `target_grid`."""
+        """Resize both to the grid of `target_grid`."""
         if rebuilt.shape[-2:] != target.shape[-2:]:
             student, teacher = (f"{x.shape[-2]} x {x.shape[-1]}" for x in (rebuilt, target))
             if self.target_grid == "same":
                 raise UserError(
-                    f"the student's grid is {student}, the teacher's {teacher}: change the size of the pictures, or "
+                    f"the student's grid is {student}, the teacher's {teacher}: change the image size, or "
                     "set target_grid to student or teacher"
                 )
             if self.target_grid == "student":
@@ -111,11 +111,11 @@ class DistillTask(StickerTask):
         return rebuilt, target
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """L_R under fixed masks, and the share of the teacher's variance that is not explained."""
+        """L_R with fixed masks, and the unexplained fraction of the teacher's variance."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, "test", batch_idx)
 
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
@@ -124,7 +124,7 @@ class DistillTask(StickerTask):
         target = self.targets(batch, pictures)
         rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(batch_idx))
         rebuilt, target = self.meet(rebuilt, target)
-        variance = target.var(dim=(0, 2, 3)).mean()  # what saying the mean would leave
+        variance = target.var(dim=(0, 2, 3)).mean()  # the error of predicting the mean
         unexplained = F.mse_loss(rebuilt, target) / variance
         named = {f"{stage}/loss": self.compare(rebuilt, target), f"{stage}/unexplained": unexplained}
         self.log_dict(named, batch_size=len(pictures), sync_dist=True)
@@ -151,5 +151,5 @@ class DistillTask(StickerTask):
 
 
 def shown(identity: Mapping[str, str]) -> str:
-    """A teacher's identity, in words."""
+    """A teacher's identity as text."""
     return ", ".join(f"{name} {value}" for name, value in identity.items())

@@ -18,21 +18,22 @@ SPACES = ("student_label", "student_tags", "student_label_zh", "teacher_label", 
 class DistillTextTask(StickerTask):
     """The paper's equation 1: a text and its translation both match the teacher's embedding of the text.
 
-    Embeddings are means over tokens, of unit length where the teacher made them (as all-MiniLM-L6-v2's are meant); a
-    linear head, discarded afterwards, maps the student's to the teacher's width. The distance is summed over the
-    width, since the mean over a unit vector's parts is tiny.
+    Embeddings are means over tokens, with unit length for the teacher (as all-MiniLM-L6-v2 is meant to be used); a
+    linear head, discarded afterwards, maps the student's to the teacher's width. The distance is summed over the width,
+    since the mean over the components of a unit vector is tiny.
 
     Batches come from `TextPairs`: `text` and its translation `text_zh`, empty if there is none.
 
     Args:
-        student: texts to `b d` by `embed`, with `width` and `tokenizer`: a `TextEncoder` that is not frozen.
+        student: network whose `embed` maps texts to `b d`, with `width` and `tokenizer`: a `TextEncoder` that is not
+            frozen.
         teacher: likewise; frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         start_from_words: initialize the student's token embeddings with the teacher's embeddings of texts that contain
-            the token, reduced to the width by PCA, as Model2Vec does, but for a network that is trained further. Not
-            in the paper, which starts from a network pretrained on text.
+            the token, reduced to the student's width by PCA, like Model2Vec, but for a network that is trained further.
+            Not in the paper, which starts from a pretrained network.
     """
 
     frozen = ("teacher",)
@@ -74,11 +75,11 @@ class DistillTextTask(StickerTask):
 
     @torch.no_grad()
     def start(self, pairs: list[tuple[str, str]]) -> None:
-        """Initialize token embeddings and head; `pairs` are a text and the text that was embedded for it."""
+        """Initialize token embeddings and head; `pairs` are texts and the texts embedded for them."""
         middle = self.answers.mean(0)
         axes = torch.linalg.eigh((self.answers - middle).T @ (self.answers - middle)).eigenvectors.flip(1)  # d d
         axes = axes[:, : self.head.in_features]
-        meanings = (self.answers - middle) @ axes  # m w, or m d where the student is the wider one
+        meanings = (self.answers - middle) @ axes  # m w, or m d if the student is wider
         read = self.student.tokenizer([text for text, _ in pairs], add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         counts = torch.tensor([len(tokens) for tokens in read])
         tokens = torch.tensor([token for tokens in read for token in tokens])  # t
@@ -129,7 +130,7 @@ class DistillTextTask(StickerTask):
         self.log_scores("test")
 
     def log_scores(self, stage: str) -> None:
-        """Cosine to the teacher, through the head, and retrieval of the own English label without it."""
+        """Cosine to the teacher, through the head, and retrieval of the English label without it."""
         found: dict[str, Tensor] = {name: metric.compute() for name, metric in self.spaces.items()}  # type: ignore[operator]
         scores: dict[str, Tensor] = {}
         for name, truth in (("label", "label"), ("tags", "tags"), ("label_zh", "label")):
@@ -143,7 +144,7 @@ class DistillTextTask(StickerTask):
 
 
 def embed_sorted(network: nn.Module, texts: list[str], at_once: int = 64) -> Tensor:
-    """`network.embed(texts)`, `b d`, sorted by length, so that little is padded."""
+    """`network.embed(texts)`, `b d`, sorted by length to reduce padding."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place].encode()))
     parts = [[texts[place] for place in order[at : at + at_once]] for at in range(0, len(texts), at_once)]
     embedded = torch.cat([network.embed(part) for part in parts])  # type: ignore[operator]
@@ -151,16 +152,16 @@ def embed_sorted(network: nn.Module, texts: list[str], at_once: int = 64) -> Ten
 
 
 def squared_distance(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean over texts of the squared distance of `b d`."""
+    """Mean squared distance of embeddings `b d` over texts."""
     return (found - wanted).square().sum(-1).mean()
 
 
 def retrieval(name: str, queries: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """How well `queries` `n d` find the label of the same row among `labels` `n d`, by cosine.
+    """How well `queries` `n d` retrieve the label of the same row among `labels` `n d`, by cosine similarity.
 
     Returns:
-        `NAME_r1` and `NAME_r5`, the share of queries whose label is first or among the first five; and `NAME_auroc`,
-        the probability that the own label is nearer to a query than another one.
+        `NAME_r1` and `NAME_r5`, the share of queries whose label ranks first or in the top five; and `NAME_auroc`, the
+        probability that a query is closer to its own label than to another one.
     """
     likeness = F.normalize(queries, dim=-1) @ F.normalize(labels, dim=-1).T  # n n
     own = torch.eye(len(labels), dtype=torch.long, device=labels.device)

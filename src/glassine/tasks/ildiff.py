@@ -17,33 +17,33 @@ RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 class ILDiffTask(ScoredTask):
     """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
 
-    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the
-    clip and what the frozen VAE decodes from the adjusted latents. The paper gives no weights: all default to 1 but
-    L_rgb, whose padded colors outside the sticker are invisible.
+    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the clip
+    and the frozen VAE's reconstruction from the adjusted latents. The paper gives no weights: all default to 1 except
+    that of L_rgb, since padded colors outside the sticker are invisible.
 
     Args:
-        ildiff: the network (typed as a module so that a loader may make it).
+        ildiff: the network (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        train_parts: what is trained: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
-            (its weights). Parts that are frozen already stay frozen. The paper says both "only fine-tune the layout
+        train_parts: parts to train: `image_encoder` (of the adapter), `adapter` (the rest of it), `decoder`, `hint`
+            (its weights). Parts that are already frozen stay frozen. The paper says both "only fine-tune the layout
             adapter" (V-A) and "fine-tune the transparent decoder" (II-B); the default trains all, because L_alpha is
             computed from the decoder's output.
         alpha_weight: weight of L_alpha.
-        alpha_l1_weight: weight of an absolute alpha error beside it; 0 is the paper. It sharpens edges that L_alpha
+        alpha_l1_weight: weight of an additional absolute alpha error; 0 in the paper. It sharpens edges that L_alpha
             leaves soft.
-        relative_weight: weight of each clip's ln L_alpha beside them (HINet's loss, arXiv 2105.06070, which is PSNR); 0
-            is the paper. Halving the error then counts the same for easy and hard clips, while the other terms
+        relative_weight: weight of an additional ln L_alpha per clip (HINet's loss, arXiv 2105.06070, i.e. PSNR); 0
+            in the paper. Halving the error then counts the same for easy and hard clips, while the other terms
             ignore clips with small errors.
-        own_alpha_weight: weight of the same alpha errors of the decoder's own alpha, before the hint's candidates are
+        own_alpha_weight: weight of the same alpha errors on the decoder's own alpha, before the hint's candidates are
             mixed in. Ours, for networks with a hint: candidates are correct so often that the decoder would otherwise
-            get no gradient for the pixels where all of them are wrong.
+            get no gradient at pixels where all of them are wrong.
         rgb_weight: weight of L_rgb.
         harmless_weight: weight of L_p.
-        harmless_frames: frames of each clip on which L_p is computed, drawn at random; None takes all. The VAE's
+        harmless_frames: frames of each clip on which L_p is computed, chosen at random; None uses all. The VAE's
             decoder is the most expensive part of a step if the transparency decoder sees the input.
-        pixel_sources: share of the training steps for each input of the decoder; None uses the network's own
+        pixel_sources: fraction of training steps for each decoder input; None uses the network's own
             setting. With both, the weights work with both.
     """
 
@@ -74,7 +74,7 @@ class ILDiffTask(ScoredTask):
         self.harmless_weight, self.harmless_frames = harmless_weight, harmless_frames
         self.pixel_sources = pixel_sources
         if ildiff.adapter is not None and not any(p.requires_grad for p in ildiff.adapter.image_encoder.parameters()):
-            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # frozen by its loader, which fills it again
+            self.frozen = (*self.frozen, "ildiff.adapter.image_encoder")  # frozen by its loader, which loads it again
         for part, modules in parts_of(ildiff).items():
             for module in modules if part not in train_parts else ():
                 module.requires_grad_(False)
@@ -112,7 +112,7 @@ class ILDiffTask(ScoredTask):
         return names[int(torch.multinomial(shares, 1))]
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips; the true background is an input in training only."""
+        """Score a batch of whole clips; the true background is only an input in training."""
         alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
 
@@ -123,7 +123,7 @@ class ILDiffTask(ScoredTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Input, truth, result, and the two alphas as gray pictures."""
+        """Input, ground truth, result, and both alphas as gray images."""
         clip, truth = batch["clip"], batch["alpha"]
         alpha, foreground = self.ildiff.decode(clip)
         gray = {"true alpha": truth, "alpha": alpha}
@@ -136,7 +136,7 @@ class ILDiffTask(ScoredTask):
 
 
 def parts_of(ildiff: ILDiff) -> dict[Part, list[nn.Module]]:
-    """The modules of each of `train_parts`."""
+    """The modules for each name in `train_parts`."""
     adapter = dict(ildiff.adapter.named_children()) if ildiff.adapter is not None else {}
     encoder = [adapter.pop("image_encoder")] if adapter else []
     hint = [ildiff.hint] if ildiff.hint is not None else []

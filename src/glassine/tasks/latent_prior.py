@@ -1,4 +1,4 @@
-"""Train the prior of an image network by itself: the mean of the latents for a text."""
+"""Train the prior of an image network separately: the mean latents for a text."""
 
 from typing import Any
 
@@ -16,20 +16,20 @@ from glassine.utils.errors import UserError
 class LatentPriorTask(StickerTask):
     """Squared error of a `LatentPrior` (see there for the papers), on cached latents.
 
-    `StickerVideoTask` trains it along with the UNet, at the UNet's speed; a few linear layers train a thousand times
-    faster, and the UNet then starts with a trained prior.
+    `StickerVideoTask` trains it together with the UNet, at the UNet's speed; a few linear layers alone train a thousand
+    times faster, and the UNet then starts with a trained prior.
 
     Args:
         prior: the network.
-        generator: a `TextToVideo` of the VAE and the text encoder that made the cache; it is used to normalize
-            and decode latents. Its UNet is not used, and nothing of it is trained or saved.
+        generator: a `TextToVideo` with the VAE and text encoder that produced the cache; it is used to normalize and
+            decode latents. Its UNet is not used, and no part of it is trained or saved.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        drop_prompt: probability of dropping the prompt, as in the training of the UNet.
+        drop_prompt: probability of dropping the prompt, as in UNet training.
 
     Raises:
-        TypeError: a prior or a generator of another kind.
+        TypeError: a prior or generator of the wrong type.
     """
 
     frozen = ("generator",)
@@ -51,10 +51,10 @@ class LatentPriorTask(StickerTask):
         self.generator = generator.requires_grad_(False).eval()
 
     def on_fit_start(self) -> None:
-        """Refuse cached latents of other networks.
+        """Reject cached latents of other networks.
 
         Raises:
-            UserError: such a cache, or none at all.
+            UserError: there is such a cache, or no cache.
         """
         super().on_fit_start()
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
@@ -72,12 +72,12 @@ class LatentPriorTask(StickerTask):
         return loss
 
     def error(self, latents: Tensor, embeds: Tensor) -> Tensor:
-        """Mean squared error; 1 is that of a constant prediction."""
+        """Mean squared error; a constant prediction gives 1."""
         size = (latents.shape[-2], latents.shape[-1])
         return (self.prior.of_frames(embeds, latents.shape[1], size) - latents).square().mean()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The error on `clip` (`b f 3 h w`) and `caption`."""
+        """The error for `clip` (`b f 3 h w`) and `caption`."""
         latents = self.generator.encode(batch["clip"])
         embeds = self.generator.text_encoder(batch["caption"]).to(latents)
         self.log("val/loss", self.error(latents, embeds), batch_size=len(latents), sync_dist=True)

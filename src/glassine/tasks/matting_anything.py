@@ -18,25 +18,25 @@ class MattingAnythingTask(ScoredTask):
     """L = sum over the scales of scale_weight * (l1_weight * absolute error + laplacian_weight * Laplacian error).
 
     The prompt is the box around the true alpha. Stride 8 learns everywhere. Strides 4 and 1 do so for `warmup_steps`;
-    for twice as many more they learn inside SAM's mask or in a trimap's unknown part, half of the steps each; then in
-    the trimap's or where the coarser alpha is uncertain, for which they are used. All this is as in the authors'
-    trainer; its composition loss, which their published configurations do not set up, is left out, as are frames in
-    which nothing is visible.
+    for twice as many more steps they learn inside SAM's mask or in the unknown region of a trimap, half of the steps
+    each; after that in the trimap's or where the coarser alpha is uncertain, which is where they are used. All this
+    follows the authors' trainer; its composition loss, which their published configurations do not enable, is omitted,
+    as are frames in which nothing is visible.
 
     Args:
         network: frozen SAM and the head.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        scale_weights: of strides 8, 4 and 1.
+        scale_weights: weights of strides 8, 4 and 1.
         l1_weight: weight of the absolute error.
-        laplacian_weight: weight of the Laplacian pyramid's.
+        laplacian_weight: weight of the Laplacian pyramid error.
         warmup_steps: a fifth of the authors' 20,000 steps.
-        trimap_width: diameters, in pixels, by which the trimap's unknown part grows inwards and outwards are drawn
-            below this, for each frame and side.
-        band_widths: likewise for the uncertain parts of strides 8 and 4.
-        point_share: share of the steps whose prompts have the center point, too; 0 is the authors'. Above 0, the head
-            meets the masks that a SAM draws for such prompts before it is tested with them.
+        trimap_width: the trimap's unknown region is dilated inwards and outwards by random diameters below this, in
+            pixels, for each frame and side.
+        band_widths: likewise for the uncertain regions of strides 8 and 4.
+        point_share: fraction of steps whose prompts also have the center point; 0 in the authors' code. Above 0, the
+            head sees the masks that SAM predicts for such prompts before it is tested with them.
     """
 
     frozen = ("network.sam",)
@@ -78,7 +78,7 @@ class MattingAnythingTask(ScoredTask):
         return loss
 
     def losses(self, mattes: Mattes, truth: Tensor, region: Region) -> dict[str, Tensor]:
-        """Both errors of each scale, weighed, for the true alpha `n 1 h w`."""
+        """Both weighted errors of each scale, for the true alpha `n 1 h w`."""
         weights = self.pixel_weights(mattes, truth, region)
         losses = {}
         scales = (mattes.os8, mattes.os4, mattes.os1)
@@ -88,7 +88,7 @@ class MattingAnythingTask(ScoredTask):
         return losses
 
     def draw_region(self, step: int) -> Region:
-        """Where strides 4 and 1 learn in this step."""
+        """The regions in which strides 4 and 1 learn in this step."""
         if step < self.warmup_steps:
             return "all"
         if torch.rand(()) < 0.5:
@@ -96,7 +96,7 @@ class MattingAnythingTask(ScoredTask):
         return "mask" if step < 3 * self.warmup_steps else "coarser"
 
     def pixel_weights(self, mattes: Mattes, truth: Tensor, region: Region) -> tuple[Tensor, Tensor, Tensor]:
-        """Which pixels count at strides 8, 4 and 1: `n 1 h w`, 0 or 1."""
+        """Masks of the pixels used at strides 8, 4 and 1: `n 1 h w`, 0 or 1."""
         everywhere = torch.ones_like(truth)
         if region == "all":
             return everywhere, everywhere, everywhere
@@ -110,13 +110,13 @@ class MattingAnythingTask(ScoredTask):
         return everywhere, bands[0].to(truth), bands[1].to(truth)
 
     def unknown(self, truth: Tensor) -> Tensor:
-        """The unknown part of a trimap of `n 1 h w`: what is neither well inside nor well outside."""
+        """The unknown region of a trimap of `n 1 h w`: neither clearly inside nor clearly outside."""
         width = self.trimap_width
         frames = [dilated(t < 1 - SURE / 2, drawn(width)) & dilated(t > SURE / 2, drawn(width)) for t in truth.split(1)]
         return torch.cat(frames)
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips, prompted from their true alpha."""
+        """Score a batch of whole clips, prompted with their true alpha."""
         self.scores.update(self.network.decode(batch["clip"], batch["alpha"]), batch["alpha"])
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class MattingAnythingTask(ScoredTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Input, truth, result, and the two alphas as gray pictures."""
+        """Input, ground truth, result, and both alphas as gray images."""
         clip, truth = batch["clip"], batch["alpha"]
         alpha = self.network.decode(clip, truth)
         return {
@@ -139,5 +139,5 @@ class MattingAnythingTask(ScoredTask):
 
 
 def drawn(width: int) -> int:
-    """One of 1, 2, ..., width - 1."""
+    """A random number from 1, 2, ..., width - 1."""
     return int(torch.randint(1, width, ()))

@@ -1,7 +1,7 @@
-"""Train SAM on stickers (Segment Anything, arXiv 2304.02643, section 3, appendix A); Meta's is private.
+"""Train SAM on stickers (Segment Anything, arXiv 2304.02643, section 3, appendix A); Meta's training code is private.
 
-Nothing but stickers with alpha is needed: scenes are composed of several, and each one's visible mask is what a point
-on it or a box around it asks for.
+It only needs stickers with alpha: scenes are composed of several stickers, and the target for a point on a sticker or a
+box around it is its visible mask.
 """
 
 from typing import Any, Literal, get_args
@@ -34,26 +34,27 @@ KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 class PromptableSegmentationTask(StickerTask):
     """L = focal_weight * focal + dice + iou_weight * (predicted IoU - IoU)^2, for one round of prompts.
 
-    Objects are asked for by a point, a box, or both. A point alone may mean a part or the whole: of its three masks the
-    one with the smallest loss learns (appendix A, "Making the model ambiguity-aware"). SAM's further rounds of
-    correcting clicks are left out: ILDiff prompts once.
+    Objects are prompted by a point, a box, or both. A point alone is ambiguous between part and whole: of its three
+    masks, only the one with the smallest loss is trained (appendix A, "Making the model ambiguity-aware"). SAM's
+    further rounds of corrective clicks are omitted: ILDiff prompts once.
 
     Args:
-        sam: the network (typed as a module so that a loader may make it).
+        sam: the network (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        most_layers: a scene has two to this many stickers.
-        single_share: share of the batches that show single stickers as the data module made them, damage included.
-        least_area: a sticker less visible than this share of the picture is not asked for.
+        most_layers: maximum number of stickers per scene, at least two.
+        single_share: fraction of batches with single stickers as provided by the data module, including its
+            degradations.
+        least_area: stickers with a smaller visible fraction of the image are not prompted.
         focal_weight: 20 in the paper, with dice at 1.
         iou_weight: 1 in the paper.
-        prompt_shares: how often a picture's objects are asked for by each kind of prompt.
-        tune_image_encoder: whether it learns, too; without it the prompts' side alone does, at a third of the time, and
-            what was distilled from the encoder stays valid.
+        prompt_shares: relative frequency of each kind of prompt.
+        tune_image_encoder: whether the image encoder is trained, too; otherwise only the prompt side is, at a third of
+            the time, and anything distilled from the encoder stays valid.
 
     Raises:
-        TypeError: `sam` is another network.
+        TypeError: `sam` is not a SAM.
         ValueError: fewer than two layers, or shares that are negative or all 0.
     """
 
@@ -82,15 +83,15 @@ class PromptableSegmentationTask(StickerTask):
         if min(self.prompt_shares.values()) < 0 or not sum(self.prompt_shares.values()):
             raise ValueError(f"prompt_shares must be at least 0, one of them positive, got {self.prompt_shares}")
         sam.image_encoder.requires_grad_(tune_image_encoder)
-        sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # for masks as prompts, of which there are none here
+        sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # for mask prompts, which are not used here
         self.iou = nn.ModuleDict({f"{where}_{kind}": MeanMetric() for where in ("single", "scene") for kind in KINDS})
 
     def scenes(
         self, batch: dict[str, Any], layers: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Pictures `b 3 h w`, and for each the masks that may be asked for, `k h w` bool; one layer: the batch's own.
+        """Images `b 3 h w`, and for each the candidate masks, `k h w` bool; with one layer, the batch's own.
 
-        First frames alone are used.
+        Only first frames are used.
         """
         if layers == 1:
             pictures, seen = batch["clip"][:, 0], batch["alpha"][:, 0]  # b 3 h w, b 1 h w
@@ -112,7 +113,7 @@ class PromptableSegmentationTask(StickerTask):
             for embedding, truth in zip(embeddings, masks, strict=True)
             if len(truth)
         ]
-        if not losses:  # nothing but faded or tiny stickers
+        if not losses:  # only faded or tiny stickers
             return self.zero_loss()
         named = {name: torch.stack([one[name] for one in losses]).mean() for name in losses[0]}
         loss = torch.stack(list(named.values())).sum()
@@ -120,12 +121,12 @@ class PromptableSegmentationTask(StickerTask):
         return loss
 
     def draw_kind(self) -> PromptKind:
-        """How one picture's objects are asked for."""
+        """The kind of prompt for the objects of one image."""
         kinds = list(self.prompt_shares)
         return kinds[int(torch.multinomial(torch.tensor(list(self.prompt_shares.values())), 1))]
 
     def prompt_loss(self, embedding: Tensor, truth: Tensor, kind: PromptKind) -> dict[str, Tensor]:
-        """Losses of one picture's objects, all asked for in one way: `1 c g g`, `k h w` bool."""
+        """Losses of the objects of one image, with one kind of prompt: `1 c g g`, `k h w` bool."""
         size = (truth.shape[-2], truth.shape[-1])
         points = random_points(truth) if kind != "box" else None
         boxes = loosened(boxes_of(truth), size) if kind != "point" else None
@@ -141,11 +142,11 @@ class PromptableSegmentationTask(StickerTask):
         }
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Mean IoU by point, by box and by both, on the clips and on scenes of two."""
+        """Mean IoU with point, box and both, on the clips and on scenes of two."""
         self.evaluate(batch, batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
@@ -157,13 +158,13 @@ class PromptableSegmentationTask(StickerTask):
         self.log_iou("test")
 
     def log_iou(self, stage: str) -> None:
-        """Log the mean IoUs of the pass that ends, and start afresh."""
+        """Log the mean IoUs of this evaluation, and reset them."""
         for name, metric in self.iou.items():
             self.log(f"{stage}/{name}_iou", metric.compute())  # type: ignore[operator]
             metric.reset()  # type: ignore[operator]
 
     def evaluate(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Count the IoU of the mask that the network itself prefers."""
+        """Accumulate the IoU of the mask that the network ranks highest."""
         for name, layers in (("single", 1), ("scene", 2)):
             pictures, masks = self.scenes(batch, layers, torch.Generator().manual_seed(batch_idx))
             embeddings = embed_pictures(self.sam, pictures)
@@ -180,7 +181,7 @@ class PromptableSegmentationTask(StickerTask):
                     self.iou[f"{name}_{kind}"].update(mask_iou(best, truth))  # type: ignore[operator]
 
     def best_masks(self, embedding: Tensor, prompts: Prompts, truth: Tensor) -> Tensor:
-        """For each prompt the mask of the highest predicted IoU, `k h w` bool."""
+        """For each prompt, the mask with the highest predicted IoU, `k h w` bool."""
         size = (truth.shape[-2], truth.shape[-1])
         logits, iou = decode_masks(self.sam, embedding, prompts, size, multimask=prompts.boxes is None)
         best = logits[torch.arange(len(logits)), iou.argmax(1)]  # k s s
@@ -188,7 +189,7 @@ class PromptableSegmentationTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Scenes, and the masks that a point at each sticker's center gives, one color channel a sticker."""
+        """Scenes, and the masks for a point at each sticker's center, one color channel per sticker."""
         pictures, masks = self.scenes(batch, 2, torch.Generator().manual_seed(0))
         shown = {"scene": pictures, "truth": torch.zeros_like(pictures), "by point": torch.zeros_like(pictures)}
         for row, (embedding, truth) in enumerate(zip(embed_pictures(self.sam, pictures), masks, strict=True)):
@@ -218,6 +219,6 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def mask_iou(one: Tensor, other: Tensor) -> Tensor:
-    """Intersection over union of bool masks, `... h w` to `...`; 1 where both are empty."""
+    """Intersection over union of bool masks, `... h w` to `...`; 1 if both are empty."""
     common, either = (one & other).sum((-2, -1)), (one | other).sum((-2, -1))
     return torch.where(either > 0, common / either.clamp(min=1), 1.0)

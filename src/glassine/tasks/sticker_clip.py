@@ -1,4 +1,4 @@
-"""Train the suite's own evaluators: which clip belongs to which caption, and how it moves."""
+"""Train the suite's own evaluators: matching clips to captions, and recognizing motion."""
 
 from typing import Any, Literal
 
@@ -16,22 +16,22 @@ MOTIONS = ("as it is", "still", "shuffled", "reversed")
 
 
 class StickerCLIPTask(StickerTask):
-    """InfoNCE between clips and captions (CLIP, arXiv 2103.00020, figure 3), with several right pairs in a batch.
+    """InfoNCE between clips and captions (CLIP, arXiv 2103.00020, figure 3), with several positive pairs per batch.
 
-    Stickers of one `group` are the same but for skin tone or gender, so each is right for the others' captions: the
-    target is even over them. With a motion head, each clip is shown with its frames as they are, repeated, in disorder,
-    or backwards, and the head says which: a distance between distributions of features then feels motion.
-    Backwards is often no different from forwards, so that the head's accuracy cannot reach 1.
+    Stickers of one `group` only differ in skin tone or gender, so each also matches the others' captions: the target is
+    uniform over them. With a motion head, each clip is shown with its frames unchanged, repeated, shuffled or reversed,
+    and the head classifies which: this makes distances between feature distributions sensitive to motion. Reversed
+    clips often look the same as the originals, so the head's accuracy cannot reach 1.
 
     Args:
-        clip: a `StickerCLIP` (typed as a module so that a loader may make it).
+        clip: a `StickerCLIP` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         motion_weight: weight of the head's cross-entropy.
-        words: share of the captions that are replaced by trigger words, one or several in disorder.
-        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`).
-        augment: for batches of `Thumbnails`: premultiplied RGBA `b 4 h w` to opaque pictures `b 3 h w`; None is
+        words: fraction of captions replaced by trigger words, one or several in random order.
+        start: `imagenet` initializes the encoder, a `tf_efficientnet_lite0`, with ImageNet weights (extra `train`).
+        augment: for batches of `Thumbnails`: premultiplied RGBA `b 4 h w` to opaque images `b 3 h w`; None is
             `PictureAugment` with its defaults.
     """
 
@@ -58,13 +58,13 @@ class StickerCLIPTask(StickerTask):
         self.start, self.augment = start, augment or PictureAugment()
 
     def on_fit_start(self) -> None:
-        """Take the weights to start from; errors as those of `StickerTask` and `start_from_imagenet`."""
+        """Load the initial weights; raises like `StickerTask` and `start_from_imagenet`."""
         if self.start is not None and self.init_from is None and self.trainer.ckpt_path is None:
             start_from_imagenet(self.clip.encoder.frames)
         super().on_fit_start()
 
     def shown(self, batch: dict[str, Any]) -> Tensor:
-        """Opaque clips `b f 3 h w`; the pictures of `Thumbnails` are changed in training, and on white otherwise."""
+        """Opaque clips `b f 3 h w`; images from `Thumbnails` are augmented in training, and on white otherwise."""
         if "picture" not in batch:
             return batch["clip"]
         if self.training:
@@ -95,18 +95,18 @@ class StickerCLIPTask(StickerTask):
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
     def say(self, caption: str, trigger_words: list[str]) -> str:
-        """The caption, or some trigger words instead."""
+        """The caption, or some of its trigger words instead."""
         if not trigger_words or torch.rand(()) >= self.words:
             return caption
         order = torch.randperm(len(trigger_words))[: 1 + int(torch.randint(3, ()))]
         return " ".join(trigger_words[int(i)] for i in order)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Gather embeddings; motions are scored at once."""
+        """Collect embeddings; motions are scored immediately."""
         self.evaluation_step(batch, batch_idx, "val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluation_step(batch, batch_idx, "test")
 
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
@@ -122,20 +122,20 @@ class StickerCLIPTask(StickerTask):
         self.log_dict(named, batch_size=len(found), sync_dist=True)
 
     def accuracy(self, clips: Tensor, kinds: Tensor) -> float:
-        """Of the motion head."""
+        """Loss and accuracy of the motion head."""
         assert self.clip.motion_head is not None
         said = self.clip.motion_head(self.clip.features(clips)).argmax(dim=1)
         return (said == kinds).float().mean().item()
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The clips beside what the motion head is shown."""
+        """The clips and the motion head's input."""
         clips = self.shown(batch)
         return {"input": clips, "moved": moved(clips, torch.Generator().manual_seed(0))[0]}
 
 
 def moved(clip: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Clips `b f 3 h w` with their frames in another order, and which of `MOTIONS` each is, `b`."""
+    """Clips `b f 3 h w` with reordered frames, and the index in `MOTIONS` of each, `b`."""
     count, frames = clip.shape[:2]
     kinds = torch.randint(len(MOTIONS), (count,), generator=generator)
     forward = torch.arange(frames)

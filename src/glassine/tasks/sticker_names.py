@@ -1,4 +1,4 @@
-"""Train the evaluator that names stickers, on true stickers alone: it must never have seen a generated one."""
+"""Train the evaluator that names stickers, on real stickers only: it must never see a generated one."""
 
 from typing import Any, Literal, Protocol
 
@@ -17,27 +17,27 @@ BATCH = 64
 
 
 class ThumbnailRows(Protocol):
-    """What `glassine.data.thumbnails.Thumbnails` gives."""
+    """The interface of `glassine.data.thumbnails.Thumbnails`."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of samples."""
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """A sample with `picture` `4 h w` and `group`."""
 
 
 class StickerNamesTask(StickerTask):
-    """Cross-entropy over groups, on `Thumbnails` that are changed strongly, so that unseen drawings are named, too.
+    """Cross-entropy over groups, on strongly augmented `Thumbnails`, to generalize to unseen drawings.
 
     Args:
-        network: a `StickerNames` (typed as a module so that a loader may make it).
+        network: a `StickerNames` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        augment: premultiplied RGBA `b 4 h w` to opaque pictures `b 3 h w`; None is `PictureAugment` with its defaults.
-        start: `imagenet` starts the encoder, a `tf_efficientnet_lite0`, from ImageNet weights (extra `train`), and the
-            embedding and the prototypes from what these say of the training drawings, see `embed_means`.
-        label_smoothing: share of the target that is even over all groups.
+        augment: premultiplied RGBA `b 4 h w` to opaque images `b 3 h w`; None is `PictureAugment` with its defaults.
+        start: `imagenet` initializes the encoder, a `tf_efficientnet_lite0`, with ImageNet weights (extra `train`), and
+            the embedding and prototypes from their features of the training drawings, see `embed_means`.
+        label_smoothing: fraction of the target that is uniform over all groups.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class StickerNamesTask(StickerTask):
         self.places: dict[str, int] = {}
 
     def on_fit_start(self) -> None:
-        """Take the names of the data, and the weights to start from.
+        """Read the names from the data, and load the initial weights.
 
         Raises:
-            UserError: a resumed run meets other groups; see also `StickerTask` and `start_from_imagenet`.
+            UserError: a resumed run has different groups; see also `StickerTask` and `start_from_imagenet`.
         """
         fresh = self.trainer.ckpt_path is None
         if self.start is not None and self.init_from is None and fresh:
@@ -73,14 +73,15 @@ class StickerNamesTask(StickerTask):
             if self.start is not None and self.init_from is None:
                 self.embed_means(self.trainer.datamodule.dataset("train"))  # type: ignore[attr-defined]
         elif self.network.names != groups:
-            raise UserError("the groups must be those that the run began with, got others: start it again")
+            raise UserError("the groups must be those the run started with, got others: start a new run")
 
     @torch.no_grad()
     def embed_means(self, dataset: ThumbnailRows) -> None:
-        """Make the embedding the principal components of pooled features, and each prototype a group's mean.
+        """Initialize the embedding by PCA of pooled features, and the prototypes by group means.
 
-        A nearest class mean before any training. Components are divided by the root of their standard deviation, which
-        lies between keeping and whitening them. Nothing is done for fewer drawings than the embedding has channels.
+        This is a nearest class mean classifier before any training. Components are divided by the square root of their
+        standard deviation, halfway between keeping and whitening them. Does nothing if the embedding has more channels
+        than there are drawings.
         """
         network, head = self.network.eval(), self.network.encoder.frames.get_classifier()
         width = head.out_features
@@ -112,7 +113,7 @@ class StickerNamesTask(StickerTask):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """How often the right name is first, and among five."""
+        """Top-1 and top-5 accuracy."""
         self.evaluate(batch, "val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -120,7 +121,7 @@ class StickerNamesTask(StickerTask):
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
-        """Log `top1` and `top5` on white, and `top1` of each source."""
+        """Log `top1` and `top5` on white, and `top1` per source."""
         logits = self.network(on_white(batch["picture"]))
         order = logits.topk(min(5, logits.shape[1]), dim=1).indices == self.targets(batch["group"])[:, None]  # b 5
         first, found = order[:, 0].float(), order.any(dim=1).float()
@@ -131,22 +132,22 @@ class StickerNamesTask(StickerTask):
             self.log(f"{stage}/top1_{source}", first[mine].mean(), batch_size=int(mine.sum()), sync_dist=True)
 
     def targets(self, groups: list[str]) -> Tensor:
-        """The classes `b` of groups; UserError for one that the network does not know."""
+        """The classes `b` of groups; raises UserError for an unknown group."""
         if len(self.places) != self.network.count:
             self.places = {name: place for place, name in enumerate(self.network.names)}
         unknown = [group for group in groups if group not in self.places]
         if unknown:
-            raise UserError(f"groups must be among the {len(self.places)} that were trained, got {unknown[0]!r}")
+            raise UserError(f"groups must be among the {len(self.places)} trained ones, got {unknown[0]!r}")
         return torch.tensor([self.places[group] for group in groups], device=self.device)
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The pictures beside what training makes of them."""
+        """The images and their augmented versions."""
         picture = batch["picture"]
         return {"input": on_white(picture)[:, None], "changed": self.augment(picture)[:, None]}
 
 
 def on_white(picture: Tensor) -> Tensor:
-    """Opaque `b 3 h w` in [0, 1] of premultiplied RGBA `b 4 h w` uint8."""
+    """Opaque `b 3 h w` in [0, 1] from premultiplied RGBA `b 4 h w` uint8."""
     picture = picture.float() / 255
     return picture[:, :3] + 1 - picture[:, 3:]

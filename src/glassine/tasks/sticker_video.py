@@ -16,30 +16,30 @@ from glassine.tasks.base import StickerTask
 
 
 class StickerVideoTask(StickerTask):
-    """Noise prediction on latents, equation 2 of the paper; all of its diffusion methods differ in the UNet alone.
+    """Noise prediction on latents, equation 2 of the paper; its diffusion methods only differ in the UNet.
 
-    A `latent_mean` that is trained learns by a squared error of its own, logged as `train/latent_mean`, which is added.
+    A trainable `latent_mean` adds its own squared error to the loss, logged as `train/latent_mean`.
 
     A batch has `clip` (`b f 3 h w`, opaque) or cached `latents` (`b f c h w`, not normalized), and `caption`
     (`[Domain]\\t[Description]`) or cached `prompt_embeds` (`b n d`).
 
     Args:
-        generator: a `TextToVideo` (typed as a module so that a loader may make it).
+        generator: a `TextToVideo` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, training starts from, see
+        spatial_from: `TextToVideo` whose UNet's spatial part, and `latent_mean`, are used to initialize training, see
             `load_spatial_part`; None keeps the weights of the networks.
-        train_spatial: whether the UNet's spatial part and `latent_mean` (but a `MotionPrior`'s motion, which always is)
-            are trained, too; the paper trains "the 3D convolution layer" alone, on Stable Diffusion's spatial part.
-            From scratch there is nothing to freeze.
+        train_spatial: whether the UNet's spatial part and `latent_mean` are trained, too (a `MotionPrior`'s motion
+            always is); the paper only trains "the 3D convolution layer", on Stable Diffusion's spatial part. When
+            training from scratch there is nothing to freeze.
         drop_prompt: probability of dropping the prompt, for classifier-free guidance.
-        min_snr_gamma: weigh steps by min-SNR (arXiv 2303.09556), 5 there; None weighs all alike, as the paper.
-        stills: how stickers that stand still are learned from: `repeat`ed frames, as they come; or one `frame`, as
-            Video Diffusion Models does (arXiv 2204.03458, section 3), which teaches no standing still.
-        frame_masks: draws frames that are given, for a UNet that takes them; None gives none.
-        gradient_checkpointing: saves memory, costs time.
-        preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+        min_snr_gamma: gamma of min-SNR weighting (arXiv 2303.09556), 5 there; None is unweighted, as in the paper.
+        stills: how to train on still stickers: `repeat` repeats the frame, as provided; `frame` uses a single one, as
+            in Video Diffusion Models (arXiv 2204.03458, section 3), which does not teach standing still.
+        frame_masks: samples given frames, for a UNet that takes them; None gives none.
+        gradient_checkpointing: saves memory at the cost of time.
+        preview_sampling: sampling settings of the previews; None is 8 steps of DPM-Solver++.
         timestep_shift: above 1 trains more at high noise, see `draw_timesteps`.
     """
 
@@ -80,7 +80,7 @@ class StickerVideoTask(StickerTask):
             generator.unet.enable_gradient_checkpointing()  # type: ignore[operator]
 
     def on_fit_start(self) -> None:
-        """Take the spatial part to start from; refuse cached latents that other networks made."""
+        """Load the initial spatial part; reject cached latents of other networks."""
         super().on_fit_start()
         if self.spatial_from is not None and self.trainer.ckpt_path is None:
             self.print(load_spatial_part(self.generator.unet, self.spatial_from))
@@ -107,7 +107,7 @@ class StickerVideoTask(StickerTask):
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
     def mean_loss(self, latents: Tensor, prompt_embeds: Tensor) -> Tensor:
-        """Squared error of `latent_mean`, 0 where there is none or it is not trained."""
+        """Squared error of `latent_mean`, 0 if there is none or it is not trained."""
         mean: Any = self.generator.latent_mean
         if mean is None or not any(parameter.requires_grad for parameter in mean.parameters()):
             return latents.new_zeros(())
@@ -117,7 +117,7 @@ class StickerVideoTask(StickerTask):
         return loss
 
     def groups(self, latents: Tensor) -> list[tuple[Tensor, int]]:
-        """Rows that go through the UNet together, and with how many frames."""
+        """Groups of samples that go through the UNet together, with their number of frames."""
         frames = latents.shape[1]
         still = (latents == latents[:, :1]).flatten(1).all(1)  # b
         split = [(~still, frames), (still, 1)] if self.stills == "frame" else [(torch.ones_like(still), frames)]
@@ -132,7 +132,7 @@ class StickerVideoTask(StickerTask):
         cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """The weighted squared error `b` over frames that are not given; None draws the mask by `frame_masks`."""
+        """The weighted squared error `b` over frames that are not given; None samples the mask from `frame_masks`."""
         cond_mask = self.masks(latents) if cond_mask is None else cond_mask  # b f
         errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)  # b f
         losses = (errors * ~cond_mask).sum(dim=1) / (~cond_mask).sum(dim=1)  # b
@@ -143,7 +143,7 @@ class StickerVideoTask(StickerTask):
         return losses
 
     def masks(self, latents: Tensor) -> Tensor:
-        """`b f` bool: given frames, drawn by `frame_masks` if there is one."""
+        """`b f` bool: given frames, sampled from `frame_masks` if set."""
         if self.frame_masks is None:
             return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device)
         return self.frame_masks(*latents.shape[:2]).to(latents.device)
@@ -157,7 +157,7 @@ class StickerVideoTask(StickerTask):
         cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """Squared error of the prediction `b f`, mean over channels and pixels."""
+        """Squared error of the prediction `b f`, averaged over channels and pixels."""
         scheduler = self.generator.scheduler
         noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
         target = {
@@ -170,7 +170,7 @@ class StickerVideoTask(StickerTask):
         return (preds.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache if the batch has them."""
+        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache if available."""
         if "latents" in batch:
             latents = self.generator.normalize(batch["latents"])
         else:
@@ -182,7 +182,7 @@ class StickerVideoTask(StickerTask):
 
     @torch.no_grad()
     def empty_prompt(self, like: Tensor) -> Tensor:
-        """The embedding of no prompt, `1 n d`, on the device of `like`."""
+        """The embedding of the empty prompt, `1 n d`, on the device of `like`."""
         return self.generator.text_encoder([""]).to(like)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -194,7 +194,7 @@ class StickerVideoTask(StickerTask):
         self.evaluation_step(batch, batch_idx, "test")
 
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
-        """Log the unweighted loss at evenly spread steps, nothing dropped."""
+        """Log the unweighted loss at evenly spaced timesteps, without dropping conditions."""
         latents, prompt_embeds = self.inputs(batch)
         generator = torch.Generator().manual_seed(batch_idx)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
@@ -206,11 +206,11 @@ class StickerVideoTask(StickerTask):
         self.log(f"{stage}/loss", errors[~cond_mask].mean(), batch_size=len(latents), sync_dist=True)
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """In evaluation: `cond_mask` `b f` bool, and the amount of motion `b` for networks that take it."""
+        """In evaluation: `cond_mask` `b f` bool, and the amount of motion `b` for networks conditioned on it."""
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
+        """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch index."""
         seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
         shape = batch["clip"].shape
         clip = self.generator.sample(

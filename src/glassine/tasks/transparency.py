@@ -1,4 +1,4 @@
-"""Train the latent transparency codec (LayerDiffuse, arXiv 2402.17113, section 3.1); no public code does."""
+"""Train the latent transparency VAE (LayerDiffuse, arXiv 2402.17113, section 3.1); there is no public code for it."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ class TransparencyTask(StickerTask):
     """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
 
     L_recon is the squared error of alpha and of the color-padded straight color. L_identity (harmlessness) is the
-    squared error between the frozen VAE's decoding of the adjusted latents and the picture on mid gray, so that the
+    squared error between the frozen VAE's decoding of the adjusted latents and the image on mid gray, so that the
     latents remain valid for the diffusion model. L_disc is a PatchGAN on RGBA with hinge losses.
 
     Args:
         codec: frozen VAE, transparency encoder and decoder.
-        optimizer: of encoder and decoder, and another one of the discriminator.
+        optimizer: used for encoder and decoder, and again for the discriminator.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         discriminator: None trains without L_disc.
@@ -32,11 +32,11 @@ class TransparencyTask(StickerTask):
         adversarial_start: batches before L_disc and the training of the discriminator start (not given in the paper;
             earlier reconstructions are too poor).
         identity_weight: 1 in the paper.
-        opaque_share: share of the steps in which the decoder sees an opaque clip, composited on a flat color, from
-            plain latents. 0 is the paper; above 0 the decoder also learns the use that ILDiff compares with
-            (table II, "Layer Diffusion"): alpha of a sticker that has none in its latents.
-        l1_weight: weight of the absolute error of alpha and color, beside the squared one; 0 in the paper. Squared
-            errors alone leave small errors all over flat areas.
+        opaque_share: fraction of steps in which the decoder sees an opaque clip, composited on a flat color, with plain
+            latents. 0 in the paper; above 0 the decoder also learns the use case that ILDiff compares with (table II,
+            "Layer Diffusion"): alpha of a sticker whose latents carry none.
+        l1_weight: weight of an additional absolute error of alpha and color; 0 in the paper. Squared errors alone leave
+            small errors all over flat areas.
         channels_last: memory layout of the networks, the faster one for bfloat16 convolutions on CPUs.
 
     A batch has `clip`, `alpha` and `foreground`, or `rgba` (`b f 4 h w`, straight, color-padded).
@@ -65,7 +65,7 @@ class TransparencyTask(StickerTask):
         self.l1_weight = l1_weight
         if channels_last:
             self.codec.to(memory_format=torch.channels_last)
-        self.automatic_optimization = False  # two optimizers take turns
+        self.automatic_optimization = False  # two optimizers alternate
 
     def configure_optimizers(self) -> Any:
         """One optimizer for the codec, one for the discriminator, each with its schedule."""
@@ -77,7 +77,7 @@ class TransparencyTask(StickerTask):
         return optimizers, [{"scheduler": self.lr_scheduler_callable(o), "interval": "step"} for o in optimizers]
 
     def losses(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Named losses, the true and the decoded RGBA (`(b f) 4 h w`, alpha first)."""
+        """Named losses, and the true and decoded RGBA (`(b f) 4 h w`, alpha first)."""
         clip, alpha, foreground = self.training_inputs(batch)
         if self.opaque_share and torch.rand((), device=clip.device) < self.opaque_share:
             latents = self.codec.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
@@ -99,7 +99,7 @@ class TransparencyTask(StickerTask):
         return named, torch.cat([alpha, foreground], dim=1), rgba
 
     def training_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
-        """Opaque clip, alpha and color-padded straight color, frames in the batch: `n 3|1|3 h w` in [0, 1]."""
+        """Opaque clip, alpha and color-padded straight color, frames as batch: `n 3|1|3 h w` in [0, 1]."""
         if "rgba" not in batch:
             return [rearrange(batch[key], "b f c h w -> (b f) c h w") for key in ("clip", "alpha", "foreground")]
         rgba = random_placement(rearrange(batch["rgba"], "b f c h w -> (b f) c h w"))
@@ -125,17 +125,17 @@ class TransparencyTask(StickerTask):
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Alpha PSNR of the round trip (true alpha in, through the latents, out) and of harmlessness, in dB."""
+        """Alpha PSNR of the round trip (true alpha encoded into the latents and decoded) and of harmlessness, in dB."""
         self.evaluate(batch, "val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log the round trip's PSNR, averaged over frames."""
         alpha, foreground = alpha_and_color(batch)
-        with torch.autocast(alpha.device.type, enabled=False):  # what is measured runs in float32
+        with torch.autocast(alpha.device.type, enabled=False):  # metrics are computed in float32
             latents = self.codec.encode(foreground, alpha)
             picture = self.codec.reconstruct(latents)
             decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
@@ -164,7 +164,7 @@ class TransparencyTask(StickerTask):
 
 
 def alpha_and_color(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Alpha and color-padded straight color of a batch's stickers, frames in the batch: `n 1|3 h w` in [0, 1]."""
+    """Alpha and color-padded straight color of a batch's stickers, frames as batch: `n 1|3 h w` in [0, 1]."""
     if "rgba" in batch:
         rgba = rearrange(batch["rgba"], "b f c h w -> (b f) c h w")
         return rgba[:, 3:], rgba[:, :3]

@@ -1,4 +1,4 @@
-"""Train text to transparent pictures (LayerDiffuse, arXiv 2402.17113; Layer-Animate's first stage)."""
+"""Train text-to-transparent-image generation (LayerDiffuse, arXiv 2402.17113; Layer-Animate's first stage)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,24 +17,24 @@ from glassine.utils.tensors import weights_digest
 
 
 class TransparentImageTask(StickerVideoTask):
-    """The usual noise loss, on latents that the transparency encoder has adjusted.
+    """The usual noise prediction loss, on latents adjusted by the transparency encoder.
 
     There is no public training code. What is trained depends on the network: all of a `FrameUNet` or `ImageUNet`, or
-    LoRA alone, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is an
-    independent picture.
+    only LoRA, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is treated
+    as an independent image.
 
     A batch has `foreground` (straight, color-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
     `latents` (`b f c h w`, not normalized), and `caption` or cached `prompt_embeds`.
 
     Args:
-        generator: a `TransparentVideo` (typed as a module so that a loader may make it).
+        generator: a `TransparentVideo` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         drop_prompt: probability of dropping the prompt, for classifier-free guidance.
         min_snr_gamma: see `StickerVideoTask`.
-        gradient_checkpointing: saves memory, costs time.
-        preview_sampling: how the previews are sampled; None is 8 steps of DPM-Solver++.
+        gradient_checkpointing: saves memory at the cost of time.
+        preview_sampling: sampling settings of the previews; None is 8 steps of DPM-Solver++.
         timestep_shift: see `StickerVideoTask`.
     """
 
@@ -69,13 +69,13 @@ class TransparentImageTask(StickerVideoTask):
         )
 
     def on_fit_start(self) -> None:
-        """Refuse cached latents of other networks, and opaque ones."""
+        """Reject cached latents of other networks, and opaque ones."""
         StickerTask.on_fit_start(self)
         cached = getattr(getattr(self.trainer, "datamodule", None), "latents_identity", None)
         check_cache(cached, self.generator, self.transparent)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache if the batch has them."""
+        """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache if available."""
         if "latents" in batch or not self.transparent:
             return super().inputs(batch)
         return super().inputs(
@@ -83,7 +83,7 @@ class TransparentImageTask(StickerVideoTask):
         )
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch's number."""
+        """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch index."""
         seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
         rgba = self.sampled(batch, seeds, SamplerConfig())
         return {"rgba": rgba, "caption": batch["caption"], "key": batch["key"]}
@@ -103,15 +103,15 @@ class TransparentImageTask(StickerVideoTask):
 
 
 def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, transparent: bool) -> None:
-    """Refuse cached latents of other networks; latents with alpha have their encoder's digest in the identity.
+    """Reject cached latents of other networks; the identity of latents with alpha includes their encoder's digest.
 
     Args:
-        cached: `identity` of the cache, `transparency` in it if it carries alpha; None is no cache.
-        generator: to be trained on it.
+        cached: `identity` of the cache, including `transparency` if it carries alpha; None if there is no cache.
+        generator: network to be trained on it.
         transparent: whether it is trained on latents with alpha.
 
     Raises:
-        UserError: a cache of another VAE, text encoder or transparency encoder, or of the other kind.
+        UserError: the cache is from another VAE, text encoder or transparency encoder, or of the wrong kind.
     """
     if cached is None:
         return
@@ -119,7 +119,7 @@ def check_cache(cached: Mapping[str, str] | None, generator: TransparentVideo, t
     if cached.get("transparency") != needed:
         kind = "this transparency encoder" if transparent else "opaque clips"
         raise UserError(
-            f"the cached latents are not of {kind}: make them anew, or train on glassine.data.dataset.Stickers"
+            f"the cached latents are not from {kind}: rebuild them, or train on glassine.data.dataset.Stickers"
         )
     plain = {name: value for name, value in cached.items() if name != "transparency"}
     check_latents(plain, generator.vae, generator.text_encoder)

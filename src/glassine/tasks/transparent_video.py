@@ -1,4 +1,4 @@
-"""Train the second stage of Layer-Animate (section III-B), and what it is compared with."""
+"""Train the second stage of Layer-Animate (section III-B), and the methods it is compared with."""
 
 from typing import Any
 
@@ -15,50 +15,50 @@ from glassine.utils.errors import UserError
 
 
 class TransparentVideoTask(TransparentImageTask):
-    """Noise prediction on clips, around a reference frame that has no noise and does not count in the loss.
+    """Noise prediction on clips, with a reference frame that is noise-free and excluded from the loss.
 
-    Settings of the methods in table I of the paper:
+    Settings for the methods in table I of the paper:
 
-    | | `train_parts` | else |
+    | | `train_parts` | other settings |
     | --- | --- | --- |
     | Layer-Animate | `[inter_frame_attention]` | |
-    | a motion module, fine-tuned directly or from scratch | `[motion_modules]` | `drop_image: 1` |
-    | the same on opaque clips, as AnimateDiff | `[motion_modules]` | `drop_image: 1`, `transparent: false` |
-    | Still-Moving's motion adapters, first | `[motion_adapters]` | `drop_image: 1`, `repeat_frames: true` |
-    | its spatial adapters, from there | `[spatial_adapters]` | `drop_image: 1`, `repeat_frames: true`, `init_from` |
+    | motion modules, fine-tuned directly or trained from scratch | `[motion_modules]` | `drop_image: 1` |
+    | the same on opaque clips, as in AnimateDiff | `[motion_modules]` | `drop_image: 1`, `transparent: false` |
+    | Still-Moving, 1: motion adapters | `[motion_adapters]` | `drop_image: 1`, `repeat_frames: true` |
+    | Still-Moving, 2: spatial adapters | `[spatial_adapters]` | `drop_image: 1`, `repeat_frames: true`, `init_from` |
 
     Still-Moving (arXiv 2407.08674) has no public code; as its abstract says, spatial adapters are trained on "frozen
-    videos (i.e., repeated images)"; motion adapters preserve motion meanwhile, and are removed for sampling.
-    That motion adapters are trained first, and both as LoRA, is our interpretation of Layer-Animate's comparison.
+    videos (i.e., repeated images)"; motion adapters preserve motion during this, and are removed for sampling.
+    Training motion adapters first, and both as LoRA, is our interpretation of Layer-Animate's comparison.
 
-    A batch is that of `TransparentImageTask`; for opaque clips, that of `StickerVideoTask`. The amount of motion, if it
-    is a condition of the network, is measured on `foreground` and `alpha`, or is cached as `motion` (`b`, see
+    Batches are those of `TransparentImageTask`; for opaque clips, those of `StickerVideoTask`. The amount of motion, if
+    it is a condition of the network, is measured on `foreground` and `alpha`, or cached as `motion` (`b`, see
     `motion_amount`).
 
     Args:
-        generator: a `TransparentVideo` around a `MotionUNet` (typed as a module so that a loader may make it).
+        generator: a `TransparentVideo` around a `MotionUNet` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        train_parts: of the `MotionUNet`; all else is frozen, but for the motion of a `MotionPrior`. The paper trains
-            Inter-Frame Attention alone.
-        transparent: train on latents with alpha, or on opaque clips.
-        drop_prompt: probability of dropping the prompt, for classifier-free guidance. Half of them have no
-            reference frame either, as far as `drop_image` goes: guidance by text and image needs a prediction without
+        train_parts: parts of the `MotionUNet` to train; all others are frozen, except the motion of a `MotionPrior`.
+            The paper only trains Inter-Frame Attention.
+        transparent: True trains on latents with alpha, False on opaque clips.
+        drop_prompt: probability of dropping the prompt, for classifier-free guidance. Half of these samples also have
+            no reference frame, as far as `drop_image` allows: guidance by text and image needs a prediction without
             both.
-        drop_image: probability of a reference frame as noisy as the others and included in the loss, for guidance by
-            the image (as InstructPix2Pix); 1 trains without base images. The paper drops none.
+        drop_image: probability of treating the reference frame like the others, noisy and included in the loss, for
+            guidance by the image (as in InstructPix2Pix); 1 trains without base images. The paper drops none.
         drop_motion: probability of dropping the amount of motion.
         motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
         repeat_frames: train on one random frame of each clip, repeated.
         min_snr_gamma: see `StickerVideoTask`.
-        gradient_checkpointing: saves memory, costs time.
+        gradient_checkpointing: saves memory at the cost of time.
         preview_sampling: see `TransparentImageTask`.
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: a part that the network does not have, thresholds that do not increase or are too few or many;
-            in training, clips of one frame around a base image, or without the amount of motion if it is a condition.
+        UserError: a part that the network does not have, thresholds that do not increase or are of the wrong number; in
+            training, single-frame clips with a base image, or clips without a required amount of motion.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class TransparentVideoTask(TransparentImageTask):
         prompt_embeds = torch.where(
             (drawn < self.drop_prompt)[:, None, None], self.empty_prompt(prompt_embeds), prompt_embeds
         )
-        # one draw for both, as in InstructPix2Pix: of 10% and 10%, 5% lose the text alone, 5% the image alone, 5% both
+        # one random number for both, as in InstructPix2Pix: with 10% and 10%, 5% drop only the text, 5% only the image,
+        # 5% both
         image = (drawn - self.drop_prompt / 2) % 1
         if motion is not None:
             motion = torch.where(moves < self.drop_motion, self.buckets, motion)
@@ -130,7 +131,9 @@ class TransparentVideoTask(TransparentImageTask):
         """`b f` bool: the reference frame of the clips where `shown` `b` is true."""
         frames = latents.shape[1]
         if frames < 2 and self.drop_image < 1:
-            raise UserError("clips must have 2 frames or more, one is the base image: set data.num_frames to 8 or 16")
+            raise UserError(
+                "clips must have at least 2 frames, since one is the base image: set data.num_frames to 8 or 16"
+            )
         reference = torch.arange(frames, device=latents.device) == self.generator.reference_index(frames)
         return shown[:, None] & reference
 
@@ -142,13 +145,13 @@ class TransparentVideoTask(TransparentImageTask):
             return torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         if "motion" not in batch and "alpha" not in batch:
             raise UserError(
-                "cached latents must have the amount of motion, a condition of this network: make their cache anew"
+                "cached latents must have the amount of motion, a condition of this network: rebuild the cache"
             )
         amount = batch["motion"] if "motion" in batch else motion_amount(batch["foreground"], batch["alpha"])
         return motion_bucket(amount.to(latents.device).float(), self.motion_thresholds)
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The reference frames, unless all is trained without; the amount of motion."""
+        """The reference frames, unless training does not use them, and the amount of motion."""
         shown = torch.full((len(latents),), self.drop_image < 1, device=latents.device)
         return self.cond_mask(latents, shown), self.motion(batch, latents)
 

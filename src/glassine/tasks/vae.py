@@ -1,4 +1,4 @@
-"""Train the small VAE of the tiny scale (KL-VAE of latent diffusion, arXiv 2112.10752, section 3.1)."""
+"""Train the small VAE for the tiny scale (KL-VAE of latent diffusion, arXiv 2112.10752, section 3.1)."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NAMES = {1.0: "white", 0.5: "gray", 0.0: "black"}
 
 
 class VAETask(StickerTask):
-    """Reconstruction of opaque pictures through 8x latents.
+    """Reconstruction of opaque images through 8x downsampled latents.
 
     L = |x - x'| + edge_weight * |grad x - grad x'| + kl_weight * KL + perceptual_weight * L_p
     + adversarial_weight * L_disc. The gradient term is ours: stickers are mostly outlines and flat areas.
@@ -27,20 +27,20 @@ class VAETask(StickerTask):
 
     Args:
         vae: the network to train; diffusers interface.
-        optimizer: see `StickerTask`; another one is made for the discriminator.
+        optimizer: see `StickerTask`; another one is created for the discriminator.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        kl_weight: weight of the KL divergence, summed over latents and divided by the count of the pictures' values,
-            small as in the paper.
+        kl_weight: weight of the KL divergence, summed over latents and divided by the number of pixel values, small as
+            in the paper.
         edge_weight: weight of the gradient term.
-        perceptual: distance of features of a frozen network; None trains without L_p.
+        perceptual: feature distance of a frozen network; None trains without L_p.
         perceptual_weight: its weight.
         discriminator: PatchGAN on RGB with hinge losses; None trains without L_disc. With it the task clips gradients
             itself (`trainer.gradient_clip_val` must be unset).
         adversarial_weight: weight of L_disc.
         adversarial_start: batches before L_disc starts; earlier reconstructions are too poor.
-        resized_share: share of the steps that decode latents resized to a half or three quarters and compare with the
-            picture resized likewise (EQ-VAE, arXiv 2502.09509, section 3.2), which makes latents easier to generate.
+        resized_share: fraction of steps that decode latents resized to a half or three quarters and compare with the
+            resized image (EQ-VAE, arXiv 2502.09509, section 3.2), which makes latents easier to generate.
         decoder_only: freeze the encoder, so that latents do not change.
         channels_last: memory layout of the network, the faster one for bfloat16 convolutions on CPUs.
     """
@@ -68,7 +68,7 @@ class VAETask(StickerTask):
         self.frozen = ("perceptual",) if perceptual is not None else ()
         self.discriminator, self.adversarial_weight = discriminator, adversarial_weight
         self.adversarial_start, self.resized_share = adversarial_start, resized_share
-        self.automatic_optimization = discriminator is None  # else two optimizers take turns
+        self.automatic_optimization = discriminator is None  # otherwise two optimizers alternate
         if decoder_only:
             self.vae.encoder.requires_grad_(False)
         if channels_last:
@@ -96,7 +96,7 @@ class VAETask(StickerTask):
         return None
 
     def losses(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Named and weighted losses of pictures `n 3 h w` in [-1, 1], and the reconstruction that was compared."""
+        """Named and weighted losses for images `n 3 h w` in [-1, 1], and the reconstruction."""
         posterior = self.vae.encode(x).latent_dist  # type: ignore[operator]
         latents, target = posterior.sample(), x
         if self.resized_share and torch.rand(()) < self.resized_share:
@@ -115,7 +115,7 @@ class VAETask(StickerTask):
         return named, y
 
     def take_turns(self, named: dict[str, Tensor], x: Tensor, y: Tensor) -> None:
-        """Descend with the VAE's optimizer, then with the discriminator's, once it has started."""
+        """Step the VAE's optimizer, then the discriminator's once it has started."""
         assert self.discriminator is not None
         optimizers: Any = self.optimizers()
         schedulers: Any = self.lr_schedulers() or []
@@ -134,7 +134,7 @@ class VAETask(StickerTask):
         self.log_dict({f"train/{name}": loss for name, loss in named.items()})
 
     def pictures(self, batch: dict[str, Any]) -> Tensor:
-        """The pictures of a batch, `n 3 h w` in [-1, 1]."""
+        """The images of a batch, `n 3 h w` in [-1, 1]."""
         if "rgba" not in batch:
             return rearrange(batch["clip"], "b f c h w -> (b f) c h w") * 2 - 1
         rgba = random_placement(rearrange(batch["rgba"], "b f c h w -> (b f) c h w"))
@@ -145,11 +145,11 @@ class VAETask(StickerTask):
         self.evaluate(batch, "val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
-        """Log the reconstruction's PSNR; of `rgba` on white, mid gray and black, and the mean of these."""
+        """Log the reconstruction's PSNR; for `rgba` on white, mid gray and black, and their mean."""
         clips = {"": batch["clip"]} if "clip" in batch else on_plain(batch["rgba"])
         values = {name: psnr(self.reconstruct(clip), clip).mean() for name, clip in clips.items()}
         if "" not in values:
@@ -176,7 +176,7 @@ class VAETask(StickerTask):
 
 
 def on_plain(rgba: Tensor) -> dict[str, Tensor]:
-    """`b f 4 h w` on white, mid gray and black: `b f 3 h w` each, by name."""
+    """Composite `b f 4 h w` on white, mid gray and black: `b f 3 h w` each, by name."""
     flat = rearrange(rgba, "b f c h w -> (b f) c h w")
     levels = {NAMES[level]: composite_on(flat, flat.new_full((1, 3, 1, 1), level)) for level in PLAIN}
     return {name: rearrange(one, "(b f) c h w -> b f c h w", f=rgba.shape[1]) for name, one in levels.items()}

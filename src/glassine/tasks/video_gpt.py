@@ -14,21 +14,21 @@ from glassine.tasks.base import StickerTask
 class VideoGPTTask(StickerTask):
     """L = E(-log p(z | tags)), the mean over a clip's codes (VSD2M, equation 1, for a masked prior).
 
-    Logged are the cross-entropy in nats and the bits per dimension, a dimension being a code; and in validation the
-    cross-entropy without tags, which shows the information in the tags. For a masked prior it is no likelihood, so the
-    two objectives are not comparable.
+    Logs the cross-entropy in nats and the bits per dimension, where a dimension is a code; in validation also the
+    cross-entropy without tags, which shows how much information the tags carry. For a masked prior this is not a
+    likelihood, so the two objectives are not comparable.
 
     Args:
-        prior: the network to train, a `VideoGPT` (typed as a module so that a loader may make it); its VQ-VAE
+        prior: the network to train, a `VideoGPT` (typed as a module so that a loader can create it); its VQ-VAE
             is frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
         condition_dropout: probability of dropping the tags, for classifier-free guidance.
-        sampling: of previews and predictions; None for `TokenSampling()`.
+        sampling: sampling settings of previews and predictions; None for `TokenSampling()`.
 
     Raises:
-        TypeError: `prior` is another network.
+        TypeError: `prior` is not a VideoGPT.
     """
 
     frozen = ("prior.vqvae",)
@@ -48,7 +48,7 @@ class VideoGPTTask(StickerTask):
         self.prior, self.condition_dropout, self.sampling = prior, condition_dropout, sampling or TokenSampling()
 
     def mixture(self, batch: dict[str, Any]) -> Tensor:
-        """The stickers' tags as input of the prior, `b v`."""
+        """The stickers' tags as input for the prior, `b v`."""
         return self.prior.vocabulary.mixture(batch["trigger_words"]).to(batch["clip"])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -60,11 +60,11 @@ class VideoGPTTask(StickerTask):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The loss with tags and without, under fixed masks."""
+        """The loss with and without tags, with fixed masks."""
         self.evaluate(batch, "val", batch_idx)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, "test", batch_idx)
 
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:

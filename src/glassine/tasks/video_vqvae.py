@@ -1,4 +1,4 @@
-"""Train VideoGPT's first stage (arXiv 2104.10157): the 3D VQ-VAE, which provides the codes for the prior."""
+"""Train VideoGPT's first stage (arXiv 2104.10157): the 3D VQ-VAE, which provides the prior's codes."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ from glassine.tasks.base import StickerTask
 
 
 class VideoVQVAETask(StickerTask):
-    """L = |x - x'|^2 / data_variance + commitment_weight * |z - e|^2; the codebook learns by moving averages.
+    """L = |x - x'|^2 / data_variance + commitment_weight * |z - e|^2; the codebook is updated by moving averages.
 
-    Logged beside the loss: the perplexity of the codes, `exp(entropy)`, their number if all are equally frequent, and
-    the share of codes that occur, in `train/` over one process's batch, in `val/` and `test/` over the whole epoch.
+    Also logs the perplexity of the codes, `exp(entropy)`, which is their number if all are equally frequent, and the
+    share of codes in use: in `train/` for one process's batch, in `val/` and `test/` for the whole epoch.
 
     Args:
-        vqvae: the network to train, a `VideoVQVAE` (typed as a module so that a loader may make it).
+        vqvae: the network to train, a `VideoVQVAE` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        data_variance: of the pixels' values; 0.06 in the authors' code.
+        data_variance: variance of the pixel values; 0.06 in the authors' code.
         commitment_weight: 0.25 in the authors' code.
 
     Raises:
-        TypeError: `vqvae` is another network.
+        TypeError: `vqvae` is not a VideoVQVAE.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class VideoVQVAETask(StickerTask):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """PSNR of the reconstruction, in dB, averaged over frames, and the use of the codes."""
+        """PSNR of the reconstruction, in dB, averaged over frames, and the codebook usage."""
         self.evaluate(batch, "val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same of the test split."""
+        """The same for the test split."""
         self.evaluate(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the use of the codes."""
+        """Log the codebook usage."""
         self.log_code_use("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the use of the codes."""
+        """Log the codebook usage."""
         self.log_code_use("test")
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
@@ -80,7 +80,7 @@ class VideoVQVAETask(StickerTask):
         self.log(f"{stage}/psnr", quality, batch_size=len(codes), sync_dist=True)
 
     def log_code_use(self, stage: str) -> None:
-        """Log the use of the codes in the epoch, and reset it."""
+        """Log the codebook usage of the epoch, and reset it."""
         self.log_dict({f"{stage}/{name}": value for name, value in self.code_use.compute().items()})
         self.code_use.reset()
 
@@ -99,7 +99,7 @@ class VideoVQVAETask(StickerTask):
 
 
 class CodeUse(Metric):
-    """Number of a codebook's codes that occur, and their perplexity, over an epoch and all processes.
+    """Share of a codebook's codes in use, and their perplexity, over an epoch and all processes.
 
     Args:
         codes: size of the codebook.

@@ -53,7 +53,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's malloc to keep freed memory; CPU steps with large temporary tensors then take about a fifth less time.
+    """Tell glibc's malloc to keep freed memory; CPU steps with large temporaries then take a fifth less time.
 
     Does nothing with other C libraries. Memory use stays at its peak until the process ends.
     """

@@ -98,14 +98,14 @@ def test_no_answer_at_all(key: StudyKey, content: object):
 def test_a_file_of_another_study_is_named_with_both_ids(tmp_path: Path, key: StudyKey):
     path = write_answers(tmp_path / "a.jsonl", key, "anna", [])
     path.write_text(path.read_text().replace(key.study, "0123456789ab"))
-    with pytest.raises(UserError, match=rf"a.jsonl is of study 0123456789ab, this one is {key.study}"):
+    with pytest.raises(UserError, match=rf"a.jsonl is from study 0123456789ab, this one is {key.study}"):
         read_answers(path, key)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]\n", b'{"study": 3}\n', bytes(300)])
 def test_a_file_of_something_else(tmp_path: Path, key: StudyKey, content: bytes):
     (tmp_path / "a.jsonl").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.jsonl is no file of answers"):
+    with pytest.raises(UserError, match=r"a\.jsonl is not an answer file"):
         read_answers(tmp_path / "a.jsonl", key)
 
 

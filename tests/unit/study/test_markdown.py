@@ -26,7 +26,7 @@ def test_what_was_left_out_is_said(tmp_path: Path):
     path = write_answers(tmp_path / "anna.jsonl", key, "anna", [*answers_of(key, None), {"trial": "t0"}])
     report = make_report(key, read_raters([path], key, 0.5), resamples=20)
     text = to_markdown({**report, "skipped": {"item9": "item9.gif: is damaged"}})
-    assert "left out: anna: 1." in text
+    assert "skipped: anna: 1." in text
     assert "- item9: item9.gif: is damaged" in text
 
 

@@ -56,7 +56,7 @@ def test_target_grid_says_which_map_is_resized():
     torch.testing.assert_close(make_task().compare(rebuilt, target), F.mse_loss(rebuilt, pooled))
     larger = F.interpolate(rebuilt, (4, 4), mode="bilinear")
     torch.testing.assert_close(make_task(target_grid="teacher").compare(rebuilt, target), F.mse_loss(larger, target))
-    with pytest.raises(UserError, match=r"the student's grid is 2 x 2, the teacher's 4 x 4: change the size"):
+    with pytest.raises(UserError, match=r"the student's grid is 2 x 2, the teacher's 4 x 4: change the image size"):
         make_task(target_grid="same").compare(rebuilt, target)
 
 
@@ -70,5 +70,5 @@ def test_cosine_distance_ignores_the_features_length():
 def test_channels_that_differ_from_the_teachers_are_refused():
     encoder = LayoutEncoder(16, 1, 2, position_size=32, neck_channels=None)
     sam = make_sam(32, 16, 1, 2, (0,), out_channels=16, decoder_mlp_dim=16)
-    with pytest.raises(ValueError, match="target_channels must be 16 as the teacher's, got 256"):
+    with pytest.raises(ValueError, match="target_channels must be 16 as in the teacher, got 256"):
         DistillTask(MaskedReconstruction(encoder), SamTeacher(sam), lambda p: torch.optim.Adam(p))

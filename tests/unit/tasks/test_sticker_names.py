@@ -63,7 +63,7 @@ def test_names_come_from_the_data_and_a_resumed_run_keeps_them():
     fit(task, ["x", "y"])
     assert task.network.names == ["x", "y"]
     fit(task, ["x", "y"], ckpt_path="last.ckpt")
-    with pytest.raises(UserError, match="the groups must be those that the run began with"):
+    with pytest.raises(UserError, match="the groups must be those the run started with"):
         fit(task, ["x", "z"], ckpt_path="last.ckpt")
 
 

@@ -105,7 +105,7 @@ def test_the_amount_of_motion_is_the_clips_own_by_thresholds_that_are_arguments(
     assert buckets == [sum(amount >= limit for limit in thresholds) for amount in amounts.tolist()]
     assert buckets[0] > buckets[1] == 0  # the second does not move
     assert task.motion({"motion": torch.tensor([0.0, 0.05])}, latents).tolist() == [0, 5]
-    with pytest.raises(UserError, match="make their cache anew"):
+    with pytest.raises(UserError, match="rebuild the cache"):
         task.motion({}, latents)
     assert make_task().motion(batch, latents) is None
     with pytest.raises(UserError, match="must be 9 motion_thresholds for 10 motion_buckets, got 2"):
@@ -263,5 +263,5 @@ def test_what_cannot_be_trained_is_said():
         TransparentVideoTask(tiny_transparent(tiny_frame_unet()), lambda p: torch.optim.Adam(p))
     with pytest.raises(UserError, match="has no inter_frame_attention to train"):
         make_task({"inter_frame_attention": None})
-    with pytest.raises(UserError, match=r"clips must have 2 frames or more, .* set data\.num_frames to 8 or 16"):
+    with pytest.raises(UserError, match=r"clips must have at least 2 frames, .* set data\.num_frames to 8 or 16"):
         make_task().training_step(stickers(frames=1), 0)

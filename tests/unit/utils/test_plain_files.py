@@ -57,7 +57,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 def test_study_files_given_as_pipes(tmp_path, capsys):
     key = tiny_study(tmp_path)
     fifo = pipe(tmp_path / "anna.jsonl")
-    with pytest.raises(UserError, match=r"anna\.jsonl cannot be read \(it must be a file on the disk, got a pipe"):
+    with pytest.raises(UserError, match=r"anna\.jsonl cannot be read \(it must be a regular file, got a pipe"):
         read_answers(fifo, key)
     for path in (fifo, Path("/dev/zero")):
         assert main(["study", "report", str(tmp_path / "study"), "--answers", str(path)]) == 2
@@ -97,7 +97,7 @@ def test_shards_and_caches_with_pipes_for_files(tmp_path):
     small_shards(tmp_path / "shards", {"aa": "one", "ab": "two"})
     tar = next((tmp_path / "shards").glob("*.tar"))
     pipe(index_path(tar))
-    with pytest.raises(UserError, match=r"index cannot be read \(it must be a file .*run `glassine data index"):
+    with pytest.raises(UserError, match=r"index cannot be read \(it must be a regular file.*run `glassine data index"):
         StickerShards(tmp_path / "shards")
     assert main(["data", "index", str(tmp_path / "shards")]) == 0
     assert len(StickerShards(tmp_path / "shards")) == 2

@@ -50,6 +50,6 @@ def test_an_old_argument_of_the_data_module_gets_its_new_form(name, tmp_path, ca
     config.write_text(f"data: {{{name}: here, batch_size: 2}}")
     assert main(["fit", "-c", str(config)]) == 2
     in_file = capsys.readouterr().err
-    assert f"run.yaml sets data.{name}, which is {DATA_ARGUMENTS[name]} now" in in_file
+    assert f"run.yaml sets data.{name}, which is now {DATA_ARGUMENTS[name]}" in in_file
     assert main(["fit", f"--data.{name}", "here"]) == 2
-    assert f"the command line sets data.{name}, which is data." in capsys.readouterr().err
+    assert f"the command line sets data.{name}, which is now data." in capsys.readouterr().err
