@@ -100,7 +100,7 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     generator = TransparentVideo(tiny_motion_unet(), codec, LetterText(), DDPMScheduler(**SCHEDULE))
     generator.text_encoder = encoder
     check_cache(cache.identity, generator, transparent=True)
-    with pytest.raises(UserError, match="not of opaque clips"):
+    with pytest.raises(UserError, match="not from opaque clips"):
         check_cache(cache.identity, generator, transparent=False)
     with pytest.raises(UserError, match="carry alpha, and this task learns from opaque clips"):
         check_latents(cache.identity, codec.vae, encoder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # torch takes seconds and a lot of memory, which readers of files have no use for
+if TYPE_CHECKING:  # torch takes seconds and a lot of memory, which file readers do not need
     from torch import Tensor
 
 
@@ -29,11 +29,11 @@ def composite(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
 
 
 def composite_frames(frames: np.ndarray, background: tuple[int, int, int] | np.ndarray) -> np.ndarray:
-    """Put sticker frames on one flat color or on a picture.
+    """Put sticker frames on a flat color or an image.
 
     Args:
         frames: `... h w 4` uint8, straight RGBA.
-        background: red, green, blue in 0..255, or a picture `h w 1|3` of them.
+        background: red, green, blue in 0..255, or an image `h w 1|3`.
 
     Returns:
         `... h w 3` uint8, each value rounded to the nearest.
@@ -46,7 +46,7 @@ def composite_frames(frames: np.ndarray, background: tuple[int, int, int] | np.n
 def premultiply(rgba: np.ndarray) -> np.ndarray:
     """Straight to premultiplied: colors times alpha, rounded. `... 4` uint8 in and out.
 
-    This loses precision where alpha is small, so it is used only to serve programs that want premultiplied pixels.
+    This loses precision where alpha is small, so it is only used for programs that expect premultiplied pixels.
     """
     color = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
     return np.concatenate([color.astype(np.uint8), rgba[..., 3:]], axis=-1)
@@ -64,21 +64,21 @@ def unpremultiply(rgba: np.ndarray) -> np.ndarray:
 
 
 def pad_color(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: bool = False) -> Tensor:
-    """Fill invisible pixels with the colors around them (LayerDiffuse's color bleed, arXiv 2402.17113).
+    """Fill invisible pixels with surrounding colors (LayerDiffuse's color bleed, arXiv 2402.17113).
 
-    A pyramid of premultiplied color and alpha is averaged down by `factor` a level until one side is one pixel; from
-    the mean color upwards each level is laid over the enlarged result of the level below.
+    A pyramid of premultiplied color and alpha is averaged down by `factor` per level until one side is one pixel; then,
+    starting from the mean color, each level is composited over the upsampled result of the level below.
 
     Args:
         rgb: `... 3 h w` float in [0, 1], straight.
         alpha: `... 1 h w` float in [0, 1].
-        factor: how much smaller each level is, above 1. 1.2 is the published value. 2.0 is several times faster;
-            filled-in colors then differ by 0.003 to 0.02 on average and by up to 0.1, opaque ones by nothing.
-        keep_visible: False, as published, gives `rgb * alpha + fill * (1 - alpha)`, so a half transparent pixel gets
-            half of its color from around it; True leaves the color of every pixel with alpha above 0 alone.
+        factor: downsampling factor per level, above 1. 1.2 is the published value. 2.0 is several times faster;
+            filled-in colors then differ by 0.003 to 0.02 on average and by up to 0.1, opaque ones not at all.
+        keep_visible: False, as published, gives `rgb * alpha + fill * (1 - alpha)`, so a half-transparent pixel gets
+            half of its color from its surroundings; True keeps the color of every pixel with alpha above 0.
 
     Returns:
-        `... 3 h w` float in [0, 1]; all zero where a frame has no visible pixel at all.
+        `... 3 h w` float in [0, 1]; all zero for frames without visible pixels.
     """
     import torch
     import torch.nn.functional as F
@@ -103,7 +103,7 @@ def pad_color(rgb: Tensor, alpha: Tensor, factor: float = 1.2, keep_visible: boo
 
 @cache
 def _area_weights(old: int, new: int) -> Tensor:
-    """`new old` matrix whose product with a line of `old` pixels is the exact mean over `new` equal spans of it."""
+    """`new old` matrix that averages a line of `old` pixels over `new` equal spans, exactly."""
     import torch
 
     edges = np.arange(new + 1)[:, None] * (old / new)  # new+1 1

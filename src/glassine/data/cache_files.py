@@ -1,6 +1,6 @@
-"""What the caches on disk share: a folder of files, each of which says whose work it holds and of what.
+"""Shared code of the on-disk caches: a folder of files, each of which records its content and the networks behind it.
 
-Such a cache is written file by file, so that a stopped run goes on with the next one.
+A cache is written file by file, so that an interrupted run resumes with the next one.
 """
 
 import json
@@ -21,7 +21,7 @@ from glassine.utils.tensors import write_tensors
 Identity = Mapping[str, str]
 Progress = Callable[[int, int], None]
 Content = tuple[dict[str, Tensor], dict[str, str]]
-"""Tensors of a file, and what else its header says."""
+"""Tensors of a file, and additional header fields."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class CacheKind:
     """One kind of cache.
 
     Attributes:
-        stem: of its files, `STEM-NNNNNN.safetensors`; also the tensor whose first axis is the samples.
-        what: what it holds, for messages.
-        makers: who makes that, for messages.
-        verb: of `glassine data`, which writes it.
+        stem: stem of its files, `STEM-NNNNNN.safetensors`; also the name of the tensor whose first axis is the samples.
+        what: its content, for messages.
+        makers: the networks that produce it, for messages.
+        verb: the `glassine data` verb that writes it.
     """
 
     stem: str
@@ -41,15 +41,15 @@ class CacheKind:
     verb: str
 
     def path(self, folder: Path, number: int) -> Path:
-        """The file of that number."""
+        """The file with this number."""
         return folder / f"{self.stem}-{number:06d}.safetensors"
 
     def paths(self, folder: Path) -> list[Path]:
-        """The files that are there."""
+        """The existing files."""
         return sorted(folder.glob(f"{self.stem}-*.safetensors"))
 
     def header(self, path: Path) -> dict[str, str]:
-        """The header of a file, and its `count` of samples; UserError where it is damaged."""
+        """The header of a file, and its `count` of samples; raises UserError if it is damaged."""
         try:
             open_plain(path).close()  # a pipe would hang
             with safe_open(path, framework="pt") as file:
@@ -62,7 +62,7 @@ class CacheKind:
         return header
 
     def check(self, path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Raise UserError where a file was made by others or of other pictures."""
+        """Raise UserError if a file was made by other networks or from other images."""
         reasons = {"identity": f"another {self.makers}", "settings": "other pictures", "files": "another division"}
         for name, what in reasons.items():
             if found[name] != wanted[name]:
@@ -82,20 +82,20 @@ def write_cache(
     samples_a_file: int,
     progress: Progress = lambda *_: None,
 ) -> int:
-    """Write what is still missing of a cache; returns how many files were made.
+    """Write the missing files of a cache; returns the number of new files.
 
     Args:
-        kind: of cache.
-        folder: of the cache.
-        identity: of the networks that make it.
-        settings: how the pictures were made.
-        samples: all of them, by pass and row.
-        make: the content for some of them; it is handed a function to tell how many are done.
-        samples_a_file: samples of each file but the last.
-        progress: called with the samples done, and of how many.
+        kind: kind of cache.
+        folder: folder of the cache.
+        identity: identity of the networks that produce it.
+        settings: how the images were made.
+        samples: all samples, as (pass, row).
+        make: computes the content for some samples; it gets a function to report progress.
+        samples_a_file: samples per file, except the last.
+        progress: called with the number of samples done and the total.
 
     Raises:
-        UserError: the folder holds another cache.
+        UserError: the folder contains another cache.
     """
     count = -(-len(samples) // samples_a_file)
     header = {
@@ -140,16 +140,16 @@ class CacheFiles:
     """The files of a finished cache.
 
     Args:
-        kind: of cache.
-        folder: of the cache.
+        kind: kind of cache.
+        folder: folder of the cache.
 
     Attributes:
-        identity: of the networks that made it.
-        settings: how the pictures were made.
-        headers: of the files.
+        identity: identity of the networks that produced it.
+        settings: how the images were made.
+        headers: headers of the files.
 
     Raises:
-        UserError: no cache, an unfinished or a damaged one, or files that do not belong together.
+        UserError: no cache, an incomplete or damaged one, or files that do not belong together.
     """
 
     def __init__(self, kind: CacheKind, folder: Path) -> None:
@@ -173,21 +173,21 @@ class CacheFiles:
         return sum(self._counts)
 
     def find(self, row: int) -> tuple[int, int]:
-        """The number of the file with a sample, and its place there."""
+        """The number of the file that contains a sample, and its index in it."""
         return divmod(row, self._counts[0])
 
     def file(self, number: int) -> Any:
-        """That file, open; one handle a process."""
+        """This file, open; one handle per process."""
         if number not in self._open:
             self._open[number] = safe_open(self.paths[number], framework="pt")
         return self._open[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open files, which another process cannot use."""
+        """Drop the open files, which another process cannot use."""
         return {**self.__dict__, "_open": {}}
 
 
 def plainly(text: str) -> str:
-    """A JSON dict as words; of other JSON, the text."""
+    """A JSON dict as readable text; other JSON unchanged."""
     content = json.loads(text)
     return ", ".join(f"{name} {value}" for name, value in content.items()) if isinstance(content, dict) else text

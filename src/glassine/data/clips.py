@@ -1,4 +1,4 @@
-"""Where a dataset's stickers come from: rows of shards, or the endless procedural source."""
+"""Sources of a dataset's stickers: rows of shards, or the unlimited procedural source."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,20 +14,20 @@ _NO_END = 2**40
 
 
 class Clips(Protocol):
-    """What a dataset reads from: sticker `row` in an epoch."""
+    """The interface a dataset reads from: sticker `row` in an epoch."""
 
     def __len__(self) -> int:
-        """How many stickers there are."""
+        """Number of stickers."""
         ...
 
     def name(self, row: int) -> str:
-        """For messages."""
+        """Name of a sticker, for messages."""
         ...
 
     def clip(
         self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
-        """Chosen frames `f h w 4` uint8, their frames per second, and the metadata; ValueError where damaged."""
+        """Chosen frames `f h w 4` uint8, their frames per second, and the metadata; raises ValueError if damaged."""
         ...
 
 
@@ -35,8 +35,8 @@ class ShardClips:
     """Stickers from shards.
 
     Args:
-        shards: where they are.
-        rows: which of them.
+        shards: shards to read.
+        rows: rows to use.
     """
 
     def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray) -> None:
@@ -60,11 +60,11 @@ class ShardClips:
 
 
 class ProceduralClips:
-    """Rendered stickers; new ones in every epoch, so a training never sees one twice.
+    """Rendered stickers; new ones in every epoch, so training never sees one twice.
 
     Args:
-        length: how many there are in an epoch.
-        seed: of the series; give each split its own.
+        length: number of stickers per epoch.
+        seed: seed of the series; use a different one for each split.
         size: longer side in pixels.
         families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
     """
@@ -83,7 +83,7 @@ class ProceduralClips:
     def clip(
         self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
-        """See :class:`Clips`; epoch e shows the stickers from e * length on."""
+        """See :class:`Clips`; epoch e starts at sticker e * length."""
         number = (epoch * self.length + row) % _NO_END
         about = self.source.info(number)
         frames, fps = sample_frames(about["durations"], num_frames, generator)
@@ -93,7 +93,7 @@ class ProceduralClips:
 
 
 def spread_rows(rows: np.ndarray, limit: int | None) -> np.ndarray:
-    """At most `limit` of the `rows`, evenly spread over all; None for all."""
+    """At most `limit` of the `rows`, evenly spaced; None for all."""
     if limit is None or len(rows) <= limit:
         return rows
     return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""The data module: loaders over the datasets that a YAML names, with training that resumes at the exact sample."""
+"""The data module: loaders for the datasets in a YAML, with sample-exact resumption of training."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,36 +17,36 @@ from glassine.utils.errors import UserError
 
 
 class StickerDataModule(LightningDataModule):
-    """Datasets for training, validation, test and prediction, in batches.
+    """Batched datasets for training, validation, test and prediction.
 
-    Training is resumable to the sample: with `--ckpt_path` it goes on after the last batch the trainer finished, on
-    any number of ranks and workers, see :class:`~glassine.data.sampler.ResumableSampler`. A batch is the dict of the
-    dataset's samples: tensors stacked, numbers in one tensor, everything else in lists.
+    Training resumes at the exact sample: with `--ckpt_path` it continues after the last batch the trainer finished, on
+    any number of ranks and workers, see :class:`~glassine.data.sampler.ResumableSampler`. A batch collates the
+    dataset's sample dicts: tensors are stacked, numbers become one tensor, everything else a list.
 
-    Any map-style dataset of dicts will do; the training dataset is asked for (epoch, row). Those of this package open
-    their files when a verb needs them: :class:`~glassine.data.dataset.Stickers`,
+    Any map-style dataset of dicts works; the training dataset is indexed by (epoch, row). Those of this package open
+    their files lazily: :class:`~glassine.data.dataset.Stickers`,
     :class:`~glassine.data.latent_cache.CachedLatents`, :class:`~glassine.data.feature_cache.CachedFeatures`,
     :class:`~glassine.data.frame_cache.CachedFrames`, :class:`~glassine.data.thumbnails.Thumbnails` and
     :class:`~glassine.data.text_pairs.TextPairs`.
 
     Args:
         train: dataset to train on.
-        val: dataset to validate on; None is the `val` split as the training dataset evaluates it, see
+        val: dataset to validate on; None is the `val` split with the evaluation settings of the training dataset, see
             :meth:`~glassine.data.dataset.LazyDataset.evaluation`.
-        test: dataset for test and prediction; None is likewise the `test` split of `val`, or else of `train`.
-        batch_size: samples a batch and rank.
+        test: dataset for test and prediction; None is likewise the `test` split of `val`, otherwise of `train`.
+        batch_size: samples per batch and rank.
         eval_batch_size: the same for validation, test and prediction; None for `batch_size`.
         num_workers: worker processes of each loader; 0 loads in the training process.
         prefetch_factor: batches that each worker loads ahead; None for torch's default, 2.
-        seed: of the order, and of the datasets that have none of their own.
+        seed: seed of the order, and of datasets without their own seed.
 
     Raises:
-        UserError: no dataset at all, or numbers out of range; on setup, what the datasets raise.
+        UserError: no dataset, or numbers out of range; on setup, errors of the datasets.
     """
 
     def __init__(
         self,
-        train: Dataset | None = None,  # jsonargparse takes no parametrized class
+        train: Dataset | None = None,  # jsonargparse does not support parametrized classes
         val: Dataset | None = None,
         test: Dataset | None = None,
         batch_size: int = 8,
@@ -83,7 +83,7 @@ class StickerDataModule(LightningDataModule):
         stage = "test" if stage == "predict" else stage
         if stage not in self._datasets:
             dataset = self._given[stage]
-            dataset = self._evaluation(stage) if dataset is None else dataset  # an `or` would open it
+            dataset = self._evaluation(stage) if dataset is None else dataset  # `or` would open it
             if isinstance(dataset, LazyDataset):
                 dataset.seed = self.seed if dataset.seed is None else dataset.seed
                 dataset.setup()
@@ -91,7 +91,7 @@ class StickerDataModule(LightningDataModule):
         return self._datasets[stage]
 
     def _evaluation(self, stage: str) -> Any:
-        """The dataset of a stage that was given none."""
+        """The default dataset for a stage."""
         given = {"train": (), "val": ("train",), "test": ("val", "train")}[stage]
         for dataset in (self._given[name] for name in given):
             if isinstance(dataset, LazyDataset):
@@ -102,21 +102,21 @@ class StickerDataModule(LightningDataModule):
 
     @property
     def features_identity(self) -> dict[str, str] | None:
-        """The teacher whose cached features training takes; None where it takes none."""
+        """The teacher behind the cached features used in training; None if there are none."""
         return train.identity if isinstance(train := self.dataset("train"), CachedFeatures) else None
 
     @property
     def latents_identity(self) -> dict[str, str] | None:
-        """The VAE and text encoder whose cached latents training takes; None where it takes none."""
+        """The VAE and text encoder behind the cached latents used in training; None if there are none."""
         return train.identity if isinstance(train := self.dataset("train"), CachedLatents) else None
 
     def setup(self, stage: str) -> None:
-        """Open the datasets, so that a wrong folder is reported before anything is trained."""
+        """Open the datasets, so that a wrong folder is reported before training starts."""
         for name in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, ("test",)):
             self.dataset(name)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled anew in each epoch, whole batches, resumable."""
+        """Reshuffled in each epoch, full batches only, resumable."""
         trainer = self.trainer
         sampler = ResumableSampler(
             len(self.dataset("train")),
@@ -126,7 +126,7 @@ class StickerDataModule(LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
             finished=self._finished_batches if trainer else None,
         )
-        # A trainer that has finished less than the checkpoint's is another run, begun anew with this object
+        # a trainer that has finished fewer batches than the checkpoint is another run, started with this same object
         if self._resume_from and sampler.finished and sampler.finished() >= self._resume_from["batches"]:
             sampler.load_state_dict(self._resume_from)
         self._sampler = sampler
@@ -153,12 +153,12 @@ class StickerDataModule(LightningDataModule):
     def _eval_loader(self, stage: str) -> DataLoader[Any]:
         dataset, sampler = self.dataset(stage), None
         if self.trainer is not None and self.trainer.world_size > 1:
-            # Lightning's own choice would score some stickers twice, to give every process as many
+            # Lightning's default would score some stickers twice, to give every process the same number
             ranks = {"num_replicas": self.trainer.world_size, "rank": self.trainer.global_rank}
             sampler = UnrepeatedDistributedSampler(dataset, shuffle=False, **ranks)
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,  # by name: Lightning builds the loader of a prediction anew
+            batch_size=self.eval_batch_size,  # by name: Lightning rebuilds the loader for prediction
             sampler=sampler,
             **self._loader_settings(),  # type: ignore[arg-type]
         )
@@ -174,17 +174,17 @@ class StickerDataModule(LightningDataModule):
         }
 
     def _finished_batches(self) -> int:
-        # `processed` counts a batch after its optimizer step and before the callbacks that save checkpoints
+        # `processed` is updated after a batch's optimizer step, before the callbacks that save checkpoints
         assert self.trainer is not None
         progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
         return progress.processed  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the training stream stands; saved in every checkpoint."""
+        """The position in the training stream; saved in every checkpoint."""
         return dict(self._sampler.state_dict()) if self._sampler else {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from there when training starts."""
+        """Resume from there when training starts."""
         self._resume_from = dict(state_dict)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -199,7 +199,7 @@ class StickerDataModule(LightningDataModule):
         self.report_damage()
 
     def report_damage(self) -> None:
-        """Warn of damaged stickers met since the last report: how many, which, and why."""
+        """Warn about damaged stickers found since the last report: how many, which, and why."""
         for stage, dataset in self._datasets.items():
             damaged = getattr(dataset, "num_damaged", 0)
             if damaged > self._reported.get(stage, 0):

@@ -1,8 +1,8 @@
 """Stickers as map-style datasets: read, choose frames, resize, transform; damaged stickers are replaced and named.
 
-:class:`Stickers` is what YAMLs name (shards, rendered stickers, or both); :class:`StickerDataset` is the machinery
-below it, over any :class:`~glassine.data.clips.Clips`; :class:`LazyDataset` is what all datasets of the data module
-have in common.
+:class:`Stickers` is the one to use in YAMLs (shards, rendered stickers, or both); :class:`StickerDataset` is the
+implementation below it, over any :class:`~glassine.data.clips.Clips`; :class:`LazyDataset` is the base class of all
+datasets of the data module.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _MOST_REPLACEMENTS = 100
 
 
 class LazyDataset(Dataset[dict[str, Any]]):
-    """A dataset that opens its files when it is first used, so that a YAML may name data that a verb does not need.
+    """A dataset that opens its files on first use, so that a YAML may name data that a verb does not need.
 
-    A sample is asked for by row, or by (epoch, row) as :class:`~glassine.data.sampler.ResumableSampler` does.
+    Samples are indexed by row, or by (epoch, row) as in :class:`~glassine.data.sampler.ResumableSampler`.
 
     Attributes:
-        seed: of all randomness; None takes the data module's, or 0 without one.
-        num_damaged: damaged samples met so far, in all workers of this process.
+        seed: random seed; None uses the data module's, or 0 without one.
+        num_damaged: damaged samples found so far, in all workers of this process.
     """
 
     seed: int | None = 0
@@ -46,7 +46,7 @@ class LazyDataset(Dataset[dict[str, Any]]):
         """Open the files, unless they are open; returns the dataset itself.
 
         Raises:
-            UserError: data that is missing or does not fit the arguments.
+            UserError: the data is missing or does not match the arguments.
         """
         if not self._is_open:
             self.seed = self.seed or 0
@@ -56,10 +56,10 @@ class LazyDataset(Dataset[dict[str, Any]]):
 
     @abstractmethod
     def _open(self) -> None:
-        """Read what the samples are made of."""
+        """Open the underlying data."""
 
     def evaluation(self, split: str) -> "LazyDataset":
-        """The dataset to evaluate on where a YAML gives none.
+        """The default evaluation dataset if a YAML gives none.
 
         Args:
             split: `val` or `test`.
@@ -70,31 +70,32 @@ class LazyDataset(Dataset[dict[str, Any]]):
         raise UserError(f"data.{split} must be a dataset where {type(self).__name__} stands before it, got null")
 
     def damage_line(self) -> str:
-        """One line that counts and names damaged samples; empty for data that is whole or is refused."""
+        """One line that counts and names damaged samples; empty if there are none or damage is an error."""
         return ""
 
 
 class StickerDataset(LazyDataset):
-    """Samples as tasks take them.
+    """Samples for tasks.
 
     A sample is the transform's dict plus ``caption`` (``[Domain]\\t[Description]``), ``trigger_words`` (list of str),
     ``domain``, ``fps`` (float), ``key`` and ``group``.
 
-    A damaged sticker is replaced by the next readable one (row + 1, row + 2, ..., from the first after the last), with
-    that one's own randomness; so the same rows give the same batches in every run. It is counted in shared memory,
-    whichever worker met it, and named by :attr:`damaged`.
+    A damaged sticker is replaced by the next readable one (row + 1, row + 2, ..., wrapping around), with that one's own
+    randomness, so the same rows always give the same batches. It is counted in shared memory across workers, and named
+    by :attr:`damaged`.
 
     Args:
-        parts: where stickers come from, one after the other.
-        num_frames: frames of a clip.
-        size: height and width of a clip in pixels; stickers of another shape are fitted in and padded with clear.
-        transform: see :data:`ClipTransform`; its generator depends on (seed, epoch, row) alone.
-        seed: of all randomness.
+        parts: sources of stickers, concatenated.
+        num_frames: frames per clip.
+        size: height and width of a clip in pixels; stickers with another aspect ratio are fitted and padded with
+            transparency.
+        transform: see :data:`ClipTransform`; its generator only depends on (seed, epoch, row).
+        seed: random seed.
         training: choose frames at random; otherwise evenly over the whole sticker, see
             :func:`glassine.data.frame_sampling.sample_frames`.
 
     Raises:
-        UserError: no sticker at all; on reading, a hundred damaged stickers in a row.
+        UserError: no stickers; on reading, a hundred damaged stickers in a row.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class StickerDataset(LazyDataset):
         self._ends = np.cumsum([len(part) for part in self.parts])
         if not self.parts or not self._ends[-1]:
             raise UserError("there must be at least one sticker, got none: check root, split, limit and procedural")
-        # Shared with worker processes, so that damage met there is known here
+        # shared with worker processes, so that damage found there is known here
         self._flags = torch.zeros(int(self._ends[-1]), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
@@ -132,12 +133,12 @@ class StickerDataset(LazyDataset):
 
     @property
     def num_damaged(self) -> int:  # type: ignore[override]
-        """How many damaged stickers have been met so far, in all workers of this process."""
+        """Number of damaged stickers found so far, in all workers of this process."""
         return int(self._flags.sum()) if self._is_open else 0
 
     @property
     def damaged(self) -> dict[str, str]:
-        """Name -> reason, of the damaged stickers met so far (each is read once more to find the reason)."""
+        """Name -> reason for the damaged stickers found so far (each is read again to find the reason)."""
         return {self._name(row): self._reason(row) for row in self._flags.nonzero().flatten().tolist()}
 
     def damage_line(self, most: int = 10) -> str:
@@ -145,7 +146,7 @@ class StickerDataset(LazyDataset):
         damaged = self.damaged
         named = [f"{name} ({reason})" for name, reason in list(damaged.items())[:most]]
         more = f" and {len(damaged) - most} more" if len(damaged) > most else ""
-        return f"{len(damaged)} of {len(self)} are damaged, the next one stood in: {printable(', '.join(named))}{more}"
+        return f"{len(damaged)} of {len(self)} are damaged, replaced by the next: {printable(', '.join(named))}{more}"
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         epoch, row = (0, item) if isinstance(item, int) else item
@@ -199,29 +200,29 @@ class StickerDataset(LazyDataset):
 
 
 class _Damaged(Exception):
-    """A sticker that cannot be read, as opposed to a transform that fails: that is an error of the program."""
+    """A sticker that cannot be read, as opposed to a failing transform, which is a bug."""
 
 
 class Stickers(StickerDataset):
-    """Stickers of shards, rendered ones, or both: what YAMLs name; samples are those of :class:`StickerDataset`.
+    """Stickers from shards, rendered ones, or both, for use in YAMLs; samples are those of :class:`StickerDataset`.
 
     Args:
-        root: shard folder, or several; None for rendered stickers alone.
+        root: shard folder or folders; None for rendered stickers only.
         split: `train`, `val` or `test`.
         size: height and width of a clip in pixels.
         num_frames: frames of a clip; 8 as in VSD2M and ILDiff.
         transform: None is :class:`~glassine.data.transforms.StickerTransform` with its defaults for training, and the
             evaluation condition `white` otherwise.
-        stills: also take stickers of one frame, or `only` those.
-        limit: most stickers from `root`, evenly spread over all; None for all.
+        stills: also use single-frame stickers, or `only` those.
+        limit: maximum number of stickers from `root`, evenly spaced; None for all.
         procedural: rendered stickers to add; in training new ones in every epoch.
-        families: which kinds of them; None for all.
-        training: choose frames at random; None: where the split is `train`.
-        seed: of frames, transforms and rendered stickers; None takes the data module's.
+        families: kinds of rendered stickers; None for all.
+        training: choose frames at random; None is True if the split is `train`.
+        seed: seed of frames, transforms and rendered stickers; None uses the data module's.
 
     Raises:
-        UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; when it is opened, what
-            :class:`~glassine.data.shards.StickerShards` raises, and a split without stickers.
+        UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; when opened, errors of
+            :class:`~glassine.data.shards.StickerShards`, or a split without stickers.
     """
 
     def __init__(
@@ -265,7 +266,7 @@ class Stickers(StickerDataset):
                 )
             self.parts.append(ShardClips(shards, rows))
         if self.procedural:
-            # A series of its own for each split: what is tested has never been trained on
+            # a separate series per split: test stickers are never trained on
             series = (self.seed or 0) * len(SPLITS) + SPLITS.index(self.split)
             self.parts.append(ProceduralClips(self.procedural, series, max(self.size), self.families))
         super()._open()
@@ -273,8 +274,8 @@ class Stickers(StickerDataset):
     def evaluation(self, split: str) -> "Stickers":
         """All stickers of the split, without augmentation and in order.
 
-        After a dataset for training it has no stills and the transform is the default; where all are rendered, it has
-        an eighth as many, at least 8. After one for evaluation transform, stills and number are the same.
+        Derived from a training dataset, it has no stills and the default transform; if all stickers are rendered, it
+        has an eighth as many, at least 8. Derived from an evaluation dataset, it keeps transform, stills and number.
         """
         procedural = 0 if self.root is not None else self.procedural
         transform, stills = (None, False) if self.training else (self.transform, self.stills)
@@ -287,7 +288,7 @@ class Stickers(StickerDataset):
 
 
 def collate_stickers(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack tensors (`b ...`), make numbers one tensor `b`, and gather everything else into lists."""
+    """Stack tensors (`b ...`), turn numbers into one tensor `b`, and collect everything else in lists."""
     batch: dict[str, Any] = {}
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
@@ -301,6 +302,6 @@ def collate_stickers(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def one_thread(worker: int) -> None:
-    """For `worker_init_fn`: workers run side by side already; more threads would only fight over the cores."""
+    """For `worker_init_fn`: workers already run in parallel; more threads would only compete for cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""A teacher's features on disk: pictures of a data set beside what a frozen network makes of them, made once.
+"""A teacher's features on disk: images of a dataset with a frozen network's features of them, computed once.
 
 A cache is a folder of `features-NNNNNN.safetensors`. Each holds `pictures` `n 3 h w` uint8, `features` `n c g g`
-float16 and, in its header, whose features they are and how the pictures were made.
+float16 and, in its header, the identity of the teacher and how the images were made.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,22 +34,22 @@ def write_features(
     batch_size: int = 8,
     progress: Progress = lambda *_: None,
 ) -> int:
-    """Write what is still missing of a cache; returns how many files were made.
+    """Write the missing files of a cache; returns the number of new files.
 
     Args:
-        dataset: of the data module; the first frame of each sample's `clip` is the picture.
-        samples: which samples of it, by pass and row.
-        teacher: pictures `n 3 h w` in [0, 1] to features `n c g g`.
-        identity: of the teacher.
-        settings: how the pictures were made.
-        folder: of the cache.
-        grid: rows and columns that the features are reduced to, by area; None keeps the teacher's.
-        samples_a_file: samples of each file but the last.
-        batch_size: pictures that the teacher is shown at a time.
-        progress: called with the samples done, and of how many.
+        dataset: dataset of the data module; the first frame of each sample's `clip` is used.
+        samples: samples to use, as (pass, row).
+        teacher: network from images `n 3 h w` in [0, 1] to features `n c g g`.
+        identity: identity of the teacher.
+        settings: how the images were made.
+        folder: folder of the cache.
+        grid: rows and columns to average the features down to; None keeps the teacher's.
+        samples_a_file: samples per file, except the last.
+        batch_size: images per forward pass of the teacher.
+        progress: called with the number of samples done and the total.
 
     Raises:
-        UserError: the folder holds a cache of another teacher or of other pictures.
+        UserError: the folder contains a cache of another teacher or other images.
     """
 
     def make(part: Sequence[SampleId], tell: Callable[[int], None]) -> Content:
@@ -67,7 +67,7 @@ def write_features(
 
 
 def reduced(features: Tensor, grid: int | None) -> Tensor:
-    """`n c g g` averaged to `n c grid grid`, unless they are that small already."""
+    """`n c g g` averaged to `n c grid grid`, unless they are already that small."""
     if grid is None or grid >= features.shape[-1]:
         return features
     return F.interpolate(features, (grid, grid), mode="area")
@@ -77,17 +77,16 @@ class CachedFeatures(LazyDataset):
     """The samples of a cache: `clip` `1 3 h w` in [0, 1], `teacher_features` `c g g`, `key`.
 
     Args:
-        folder: of the cache.
-        size: height and width that the pictures must have; None for any.
-        split: which they must be of; None for any.
+        folder: folder of the cache.
+        size: height and width that the images must have; None for any.
+        split: required split; None for any.
 
     Attributes:
-        identity: of the teacher.
-        settings: how the pictures were made.
+        identity: identity of the teacher.
+        settings: how the images were made.
 
     Raises:
-        UserError: when it is opened: no cache, an unfinished or a damaged one, or one of pictures of another size or
-            split.
+        UserError: when opened: no cache, an incomplete or damaged one, or one with images of another size or split.
     """
 
     def __init__(self, folder: Path | str, size: tuple[int, int] | None = None, split: str | None = None) -> None:

@@ -1,8 +1,8 @@
-"""Small pictures of stickers on disk, ready to composite: what the codec and the evaluators train on.
+"""Small frames of stickers on disk, ready to composite, for training the VAEs and the evaluators.
 
 A cache is a folder of `frames-NNNNNN.safetensors`. Each holds `frames` `n f h w 4` uint8: straight RGBA whose invisible
-pixels carry the colors around them (`pad_color`), and in its header what is known about the stickers. Reading one
-costs a copy, where a shard of 256 px costs decoding, shrinking and padding.
+pixels are filled with surrounding colors (`pad_color`), with the stickers' metadata in its header. Reading a sticker is
+a copy, whereas a 256 px shard needs decoding, downsampling and padding.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ from glassine.data.sticker import SPLITS
 from glassine.utils.errors import UserError
 
 FRAMES = CacheKind("frames", what="frames", makers="version of the cache", verb="cache-frames")
-# changes when the same shards would give other bytes
+# changes whenever the same shards would give different bytes
 IDENTITY = {"frames": "padded 2.0, styles, subjects"}
 _PADDING_FACTOR = 2.0
-_VISIBLE = 4  # of 255: below this alpha 8-bit files hold hardly any color
+_VISIBLE = 4  # of 255: below this alpha, 8-bit files contain hardly any color information
 _GAP_TRIES = 100
 
 ABOUT = ("key", "group", "domain", "source", "style")
@@ -48,23 +48,23 @@ def write_frames(
     stickers_a_file: int = 128,
     progress: Progress = lambda *_: None,
 ) -> tuple[int, dict[str, str]]:
-    """Write what is still missing of a cache.
+    """Write the missing files of a cache.
 
     Args:
-        shards: where the stickers are.
-        rows: which of them.
-        num_frames: frames of each, evenly spread over the whole sticker.
-        size: height and width in pixels; stickers of another shape are fitted in and padded with clear.
-        folder: of the cache.
-        stickers_a_file: of each file but the last.
-        progress: called with the stickers done, and of how many.
+        shards: shards with the stickers.
+        rows: rows to use.
+        num_frames: frames per sticker, evenly spaced over the whole sticker.
+        size: height and width in pixels; stickers with another aspect ratio are fitted and padded with transparency.
+        folder: folder of the cache.
+        stickers_a_file: stickers per file, except the last.
+        progress: called with the number of stickers done and the total.
 
     Returns:
-        How many files were made, and what was damaged in them (name to reason); a damaged sticker is left out, and
-        the next readable one stands in its place.
+        The number of new files, and the damaged stickers in them (name to reason); a damaged sticker is replaced by the
+        next readable one.
 
     Raises:
-        UserError: the folder holds a cache of other stickers, or nothing can be read.
+        UserError: the folder contains a cache of other stickers, or nothing can be read.
     """
     rows = [int(row) for row in rows]
     damaged: dict[str, str] = {}
@@ -89,16 +89,16 @@ def write_frames(
 
 
 def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
-    """Changes with the stickers, their order, lengths, groups and splits; not with where the shards lie."""
+    """Changes with the stickers, their order, lengths, groups and splits; not with the location of the shards."""
     known = [(shards.key(row), shards.group(row), shards.split(row), shards.durations(row)) for row in rows]
     return hashlib.blake2b(repr(known).encode(), digest_size=6).hexdigest()
 
 
 def subject_of(info: StickerInfo) -> str:
-    """What a sticker shows, whatever its style, skin tone or gender: of emoji the base, of others their group."""
+    """The subject of a sticker, ignoring style, skin tone and gender: the base of an emoji, otherwise the group."""
     try:
         return sticker_base(info.key, info.source) if info.source in SOURCES else info.group
-    except UserError:  # of an emoji source in name only
+    except UserError:  # only named like an emoji source
         return info.group
 
 
@@ -130,7 +130,7 @@ def _readable(
 
 
 def padded(frames: np.ndarray) -> Tensor:
-    """Frames `f h w 4` uint8 whose invisible pixels take the colors around them; alpha stays as it is."""
+    """Frames `f h w 4` uint8 with invisible pixels filled with surrounding colors; alpha is unchanged."""
     truth = rearrange(torch.from_numpy(frames).float() / 255, "f h w c -> f c h w")
     color, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()
     if bool((alpha * 255 < _VISIBLE).any()):
@@ -140,25 +140,25 @@ def padded(frames: np.ndarray) -> Tensor:
 
 
 class CachedFrames(Dataset[dict[str, Any]]):
-    """Pictures or clips of cached stickers: `rgba` `f 4 h w` float in [0, 1], straight and color-padded.
+    """Frames or clips of cached stickers: `rgba` `f 4 h w` float in [0, 1], straight and color-padded.
 
-    One sample a subject and pass: which of its stickers, and which of their frames, is drawn anew in each pass, so that
-    an emoji of 24 skin tones in five styles is met as often as one with a single drawing. (Groups, which divide the
-    splits, are larger: all round faces are one.) A sample has `caption`, `key`, `group`, `domain`, `source` and
-    `style`, too.
+    One sample per subject and pass: which of its stickers and frames is used is chosen at random in each pass, so that
+    an emoji with 24 skin tones in five styles is seen as often as one with a single drawing. (Groups, which define the
+    splits, are larger: all round faces are one.) Samples also have `caption`, `key`, `group`, `domain`, `source` and
+    `style`.
 
     Args:
-        folders: of caches of one size; stills and animations may lie in different ones.
-        split: `train`, `val`, `test`, or `all` for what ships and is not scored.
-        num_frames: 1 draws a picture; more takes clips, of all the frames that a sticker has in the cache, or of every
-            second or third, as long as they are spread evenly.
-        by_subject: one sample a subject; False for one a sticker.
-        seed: of what is drawn.
-        limit: most samples, evenly spread; None for all.
-        draw: False takes the first sticker of each subject and its middle frame, for evaluation.
+        folders: caches of the same size; stills and animations may be in separate ones.
+        split: `train`, `val`, `test`, or `all` for weights that ship and are not scored.
+        num_frames: 1 gives single frames; more gives clips, of all frames that a sticker has in the cache, or of every
+            second or third, as long as they are evenly spaced.
+        by_subject: one sample per subject; False for one per sticker.
+        seed: random seed.
+        limit: maximum number of samples, evenly spaced; None for all.
+        draw: False uses the first sticker of each subject and its middle frame, for evaluation.
 
     Raises:
-        UserError: no cache, an unfinished, damaged or unfitting one, or a split without stickers.
+        UserError: no cache, an incomplete, damaged or mismatched one, or a split without stickers.
     """
 
     def __init__(
@@ -218,9 +218,9 @@ class CachedFrames(Dataset[dict[str, Any]]):
         return {"rgba": to_float(frames), **{name: known[name] for name in (*ABOUT, "caption")}}
 
     def read(self, row: int, view: int, views: int) -> tuple[Tensor, dict[str, Any]]:
-        """The first sticker of a row, `f 4 h w` in [0, 1], and what is known of it.
+        """The first sticker of a row, `f 4 h w` in [0, 1], and its metadata.
 
-        With `num_frames` 1 it is frame number `view` of `views`, evenly spread.
+        With `num_frames` 1 it is frame number `view` of `views` evenly spaced ones.
         """
         number, place, known = self.members[row][0]
         stored, inside = self._stored(number, place)
@@ -232,7 +232,7 @@ class CachedFrames(Dataset[dict[str, Any]]):
         return to_float(frames[::step]), {**known, "fps": known["fps"] / step}
 
     def _stored(self, number: int, place: int) -> tuple[Any, int]:
-        """The frames of a cache's file, on disk, and the row of a sticker in them."""
+        """The frames in a cache file, on disk, and the row of a sticker in them."""
         cache = self.caches[number]
         file, inside = cache.find(place)
         return cache.file(file).get_slice("frames"), inside
@@ -244,7 +244,7 @@ def to_float(frames: Tensor) -> Tensor:
 
 
 class OpaqueFrames(CachedFrames):
-    """Cached frames on white, for the evaluation of what learns from opaque clips: `clip` `f 3 h w` in [0, 1].
+    """Cached frames on white, for evaluating networks trained on opaque clips: `clip` `f 3 h w` in [0, 1].
 
     Args:
         folders: see `CachedFrames`.

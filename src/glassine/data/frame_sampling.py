@@ -11,11 +11,11 @@ def flip_order(count: int, num_frames: int) -> list[int]:
 
     VSD2M, "Experiments", paragraph "Models": "For stickers with less than 8 frames, we use a flip strategy to
     supplement frames." The paper does not say whether the turning frame is shown twice; here it is not, so 3 frames
-    become 0 1 2 1 0 1 2 1 and motion never stops.
+    become 0 1 2 1 0 1 2 1 and the motion never pauses.
 
     Args:
-        count: frames there are, at least 1.
-        num_frames: frames wanted, at least 1.
+        count: number of frames, at least 1.
+        num_frames: number of frames to return, at least 1.
 
     Returns:
         `num_frames` indices below `count`.
@@ -29,16 +29,16 @@ def sample_frames(
 ) -> tuple[list[int], float]:
     """Choose `num_frames` frames, in order of time.
 
-    With a generator (training) the clip covers a random part of the sticker: its length is uniform between
-    `num_frames` mean frame durations and the whole, its start uniform in what is left. Without one (evaluation) it is
-    the whole sticker. Inside that part the moments are evenly spaced, each in the middle of its share, and each shows
-    the frame that stands then; so a frame held long may be chosen twice, as a viewer would see it. A sticker of fewer
-    frames than asked for is completed by :func:`flip_order`.
+    With a generator (training) the clip covers a random part of the sticker: its length is uniform between `num_frames`
+    mean frame durations and the whole sticker, its start uniform over the remaining range. Without one (evaluation) it
+    covers the whole sticker. Within that part, sampling times are evenly spaced, each at the center of its interval,
+    and give the frame shown at that time; so a long frame may be chosen twice, as a viewer would see it. A sticker with
+    fewer frames than requested is completed by :func:`flip_order`.
 
     Args:
         durations: milliseconds of each frame, at least one.
-        num_frames: how many to choose, at least 1.
-        generator: the only source of chance.
+        num_frames: number of frames to choose, at least 1.
+        generator: the only source of randomness.
 
     Returns:
         The frame indices, and the frames per second at which the clip plays in real time.

@@ -1,10 +1,10 @@
-"""Latents and text embeddings of stickers on disk, so that a training step runs neither VAE nor text encoder.
+"""Latents and text embeddings of stickers on disk, so that training steps run neither VAE nor text encoder.
 
 A cache is a folder of `latents-NNNNNN.safetensors`. Each holds, for n stickers in v views, `latents` `n v f c h w`
-float16 (the posterior's mean, unscaled; or the adjusted latents of a transparency codec), `prompt_embeds` `m t d`
-float16 (English and Chinese captions, with the style and without; t is as long as the longest needs), `fps` `n v`
-and, where it was measured, `motion` `n v f-1`; the first file the embedding of the empty prompt, too. The header says
-what made them, how, and what is known about the stickers. :class:`CachedLatents` reads one or several such folders.
+float16 (the posterior's mean, unscaled; or the adjusted latents of a transparency VAE), `prompt_embeds` `m t d` float16
+(English and Chinese captions, with and without the style; t is the longest length needed), `fps` `n v` and, if
+measured, `motion` `n v f-1`; the first file also holds the embedding of the empty prompt. The header records what made
+them, how, and the stickers' metadata. :class:`CachedLatents` reads one or several such folders.
 """
 
 import json
@@ -23,9 +23,9 @@ from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.utils.errors import UserError
 
-WHOLE = {"frames": "of the whole sticker"}  # in the settings of a cache whose clips show no random parts
+WHOLE = {"frames": "of the whole sticker"}  # in the settings of caches whose clips are not random parts
 LATENTS = CacheKind("latents", what="latents", makers="VAE or text encoder", verb="cache-latents")
-OTHER_CAPTIONS = 0.3  # share of the samples that come with another caption than their first, such as one without style
+OTHER_CAPTIONS = 0.3  # share of samples with another caption than their first, such as one without style
 ABOUT = ("key", "group", "domain", "caption", "caption_zh", "trigger_words")
 
 
@@ -42,26 +42,26 @@ def write_latents(
     stickers_a_file: int = 64,
     progress: Progress = lambda *_: None,
 ) -> int:
-    """Write what is still missing of a cache; returns how many files were made.
+    """Write the missing files of a cache; returns the number of new files.
 
     Args:
-        dataset: sample (view, row) has `clip` `f c h w` in [0, 1], `fps`, perhaps `motion` `f-1` (see `StickerViews`),
-            `caption`, `caption_zh` (empty where there is none), perhaps `captions` and `captions_zh` (several ways to
-            say it, the first of which is that), `trigger_words`, `key`, `group` and `domain`; all but the first three
-            the same in every view.
-        stickers: how many of its rows.
-        views: random draws of each sticker's frames.
-        encode: clip to latents `f c h/8 w/8`.
-        embed: texts to `b n d`.
-        identity: of both.
-        settings: how the clips were made; `num_frames` and `size` (`128 x 128`) are read again by `CachedLatents`.
-        folder: of the cache.
-        flip: add each view mirrored, since latents cannot be: odd views are the mirrored ones.
-        stickers_a_file: of each file but the last.
-        progress: called with the stickers done, and of how many.
+        dataset: sample (view, row) has `clip` `f c h w` in [0, 1], `fps`, optionally `motion` `f-1` (see
+            `StickerViews`), `caption`, `caption_zh` (empty if there is none), optionally `captions` and `captions_zh`
+            (several phrasings, the first of which is the caption), `trigger_words`, `key`, `group` and `domain`; all
+            but the first three the same in every view.
+        stickers: number of rows to use.
+        views: number of random views of each sticker's frames.
+        encode: maps a clip to latents `f c h/8 w/8`.
+        embed: maps texts to `b n d`.
+        identity: identity of both.
+        settings: how the clips were made; `num_frames` and `size` (`128 x 128`) are used by `CachedLatents`.
+        folder: folder of the cache.
+        flip: also add each view mirrored, since latents cannot be mirrored: odd views are the mirrored ones.
+        stickers_a_file: stickers per file, except the last.
+        progress: called with the number of stickers done and the total.
 
     Raises:
-        UserError: the folder holds a cache of other networks or of other stickers.
+        UserError: the folder contains a cache of other networks or stickers.
     """
     empty = embed([""]).half().cpu()  # 1 n d
 
@@ -69,7 +69,7 @@ def write_latents(
         latents, rates, moves, about, firsts = [], [], [], [], []
         for done, (_, row) in enumerate(part):
             samples = [dataset[view, row] for view in range(views)]
-            if len({sample["key"] for sample in samples}) > 1:  # one is damaged: from now on the next stands in
+            if len({sample["key"] for sample in samples}) > 1:  # one is damaged and replaced by the next from now on
                 samples = [dataset[view, row] for view in range(views)]
             clips = [clip for sample in samples for clip in mirrored(sample["clip"], flip)]
             latents.append(torch.stack([encode(clip).half().cpu() for clip in clips]))  # v f c h w
@@ -101,21 +101,21 @@ def write_latents(
 
 
 def mirrored(clip: Tensor, flip: bool) -> list[Tensor]:
-    """The clip `f c h w` and, if wanted, its mirror image."""
+    """The clip `f c h w` and, if requested, its mirror image."""
     return [clip, clip.flip(-1)] if flip else [clip]
 
 
 def without_end(embeds: Tensor) -> Tensor:
-    """`m n d` without the tokens at the end that are zero in every text: padding."""
+    """`m n d` without trailing tokens that are zero in every text, i.e. padding."""
     used = embeds.abs().amax((0, 2)).nonzero()
     return embeds[:, : int(used.max()) + 1 if len(used) else 1].contiguous()
 
 
 class LatentFolder:
-    """The samples of one cache; see :class:`CachedLatents`, whose arguments it takes.
+    """The samples of one cache; see :class:`CachedLatents`, which takes the same arguments.
 
     Raises:
-        UserError: no cache, an unfinished or a damaged one, or one of other clips.
+        UserError: no cache, an incomplete or damaged one, or one of other clips.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class LatentFolder:
         self.has_motion = all("motion" in header for header in self.files.headers)
         groups: dict[Any, list[int]] = {}
         for row, about in enumerate(chain.from_iterable(self.about)):
-            name = about.get("subject") or about["group"]  # groups of the second edition are of all that look alike
+            name = about.get("subject") or about["group"]  # in the second edition, groups contain all look-alikes
             groups.setdefault(name if by_group else row, []).append(row)
         self._members = list(groups.values())
         self.empty_prompt_embeds: Tensor = self.files.file(0).get_tensor("empty_prompt_embeds").float()
@@ -192,9 +192,10 @@ class LatentFolder:
 
 
 def texts_of(about: dict[str, Any], place: int) -> tuple[list[int], list[int]]:
-    """Rows of `prompt_embeds` with the English and the Chinese captions of the sticker at `place` of its file.
+    """Rows of `prompt_embeds` with the English and Chinese captions of the sticker at index `place` in its file.
 
-    Caches of the first edition have one English caption a sticker, in the stickers' order, and at most one Chinese.
+    Caches of the first edition have one English caption per sticker, in the stickers' order, and at most one Chinese
+    caption.
     """
     if "english" in about:
         return about["english"], about["chinese"]
@@ -202,31 +203,32 @@ def texts_of(about: dict[str, Any], place: int) -> tuple[list[int], list[int]]:
 
 
 class CachedLatents(LazyDataset):
-    """The samples of caches, one after the other, one a sticker: epoch e shows view e, modulo the number of views.
+    """The samples of concatenated caches, one per sticker: epoch e uses view e, modulo the number of views.
 
-    Or one a group, its stickers in turn: an emoji with 24 skin tones is then met as often as one with a single picture.
+    Or one per group, cycling over its stickers: an emoji with 24 skin tones is then seen as often as one with one
+    image.
 
     A sample has `latents` `f c h w`, `prompt_embeds` `n d`, `caption`, `trigger_words`, `domain`, `fps`, `key`, `group`
-    and, where all caches have it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
+    and, if all caches have it, `motion`: the mean amount over the steps between its frames, 0 for a single frame.
 
     Args:
-        folders: of a cache, or of several that were made by the same VAE and text encoder.
-        num_frames: frames of a sample; where the clips have more, as many in a row from a random place. None for all.
-            Whole stickers are not cut, except into pictures.
-        size: height and width that the clips must have had; None for any.
-        chinese: share of the samples that come with their Chinese caption, where they have one.
-        by_group: one sample a group and epoch, its variants (skin tones, genders) in turn.
-        seed: of that choice and of the place; None takes the data module's.
+        folders: one or several caches made with the same VAE and text encoder.
+        num_frames: frames per sample; from longer clips, consecutive frames from a random position. None for all. Whole
+            stickers are only cut into single frames.
+        size: height and width that the clips must have; None for any.
+        chinese: share of samples with their Chinese caption, if they have one.
+        by_group: one sample per group and epoch, cycling over its variants (skin tones, genders).
+        seed: seed of these choices; None uses the data module's.
 
     Attributes:
-        identity: of VAE and text encoder, and of the transparency encoder where there is one; once it is open.
-        settings: how the clips were made; once it is open.
-        has_motion: whether samples have `motion`; caches made before it was measured have none.
+        identity: identity of VAE, text encoder and, if any, transparency encoder; available once opened.
+        settings: how the clips were made; available once opened.
+        has_motion: whether samples have `motion`; older caches have none.
         empty_prompt_embeds: `n d`, for training without a prompt.
 
     Raises:
-        UserError: a share that is none; when it is opened, no cache, an unfinished or a damaged one, one of other
-            clips, or caches of different networks.
+        UserError: a share out of range; when opened, no cache, an incomplete or damaged one, one of other clips, or
+            caches of different networks.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""How alike stickers look: alpha PSNR between small pictures of them, all against all.
+"""Similarity of stickers: alpha PSNR between small versions of them, all pairs.
 
-A sticker is represented by at most `FRAMES` frames, spread evenly over its loop (frame `n * k // FRAMES` of `n`, k from
-0), each as its alpha alone, averaged down to `SIDE` x `SIDE` pixels. Frames that show almost nothing, less than
-`LEAST_COVER` of the area, are not compared: blank frames at a loop's ends would make everything alike.
+A sticker is represented by at most `FRAMES` frames, evenly spaced over its loop (frame `n * k // FRAMES` of `n`, k from
+0), each by its alpha only, averaged down to `SIDE` x `SIDE` pixels. Almost empty frames, covering less than
+`LEAST_COVER` of the area, are not compared: blank frames at the ends of loops would make everything look alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +17,19 @@ SIDE = 64
 FRAMES = 4
 LEAST_COVER = 0.02
 ALIKE_DB = 34.0
-"""Alpha PSNR from which two stickers count as near copies."""
+"""Alpha PSNR from which two stickers count as near-duplicates."""
 
 _BLOCK = 2048  # rows of one matrix product
-_SLACK = 4000.0  # more than float32 is off by, in squared gray levels; so near the limit, whole numbers decide
+_SLACK = 4000.0  # more than the float32 error, in squared gray levels; this close to the limit, compare in integers
 
 
 @dataclass(frozen=True)
 class AlphaPrints:
-    """Small alphas of many stickers.
+    """Downsampled alphas of many stickers.
 
     Attributes:
-        alphas: `n d` uint8, one row a frame, d = SIDE * SIDE.
-        rows: `n` int64, the sticker of each.
+        alphas: `n d` uint8, one row per frame, d = SIDE * SIDE.
+        rows: `n` int64, the sticker of each row.
         damaged: name -> reason, of stickers that could not be read.
     """
 
@@ -40,7 +40,7 @@ class AlphaPrints:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The two most alike stickers of two sets: their alpha PSNR in dB (infinite for equal ones) and row numbers."""
+    """The most similar stickers of two sets: their alpha PSNR in dB (infinite if identical) and row numbers."""
 
     decibels: float
     left: int
@@ -48,11 +48,11 @@ class Nearest:
 
 
 def alpha_prints(shards: StickerShards, advance: Callable[[], None] = lambda: None) -> AlphaPrints:
-    """Read the frames that stand for each sticker.
+    """Read the frames that represent each sticker.
 
     Args:
         shards: the stickers.
-        advance: called after each, for a progress bar.
+        advance: called after each sticker, for a progress bar.
     """
     alphas, rows, damaged = list[np.ndarray](), list[int](), dict[str, str]()
     for row in range(len(shards)):
@@ -84,18 +84,18 @@ def small_alpha(frame: np.ndarray) -> np.ndarray:
 
 
 def alike_pairs(prints: AlphaPrints, labels: Sequence[str], decibels: float = ALIKE_DB) -> set[tuple[str, str]]:
-    """Which labels have stickers that look alike.
+    """Pairs of labels whose stickers look alike.
 
     Args:
-        prints: of all stickers.
-        labels: of each sticker, by its row number, e.g. its group.
-        decibels: alpha PSNR from which two frames count as alike.
+        prints: prints of all stickers.
+        labels: label of each sticker, e.g. its group, by row number.
+        decibels: alpha PSNR above which two frames look alike.
 
     Returns:
         Pairs of different labels, each once, smaller one first.
     """
     names, numbers = np.unique(np.array(labels)[prints.rows], return_inverse=True)
-    order = np.argsort(numbers, kind="stable")  # neighbors share a label, which makes for fewer pairs a block
+    order = np.argsort(numbers, kind="stable")  # neighbors share a label, which gives fewer pairs per block
     values, numbers = prints.alphas[order], numbers[order]
     limit = _squares(decibels, values.shape[1])
     found = set[int]()
@@ -113,15 +113,15 @@ def alike_pairs(prints: AlphaPrints, labels: Sequence[str], decibels: float = AL
 
 
 def nearest(prints: AlphaPrints, left: np.ndarray, right: np.ndarray) -> Nearest | None:
-    """The most alike pair of a sticker of one set and one of another, to the last bit.
+    """The most similar pair between two sets of stickers, computed exactly.
 
     Args:
-        prints: of all stickers.
-        left: row numbers of the one set.
-        right: row numbers of the other.
+        prints: prints of all stickers.
+        left: row numbers of the first set.
+        right: row numbers of the second set.
 
     Returns:
-        The pair, or None where a set has nothing to compare.
+        The pair, or None if a set has nothing to compare.
     """
     ours, theirs = (np.flatnonzero(np.isin(prints.rows, one)) for one in (left, right))
     if not len(ours) or not len(theirs):
@@ -141,7 +141,7 @@ def nearest(prints: AlphaPrints, left: np.ndarray, right: np.ndarray) -> Nearest
 
 
 def connected(labels: Sequence[str], pairs: set[tuple[str, str]]) -> list[list[str]]:
-    """The sets of labels that hang together over pairs, each sorted, the largest first."""
+    """Connected components of labels under the pairs, each sorted, largest first."""
     parent = {label: label for label in labels}
 
     def root(label: str) -> str:
@@ -158,7 +158,7 @@ def connected(labels: Sequence[str], pairs: set[tuple[str, str]]) -> list[list[s
 
 
 def _squares(decibels: float, pixels: int) -> float:
-    """The sum of squared differences, in gray levels, at a PSNR."""
+    """The sum of squared differences, in gray levels, that corresponds to a PSNR."""
     return float(10 ** (-decibels / 10) * 255.0**2 * pixels)
 
 
@@ -175,12 +175,12 @@ def _distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, int, np.ndar
 
 
 def _norms(x: np.ndarray) -> np.ndarray:
-    """Sums of squares of rows, added up in float64: `n` float32."""
+    """Sums of squares of rows, summed in float64: `n` float32."""
     return np.einsum("nd,nd->n", x, x, dtype=np.float64).astype(np.float32)
 
 
 def _exact(a: np.ndarray, rows: np.ndarray, b: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The same for single pairs in whole numbers: `n` int64."""
+    """The same for single pairs, in integers: `n` int64."""
     result = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)

@@ -1,4 +1,4 @@
-"""A sampler that goes on with the next sample after a stop: over ranks, worker prefetch and changed batch sizes."""
+"""A sampler that resumes with the next sample, across ranks, worker prefetching and changed batch sizes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,31 +8,31 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 SampleId = tuple[int, int]
-"""Epoch (a pass over the data) and row: all randomness of a sample is drawn from (seed, epoch, row)."""
+"""Epoch (a pass over the data) and row: all randomness of a sample derives from (seed, epoch, row)."""
 
 
 class ResumableSampler(DistributedSampler[Any]):
-    """Training order as one endless stream: epoch 0 over all samples shuffled, then epoch 1 shuffled anew, and so on.
+    """Training order as one endless stream: epoch 0 over all samples shuffled, then epoch 1 reshuffled, and so on.
 
-    The stream is cut into global batches of `batch_size * world_size` samples; rank r takes the r-th part of each.
+    The stream is split into global batches of `batch_size * world_size` samples; rank r takes the r-th part of each.
     Epochs follow each other without a gap, so no sample is dropped at the end of one and none is repeated to fill a
-    batch: every sample comes exactly once an epoch. The state is one number, how many samples of the stream are done.
-    Batches that workers had fetched ahead do not count: `finished` tells how many the trainer has really finished.
-    A run may go on with another batch size or number of ranks, the stream is the same.
+    batch: every sample occurs exactly once per epoch. The state is a single number, the number of processed samples of
+    the stream. Batches prefetched by workers do not count: `finished` returns how many the trainer has actually
+    finished. A run may resume with another batch size or number of ranks; the stream is the same.
 
-    It is a `DistributedSampler` so that Lightning leaves it in place; `set_epoch` matters only without `finished`.
+    It is a `DistributedSampler` so that Lightning does not replace it; `set_epoch` only matters without `finished`.
 
     Args:
         length: number of samples, at least 1.
         batch_size: per rank.
-        seed: of the order.
+        seed: seed of the order.
         rank: this process, from 0.
         world_size: number of processes.
-        finished: batches finished since the very first, counted by the trainer and restored from a checkpoint; None
-            where there is no trainer: epoch e of `set_epoch` then starts after e times `len(self)` samples.
+        finished: returns the batches finished since the very first, counted by the trainer and restored from a
+            checkpoint; None without a trainer: epoch e of `set_epoch` then starts after e times `len(self)` samples.
 
     Yields:
-        :data:`SampleId`, `len(self)` of them an iteration.
+        :data:`SampleId`, `len(self)` of them per iteration.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ResumableSampler(DistributedSampler[Any]):
         return self.batch_size * self.num_replicas
 
     def __len__(self) -> int:
-        """Samples of one epoch on this rank: whole batches only, at least one; the remainder opens the next epoch."""
+        """Samples of one epoch on this rank: full batches only, at least one; the remainder starts the next epoch."""
         return max(1, self.length // self.global_batch) * self.batch_size
 
     def position(self) -> int:
-        """Samples of the stream that are done, over all ranks."""
+        """Processed samples of the stream, over all ranks."""
         if self.finished is None:
             return self._origin["samples"] + self.epoch * len(self) * self.num_replicas
         return self._origin["samples"] + (self.finished() - self._origin["batches"]) * self.global_batch
@@ -72,11 +72,11 @@ class ResumableSampler(DistributedSampler[Any]):
         return {"samples": self.position(), "batches": self.finished() if self.finished is not None else 0}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the samples that are done."""
+        """Resume after the processed samples."""
         self._origin = {"samples": int(state_dict["samples"]), "batches": int(state_dict["batches"])}
 
     def __iter__(self) -> Iterator[SampleId]:
-        # Not lazily: workers prefetch at once, and the position must be that of this moment
+        # not lazily: workers prefetch immediately, and the position must be the current one
         first = self.position() + self.rank * self.batch_size
         batches = len(self) // self.batch_size
         return self._stream(first, batches)
@@ -93,7 +93,7 @@ class ResumableSampler(DistributedSampler[Any]):
 
 
 class _Rows(Dataset[int]):
-    """`DistributedSampler` wants something with a length."""
+    """`DistributedSampler` requires an object with a length."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -106,19 +106,19 @@ class _Rows(Dataset[int]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A `DataLoader` whose state is its sampler's; Lightning saves and restores it with the checkpoint."""
+    """A `DataLoader` whose state is that of its sampler; Lightning saves and restores it with the checkpoint."""
 
     def state_dict(self) -> dict[str, int]:
-        """See :meth:`ResumableSampler.state_dict`; empty where a trainer has put in another sampler."""
+        """See :meth:`ResumableSampler.state_dict`; empty if a trainer has replaced the sampler."""
         return self.sampler.state_dict() if isinstance(self.sampler, ResumableSampler) else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the samples that are done."""
+        """Resume after the processed samples."""
         if state_dict and isinstance(self.sampler, ResumableSampler):
             self.sampler.load_state_dict(state_dict)
 
 
 def sample_generator(seed: int, epoch: int, row: int) -> torch.Generator:
-    """A fresh generator for one sample; the same three numbers give the same draws on every machine."""
+    """A fresh generator for one sample; the same three numbers give the same randomness on every machine."""
     words = np.random.SeedSequence((seed, epoch, row)).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))

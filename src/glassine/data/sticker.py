@@ -1,4 +1,4 @@
-"""The value type of the package, a transparent animated sticker, and the split that its group belongs to."""
+"""The value type of the package, a transparent animated sticker, and the split of its group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from glassine.utils.errors import UserError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Stills = bool | Literal["only"]  # whether stickers of one frame are taken
+Stills = bool | Literal["only"]  # whether single-frame stickers are used
 
 _TRAIN_SHARE, _VAL_SHARE = 0.8, 0.1
 
@@ -21,11 +21,11 @@ def split_of(group: str) -> Split:
     """The split of a group: train 80%, val 10%, test 10%, by the SHA-256 of its name.
 
     Stickers that look nearly the same (skin tones, genders, re-encodings) share a group and therefore a split. The
-    answer depends on nothing but the name: it is the same on every machine, in every run and for any subset of the
+    result only depends on the name: it is the same on every machine, in every run and for any subset of the
     data.
 
     Args:
-        group: the group's name, as each source makes it.
+        group: the group's name, as defined by each source.
 
     Returns:
         ``"train"``, ``"val"`` or ``"test"``.
@@ -38,7 +38,7 @@ def split_of(group: str) -> Split:
 
 
 def checked_split(name: str) -> Split:
-    """The split of that name; UserError where there is none."""
+    """The split with this name; raises UserError if there is none."""
     for split in SPLITS:
         if split == name:
             return split
@@ -47,15 +47,15 @@ def checked_split(name: str) -> Split:
 
 @dataclass(frozen=True, eq=False)
 class Sticker:
-    """Frames with straight alpha, how long each stands, and how often the whole plays.
+    """Frames with straight alpha, their durations, and the loop count.
 
     Args:
         frames: `f h w 4` uint8, straight (un-premultiplied) RGBA, alpha last; at least one frame of 1x1.
         durations: milliseconds per frame, whole numbers of at least 1, one for each frame.
-        loop: how often the animation plays; 0 means for ever.
+        loop: number of times the animation plays; 0 means forever.
 
     Raises:
-        UserError: shapes, types or counts that do not fit together.
+        UserError: inconsistent shapes, types or counts.
     """
 
     frames: np.ndarray
@@ -79,7 +79,7 @@ class Sticker:
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are, at least 1."""
+        """Number of frames, at least 1."""
         return int(self.frames.shape[0])
 
     @property
@@ -94,7 +94,7 @@ class Sticker:
 
     @property
     def duration_ms(self) -> int:
-        """Length of one play in milliseconds."""
+        """Duration of one play in milliseconds."""
         return sum(self.durations)
 
     @property

@@ -1,6 +1,6 @@
-"""Texts in English and Chinese that mean the same, to train a small bilingual text encoder on.
+"""Parallel English and Chinese texts for training a small bilingual text encoder.
 
-They are the names and search words of emoji, phrases around them ("a waving panda", "挥手的熊猫"), captions of
+They consist of names and search words of emoji, phrases around them ("a waving panda", "挥手的熊猫"), captions of
 rendered stickers, and frequent English words.
 """
 
@@ -63,22 +63,22 @@ def phrase(label: str, label_zh: str, generator: torch.Generator) -> tuple[str, 
 
 
 def pick(choices: Sequence[Any], generator: torch.Generator) -> Any:
-    """One of the choices."""
+    """A random choice."""
     return choices[int(torch.randint(len(choices), (), generator=generator))]
 
 
 def some_of(choices: Sequence[str], most: int, generator: torch.Generator) -> list[str]:
-    """At most so many of the choices, shuffled."""
+    """At most this many of the choices, shuffled."""
     return [choices[place] for place in torch.randperm(len(choices), generator=generator)[:most].tolist()]
 
 
 EMOJIBASE = "emojibase-data-17.0.0"
-DOMAINS = ("", "", "Cartoon\t", "Cartoon\t", "Real\t")  # what stands before a caption, or nothing, as in a free prompt
+DOMAINS = ("", "", "Cartoon\t", "Cartoon\t", "Real\t")  # caption prefixes; empty as in a free prompt
 
 
 @dataclass(frozen=True)
 class Emoji:
-    """An emoji's names and search words in both languages; one with a skin tone has no words of its own."""
+    """An emoji's names and search words in both languages; skin tone variants have no search words of their own."""
 
     group: str
     label: str
@@ -88,33 +88,34 @@ class Emoji:
 
 
 class TextPairs(LazyDataset):
-    """Texts to train on, or those held out: all of the groups of one split.
+    """Texts to train on, or the held-out ones: all groups of one split.
 
-    Samples for training have `text`, English, and `text_zh`, the same in Chinese, or empty where only English is known.
-    The pairs are drawn once, from `seed` alone, so that a teacher can be asked about each text once; their order is the
-    data module's. Samples for evaluation have `label`, six `tags`, and `label_zh`, one emoji a group.
+    Training samples have `text`, English, and `text_zh`, the same in Chinese, or empty if only English is known. The
+    pairs are generated once, from `seed` only, so that a teacher can embed each text once; their order is up to the
+    data module. Evaluation samples have `label`, six `tags`, and `label_zh`, one emoji per group.
 
-    An emoji gives its label; the label with some tags; some tags; one tag; and phrases such as "a waving panda". One
-    with a skin tone gives its label alone, a word itself, every third a phrase. Most stand behind a domain, as captions
-    do (`Cartoon\\ta panda`).
+    An emoji gives its label; the label with some tags; some tags; one tag; and phrases such as "a waving panda". A skin
+    tone variant only gives its label, a word itself, every third a phrase. Most are prefixed with a domain, like
+    captions (`Cartoon\\ta panda`).
 
     Args:
-        cache: folder that `glassine data fetch fluent` filled; None for its default.
-        words: English words of MiniLM's vocabulary to add, the most frequent ones; 0 needs no MiniLM.
-        phrases: how many phrases an emoji gives.
-        procedural: captions of rendered stickers to add, "a red sleepy ghost slides from side to side, glass".
+        cache: folder filled by `glassine data fetch fluent`; None for its default.
+        words: number of frequent English words from MiniLM's vocabulary to add; 0 does not need MiniLM.
+        phrases: number of phrases per emoji.
+        procedural: number of captions of rendered stickers to add, "a red sleepy ghost slides from side to side,
+            glass".
         held_out: split whose groups are kept for validation and test.
-        seed: of all randomness.
-        training: False for what is held out.
+        seed: random seed.
+        training: False for the held-out texts.
 
     Attributes:
-        rows: the samples; once it is open.
+        rows: the samples; available once opened.
         texts: every English text of the rows once, for a teacher; sorted.
         known: emoji to train on.
         words: English words to train on.
 
     Raises:
-        UserError: when it is opened: the names have not been fetched, or MiniLM is not installed.
+        UserError: when opened: the names have not been fetched, or MiniLM is not installed.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class TextPairs(LazyDataset):
             self.rows = [{"text": text, "text_zh": chinese} for text, chinese in self._pairs()]
         else:
             unknown = {one.group: one for one in reversed(emoji) if emoji_split(one.group) == self.held_out}
-            for one in unknown.values():  # one a group
+            for one in unknown.values():  # one per group
                 if one.tags and one.label_zh:
                     row = {"label": one.label, "tags": " ".join(one.tags[:6]), "label_zh": one.label_zh}
                     self.rows.append(row)
@@ -163,7 +164,7 @@ class TextPairs(LazyDataset):
                 yield pick(DOMAINS, generator) + phrase(word, "", generator)[0], ""
 
     def evaluation(self, split: str) -> "TextPairs":
-        """What is held out, for validation and test alike."""
+        """The held-out texts, for both validation and test."""
         how = (self.cache, self.num_words, self.phrases, self.procedural, self.held_out, self.seed or 0)
         return TextPairs(*how, training=False)
 
@@ -177,20 +178,20 @@ class TextPairs(LazyDataset):
 
 
 def emoji_pairs(emoji: Emoji, phrases: int, generator: torch.Generator) -> Iterator[tuple[str, str]]:
-    """What one emoji gives, in English and Chinese."""
+    """The texts of one emoji, in English and Chinese."""
     yield emoji.label, emoji.label_zh
     if not emoji.tags:
         return
     some, some_zh = some_of(emoji.tags, 2, generator), some_of(emoji.tags_zh, 2, generator)
     yield ", ".join([emoji.label, *some]), ", ".join([emoji.label_zh, *some_zh])
     yield " ".join(some_of(emoji.tags, 4, generator)), " ".join(some_of(emoji.tags_zh, 4, generator))
-    yield pick(emoji.tags, generator), ""  # which of the Chinese ones means the same is not known
+    yield pick(emoji.tags, generator), ""  # it is not known which Chinese tag corresponds
     for _ in range(phrases):
         yield phrase(emoji.label, emoji.label_zh, generator)
 
 
 def read_emoji(cache: Path) -> list[Emoji]:
-    """All of emojibase's emoji, skin tones too.
+    """All emoji of emojibase, including skin tones.
 
     Raises:
         UserError: they have not been fetched, or are damaged.

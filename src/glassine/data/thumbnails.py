@@ -1,4 +1,4 @@
-"""Small pictures of many stickers in one memory-mapped file, for trainings that look at single frames."""
+"""Thumbnails of many stickers in one memory-mapped file, for training on single frames."""
 
 import hashlib
 import json
@@ -26,24 +26,24 @@ from glassine.utils.files import atomic_path, read_plain
 
 PICTURES, INDEX = "thumbnails.npy", "thumbnails.json"
 IN_TURN = "in turn"
-# sources that show the same drawing of an emoji: a still is a frame of what is animated
+# sources with the same drawing of an emoji: the stills are frames of the animations
 DRAWINGS = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One sticker of a cache, and which of its pictures are its frames.
+    """One sticker of a cache, and the indices of its frames.
 
     Attributes:
-        key: of the sticker.
+        key: key of the sticker.
         source: where it came from.
-        group: what it shows, see `subject_of`; the evaluator tells these apart.
-        split: of what looks like it.
-        caption: English.
+        group: its subject, see `subject_of`; the evaluator's classes.
+        split: split of its look-alike group.
+        caption: English caption.
         description: the caption without domain and style.
         trigger_words: words a person would type to find it.
-        start: its first picture.
-        count: how many it has.
+        start: index of its first frame.
+        count: number of frames.
     """
 
     key: str
@@ -65,20 +65,21 @@ def write_thumbnails(
     variants: int = 2,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> int:
-    """Write pictures of stickers, unless the folder holds just these already; returns how many stickers were written.
+    """Write thumbnails of stickers unless the folder already contains them; returns the number of stickers written.
 
-    A damaged sticker is left out, with a warning that names it.
+    Damaged stickers are skipped, with a warning that names them.
 
     Args:
-        shards: where they are.
-        folder: gets `thumbnails.npy`, `n size size 4` uint8, **premultiplied** RGBA, and `thumbnails.json`.
-        size: both sides in pixels; stickers of another shape are fitted in.
-        frames: of each animated sticker, evenly spread.
-        variants: stickers (skin tones, genders) of each group and source, evenly spread.
-        progress: called with the stickers done, and of how many.
+        shards: shards to read.
+        folder: output folder for `thumbnails.npy`, `n size size 4` uint8, **premultiplied** RGBA, and
+            `thumbnails.json`.
+        size: both sides in pixels; stickers with another aspect ratio are fitted in.
+        frames: frames per animated sticker, evenly spaced.
+        variants: stickers (skin tones, genders) per group and source, evenly spaced.
+        progress: called with the number of stickers done and the total.
 
     Raises:
-        UserError: not one sticker can be read, or the folder cannot be written.
+        UserError: no sticker can be read, or the folder cannot be written.
     """
     rows, infos, bad = chosen_rows(shards, variants)
     keys = [(info.source, info.key, subject_of(info), info.split) for info in infos]
@@ -104,12 +105,12 @@ def write_thumbnails(
             table.append(Drawn(*about, info.trigger_words, start, count))
             start += count
         pictures.flush()
-        (folder / INDEX).unlink(missing_ok=True)  # of other pictures
+        (folder / INDEX).unlink(missing_ok=True)  # of other thumbnails
     if bad:
         warnings.warn(f"{len(bad)} damaged stickers are left out: {', '.join(bad[:5])}", stacklevel=2)
     if not table:
         raise UserError(f"not one of {len(rows)} stickers could be read; build the shards again")
-    with atomic_path(folder / INDEX) as path:  # last: a stopped run leaves no cache
+    with atomic_path(folder / INDEX) as path:  # written last: an interrupted run leaves no cache
         content = {"identity": identity, "size": size, "stickers": [asdict(one) for one in table]}
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     progress(len(rows), len(rows))
@@ -117,7 +118,7 @@ def write_thumbnails(
 
 
 def chosen_rows(shards: StickerShards, variants: int) -> tuple[list[int], list[StickerInfo], list[str]]:
-    """Rows of some variants of each group and source, in order, what is known of them, and what cannot be read."""
+    """Rows of some variants of each group and source, in order, their metadata, and the unreadable ones."""
     known: dict[int, StickerInfo] = {}
     bad, by_drawing = [], defaultdict[tuple[str, str], list[int]](list)
     for row in range(len(shards)):
@@ -132,7 +133,7 @@ def chosen_rows(shards: StickerShards, variants: int) -> tuple[list[int], list[S
 
 
 def found_identity(folder: Path) -> str:
-    """Of the cache in a folder; empty where there is none."""
+    """Settings of the cache in a folder; empty if there is none."""
     try:
         return str(json.loads(read_plain(folder / INDEX))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -140,44 +141,44 @@ def found_identity(folder: Path) -> str:
 
 
 def read_thumbnails(folder: Path) -> tuple[list[Drawn], int]:
-    """The stickers of a cache and the side of its pictures; UserError where there is none or it is damaged."""
+    """The stickers of a cache and its image size; raises UserError if there is none or it is damaged."""
     try:
         content = json.loads(read_plain(folder / INDEX))
         table = [Drawn(**{**one, "trigger_words": tuple(one["trigger_words"])}) for one in content["stickers"]]
         return table, int(content["size"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} must hold thumbnails, got {error!r}: delete it, it is made again") from error
+        raise UserError(f"{folder} must contain thumbnails, got {error!r}: delete it, and it is rebuilt") from error
 
 
 class Thumbnails(LazyDataset):
-    """Small single pictures of stickers, one row a drawing (group and source); their cache is made when first used.
+    """Thumbnails of stickers, one row per drawing (group and source); the cache is built on first use.
 
     A sample has `picture` `4 s s` uint8, premultiplied, and `group`, `source`, `key`, `caption`, `trigger_words`. In
-    training an epoch shows each drawing once, one of its variants and frames at random; otherwise the first of both.
+    training, an epoch has each drawing once, with a random variant and frame; otherwise the first of both.
 
-    Either the groups are divided by their `split`, or `held_out` divides the drawings of each group, or all splits are
-    everything.
+    Either the groups are divided by their `split`, or `held_out` divides the drawings of each group, or every split
+    contains everything.
 
     Args:
-        root: shard folder, or several.
-        folder: of the cache.
+        root: shard folder or folders.
+        folder: folder of the cache.
         size: see `write_thumbnails`.
         frames: see `write_thumbnails`.
         variants: see `write_thumbnails`.
-        by_split: take the groups of that split alone.
+        by_split: only use the groups of the split.
         held_out: validate on a drawing that training does not see, of groups that have another one: a source's name
-            holds out its drawing everywhere, `in turn` one of each group's, by its hash.
-        drawings: sources that show the same drawing.
+            holds out its drawings everywhere, `in turn` one drawing per group, chosen by hash.
+        drawings: sources with the same drawing.
         split: `train`, `val` or `test`.
-        seed: of all randomness.
+        seed: random seed.
 
     Attributes:
-        rows: for each row the variants of the drawing; once it is open.
-        groups: of the whole cache, whatever is held out.
+        rows: the variants of the drawing of each row; available once opened.
+        groups: groups of the whole cache, regardless of what is held out.
 
     Raises:
-        UserError: both `held_out` and `by_split` are set; when it is opened, `held_out` is no source, and what
-            `write_thumbnails` raises.
+        UserError: both `held_out` and `by_split` are set; when opened, `held_out` is not a source, and errors of
+            `write_thumbnails`.
     """
 
     def __init__(
@@ -219,16 +220,16 @@ class Thumbnails(LazyDataset):
         self.rows = list(rows.values())
 
     def evaluation(self, split: str) -> "Thumbnails":
-        """The same of another split."""
+        """The same for another split."""
         how = (self.size, self.frames, self.variants, self.by_split, self.held_out, self.families)
         return Thumbnails(self.root, str(self.folder), *how, split=split, seed=self.seed or 0)
 
     def drawing(self, source: str) -> int | str:
-        """What sources of one drawing share."""
+        """The drawing that several sources share."""
         return self.drawings.get(source, source)
 
     def held_drawings(self, table: Sequence[Drawn]) -> Iterator[tuple[str, int | str]]:
-        """Group and drawing of all that are held out."""
+        """Groups and drawings that are held out."""
         by_group = defaultdict[str, set[int | str]](set)
         for one in table:
             by_group[one.group].add(self.drawing(one.source))
@@ -239,7 +240,7 @@ class Thumbnails(LazyDataset):
             )
         wanted = self.drawing(str(self.held_out))
         for group, drawings in by_group.items():
-            if len(drawings) < 2:  # nothing would be left to learn the name from
+            if len(drawings) < 2:  # nothing would be left to train on
                 continue
             if self.held_out == IN_TURN:
                 ordered = sorted(drawings, key=str)
@@ -253,7 +254,7 @@ class Thumbnails(LazyDataset):
 
     @property
     def pictures(self) -> np.ndarray:
-        """All pictures of the cache, `n s s 4`, on disk."""
+        """All thumbnails of the cache, `n s s 4`, on disk."""
         if self._pictures is None:
             self._pictures = np.load(self.folder / PICTURES, mmap_mode="r")
         return self._pictures
@@ -281,5 +282,5 @@ class Thumbnails(LazyDataset):
         return torch.from_numpy(np.array(self.pictures[one.start + frame])).permute(2, 0, 1).contiguous()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open file: each process opens its own."""
+        """Drop the open file: each process opens its own."""
         return {**self.__dict__, "_pictures": None}

@@ -1,6 +1,6 @@
-"""Stickers as a cache of latents takes them: sample (view, row), on a flat color or transparent.
+"""Stickers as input of a latent cache: sample (view, row), on a flat color or transparent.
 
-:class:`StickerViews` draws random parts of stickers from shards, :class:`FrameViews` reads cached frames.
+:class:`StickerViews` samples random parts of stickers from shards, :class:`FrameViews` reads cached frames.
 """
 
 import hashlib
@@ -26,20 +26,20 @@ Motion = Callable[[Tensor, Tensor], Tensor]
 
 
 class StickerViews(Dataset[dict[str, Any]]):
-    """Sample (view, row) is the sticker `row`, its frames drawn as training draws them in epoch `view`.
+    """Sample (view, row) is sticker `row`, with frames sampled as in training epoch `view`.
 
-    Samples are those of `StickerDataset`, with `clip` `f 3 h w` in [0, 1] and `caption_zh`, which is empty where there
-    is none; and with `motion` `f-1`, the amount of each step from frame to frame, where it is measured.
+    Samples are those of `StickerDataset`, with `clip` `f 3 h w` in [0, 1] and `caption_zh`, which is empty if there is
+    none; and, if measured, `motion` `f-1`, the amount of motion between consecutive frames.
 
     Args:
-        stickers: which; their transform is left out.
+        stickers: stickers to read; their transform is not applied.
         background: red, green, blue in 0..255. With None a clip is `f 4 h w`: straight, color-padded, alpha last.
-        motion: measures `b` amounts of motion of straight colors `b f 3 h w` and alpha `b f 1 h w`, as
+        motion: measures the amounts of motion `b` from straight colors `b f 3 h w` and alpha `b f 1 h w`, such as
             `glassine.nn.conditioning.motion_amount`.
-        whole: spread the frames over the whole sticker, the same in every view.
+        whole: space the frames over the whole sticker, the same in every view.
 
     Attributes:
-        stickers: what is read.
+        stickers: stickers to read.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class StickerViews(Dataset[dict[str, Any]]):
 
 @dataclass
 class _OnePass:
-    """The same stickers in every epoch, rendered ones too, and their Chinese captions by key."""
+    """The same stickers in every epoch, including rendered ones, and their Chinese captions by key."""
 
     part: Clips
     chinese: dict[str, str] = field(default_factory=dict)
@@ -106,14 +106,14 @@ class _View:
 
 
 class FrameViews(Dataset[dict[str, Any]]):
-    """Cached frames as `write_latents` takes them: sample (view, row) is a sticker, or one of its frames.
+    """Cached frames as input of `write_latents`: sample (view, row) is a sticker, or one of its frames.
 
-    A sample has `clip` (`f 3 h w` on the background, or with None `f 4 h w` straight RGBA), `motion` (`f-1`, where it
-    is measured), `fps`, `captions` and `captions_zh` (with the style and without it), and what `CachedFrames` has.
+    A sample has `clip` (`f 3 h w` on the background, or with None `f 4 h w` straight RGBA), `motion` (`f-1`, if
+    measured), `fps`, `captions` and `captions_zh` (with and without the style), and the fields of `CachedFrames`.
 
     Args:
-        frames: by sticker, not by subject.
-        views: with single frames, how many of each sticker, evenly spread.
+        frames: cached frames, one sample per sticker, not per subject.
+        views: for single frames, the number per sticker, evenly spaced.
         background: red, green, blue in 0..255; None keeps alpha.
         motion: see `StickerViews`.
     """

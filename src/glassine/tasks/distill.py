@@ -56,7 +56,7 @@ class DistillTask(StickerTask):
         super().__init__(optimizer, lr_scheduler, init_from)
         if reconstruction.target_channels != teacher.out_channels:
             raise ValueError(
-                f"target_channels must be {teacher.out_channels} as in the teacher, got {reconstruction.target_channels}"
+                f"target_channels must be {teacher.out_channels}, the teacher's, got {reconstruction.target_channels}"
             )
         self.reconstruction, self.teacher = reconstruction, teacher.requires_grad_(False).eval()
         # the neck belongs to SAM's mask decoder, which is trained after SAMI

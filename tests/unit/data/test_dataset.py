@@ -71,7 +71,7 @@ def test_damaged_stickers_are_replaced_by_the_next_and_named(tmp_path: Path, wor
     tar = tmp_path / "shard-000000.tar"
     assert list(stickers.damaged) == [f"{tar}:s2", f"{tar}:s3", f"{tar}:s5"]
     assert stickers.num_damaged == 3
-    assert stickers.damage_line().startswith("3 of 6 are damaged, the next one stood in: ")
+    assert stickers.damage_line().startswith("3 of 6 are damaged, replaced by the next: ")
     assert all("PNG" in reason or "image" in reason for reason in stickers.damaged.values()), stickers.damaged
 
 

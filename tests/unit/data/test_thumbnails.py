@@ -65,7 +65,7 @@ def test_the_cache_is_made_once_and_anew_when_the_stickers_change(tmp_path):
     write(tmp_path / "shards", groups=7, first=6)
     assert write_thumbnails(StickerShards(root), tmp_path / "t", 12) == 25
     (tmp_path / "t" / "thumbnails.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match="must hold thumbnails"):
+    with pytest.raises(UserError, match="must contain thumbnails"):
         read_thumbnails(tmp_path / "t")
     assert write_thumbnails(StickerShards(root), tmp_path / "t", 12) == 25
 

@@ -70,5 +70,5 @@ def test_cosine_distance_ignores_the_features_length():
 def test_channels_that_differ_from_the_teachers_are_refused():
     encoder = LayoutEncoder(16, 1, 2, position_size=32, neck_channels=None)
     sam = make_sam(32, 16, 1, 2, (0,), out_channels=16, decoder_mlp_dim=16)
-    with pytest.raises(ValueError, match="target_channels must be 16 as in the teacher, got 256"):
+    with pytest.raises(ValueError, match="target_channels must be 16, the teacher's, got 256"):
         DistillTask(MaskedReconstruction(encoder), SamTeacher(sam), lambda p: torch.optim.Adam(p))

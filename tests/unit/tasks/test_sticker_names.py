@@ -54,7 +54,7 @@ def test_it_learns_which_picture_is_which_and_says_so_by_source():
 
 
 def test_a_group_that_was_not_trained_is_named():
-    with pytest.raises(UserError, match="among the 3 that were trained, got 'd'"):
+    with pytest.raises(UserError, match="among the 3 trained ones, got 'd'"):
         make_task().targets(["a", "d"])
 
 

@@ -78,9 +78,9 @@ def test_cached_adjusted_latents_stand_in_for_the_codec():
 def test_a_cache_of_opaque_latents_or_of_another_encoder_is_refused():
     generator = tiny_transparent(tiny_frame_unet())
     check_cache(None, generator, transparent=True)
-    with pytest.raises(UserError, match="the cached latents are not of this transparency encoder"):
+    with pytest.raises(UserError, match="the cached latents are not from this transparency encoder"):
         check_cache({"vae": weights_digest(generator.vae)}, generator, transparent=True)
-    with pytest.raises(UserError, match="are not of opaque clips"):
+    with pytest.raises(UserError, match="are not from opaque clips"):
         check_cache({"transparency": weights_digest(generator.codec.encoder)}, generator, transparent=False)
 
 

@@ -1,4 +1,4 @@
-"""Shards: tar files of stickers that plain `tar`, webdataset and Ray Data read, with an index for random access."""
+"""Shards: tar files of stickers, readable by plain `tar`, webdataset and Ray Data, with an index for random access."""
 
 from glassine.data.shards.build import BuildReport, build_shards, contact_sheet, regroup_shards
 from glassine.data.shards.frames import FRAME_CODECS, cap_fps, decode_frame, encode_frame, fit_size, resize_frames

@@ -1,7 +1,7 @@
-"""Build shards from a source of stickers over several processes; regroup and show finished shards.
+"""Build shards from a source of stickers with several processes; regroup and display finished shards.
 
-:func:`regroup_shards` gives stickers other groups and splits without touching their pixels; :func:`contact_sheet` draws
-one picture of what a folder holds.
+:func:`regroup_shards` changes the groups and splits of stickers without touching their pixels; :func:`contact_sheet`
+draws an overview image of a folder.
 """
 
 import json
@@ -42,15 +42,15 @@ _Encoded = tuple[str, EncodedSticker | str | None, str, str]
 
 @dataclass
 class BuildReport:
-    """What a build did.
+    """Result of a build.
 
     Attributes:
         written: stickers written by this run.
-        skipped: stickers that were there from an earlier run.
-        damaged: key -> reason, of stickers that could not be read.
-        left_out: key -> what its frames lack, of stickers whose renderer does not draw everything.
-        wordless: key -> description, of those whose description has no letter and no digit, and so says nothing.
-        notes: key -> what is otherwise than its file says, such as the timing.
+        skipped: stickers that existed from an earlier run.
+        damaged: key -> reason, for stickers that could not be read.
+        left_out: key -> what is missing, for stickers that are not fully rendered.
+        wordless: key -> description, for stickers whose description has no letter or digit.
+        notes: key -> what differs from its file, such as the timing.
     """
 
     written: int = 0
@@ -69,24 +69,24 @@ def build_shards(
     max_bytes: int = 128 * 2**20,
     advance: Callable[[], None] = lambda: None,
 ) -> BuildReport:
-    """Decode, resample and encode every sticker of a source; the shards do not depend on the number of processes.
+    """Decode, resample and encode every sticker of a source; the result does not depend on the number of processes.
 
-    A stopped build is taken up where it ended: complete shards are kept, their stickers are not decoded again. A
-    damaged sticker is left out and named in the report.
+    An interrupted build resumes where it stopped: complete shards are kept, and their stickers are not decoded again.
+    Damaged stickers are skipped and named in the report.
 
     Args:
-        source: what to write.
-        folder: where to; made when missing.
+        source: stickers to write.
+        folder: output folder; created if missing.
         how: codec, frames per second, size.
         workers: processes; None for one per core, 0 for this process alone.
-        max_bytes: size from which a new shard is begun.
+        max_bytes: size at which a new shard is started.
         advance: called after each sticker of the source, for a progress bar.
 
     Raises:
-        UserError: see :class:`ShardWriter`; a negative number of workers; or not one sticker could be read.
+        UserError: see :class:`ShardWriter`; a negative number of workers; or no sticker could be read.
     """
     if workers is not None and workers < 0:
-        raise UserError(f"workers must be 0 (none beside this process) or more, got {workers}")
+        raise UserError(f"workers must be at least 0 (0 for this process only), got {workers}")
     how = how or ShardFormat()
     report = BuildReport()
     with ShardWriter(folder, how, max_bytes) as writer:
@@ -125,21 +125,21 @@ def _encoded(source: StickerSource, present: set[str], how: ShardFormat, workers
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it completes the shard
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's way to end a worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which completes the shard
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the parent stops a worker
     cv2.setNumThreads(0)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """Stop if the parent is gone: a worker would otherwise wait for work forever."""
     while os.getppid() == parent:
         time.sleep(2)
     os._exit(1)
 
 
 def _encode_item(item: SourceItem | str, how: ShardFormat) -> _Encoded:
-    """Key; the sticker as bytes, why it cannot be read, or None where it is there already; what it lacks; its notes."""
+    """Key; the sticker as bytes, why it cannot be read, or None if it already exists; what it lacks; its notes."""
     if isinstance(item, str):
         return item, None, "", ""
     with warnings.catch_warnings(record=True) as caught:
@@ -160,22 +160,22 @@ Regroup = Callable[[StickerInfo], tuple[str, Split]]
 
 
 def regroup_shards(folder: Path, regroup: Regroup, tell: Callable[[Path, int], None] = lambda tar, count: None) -> int:
-    """Ask for each sticker's group and split, and write those shards anew where an answer differs from what they say.
+    """Recompute each sticker's group and split, and rewrite the shards in which any of them changed.
 
-    A shard is written beside the old one and renamed when whole; a run that was killed before it wrote the shard's
-    index is gone on with. A sticker's JSON keeps its length where it can, and with it every frame its place, so that a
-    reader that is at work goes on reading the right bytes.
+    A shard is written next to the old one and renamed when complete; a run that was killed before it wrote the shard's
+    index is resumed. A sticker's JSON keeps its length where possible, and with it the offsets of all frames, so that
+    concurrent readers keep reading the right bytes.
 
     Args:
-        folder: with shards that have an index (`glassine data index`).
-        regroup: what is known of a sticker to its group and split.
-        tell: called after each shard with how many of its stickers changed.
+        folder: folder of shards that have an index (`glassine data index`).
+        regroup: maps a sticker's metadata to its group and split.
+        tell: called after each shard with the number of changed stickers.
 
     Returns:
-        How many stickers changed.
+        The number of changed stickers.
 
     Raises:
-        UserError: no shards, one without an index or damaged, another process at work there, or no place to write.
+        UserError: no shards, a missing index, damage, another process writing there, or an unwritable folder.
     """
     total = 0
     for tar in find_tars(folder):
@@ -197,7 +197,7 @@ def _regroup(tar: Path, regroup: Regroup) -> int:
         new, texts = _changes(tar, index, regroup)
     except ValueError:
         index, rebuilt = rebuild_index(tar), True
-        if index.damaged:  # that is no matter of its index
+        if index.damaged:  # which is not a matter of the index
             raise
         new, texts = _changes(tar, index, regroup)
     if new:
@@ -210,7 +210,7 @@ def _regroup(tar: Path, regroup: Regroup) -> int:
 
 
 def _changes(tar: Path, index: ShardIndex, regroup: Regroup) -> tuple[dict[str, IndexedSample], dict[str, bytes]]:
-    """Entries and JSON members that change; ValueError where the index is of another file."""
+    """Entries and JSON members that change; raises ValueError if the index belongs to another file."""
     if index.tar_bytes != tar.stat().st_size:
         raise ValueError(f"the file has {tar.stat().st_size} bytes, its index is for {index.tar_bytes}")
     new = dict[str, IndexedSample]()
@@ -234,12 +234,12 @@ def _changes(tar: Path, index: ShardIndex, regroup: Regroup) -> tuple[dict[str, 
 
 
 def _rewrite(tar: Path, texts: dict[str, bytes]) -> dict[int, tuple[int, int]]:
-    """Copy the tar with some members' content exchanged; where each member's content lies now, by where it lay."""
+    """Copy the tar with some members' content replaced; returns new content offsets by old ones."""
     places: dict[int, tuple[int, int]] = {}
     with atomic_path(tar) as beside, tarfile.open(tar) as old, tarfile.open(beside, "w") as new:
         for member in old:
             stream = old.extractfile(member)
-            if stream is None:  # a folder or the like
+            if stream is None:  # e.g. a folder
                 new.addfile(member)
                 continue
             data = texts.get(member.name) or stream.read()
@@ -263,14 +263,14 @@ _Font = ImageFont.FreeTypeFont
 def contact_sheet(
     shards: StickerShards, rows: np.ndarray, tile: int = 104, frames: int = 4, columns: int = 3
 ) -> Image.Image:
-    """Draw stickers on a checkerboard: some frames of each, evenly spaced in time, over its description and key.
+    """Draw stickers on a checkerboard: some frames of each, evenly spaced in time, above its description and key.
 
     Args:
-        shards: where they are.
-        rows: which ones, in this order; damaged ones are drawn as empty cells that say so.
+        shards: shards to read.
+        rows: rows to draw, in this order; damaged ones are empty cells with a note.
         tile: side of one frame in pixels.
-        frames: frames a sticker.
-        columns: stickers side by side.
+        frames: frames per sticker.
+        columns: stickers per row.
 
     Returns:
         An RGB image.
@@ -312,7 +312,7 @@ def _write(
 
 def _font(size: int) -> _Font:
     font = ImageFont.load_default(size)
-    assert isinstance(font, _Font)  # Pillow without FreeType would give a bitmap font; its wheels all have it
+    assert isinstance(font, _Font)  # Pillow without FreeType would return a bitmap font; all wheels have FreeType
     return font
 
 

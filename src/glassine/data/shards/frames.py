@@ -1,6 +1,6 @@
-"""How one frame is stored in a shard: color and alpha as ordinary image files that decode alone.
+"""How one frame is stored in a shard: color and alpha as ordinary image files that decode independently.
 
-Also here: the size that a picture states, checked before memory is allocated for it, and resizing in time and (with
+Also: the size declared by an image, checked before memory is allocated for it, and resizing in time and (with
 premultiplied alpha) in space.
 """
 
@@ -21,10 +21,10 @@ _JPEG_SIZES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD,
 
 
 def stated_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG, JPEG or WebP: the largest that it states anywhere.
+    """Width and height of a PNG, JPEG or WebP: the largest that it declares anywhere.
 
     Raises:
-        ValueError: it is something else, states no size, or a PNG states one twice.
+        ValueError: it is something else, declares no size, or a PNG declares two.
     """
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -61,7 +61,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         if marker == 0xFF:  # fill
             place += 1
             continue
-        if marker in (0xDA, 0xD9):  # the picture itself, or the end
+        if marker in (0xDA, 0xD9):  # the image data, or the end
             break
         if 0xD0 <= marker <= 0xD8 or marker == 0x01:
             place += 2
@@ -104,9 +104,9 @@ class FrameCodec:
     """One way to store a frame.
 
     Attributes:
-        suffixes: the file suffixes one frame takes, in the order they are written.
-        encode: `h w 4` uint8 straight RGBA and a quality (0 to 100) to the bytes of each file.
-        lossless: whether every visible pixel comes back exactly; alpha always does.
+        suffixes: the file suffixes of one frame, in writing order.
+        encode: maps `h w 4` uint8 straight RGBA and a quality (0 to 100) to the bytes of each file.
+        lossless: whether every visible pixel is preserved exactly; alpha always is.
     """
 
     suffixes: tuple[str, ...]
@@ -115,11 +115,11 @@ class FrameCodec:
 
 
 def bleed_color(frame: np.ndarray, block: int = 8) -> np.ndarray:
-    """Give invisible pixels the colors around them, so that JPEG's blocks do not ring at the sticker's border.
+    """Fill invisible pixels with surrounding colors, to avoid JPEG ringing at the sticker's border.
 
     Args:
         frame: `h w 4` uint8 straight RGBA.
-        block: side of a JPEG block in pixels; colors are averaged over such blocks, then over ever larger ones.
+        block: side of a JPEG block in pixels; colors are averaged over such blocks, then over increasingly larger ones.
 
     Returns:
         `h w 3` uint8: pixels with alpha above 0 unchanged.
@@ -209,18 +209,18 @@ def encode_frame(frame: np.ndarray, codec: str, quality: int = 92) -> dict[str, 
 
 
 def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.ndarray:
-    """Decode one frame from its files: an image, then, where there is one, the gray image that is its alpha.
+    """Decode one frame from its files: an image, then, if present, the gray image with its alpha.
 
     Args:
         files: the bytes of each file.
-        out: `h w 4` uint8, contiguous, to decode into; None makes a new array.
+        out: `h w 4` uint8, contiguous, to decode into; None allocates a new array.
 
     Returns:
-        `h w 4` uint8 straight RGBA; opaque where the files hold no alpha.
+        `h w 4` uint8 straight RGBA; opaque if the files have no alpha.
 
     Raises:
-        ValueError: bytes that are no PNG, JPEG or WebP, color and alpha of different sizes, a size that is not that
-            of `out`, or one of more than `MAX_PIXELS`. The size is looked at before anything is decoded.
+        ValueError: the bytes are not PNG, JPEG or WebP, color and alpha differ in size, the size differs from that of
+            `out`, or it exceeds `MAX_PIXELS`. The size is checked before anything is decoded.
     """
     width, height = stated_size(files[0])
     if out is not None and out.shape[:2] != (height, width):
@@ -231,7 +231,7 @@ def decode_frame(files: Sequence[bytes], out: np.ndarray | None = None) -> np.nd
         if stated_size(other) != (width, height):
             raise ValueError(f"color is {width}x{height} and alpha is {'x'.join(map(str, stated_size(other)))}")
     frame = _decode(files[0])
-    if frame.shape[:2] != (height, width):  # turned by its EXIF, for instance
+    if frame.shape[:2] != (height, width):  # rotated by EXIF, for instance
         raise ValueError(f"a frame that states {width}x{height} and is {frame.shape[1]}x{frame.shape[0]}")
     out = np.empty((height, width, 4), np.uint8) if out is None else out
     if frame.ndim == 2:
@@ -259,10 +259,10 @@ def _decode(data: bytes) -> np.ndarray:
 
 
 def cap_fps(sticker: Sticker, fps: float | None) -> Sticker:
-    """Keep at most `fps` frames a second, picked by time: new frame k is what the sticker shows at k / fps seconds.
+    """Keep at most `fps` frames per second, sampled by time: frame k is shown at k / fps seconds.
 
-    The whole length stays the same to the millisecond. A sticker that has no more frames than that, on the mean, is
-    returned as it is; None keeps all.
+    The total duration is preserved to the millisecond. A sticker whose mean frame rate is not higher is returned
+    unchanged; None keeps all frames.
 
     Raises:
         UserError: `fps` is not above 0.
@@ -282,7 +282,7 @@ def cap_fps(sticker: Sticker, fps: float | None) -> Sticker:
 
 
 def fit_size(sticker: Sticker, size: int | None) -> Sticker:
-    """Shrink so that the longer side is at most `size` pixels, keeping the shape; never enlarge. None keeps all.
+    """Shrink so that the longer side is at most `size` pixels, keeping the aspect ratio; never upscale. None: no change.
 
     Raises:
         UserError: `size` is below 1.
@@ -299,18 +299,18 @@ def fit_size(sticker: Sticker, size: int | None) -> Sticker:
 
 
 def resize_frames(frames: np.ndarray, height: int, width: int, keep_shape: bool = False) -> np.ndarray:
-    """Resize with premultiplied alpha, so that the colors of invisible pixels never leak into the border.
+    """Resize with premultiplied alpha, so that the colors of invisible pixels never bleed into the border.
 
-    Shrinking averages over areas, enlarging is bilinear; both on floats, rounded once at the end.
+    Shrinking averages over areas, enlarging is bilinear; both in float, rounded once at the end.
 
     Args:
         frames: `f h w 4` uint8, straight.
-        height: of the result, pixels.
-        width: of the result, pixels.
-        keep_shape: fit the sticker inside and pad with clear pixels on both sides, rather than stretch it.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        keep_shape: fit the sticker and pad both sides with transparent pixels, instead of stretching it.
 
     Returns:
-        `f height width 4` uint8, straight; `frames` itself where it has that size already.
+        `f height width 4` uint8, straight; `frames` itself if it already has that size.
     """
     old_height, old_width = frames.shape[1:3]
     if (old_height, old_width) == (height, width):

@@ -1,4 +1,4 @@
-"""The offset index beside each tar file: where every sample's bytes lie, and what a loader must know to choose it."""
+"""The offset index next to each tar file: the byte offsets of every sample, and the metadata for selecting it."""
 
 import json
 import re
@@ -22,13 +22,13 @@ CONTAINER_SUFFIXES = ("gif", "webp", "apng", "png")
 _VERSION = 1
 MAX_DURATION_MS = 2**31 - 1
 MAX_MEMBER_BYTES, MAX_JSON_BYTES = 2**28, 2**24
-"""What is read at once of a sample's media and of its metadata; a sticker is far below, a damaged size is not."""
+"""Maximum size read at once for a sample's media and metadata; far above any sticker, but not above a damaged size."""
 _FRAME_FIELD = re.compile(r"(\d+)\.(jpg|alpha\.png|webp|png)")
 
 _HEAD = re.compile(rb'\{"glassine_index":\d+,"crc32":"([0-9a-f]{8})",')
 
 Extent = tuple[int, int]
-"""Offset and size in bytes inside the tar file."""
+"""Offset and size in bytes in the tar file."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class IndexedSample:
 
     Attributes:
         key: the part of the member names before the first dot.
-        group: near copies share it.
+        group: near-duplicates share it.
         split: ``"train"``, ``"val"`` or ``"test"``.
         durations: milliseconds per frame.
         width: pixels.
         height: pixels.
-        info: where `{key}.json` lies; size 0 when there is none.
-        members: where the media lie: for the fast form all files of frame 0, then all of frame 1, ...; for a GIF-like
-            shard the one file.
+        info: location of `{key}.json`; size 0 if there is none.
+        members: locations of the media: for the fast form all files of frame 0, then all of frame 1, ...; for a
+            GIF-like shard the single file.
         suffix: ``"gif"``, ``"webp"``, ``"apng"`` or ``"png"`` for one file with all frames, ``""`` for the fast form.
     """
 
@@ -66,8 +66,8 @@ class ShardIndex:
     Attributes:
         tar_bytes: size of the tar file it belongs to.
         samples: in the order of the file.
-        damaged: sample (or ``"*"`` for the file, ``"byte N"`` for what has no readable name) -> what is wrong with it.
-        settings: how the shard was made, empty for foreign ones.
+        damaged: sample (or ``"*"`` for the file, ``"byte N"`` if the name is unreadable) -> the problem.
+        settings: how the shard was made, empty for third-party shards.
     """
 
     tar_bytes: int = 0
@@ -76,7 +76,7 @@ class ShardIndex:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write to `path`, beside and renamed."""
+        """Write to `path` atomically."""
         rest = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))[1:]
         data = rest.encode("utf-8", "surrogateescape")
         head = f'{{"glassine_index":{_VERSION},"crc32":"{zlib.crc32(data):08x}",'
@@ -90,12 +90,12 @@ def index_path(tar: Path) -> Path:
 
 
 def load_index(tar: Path) -> ShardIndex:
-    """Read the index of a tar file. A sample whose entry cannot be right is left out and named in `damaged`.
+    """Read the index of a tar file. Samples with impossible entries are skipped and named in `damaged`.
 
-    An index that was changed since it was written is used as far as it can be right, and named.
+    An index that was modified since it was written is used as far as it is plausible, and reported.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no index.
         ValueError: it is not an index of this version.
     """
     try:
@@ -133,12 +133,12 @@ def load_index(tar: Path) -> ShardIndex:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value out of a JSON is a whole number of bytes, pixels or the like."""
+    """Whether a JSON value is a whole number of bytes, pixels or the like."""
     return type(value) is int and 0 <= value < 2**62
 
 
 def _entry(row: dict[str, Any], index: ShardIndex) -> IndexedSample:
-    """One row of an index; ValueError where it cannot be right, another error where it is something else."""
+    """One row of an index; raises ValueError if it is implausible, another error if it is something else."""
     sample = IndexedSample(
         **{**row, "durations": tuple(row["durations"]), "info": tuple(row["info"])}
         | {"members": tuple(map(tuple, row["members"]))}
@@ -160,16 +160,16 @@ def _entry(row: dict[str, Any], index: ShardIndex) -> IndexedSample:
             raise ValueError("a place that is not in the file")
         if extent[0] < BLOCK and extent[1]:
             raise ValueError("a place before the first member")
-    if index.settings and not sample.info[1]:  # foreign shards may lack metadata
+    if index.settings and not sample.info[1]:  # third-party shards may lack metadata
         raise ValueError("no metadata")
     return sample
 
 
 def build_index(tar: Path) -> ShardIndex:
-    """Go through a tar file once and index it: our fast form as well as GIF-like shards from elsewhere.
+    """Scan a tar file once and index it: our fast form as well as third-party GIF-like shards.
 
-    Damaged samples are left out and named in `damaged`, as is every stretch of the file where no header can be read;
-    what follows it is found again.
+    Damaged samples are skipped and named in `damaged`, as is every stretch of the file without a readable header;
+    scanning resumes after it.
 
     Args:
         tar: the tar file; nothing is written.
@@ -189,7 +189,7 @@ def build_index(tar: Path) -> ShardIndex:
                     if any(sample.key == key for sample in index.samples[-1:]) or key in index.damaged:
                         raise ValueError("its files are not side by side")
                     index.samples.append(_indexed(file, key, members))
-                except Exception as error:  # whatever a decoder makes of damaged bytes
+                except Exception as error:  # decoders can raise anything for damaged bytes
                     index.damaged[key] = _reason(error)
             _leave_out_twins(index)
             return index
@@ -198,9 +198,9 @@ def build_index(tar: Path) -> ShardIndex:
 
 
 def rebuild_index(tar: Path) -> ShardIndex:
-    """Index a tar file anew. What its old index says of how it was made is kept: the file does not tell.
+    """Rebuild the index of a tar file. How it was made is copied from the old index, since the file does not record it.
 
-    Stickers that the old index has and the file has not, although nothing in it looks damaged, are named, too.
+    Stickers in the old index that are missing from an apparently undamaged file are reported, too.
 
     Raises:
         UserError: see `build_index`.
@@ -223,7 +223,7 @@ def _reason(error: Exception) -> str:
 
 
 def _leave_out_twins(index: ShardIndex) -> None:
-    """Of samples with one key the first stays, as a key has one row; the others are named."""
+    """Keep the first sample of each key; duplicates are reported."""
     seen, kept = set[str](), list[IndexedSample]()
     for sample in index.samples:
         if sample.key in seen:
@@ -241,7 +241,7 @@ def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str
         The key; field (after the first dot) -> extent; and whether a member of it may be missing.
     """
     key, members, spoilt = "", dict[str, Extent](), False
-    gap_key: str | None = None  # of what could not be read since the last member, "" where that has no readable name
+    gap_key: str | None = None  # key of unreadable data since the last member, "" if its name is unreadable
     for found in walk(file):
         if isinstance(found, Gap):
             gap_key = _key_and_field(found.name)[0]
@@ -250,7 +250,7 @@ def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str
         next_key, name = _key_and_field(found.name)
         if not found.is_file or not name:
             continue
-        before = after = False  # whether a member may be missing at the end of this sample, at the start of the next
+        before = after = False  # whether members may be missing at the end of this sample, or at the start of the next
         if gap_key is not None:
             before, after = gap_key != next_key or key == next_key, gap_key != key
         if next_key != key:
@@ -261,12 +261,12 @@ def _samples(file: IO[bytes], index: ShardIndex) -> Iterator[tuple[str, dict[str
             spoilt |= before
         gap_key = None
         members[name.lower()] = (found.offset, found.size)
-    if members:  # with metadata it is known how many frames there must be
+    if members:  # the metadata states the number of frames
         yield key, members, spoilt or (gap_key is not None and (gap_key == key or "json" not in members))
 
 
 def _key_and_field(name: str) -> tuple[str, str]:
-    """The sample's key and the field of a member, as webdataset divides names; no field where it is of no sample."""
+    """The sample's key and the field of a member, split as in webdataset; no field if it belongs to no sample."""
     folder, slash, base = name.rpartition("/")
     stem, dot, field_name = base.partition(".")
     return (folder + slash + stem, field_name) if stem and dot else ("", "")
@@ -278,7 +278,7 @@ def _indexed(file: IO[bytes], key: str, members: dict[str, Extent]) -> IndexedSa
         raise ValueError(f"a file of more than {MAX_MEMBER_BYTES >> 20} MiB, or metadata of {MAX_JSON_BYTES >> 20} MiB")
     content = parse_info(_read(file, where)) if "json" in members else {}
     frames: dict[int, list[Extent]] = {}
-    for name in sorted(members):  # of one frame: 000.alpha.png before 000.jpg
+    for name in sorted(members):  # within a frame: 000.alpha.png before 000.jpg
         if match := _FRAME_FIELD.fullmatch(name):
             frames.setdefault(int(match[1]), []).insert(0, members[name])
     suffix = next((suffix for suffix in CONTAINER_SUFFIXES if suffix in members), "")
@@ -304,7 +304,7 @@ def _indexed(file: IO[bytes], key: str, members: dict[str, Extent]) -> IndexedSa
 
 
 def parse_info(data: bytes) -> dict[str, Any]:
-    """The content of a sample's JSON; ValueError where it is no object."""
+    """The content of a sample's JSON; raises ValueError if it is not an object."""
     try:
         content = json.loads(data)
     except (RecursionError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What is known about one sticker besides its pixels."""
+"""Metadata of a sticker."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,19 +6,19 @@ from typing import Any
 
 from glassine.data.sticker import SPLITS, Split, split_of
 
-_STYLES_ZH = {"flat": "扁平"}  # the other styles are called the same in Chinese
-MOST_LOOPS = 65_535  # GIF and WebP have no room for more
+_STYLES_ZH = {"flat": "扁平"}  # the other styles have the same name in Chinese
+MOST_LOOPS = 65_535  # the maximum in GIF and WebP
 
 _MOST_LETTERS = 20_000
 
 
 def clean_text(value: Any) -> str:
-    """A value out of a foreign JSON as text that can be encoded: halves of surrogate pairs become question marks."""
+    """A value of a third-party JSON as encodable text: unpaired surrogates become question marks."""
     return str(value)[:_MOST_LETTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 def has_words(text: str) -> bool:
-    """Whether a text says something: one letter of any script, or one digit."""
+    """Whether a text has at least one letter of any script or one digit."""
     return any(letter.isalnum() for letter in text)
 
 
@@ -27,22 +27,22 @@ class StickerInfo:
     """The metadata of one sticker; the fields of `{key}.json` in a shard, plus its key.
 
     Attributes:
-        key: unique in a data set; letters, digits, ``-`` and ``_``.
-        group: near copies share a group, and so a split.
+        key: unique in a dataset; letters, digits, ``-`` and ``_``.
+        group: near-duplicates share a group, and therefore a split.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        description: English, as in VSD2M.
-        description_zh: Chinese.
+        description: English description, as in VSD2M.
+        description_zh: Chinese description.
         trigger_words: words a person would type to find it.
         domain: ``"cartoon"``, ``"real"``, ...
-        ocr: the text seen in it.
+        ocr: the text visible in it.
         durations: milliseconds of each frame, at least 1.
-        loop: how often it plays, 0 for ever.
+        loop: number of plays, 0 for forever.
         width: pixels.
         height: pixels.
         source: where it came from.
-        style: how it is drawn where a data set has several styles of one thing, e.g. ``"3D"``; part of the caption.
-        license: the terms of the picture, e.g. ``"CC BY 4.0"``.
-        attribution: whom to name, as the license asks for it.
+        style: drawing style if a dataset has several, e.g. ``"3D"``; part of the caption.
+        license: license of the image, e.g. ``"CC BY 4.0"``.
+        attribution: whom to credit, as required by the license.
     """
 
     key: str
@@ -64,7 +64,7 @@ class StickerInfo:
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are, at least 1."""
+        """Number of frames, at least 1."""
         return len(self.durations)
 
     @property
@@ -76,15 +76,15 @@ class StickerInfo:
     def caption(self) -> str:
         """The text condition of VSD2M, its section "Models": ``[Domain]\\t[Description]``, e.g. ``Cartoon\\ta cat``.
 
-        A sticker whose style is known has it at the end: ``Cartoon\\ta cat, 3D``. Where the description has no letter
-        or digit, as in ``"?!"``, the first trigger words stand for it.
+        If the style is known, it is appended: ``Cartoon\\ta cat, 3D``. If the description has no letter or digit, as in
+        ``"?!"``, the first trigger words replace it.
         """
         text = self.description if has_words(self.description) else ", ".join(filter(has_words, self.trigger_words[:3]))
         return f"{self.domain.capitalize()}\t{', '.join(filter(None, (text, self.style)))}"
 
     @property
     def caption_zh(self) -> str:
-        """The caption in Chinese, empty where there is no Chinese description: ``Cartoon\\t猫，3D``."""
+        """The caption in Chinese, empty if there is no Chinese description: ``Cartoon\\t猫，3D``."""
         if not has_words(self.description_zh):
             return ""
         style = _STYLES_ZH.get(self.style, self.style)
@@ -100,12 +100,12 @@ class StickerInfo:
     def from_json(
         cls, key: str, content: Mapping[str, Any], durations: tuple[int, ...], width: int, height: int
     ) -> "StickerInfo":
-        """Read `{key}.json` leniently: foreign shards lack fields, so each has a default and wrong types are put right.
+        """Read `{key}.json` leniently: missing fields get a default, and wrong types are corrected.
 
         Args:
             key: the sample's key.
             content: the JSON object.
-            durations: milliseconds of each frame, as the file itself has them.
+            durations: milliseconds of each frame, from the file itself.
             width: pixels.
             height: pixels.
         """

@@ -1,4 +1,4 @@
-"""Random access to shards: any frame of any sticker by one `pread`, from any process or thread."""
+"""Random access to shards: any frame of any sticker with one `pread`, from any process or thread."""
 
 import os
 import warnings
@@ -20,18 +20,18 @@ from glassine.utils.errors import UserError, printable
 class StickerShards:
     """A map-style view of one or more shard folders.
 
-    Nothing but numbers and names is held in memory; pixels and metadata are read when asked for. There is no shared
-    file position and no open file, so forked or spawned workers and threads may use one object at once.
+    Only numbers and names are held in memory; pixels and metadata are read on demand. There is no shared file position
+    and no open file, so forked or spawned workers and threads can share one object.
 
     Args:
-        root: a folder with `*.tar` files (or one tar file), or a list of such; searched in sorted order.
+        root: a folder with `*.tar` files (or one tar file), or a list of them; in sorted order.
 
     Attributes:
-        damaged: ``"shard:key"`` -> reason, of the samples (``"shard:*"``: whole files) left out when opening.
+        damaged: ``"shard:key"`` -> reason, of the samples (``"shard:*"``: whole files) skipped when opening.
 
     Raises:
-        UserError: no such folder, no tar file in it, none with an index (it says which command builds one), or not one
-            readable sample.
+        UserError: no such folder, no tar file in it, none with an index (the message names the command that builds
+            one), or no readable sample.
     """
 
     def __init__(self, root: Path | str | Sequence[Path | str]) -> None:
@@ -76,7 +76,7 @@ class StickerShards:
         return index
 
     def _pack(self, samples: list[IndexedSample], shard_of: list[int]) -> None:
-        # Arrays rather than objects: forked workers then share the memory, since nobody counts references in them
+        # arrays rather than objects: forked workers then share the memory, since there is no reference counting in them
         self._shard = np.array(shard_of, np.int32)
         self._keys = np.array([sample.key for sample in samples])
         self._groups = np.array([sample.group for sample in samples])
@@ -94,16 +94,16 @@ class StickerShards:
 
     @property
     def num_shards(self) -> int:
-        """How many tar files there are."""
+        """Number of tar files."""
         return len(self._tars)
 
     @property
     def num_bytes(self) -> int:
-        """Size of all tar files together."""
+        """Total size of all tar files."""
         return sum(tar.stat().st_size for tar in self._tars)
 
     def select(self, split: Split | None = None, stills: Stills = True) -> np.ndarray:
-        """Row numbers of one split (None: of all), with stickers of one frame, without, or `only` those. `n` int64."""
+        """Row numbers of one split (None: all), with or without single-frame stickers, or `only` those. `n` int64."""
         chosen = np.ones(len(self), bool) if split is None else self._splits == SPLITS.index(split)
         if stills is not True:
             chosen &= (np.diff(self._frame_start) > 1) == (stills is False)
@@ -133,7 +133,7 @@ class StickerShards:
         """Read and parse `{key}.json`.
 
         Raises:
-            ValueError: the bytes at this place are not that JSON (a damaged or exchanged shard).
+            ValueError: the bytes at this offset are not that JSON (a damaged or replaced shard).
         """
         offset, size = self._infos[row].tolist()
         content = dict[str, Any]()
@@ -146,7 +146,7 @@ class StickerShards:
         return StickerInfo.from_json(self.key(row), content, self.durations(row), width, height)
 
     def read(self, row: int, frame_indices: Sequence[int]) -> np.ndarray:
-        """Decode some frames of one sticker, and of the fast form only those.
+        """Decode some frames of one sticker; in the fast form, only these are decoded.
 
         Args:
             row: the sample.
@@ -170,14 +170,14 @@ class StickerShards:
             data = self._media(row, members.tolist())[0]
             try:
                 frames = read_frames(data, suffix, wanted)
-            except Exception as error:  # whatever a decoder makes of damaged bytes, out of memory included
+            except Exception as error:  # decoders can raise anything for damaged bytes, including out of memory
                 raise ValueError(str(error) or type(error).__name__) from error
             if frames.shape != (len(wanted), *self._sizes[row].tolist(), 4):
                 raise ValueError(f"frames of another number or size than its index says: {frames.shape}")
             return frames[order]
         files = len(members) // count
         parts = members.reshape(count, files, 2)[wanted]  # f files 2
-        starts = parts[..., 0].min(axis=1)  # the files of a frame are neighbors: one read for all of them
+        starts = parts[..., 0].min(axis=1)  # the files of a frame are adjacent: one read for all of them
         ends = parts.sum(axis=2).max(axis=1)
         if (ends - starts).max() > MAX_MEMBER_BYTES:
             raise ValueError("the files of a frame are not side by side")
@@ -189,7 +189,7 @@ class StickerShards:
         return frames if order == list(range(len(order))) else frames[order]
 
     def _media(self, row: int, extents: Sequence[Sequence[int]]) -> list[bytes]:
-        """What lies at the extents, if the header before each names this sample; ValueError if not."""
+        """The bytes at the extents; raises ValueError unless the header before each names this sample."""
         blocks = self._pread(row, [(offset - BLOCK, size + BLOCK) for offset, size in extents])
         if not all(is_of_sample(block, self.key(row)) for block in blocks):
             raise ValueError("its media are not where its index says; index the shard again")
@@ -212,10 +212,10 @@ class StickerShards:
 
 
 def names_member(header: bytes, path: str) -> bool:
-    """Whether a tar header can be that of the member `path`.
+    """Whether a tar header may belong to the member `path`.
 
-    Its field of 100 bytes holds the whole name, the last part of it (ustar), or as much of it as fits (GNU, pax), in
-    UTF-8 or with question marks for what is not ASCII (pax).
+    Its 100-byte field holds the full name, the last part of it (ustar), or as much of it as fits (GNU, pax), in UTF-8
+    or with question marks for non-ASCII characters (pax).
     """
     name = header[:100].split(b"\0")[0].lower()
     for whole in (path.lower().encode(errors="surrogateescape"), path.lower().encode("ascii", "replace")):
@@ -226,7 +226,7 @@ def names_member(header: bytes, path: str) -> bool:
 
 
 def is_of_sample(header: bytes, key: str) -> bool:
-    """Whether a tar header can be that of a file of the sample `key`; see `names_member` for what it holds."""
+    """Whether a tar header may belong to a file of the sample `key`; see `names_member`."""
     name, prefix = header[:100].split(b"\0")[0].lower(), header[345:500].split(b"\0")[0].lower()
     for start in (f"{key}.".lower().encode(errors="surrogateescape"), f"{key}.".lower().encode("ascii", "replace")):
         for path in (name, prefix + b"/" + name):
@@ -236,7 +236,7 @@ def is_of_sample(header: bytes, key: str) -> bool:
 
 
 def find_tars(root: Path) -> list[Path]:
-    """The tar files of a folder and its subfolders, sorted; a tar file itself is a list of one.
+    """The tar files of a folder and its subfolders, sorted; a tar file gives a list of one.
 
     Raises:
         UserError: no such folder, or none in it.

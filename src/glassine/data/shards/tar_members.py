@@ -1,6 +1,6 @@
-"""The members of a tar file, also of one that is damaged: what cannot be read is named, what follows is found again.
+"""The members of a tar file, even a damaged one: unreadable parts are reported, and reading resumes after them.
 
-Python's `tarfile` takes a header with a wrong checksum for the end of the file, and says nothing.
+Python's `tarfile` silently treats a header with a wrong checksum as the end of the file.
 """
 
 import os
@@ -21,8 +21,8 @@ class Member:
 
     Attributes:
         name: its path.
-        offset: where its content begins.
-        size: of that, in bytes.
+        offset: offset of its content.
+        size: size of its content in bytes.
         is_file: whether it is a regular file.
     """
 
@@ -34,13 +34,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Gap:
-    """A stretch that holds no readable member.
+    """A stretch without a readable member.
 
     Attributes:
-        offset: where it begins.
-        size: in bytes.
-        reason: what is wrong.
-        name: of the member there, as far as its damaged header tells.
+        offset: start of the stretch.
+        size: size in bytes.
+        reason: the problem.
+        name: name of the member there, as far as its damaged header is readable.
     """
 
     offset: int
@@ -50,14 +50,14 @@ class Gap:
 
 
 def walk(file: IO[bytes]) -> Iterator[Member | Gap]:
-    """Go through a tar file: ustar, GNU and pax, also several one after the other.
+    """Iterate over a tar file: ustar, GNU and pax, including concatenated ones.
 
     Args:
-        file: open for reading; it is sought in.
+        file: seekable file, open for reading.
 
     Yields:
-        Members in order, and a gap wherever something is in the way. A content that would pass the end of the file is
-        a gap, as is a file without the two empty blocks at its end: it may have been cut short.
+        Members in order, and a gap for every unreadable stretch. Content that would extend past the end of the file is
+        a gap, as is a file without the two empty blocks at its end: it may have been truncated.
     """
     end = file.seek(0, os.SEEK_END)
     position, empty, long_name = 0, 0, ""
@@ -100,19 +100,21 @@ def walk(file: IO[bytes]) -> Iterator[Member | Gap]:
 
 
 def _header(block: bytes) -> tuple[str, int, bytes] | None:
-    """Name, size and kind; None where the block is no header or a damaged one."""
+    """Name, size and kind; None if the block is not a valid header."""
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError, OverflowError):
         return None
     if info.size < 0 or not info.name:
         return None
-    size = info.size if info.type not in (b"1", b"2", b"3", b"4", b"5", b"6") else 0  # links and such have no content
+    size = (
+        info.size if info.type not in (b"1", b"2", b"3", b"4", b"5", b"6") else 0
+    )  # links and the like have no content
     return info.name, size, info.type
 
 
 def _next_header(file: IO[bytes], start: int, end: int) -> int:
-    """Where the next block lies that can be read as a header, or the end mark; `end` if nowhere."""
+    """Offset of the next readable header or the end mark; `end` if there is none."""
     position = start
     while position + BLOCK <= end:
         file.seek(position)
@@ -124,7 +126,7 @@ def _next_header(file: IO[bytes], start: int, end: int) -> int:
                 return position + begin
             place = chunk.find(b"ustar", place + 1)
         position += len(chunk) - len(chunk) % BLOCK if len(chunk) >= BLOCK else BLOCK
-    # nothing follows: leave the empty blocks at the end, if they are there, to be found
+    # nothing follows: stop before the empty blocks at the end, if any
     mark = end - end % BLOCK
     while mark - BLOCK >= start:
         file.seek(mark - BLOCK)
@@ -135,13 +137,13 @@ def _next_header(file: IO[bytes], start: int, end: int) -> int:
 
 
 def _guess(block: bytes) -> str:
-    """The name in a damaged header, where that can be read."""
+    """The name in a damaged header, if readable."""
     name = block[:100].split(b"\0")[0].decode("utf-8", "replace")
     return name if name.isprintable() and "�" not in name and "." in name else ""
 
 
 def _told(file: IO[bytes], kind: bytes, offset: int, size: int) -> str | None:
-    """The name that a GNU or pax record gives the next member, "" for none; None where it is damaged."""
+    """The name that a GNU or pax record gives the next member, "" for none; None if damaged."""
     if size > _MOST_NAME_BYTES:
         return None
     file.seek(offset)
@@ -157,7 +159,7 @@ def _told(file: IO[bytes], kind: bytes, offset: int, size: int) -> str | None:
         keyword, equals, value = record[len(length) + 1 : -1].partition(b"=")
         if not equals or record[-1:] != b"\n":
             return None
-        if keyword == b"size":  # of a member of 8 GiB and more: no sticker
+        if keyword == b"size":  # only for members of 8 GiB and more, which are not stickers
             return None
         if keyword == b"path" and kind == _PAX:
             name = value.decode("utf-8", "surrogateescape")

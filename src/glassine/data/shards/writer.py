@@ -1,4 +1,4 @@
-"""Writing shards in the fast form: streamed, renamed when complete, and going on where a stopped run ended."""
+"""Write shards in the fast form: streamed, renamed when complete, and resumable."""
 
 import io
 import json
@@ -24,13 +24,13 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 @dataclass(frozen=True)
 class ShardFormat:
-    """How stickers are stored.
+    """Storage settings for stickers.
 
     Attributes:
         codec: one of :data:`FRAME_CODECS`.
         quality: 0 to 100, for the lossy codecs.
-        fps: at most so many frames a second, picked by time; None keeps all.
-        size: the longer side is at most so many pixels; None keeps all.
+        fps: maximum frames per second, sampled by time; None keeps all.
+        size: maximum longer side in pixels; None keeps the size.
     """
 
     codec: str = "jpeg+alpha"
@@ -39,7 +39,7 @@ class ShardFormat:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise UserError for a setting that no sticker can be stored with."""
+        """Raise UserError for invalid settings."""
         if self.codec not in FRAME_CODECS:
             raise UserError(f"frame codec must be one of {', '.join(FRAME_CODECS)}, got {self.codec!r}")
         if not 0 <= self.quality <= 100:
@@ -52,10 +52,10 @@ class ShardFormat:
 
 @dataclass(frozen=True)
 class EncodedSticker:
-    """A sticker as bytes, ready for a tar file; small enough to be sent between processes.
+    """A sticker as bytes, ready for a tar file and small enough to send between processes.
 
     Attributes:
-        info: its metadata, with the durations and the size after resampling.
+        info: its metadata, with durations and size after resampling.
         files: member suffix (after the key and a dot) -> bytes, in the order of writing.
     """
 
@@ -71,11 +71,11 @@ def encode_sticker(
     Args:
         key: letters, digits, ``-`` and ``_``.
         sticker: frames and timing.
-        info: what is known about it, any of the fields of :class:`StickerInfo`; timing and size are the sticker's own.
+        info: metadata, any fields of :class:`StickerInfo`; timing and size come from the sticker.
         how: see :class:`ShardFormat`.
 
     Raises:
-        UserError: a key that cannot name a member, or a setting that is not allowed.
+        UserError: an invalid key or setting.
     """
     how = how or ShardFormat()
     if not _KEY.fullmatch(key):
@@ -90,19 +90,19 @@ def encode_sticker(
 
 
 class ShardWriter:
-    """Writes `shard-000000.tar`, `shard-000001.tar`, ... with an index beside each; a context manager.
+    """Writes `shard-000000.tar`, `shard-000001.tar`, ... with an index next to each; a context manager.
 
-    A shard gets its name when it is complete, its index just before that: whatever happens, a `.tar` in the folder is
-    whole. A writer on a folder that has shards goes on after them and knows their keys.
+    A shard gets its name when it is complete, and its index just before that: whatever happens, every `.tar` in the
+    folder is complete. A writer on a folder with existing shards continues after them and knows their keys.
 
     Args:
-        folder: made when missing.
-        how: see :class:`ShardFormat`; must equal what the folder's shards were made with.
-        max_bytes: a shard is closed when it has grown past this; what a stopped run loses is at most one shard.
+        folder: created if missing.
+        how: see :class:`ShardFormat`; must equal the settings of the folder's existing shards.
+        max_bytes: a shard is closed when it exceeds this; an interrupted run loses at most one shard.
 
     Attributes:
-        keys: keys of complete samples, those of earlier runs included.
-        damaged: ``"shard:key"`` -> reason, of what is damaged in the shards of earlier runs.
+        keys: keys of complete samples, including earlier runs.
+        damaged: ``"shard:key"`` -> reason, for damage in the shards of earlier runs.
 
     Raises:
         UserError: an unusable folder, one whose shards were made with other settings, or one that another process is
@@ -118,7 +118,7 @@ class ShardWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.folder} cannot be made: {error.strerror}; choose another folder") from error
+            raise UserError(f"{self.folder} cannot be created: {error.strerror}; choose another folder") from error
         self._settings = json.loads(json.dumps(asdict(self.how)))
         self._lock = ExitStack()
         self._lock.enter_context(sole_writer(self.folder, "shards"))
@@ -147,18 +147,18 @@ class ShardWriter:
         self.keys.update(sample.key for sample in index.samples)
 
     def write(self, key: str, sticker: Sticker, info: Mapping[str, Any]) -> None:
-        """Encode and append one sticker, see :func:`encode_sticker`. A key that is there already is an error."""
+        """Encode and append one sticker, see :func:`encode_sticker`. Duplicate keys are an error."""
         self.append(encode_sticker(key, sticker, info, self.how))
 
     def append(self, encoded: EncodedSticker) -> None:
-        """Append one sticker that another process has encoded.
+        """Append one sticker encoded by another process.
 
         Raises:
-            UserError: its key is there already, or the disk is full.
+            UserError: its key already exists, or the disk is full.
         """
         info = encoded.info
         if info.key in self.keys:
-            raise UserError(f"keys must differ within a data set, got {info.key!r} twice")
+            raise UserError(f"keys must differ within a dataset, got {info.key!r} twice")
         try:
             extents = {suffix: self._add(f"{info.key}.{suffix}", data) for suffix, data in encoded.files.items()}
         except OSError as error:
@@ -212,7 +212,7 @@ class ShardWriter:
     def _discard_shard(self) -> None:
         if self._tar is None:
             return
-        with suppress(OSError):  # a full disk cannot take its end either
+        with suppress(OSError):  # a full disk cannot store the end mark either
             self._tar.close()
         self._tar = None
         self._temporary.unlink(missing_ok=True)
@@ -223,7 +223,7 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Complete the last shard, also when interrupted; after an error it is dropped, the ones before it stay."""
+        """Complete the last shard, even when interrupted; after an error it is dropped and earlier ones are kept."""
         with self._lock:
             if kind is None or issubclass(kind, KeyboardInterrupt):
                 self._finish_shard()

@@ -1,4 +1,4 @@
-"""Where stickers come from: each source iterates over items that say what they are and decode when asked."""
+"""Sources of stickers: each iterates over items with metadata that are decoded on demand."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ class SourceItem:
 
     Attributes:
         key: unique within the source; letters, digits, ``-`` and ``_`` only, so that it can name a shard member.
-        path: the media file, or None when the sticker is made rather than read.
+        path: the media file, or None if the sticker is rendered rather than read.
         info: the metadata the source knows: ``description``, ``description_zh``, ``trigger_words`` (list of str),
             ``domain``, ``ocr``, ``group``, ``split``, ``source`` (all str but the list).
-        loader: makes the sticker when there is no file. Picklable, so that items can be handed to other processes.
+        loader: renders the sticker if there is no file. Picklable, so that items can be sent to other processes.
     """
 
     key: str
@@ -43,12 +43,12 @@ class SourceItem:
 
 
 class StickerSource(Protocol):
-    """Anything that can list stickers: its length is known and nothing is decoded while iterating."""
+    """Anything that can list stickers: it has a known length and decodes nothing while iterating."""
 
     def __len__(self) -> int:
-        """How many items :meth:`items` yields."""
+        """Number of items that :meth:`items` yields."""
         ...
 
     def items(self) -> Iterator[SourceItem]:
-        """The items, in an order that is the same in every run."""
+        """The items, in the same order in every run."""
         ...

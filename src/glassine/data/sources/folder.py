@@ -1,4 +1,4 @@
-"""Any folder of media files, with an optional table of what they show."""
+"""Any folder of media files, with an optional table of descriptions."""
 
 import csv
 import hashlib
@@ -38,7 +38,7 @@ MEDIA_SUFFIXES = (
     ".zip",
 )
 COLUMNS = ("file", "description", "description_zh", "trigger_words", "ocr", "domain", "group")
-_LONGEST_KEY = 60  # what makes it unique comes behind it
+_LONGEST_KEY = 60  # a unique suffix follows
 _TABLE_NAMES = ("stickers.csv", "stickers.jsonl", "metadata.csv", "metadata.jsonl")
 
 
@@ -47,16 +47,17 @@ class FolderStickers:
 
     The table has the columns (CSV header or JSONL keys) ``file`` (a path inside the folder), ``description``,
     ``description_zh``, ``trigger_words`` (separated by ``;``, or a JSON list), ``ocr``, ``domain`` and ``group``;
-    all but ``file`` may be left out. Files it does not name are read without a description, named after their stem.
-    The group of a file, which decides its split, is its stem unless the table gives one: give near copies one group.
+    all but ``file`` are optional. Files that are not in it are read without a description and named after their stem.
+    The group of a file, which determines its split, is its stem unless the table gives one: put near-duplicates in one
+    group.
 
     Args:
-        folder: where the files are.
-        table: the CSV or JSONL file; when None, ``stickers.csv``, ``stickers.jsonl``, ``metadata.csv`` or
+        folder: folder with the files.
+        table: the CSV or JSONL file; if None, ``stickers.csv``, ``stickers.jsonl``, ``metadata.csv`` or
             ``metadata.jsonl`` in the folder is used if there is one.
-        domain: of files for which the table gives none.
-        size: longer side in pixels at which Lottie and SVG are drawn; None for their own.
-        fps: at most so many frames a second of a Lottie are drawn; None for all.
+        domain: domain of files for which the table gives none.
+        size: longer side in pixels for rendering Lottie and SVG; None for their own size.
+        fps: maximum frames per second rendered from a Lottie; None for all.
 
     Raises:
         UserError: no such folder, no media files in it, an unreadable table, an unknown column, or files in the table
@@ -74,7 +75,7 @@ class FolderStickers:
         self._folder, self._domain = Path(folder), domain
         self._read = partial(read_sticker, size=size, fps=fps)
         if not self._folder.is_dir():
-            raise UserError(f"{folder} is not a folder; give the folder that holds the sticker files")
+            raise UserError(f"{folder} is not a folder; give the folder with the sticker files")
         found = {path for path in self._folder.rglob("*") if not path.name.startswith(".")}
         folders = {
             path.parent for path in found if path.name == TIMING_NAME and path.is_file()
@@ -83,7 +84,7 @@ class FolderStickers:
         files |= {path for path in found if path.suffix.lower() == ".json" and _is_lottie(path)}
         self._paths = sorted(folders | {path for path in files if path.parent not in folders})
         if not self._paths:
-            raise UserError(f"{folder} holds no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
+            raise UserError(f"{folder} contains no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
         rows = Path(table) if table is not None else _find_table(self._folder)
         self._rows = {} if rows is None else self._match(rows)
 
@@ -91,7 +92,7 @@ class FolderStickers:
         return len(self._paths)
 
     def items(self) -> Iterator[SourceItem]:
-        """The files in the order of their paths; the key is the path with ``/`` and other signs turned into ``-``."""
+        """The files in path order; the key is the path with ``/`` and other characters replaced by ``-``."""
         used: set[str] = set()
         for path in self._paths:
             inside = path.relative_to(self._folder)
@@ -111,7 +112,7 @@ class FolderStickers:
             yield SourceItem(key=_unique_key(inside, used), path=path, info=info, loader=load)
 
     def _match(self, table: Path) -> dict[Path, dict[str, Any]]:
-        """The rows by the file they speak of."""
+        """The rows by file."""
         by_path: dict[Path, dict[str, Any]] = {}
         known, missing = set(self._paths), []
         for number, row in _read_table(table):
@@ -126,7 +127,7 @@ class FolderStickers:
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise UserError(
-                f"{table} names {', '.join(missing[:3])}{more}, which {self._folder} does not hold as media; "
+                f"{table} names {', '.join(missing[:3])}{more}, which are not media files in {self._folder}; "
                 "correct the paths (relative to the folder) or remove the rows"
             )
         return by_path
@@ -147,7 +148,7 @@ def _find_table(folder: Path) -> Path | None:
 
 
 def _read_table(table: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The rows with their line numbers, their columns checked."""
+    """The rows with their line numbers, after checking the columns."""
     if table.suffix.lower() not in (".csv", ".jsonl"):
         raise UserError(f"{table} is not a table of stickers; give a .csv or a .jsonl file")
     try:
@@ -198,7 +199,7 @@ def _words(cell: Any) -> list[str]:
 
 
 def _unique_key(inside: Path, used: set[str]) -> str:
-    """A shard-safe key: two files that differ by suffix or odd signs only, or in a long name's end, get two keys."""
+    """A shard-safe key, unique even if files only differ in suffix, special characters or the end of a long name."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", str(inside.with_suffix(""))).strip("-") or "sticker"
     if len(plain) > _LONGEST_KEY:
         plain = f"{plain[:_LONGEST_KEY]}-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"

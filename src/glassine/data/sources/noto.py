@@ -1,6 +1,6 @@
 """Google's Noto emoji: still SVG drawings (Apache-2.0), and Lottie animations of 1024 px and 60 fps (CC BY 4.0).
 
-The stills come out of one JSON file of an npm package, the animations from Google's font server.
+The stills come from one JSON file of an npm package, the animations from Google's font server.
 """
 
 import http.client
@@ -38,17 +38,17 @@ ANIMATED_ART = EmojiArt(
 )
 ADDRESS = "https://fonts.gstatic.com/s/e/notoemoji/latest/{}/lottie.json"
 THREADS = 4
-"""Files fetched at once; few enough not to be a burden to a server that gives them away."""
+"""Concurrent downloads; few enough not to burden a free server."""
 
 _FOLDER = "noto-animated"
 _STEM = re.compile(r"[0-9a-f]{2,6}(?:_[0-9a-f]{2,6})*")
 _MAX_BYTES = 8 * 2**20  # the largest file has 0.7 MB
 _TRIES = 4
-_GIVE_UP = 8  # failures in a row, without one success, after which the server counts as out of reach
+_GIVE_UP = 8  # consecutive failures without any success after which the server counts as unreachable
 
 
 def fetch(cache: Path | str, npm: Sequence[str] | None = None, say: Callable[[str], None] | None = None) -> Path:
-    """Fetch the package (3 MB) and the table of names, as the other sources do.
+    """Fetch the package (3 MB) and the table of names, like the other sources.
 
     Returns:
         The package's folder.
@@ -63,8 +63,8 @@ class NotoStickers:
     """The fetched drawings as a source.
 
     Args:
-        cache: the folder that :func:`fetch` filled.
-        size: longer side in pixels at which they are drawn.
+        cache: the folder filled by :func:`fetch`.
+        size: longer side in pixels for rendering.
 
     Raises:
         UserError: the package or the table of names has not been fetched, or is damaged.
@@ -91,7 +91,7 @@ class NotoStickers:
         return len(self._drawings)
 
     def items(self) -> Iterator[SourceItem]:
-        """The emoji in the order of their code points."""
+        """The emoji in code point order."""
         for stem, drawing in self._drawings.items():
             load = partial(_draw, drawing, stem, self._size)
             info = self._catalog.info(stem, ART, self._names[stem])
@@ -112,7 +112,7 @@ def _draw(drawing: str, stem: str, size: int) -> Sticker:
 
 
 def codes() -> list[str]:
-    """The code points that the server has, joined by ``_``: 449 of them."""
+    """The code points available on the server, joined by ``_``: 449 of them."""
     return (files("glassine.data.sources") / "noto_animated.txt").read_text(encoding="utf-8").split()
 
 
@@ -123,21 +123,21 @@ def fetch_animated(
     address: str = ADDRESS,
     wait: float = 0.5,
 ) -> Path:
-    """Bring the animations into ``cache / "noto-animated"``, one JSON file each; those there are not fetched again.
+    """Fetch the animations to ``cache / "noto-animated"``, one JSON file each; existing ones are not fetched again.
 
     Args:
-        cache: folder for downloads, made when missing.
-        given: a folder, or a tar or zip file, that has ``<code>/lottie.json`` or ``<code>.json``; None for the server.
-        say: called with a line before the start, and with one for what the server does not have.
-        address: of a file, with ``{}`` for its code.
+        cache: folder for downloads, created if missing.
+        given: a folder, tar or zip file with ``<code>/lottie.json`` or ``<code>.json``; None for the server.
+        say: called with a line before the start, and with one for files that the server does not have.
+        address: URL of a file, with ``{}`` for its code.
         wait: seconds before the second try of a file; doubled for each further one.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: the server cannot be reached, some files could not be fetched (those that came are kept: run it
-            again to go on), or `given` has no animations.
+        UserError: the server cannot be reached, some files could not be fetched (those that were are kept: run it again
+            to resume), or `given` has no animations.
     """
     folder = make_cache(make_cache(cache) / _FOLDER)
     if given is not None:
@@ -151,12 +151,12 @@ def fetch_animated(
 
 
 def fetched(cache: Path | str) -> list[Path]:
-    """The animations in the cache, in the order of their code points."""
+    """The animations in the cache, in code point order."""
     return sorted((Path(cache) / _FOLDER).glob("[!.]*.json"))
 
 
 class _Download:
-    """Files one by one in a few threads; each is renamed when whole."""
+    """Downloads files in a few threads; each is renamed when complete."""
 
     def __init__(self, folder: Path, address: str, wait: float) -> None:
         self.folder, self.address, self.wait = folder, address, wait
@@ -167,7 +167,7 @@ class _Download:
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(self._one, missing))
         if self.absent:
-            say(f"{len(self.absent)} are not on the server any more: {', '.join(self.absent[:5])}")
+            say(f"{len(self.absent)} are no longer on the server: {', '.join(self.absent[:5])}")
         if self.failed:
             code, reason = next(iter(self.failed.items()))
             raise UserError(
@@ -195,7 +195,7 @@ class _Download:
             except (OSError, http.client.HTTPException, UserError) as error:  # URLError and timeouts are OSErrors
                 reason, pause = str(getattr(error, "reason", error)), 0.0
                 if isinstance(error, urllib.error.URLError) and not self.fetched:
-                    break  # no network: trying again would only take time
+                    break  # no network: retrying would only take time
             time.sleep(max(pause, self.wait * 2**attempt) if attempt + 1 < _TRIES else 0)
         self.failed[code] = reason
 
@@ -206,7 +206,7 @@ class _Download:
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float:
-    """Seconds the server asks to wait, at most a minute."""
+    """Retry delay in seconds requested by the server, at most a minute."""
     stated = error.headers.get("Retry-After", "") if error.headers else ""
     return min(60.0, float(stated)) if stated.isdigit() else 0.0
 
@@ -221,7 +221,7 @@ def _check(data: bytes, code: str) -> None:
 
 
 def _take(given: Path, folder: Path) -> None:
-    """Copy the animations out of a folder or an archive; whatever else is there is left alone."""
+    """Copy the animations from a folder or archive; other files are ignored."""
     found = 0
     try:
         for inside, read in _members(given):
@@ -235,17 +235,19 @@ def _take(given: Path, folder: Path) -> None:
                 temporary.write_bytes(data)
             found += 1
     except FileNotFoundError as error:
-        raise UserError(f"there is no file or folder {given}; give what holds the animations") from error
+        raise UserError(f"there is no file or folder {given}; give the one with the animations") from error
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise UserError(
-            f"{given} is damaged, or no folder, tar or zip of animations ({error}); get it again"
+            f"{given} is damaged, or not a folder, tar or zip of animations ({error}); download it again"
         ) from error
     if not found:
-        raise UserError(f"{given} has no animations; it must hold <code point>/lottie.json or <code point>.json files")
+        raise UserError(
+            f"{given} has no animations; it must contain <code point>/lottie.json or <code point>.json files"
+        )
 
 
 def _members(given: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Path inside and a way to read it, of each file."""
+    """The inner path of each file, and a function to read it."""
     if given.is_dir():
         for path in sorted(given.rglob("*.json")):
             yield str(path.relative_to(given)), partial(read_plain, path)
@@ -265,12 +267,12 @@ def _members(given: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 class NotoAnimated:
-    """The fetched animations as a source: whole loops.
+    """The fetched animations as a source, as full loops.
 
     Args:
-        cache: the folder that :func:`fetch_animated` filled.
-        size: longer side in pixels at which they are drawn.
-        fps: at most so many frames a second are drawn of the 60 that the files have.
+        cache: the folder filled by :func:`fetch_animated`.
+        size: longer side in pixels for rendering.
+        fps: maximum frames per second to render; the files have 60.
 
     Raises:
         UserError: they or the table of names have not been fetched.
@@ -287,7 +289,7 @@ class NotoAnimated:
         return len(self._paths)
 
     def items(self) -> Iterator[SourceItem]:
-        """The emoji in the order of their code points."""
+        """The emoji in code point order."""
         for path in self._paths:
             stem = path.stem.replace("_", "-")
             load = partial(read_sticker, path, size=self._size, fps=self._fps)

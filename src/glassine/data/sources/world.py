@@ -1,4 +1,4 @@
-"""The stickers of the embedded world: which sources there are, how each is fetched and read."""
+"""The built-in data: which sources there are, and how each is fetched and read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from glassine.data.sources.emoji_art import fetch_names, make_cache
 from glassine.utils.errors import UserError
 
 SIZE = 256
-"""Longer side in pixels at which drawings are kept, the side of Fluent's own files."""
+"""Longer side in pixels at which vector drawings are rendered, as in Fluent's own files."""
 FPS = 30.0
-"""Frames a second that are kept: Fluent's 24 stay, of Noto's 60 every second is drawn."""
+"""Maximum frames per second: Fluent's 24 are kept, and every second one of Noto's 60."""
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """What fetching may need to be told.
+    """Options for fetching.
 
     Attributes:
-        cache: where downloads are kept.
-        say: called with a line of progress.
-        given: a file or folder with the files of `noto-animated`, in place of the server.
+        cache: folder for downloads.
+        say: called with progress lines.
+        given: a file or folder with the files of `noto-animated`, instead of the server.
         packs: which packs of `fluent`.
-        animated_only: leave out the still emoji of `fluent`.
-        partial: go on with the files that came where a server breaks off, and say so.
+        animated_only: skip the still emoji of `fluent`.
+        partial: if a server fails, continue with the files received so far, and report it.
     """
 
     cache: Path
@@ -38,10 +38,10 @@ class Fetching:
 
 
 class WorldSource(Protocol):
-    """Fetch what is missing and open it: stickers drawn with `size` pixels and at most `fps` frames a second."""
+    """Fetch what is missing and open it: stickers rendered at `size` pixels and at most `fps` frames per second."""
 
     def __call__(self, how: Fetching, size: int, fps: float | None) -> StickerSource:
-        """Raises UserError where it cannot be reached."""
+        """Raises UserError if it cannot be reached."""
         ...
 
 
@@ -78,4 +78,4 @@ SOURCES: dict[str, WorldSource] = {
     "noto": _noto,
     "noto-animated": _noto_animated,
 }
-"""By name, as `glassine data fetch` takes them."""
+"""By name, as used by `glassine data fetch`."""

@@ -87,7 +87,7 @@ def test_a_cut_tarball_is_refused_and_leaves_nothing(cache: Path, share: float) 
     path = cache / "lobehub-fluent-emoji-anim-1-1.0.0.tgz"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(UserError, match=r"damaged or was cut short.*delete it and fetch again"):
+    with pytest.raises(UserError, match=r"damaged or truncated.*delete it and fetch again"):
         fetch(cache, packs=[1])
     assert [p.name for p in cache.iterdir() if p.is_dir()] == ["emojibase-data-17.0.0"]
     path.write_bytes(whole)  # the next run goes on where this one stopped

@@ -201,7 +201,7 @@ def test_what_the_server_lost_is_said_and_not_an_error(cache: Path, server: Serv
     server.answers = {"1f603": [404]}
     lines = list[str]()
     fetch_animated(cache, server, lines)
-    assert any("1f603" in line and "not on the server" in line for line in lines)
+    assert any("1f603" in line and "no longer on the server" in line for line in lines)
     assert server.asked["1f603"] == 1
 
 
