@@ -25,7 +25,7 @@ from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.sources.emoji import sticker_base
-from glassine.data.sources.world import SOURCES
+from glassine.data.sources.world import EMOJI_SOURCES
 from glassine.data.sticker import SPLITS
 from glassine.utils.errors import UserError
 
@@ -97,7 +97,7 @@ def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
 def subject_of(info: StickerInfo) -> str:
     """What a sticker shows, whatever its style, skin tone or gender: of emoji the base, of others their group."""
     try:
-        return sticker_base(info.key, info.source) if info.source in SOURCES else info.group
+        return sticker_base(info.key, info.source) if info.source in EMOJI_SOURCES else info.group
     except UserError:  # of an emoji source in name only
         return info.group
 
