@@ -68,9 +68,11 @@ def plot_steps(records: Sequence[Record], path: Path) -> None:
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axis, (score, title) in zip(figure.subplots(1, 2), SCORES.items(), strict=True):
-        for color, (name, method) in zip(STEP_COLORS, METHODS.items(), strict=True):
+        for number, (name, method) in enumerate(METHODS.items()):
             if points := curve(records, name, score):
-                axis.plot(*zip(*points, strict=True), "o-", color=color, ms=4, label=method.title)
+                rounds, color = divmod(number, len(STEP_COLORS))
+                line = "o--" if rounds else "o-"
+                axis.plot(*zip(*points, strict=True), line, color=STEP_COLORS[color], ms=4, label=method.title)
         axis.set_title(title, fontsize=11, loc="left")
         axis.set_xlabel("training steps")
         axis.grid(alpha=0.25)

@@ -23,7 +23,7 @@ from glassine.data.codecs import (
     output_path,
     shown_name,
 )
-from glassine.data.codecs.io import SUFFIXES
+from glassine.data.codecs.io import SUFFIXES, WRITABLE
 from glassine.utils.devices import give_back_freed_memory
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, keep_input
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 
 Frame = NDArray[np.uint8]
 _HUGE_PIXELS = 2**22
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
-MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length. OUT's suffix sets the format: .webp .gif .png
-.apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop
-count are preserved. Colors are those of the input, converted to sRGB if it has another color profile."""
+MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says:
+{WRITABLE}.
+`-` is standard input or output. Durations and loop count are kept. Colors are the input's own, brought to sRGB where a
+profile says that they are something else."""
 EPILOG = """\
 An input that is already transparent keeps its transparency: its frames are composited on the background and cut out,
 and the result is never more opaque than the input; pixels whose alpha does not change keep their colors."""

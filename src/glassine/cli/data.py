@@ -34,15 +34,13 @@ from glassine.utils.files import atomic_path
 from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
-_SOURCES = """sources:
-  fluent         Microsoft's Fluent emoji, animated and still, 256 px (npm, MIT)
-  fluent-3d      the same as 3D stills, all of them (npm, MIT)
-  fluent-flat    the same as flat SVGs (npm, MIT)
-  noto           Google's Noto emoji: SVG (npm, Apache-2.0)
-  noto-animated  449 animated Noto emoji: Lottie (Google's font server or --from, CC BY 4.0)
-    world          all of the above, one folder each; sources that cannot be reached are named and skipped.
-                   The exit code is 0 if at least one source was fetched.
-  SVG and Lottie sources need extras: pip install 'glassine[svg,lottie]'. They are rendered at 256 px or --size."""
+_GIVEN = [name for name, source in SOURCES.items() if source.given]
+_LINES = "\n".join(f"  {name:<13}  {source.about}" for name, source in SOURCES.items())
+_SOURCES = f"""sources:
+{_LINES}
+  world          all of these that can be reached, one folder each; what cannot is named, and the rest is written.
+                 The exit code is 0 where at least one source is there.
+Drawings (SVG, Lottie) need the extras: pip install 'glassine[svg,lottie]'. They are drawn with 256 px, or --size."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -71,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         default=None,
         metavar="FILE_OR_FOLDER",
-        help="the files of noto-animated as a folder, tar or zip, instead of the server",
+        help=f"the files of {', '.join(_GIVEN)}, as a folder, tar or zip, in place of the server",
     )
     _add_format(fetch_parser, "30; 8 for fluent")
 
@@ -163,8 +161,8 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
     """Fetch one source, or all: then unreachable sources are named and the others are still written."""
     names = list(SOURCES) if args.name == "world" else [args.name]
     to = args.to or Path("data") / args.name
-    if args.given is not None and not {"world", "noto-animated"} & {args.name}:
-        raise UserError(f"--from is only for noto-animated and world, got {args.name}; leave it out")
+    if args.given is not None and args.name not in (*_GIVEN, "world"):
+        raise UserError(f"--from is for {', '.join(_GIVEN)} and world, got it with {args.name}; leave it out")
     fps = (8.0 if args.name == "fluent" else FPS) if args.fps is None else args.fps
     how = Fetching(
         cache=args.cache or default_cache(),
@@ -177,7 +175,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
     missing = dict[str, str]()
     for name in names:
         try:
-            source = SOURCES[name](how, args.size or SIZE, fps or None)
+            source = SOURCES[name].open(how, args.size or SIZE, fps or None)
             _build(source, to / name if args.name == "world" else to, fps, args, console)
         except UserError as error:
             if len(missing) + 1 == len(names):

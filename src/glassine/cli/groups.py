@@ -17,7 +17,7 @@ from glassine.data.sources.emoji import (
     sticker_base,
     write_table,
 )
-from glassine.data.sources.world import SOURCES
+from glassine.data.sources.world import EMOJI_SOURCES
 from glassine.data.sticker import SPLITS, Split
 from glassine.utils.errors import UserError
 from glassine.utils.progress import progress_bar
@@ -96,8 +96,8 @@ def say_outdated(infos: Iterable[StickerInfo], console: Console) -> None:
 
 
 def _present(info: StickerInfo) -> tuple[str, Split]:
-    """A sticker's current group and split; those it was stored with if it is not from an emoji source."""
-    if info.source not in SOURCES:
+    """The group and split that a sticker has now; those it states where it is of no emoji source."""
+    if info.source not in EMOJI_SOURCES:
         return info.group, info.split
     group = emoji_group(sticker_base(info.key, info.source))
     return group, emoji_split(group)

@@ -25,7 +25,7 @@ from glassine.data.frame_sampling import sample_frames
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.sources.emoji import sticker_base
-from glassine.data.sources.world import SOURCES
+from glassine.data.sources.world import EMOJI_SOURCES
 from glassine.data.sticker import SPLITS
 from glassine.utils.errors import UserError
 
@@ -97,8 +97,8 @@ def fingerprint(shards: StickerShards, rows: Sequence[int]) -> str:
 def subject_of(info: StickerInfo) -> str:
     """The subject of a sticker, ignoring style, skin tone and gender: the base of an emoji, otherwise the group."""
     try:
-        return sticker_base(info.key, info.source) if info.source in SOURCES else info.group
-    except UserError:  # only named like an emoji source
+        return sticker_base(info.key, info.source) if info.source in EMOJI_SOURCES else info.group
+    except UserError:  # of an emoji source in name only
         return info.group
 
 

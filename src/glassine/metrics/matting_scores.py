@@ -31,19 +31,31 @@ from glassine.metrics.matting import (
 from glassine.metrics.temporal import STILL_THRESHOLD, DtSSD, Flicker
 
 PSNR_SUMMARY = ("mean", "median", "share_under_20db", "pooled")
-ALPHA_SCORES = (
-    "psnr",
-    "ssim",
-    "mad",
-    "mse",
-    "grad",
-    "conn",
-    "dtssd",
-    "semi_transparent_mad",
-    "holes_filled",
-    "interior_punched",
-    "flicker",
-)
+
+
+def alpha_metrics(
+    psnr_cap: float = PSNR_CAP,
+    skip_first: bool = True,
+    semi_transparent: tuple[float, float] = SEMI_TRANSPARENT,
+    still_threshold: float = STILL_THRESHOLD,
+) -> dict[str, AlphaPSNR | VideoMetric]:
+    """The scores of alpha by name; see `MattingScores`."""
+    return {
+        "psnr": AlphaPSNR(psnr_cap),
+        "ssim": AlphaSSIM(),
+        "mad": MAD(),
+        "mse": MSE(),
+        "grad": Grad(),
+        "conn": Conn(),
+        "dtssd": DtSSD(skip_first),
+        "semi_transparent_mad": SemiTransparentMAD(*semi_transparent),
+        "holes_filled": HolesFilled(),
+        "interior_punched": InteriorPunched(),
+        "flicker": Flicker(still_threshold),
+    }
+
+
+ALPHA_SCORES = tuple(alpha_metrics())
 COMPOSITE_SCORES = ("composite_psnr", "composite_ssim")
 # what `MattingScores.compute` returns
 SCORE_NAMES = (*(f"psnr_{name}" for name in PSNR_SUMMARY), *ALPHA_SCORES[1:], *COMPOSITE_SCORES)
@@ -74,18 +86,7 @@ class MattingScores(MetricCollection):
         semi_transparent: tuple[float, float] = SEMI_TRANSPARENT,
         still_threshold: float = STILL_THRESHOLD,
     ) -> None:
-        metrics: dict[str, AlphaPSNR | VideoMetric] = {
-            "psnr": AlphaPSNR(psnr_cap),
-            "ssim": AlphaSSIM(),
-            "mad": MAD(),
-            "mse": MSE(),
-            "grad": Grad(),
-            "conn": Conn(),
-            "dtssd": DtSSD(skip_first),
-            "semi_transparent_mad": SemiTransparentMAD(*semi_transparent),
-            "holes_filled": HolesFilled(),
-            "interior_punched": InteriorPunched(),
-            "flicker": Flicker(still_threshold),
+        metrics = alpha_metrics(psnr_cap, skip_first, semi_transparent, still_threshold) | {
             "composite_psnr": CompositePSNR(background, psnr_cap),
             "composite_ssim": CompositeSSIM(background),
         }

@@ -52,6 +52,12 @@ def test_scores_along_the_way_are_drawn_in_order_of_their_steps(tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
+def test_a_further_method_is_drawn_as_well(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "further", METHODS["sti"])
+    plot_steps([record("further", "stickers", 0, 2.0)], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
 def test_the_page_has_our_rows_apart_from_the_published_ones():
     def record(name: str, title: str, seed: int, data: str = "transparent") -> Record:
         scores = {"clip_glassine_score_white": 20.0 + seed, "alpha_flicker": 1.5, "psnr_mean": 30.0}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -124,8 +125,31 @@ def _open_file(
         raise
 
 
-SUFFIXES = (".webp", ".gif", ".png", ".apng", ".avif", ".webm", ".mov", ".zip", "")
-WRITABLE = ".webp, .gif, .png or .apng, .avif, .webm, .mov, .zip (of PNGs), or no suffix for a folder of PNGs"
+@dataclass(frozen=True)
+class Settings:
+    """What `create_sticker` is told beside size and loop."""
+
+    quality: int | None = None
+    alpha_threshold: int = 128
+    dither: bool = False
+    whole_canvas: bool = False
+
+
+_Make = Callable[[Path, int, int, int, Settings], StickerWriter]
+WRITERS: dict[str, _Make] = {
+    ".webp": lambda path, w, h, loop, how: WebpWriter(path, w, h, loop, how.quality, how.whole_canvas),
+    ".gif": lambda path, w, h, loop, how: GifWriter(path, w, h, loop, how.alpha_threshold, how.dither),
+    ".png": lambda path, w, h, loop, how: ApngWriter(path, w, h, loop, how.whole_canvas),
+    ".apng": lambda path, w, h, loop, how: ApngWriter(path, w, h, loop, how.whole_canvas),
+    ".avif": lambda path, w, h, loop, how: AvifWriter(path, w, h, loop, how.quality),
+    ".webm": lambda path, w, h, loop, how: WebmWriter(path, w, h, loop, how.quality),
+    ".mov": lambda path, w, h, loop, how: MovWriter(path, w, h, loop),
+    ".zip": lambda path, w, h, loop, how: PngZipWriter(path, w, h, loop),
+    "": lambda path, w, h, loop, how: PngFolderWriter(path, w, h, loop),
+}
+"""By suffix, all that is written. New ones stand before `.zip`, since messages name that and the folder last."""
+SUFFIXES = tuple(WRITERS)
+WRITABLE = f"{', '.join(SUFFIXES[:-1])} (of PNGs), or no suffix for a folder of PNGs"
 
 
 def create_sticker(
@@ -142,8 +166,7 @@ def create_sticker(
     """Make a sticker frame by frame; the suffix tells the format.
 
     Args:
-        path: where to; its folder must exist. `.webp` `.gif` `.png` `.apng` `.avif` `.webm` `.mov` `.zip`, or no
-            suffix for a folder of PNGs.
+        path: where to; its folder must exist. The suffix is one of `SUFFIXES`; none is a folder of PNGs.
         width: of every frame, in pixels.
         height: of every frame, in pixels.
         loop: how often it plays; 0 is for ever.
@@ -165,23 +188,8 @@ def create_sticker(
         raise UserError(f"quality must be in [0, 100], got {quality}")
     if not 1 <= alpha_threshold <= 255:
         raise UserError(f"alpha_threshold must be in [1, 255], got {alpha_threshold}")
-    match path.suffix.lower():
-        case ".webp":
-            return WebpWriter(path, width, height, loop, quality, whole_canvas)
-        case ".gif":
-            return GifWriter(path, width, height, loop, alpha_threshold, dither)
-        case ".png" | ".apng":
-            return ApngWriter(path, width, height, loop, whole_canvas)
-        case ".avif":
-            return AvifWriter(path, width, height, loop, quality)
-        case ".webm":
-            return WebmWriter(path, width, height, loop, quality)
-        case ".mov":
-            return MovWriter(path, width, height, loop)
-        case ".zip":
-            return PngZipWriter(path, width, height, loop)
-        case _:
-            return PngFolderWriter(path, width, height, loop)
+    how = Settings(quality, alpha_threshold, dither, whole_canvas)
+    return WRITERS[path.suffix.lower()](path, width, height, loop, how)
 
 
 def check_suffix(path: Path) -> None:

@@ -21,9 +21,9 @@ class Fetching:
     """Options for fetching.
 
     Attributes:
-        cache: folder for downloads.
-        say: called with progress lines.
-        given: a file or folder with the files of `noto-animated`, instead of the server.
+        cache: where downloads are kept.
+        say: called with a line of progress.
+        given: a file or folder with a source's files, in place of the server.
         packs: which packs of `fluent`.
         animated_only: skip the still emoji of `fluent`.
         partial: if a server fails, continue with the files received so far, and report it.
@@ -37,12 +37,29 @@ class Fetching:
     partial: bool = False
 
 
-class WorldSource(Protocol):
-    """Fetch what is missing and open it: stickers rendered at `size` pixels and at most `fps` frames per second."""
+class Opener(Protocol):
+    """Fetch what is missing and open it: stickers drawn with `size` pixels and at most `fps` frames a second."""
 
     def __call__(self, how: Fetching, size: int, fps: float | None) -> StickerSource:
         """Raises UserError if it cannot be reached."""
         ...
+
+
+@dataclass(frozen=True)
+class WorldSource:
+    """A source of the world.
+
+    Attributes:
+        open: fetches what is missing and opens it.
+        about: its line in the help of `glassine data fetch`.
+        given: whether `--from` may name its files.
+        emoji: whether keys are code points, which decide the group and the split.
+    """
+
+    open: Opener
+    about: str
+    given: bool = False
+    emoji: bool = True
 
 
 def _fluent(how: Fetching, size: int, fps: float | None) -> StickerSource:
@@ -72,10 +89,13 @@ def _noto_animated(how: Fetching, size: int, fps: float | None) -> StickerSource
 
 
 SOURCES: dict[str, WorldSource] = {
-    "fluent": _fluent,
-    "fluent-3d": partial(_stills, fluent.FLUENT_3D),
-    "fluent-flat": partial(_stills, fluent.FLUENT_FLAT),
-    "noto": _noto,
-    "noto-animated": _noto_animated,
+    "fluent": WorldSource(_fluent, "Microsoft's Fluent emoji, animated ones and stills, 256 px (npm, MIT)"),
+    "fluent-3d": WorldSource(partial(_stills, fluent.FLUENT_3D), "the same as 3D stills, all of them (npm, MIT)"),
+    "fluent-flat": WorldSource(partial(_stills, fluent.FLUENT_FLAT), "the same, drawn flat: SVG (npm, MIT)"),
+    "noto": WorldSource(_noto, "Google's Noto emoji: SVG (npm, Apache-2.0)"),
+    "noto-animated": WorldSource(
+        _noto_animated, "449 animated Noto emoji: Lottie (Google's font server or --from, CC BY 4.0)", given=True
+    ),
 }
-"""By name, as used by `glassine data fetch`."""
+"""By name, as `glassine data fetch` takes them."""
+EMOJI_SOURCES = tuple(name for name, source in SOURCES.items() if source.emoji)

@@ -291,11 +291,11 @@ def test_partial_animations_are_used_where_the_world_is_fetched(cache: Path, ser
     fetch_names(cache, None, lambda line: None)
     monkeypatch.setattr(noto.fetch_animated, "__defaults__", (None, lambda line: None, server.address, 0.001))
     lines = list[str]()
-    source = SOURCES["noto-animated"](Fetching(cache, lines.append, partial=True), 32, 10.0)
+    source = SOURCES["noto-animated"].open(Fetching(cache, lines.append, partial=True), 32, 10.0)
     assert len(source) == 7
     assert any("1f605" in line for line in lines)
     with pytest.raises(UserError, match="1f605"):
-        SOURCES["noto-animated"](Fetching(cache, lines.append), 32, 10.0)
+        SOURCES["noto-animated"].open(Fetching(cache, lines.append), 32, 10.0)
 
 
 def test_the_list_of_animations_is_whole() -> None:
