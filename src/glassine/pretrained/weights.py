@@ -378,4 +378,30 @@ def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.M
     prefix = f"{part}."
     trained = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     load_trained(network, trained, str(checkpoint))
-    return network.eval(), description
+    return network.eval(), without_loaders(description, network)
+
+
+LOADERS = {
+    "glassine.pretrained.weights.with_weights": "network",
+    "glassine.pretrained.image_unet.with_image_unet": "unet",
+    "glassine.pretrained.motion_adapter.with_motion_adapter": "unet",
+    "glassine.pretrained.priors.with_latent_mean": "latent_mean",
+}
+"""Functions that fill a network with weights from elsewhere, and their argument that is the network."""
+
+
+def without_loaders(description: Any, network: nn.Module) -> Any:
+    """The description of a trained network without where its weights first came from, so that it stands alone.
+
+    Args:
+        description: its `class_path` and `init_args`; nested ones describe its parts of the same names.
+        network: what they describe; frozen parts keep their loaders, since a bundle leaves their weights out.
+    """
+    if not isinstance(description, dict) or "class_path" not in description:
+        return description
+    arguments = description.get("init_args") or {}
+    inner = LOADERS.get(description["class_path"])
+    if inner is not None and any(parameter.requires_grad for parameter in network.parameters()):
+        return without_loaders(arguments[inner], network)
+    parts = {name: part for name, part in network.named_children() if isinstance(arguments.get(name), dict)}
+    return {**description, "init_args": {**arguments, **{n: without_loaders(arguments[n], parts[n]) for n in parts}}}

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 import yaml
@@ -229,3 +231,25 @@ def test_a_bundle_in_eight_bits_is_a_quarter_of_the_size_and_decodes_nearly_the_
     with torch.no_grad():
         wanted, got = (network_.decode(latents).sample for network_ in (network, load_bundle(str(tmp_path / "eight"))))
     assert (wanted - got).square().mean().sqrt() < 0.02 * wanted.std()
+
+
+def test_an_exported_part_does_not_need_the_weights_that_its_training_began_with(tmp_path):
+    save_bundle(small_vae(), SMALL, tmp_path / "first")
+    wrapped = {
+        "class_path": "glassine.pretrained.weights.with_weights",
+        "init_args": {"weights": f"{tmp_path}/first", "network": SMALL},
+    }
+    (tmp_path / "checkpoints").mkdir()
+    content = {"model": {"class_path": "glassine.tasks.vae.VAETask", "init_args": {"vae": wrapped}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    trained = small_vae()
+    state = {f"vae.{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "checkpoints" / "last.ckpt")
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    network, description = load_part(checkpoint, "vae", read_run_config(checkpoint))
+    assert description == SMALL
+    save_bundle(network, description, tmp_path / "second", torch.float32)
+    shutil.rmtree(tmp_path / "first")
+    again = load_bundle(str(tmp_path / "second"))
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
