@@ -41,6 +41,7 @@ class Step:
         fit: the YAML of a training, whole or an overlay.
         part: the task's argument that holds the network to export.
         weights: name of the exported bundle, `glassine:NAME`; None exports nothing.
+        precision: of its numbers, see `glassine export weights`.
         needs: names of the steps that it depends on.
         overrides: further arguments of `glassine fit`.
     """
@@ -50,6 +51,7 @@ class Step:
     fit: str | None = None
     part: str = ""
     weights: str | None = None
+    precision: str = "float16"
     needs: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
@@ -226,7 +228,8 @@ class Queue:
 
     def _export(self, step: Step, checkpoint: Path) -> bool:
         folder = self.state / "weights" / str(step.weights)
-        return self._call(["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder)])
+        how = ("--precision", step.precision)
+        return self._call(["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder), *how])
 
     def _call(self, arguments: Sequence[str]) -> bool:
         """Run `glassine ARGUMENTS`, or with `-m` first a module, as a child that sees the queue's weights.

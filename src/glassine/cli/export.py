@@ -7,6 +7,7 @@ from pathlib import Path
 from glassine.pretrained.weights import load_part, read_run_config, save_bundle
 from glassine.utils.errors import UserError
 
+PRECISIONS = ("float32", "float16", "int8")
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 ONNX = """\
 Write the cutout network as one ONNX file for use outside Python: an opaque clip in, alpha and straight colors out.
@@ -15,7 +16,7 @@ The file is self-contained, including the hint's flood fills; any number of fram
   in   clip             1 f 3 h w in [0, 1], RGB
        background       1 3 in [0, 1], or -1 -1 -1: estimated from the border
   out  alpha            1 f 1 h w in [0, 1]
-       color           1 f 3 h w in [0, 1], un-mixed from the background
+       color            1 f 3 h w in [0, 1], un-mixed from the background
        used_background  1 3
 
 Resizing, splitting long stickers into windows and reading files are left to the caller; the file's metadata describes
@@ -36,6 +37,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     weights.add_argument(
         "--to", type=Path, required=True, help="folder to write config.yaml and model.safetensors into"
+    )
+    weights.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float16",
+        help="of the numbers in the file; int8 halves float16 (default: %(default)s)",
     )
     weights.add_argument("--config", type=Path, help="the run's config.yaml; default: the one above the checkpoint")
 
@@ -72,9 +79,11 @@ def run(args: argparse.Namespace) -> None:
     if args.kind == "onnx":
         write_onnx(args.source, args.to, args.size)
         return
+    import torch  # late: it takes seconds
+
     config = read_run_config(args.checkpoint, args.config)
     network, description = load_part(args.checkpoint, args.part, config)
-    save_bundle(network, description, args.to)
+    save_bundle(network, description, args.to, getattr(torch, args.precision))
     print(f"wrote {args.to}/config.yaml and {args.to}/model.safetensors")
 
 

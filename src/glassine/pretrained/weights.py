@@ -26,7 +26,7 @@ from glassine.utils.class_paths import build, read_yaml
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 from glassine.utils.renamed import with_current_names
-from glassine.utils.tensors import write_tensors
+from glassine.utils.tensors import in_eight_bits, out_of_eight_bits, write_tensors
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
@@ -49,7 +49,7 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
         raise UserError(f"no weight file at {path}: give a .safetensors, .pt, .pth or .ckpt file that exists")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return out_of_eight_bits(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
         reason = str(error).partition("\n")[0]
@@ -286,7 +286,8 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
     """Write what `load_bundle` reads; parameters that need no gradient are left out, unless all of them are.
 
     Floating-point tensors are stored as `dtype`, those too large for it as they are; half precision halves the file and
-    is read back into the network's own precision.
+    is read back into the network's own precision. With `torch.int8` it is halved once more: weights of layers are
+    stored in eight bits with a scale for each output channel, all other tensors in half precision.
 
     Raises:
         UserError: a weight is not finite, or the folder cannot be written.
@@ -295,6 +296,8 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
     if any(p.requires_grad for p in network.parameters()):
         state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
     check_finite(state, "weights must be finite to be written", {name for name, _ in network.named_buffers()})
+    if dtype == torch.int8:
+        state, dtype = in_eight_bits(state), torch.float16
     stored = {name: stored_as(tensor, dtype) for name, tensor in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
@@ -375,4 +378,30 @@ def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.M
     prefix = f"{part}."
     trained = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     load_trained(network, trained, str(checkpoint))
-    return network.eval(), description
+    return network.eval(), without_loaders(description, network)
+
+
+LOADERS = {
+    "glassine.pretrained.weights.with_weights": "network",
+    "glassine.pretrained.image_unet.with_image_unet": "unet",
+    "glassine.pretrained.motion_adapter.with_motion_adapter": "unet",
+    "glassine.pretrained.priors.with_latent_mean": "latent_mean",
+}
+"""Functions that fill a network with weights from elsewhere, and their argument that is the network."""
+
+
+def without_loaders(description: Any, network: nn.Module) -> Any:
+    """The description of a trained network without where its weights first came from, so that it stands alone.
+
+    Args:
+        description: its `class_path` and `init_args`; nested ones describe its parts of the same names.
+        network: what they describe; frozen parts keep their loaders, since a bundle leaves their weights out.
+    """
+    if not isinstance(description, dict) or "class_path" not in description:
+        return description
+    arguments = description.get("init_args") or {}
+    inner = LOADERS.get(description["class_path"])
+    if inner is not None and any(parameter.requires_grad for parameter in network.parameters()):
+        return without_loaders(arguments[inner], network)
+    parts = {name: part for name, part in network.named_children() if isinstance(arguments.get(name), dict)}
+    return {**description, "init_args": {**arguments, **{n: without_loaders(arguments[n], parts[n]) for n in parts}}}

@@ -74,6 +74,41 @@ def weights_digest(network: nn.Module) -> str:
     return state.hexdigest()
 
 
+SCALE = "int8_scale"
+"""Ending of the name under which the scales of a tensor in eight bits are stored, after a dot."""
+FEWEST_WEIGHTS = 4096  # smaller tensors save nothing
+
+
+def in_eight_bits(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict with its larger weights in eight bits: a quarter of their size in single precision.
+
+    Each output channel of a weight `o ...` has a scale, its largest magnitude over 127, as `NAME.int8_scale` `o`
+    (float32). What has been through this once is not changed by a second time.
+    """
+    stored: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or tensor.ndim < 2 or tensor.numel() < FEWEST_WEIGHTS:
+            stored[name] = tensor
+            continue
+        rows = tensor.detach().float().flatten(1)
+        scale = rows.abs().amax(1) / 127  # o
+        levels = (rows / scale.clamp(min=1e-30)[:, None]).round().clamp(-127, 127)
+        stored |= {name: levels.to(torch.int8).view(tensor.shape), f"{name}.{SCALE}": scale}
+    return stored
+
+
+def out_of_eight_bits(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What `in_eight_bits` made, in single precision; other state dicts as they are."""
+    ending = f".{SCALE}"
+    state: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        scale = stored.get(name + ending)
+        if name.endswith(ending) and name.removesuffix(ending) in stored:
+            continue
+        state[name] = tensor if scale is None else (tensor.flatten(1) * scale.float()[:, None]).view(tensor.shape)
+    return state
+
+
 MOST_TENSORS = 30_000  # the largest networks of the papers have about 3,000 parameters and buffers
 FALLBACK_BYTES = 64 << 30
 

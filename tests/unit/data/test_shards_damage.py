@@ -166,6 +166,13 @@ def test_a_sticker_that_vanished_without_a_trace_is_named_when_the_file_is_index
     assert index.settings
 
 
+def test_an_index_whose_checksum_was_damaged_together_with_a_key_says_so(tar):
+    text = index_path(tar).read_bytes()
+    index_path(tar).write_bytes(text.replace(b'"crc32"', b'"crc3q"', 1).replace(b'"key":"s3"', b'"key":"x3"'))
+    with pytest.warns(UserWarning, match="its index is not as it was written"):
+        StickerShards(tar)
+
+
 def test_an_index_that_lost_an_entry_says_so(tar):
     text = index_path(tar).read_bytes()
     start, end = (text.index(b'{"key":"s%d"' % number) for number in (3, 4))

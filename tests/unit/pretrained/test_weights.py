@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 import yaml
@@ -215,3 +217,39 @@ def test_a_run_of_other_code_and_a_damaged_checkpoint_are_one_line(tmp_path):
 def test_a_checkpoint_without_its_run_says_what_to_give(tmp_path):
     with pytest.raises(UserError, match="give the checkpoint of a run"):
         read_run_config(tmp_path / "run" / "checkpoints" / "last.ckpt")
+
+
+def test_a_bundle_in_eight_bits_is_a_quarter_of_the_size_and_decodes_nearly_the_same(tmp_path):
+    torch.manual_seed(0)
+    settings = {"class_path": SMALL["class_path"], "init_args": {"width": 32, "decoder_width": 32, "blocks": 1}}
+    network = SmallVAE(**settings["init_args"]).eval()
+    for name, dtype in (("single", torch.float32), ("eight", torch.int8)):
+        save_bundle(network, settings, tmp_path / name, dtype)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("eight", "single")]
+    assert sizes[0] < 0.3 * sizes[1]
+    latents = torch.randn(1, 4, 4, 4)
+    with torch.no_grad():
+        wanted, got = (network_.decode(latents).sample for network_ in (network, load_bundle(str(tmp_path / "eight"))))
+    assert (wanted - got).square().mean().sqrt() < 0.02 * wanted.std()
+
+
+def test_an_exported_part_does_not_need_the_weights_that_its_training_began_with(tmp_path):
+    save_bundle(small_vae(), SMALL, tmp_path / "first")
+    wrapped = {
+        "class_path": "glassine.pretrained.weights.with_weights",
+        "init_args": {"weights": f"{tmp_path}/first", "network": SMALL},
+    }
+    (tmp_path / "checkpoints").mkdir()
+    content = {"model": {"class_path": "glassine.tasks.vae.VAETask", "init_args": {"vae": wrapped}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    trained = small_vae()
+    state = {f"vae.{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "checkpoints" / "last.ckpt")
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    network, description = load_part(checkpoint, "vae", read_run_config(checkpoint))
+    assert description == SMALL
+    save_bundle(network, description, tmp_path / "second", torch.float32)
+    shutil.rmtree(tmp_path / "first")
+    again = load_bundle(str(tmp_path / "second"))
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
-from glassine.utils.tensors import DTYPES, write_tensors
+from glassine.utils.tensors import DTYPES, in_eight_bits, out_of_eight_bits, write_tensors
 
 
 def test_the_library_reads_all_types_and_shapes_back(tmp_path):
@@ -50,3 +50,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 def test_a_type_that_the_format_has_no_name_for_is_refused(tmp_path):
     with pytest.raises(TypeError, match="complex64"):
         write_tensors({"a": torch.zeros(1, dtype=torch.complex64)}, tmp_path / "a.safetensors")
+
+
+def test_weights_in_eight_bits_come_back_within_half_a_step_of_their_channel():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 32, 3, 3, generator=generator) * torch.logspace(-3, 1, 64).view(-1, 1, 1, 1)
+    weight[5] = 0  # a channel that does nothing
+    state = {"conv.weight": weight, "conv.bias": torch.randn(64, generator=generator), "count": torch.tensor(3)}
+    stored = in_eight_bits(state)
+    assert stored["conv.weight"].dtype == torch.int8
+    again = out_of_eight_bits(stored)
+    assert again.keys() == state.keys()
+    step = weight.flatten(1).abs().amax(1).view(-1, 1, 1, 1) / 127
+    assert ((again["conv.weight"] - weight).abs() <= step / 2 * 1.001).all()
+    assert torch.equal(again["conv.bias"], state["conv.bias"])
+    assert torch.equal(again["count"], state["count"])
+    twice = out_of_eight_bits(in_eight_bits(again))
+    torch.testing.assert_close(twice["conv.weight"], again["conv.weight"], rtol=1e-6, atol=0)

@@ -26,6 +26,7 @@ MAX_MEMBER_BYTES, MAX_JSON_BYTES = 2**28, 2**24
 _FRAME_FIELD = re.compile(r"(\d+)\.(jpg|alpha\.png|webp|png)")
 
 _HEAD = re.compile(rb'\{"glassine_index":\d+,"crc32":"([0-9a-f]{8})",')
+_HEAD_WITHOUT = re.compile(rb'\{\s*"glassine_index":\s*\d+,\s*"tar_bytes":')  # of indexes of the first edition
 
 Extent = tuple[int, int]
 """Offset and size in bytes in the tar file."""
@@ -115,7 +116,8 @@ def load_index(tar: Path) -> ShardIndex:
     if not (is_count(tar_bytes) and isinstance(rows, list) and isinstance(named, dict) and isinstance(settings, dict)):
         raise ValueError("not a shard index (its parts have other types)")
     index = ShardIndex(tar_bytes, [], {str(key): str(reason) for key, reason in named.items()}, settings)
-    if (found := _HEAD.match(data)) and zlib.crc32(data[found.end() :]) != int(found[1], 16):
+    found = _HEAD.match(data)
+    if zlib.crc32(data[found.end() :]) != int(found[1], 16) if found else not _HEAD_WITHOUT.match(data):
         index.damaged["*"] = "its index is not as it was written; run `glassine data index`"
     keys = set[str]()
     for number, row in enumerate(rows):
