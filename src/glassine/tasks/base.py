@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -27,6 +28,16 @@ from glassine.utils.checkerboard import checkerboard
 from glassine.utils.errors import UserError
 
 LAST_STEP = "#last"
+
+
+def without_fused_attention(network: nn.Module) -> None:
+    """Let diffusers' attention layers use plain matrix products: on a CPU, torch's fused backward pass is slow.
+
+    The image network's training step took 0.72 instead of 0.98 s in bf16 on one core, 32 pictures of 16 x 16 latents.
+    """
+    for module in network.modules():
+        if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
+            module.set_processor(AttnProcessor())
 
 
 class StickerTask(LightningModule):
@@ -88,6 +99,8 @@ class StickerTask(LightningModule):
             UserError: `init_from` is missing, unreadable, or incompatible.
         """
         self.train()  # Lightning does not change the modes
+        if self.trainer.strategy.root_device.type == "cpu":
+            without_fused_attention(self)
         if self.init_from is not None and self.trainer.ckpt_path is None:
             path = self.init_from.removesuffix(LAST_STEP)
             load_partial(self, read_state(Path(path), averaged=path == self.init_from), source=self.init_from)

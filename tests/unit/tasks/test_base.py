@@ -1,11 +1,12 @@
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 from torch.utils.data import DataLoader
 
-from glassine.tasks.base import StickerTask
+from glassine.tasks.base import StickerTask, without_fused_attention
 from glassine.tasks.checkpoints import LastCheckpoint
 from glassine.utils.errors import UserError
 
@@ -94,3 +95,17 @@ def test_a_missing_start_is_said_in_one_line(tmp_path):
     trainer = Trainer(max_steps=1, default_root_dir=tmp_path, enable_checkpointing=False, **QUIET)
     with pytest.raises(UserError, match="no weight file at nowhere"):
         trainer.fit(Task(init_from="nowhere.ckpt"))
+
+
+def test_attention_by_plain_products_gives_the_same_values_and_gradients():
+    torch.manual_seed(0)
+    layer = Attention(query_dim=16, cross_attention_dim=12, heads=2, dim_head=8)
+    picture, text = torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 3, 12)
+    results = []
+    for change in (lambda _: None, without_fused_attention):
+        change(layer)
+        made = layer(picture, encoder_hidden_states=text)
+        results.append((type(layer.processor).__name__, made, *torch.autograd.grad(made.square().sum(), picture)))
+    (before, *wanted), (after, *got) = results
+    assert (before, after) == ("AttnProcessor2_0", "AttnProcessor")
+    torch.testing.assert_close(got, wanted)
