@@ -7,6 +7,7 @@ the VAE's configuration, by diffusers' names. The queue of `glassine pretrain` r
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ import yaml
 from torch import Tensor
 
 from glassine.data.frame_cache import CachedFrames
+from glassine.data.latent_cache import LatentFolder, texts_of
 from glassine.nn.compositing import composite_on
-from glassine.pretrained.weights import load_bundle, locate
+from glassine.nn.priors import LatentPrior
+from glassine.pretrained.weights import load_bundle, locate, save_bundle
 from glassine.utils.errors import UserError, exit_code
 from glassine.utils.files import atomic_path
 
@@ -60,6 +63,32 @@ def write_statistics(source: str, folders: Sequence[str], split: str = "train") 
     with atomic_path(file) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     print(f"{file}: mean {rounded(mean)}, standard deviation {rounded(std)}")
+
+
+@torch.no_grad()
+def write_captions(source: str, folders: Sequence[str]) -> None:
+    """Let the `LatentPrior` of a bundle remember the first English caption of every sticker in caches of latents.
+
+    Raises:
+        UserError: no such bundle, another network, or no such caches.
+    """
+    folder = locate(source)
+    prior = load_bundle(source).train()  # as they are: not yet compared with captions
+    if not isinstance(prior, LatentPrior):
+        raise UserError(f"{source} must hold a LatentPrior, got a {type(prior).__name__}")
+    known: dict[str, Tensor] = {}
+    for place in folders:
+        cache = LatentFolder(Path(place), None, None, 0.0, 0, by_group=False)
+        known.setdefault("", prior.pooled(cache.empty_prompt_embeds[None])[0])  # for guidance
+        for number, stickers in enumerate(cache.about):
+            embeds = cache.files.file(number).get_tensor("prompt_embeds").float()  # m n d
+            for row, about in enumerate(stickers):
+                if english := texts_of(about, row)[0]:
+                    known.setdefault(about["caption"], prior.pooled(embeds[english[0]][None])[0])
+    prior.remember(torch.stack(list(known.values())))
+    content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    save_bundle(prior, content, folder)
+    print(f"{folder}: remembers {len(known) - 1} captions and the empty one")
 
 
 def rounded(values: Tensor) -> list[float]:

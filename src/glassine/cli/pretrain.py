@@ -30,6 +30,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     statistics.add_argument("vae", help="bundle: a folder or glassine:NAME")
     statistics.add_argument("frames", nargs="+", help="caches of `glassine data cache-frames`")
     statistics.add_argument("--split", default="train", help="train, val, test or all (default: %(default)s)")
+    captions = kinds.add_parser("captions", help="let an exported LatentPrior remember the captions of its training")
+    captions.add_argument("prior", help="bundle, modified in place: a folder or glassine:NAME")
+    captions.add_argument("latents", nargs="+", help="caches of `glassine data cache-latents`")
     tokenizer = kinds.add_parser("tokenizer", help="make the tokenizer of a small bilingual text encoder")
     tokenizer.add_argument("--to", type=Path, required=True, metavar="FOLDER")
     tokenizer.add_argument(
@@ -61,6 +64,10 @@ def run(args: argparse.Namespace) -> None:
         from glassine.bench.latent_statistics import write_statistics
 
         write_statistics(args.vae, args.frames, args.split)
+    elif args.kind == "captions":
+        from glassine.bench.latent_statistics import write_captions
+
+        write_captions(args.prior, args.latents)
     elif args.kind == "tokenizer":
         from glassine.bench.text_tokenizer import make
 

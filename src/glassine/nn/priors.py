@@ -1,5 +1,6 @@
 """Priors over latents: the mean latents of an image, or of each frame of a clip, predicted from the text."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -19,18 +20,36 @@ class LatentPrior(nn.Module):
 
     It is trained with squared error, so it carries no detail.
 
+    It can remember the captions that it was trained on. Outside training, a text then stands for those nearest to it:
+    a few thousand captions do not teach a network what lies between them, and "a dancing cat" is drawn as a cat, not as
+    a blur. The idea of going by the nearest known items is kNN-Diffusion's (arXiv 2204.02849).
+
     Args:
         prompt_dim: d, width of the text embeddings.
         channels: c, channels of the latents.
         size: height and width of the training latents; other sizes are interpolated.
         width: width of the hidden layers.
+        num_captions: room for remembered captions; 0 remembers none.
+        temperature: of the softmax over cosine similarities, by which the captions are weighted.
     """
 
+    captions: Tensor
+
     def __init__(
-        self, prompt_dim: int = 192, channels: int = 4, size: tuple[int, int] = (16, 16), width: int = 768
+        self,
+        prompt_dim: int = 192,
+        channels: int = 4,
+        size: tuple[int, int] = (16, 16),
+        width: int = 768,
+        num_captions: int = 0,
+        temperature: float = 0.01,
     ) -> None:
         super().__init__()
-        self.prompt_dim, self.shape = prompt_dim, (channels, *size)
+        if num_captions < 0 or temperature <= 0:
+            raise ValueError(f"num_captions must be >= 0 and temperature > 0, got {num_captions} and {temperature}")
+        self.prompt_dim, self.shape, self.temperature = prompt_dim, (channels, *size), temperature
+        if num_captions:
+            self.register_buffer("captions", torch.zeros(num_captions, prompt_dim))
         self.layers = nn.Sequential(
             *hidden_layers(prompt_dim, width),
             nn.Linear(width, channels * size[0] * size[1]),
@@ -52,14 +71,35 @@ class LatentPrior(nn.Module):
         """Train only frame-dependent parameters: here there are none."""
         self.requires_grad_(False)
 
+    def remember(self, pooled: Tensor) -> None:
+        """Take `pooled` `n d` for the captions that texts are compared with.
+
+        Raises:
+            UserError: there is no room for so many.
+        """
+        room = len(getattr(self, "captions", ()))
+        if len(pooled) > room:
+            raise UserError(f"num_captions must be at least {len(pooled)} to remember them, got {room}")
+        self.captions.zero_()
+        self.captions[: len(pooled)] = pooled
+
+    def nearest(self, pooled: Tensor) -> Tensor:
+        """The weighted mean of the remembered captions, `b d`; `pooled` itself if there are none."""
+        if not hasattr(self, "captions") or not self.captions.any():
+            return pooled
+        captions = self.captions.float()  # empty rows have similarity 0, far below any text's nearest
+        similarity = F.normalize(pooled.float(), dim=1) @ F.normalize(captions, dim=1).T  # b n
+        return ((similarity / self.temperature).softmax(dim=1) @ captions).to(pooled)
+
     def pooled(self, prompt_embeds: Tensor) -> Tensor:
-        """The mean over the tokens, `b d`; padding is ignored."""
+        """The mean over the tokens, `b d`, padding ignored; outside training that of the nearest known captions."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
                 f"text embeddings must be {self.prompt_dim} wide for this latent_mean, got {prompt_embeds.shape[-1]}: "
                 "use the text encoder that it was trained with"
             )
-        return prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
+        pooled = prompt_embeds.sum(dim=1) / used_tokens(prompt_embeds).sum(dim=1).clamp(min=1)
+        return pooled if self.training else self.nearest(pooled)
 
     def resized(self, mean: Tensor, size: tuple[int, int] | None) -> Tensor:
         """`n c h w` resized to another size."""
@@ -100,8 +140,10 @@ class MotionPrior(LatentPrior):
         width: int = 768,
         num_frames: int = 8,
         rank: int = 128,
+        num_captions: int = 0,
+        temperature: float = 0.01,
     ) -> None:
-        super().__init__(prompt_dim, channels, size, width)
+        super().__init__(prompt_dim, channels, size, width, num_captions, temperature)
         self.num_frames = num_frames
         self.motion = nn.Sequential(
             *hidden_layers(prompt_dim, width),

@@ -96,3 +96,24 @@ def test_beside_a_frozen_spatial_part_the_motion_alone_is_trained():
     mean.freeze_spatial()
     trained = {name.split(".")[0] for name, parameter in mean.named_parameters() if parameter.requires_grad}
     assert trained == {"motion"}
+
+
+def test_a_text_stands_for_the_captions_nearest_to_it_outside_training():
+    mean = make(num_captions=5).eval()
+    known = torch.eye(8)[:3]
+    mean.remember(known)
+    near = torch.tensor([[[0.9, 0.1, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0]]])  # the first one, nearly
+    torch.testing.assert_close(mean(near), mean(known[:1, None]))
+    assert not torch.allclose(mean(near), mean.train()(near))
+    between = torch.tensor([[[1.0, 1.0, 0, 0, 0, 0, 0, 0]]])
+    torch.testing.assert_close(mean.eval().pooled(between), known[:2].mean(0, keepdim=True))
+
+
+def test_without_captions_a_text_stands_for_itself():
+    text = torch.randn(2, 3, 8)
+    torch.testing.assert_close(make(num_captions=5).eval()(text), make()(text))
+
+
+def test_more_captions_than_there_is_room_for_are_refused():
+    with pytest.raises(UserError, match="num_captions must be at least 3 to remember them, got 2"):
+        make(num_captions=2).remember(torch.zeros(3, 8))
