@@ -102,7 +102,7 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     check_cache(cache.identity, generator, transparent=True)
     with pytest.raises(UserError, match="not from opaque clips"):
         check_cache(cache.identity, generator, transparent=False)
-    with pytest.raises(UserError, match="carry alpha, and this task learns from opaque clips"):
+    with pytest.raises(UserError, match="carry alpha, but this task trains on opaque clips"):
         check_latents(cache.identity, codec.vae, encoder)
     torch.nn.init.ones_(codec.encoder.blocks[-1].bias)
     with pytest.raises(UserError, match="not of this transparency encoder"):
