@@ -107,7 +107,7 @@ def test_one_source_that_cannot_be_reached_is_an_error(cache: Path, capsys: pyte
     assert "ENOTFOUND" in capsys.readouterr().err
     assert not (cache / "noto").exists()
     assert main(["data", "fetch", "noto", "--from", str(cache / "given")]) == 2
-    assert "--from is for noto-animated and world, got it with noto" in capsys.readouterr().err
+    assert "--from is only for noto-animated and world, got noto" in capsys.readouterr().err
 
 
 def test_info_counts_sources_and_says_how_near_the_splits_are(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,8 +194,8 @@ def test_a_folder_of_drawings_becomes_shards(tmp_path: Path, capsys: pytest.Capt
     out = " ".join(capsys.readouterr().out.split())
     assert "4 stickers written" in out
     assert "e: e.tgs" in out or "1 corrupt, skipped: e:" in out
-    assert "1 are not drawn whole: c: 1 effects" in out
-    assert "1 have a description without letters, which counts as missing: a: ?!" in out
+    assert "1 are not fully rendered: c: 1 effects" in out
+    assert "1 have a description without letters, treated as missing: a: ?!" in out
     shards = StickerShards(tmp_path / "to")
     assert [shards.read(row, [0]).shape for row in range(4)] == [(1, 96, 96, 4)] * 4
     assert shards.metadata(0).caption == "Cartoon\t"
