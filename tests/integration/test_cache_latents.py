@@ -102,10 +102,10 @@ def test_transparent_latents_are_the_codecs_and_say_whose_and_how_much_moves(sha
     check_cache(cache.identity, generator, transparent=True)
     with pytest.raises(UserError, match="not from opaque clips"):
         check_cache(cache.identity, generator, transparent=False)
-    with pytest.raises(UserError, match="carry alpha, and this task learns from opaque clips"):
+    with pytest.raises(UserError, match="carry alpha, but this task trains on opaque clips"):
         check_latents(cache.identity, codec.vae, encoder)
     torch.nn.init.ones_(codec.encoder.blocks[-1].bias)
-    with pytest.raises(UserError, match="not of this transparency encoder"):
+    with pytest.raises(UserError, match="not from this transparency encoder"):
         check_cache(cache.identity, generator, transparent=True)
     assert main([*how, "--background", "gray"]) == 2
     assert "cannot be combined with --vae or --background" in capsys.readouterr().err

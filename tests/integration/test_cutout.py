@@ -156,7 +156,7 @@ def test_an_input_with_transparency_is_named_and_never_gets_more_visible(weights
     sticker.frames[:, :20, :, 3] = 0
     write_sticker(sticker, source.with_name("half.webp"))
     assert cutout(source.with_name("half.webp"), source.with_name("out.webp"), "--weights", weights) == 0
-    assert "half.webp is transparent already" in capsys.readouterr().err
+    assert "half.webp is already transparent" in capsys.readouterr().err
     assert not read_sticker(source.with_name("out.webp")).frames[:, :20].any()
 
 

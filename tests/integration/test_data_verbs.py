@@ -121,7 +121,7 @@ def test_shards_from_elsewhere_need_an_index_and_get_one(tmp_path: Path, capsys:
             ["build", "--from", "files", "--to", "out", "--workers", "0", "--quality", "200"],
             "quality must be in [0, 100], got 200",
         ),
-        (["build", "--from", "files", "--to", "out", "--workers", "-1"], "workers must be 0"),
+        (["build", "--from", "files", "--to", "out", "--workers", "-1"], "workers must be at least 0"),
         (["build", "--from", "files", "--to", "out", "--fps", "-3"], "fps must be above 0"),
         (["build", "--from", "files", "--to", "out", "--size", "0"], "size must be at least 1"),
         (["build", "--from", "files", "--to", "shards", "--size", "8", "--workers", "0"], "was made with"),

@@ -195,8 +195,8 @@ def test_a_folder_of_drawings_becomes_shards(tmp_path: Path, capsys: pytest.Capt
     out = " ".join(capsys.readouterr().out.split())
     assert "4 stickers written" in out
     assert "e: e.tgs" in out or "1 corrupt, skipped: e:" in out
-    assert "1 are not drawn whole: c: 1 effects" in out
-    assert "1 have a description without letters, which counts as missing: a: ?!" in out
+    assert "1 are not fully rendered: c: 1 effects" in out
+    assert "1 have a description without letters, treated as missing: a: ?!" in out
     shards = StickerShards(tmp_path / "to")
     assert [shards.read(row, [0]).shape for row in range(4)] == [(1, 96, 96, 4)] * 4
     assert shards.metadata(0).caption == "Cartoon\t"

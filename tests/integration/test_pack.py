@@ -125,7 +125,7 @@ def test_a_long_one_is_trimmed_or_sped_up_only_when_asked(tmp_path):
         assert pack(tmp_path / "long.webp", "--for", "telegram-emoji", "--to", to, "--too-long", how) == 0
         row = json.loads((to / "report.json").read_text(encoding="utf-8"))["platforms"]["telegram-emoji"]["files"][0]
         assert (row["ms"], row["frames"]) == (3000, frames)
-        assert any("as asked" in told for told in row["done"])
+        assert any("as requested" in told for told in row["done"])
 
 
 def test_a_platform_that_cannot_be_met_is_left_out_and_the_others_are_written(tmp_path, capsys):

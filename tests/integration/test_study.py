@@ -137,7 +137,7 @@ def test_lengthened_delays_are_counted_and_named_once(tmp_path: Path, capsys: py
     arguments = [argument for name, path in methods.items() for argument in ("--method", f"{name}={path}")]
     assert main(["study", "build", str(tmp_path / "study"), *arguments]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "1 sticker is timed otherwise than its file says: base/item2.gif: all frames have a delay of 10 ms" in said
+    assert "1 sticker has adjusted frame times: base/item2.gif: all frames have a delay of 10 ms" in said
     assert load_key(tmp_path / "study").notes == {
         "base/item2.gif": "all frames have a delay of 10 ms or less; as in browsers, they are shown for 100 ms"
     }

@@ -1,7 +1,7 @@
 """Stickers with alpha in the latents (Layer-Animate): from an image and a text, or from the text alone.
 
-The user's image is read, checked and fitted into the frame that the network sees; what the network makes is brought
-back to the image's size and colors.
+The user's image is read, checked and fitted into the network's frame; the result is converted back to the image's size
+and colors.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ Frame = np.ndarray
 
 
 def read_still(path: Path) -> tuple[Frame, int, int]:
-    """A picture in any readable format; of an animation the middle frame.
+    """Read an image in any supported format; of an animation, the middle frame.
 
     Returns:
         `h w 4` uint8, straight RGBA; its index; and the number of frames.
@@ -50,7 +50,7 @@ def read_still(path: Path) -> tuple[Frame, int, int]:
         UserError: as `open_sticker`.
     """
     with open_sticker(path) as reader:
-        # a video's header may be wrong about their number
+        # a video's header may state a wrong number
         frames = reader.num_frames if reader.durations and reader.num_frames else sum(1 for _ in reader)
         return reader.frames_at([frames // 2])[0], frames // 2, frames
 
@@ -61,33 +61,33 @@ def is_opaque(frame: Frame) -> bool:
 
 
 def check_still(frame: Frame, name: str = "the picture") -> None:
-    """Check that a picture can be a base image.
+    """Check that an image can be a base image.
 
     Args:
         frame: `h w 4` uint8, straight RGBA.
         name: its name in error messages.
 
     Raises:
-        UserError: another shape or type, no transparency, or nothing visible.
+        UserError: wrong shape or type, no transparency, or nothing visible.
     """
     if frame.ndim != 3 or frame.shape[-1] != 4 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise UserError(f"{name} must be uint8 RGBA (height, width, 4), got {frame.dtype} {frame.shape}")
     if is_opaque(frame):
         raise UserError(
-            f"{name} must have transparent pixels around the sticker, got an opaque one: give a picture with an alpha "
+            f"{name} must have transparent pixels around the sticker, got an opaque one: give an image with an alpha "
             "channel, or cut it out of its background first (--cut-out)"
         )
     if not frame[..., 3].any():
-        raise UserError(f"{name} must show something, got one that is clear everywhere")
+        raise UserError(f"{name} must show something, got a fully transparent one")
 
 
 @dataclass(frozen=True)
 class FittedStill:
-    """Sizes in pixels, height first, of a picture fitted into a frame as training clips are.
+    """Sizes in pixels, height first, of an image fitted into a frame as in training.
 
     Attributes:
-        full: size of the picture.
-        frame: size that the network sees; the aspect ratio is kept, with clear pixels on both sides.
+        full: size of the image.
+        frame: size of the network's frame; the aspect ratio is kept, with transparent padding on both sides.
     """
 
     full: tuple[int, int]
@@ -95,7 +95,7 @@ class FittedStill:
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the frame covered by the picture."""
+        """Rows and columns of the frame covered by the image."""
         scale = min(one / other for one, other in zip(self.frame, self.full, strict=True))
         sides = [max(1, round(side * scale)) for side in self.full]
         starts = [(room - side) // 2 for room, side in zip(self.frame, sides, strict=True)]
@@ -103,11 +103,11 @@ class FittedStill:
         return rows, columns
 
     def shrink(self, picture: Frame) -> Frame:
-        """`h w 4` uint8, straight, into the frame, `1 h' w' 4`."""
+        """Fit `h w 4` uint8, straight, into the frame, `1 h' w' 4`."""
         return resize_frames(picture[None], *self.frame, keep_shape=True)
 
     def enlarge(self, frames: Frame) -> Frame:
-        """Frames `f h' w' 4` uint8 from the network at the picture's size `f h w 4`."""
+        """Resize frames `f h' w' 4` uint8 from the network to the image's size `f h w 4`."""
         return resize_frames(np.ascontiguousarray(frames[:, *self.box]), *self.full)
 
 
@@ -118,13 +118,13 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
     """Layer-Animate: animates an image, or generates a transparent sticker from text alone.
 
     The image is the reference frame (the middle one) and stays free of noise. The network sees it after a round trip
-    through the TransparencyVAE; the color change of that round trip is taken back from all frames. Without an image the
+    through the TransparencyVAE; the color shift of this round trip is removed from all frames. Without an image, the
     first stage generates one from the text if the network needs one.
 
     Args:
         model: the network.
         device: `auto` is CUDA if available, else the CPU.
-        config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
+        config: `class_path` and `init_args` of the network, only needed by `save_pretrained`.
     """
 
     @classmethod
@@ -132,7 +132,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         """The pipeline with shipped weights, or those in a folder of `save_pretrained` or `glassine export weights`.
 
         Raises:
-            UserError: there are no weights at `source`, or they are not a TransparentVideo's.
+            UserError: there are no weights at `source`, or they do not belong to a TransparentVideo.
         """
         network = load_bundle(source)
         if not isinstance(network, TransparentVideo):
@@ -165,34 +165,34 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         """One sticker for each seed.
 
         Args:
-            prompt: what happens (`waves hello`), or what the sticker shows if there is no image; one for all stickers,
-                or one for each.
+            prompt: the motion (`waves hello`), or the content of the sticker if there is no image; one for all
+                stickers, or one for each.
             image: `h w 4` uint8, straight RGBA, of any size; None generates one.
-            num_frames: of each sticker, at most as many as the motion modules have positions; 1 makes transparent
-                pictures with the first stage alone. None is the number that the network was trained with.
-            height: of what the network sees, in pixels. An image is fitted in and padded with clear pixels, and the
-                sticker has the image's own size.
+            num_frames: frames per sticker, at most the number of positions of the motion modules; 1 generates
+                transparent images with the first stage only. None is the number used in training.
+            height: height of the network's frame, in pixels. An image is fitted and padded with transparent pixels, and
+                the sticker has the image's own size.
             width: likewise.
-            num_inference_steps: see `Animation`, as the following settings of the sampler.
-            guidance_scale: None is the default of the network for each of its stages.
-            seed: one for each sticker; an int stands for `seed`, `seed + 1`, ..., one for each prompt.
-            negative_prompt: what guidance leads away from.
-            motion: amount of motion, 0 to 9 for the shipped network; None leaves it open.
-            image_guidance_scale: 1 is no guidance by the image.
-            motion_guidance_scale: 1 is no guidance by `motion`.
-            motion_adapter_scale: for a network with Still-Moving's motion adapters.
+            num_inference_steps: see `Animation`, also for the following sampler settings.
+            guidance_scale: None is the network's default for each stage.
+            seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
+            negative_prompt: prompt that guidance steers away from.
+            motion: amount of motion, 0 to 9 for the shipped network; None leaves it to the network.
+            image_guidance_scale: guidance scale for the image; 1 is off.
+            motion_guidance_scale: guidance scale for `motion`; 1 is off.
+            motion_adapter_scale: scale of Still-Moving's motion adapters, if the network has them.
             solver: `ddim` or `dpm++`.
             guidance_rescale: in [0, 1].
             fps: frames per second.
-            domain: `cartoon` or `real`, put before the prompt as in training captions; empty for none.
-            batch_size: stickers generated at a time. With 1 the result of a seed is independent of the others, bit for
+            domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
+            batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for
                 bit.
             progress: called with the number of solver steps done and their total over all stickers.
 
         Raises:
-            UserError: an empty or too long prompt, a single frame of an image, an image that is opaque or clear
-                everywhere, a sticker that does not fit in memory, a size or a number of frames that the network cannot
-                make, or a setting out of range.
+            UserError: an empty or too long prompt, a single frame of an image, an image that is fully opaque or
+                transparent, a sticker that does not fit in memory, a size or number of frames that the network does not
+                support, or a setting out of range.
         """
         sampling = Animation(
             num_inference_steps, guidance_scale, solver, guidance_rescale,
@@ -201,7 +201,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         size, duration = (height, width), frame_duration(fps)
         if not self.model.animates and num_frames not in (None, 1):
             raise UserError(
-                f"num_frames must be 1 for this network, which makes single pictures, got {num_frames}: to animate, "
+                f"num_frames must be 1 for this network, which generates single images, got {num_frames}: to animate, "
                 f"use one with motion modules such as {TINY}"
             )
         num_frames = self.checked_frames(num_frames, height, width)
@@ -230,7 +230,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         return stickers
 
     def fit(self, image: np.ndarray, num_frames: int, size: tuple[int, int]) -> FittedStill:
-        """How the image is fitted into a frame of `size`; UserError if it cannot be animated."""
+        """How the image is fitted into a frame of `size`; raises UserError if it cannot be animated."""
         height, width = image.shape[:2]
         if num_frames * height * width > MAX_STICKER_PIXELS:
             raise UserError(f"{num_frames} frames of {width}x{height} do not fit in memory: scale the image down first")
@@ -238,14 +238,14 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         return FittedStill((height, width), size)
 
     def base(self, frames: np.ndarray) -> Tensor:
-        """The base image `4 h w` in [0, 1], color-padded as in training, of `1 h w 4` uint8."""
+        """The base image `4 h w` in [0, 1], color-padded as in training, from `1 h w 4` uint8."""
         nowhere = np.zeros(3, np.float32)
         sample = make_sample(sticker_floats(frames), nowhere, (), np.random.default_rng(0), "")
         return torch.cat([sample["foreground"], sample["alpha"]], dim=1)[0].to(self.device)
 
 
 def finish(frames: np.ndarray, fitted: FittedStill, duration: int) -> Sticker:
-    """The sticker of one clip `f h w 4` uint8 at the image's size; clear pixels have no color."""
+    """The sticker of one clip `f h w 4` uint8 at the image's size; transparent pixels have no color."""
     frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
     frames[..., 3] = settle_alpha(frames[..., 3])
     frames[frames[..., 3] == 0] = 0

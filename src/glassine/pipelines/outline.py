@@ -1,7 +1,7 @@
-"""What is drawn under a sticker so that it stands out: a die-cut border and a drop shadow.
+"""Die-cut borders and drop shadows under stickers.
 
-Pure functions on premultiplied frames. Both layers lie under the sticker, so its own pixels stay what they are wherever
-it is opaque; alpha is `a + (1 - a) * layer`, nothing is thresholded.
+Pure functions on premultiplied frames. Both layers are below the sticker, so its opaque pixels do not change; alpha is
+`a + (1 - a) * layer`, without thresholding.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Frames = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 
 THRESHOLDS = (0.125, 0.375, 0.625, 0.875)
-"""Levels of alpha whose silhouettes are widened: the midpoint rule for the mean over all levels."""
+"""Alpha levels whose silhouettes are dilated: the midpoint rule for the mean over all levels."""
 
 
 @dataclass(frozen=True)
 class Surround:
-    """What lies under a sticker.
+    """Border and shadow under a sticker.
 
     Args:
-        outline: width of the border in pixels, 0 for none.
+        outline: border width in pixels, 0 for none.
         outline_color: red, green, blue, 0 to 255.
         shadow: opacity of the shadow, 0 (none) to 1.
-        shadow_offset: how far it falls to the right and down, in pixels.
+        shadow_offset: offset to the right and down, in pixels.
         shadow_blur: standard deviation of its blur in pixels.
         shadow_color: red, green, blue, 0 to 255.
 
@@ -54,7 +54,7 @@ class Surround:
             raise UserError(f"shadow must be an opacity in [0, 1], got {self.shadow:g}")
         if not 0 <= self.shadow_blur <= 256:
             raise UserError(f"shadow blur must be 0 to 256 pixels, got {self.shadow_blur:g}")
-        if not all(abs(step) <= 512 for step in self.shadow_offset):  # also refuses NaN
+        if not all(abs(step) <= 512 for step in self.shadow_offset):  # also rejects NaN
             raise UserError(f"shadow offset must be at most 512 pixels either way, got {self.shadow_offset}")
 
     @property
@@ -64,14 +64,14 @@ class Surround:
 
     @property
     def room(self) -> int:
-        """Pixels around the sticker that it can reach, the same on all four sides so that nothing moves."""
-        border = math.ceil(self.outline) + 1 if self.outline else 0  # its end, too, lies inside
+        """Padding needed around the sticker in pixels, equal on all four sides so that nothing moves."""
+        border = math.ceil(self.outline) + 1 if self.outline else 0  # including its soft end
         if not self.shadow:
             return border
         return border + math.ceil(max(map(abs, self.shadow_offset)) + 3 * self.shadow_blur)
 
     def scaled(self, scale: float) -> Surround:
-        """The same for a sticker that is `scale` times as large."""
+        """The same for a sticker scaled by `scale`."""
         across, down = self.shadow_offset
         return Surround(
             self.outline * scale,
@@ -87,7 +87,7 @@ NO_SURROUND = Surround()
 
 
 def add_surround(frames: Frames, surround: Surround) -> Frames:
-    """Draw border and shadow under straight frames `f h w 4` uint8; they need `surround.room` clear pixels around."""
+    """Draw border and shadow under straight frames `f h w 4` uint8; they need a margin of `surround.room` pixels."""
     if surround.is_empty:
         return frames
     result = np.empty_like(frames)
@@ -103,7 +103,7 @@ def add_surround(frames: Frames, surround: Surround) -> Frames:
 
 
 def surrounded(frame: Frames, surround: Surround) -> Frames:
-    """One straight frame `h w 4` uint8 with its border and shadow, on a canvas that is `room` larger on each side."""
+    """One straight frame `h w 4` uint8 with its border and shadow, on a canvas padded by `room` on each side."""
     if surround.is_empty:
         return frame
     room = surround.room
@@ -111,19 +111,19 @@ def surrounded(frame: Frames, surround: Surround) -> Frames:
 
 
 def outline_layer(alpha: Floats, width: float) -> Floats:
-    """How far the border covers each pixel.
+    """Coverage of each pixel by the border.
 
-    A silhouette widened by `width` covers a pixel by `clip(width + 1 - d, 0, 1)`, where d is the exact Euclidean
-    distance to the nearest pixel of the silhouette, between centers (both pixels reach half a pixel beyond theirs). The
-    layer is the mean of that over the silhouettes at `THRESHOLDS`: where an edge runs through a pixel, the border ends
-    `width` beyond the edge, not beyond the pixel.
+    A silhouette dilated by `width` covers a pixel by `clip(width + 1 - d, 0, 1)`, where d is the exact Euclidean
+    distance between pixel centers to the nearest pixel of the silhouette (both pixels extend half a pixel beyond their
+    centers). The layer is the mean over the silhouettes at `THRESHOLDS`: where an edge runs through a pixel, the border
+    ends `width` beyond the edge, not beyond the pixel.
 
     Args:
         alpha: `h w` in [0, 1].
         width: pixels, above 0.
 
     Returns:
-        `h w` in [0, 1]. It also covers the sticker itself: what shines through there is the border's color.
+        `h w` in [0, 1]. It also covers the sticker itself, so the border's color shows through there.
     """
     layer = np.zeros_like(alpha, dtype=np.float32)
     for threshold in THRESHOLDS:
@@ -140,11 +140,11 @@ def shadow_layer(alpha: Floats, offset: tuple[float, float], blur: float) -> Flo
 
     Args:
         alpha: `h w` in [0, 1].
-        offset: how far it moves to the right and down, in pixels; parts of a pixel are interpolated.
+        offset: offset to the right and down, in pixels; fractions are interpolated.
         blur: standard deviation in pixels; 0 keeps it sharp.
 
     Returns:
-        `h w` in [0, 1], clear beyond the frame.
+        `h w` in [0, 1], zero beyond the frame.
     """
     move = np.array([[1, 0, offset[0]], [0, 1, offset[1]]], np.float32)
     layer = cv2.warpAffine(alpha, move, alpha.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -155,7 +155,7 @@ def shadow_layer(alpha: Floats, offset: tuple[float, float], blur: float) -> Flo
 
 
 def under(pixels: Floats, layer: Floats, color: RGB) -> Floats:
-    """Lay `pixels` (premultiplied, `h w 4` in [0, 1]) over a flat color that covers each pixel by `layer` (`h w`)."""
+    """Composite `pixels` (premultiplied, `h w 4` in [0, 1]) over a flat color with coverage `layer` (`h w`)."""
     seen = (1 - pixels[..., 3]) * layer  # h w
     paint = np.array([*color, 255], np.float32) / 255
     return cast(Floats, pixels + seen[..., None] * paint)
@@ -169,7 +169,7 @@ def premultiplied(frame: Frames) -> Floats:
 
 
 def straight(pixels: Floats) -> Frames:
-    """Premultiplied floats `h w 4` in [0, 1] to straight uint8; clear pixels are black."""
+    """Premultiplied floats `h w 4` in [0, 1] to straight uint8; transparent pixels are black."""
     alpha = cv2.extractChannel(pixels, 3)
     weights = cv2.merge((alpha, alpha, alpha, np.ones_like(alpha)))
     levels = cast(Frames, cv2.divide(pixels, weights, scale=255, dtype=cv2.CV_8U))  # rounds and saturates

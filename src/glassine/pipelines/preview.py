@@ -1,4 +1,4 @@
-"""Pictures of results on a checkerboard: before and after of a cutout, and stickers as strips with captions."""
+"""Images of results on a checkerboard: cutouts before and after, and stickers as captioned strips."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ STRIP_MARGIN, STRIP_GAP, TEXT = 16, 4, 22
 
 
 def film_strips(stickers: Sequence[Sticker], captions: Sequence[str], frames: int = 8, tile: int = 128) -> Image.Image:
-    """Draw stickers on a checkerboard, one a row.
+    """Draw stickers on a checkerboard, one per row.
 
     Args:
         stickers: at least one.
-        captions: one a sticker; cut off where it is longer than the row.
-        frames: most frames of each, evenly spread.
-        tile: side, in pixels, of the square that a frame is fitted into.
+        captions: one per sticker; truncated if longer than the row.
+        frames: maximum frames per sticker, evenly spaced.
+        tile: side in pixels of the square into which a frame is fitted.
     """
     columns = min(frames, max(sticker.num_frames for sticker in stickers))
     width = 2 * STRIP_MARGIN + columns * (tile + STRIP_GAP) - STRIP_GAP
@@ -31,7 +31,7 @@ def film_strips(stickers: Sequence[Sticker], captions: Sequence[str], frames: in
     for row, (sticker, caption) in enumerate(zip(stickers, captions, strict=True)):
         top = STRIP_MARGIN + row * (tile + TEXT + STRIP_GAP)
         number_shown = min(columns, sticker.num_frames)
-        shown = np.arange(number_shown) * sticker.num_frames // number_shown  # of 16, number 8 among them
+        shown = np.arange(number_shown) * sticker.num_frames // number_shown  # includes number 8 of 16
         for column, number in enumerate(shown):
             picture = fitted(sticker.frames[number], tile)
             place = (
@@ -60,11 +60,11 @@ PAPER = (244, 245, 247)
 
 
 class PreviewStrip:
-    """Collects thumbnails of a sticker of unknown length and lays them out; holds `2 * columns` of them at most.
+    """Collects thumbnails of a sticker of unknown length and arranges them; keeps at most `2 * columns`.
 
     Args:
-        columns: how many frames the strip shows (fewer if there are fewer).
-        tile: longer side of a thumbnail in pixels; smaller stickers are enlarged by whole factors, which keeps their
+        columns: number of frames in the strip (or fewer if there are fewer).
+        tile: longer side of a thumbnail in pixels; smaller stickers are enlarged by integer factors, which keeps their
             pixels square.
     """
 
@@ -74,9 +74,9 @@ class PreviewStrip:
         self._stride, self._seen = 1, 0
 
     def add(self, before: Picture, after: Picture) -> None:
-        """Look at one frame: the input, or its `thumbnail`, and the result; both `h w 4` uint8, straight."""
+        """Add one frame: the input, or its `thumbnail`, and the result; both `h w 4` uint8, straight."""
         if self._seen % self._stride == 0:
-            if len(self._kept) == 2 * self.columns:  # keep every other one, and from now on take half as many
+            if len(self._kept) == 2 * self.columns:  # keep every other one, and sample half as often from now on
                 self._kept = self._kept[::2]
                 self._stride *= 2
             if self._seen % self._stride == 0:
@@ -84,7 +84,7 @@ class PreviewStrip:
         self._seen += 1
 
     def picture(self) -> Image.Image:
-        """The strip as it stands.
+        """The strip so far.
 
         Raises:
             ValueError: no frame was added.
@@ -105,13 +105,13 @@ class PreviewStrip:
         return Image.fromarray(canvas)
 
     def thumbnail(self, picture: Picture) -> Picture:
-        """`h w 4` to a picture of the tile's size, resized premultiplied so that no invisible color leaks in.
+        """`h w 4` to an image of the tile's size, resized premultiplied so that no invisible color bleeds in.
 
-        A picture whose longer side is `tile` already is returned unchanged.
+        An image whose longer side is already `tile` is returned unchanged.
         """
         height, width = picture.shape[:2]
         longer = max(height, width)
-        if longer > 16 * self.tile:  # huge: a sample of it first, which saves memory and is as good at this size
+        if longer > 16 * self.tile:  # very large: subsample first, which saves memory and looks the same at this size
             step = longer // (8 * self.tile)
             picture = picture[::step, ::step]
         if longer <= self.tile:

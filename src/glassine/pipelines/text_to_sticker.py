@@ -1,6 +1,6 @@
-"""Stickers from text: the pipeline around a text-to-video network, and what it shares with `AnimatePipeline`.
+"""Stickers from text: the pipeline around a text-to-video network, and code shared with `AnimatePipeline`.
 
-As in diffusers, a pipeline is built from weights and a device; what may differ from one sticker to the next is an
+As in diffusers, a pipeline is built from weights and a device; everything that may differ between stickers is an
 argument of the call. Prompts get the domain prefix of VSD2M's training captions ("Experimental Setups").
 """
 
@@ -34,7 +34,7 @@ class GenerationPipeline(Generic[Network]):
     Args:
         model: the network; it is moved to `device` and set to eval mode.
         device: `auto` is CUDA if available, else the CPU.
-        config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
+        config: `class_path` and `init_args` of the network, only needed by `save_pretrained`.
 
     Raises:
         UserError: the device does not exist.
@@ -59,7 +59,7 @@ class GenerationPipeline(Generic[Network]):
         """`num_frames`, or the number that the network was trained with.
 
         Raises:
-            UserError: the network cannot make clips of this number of frames or of this size.
+            UserError: the network cannot generate clips of this length or size.
         """
         num_frames = self.model.usual_frames if num_frames is None else num_frames
         self.model.check_size((height, width), num_frames)
@@ -69,16 +69,16 @@ class GenerationPipeline(Generic[Network]):
 def captions_and_seeds(
     prompt: str | Sequence[str], seed: int | Sequence[int], domain: str, example: str
 ) -> tuple[list[str], list[int]]:
-    """One caption and one seed for each sticker of a call.
+    """One caption and one seed per sticker.
 
     Args:
         prompt: one for all stickers, or one for each.
-        seed: one for each sticker; an int stands for `seed`, `seed + 1`, ..., one for each prompt.
-        domain: put before each prompt as in training captions; empty for none.
-        example: a prompt that error messages suggest.
+        seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
+        domain: prepended to each prompt as in training captions; empty for none.
+        example: example prompt for error messages.
 
     Raises:
-        UserError: an empty prompt, or numbers of prompts and seeds that differ.
+        UserError: an empty prompt, or different numbers of prompts and seeds.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else list(seed)
@@ -118,7 +118,7 @@ def batches(count: int, batch_size: int) -> list[slice]:
 
 
 def part_of(progress: Progress, number: int, count: int) -> Progress:
-    """`progress` of the whole, to be called with the steps of batch `number` of `count`."""
+    """Wrap `progress` over all batches, to be called with the steps of batch `number` of `count`."""
     return lambda done, total: progress(number * total + done, count * total)
 
 
@@ -131,13 +131,13 @@ TINY = "glassine:tiny-sti"
 
 
 class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
-    """Text to opaque stickers, made transparent by `cut_out` if that is given.
+    """Text to opaque stickers, made transparent by `cut_out` if given.
 
     Args:
         model: the text-to-video network.
         cut_out: makes an opaque sticker transparent, for instance a `CutoutPipeline`; None leaves stickers opaque.
         device: `auto` is CUDA if available, else the CPU.
-        config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
+        config: `class_path` and `init_args` of the network, only needed by `save_pretrained`.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
         """The pipeline with shipped weights, or those in a folder of `save_pretrained` or `glassine export weights`.
 
         Raises:
-            UserError: there are no weights at `source`, or they are not a TextToVideo's.
+            UserError: there are no weights at `source`, or they do not belong to a TextToVideo.
         """
         network = load_bundle(source)
         if not isinstance(network, TextToVideo):
@@ -191,24 +191,24 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
 
         Args:
             prompt: one for all stickers, or one for each.
-            num_frames: of each sticker; None is the number that the network was trained with.
-            height: of the stickers in pixels.
-            width: of the stickers in pixels.
-            num_inference_steps: see `SamplerConfig`, as the following settings of the sampler.
-            guidance_scale: None is the default of the network.
-            seed: one for each sticker; an int stands for `seed`, `seed + 1`, ..., one for each prompt.
-            negative_prompt: what guidance leads away from.
+            num_frames: frames per sticker; None is the number used in training.
+            height: height of the stickers in pixels.
+            width: width of the stickers in pixels.
+            num_inference_steps: see `SamplerConfig`, also for the following sampler settings.
+            guidance_scale: None is the network's default.
+            seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
+            negative_prompt: prompt that guidance steers away from.
             solver: `ddim` or `dpm++`.
             guidance_rescale: in [0, 1].
             fps: frames per second.
-            domain: `cartoon` or `real`, put before the prompt as in training captions; empty for none.
-            batch_size: stickers generated at a time. With 1 the result of a seed is independent of the others, bit for
+            domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
+            batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for
                 bit.
             progress: called with the number of solver steps done and their total over all stickers.
 
         Raises:
-            UserError: an empty or too long prompt, numbers of prompts and seeds that differ, a size or a number of
-                frames that the network cannot make, or a setting out of range.
+            UserError: an empty or too long prompt, different numbers of prompts and seeds, a size or number of frames
+                that the network does not support, or a setting out of range.
         """
         sampling = SamplerConfig(num_inference_steps, guidance_scale, solver, guidance_rescale)
         duration, num_frames = frame_duration(fps), self.checked_frames(num_frames, height, width)

@@ -1,9 +1,9 @@
-"""From a picture to the size that the network sees, and alpha back to full size with the sharp edges of the picture.
+"""Downsample images for the network, and upsample alpha to full size with the sharp edges of the image.
 
-Alpha is enlarged by the fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996, on He et al., "Guided
-Image Filtering", TPAMI 2013, equations 14 and 15): in each small neighborhood alpha is a linear function of color,
-fitted at the small size, where alpha is known, and evaluated on the colors at full size. This is exact on a mixture of
-two colors, which need not be known.
+Alpha is upsampled by the fast guided filter (He and Sun, "Fast Guided Filter", arXiv 1505.00996, on He et al., "Guided
+Image Filtering", TPAMI 2013, equations 14 and 15): in each small neighborhood, alpha is a linear function of color that
+is fitted at low resolution, where alpha is known, and evaluated on the full-resolution colors. This is exact for
+mixtures of two colors, which need not be known.
 """
 
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def guided_upsampling(alpha: Plane, guide: Plane, radius: int = 1, smoothness: float = 1e-4) -> Plane:
-    """Alpha at the guide's size.
+    """Upsample alpha to the guide's size.
 
     Args:
         alpha: `h w` in [0, 1], no side longer than the guide's.
-        guide: the picture at full size, `H W 3` in [0, 1].
-        radius: of the fitted neighborhoods, in pixels of `alpha`.
-        smoothness: color variance below which a neighborhood counts as flat, so that alpha does not follow its noise.
+        guide: the image at full size, `H W 3` in [0, 1].
+        radius: radius of the fitted neighborhoods, in pixels of `alpha`.
+        smoothness: color variance below which a neighborhood is treated as flat, so that alpha ignores its noise.
 
     Returns:
-        `H W` in [0, 1]; nowhere outside the range that `alpha` has in the 3x3 pixels around, so texture inside the
-        sticker makes no holes. The defaults were the best of those tried on procedural stickers at 512 px: 4 to 8 dB
+        `H W` in [0, 1]; never outside the range of `alpha` in the surrounding 3x3 pixels, so that texture inside the
+        sticker causes no holes. The defaults were the best of those tried on procedural stickers at 512 px: 4 to 8 dB
         above bilinear.
     """
     height, width = guide.shape[:2]
@@ -44,20 +44,20 @@ def guided_upsampling(alpha: Plane, guide: Plane, radius: int = 1, smoothness: f
 def guided_rows(
     alpha: Plane, guide: NDArray[np.uint8], rows_at_once: int, radius: int = 1, smoothness: float = 1e-4
 ) -> Iterator[tuple[slice, Plane]]:
-    """`guided_upsampling` of a picture so large that only some of its rows are worked on at a time.
+    """`guided_upsampling` for very large images, processing only some rows at a time.
 
     Args:
         alpha: `h w` in [0, 1], no side longer than the guide's.
-        guide: the picture at full size, `H W 3` uint8.
-        rows_at_once: how many, at least 1.
+        guide: the image at full size, `H W 3` uint8.
+        rows_at_once: number of rows per strip, at least 1.
         radius: see `guided_upsampling`.
         smoothness: see `guided_upsampling`.
 
     Yields:
-        Rows of the picture and their alpha, from top to bottom; within 0.002 of what the whole gives.
+        Rows of the image and their alpha, from top to bottom; within 0.002 of the result on the full image.
     """
     height, width = guide.shape[:2]
-    # channel by channel at 16 bits: as exact as the fit needs it, and never the whole picture as floats
+    # channel by channel at 16 bits: precise enough for the fit, and never the full image as floats
     deep = [_shrunk(guide[..., channel].astype(np.uint16) * np.uint16(257), alpha) for channel in range(3)]
     small = np.stack(deep, axis=-1).astype(np.float32) / np.float32(65_535)
     slope, offset = _fit(alpha, small, radius, smoothness)  # h w 3, h w
@@ -72,12 +72,12 @@ def guided_rows(
 
 
 def _shrunk(guide: NDArray, alpha: Plane) -> NDArray:
-    """The guide at the size of `alpha`, of its own type."""
+    """The guide at the size of `alpha`, in its own dtype."""
     return np.asarray(cv2.resize(guide, alpha.shape[::-1], interpolation=cv2.INTER_AREA))
 
 
 def _enlarge_rows(planes: Plane, rows: slice, height: int, width: int) -> Plane:
-    """These rows of `h w c` enlarged to `height width c`, bilinear, as `_enlarge` has them."""
+    """These rows of `h w c` enlarged to `height width c`, bilinear, as in `_enlarge`."""
     last = len(planes) - 1
     place = ((np.arange(rows.start, rows.stop) + 0.5) * (len(planes) / height) - 0.5).clip(0, last)
     above = np.floor(place).astype(int)
@@ -89,7 +89,7 @@ def _enlarge_rows(planes: Plane, rows: slice, height: int, width: int) -> Plane:
 
 
 def _fit(alpha: Plane, small: Plane, radius: int, smoothness: float) -> tuple[Plane, Plane]:
-    """Least-squares `alpha = slope . color + offset` in each neighborhood, then the mean over those that overlap."""
+    """Least-squares `alpha = slope . color + offset` in each neighborhood, then the mean over overlapping ones."""
 
     def mean(x: Plane) -> Plane:
         return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
@@ -119,12 +119,12 @@ def _enlarge(x: Plane, width: int, height: int) -> Plane:
     return cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-WHOLE_PIXELS = 2**22  # above this a picture is worked on in strips, so that memory stays small
+WHOLE_PIXELS = 2**22  # larger images are processed in strips to save memory
 
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """Sizes in pixels, height first: of the input, of the picture inside the network's frame, and of that frame."""
+    """Sizes in pixels, height first: of the input, of the image inside the network's frame, and of the frame."""
 
     full: tuple[int, int]
     inner: tuple[int, int]
@@ -132,13 +132,13 @@ class WorkingSize:
 
     @classmethod
     def of(cls, full: tuple[int, int], resolution: int, multiple: int) -> Self:
-        """For an input of size `full`: longer side `resolution`, then filled up to multiples of `multiple`."""
+        """For an input of size `full`: longer side `resolution`, then padded to multiples of `multiple`."""
         scale = resolution / max(full)
         height, width = (max(1, round(side * scale)) for side in full)
         return cls(full, (height, width), (-(-height // multiple) * multiple, -(-width // multiple) * multiple))
 
     def shrink(self, picture: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.float32]:
-        """`h w 3` uint8 to what the network sees, `3 h' w'` in [0, 1], filled up with the background's color."""
+        """`h w 3` uint8 to the network's input, `3 h' w'` in [0, 1], padded with the background color."""
         height, width = self.inner
         if self.inner != self.full:
             smaller = height < self.full[0] or width < self.full[1]
@@ -161,7 +161,7 @@ class WorkingSize:
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows of the input are worked on at a time: all, but for huge pictures."""
+        """Number of rows processed at a time: all, except for very large images."""
         return (
             self.full[0] if self.full[0] * self.full[1] <= WHOLE_PIXELS else max(1, WHOLE_PIXELS // 4 // self.full[1])
         )
@@ -169,7 +169,7 @@ class WorkingSize:
     def enlarged_rows(
         self, alpha: NDArray[np.float32], picture: NDArray[np.uint8]
     ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """As `enlarge`, in strips of `rows_at_once` rows: which rows, and their alpha."""
+        """Like `enlarge`, in strips of `rows_at_once` rows: yields the rows and their alpha."""
         step = self.rows_at_once
         small = np.ascontiguousarray(alpha[: self.inner[0], : self.inner[1]])
         if step < self.full[0] and self.inner != self.full and max(self.inner) < max(self.full):

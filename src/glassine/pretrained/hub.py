@@ -14,7 +14,7 @@ PLACES = "a reachable hub id or a local folder"
 
 @contextmanager
 def hub_errors(what: str, source: str, places: str = PLACES) -> Iterator[None]:
-    """Turn what the libraries raise into a UserError: `what` is looked for at `source` and could be at `places`."""
+    """Turn errors of the libraries into a UserError about `what` at `source`, suggesting `places`."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -25,7 +25,7 @@ def hub_errors(what: str, source: str, places: str = PLACES) -> Iterator[None]:
 def check_complete(
     report: Mapping[str, Any], source: str, allow_missing: Callable[[str], object] = lambda _: False
 ) -> None:
-    """Raise UserError if a library's loading `report` has missing tensors; it would go on with random weights."""
+    """Raise UserError if a library's loading `report` has missing tensors, for which it would use random weights."""
     if missing := sorted(name for name in report["missing_keys"] if not allow_missing(name)):
         raise UserError(f"{source!r} lacks {len(missing)} of its tensors, {missing[0]} among them: fetch it again")
 
@@ -33,18 +33,18 @@ def check_complete(
 def load_transformers(
     kind: Any, config: type[PretrainedConfig], what: str, source: str, revision: str | None, example: str
 ) -> Any:
-    """A network of transformers in eval mode.
+    """A transformers network in eval mode.
 
     Args:
         kind: class of the network.
-        config: its configuration, by which another kind of network is recognized.
+        config: its configuration class, used to detect other kinds of networks.
         what: its name in error messages.
         source: a hub id, or the path of a local copy.
         revision: branch, tag or commit on the hub.
-        example: a hub id that has it, for error messages.
+        example: an example hub id, for error messages.
 
     Raises:
-        UserError: `source` does not exist, holds another kind of network, or is incomplete.
+        UserError: `source` does not exist, is another kind of network, or is incomplete.
     """
     revision = revision or "main"
     with hub_errors(what, source, f"a reachable hub id such as {example} or a local folder"):

@@ -1,4 +1,4 @@
-"""I3D on RGB, whose Kinetics-400 logits FVD is computed from."""
+"""I3D on RGB; FVD is computed from its Kinetics-400 logits."""
 
 from pathlib import Path
 
@@ -24,11 +24,11 @@ MIXED = {
 }
 # kernel and stride of the pooling before each of these, time first
 POOLS = {"Mixed_4b": ((3, 3, 3), (2, 2, 2)), "Mixed_5b": ((2, 2, 2), (2, 2, 2))}
-FEWEST_FRAMES = 9  # time is halved three times, rounded up, and two steps must be left for the last pooling
+FEWEST_FRAMES = 9  # time is halved three times, rounding up, and the last pooling needs two steps
 
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Pad `b c t h w` with zeros as TensorFlow's SAME does: the odd one behind."""
+    """Zero-pad `b c t h w` like TensorFlow's SAME, with the odd element at the end."""
     padding: list[int] = []
     for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
         missing = max(k - (size % s or s), 0)
@@ -37,7 +37,7 @@ def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Ten
 
 
 def pool_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Max pooling with SAME padding; what is pooled here is never negative, so zeros do no harm."""
+    """Max pooling with SAME padding; inputs are never negative, so zeros are harmless."""
     return functional.max_pool3d(pad_same(x, kernel, stride), kernel, stride)
 
 
@@ -56,7 +56,7 @@ class Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Inception block of four branches whose outputs are joined."""
+    """Inception block of four branches with concatenated outputs."""
 
     def __init__(self, channels: int, widths: tuple[int, ...], eps: float) -> None:
         super().__init__()
@@ -79,9 +79,9 @@ class I3D(nn.Module):
     [-1, 1]. Tensors are named as in pytorch-i3d, so that its files and `i3d_pretrained_400.pt` load by name.
 
     Args:
-        eps: of the batch norms. The code around `i3d_pretrained_400.pt` (VideoGPT, CD-FVD) has 1e-5, our default;
-            pytorch-i3d has 1e-3 for its own files.
-        size: what frames are resized to, a multiple of 32. Other sizes than 224 are not FVD's.
+        eps: epsilon of the batch norms. The code around `i3d_pretrained_400.pt` (VideoGPT, CD-FVD) has 1e-5, our
+            default; pytorch-i3d has 1e-3 for its own files.
+        size: size to which frames are resized, a multiple of 32. FVD uses 224.
     """
 
     num_features = 400
@@ -100,7 +100,7 @@ class I3D(nn.Module):
         self.logits = Unit(channels, self.num_features, 1, eps=None)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Logits `b 400` of clips `b f 3 h w` in [0, 1]; UserError for fewer than 9 frames."""
+        """Logits `b 400` of clips `b f 3 h w` in [0, 1]; raises UserError for fewer than 9 frames."""
         if clips.shape[1] < FEWEST_FRAMES:
             raise UserError(
                 f"clips must have at least {FEWEST_FRAMES} frames for I3D, got {clips.shape[1]}: "
@@ -132,10 +132,10 @@ def i3d(checkpoint: str, eps: float = 1e-5) -> I3D:
         eps: see `I3D`.
 
     Raises:
-        UserError: no such file, or the file of another network; the message names the first misfit.
+        UserError: the file does not exist or belongs to another network; the message names the first mismatch.
     """
     network = I3D(eps)
-    # files converted from TensorFlow have no counters of training steps
+    # files converted from TensorFlow have no training step counters
     load_partial(
         network,
         read_state(Path(checkpoint)),

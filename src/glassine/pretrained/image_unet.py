@@ -1,4 +1,4 @@
-"""The image part of a UNet from Stable Diffusion or from a network of ours, and Stable Diffusion's VAE."""
+"""The image part of a UNet from Stable Diffusion or one of our networks, and Stable Diffusion's VAE."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from glassine.pretrained.weights import (
 )
 from glassine.utils.errors import UserError
 
-# layers of our networks that an image network does not have
+# layers of our networks that image networks do not have
 BEYOND = re.compile(r".*(\.processor\.|\.lora_(down|up)\.|\.motion_modules\.|time_embedding\.motion\.).*")
 LAYER_ATTENTION = re.compile(r"(.+\.processor\.)(temporal_[a-z]\..+)")
 MOTION = ".motion_modules."
@@ -34,19 +34,19 @@ def with_image_unet(
 ) -> nn.Module:
     """An `ImageUNet` or `MotionUNet` with the image part of another network, for use as a `class_path` in a YAML.
 
-    LoRA of that network is merged, its layer attention is loaded, and Inter-Frame Attention is initialized anew from
+    The source's LoRA is merged, its layer attention is loaded, and Inter-Frame Attention is reinitialized from
     the self-attention.
 
     Args:
-        unet: the network; layers that an image network does not have keep their values.
-        source: a hub id of Stable Diffusion or the path of a local copy; or a bundle of ours (`glassine:NAME` or a
-            folder of `glassine export weights`) of an image UNet, of a generator that has one, or of a video UNet,
-            whose temporal layers are left out; or the checkpoint of a run that trained such a generator.
-        subfolder: where the UNet lies in a Stable Diffusion checkpoint; null if `source` is the UNet itself.
+        unet: the network; layers that image networks do not have keep their values.
+        source: a hub id of Stable Diffusion or the path of a local copy; or one of our bundles (`glassine:NAME` or a
+            folder of `glassine export weights`) with an image UNet, a generator that has one, or a video UNet, whose
+            temporal layers are skipped; or the checkpoint of a run that trained such a generator.
+        subfolder: subfolder of the UNet in a Stable Diffusion checkpoint; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.
 
     Raises:
-        UserError: `source` does not exist, holds another kind of network, or does not fit.
+        UserError: `source` does not exist, is another kind of network, or is incompatible.
     """
     rank_zero_info(str(load_image_unet(unet, source, subfolder, revision)))
     return unet
@@ -55,7 +55,7 @@ def with_image_unet(
 def load_image_unet(
     unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
 ) -> LoadReport:
-    """What `with_image_unet` does.
+    """Implements `with_image_unet`.
 
     Raises:
         UserError: see there.
@@ -82,11 +82,11 @@ def load_image_unet(
 
 
 def load_own(source: str, foreign: bool = False) -> nn.Module | None:
-    """The network of ours at `source`, a bundle or a run's checkpoint; None if it is another network.
+    """Our own network at `source`, a bundle or a run's checkpoint; None if it is another network.
 
     Args:
         source: name, path or hub id.
-        foreign: whether a checkpoint outside of a run's folder may be another project's.
+        foreign: whether a checkpoint outside a run's folder may come from another project.
     """
     path = Path(source)
     if source.startswith(SHIPPED) or (path / "config.yaml").is_file():
@@ -97,7 +97,7 @@ def load_own(source: str, foreign: bool = False) -> nn.Module | None:
 
 
 def heads(unet: Any) -> dict[str, int]:
-    """Number of heads of each spatial attention layer; no tensor's shape shows it."""
+    """Number of heads of each spatial attention layer; it cannot be inferred from tensor shapes."""
     names = [name.removesuffix(".processor") for name in unet.attn_processors if MOTION not in name]
     return {name: unet.get_submodule(name).heads for name in names}
 
@@ -118,7 +118,7 @@ def merged_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def layer_attention_names(unet: nn.Module) -> Callable[[str], str]:
-    """Renames layer attention for a network whose Inter-Frame Attention wraps it, or does not."""
+    """Rename layer attention depending on whether the network's Inter-Frame Attention wraps it."""
     own = set(unet.state_dict())
 
     def rename(name: str) -> str:
@@ -136,11 +136,11 @@ def stable_diffusion_vae(source: str, subfolder: str | None = "vae", revision: s
 
     Args:
         source: a hub id such as `stable-diffusion-v1-5/stable-diffusion-v1-5`, or the path of a local copy.
-        subfolder: where the VAE lies in it; null if `source` is the VAE itself.
+        subfolder: subfolder of the VAE; null if `source` is the VAE itself.
         revision: branch, tag or commit on the hub.
 
     Raises:
-        UserError: neither the hub nor the path has it.
+        UserError: it is neither on the hub nor at the path.
     """
     with hub_errors("VAE", source):
         return AutoencoderKL.from_pretrained(source, subfolder=subfolder, revision=revision, use_safetensors=True)

@@ -1,4 +1,4 @@
-"""LayerDiffuse's official weights (arXiv 2402.17113): the transparency codec, and the attention for SD 1.5.
+"""LayerDiffuse's official weights (arXiv 2402.17113): the transparency VAE, and the attention for SD 1.5.
 
 Names and order of the attention are those of `sd-forge-layerdiffuse` (`AttentionSharingPatcher` in
 `lib_layerdiffusion/attention_sharing.py`, with `frames=1, use_control=False`): `hookers.layers.N.` for the N-th of the
@@ -26,7 +26,7 @@ def with_codec_weights(codec: nn.Module, encoder: str, decoder: str) -> nn.Modul
         decoder: path of `layer_sd15_vae_transparent_decoder.safetensors`.
 
     Raises:
-        UserError: a file is missing or unreadable, or does not fit.
+        UserError: a file is missing or unreadable, or is incompatible.
     """
     parts: Any = codec
     for part, source in ((parts.encoder, encoder), (parts.decoder, decoder)):
@@ -46,15 +46,15 @@ WITHOUT_EFFECT = ("temporal_q", "temporal_k")
 def with_layer_diffuse(unet: nn.Module, weights: str) -> nn.Module:
     """A UNet of SD 1.5's layout that generates transparent images, for use as a `class_path` in a YAML.
 
-    LoRA is merged into the projections, so their weights must be loaded before, and this must be done once; the other
-    tensors go into the network's `LayerAttention`.
+    LoRA is merged into the projections, so their weights must be loaded first, and this must be done only once; the
+    other tensors go into the network's `LayerAttention`.
 
     Args:
         unet: an `ImageUNet` or a `MotionUNet` with `layer_attention`.
         weights: path of `layer_sd15_transparent_attn.safetensors`.
 
     Raises:
-        UserError: the file is missing or unreadable, or does not fit.
+        UserError: the file is missing, unreadable or incompatible.
     """
     apply(unet, read_state(Path(weights)), weights)
     own: Any = unet
@@ -64,14 +64,14 @@ def with_layer_diffuse(unet: nn.Module, weights: str) -> nn.Module:
 
 
 def attention_names(unet: nn.Module) -> list[str]:
-    """The spatial attention layers in the file's order: the way down, the way up, the middle."""
+    """The spatial attention layers in the file's order: down blocks, up blocks, mid block."""
     processors: Any = unet.attn_processors
     names = [name.removesuffix(".processor") for name in processors if ".motion_modules." not in name]
     return sorted(names, key=lambda name: STAGES.index(name.partition(".")[0]))  # stable within a stage
 
 
 def file_shapes(unet: nn.Module, rank: int = 256) -> dict[str, Shape]:
-    """Names and shapes of the official file's tensors for a UNet of these sizes."""
+    """Names and shapes of the official file's tensors for a UNet of this size."""
     shapes: dict[str, Shape] = {}
     for number, name in enumerate(attention_names(unet)):
         attn = unet.get_submodule(name)
@@ -87,7 +87,7 @@ def file_shapes(unet: nn.Module, rank: int = 256) -> dict[str, Shape]:
 
 
 def check(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Raise UserError if `state` is not the file for this network."""
+    """Raise UserError if `state` is not the right file for this network."""
     if not any(name.startswith("hookers.layers.") for name in state):
         raise UserError(f"{origin} must hold LayerDiffuse's attention for SD 1.5, not SDXL's: give {FILE}")
     if any("_lora.1." in name or "control_convs" in name for name in state):
@@ -102,7 +102,7 @@ def apply(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     """Merge LoRA and load the layer attention.
 
     Raises:
-        UserError: the file does not fit, or the network has no layer attention.
+        UserError: the file is incompatible, or the network has no layer attention.
     """
     check(unet, state, origin)
     layers: list[Any] = [unet.get_submodule(name) for name in attention_names(unet)]
@@ -119,5 +119,5 @@ def apply(unet: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
 
 
 def layer_tensor(name: str) -> str | None:
-    """The name in `LayerAttention`; None for LoRA and what has no effect."""
+    """The name in `LayerAttention`; None for LoRA and for tensors without effect."""
     return name if name.startswith("temporal_") and not name.startswith(WITHOUT_EFFECT) else None

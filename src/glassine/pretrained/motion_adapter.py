@@ -16,7 +16,7 @@ from glassine.utils.errors import UserError
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 PREFIX = re.compile(r"^(module\.|generator\.|unet\.)*")
-# all but motion modules; and of these LoRA and position tables
+# everything except motion modules; and LoRA and position tables within these
 BEYOND = re.compile(r"((?!.*\.motion_modules\.).*|.*\.lora_(down|up)\..*|.*\.pos_embed\.pe)")
 # AnimateDiff's own names, and diffusers'
 RENAMED = {
@@ -35,19 +35,19 @@ def with_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
     Args:
         unet: the network; its other layers keep their values.
         source: a hub id of diffusers' `MotionAdapter` such as `guoyww/animatediff-motion-adapter-v1-5-2`, or the path
-            of a local copy; a file of AnimateDiff's own such as `mm_sd_v15_v2.ckpt`; or a bundle or checkpoint of ours
-            whose network is a `MotionUNet` or a `MotionAdapter`, such as `glassine:tiny-motion`.
+            of a local copy; an original AnimateDiff file such as `mm_sd_v15_v2.ckpt`; or one of our bundles or
+            checkpoints with a `MotionUNet` or `MotionAdapter`, such as `glassine:tiny-motion`.
         revision: branch, tag or commit on the hub.
 
     Raises:
-        UserError: `source` does not exist, holds no motion modules, or does not fit.
+        UserError: `source` does not exist, has no motion modules, or is incompatible.
     """
     rank_zero_info(str(load_motion_adapter(unet, source, revision)))
     return unet
 
 
 def load_motion_adapter(unet: nn.Module, source: str, revision: str | None = None) -> LoadReport:
-    """What `with_motion_adapter` does.
+    """Implements `with_motion_adapter`.
 
     Raises:
         UserError: see there.
@@ -78,7 +78,7 @@ def load_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
             misfits.append(misfit("conv_in_channels", "0 (not PIA)", adapter.config["conv_in_channels"]))
     state = {name: tensor for name, tensor in state.items() if MOTION in name}
     if not state and not misfits:
-        raise UserError(f"{source!r} must hold motion modules: give those of AnimateDiff or of a run of ours")
+        raise UserError(f"{source!r} must hold motion modules: give those of AnimateDiff or of one of our runs")
     positions = {tensor.shape[1] for name, tensor in state.items() if name.endswith("pos_embed.pe")}
     if positions - {own.config["motion_max_seq_length"]}:
         misfits.append(misfit("motion_max_seq_length", own.config["motion_max_seq_length"], max(positions)))
@@ -87,7 +87,7 @@ def load_motion_adapter(unet: nn.Module, source: str, revision: str | None = Non
 
 
 def load_adapter(source: str, revision: str | None) -> Any:
-    """diffusers' adapter at `source`; UserError if it is incomplete."""
+    """diffusers' adapter at `source`; raises UserError if it is incomplete."""
     with hub_errors("motion adapter", source, "a reachable hub id, a local folder, or a weight file"):
         name = MotionAdapter.load_config(source, revision=revision).get("_class_name")
         if name != "MotionAdapter":

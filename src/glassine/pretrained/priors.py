@@ -1,4 +1,4 @@
-"""The `LatentPrior` of a network of ours, and the identity of the networks that made cached latents and embeddings."""
+"""The `LatentPrior` of our networks, and the identity of the networks behind cached latents and embeddings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from glassine.pretrained.weights import load_bundle, load_partial
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 
-MOTION = "motion."  # parameters of a `MotionPrior` alone
+MOTION = "motion."  # parameters that only a `MotionPrior` has
 
 
 def load_latent_mean(source: str) -> nn.Module:
@@ -21,9 +21,9 @@ def load_latent_mean(source: str) -> nn.Module:
         source: a bundle (`glassine:NAME` or a folder), or the checkpoint of a run, of a `TextToVideo`.
 
     Raises:
-        UserError: nothing there, or a network that has none.
+        UserError: there is no network, or it has no `latent_mean`.
     """
-    network: Any = load_own(source) or load_bundle(source)  # which complains of what is not there
+    network: Any = load_own(source) or load_bundle(source)  # which raises if there is nothing
     mean = getattr(network, "latent_mean", None)
     if mean is None:
         raise UserError(
@@ -37,20 +37,20 @@ def with_latent_mean(source: str, latent_mean: nn.Module) -> nn.Module:
 
     Args:
         source: as in `load_latent_mean`.
-        latent_mean: of the same sizes; the motion part of a `MotionPrior` is left out, or keeps its initialization.
+        latent_mean: prior of the same size; the motion part of a `MotionPrior` is skipped, or keeps its initialization.
 
     Raises:
-        UserError: `source` does not exist, has no `latent_mean`, or does not fit.
+        UserError: `source` does not exist, has no `latent_mean`, or is incompatible.
     """
     load_prior(latent_mean, load_latent_mean(source).state_dict(), source)
     return latent_mean
 
 
 def load_latent_prior(latent_mean: nn.Module, source: str) -> str:
-    """Load a `LatentPrior` from where `load_spatial_part` loads a UNet; returns what was done, in words.
+    """Load a `LatentPrior` from a source of `load_spatial_part`; returns a summary.
 
     Raises:
-        UserError: `source` does not fit, or has no `latent_mean` although `latent_mean` is not trained.
+        UserError: `source` is incompatible, or has no `latent_mean` although `latent_mean` is not trained.
     """
     state = read_inside(source, "latent_mean")
     if state:
@@ -75,12 +75,12 @@ def load_prior(latent_mean: nn.Module, state: Mapping[str, Tensor], source: str)
 
 
 def latent_identity(vae: nn.Module, text_encoder: Any, transparency: nn.Module | None = None) -> dict[str, str]:
-    """Tells a VAE and a `TextEncoder` from others by digests, as the header of a cache has it.
+    """Identity of a VAE and a `TextEncoder` by digests, as stored in the header of a cache.
 
     Args:
-        vae: that made the latents.
-        text_encoder: likewise of the embeddings.
-        transparency: the transparency encoder that adjusted the latents, if one did.
+        vae: VAE of the latents.
+        text_encoder: text encoder of the embeddings.
+        transparency: the transparency encoder that adjusted the latents, if any.
     """
     texts = {f"text_{name}": value for name, value in text_encoder.identity.items()}
     alpha = {} if transparency is None else {"transparency": weights_digest(transparency)}
@@ -88,21 +88,21 @@ def latent_identity(vae: nn.Module, text_encoder: Any, transparency: nn.Module |
 
 
 def check_latents(cached: Mapping[str, str] | None, vae: nn.Module, text_encoder: Any) -> None:
-    """For a task, before it trains on a cache: refuse what other networks made; None is no cache.
+    """Reject a cache from other networks before a task trains on it; None means no cache.
 
     Raises:
-        UserError: the cache is of another VAE or text encoder, or of latents that carry alpha.
+        UserError: the cache is from another VAE or text encoder, or its latents carry alpha.
     """
     if cached is None or dict(cached) == (ours := latent_identity(vae, text_encoder)):
         return
     if "transparency" in cached:
         raise UserError(
-            "the cached latents carry alpha, and this task learns from opaque clips: run `glassine data cache-latents` "
+            "the cached latents carry alpha, but this task trains on opaque clips: run `glassine data cache-latents` "
             "without --transparent, or train on glassine.data.dataset.Stickers"
         )
     differ = [name for name in ours if cached.get(name) != ours[name]]
     theirs, own = (", ".join(f"{name} {one.get(name)}" for name in differ) for one in (cached, ours))
     raise UserError(
-        f"the cached latents are of another VAE or text encoder ({theirs}) than this run's ({own}): run "
+        f"the cached latents are from another VAE or text encoder ({theirs}) than this run's ({own}): run "
         "`glassine data cache-latents` with these, or train on glassine.data.dataset.Stickers"
     )

@@ -1,4 +1,4 @@
-"""RAFT's optical flow (arXiv 2003.12039), from a weight file of torchvision's."""
+"""RAFT's optical flow (arXiv 2003.12039), with torchvision's weights."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ SHORTEST = 128
 
 
 class RAFTFlow(nn.Module):
-    """torchvision's RAFT as `glassine.metrics.dynamic_degree.DynamicDegree` takes it.
+    """torchvision's RAFT for `glassine.metrics.dynamic_degree.DynamicDegree`.
 
-    Sides that are no multiples of 8 are filled up by repeating the edges, half on each side, and the fill is cut off
-    again; VBench leaves it in.
+    Sides that are not multiples of 8 are padded by replicating the edges, half on each side, and the padding is cropped
+    afterwards; VBench keeps it.
 
     Args:
         network: torchvision's `RAFT`.
-        updates: how often the flow is refined; VBench takes 20, torchvision's default is 12.
+        updates: number of flow updates; 20 in VBench, 12 by default in torchvision.
     """
 
     def __init__(self, network: nn.Module, updates: int = 20) -> None:
@@ -32,7 +32,7 @@ class RAFTFlow(nn.Module):
         """Pixels `n 2 h w`, x first, from frames `n 3 h w` in [0, 1] to those after them.
 
         Raises:
-            UserError: frames that are too small.
+            UserError: the frames are too small.
         """
         height, width = first.shape[-2:]
         down, right = -height % STRIDE, -width % STRIDE
@@ -49,14 +49,14 @@ def raft(checkpoint: str, small: bool = False, updates: int = 20) -> RAFTFlow:
     """RAFT with published weights, frozen, for use as a `class_path` in a YAML.
 
     Args:
-        checkpoint: path of one of torchvision's files; `raft_large_C_T_V1-22a6c225.pth` is, by torchvision's own words,
+        checkpoint: path of one of torchvision's files; `raft_large_C_T_V1-22a6c225.pth` is, according to torchvision,
             ported from the authors' repository, and trained on FlyingChairs and FlyingThings3D. Read
             without running any code in it.
         small: whether the file is one of `raft_small`.
         updates: see `RAFTFlow`.
 
     Raises:
-        UserError: no such file, or the file of another network; the message names the first misfit.
+        UserError: the file does not exist or belongs to another network; the message names the first mismatch.
     """
     network = raft_small(weights=None) if small else raft_large(weights=None)
     load_partial(network, read_state(Path(checkpoint)), source=checkpoint)

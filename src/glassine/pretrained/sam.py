@@ -1,4 +1,4 @@
-"""Public SAM checkpoints: SAM through `segment_anything`, SAM 2 in transformers' format."""
+"""Public SAM checkpoints: SAM with `segment_anything`, SAM 2 in transformers' format."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,15 +16,15 @@ WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 
 
 def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
-    """SAM at its 1024 px, for use as a `class_path` in a YAML.
+    """SAM at its native 1024 px, for use as a `class_path` in a YAML.
 
     Args:
         model: `vit_b`, `vit_l` or `vit_h`.
         checkpoint: path of Meta's file, for instance `sam_vit_h_4b8939.pth`; read without running any code in it. None
-            leaves the network as it was initialized.
+            keeps the random initialization.
 
     Raises:
-        UserError: an unknown model, no such file, or the file of another model.
+        UserError: an unknown model, a missing file, or a file of another model.
     """
     if model not in WIDTHS.values():
         raise UserError(f"model must be one of {', '.join(WIDTHS.values())}, got {model!r}")
@@ -50,6 +50,6 @@ def sam2_video(source: str, revision: str | None = None) -> Sam2VideoModel:
         revision: branch, tag or commit on the hub.
 
     Raises:
-        UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
+        UserError: the model is not on the hub or at the path, is a different model, or is incomplete.
     """
     return load_transformers(Sam2VideoModel, Sam2VideoConfig, "SAM 2", source, revision, "facebook/sam2.1-hiera-tiny")

@@ -1,4 +1,4 @@
-"""Text networks in transformers' own format, from a hub id or a folder, and the small one that ships."""
+"""Text encoders in transformers' format, from a hub id or a folder, and the small one that ships."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,34 +17,34 @@ from glassine.utils.minilm import minilm_folder
 from glassine.utils.tensors import weights_digest
 
 TINY_TEXT = "glassine:tiny-text"
-MOST_TOKENS = 77  # of every CLIP, and so of Stable Diffusion
+MOST_TOKENS = 77  # the limit of every CLIP, and therefore of Stable Diffusion
 TooLong = Literal["error", "cut"]
 
 
 class TextEncoder(nn.Module):
-    """Texts to `prompt_embeds` `b n d`, a fixed number n of tokens: the condition of a diffusion network.
+    """Encodes texts as `prompt_embeds` `b n d` with a fixed number n of tokens, to condition diffusion networks.
 
-    CLIP's text network is used as Stable Diffusion uses it: no mask, and at the padding what it gives there. A
-    BERT-like one masks the padding, and its embeddings there are zero. Both give the last layer's states.
+    CLIP's text network is used as in Stable Diffusion: without a mask, keeping its outputs for padding. A BERT-like
+    network masks the padding, and its embeddings there are zero. Both return the last layer's states.
 
     Args:
-        source: hub id or folder in transformers' format; or, as for every network of ours, `glassine:tiny-text` or a
-            folder of `glassine export weights` that the tokenizer's files were copied into.
-        subfolder: where the network lies in it; `text_encoder` in a Stable Diffusion checkpoint.
-        tokenizer_subfolder: where the tokenizer lies; `tokenizer` there.
-        layer: how many of the network's layers are used, the final norm after them; None for all. Stable Diffusion 2
-            uses 23 of OpenCLIP ViT-H's 24; its own checkpoints hold no more than those.
-        length: n, with the tokens that begin and end a text; None is what the network has positions for, at most 77.
-        too_long: whether a text of more tokens is an `error` or is `cut`.
-        frozen: eval mode and no gradients.
+        source: hub id or folder in transformers' format; or, as for all our networks, `glassine:tiny-text` or a folder
+            of `glassine export weights` into which the tokenizer's files were copied.
+        subfolder: subfolder of the network; `text_encoder` in a Stable Diffusion checkpoint.
+        tokenizer_subfolder: subfolder of the tokenizer; `tokenizer` there.
+        layer: number of layers to use, followed by the final norm; None for all. Stable Diffusion 2
+            uses 23 of OpenCLIP ViT-H's 24; its own checkpoints only contain these.
+        length: n, including the start and end tokens; None is the number of the network's positions, at most 77.
+        too_long: whether longer texts are an `error` or are `cut`.
+        frozen: use eval mode and no gradients.
         revision: branch, tag or commit on the hub.
-        network: a network instead of that of `source`, for instance one to be trained.
+        network: a network to use instead of that of `source`, for instance one to train.
 
     Attributes:
         width: d.
 
     Raises:
-        UserError: nothing there that can be loaded, or no such layer or length; when called, a text that is too long.
+        UserError: `source` cannot be loaded, or an invalid layer or length; when called, a text that is too long.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class TextEncoder(nn.Module):
             self.requires_grad_(False).eval()
 
     def forward(self, texts: list[str]) -> Tensor:
-        """`prompt_embeds` `b n d` of b texts, empty ones too."""
+        """`prompt_embeds` `b n d` of b texts, including empty ones."""
         tokens = self.tokens(texts, "max_length")
         if not self.masks_padding:
             return self.network(input_ids=tokens["input_ids"]).last_hidden_state
         return self.states(tokens)
 
     def embed(self, texts: list[str]) -> Tensor:
-        """One vector a text, `b d`: the mean over its tokens, as sentence models are used; of any length.
+        """One vector per text, `b d`: the mean over its tokens, as for sentence models; texts may have any length.
 
         Raises:
-            TypeError: of a CLIP, which is not used so.
+            TypeError: the network is a CLIP, which does not support this.
         """
         if not self.masks_padding:
             raise TypeError("a mean over tokens needs a BERT-like network, got a CLIP")
@@ -99,7 +99,7 @@ class TextEncoder(nn.Module):
         return self.states(tokens).sum(1) / tokens["attention_mask"].sum(1, keepdim=True)
 
     def states(self, tokens: dict[str, Tensor]) -> Tensor:
-        """The last layer's states `b m d`, zero at the padding."""
+        """The last layer's states `b m d`, zero for padding."""
         states = self.network(**tokens).last_hidden_state  # b m d
         return states * tokens["attention_mask"][..., None]
 
@@ -116,29 +116,29 @@ class TextEncoder(nn.Module):
         return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
 
     def count(self, text: str) -> int:
-        """Tokens of a text, those that begin and end it not counted."""
+        """Number of tokens of a text, without the start and end tokens."""
         return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     @property
     def room(self) -> int:
-        """Tokens that a text may have."""
+        """Maximum number of tokens of a text."""
         return self.length - self.tokenizer.num_special_tokens_to_add()
 
     def complaint(self, texts: list[str]) -> str:
-        """What to say of the first text that is too long."""
+        """The error message for the first text that is too long."""
         text, count = next((text, count) for text in texts if (count := self.count(text)) > self.room)
         shown = text if len(text) <= 60 else f"{text[:60]}..."
         return f"the text {shown!r} has {count} tokens, but {self.room} fit into this text encoder: shorten it"
 
     @property
     def identity(self) -> dict[str, str]:
-        """Tells this text encoder from others: its length, and a digest of weights and vocabulary."""
+        """Identity of this text encoder: its length, and a digest of weights and vocabulary."""
         words = repr(sorted(self.tokenizer.get_vocab().items())) + weights_digest(self.network)
         return {"length": str(self.length), "digest": hashlib.blake2b(words.encode(), digest_size=6).hexdigest()}
 
 
 def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> Any:
-    """The tokenizer of `source`; UserError if there is none."""
+    """The tokenizer of `source`; raises UserError if there is none."""
     with hub_errors("tokenizer", place_of(source, subfolder)):
         return AutoTokenizer.from_pretrained(
             source, subfolder=subfolder or "", revision=revision, trust_remote_code=False
@@ -146,10 +146,10 @@ def load_tokenizer(source: str, subfolder: str | None, revision: str | None) -> 
 
 
 def load_network(source: str, subfolder: str | None, layer: int | None, revision: str | None) -> nn.Module:
-    """The text network of `source`, its first `layer` layers.
+    """The first `layer` layers of the text network of `source`.
 
     Raises:
-        UserError: there is none, or it does not fit its own description; the message names the first misfit.
+        UserError: there is none, or it does not match its own config; the message names the first mismatch.
     """
     place: dict[str, Any] = {"subfolder": subfolder or "", "revision": revision, "trust_remote_code": False}
     with hub_errors("text network", place_of(source, subfolder)):
@@ -162,17 +162,17 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
             raise UserError(f"layer must be in [1, {config.num_hidden_layers}] for {source}, got {layer}")
         config.num_hidden_layers = layer or config.num_hidden_layers
         kind: Any = CLIPTextModel if clip else AutoModel
-        with quiet():  # its report of what is left out is a page
+        with quiet():  # its report of unused weights is very long
             network, loaded = kind.from_pretrained(source, config=config, output_loading_info=True, **place)
     check_complete(loaded, source, allow_missing=lambda name: name.startswith("pooler."))
     if hasattr(network, "pooler"):
-        network.pooler = None  # of the first token; made at random where the file has none
+        network.pooler = None  # for the first token; randomly initialized if the file has none
     return network.eval()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress bars and reports of transformers."""
+    """Silence the progress bars and reports of transformers."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -190,7 +190,7 @@ def place_of(source: str, subfolder: str | None) -> str:
 
 
 def minilm(length: int | None = None, frozen: bool = True) -> TextEncoder:
-    """all-MiniLM-L6-v2 of the PyPI package, for use as a `class_path` in a YAML; args as `TextEncoder`.
+    """all-MiniLM-L6-v2 from the PyPI package, for use as a `class_path` in a YAML; args as `TextEncoder`.
 
     Raises:
         UserError: the package is not installed.

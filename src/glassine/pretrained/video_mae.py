@@ -15,11 +15,11 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VideoMAE(nn.Module):
-    """Mean of VideoMAE's last tokens (Tong et al. 2022, arXiv 2203.12602), in transformers' own format.
+    """Mean of VideoMAE's last tokens (Tong et al. 2022, arXiv 2203.12602), in transformers' format.
 
-    A distance of such features is less biased towards single frames than I3D's (Ge et al. 2024, arXiv 2404.12391), so
-    report it beside. That paper's network is another one (VideoMAE-v2 ViT-g, after its last norm, inputs only divided
-    by 255): numbers are not comparable with its.
+    Distances of such features are less biased toward single frames than I3D's (Ge et al. 2024, arXiv 2404.12391), so
+    report both. That paper uses another network (VideoMAE-v2 ViT-g, after its last norm, inputs only divided by 255),
+    so numbers are not comparable with it.
 
     Frames are resized to the network's size (224) by bilinear interpolation, uncropped, `align_corners=False`, then
     normalized.
@@ -27,11 +27,11 @@ class VideoMAE(nn.Module):
     Args:
         source: a hub id such as `MCG-NJU/videomae-base-finetuned-ssv2`, or the path of a local copy.
         revision: branch, tag or commit on the hub.
-        mean: of RGB in [0, 1]; ImageNet's by default, as the processors beside VideoMAE's checkpoints have it.
+        mean: of RGB in [0, 1]; ImageNet's by default, as in the processors of VideoMAE's checkpoints.
         std: of RGB in [0, 1].
 
     Raises:
-        UserError: neither the hub nor the path has it, or what lies there is another model or not all of this one.
+        UserError: the model is not on the hub or at the path, is a different model, or is incomplete.
     """
 
     mean: Tensor
@@ -55,7 +55,7 @@ class VideoMAE(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Features `b d` of clips `b f 3 h w` in [0, 1]; UserError for other frames than it was made for."""
+        """Features `b d` of clips `b f 3 h w` in [0, 1]; raises UserError for the wrong number of frames."""
         if clips.shape[1] != self.frames[0]:
             raise UserError(
                 f"clips must have {self.frames[0]} frames for this VideoMAE, got {clips.shape[1]}: "

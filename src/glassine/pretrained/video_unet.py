@@ -1,7 +1,7 @@
-"""Weights for a video UNet: ModelScope's or I2VGen-XL's own, or an image UNet's for its spatial part.
+"""Weights for a video UNet: those of ModelScope or I2VGen-XL, or those of an image UNet for its spatial part.
 
-VSD2M starts all its methods from one text-to-image model, Stable Diffusion 2.1 (`with_image_weights`). At the tiny
-scale that model is a network of ours (`load_spatial_part`).
+VSD2M initializes all its methods from one text-to-image model, Stable Diffusion 2.1 (`with_image_weights`). At the tiny
+scale this model is one of our networks (`load_spatial_part`).
 """
 
 import re
@@ -23,9 +23,9 @@ from glassine.utils.errors import UserError
 
 VIDEO = {kind.__name__: kind for kind in (UNet3DConditionModel, I2VGenXLUNet)}
 IMAGE = {UNet2DConditionModel.__name__: UNet2DConditionModel}
-# a temporal layer's name and that of a tensor in it
+# the names of a temporal layer and of a tensor in it
 TEMPORAL = re.compile(r"(transformer_in|.+?\.temp_(?:attentions|convs)\.\d+)\.(.+)")
-# settings that may differ between networks whose tensors are of the same shapes
+# settings that may differ between networks with the same tensor shapes
 SETTINGS = ("act_fn", "norm_num_groups", "norm_eps", "mid_block_scale_factor", "downsample_padding")
 
 
@@ -35,10 +35,10 @@ def with_video_weights(
     """A video UNet with public weights, for use as a `class_path` in a YAML; prints what was loaded.
 
     Args:
-        unet: a `VideoUNet` for a folder of `UNet3DConditionModel`, or an `I2VGen` for one of `I2VGenXLUNet`. Temporal
-            layers of its own keep their initialization; those of diffusers' that they wrap are loaded.
+        unet: a `VideoUNet` for `UNet3DConditionModel` weights, or an `I2VGen` for `I2VGenXLUNet` weights. Temporal
+            layers of ours keep their initialization; the diffusers layers that they wrap are loaded.
         source: a hub id such as `ali-vilab/text-to-video-ms-1.7b`, or the path of a local copy.
-        subfolder: where the UNet lies in it; null if `source` is the UNet itself.
+        subfolder: subfolder of the UNet; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -51,12 +51,12 @@ def with_video_weights(
 def with_image_weights(
     unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
 ) -> nn.Module:
-    """A `VideoUNet` whose spatial part is an image UNet's, as VSD2M starts; for use as a `class_path` in a YAML.
+    """A `VideoUNet` whose spatial part comes from an image UNet, as in VSD2M, for use as a `class_path` in a YAML.
 
     Args:
         unet: the network; its temporal layers keep their initialization.
         source: a hub id such as `stabilityai/stable-diffusion-2-1`, or the path of a local copy.
-        subfolder: where the UNet lies in it; null if `source` is the UNet itself.
+        subfolder: subfolder of the UNet; null if `source` is the UNet itself.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -69,10 +69,10 @@ def with_image_weights(
 def load_video_weights(
     unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
 ) -> LoadReport:
-    """What `with_video_weights` does.
+    """Implements `with_video_weights`.
 
     Raises:
-        UserError: `source` does not exist, holds another kind of network, or does not fit.
+        UserError: `source` does not exist, is another kind of network, or is incompatible.
     """
     kinds = {name: kind for name, kind in VIDEO.items() if isinstance(unet, kind)}
     donor = load_donor(source, subfolder, revision, kinds)
@@ -82,15 +82,15 @@ def load_video_weights(
 def load_image_weights(
     unet: nn.Module, source: str, subfolder: str | None = "unet", revision: str | None = None
 ) -> LoadReport:
-    """What `with_image_weights` does.
+    """Implements `with_image_weights`.
 
     Raises:
-        UserError: `source` does not exist, holds another kind of network, or does not fit.
+        UserError: `source` does not exist, is another kind of network, or is incompatible.
     """
     donor = load_donor(source, subfolder, revision, IMAGE)
     own: Any = unet.config
     misfits = setting_misfits(donor, unet, SETTINGS)
-    # what diffusers calls the dimension of a head is their number in an image UNet
+    # in image UNets, what diffusers calls the head dimension is the number of heads
     heads = donor.config["num_attention_heads"] or donor.config["attention_head_dim"]
     heads = [heads] * len(own["block_out_channels"]) if isinstance(heads, int) else list(heads)
     needed = [width // own["attention_head_dim"] for width in own["block_out_channels"]]
@@ -100,7 +100,7 @@ def load_image_weights(
 
 
 def setting_misfits(donor: Any, unet: Any, names: Sequence[str]) -> list[str]:
-    """Settings of diffusers' networks that differ, in words; no tensor's shape shows them."""
+    """Differing settings of diffusers networks, as text; tensor shapes do not reveal them."""
     both = [name for name in names if name in donor.config and name in unet.config]
     different = [name for name in both if donor.config[name] != unet.config[name]]
     return [misfit(name, unet.config[name], donor.config[name]) for name in different]
@@ -109,7 +109,7 @@ def setting_misfits(donor: Any, unet: Any, names: Sequence[str]) -> list[str]:
 def load_donor(
     source: str, subfolder: str | None, revision: str | None, kinds: Mapping[str, Callable[..., Any]]
 ) -> ModelMixin:
-    """The network at `source`, if it is of one of the `kinds` and whole."""
+    """The network at `source`, if it is of one of the `kinds` and complete."""
     options: dict[str, Any] = {"subfolder": subfolder, "revision": revision}
     place = source if subfolder is None else f"{source}/{subfolder}"
     with hub_errors("UNet", place):
@@ -124,17 +124,17 @@ def load_donor(
 
 
 def load_unet(unet: nn.Module, state: Mapping[str, Tensor], source: str, misfits: Sequence[str] = ()) -> LoadReport:
-    """`load_partial` of a UNet of diffusers' kind; only temporal layers and its `own_layers` may be missing."""
+    """`load_partial` for diffusers-style UNets; only temporal layers and its `own_layers` may be missing."""
     beside: re.Pattern[str] | None = getattr(unet, "own_layers", None)
-    find = getattr(unet, "temporal_layers", dict)  # a network of single frames has none
+    find = getattr(unet, "temporal_layers", dict)  # single-frame networks have none
     layers: dict[str, nn.Module] = find()
 
     def rename(name: str) -> str | None:
         match = TEMPORAL.match(name)
         layer = layers.get(match[1]) if match else None
-        if match and hasattr(layer, "base"):  # a layer of diffusers' that one of ours wraps
+        if match and hasattr(layer, "base"):  # a diffusers layer wrapped by one of ours
             return f"{match[1]}.base.{match[2]}"
-        # a layer of ours may have tensors of the same names, for another purpose
+        # our layers may have tensors of the same name with a different purpose
         kept = not match or isinstance(layer, TransformerTemporalModel | TemporalConvLayer)
         return name if kept else None
 
@@ -145,7 +145,7 @@ def load_unet(unet: nn.Module, state: Mapping[str, Tensor], source: str, misfits
 
 
 def widen_conv_in(state: Mapping[str, Tensor], unet: nn.Module) -> Mapping[str, Tensor]:
-    """`state` with a first convolution for as many input channels as that of `unet`, as far as it can be widened."""
+    """`state` with its first convolution widened to the input channels of `unet`, if possible."""
     own, first, last = unet.state_dict(), "conv_in.weight", "conv_out.weight"
     if first not in state or first not in own:
         return state
@@ -153,10 +153,10 @@ def widen_conv_in(state: Mapping[str, Tensor], unet: nn.Module) -> Mapping[str, 
 
 
 def with_more_inputs(weight: Tensor, own: Tensor, latent_channels: int) -> Tensor:
-    """`weight` with zeros for input channels that only `own` has: a mean of the latents, a mask of given frames.
+    """`weight` with zeros for input channels that only `own` has: the mean of the latents, the mask of given frames.
 
-    The mask, one channel beyond multiples of `latent_channels`, is the last channel of both. If `own` has not all the
-    channels of `weight`, this is returned as it is.
+    The mask, one channel beyond multiples of `latent_channels`, is the last channel of both. If `own` does not have all
+    channels of `weight`, `weight` is returned unchanged.
     """
     more, masks = own.shape[1] - weight.shape[1], weight.shape[1] % latent_channels
     if more <= 0 or masks > own.shape[1] % latent_channels:
@@ -167,14 +167,14 @@ def with_more_inputs(weight: Tensor, own: Tensor, latent_channels: int) -> Tenso
 
 
 def load_spatial_part(unet: nn.Module, source: str) -> LoadReport:
-    """Load the spatial part of a `VideoUNet` from a network of ours; its temporal layers keep their values.
+    """Load the spatial part of a `VideoUNet` from one of our networks; its temporal layers keep their values.
 
     Args:
         unet: the network.
         source: a bundle of a `TextToVideo` (`glassine:NAME` or a folder), or the checkpoint of a run that trained one.
 
     Raises:
-        UserError: `source` does not exist, holds no UNet, or does not fit.
+        UserError: `source` does not exist, has no UNet, or is incompatible.
     """
     spatial = {name: value for name, value in read_inside(source, "unet").items() if not TEMPORAL.match(name)}
     if not spatial:

@@ -1,7 +1,7 @@
-"""Weights by name: files, bundles of our own, those that ship with the package, and parts of a run's checkpoint.
+"""Loading of weights: files, our own bundles, those shipped with the package, and parts of a run's checkpoint.
 
-`load_partial` is the one way by which a state dict gets into a network: it renames, allows what may be missing, and
-reports everything else that does not fit in one error.
+`load_partial` is the only way to load a state dict into a network: it renames, allows listed tensors to be missing, and
+reports everything else that does not match in one error.
 """
 
 import inspect
@@ -40,10 +40,10 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
 
     Args:
         path: the file.
-        averaged: of a run with `EMAWeightAveraging`, take the average; False takes the weights of its last step.
+        averaged: for runs with `EMAWeightAveraging`, load the average; False loads the weights of the last step.
 
     Raises:
-        UserError: no such file, one that cannot be read, or one without named tensors.
+        UserError: the file does not exist, cannot be read, or has no named tensors.
     """
     if not path.is_file():
         raise UserError(f"no weight file at {path}: give a .safetensors, .pt, .pth or .ckpt file that exists")
@@ -55,7 +55,7 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be read as weights ({reason}): fetch or train it again") from error
     except (UnpicklingError, LookupError, AttributeError, TypeError) as error:
-        # torch's own words about a file of another kind are a page, and advise to run the code in it; or it stumbles
+        # torch's own error for other file types is very long and suggests running the code in it, or torch crashes
         raise UserError(
             f"{path} cannot be read as weights (it holds something else): fetch or train it again"
         ) from error
@@ -66,7 +66,7 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
             content = content[name]
     state = content if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise UserError(f"{path} holds no named tensors: give a network's weights or a run's checkpoint")
+        raise UserError(f"{path} contains no named tensors: give a network's weights or a run's checkpoint")
     return state
 
 
@@ -75,10 +75,10 @@ class LoadReport:
     """Result of `load_partial`.
 
     Attributes:
-        source: of the state dict.
-        loaded: names of the module's tensors that were filled.
-        missing: those that the state dict lacks; they keep their values.
-        unused: names of the state dict that were left out.
+        source: source of the state dict.
+        loaded: names of the module's tensors that were loaded.
+        missing: tensors missing from the state dict; they keep their values.
+        unused: names in the state dict that were not used.
     """
 
     source: str
@@ -101,18 +101,18 @@ def load_partial(
     source: str = "",
     misfits: Sequence[str] = (),
 ) -> LoadReport:
-    """Copy a state dict, or what is wanted of it, into a module; or change nothing and say what does not fit.
+    """Copy a state dict, or part of it, into a module; on a mismatch, change nothing and raise.
 
     Args:
         module: the network.
         state: tensors by the names of `source`.
-        rename: the module's name for a name of `state`, None to leave that tensor out; by default names are kept.
+        rename: maps a name in `state` to the module's name, or None to skip the tensor; by default names are unchanged.
         allow_missing: whether a tensor of the module may be missing in `state`; by default none may.
-        source: of `state`, for the report and the error message.
-        misfits: what the caller has found already, for instance settings that differ; see `misfit`.
+        source: origin of `state`, for the report and the error message.
+        misfits: mismatches the caller has already found, for instance in settings; see `misfit`.
 
     Raises:
-        UserError: a tensor is missing, unexpected, of another shape or not finite; or there are `misfits`.
+        UserError: a tensor is missing, unexpected, of the wrong shape or not finite; or there are `misfits`.
     """
     names = {name: rename(name) if rename else name for name in state}
     given = {new: state[old] for old, new in names.items() if new is not None}
@@ -129,12 +129,12 @@ def load_partial(
 
 
 def misfit(name: str, needed: object, got: object) -> str:
-    """How a setting or a shape differs, in words."""
+    """Description of a differing setting or shape."""
     return f"{name} must be {needed}, got {got}"
 
 
 def shape_misfits(needed: Mapping[str, Shape], given: Mapping[str, Shape]) -> list[str]:
-    """What is of another shape, missing or unexpected, in words; one of each kind comes first."""
+    """Descriptions of tensors that have the wrong shape, are missing or unexpected; one of each kind comes first."""
     both = [name for name in needed if name in given and needed[name] != given[name]]
     kinds = (
         [misfit(name, needed[name], given[name]) for name in both],
@@ -145,12 +145,12 @@ def shape_misfits(needed: Mapping[str, Shape], given: Mapping[str, Shape]) -> li
 
 
 def refuse_misfits(module: nn.Module, misfits: Sequence[str], source: str) -> None:
-    """Raise UserError if there are any; it names three of them."""
+    """Raise UserError if there are any, naming three of them."""
     if misfits:
         more = f" and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise UserError(
-            f"{source} does not fit {type(module).__name__}: {'; '.join(misfits[:3])}{more}. Give weights of this "
-            "architecture, or the network the arguments of theirs"
+            f"{source} does not match {type(module).__name__}: {'; '.join(misfits[:3])}{more}. Use weights of this "
+            "architecture, or build the network with their arguments"
         )
 
 
@@ -158,7 +158,7 @@ LAYER = re.compile(r"(.+?\.temp_(?:attentions|convs)\.\d+|[^.]+)(?:\.(.+))?")
 
 
 def by_layer(names: Sequence[str]) -> list[str]:
-    """Names of tensors in few words: layers with the same tensors together."""
+    """Compact list of tensor names, grouping layers with the same tensors."""
     layers: dict[str, list[str]] = {}
     for name in names:
         layer, tensor = LAYER.fullmatch(name).groups("")  # type: ignore[union-attr]
@@ -170,21 +170,21 @@ def by_layer(names: Sequence[str]) -> list[str]:
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The first two names and the number of the others."""
+    """The first two names and the number of remaining ones."""
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tuple[str, ...] = ()) -> nn.Module:
-    """The `network` with weights from elsewhere, for use as a `class_path` in a YAML.
+    """The `network` with weights from a file or bundle, for use as a `class_path` in a YAML.
 
     Args:
         network: any module.
         weights: path of a file for `read_state`, or of a bundle (see `load_bundle`).
-        prefix: load only the entries that start with it, without it; for instance `decoder.` of a codec.
+        prefix: only load entries with this prefix, which is removed; for instance `decoder.` of a TransparencyVAE.
         fresh: prefixes of the network's tensors that may be missing and keep their initialization.
 
     Raises:
-        UserError: the file is missing or unreadable, or does not fit.
+        UserError: the file is missing, unreadable or incompatible.
     """
     bundle = weights.startswith(SHIPPED) or Path(weights).is_dir()
     state = read_state(locate(weights) / "model.safetensors" if bundle else Path(weights))
@@ -199,17 +199,17 @@ def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tupl
 
 
 def check_finite(state: Mapping[str, Tensor], says: str, buffers: AbstractSet[str] = frozenset()) -> None:
-    """UserError, which begins with `says`, where a tensor holds nan, or inf in what is not among the `buffers`."""
+    """Raise UserError, starting with `says`, if a tensor has nan, or has inf and is not one of the `buffers`."""
     for name, tensor in state.items():
         if not tensor.is_floating_point():
             continue
-        bad = tensor.isnan() if name in buffers else ~tensor.isfinite()  # a mask may hold minus infinity
+        bad = tensor.isnan() if name in buffers else ~tensor.isfinite()  # masks may contain minus infinity
         if bad.any():
             raise UserError(f"{says}, got {float(tensor[bad].flatten()[0])} in {name}: use an earlier checkpoint")
 
 
 def locate(source: str) -> Path:
-    """Folder of a bundle: `glassine:NAME` for the ones that ship with the package, else a path."""
+    """Folder of a bundle: `glassine:NAME` for those shipped with the package, otherwise a path."""
     folder = shipped_folder(source) if source.startswith(SHIPPED) else Path(source)
     if folder.suffix == ".ckpt" or (folder / "checkpoints").is_dir():
         checkpoint = folder if folder.suffix == ".ckpt" else folder / "checkpoints" / "last.ckpt"
@@ -222,7 +222,7 @@ def locate(source: str) -> Path:
 
 
 def shipped_folder(source: str) -> Path:
-    """Where `glassine:NAME` lies: in the first of the searched folders that has it, else in the package."""
+    """Location of `glassine:NAME`: the first of the searched folders that has it, otherwise the package."""
     name = source.removeprefix(SHIPPED)
     searched = [Path(folder) for folder in os.environ.get(SEARCHED, "").split(os.pathsep) if folder]
     found = [folder / name for folder in searched if (folder / name / "config.yaml").is_file()]
@@ -234,14 +234,14 @@ def load_bundle(source: str, frozen: bool = False) -> nn.Module:
 
     Args:
         source: the folder, or `glassine:NAME` for weights that ship with the package.
-        frozen: whether it is never to be trained; a network that it is a part of then leaves it out of its own files.
+        frozen: whether it is never trained; networks that contain it then leave it out of their own files.
 
-    The configuration may name other bundles for the network's frozen parts; those stay out of the file and are read
-    from their own. A folder may come from anywhere: no code in it is run, and of code outside of it only the classes
-    that `glassine.utils.class_paths` lists, and those that the user allows besides.
+    The configuration may name other bundles for the network's frozen parts; these are not in the file and are loaded
+    from their own. A folder may come from anywhere: no code in it is run, and of other code only the classes that
+    `glassine.utils.class_paths` lists, and those that the user allows.
 
     Raises:
-        UserError: no such folder, its configuration names something else, or does not make a network with its weights.
+        UserError: the folder does not exist, or its configuration does not describe a network that matches its weights.
     """
     folder = locate(source)
     with being_loaded(folder, source):
@@ -255,7 +255,7 @@ _OPEN: ContextVar[tuple[Path, ...]] = ContextVar("bundles that are being loaded"
 
 @contextmanager
 def being_loaded(folder: Path, source: str) -> Iterator[None]:
-    """While a bundle is loaded; UserError if it is a part of itself."""
+    """Active while a bundle is loaded; raises UserError if it contains itself."""
     place = folder.resolve()
     if place in _OPEN.get():
         raise UserError(f"{source} names itself as one of its own parts: it must be exported again")
@@ -267,27 +267,27 @@ def being_loaded(folder: Path, source: str) -> Iterator[None]:
 
 
 def build_network(config: Any, origin: str) -> nn.Module:
-    """The network that the `class_path` and `init_args` found in `origin` describe; UserError if they describe none."""
+    """The network that the `class_path` and `init_args` in `origin` describe; raises UserError if there is none."""
     try:
         return build(nn.Module, with_current_names(config), origin)
     except UserError:
         raise
-    except Exception as error:  # whatever a constructor makes of arguments that are not its own
-        reason = " ".join(str(error).split())[-300:]  # the deepest cause comes last
-        raise UserError(f"{origin} does not describe a network of this version ({reason}); make it again") from error
+    except Exception as error:  # constructors can raise anything for wrong arguments
+        reason = " ".join(str(error).split())[-300:]  # the root cause comes last
+        raise UserError(f"{origin} does not describe a network of this version ({reason}); recreate it") from error
 
 
 def load_trained(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """`load_partial` of which only frozen parts may be missing: the configuration has filled them."""
+    """`load_partial` in which only frozen parts may be missing: the configuration has already loaded them."""
     load_partial(network, state, allow_missing=lambda name: is_frozen(network, name), source=source)
 
 
 def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write what `load_bundle` reads; parameters that need no gradient are left out, unless all of them are.
+    """Write a bundle for `load_bundle`; parameters without gradients are left out, unless that is all of them.
 
-    Floating-point tensors are stored as `dtype`, those too large for it as they are; half precision halves the file and
-    is read back into the network's own precision. With `torch.int8` it is halved once more: weights of layers are
-    stored in eight bits with a scale for each output channel, all other tensors in half precision.
+    Floating-point tensors are stored as `dtype`, or unchanged if out of its range; half precision halves the file and
+    is converted back to the network's precision when loaded. `torch.int8` halves it again: the weights of layers are
+    stored in eight bits with one scale per output channel, all other tensors in half precision.
 
     Raises:
         UserError: a weight is not finite, or the folder cannot be written.
@@ -306,7 +306,7 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
 
 
 def stored_as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The tensor as it is stored: in `dtype` where that can hold it."""
+    """The tensor as stored: in `dtype` if its values are in range."""
     if not tensor.is_floating_point():
         return tensor
     stored = tensor.to(dtype)
@@ -314,18 +314,18 @@ def stored_as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def save_model(network: Any, folder: Path) -> None:
-    """`save_bundle` of a network with diffusers' `config`, described by its own arguments, not by a loader."""
+    """`save_bundle` for a network with a diffusers `config`, described by its own arguments, not by a loader."""
     kind = type(network)
-    # those of its base classes are not arguments of its own
+    # arguments of its base classes are not its own
     arguments = {name: network.config[name] for name in inspect.signature(kind).parameters}
     module = "diffusers" if kind.__module__.startswith("diffusers.") else kind.__module__  # its public name
     save_bundle(network, {"class_path": f"{module}.{kind.__qualname__}", "init_args": arguments}, folder)
 
 
 def is_frozen(network: nn.Module, name: str) -> bool:
-    """Whether the tensor called `name` belongs to a part that is not trained.
+    """Whether the tensor called `name` belongs to an untrained part.
 
-    That of a module without parameters goes by the smallest part around it that has some.
+    For modules without parameters, the smallest enclosing part with parameters decides.
     """
     place = name.rpartition(".")[0]
     while True:
@@ -340,30 +340,30 @@ NOT_PARTS = ("optimizer", "lr_scheduler")
 
 
 def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
-    """The `config.yaml` of the run that wrote `checkpoint`; UserError if either file is missing."""
+    """The `config.yaml` of the run that wrote `checkpoint`; raises UserError if either file is missing."""
     file = config or checkpoint.parent.parent / "config.yaml"
     for needed in (checkpoint, file):
         if not needed.is_file():
-            raise UserError(f"no file at {needed}: give the checkpoint of a run that `glassine fit` made")
+            raise UserError(f"no file at {needed}: give the checkpoint of a `glassine fit` run")
     try:
         content = with_current_names(read_yaml(file))
         content["model"]["init_args"].items()
     except (UserError, AttributeError, LookupError, TypeError) as error:
-        raise UserError(f"{file} is not the configuration of a run: give the one that `glassine fit` wrote") from error
+        raise UserError(f"{file} is not the configuration of a run: give the one written by `glassine fit`") from error
     return content
 
 
 def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained `part` of a checkpoint, averaged weights where it has them, and its `class_path` and `init_args`.
+    """The trained `part` of a checkpoint, with averaged weights if available, and its `class_path` and `init_args`.
 
     Args:
         checkpoint: a `.ckpt` file; read without running any code in it.
-        part: argument of the task that holds the network: `vae`, `codec`, `ildiff`; a dot goes on into its own
+        part: the task argument that is the network: `vae`, `codec`, `ildiff`; a dot selects one of its own
             arguments: `reconstruction.encoder`.
-        config: of the run, see `read_run_config`.
+        config: config of the run, see `read_run_config`.
 
     Raises:
-        UserError: the run has no such part, or a trained tensor is missing or does not fit.
+        UserError: the run has no such part, or a trained tensor is missing or incompatible.
     """
     arguments = config["model"]["init_args"]
     description: dict[str, Any] = {}

@@ -82,7 +82,7 @@ def test_fast_animations_keep_their_length(tmp_path, suffix, fps):
     assert (left_out > 0) == (fps > (50 if suffix == ".gif" else 90))
     assert bool(writer.notes) == (left_out > 0)
     if left_out:
-        assert f"{left_out} of {count} frames are left out to keep the speed" in writer.notes[0]
+        assert f"{left_out} of {count} frames are dropped to preserve the speed" in writer.notes[0]
 
 
 @pytest.mark.parametrize("target", [".gif", ".webp", ".png", ".webm"])

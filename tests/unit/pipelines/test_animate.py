@@ -132,7 +132,7 @@ def test_mistakes_are_said(source, tmp_path):
         pipeline(" ", square())
     with pytest.raises(UserError, match="must have transparent pixels"):
         pipeline("waves", np.full((8, 8, 4), 255, np.uint8))
-    with pytest.raises(UserError, match="clear everywhere"):
+    with pytest.raises(UserError, match="fully transparent"):
         pipeline("waves", np.zeros((8, 8, 4), np.uint8))
     with pytest.raises(UserError, match="do not fit in memory: scale the image down"):
         pipeline.fit(np.broadcast_to(np.uint8(9), (20000, 20000, 4)), 4, (32, 32))
@@ -208,7 +208,7 @@ def test_what_cannot_be_animated_is_said():
     check_still(disc(9, 9))
     with pytest.raises(UserError, match=r"cat\.png must have transparent pixels .* cut it out of .*\(--cut"):
         check_still(opaque, "cat.png")
-    with pytest.raises(UserError, match=r"cat\.png must show something, got one that is clear everywhere"):
+    with pytest.raises(UserError, match=r"cat\.png must show something, got a fully transparent one"):
         check_still(clear, "cat.png")
     with pytest.raises(UserError, match=r"must be uint8 RGBA \(height, width, 4\), got uint8 \(4, 4, 3\)"):
         check_still(opaque[..., :3])

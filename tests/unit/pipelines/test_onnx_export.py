@@ -236,7 +236,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments, says, monkeypatch, 
 def test_missing_packages_are_named_with_what_brings_them(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", "onnx", "--to", str(tmp_path / "cutout.onnx")]) == 2
-    assert "onnxscript cannot be found" in (error := capsys.readouterr().err)
+    assert "onnxscript not found" in (error := capsys.readouterr().err)
     assert "glassine[onnx]" in error
 
 

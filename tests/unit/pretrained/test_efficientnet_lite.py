@@ -130,11 +130,11 @@ def test_features_are_frozen_and_hold_no_later_blocks(checkpoint):
 def test_another_networks_file_is_refused(state, tmp_path):
     torch.save({**state, "_conv_stem.weight": torch.rand(8, 3, 3, 3)}, tmp_path / "narrow.pth")
     with pytest.raises(
-        UserError, match=r"narrow.pth does not fit EfficientNet: conv_stem.weight .*, got \(8, 3, 3, 3\)"
+        UserError, match=r"narrow.pth does not match EfficientNet: conv_stem.weight .*, got \(8, 3, 3, 3\)"
     ):
         efficientnet_lite0(str(tmp_path / "narrow.pth"))
     torch.save({"_blocks.99._bn1.weight": torch.rand(3)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"other.pth does not fit"):
+    with pytest.raises(UserError, match=r"other.pth does not match"):
         efficientnet_lite0(str(tmp_path / "other.pth"))
 
 
@@ -168,5 +168,5 @@ def test_a_network_starts_from_the_weights_and_keeps_its_own_classifier(state, c
     start_from_imagenet(network, checkpoint)
     assert torch.equal(network.classifier.weight, own)
     assert torch.equal(network.blocks[1][1].conv_dw.weight, state["_blocks.2._depthwise_conv.weight"])
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="does not match"):
         start_from_imagenet(timm.create_model("test_resnet", num_classes=7), checkpoint)

@@ -81,7 +81,7 @@ def test_a_missing_file_and_one_of_another_network_are_named(monkeypatch, tmp_pa
         fast_vqa(str(tmp_path / "missing.pth"))
     state = {authors_name(name): tensor for name, tensor in small().state_dict().items() if "fragment_" not in name}
     torch.save(state, tmp_path / "plain.pth")
-    with pytest.raises(UserError, match=r"does not fit FastVQA: .*fragment_position_bias_table is missing"):
+    with pytest.raises(UserError, match=r"does not match FastVQA: .*fragment_position_bias_table is missing"):
         fast_vqa(str(tmp_path / "plain.pth"))
 
 

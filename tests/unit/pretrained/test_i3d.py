@@ -86,6 +86,6 @@ def test_a_missing_file_and_one_of_another_network_are_named(network, tmp_path):
     with pytest.raises(UserError, match=r"logits\.conv3d\.weight must be \(400, 1024, 1, 1, 1\), got \(600"):
         i3d(str(tmp_path / "600.pt"))
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "resnet.pt")
-    with pytest.raises(UserError, match=r"does not fit I3D: Conv3d_1a_7x7\.conv3d\.weight is missing") as error:
+    with pytest.raises(UserError, match=r"does not match I3D: Conv3d_1a_7x7\.conv3d\.weight is missing") as error:
         i3d(str(tmp_path / "resnet.pt"))
     assert len(str(error.value)) < 500

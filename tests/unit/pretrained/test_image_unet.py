@@ -86,7 +86,7 @@ def test_layer_attention_comes_along_beside_inter_frame_attention_or_without_it(
     with_image_unet(video, str(tmp_path))
     with video.without_motion():
         torch.testing.assert_close(video(*inputs()).sample, image(*inputs()).sample, atol=1e-5, rtol=1e-4)
-    with pytest.raises(UserError, match=r"temporal_n\.weight is unexpected; .*the network the arguments of theirs"):
+    with pytest.raises(UserError, match=r"temporal_n\.weight is unexpected; .*build the network with their arguments"):
         with_image_unet(tiny_motion_unet(), str(tmp_path))
 
 

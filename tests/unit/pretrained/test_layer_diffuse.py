@@ -25,7 +25,7 @@ def test_both_files_are_filled_in_and_the_vae_stays(tmp_path):
         wanted = getattr(official, part).state_dict()
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in getattr(codec, part).state_dict().items())
     assert all(torch.equal(tensor, vae[name]) for name, tensor in codec.vae.state_dict().items())
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="does not match"):
         with_codec_weights(codec, files["decoder"], files["decoder"])
     with pytest.raises(UserError, match="no weight file at"):
         with_codec_weights(codec, files["encoder"], str(tmp_path / "none.safetensors"))
@@ -131,7 +131,7 @@ def test_a_video_network_takes_it_into_its_spatial_part_and_inter_frame_attentio
     [
         (
             {"hookers.layers.3.to_k_lora.0.down.weight": torch.zeros(3, 24)},
-            r"fit ImageUNet: \S+layers\.3\.to_k_lora\.0\.down\.weight must be \(3, 16\), got \(3, 24\)",
+            r"match ImageUNet: \S+layers\.3\.to_k_lora\.0\.down\.weight must be \(3, 16\), got \(3, 24\)",
         ),
         ({"hookers.layers.2.temporal_o.bias": None}, r"hookers\.layers\.2\.temporal_o\.bias is missing"),
         (

@@ -40,7 +40,7 @@ def test_published_files_load_by_name_and_are_frozen(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(flow, plain(2 * frames - 1, 2 * frames.flip(3) - 1, num_flow_updates=2)[-1])
     torch.save({"mask_predictor.conv.bias": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="does not match"):
         raft(str(tmp_path / "other.pth"), small=True)
     with pytest.raises(UserError, match="no weight file"):
         raft(str(tmp_path / "none.pth"))

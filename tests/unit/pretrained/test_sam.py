@@ -49,7 +49,7 @@ def test_what_is_no_sam_checkpoint_is_refused(small_registry, tmp_path):
     state = small_registry["vit_b"]().state_dict()
     del state["mask_decoder.iou_token.weight"]
     torch.save(state, tmp_path / "cut.pth")
-    with pytest.raises(UserError, match=r"does not fit Sam: .*iou_token"):
+    with pytest.raises(UserError, match=r"does not match Sam: .*iou_token"):
         segment_anything_model("vit_b", str(tmp_path / "cut.pth"))
 
 

@@ -279,7 +279,7 @@ def test_a_mask_without_a_place_stays_where_the_difference_is_seen():
 def test_what_does_not_fit_is_named(tmp_path):
     source = save_tiny_generator(tmp_path / "generator")
     other = VideoUNet(**UNET | {"block_out_channels": [16, 64]})
-    with pytest.raises(UserError, match=r"does not fit VideoUNet: .*down_blocks.* and \d+ more"):
+    with pytest.raises(UserError, match=r"does not match VideoUNet: .*down_blocks.* and \d+ more"):
         load_spatial_part(other, source)
     save_bundle(torch.nn.Linear(1, 1), {"class_path": "torch.nn.Linear"}, tmp_path / "linear")
     with pytest.raises(UserError, match="must hold a TextToVideo with a UNet"):

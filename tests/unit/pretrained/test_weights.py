@@ -82,7 +82,7 @@ def test_weights_load_by_name_with_a_prefix_and_with_fresh_parts(tmp_path):
 
 def test_a_misfit_is_named_in_one_line(tmp_path):
     save_file(nn.Linear(3, 2).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match=r"does not fit Linear: weight must be \(2, 2\), got \(2, 3\)"):
+    with pytest.raises(UserError, match=r"does not match Linear: weight must be \(2, 2\), got \(2, 3\)"):
         with_weights(nn.Linear(2, 2), str(tmp_path / "w.safetensors"))
     save_file({"weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match=r"bias is missing"):
@@ -103,14 +103,14 @@ def test_missing_and_broken_files_are_the_users_to_mend(tmp_path, name):
 @pytest.mark.parametrize("data", [b"hello world of text", b"model:\n  a: 1", b"(dp0\n.", b"\x80\x02.", bytes(100)])
 def test_files_of_another_kind_are_named_in_one_line(tmp_path, data):
     (tmp_path / "notes.ckpt").write_bytes(data)
-    with pytest.raises(UserError, match=r"notes\.ckpt (cannot be read as weights|holds no named tensors)") as error:
+    with pytest.raises(UserError, match=r"notes\.ckpt (cannot be read as weights|contains no named tensors)") as error:
         read_state(tmp_path / "notes.ckpt")
     assert "\n" not in str(error.value)
 
 
 def test_a_file_with_one_tensor_is_no_network(tmp_path):
     torch.save(torch.ones(3), tmp_path / "one.pt")
-    with pytest.raises(UserError, match="holds no named tensors"):
+    with pytest.raises(UserError, match="contains no named tensors"):
         read_state(tmp_path / "one.pt")
 
 
@@ -215,7 +215,7 @@ def test_a_run_of_other_code_and_a_damaged_checkpoint_are_one_line(tmp_path):
 
 
 def test_a_checkpoint_without_its_run_says_what_to_give(tmp_path):
-    with pytest.raises(UserError, match="give the checkpoint of a run"):
+    with pytest.raises(UserError, match="give the checkpoint of a `glassine fit` run"):
         read_run_config(tmp_path / "run" / "checkpoints" / "last.ckpt")
 
 

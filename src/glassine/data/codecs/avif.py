@@ -1,7 +1,7 @@
 """AVIF (by Pillow, libavif) and HEIC (by pi-heif or pillow-heif).
 
-Files are read in a process of their own, see :mod:`glassine.data.codecs.sandbox`. For writing, frames wait in a
-temporary file until the last one is there, since libavif takes them all at once.
+Files are read in a separate process, see :mod:`glassine.data.codecs.sandbox`. For writing, frames wait in a temporary
+file until the last one has arrived, since libavif takes them all at once.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _VIDEO_CURVES = (1, 6, 14, 15)
 
 
 class AvifReader(StickerReader):
-    """AVIF, still and animated, and HEIC; grids of tiles, rotation, alpha and color profiles are obeyed.
+    """AVIF, still and animated, and HEIC; supports tile grids, rotation, alpha and color profiles.
 
-    Of an HEIC with several pictures the main one is read. A delay of 10 ms or less reads as 100 ms.
+    If an HEIC has several images, the primary one is read. Delays of 10 ms or less are read as 100 ms.
 
     Args:
-        file: open for reading.
-        name: how messages call it.
-        max_pixels: largest frame that is read.
+        file: file open for reading.
+        name: file name for messages.
+        max_pixels: largest frame to read.
         kind: Pillow's name of the format, `AVIF` or `HEIF`.
     """
 
@@ -66,12 +66,12 @@ class AvifReader(StickerReader):
         if child.frames < 1:
             self.close()
             raise damaged(name, "it has no picture")
-        self._turned = orientation(child.exif) if kind == "AVIF" else 1  # libheif turns pictures itself
+        self._turned = orientation(child.exif) if kind == "AVIF" else 1  # libheif rotates images itself
         self.width, self.height = upright_size(*child.size, self._turned)
         self._convert = by_profile(child.profile)
         if not child.profile and layout.code_points:
             primaries, transfer = layout.code_points
-            # browsers take the curves of SD and HD video for sRGB's own here
+            # browsers treat the transfer functions of SD and HD video as sRGB here
             self._convert = by_code_points(primaries, 13 if transfer in _VIDEO_CURVES else transfer)
         self.opaque = not child.alpha
         self.durations = (STILL_MS,)
@@ -94,13 +94,13 @@ class AvifReader(StickerReader):
             child.close()
 
     def close(self) -> None:
-        """Let go of the file and end the process."""
+        """Close the file and end the process."""
         if self._waiting is not None:
             self._waiting.close()
 
 
 def _check_library(name: str, kind: str) -> None:
-    """Raise UserError where the format cannot be read here."""
+    """Raise UserError if the format is not supported by the installed packages."""
     if kind == "AVIF" and not features.check("avif"):
         raise UserError(f"{name}: is an AVIF, which this Pillow was built without; pip install --upgrade pillow")
     if kind == "HEIF" and not any(importlib.util.find_spec(package) for package in ("pillow_heif", "pi_heif")):
@@ -133,7 +133,7 @@ class AvifWriter(StickerWriter):
 
     def _start(self, path: Path) -> None:
         self._target = path
-        # on the disk that must have room for the result; closed by `_finish` or `_abandon`
+        # on the disk that the result is written to; closed by `_finish` or `_abandon`
         self._frames: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
@@ -154,7 +154,7 @@ class AvifWriter(StickerWriter):
                 shown = number
 
         seek(0)
-        # Pillow asks a picture with more than one frame for them one after the other
+        # Pillow requests the frames of an animated image one at a time
         vars(image).update(seek=seek, tell=lambda: 0, is_animated=len(self._durations) > 1)
         many = len(self._durations) > 1
         how = {"quality": self.quality, "subsampling": "4:4:4", "speed": _SPEED, "duration": self._durations}
@@ -175,7 +175,7 @@ class AvifWriter(StickerWriter):
 
 
 def _set_plays(file: IO[bytes], plays: int, length_ms: int) -> None:
-    """Write how often it plays into the tracks' lengths: an edit is repeated until they are filled."""
+    """Encode the loop count in the tracks' durations: an edit is repeated until they are filled."""
     file.seek(0)
     data = file.read()
     for tag, begin, _ in walk_boxes(data):

@@ -1,4 +1,4 @@
-"""Base classes of readers and writers, and Pillow's pictures as arrays with straight alpha."""
+"""Base classes of readers and writers, and Pillow images as arrays with straight alpha."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from glassine.utils.files import atomic_path
 
 
 class StickerReader(abc.ABC):
-    """Frames of a file, one after the other; memory does not grow with their number.
+    """Streams the frames of a file; memory does not grow with their number.
 
     A context manager. Each `iter()` starts again at the first frame.
 
     Attributes:
-        width: of every frame, in pixels.
-        height: of every frame, in pixels.
-        num_frames: how many frames there are, or None where only decoding would tell.
-        durations: ms per frame where known before decoding (all but video), else None.
-        loop: how often the animation plays; 0 is for ever.
-        opaque: True where the file cannot hold alpha, so every frame has alpha 255.
-        notes: what is shown otherwise than the file says, one sentence each, to be told to the user.
+        width: width of every frame, in pixels.
+        height: height of every frame, in pixels.
+        num_frames: number of frames, or None if only known after decoding.
+        durations: ms per frame if known before decoding (all but video), otherwise None.
+        loop: number of plays; 0 is forever.
+        opaque: True if the file has no alpha channel, so every frame has alpha 255.
+        notes: what differs from the file, one sentence each, to report to the user.
     """
 
     width: int
@@ -43,11 +43,11 @@ class StickerReader(abc.ABC):
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield `(frame, duration_ms)`; frame is `h w 4` uint8, straight RGBA, the caller's own copy."""
+        """Yield `(frame, duration_ms)`; frame is `h w 4` uint8, straight RGBA, owned by the caller."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,12 +58,12 @@ class StickerReader(abc.ABC):
         self.close()
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
-        """Frames by number, in the order asked for, repeats allowed: `f h w 4` uint8.
+        """Frames by index, in the requested order, repeats allowed: `f h w 4` uint8.
 
-        Decodes from the start up to the last one asked for, and keeps only those asked for.
+        Decodes from the start up to the last requested frame, and only keeps the requested ones.
 
         Raises:
-            IndexError: a number outside the sticker.
+            IndexError: an index out of range.
         """
         wanted = set(indices)
         found: dict[int, np.ndarray] = {}
@@ -83,23 +83,23 @@ class StickerReader(abc.ABC):
 
 
 class StickerWriter(abc.ABC):
-    """Takes frames one after the other and keeps at most a few of them in memory.
+    """Writes frames one at a time and keeps at most a few of them in memory.
 
-    A context manager: the file appears under its name only when the block ends well, and never half-written.
+    A context manager: the file only appears under its name when the block succeeds, never half-written.
 
     Args:
-        path: the file to make; its folder must exist.
-        width: of every frame, in pixels.
-        height: of every frame, in pixels.
-        loop: how often the animation plays, up to 65,535; 0 is for ever.
+        path: the file to write; its folder must exist.
+        width: width of every frame, in pixels.
+        height: height of every frame, in pixels.
+        loop: number of plays, up to 65,535; 0 is forever.
 
     Attributes:
-        num_frames: how many frames were written.
-        notes: what the format could not hold, one sentence each, to be told to the user.
+        num_frames: number of frames written.
+        notes: what the format could not store, one sentence each, to report to the user.
     """
 
     longest_side = 65_535
-    shortest_ms = 1  # that programs show a frame of this format
+    shortest_ms = 1  # shortest frame duration that programs support in this format
 
     def __init__(self, path: Path, width: int, height: int, loop: int) -> None:
         if not (1 <= width <= self.longest_side and 1 <= height <= self.longest_side):
@@ -125,21 +125,21 @@ class StickerWriter(abc.ABC):
 
     @abc.abstractmethod
     def _finish(self) -> None:
-        """Write what is left and close the file."""
+        """Write the remaining data and close the file."""
 
     @abc.abstractmethod
     def _abandon(self) -> None:
-        """Close the file after an error; it will be removed."""
+        """Close the file after an error; it is then removed."""
 
     def append(self, frame: np.ndarray, duration_ms: int) -> None:
-        """Add a frame. One that is too short for the format may be left out, so that the speed is kept (`notes`).
+        """Add a frame. Frames too short for the format may be dropped to preserve the speed (`notes`).
 
         Args:
             frame: `h w 4` uint8, straight RGBA, of the writer's size.
-            duration_ms: how long it stands, at least 1 ms.
+            duration_ms: duration of the frame, at least 1 ms.
 
         Raises:
-            UserError: another size or type than announced.
+            UserError: the wrong size or type.
         """
         if frame.shape != (self.height, self.width, 4) or frame.dtype != np.uint8:
             raise UserError(
@@ -163,7 +163,7 @@ class StickerWriter(abc.ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack:  # its end renames the file, or removes it when the block below raises
+        with self._stack:  # on exit renames the file, or removes it if the block below raises
             if error is None and self.num_frames:
                 try:
                     self._note_left_out()
@@ -179,30 +179,30 @@ class StickerWriter(abc.ABC):
         if self._pacer.left_out:
             count = self.num_frames + self._pacer.left_out
             self.notes.append(
-                f"{self._pacer.left_out} of {count} frames are left out to keep the speed: "
-                f"this format shows none for less than {self.shortest_ms} ms"
+                f"{self._pacer.left_out} of {count} frames are dropped to preserve the speed: "
+                f"this format does not support frames shorter than {self.shortest_ms} ms"
             )
 
 
 def changed_box(old: np.ndarray | None, new: np.ndarray) -> tuple[int, int, int, int]:
-    """Smallest box that holds every pixel in which two frames differ: left, top, right, bottom (exclusive).
+    """Bounding box of the pixels in which two frames differ: left, top, right, bottom (exclusive).
 
     Args:
         old: `h w 4` uint8, or None for "all pixels differ".
         new: `h w 4` uint8.
 
     Returns:
-        A box of at least 1x1, also for equal frames: a frame that is not written at all would lose its time.
+        A box of at least 1x1, even for equal frames: a frame that is not written would lose its duration.
     """
     if old is None:
         return 0, 0, new.shape[1], new.shape[0]
-    if new.shape[-1] == 4 and old.flags.c_contiguous and new.flags.c_contiguous:  # four bytes at once
+    if new.shape[-1] == 4 and old.flags.c_contiguous and new.flags.c_contiguous:  # compare four bytes at once
         return mask_box(old.view(np.uint32)[..., 0] != new.view(np.uint32)[..., 0])
     return mask_box(np.any(old != new, axis=-1))
 
 
 def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Smallest box, at least 1x1, that holds every True of `h w`: left, top, right, bottom (exclusive)."""
+    """Bounding box, at least 1x1, of the True values of `h w`: left, top, right, bottom (exclusive)."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return 0, 0, 1, 1
@@ -213,7 +213,7 @@ _WHOLE_PIXELS = 2**20
 
 
 def rgba_pixels(image: Image.Image) -> np.ndarray:
-    """A picture as `h w 4` uint8, straight RGBA, writable; of a large one no second copy is made on the way."""
+    """An image as `h w 4` uint8, straight RGBA, writable; avoids a second copy of large images."""
     width, height = image.size
     if width * height <= _WHOLE_PIXELS:
         return np.array(image.convert("RGBA"))
@@ -221,13 +221,13 @@ def rgba_pixels(image: Image.Image) -> np.ndarray:
     rows = max(1, _WHOLE_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        strip.info = image.info  # where a palette's or a color's transparency is told
+        strip.info = image.info  # which has the transparency of palettes and colors
         pixels[top : top + rows] = np.asarray(strip.convert("RGBA"))
     return pixels
 
 
 class UnpremultipliedReader(StickerReader):
-    """Another reader's frames with the colors divided by alpha. What 8 bits lost at small alpha stays lost."""
+    """Another reader's frames, un-premultiplied. Precision lost in 8 bits at small alpha stays lost."""
 
     def __init__(self, reader: StickerReader) -> None:
         self._reader = reader
@@ -240,9 +240,9 @@ class UnpremultipliedReader(StickerReader):
             yield unpremultiply(frame), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
-        """As in `StickerReader`."""
+        """See `StickerReader`."""
         return unpremultiply(self._reader.frames_at(indices))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._reader.close()

@@ -1,6 +1,6 @@
-"""Bring colors that a file describes by a profile, by chromaticities and gamma, or by code points, to sRGB.
+"""Convert colors that a file describes by a profile, by chromaticities and gamma, or by code points, to sRGB.
 
-Alpha is never touched, and colors that are sRGB already (within `SAME` of 255) stay bit for bit what they were.
+Alpha is never touched, and colors that are already sRGB (within `SAME` of 255) are preserved bit for bit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Convert = Callable[[np.ndarray], np.ndarray]
 """`n 3` uint8 to `n 3` uint8."""
 
 SAME = 2
-"""Largest difference, of 255, up to which a profile counts as another writing of sRGB."""
+"""Largest difference, of 255, up to which a profile is treated as equal to sRGB."""
 
 MOST_PROFILE_BYTES = 2**22
 _STRIP_PIXELS = 2**18
-_SDR_WHITE_NITS = 203.0  # ITU-R BT.2408: what paper white is in an HDR picture
+_SDR_WHITE_NITS = 203.0  # ITU-R BT.2408: the level of paper white in HDR images
 
 # x, y of red, green, blue and white: ITU-T H.273, table 2
 _D65 = (0.3127, 0.3290)
@@ -40,7 +40,7 @@ _PRIMARIES: dict[int, tuple[float, ...]] = {
 
 
 def to_srgb(frame: np.ndarray, convert: Convert | None) -> np.ndarray:
-    """A frame `h w 4` uint8 with its colors converted in place, a strip at a time; alpha as it was."""
+    """A frame `h w 4` uint8 with its colors converted in place, a strip at a time; alpha is unchanged."""
     if convert is None:
         return frame
     rows = max(1, _STRIP_PIXELS // frame.shape[1])
@@ -52,10 +52,10 @@ def to_srgb(frame: np.ndarray, convert: Convert | None) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def by_profile(profile: bytes) -> Convert | None:
-    """The conversion that an ICC profile of RGB or gray asks for.
+    """The conversion for an RGB or gray ICC profile.
 
     Returns:
-        None where there is nothing to do: the profile is sRGB, is broken, or is none of RGB or gray. Browsers ignore
+        None if there is nothing to do: the profile is sRGB, broken, or neither RGB nor gray. Browsers ignore
         broken ones, too.
     """
     if not profile or len(profile) > MOST_PROFILE_BYTES:
@@ -80,27 +80,27 @@ def by_profile(profile: bytes) -> Convert | None:
 
 
 def cmyk_to_srgb(image: Image.Image) -> Image.Image:
-    """A CMYK picture as RGB by its own profile, or plainly where it has none that works."""
+    """Convert a CMYK image to RGB with its own profile, or with the plain formula if it has no usable one."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(image.info.get("icc_profile") or b""))
         if source.profile.xcolor_space.strip() == "CMYK":
             changed: Any = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             return changed
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
-        pass  # a broken profile: the plain conversion is what browsers do then
+        pass  # a broken profile: use the plain conversion, as browsers do
     return image.convert("RGB")
 
 
 @functools.lru_cache(maxsize=16)
 def by_gamma(gamma: int | None, chromaticities: tuple[int, ...] | None) -> Convert | None:
-    """The conversion for PNG's `gAMA` and `cHRM` chunks; None where they say sRGB or too little.
+    """The conversion for PNG's `gAMA` and `cHRM` chunks; None if they describe sRGB or are insufficient.
 
     Args:
-        gamma: 100,000 times the exponent with which light was encoded. 45,455 is what sRGB is written as.
-        chromaticities: 100,000 times x and y of white, red, green and blue, as `cHRM` has them.
+        gamma: 100,000 times the encoding exponent. sRGB is written as 45,455.
+        chromaticities: 100,000 times x and y of white, red, green and blue, as in `cHRM`.
     """
     if not gamma:
-        return None  # primaries alone: browsers leave the colors, too
+        return None  # primaries alone: browsers do not convert either
     primaries: Sequence[float] = _SRGB_PRIMARIES
     if chromaticities is not None:
         parts = [value / 100_000 for value in chromaticities]
@@ -108,7 +108,7 @@ def by_gamma(gamma: int | None, chromaticities: tuple[int, ...] | None) -> Conve
     near_srgb = np.abs(np.subtract(primaries, _SRGB_PRIMARIES)).max() < 0.005
     if abs(gamma - 45_455) <= 2_300 and near_srgb:
         return None
-    # 0 stays 0, also for exponents below 1
+    # 0 stays 0, even for exponents below 1
     return _by_light(primaries, (np.arange(256) / 255) ** (100_000 / gamma))
 
 
@@ -116,7 +116,7 @@ def by_gamma(gamma: int | None, chromaticities: tuple[int, ...] | None) -> Conve
 def by_code_points(primaries: int, transfer: int) -> Convert | None:
     """The conversion for the code points of ITU-T H.273 in PNG's `cICP`, in AVIF and in HEIC; None for sRGB or unknown.
 
-    HDR (PQ and HLG) is brought to sRGB by taking 203 cd/m2 for white and clipping what is brighter.
+    HDR (PQ and HLG) is converted to sRGB by mapping 203 cd/m2 to white and clipping brighter colors.
     """
     light = _light(transfer)
     if primaries not in _PRIMARIES or light is None or (primaries == 1 and transfer == 13):
@@ -125,9 +125,9 @@ def by_code_points(primaries: int, transfer: int) -> Convert | None:
 
 
 def _light(transfer: int) -> np.ndarray | None:
-    """Linear light, 1 for white, of each of 256 code values; H.273, table 3."""
+    """Linear light, with 1 for white, for each of 256 code values; H.273, table 3."""
     code = np.arange(256) / 255
-    if transfer in (1, 6, 14, 15):  # BT.709, BT.601 and BT.2020, as displays show them: BT.1886
+    if transfer in (1, 6, 14, 15):  # BT.709, BT.601 and BT.2020, as shown by displays: BT.1886
         return code**2.4
     if transfer in (4, 5):
         return code ** (2.2 if transfer == 4 else 2.8)
@@ -151,7 +151,7 @@ def _srgb_light(code: np.ndarray) -> np.ndarray:
 
 
 def _by_light(primaries: Sequence[float], light: np.ndarray) -> Convert | None:
-    """The conversion by a table of linear light and a 3x3 matrix."""
+    """Conversion with a lookup table of linear light and a 3x3 matrix."""
     try:
         matrix = np.linalg.solve(_to_xyz(_SRGB_PRIMARIES), _to_xyz(primaries)).astype(np.float32)
     except np.linalg.LinAlgError:
@@ -159,7 +159,7 @@ def _by_light(primaries: Sequence[float], light: np.ndarray) -> Convert | None:
     if not np.isfinite(matrix).all() or not np.isfinite(light).all():
         return None
     table = light.astype(np.float32)
-    # sRGB's own curve, at steps so fine that its steep foot is right to a quarter of a level
+    # the sRGB curve, sampled finely enough that its steep start is accurate to a quarter level
     steps = np.linspace(0, 1, 2**14 + 1)
     encoded = np.where(steps <= 0.0031308, 12.92 * steps, 1.055 * steps ** (1 / 2.4) - 0.055)
     encode = (255 * encoded).round().astype(np.uint8)
@@ -172,7 +172,7 @@ def _by_light(primaries: Sequence[float], light: np.ndarray) -> Convert | None:
 
 
 def _to_xyz(primaries: Sequence[float]) -> np.ndarray:
-    """3x3 from linear RGB to XYZ with a white of luminance 1, adapted to D65 by Bradford's matrix."""
+    """3x3 from linear RGB to XYZ with a white of luminance 1, adapted to D65 with the Bradford matrix."""
     xr, yr, xg, yg, xb, yb, xw, yw = primaries
     columns = np.array([[x / y, 1, (1 - x - y) / y] if y else [0, 0, 0] for x, y in ((xr, yr), (xg, yg), (xb, yb))]).T
     white = np.array([xw / yw, 1, (1 - xw - yw) / yw]) if yw else np.ones(3)
@@ -184,7 +184,7 @@ def _to_xyz(primaries: Sequence[float]) -> np.ndarray:
 
 
 def _unless_same(convert: Convert, gray: bool = False) -> Convert | None:
-    """None where `convert` leaves a grid of colors (for gray, all grays) as they are within `SAME`."""
+    """None if `convert` changes a grid of colors (for gray, all grays) by at most `SAME`."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)

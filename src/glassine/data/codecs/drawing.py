@@ -1,4 +1,4 @@
-"""Have Lottie and SVG drawn by a process of their own, one for all files; it may die of one, and the others go on."""
+"""Render Lottie and SVG in a separate process shared by all files; a crash on one does not affect the others."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from glassine.data.codecs.sandbox import ChildProcess
 from glassine.utils.errors import UserError
 
 _CHILD = Path(__file__).with_name("drawing_child.py")
-_SECONDS = 300.0  # of waiting, where the system does not limit the work
-_MOST_FILES = 1000  # that one process draws, since renderers leak a little
+_SECONDS = 300.0  # timeout where the system does not limit CPU time
+_MOST_FILES = 1000  # rendered per process, since renderers leak a little
 
 
 class _Server:
-    """The process that draws for this one."""
+    """The rendering process of this process."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: in a forked process, since the pipes belong to the one that it was forked from."""
+        """Reset, for use in a forked process, since the pipes belong to its parent."""
         self.lock = threading.RLock()
         self.child: ChildProcess | None = None
         self.files = 0
         self.open: set[int] = set()
 
     def get(self, name: str) -> ChildProcess:
-        """The running process, or a new one; `name` is how messages call the file it works on."""
+        """The running process, or a new one; `name` is the file name for messages."""
         if self.child is not None and self.files >= _MOST_FILES and not self.open:
             self.end()
         if self.child is None or self.child.ended:
@@ -51,7 +51,7 @@ class _Server:
 
     @contextlib.contextmanager
     def talking(self) -> Iterator[None]:
-        """One at a time; an answer that was not waited for to its end must not be taken for the next one's."""
+        """One request at a time; an answer that was not read completely must not be taken for the next one."""
         with self.lock:
             try:
                 yield
@@ -74,16 +74,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class Animation:
-    """A Lottie that is open for drawing.
+    """A Lottie opened for rendering.
 
     Args:
-        content: checked.
-        name: how messages call the file.
-        width: of what is drawn, in pixels.
-        height: of what is drawn, in pixels.
+        content: the checked animation.
+        name: file name for messages.
+        width: width of the output in pixels.
+        height: height of the output in pixels.
 
     Raises:
-        UserError: rlottie cannot read it, or dies of it.
+        UserError: rlottie cannot read it, or crashes.
     """
 
     def __init__(self, content: LottieContent, name: str, width: int, height: int) -> None:
@@ -94,7 +94,7 @@ class Animation:
             self._connected()
 
     def _connected(self) -> ChildProcess:
-        """The process that has the animation open; it is opened again where another file ended the last one."""
+        """The process that has the animation open; reopened if another file ended the previous process."""
         child = _server.get(self._name)
         if child is not self._child:
             text = self._content.text.encode()
@@ -116,8 +116,8 @@ class Animation:
         return unpremultiply(bgra[..., [2, 1, 0, 3]])
 
     def close(self) -> None:
-        """Let go of the renderer's memory."""
-        with _server.lock, contextlib.suppress(UserError):  # that it has ended meanwhile is as good
+        """Free the renderer's memory."""
+        with _server.lock, contextlib.suppress(UserError):  # a process that has ended in the meantime is fine
             if self._child is not None and self._child is _server.child and not self._child.ended:
                 _server.open.discard(self._number)
                 self._child.send(b"c" + struct.pack("<I", self._number))
@@ -125,19 +125,19 @@ class Animation:
 
 
 def draw_svg(text: str, name: str, width: int, height: int) -> bytes:
-    """A PNG of a checked SVG.
+    """Render a checked SVG as PNG.
 
     Args:
         text: XML.
-        name: how messages call the file.
-        width: in pixels; the longer side counts, the other may come out a pixel different.
+        name: file name for messages.
+        width: in pixels; the longer side is exact, the other may be off by a pixel.
         height: in pixels.
 
     Raises:
-        UserError: resvg cannot draw it, or dies of it.
+        UserError: resvg cannot render it, or crashes.
     """
     data = text.encode()
-    fonts = re.search(r"<(\w+:)?(text|tspan)\b", text) is not None  # looking for them takes longer than drawing
+    fonts = re.search(r"<(\w+:)?(text|tspan)\b", text) is not None  # loading fonts takes longer than rendering
     with _server.talking():
         child = _server.get(name)
         _server.files += 1

@@ -1,14 +1,16 @@
-"""The process that draws Lottie and SVG: their renderers take for ever, or abort, on some of what a file may hold.
+"""The process that renders Lottie and SVG, since the renderers never finish, or abort, on some files.
 
-Run as a program by `drawing.py`; it imports nothing of glassine. It serves one file after the other, or several at
-once. In: a byte for what to do, and numbers of 4 bytes, little-endian.
+Run as a program by `drawing.py`; it imports nothing from glassine. It serves one file after another, or several at
+once. Input: one byte for the command, and 4-byte little-endian numbers.
 
-- `o`, number of the file, bytes of its text, frames, width, height, the text: opens a Lottie; out: 1, or 0 if it fails.
-- `d`, number of the file, frame: draws it; out: `height width 4` bytes, premultiplied BGRA.
+- `o`, number of the file, bytes of its text, frames, width, height, the text: opens a Lottie; output: 1, or 0 if it
+fails.
+- `d`, number of the file, frame: renders it; output: `height width 4` bytes, premultiplied BGRA.
 - `c`, number of the file: closes it.
-- `s`, bytes of the text, width, height, whether it needs fonts, the text: draws an SVG; out: bytes of a PNG, the PNG.
+- `s`, bytes of the text, width, height, whether it needs fonts, the text: renders an SVG; output: size of the PNG, the
+PNG.
 
-What goes wrong inside a renderer ends the process, by itself or by the limits on its time and memory.
+Failures inside a renderer end the process, directly or through the limits on time and memory.
 """
 
 import os
@@ -18,10 +20,10 @@ import sys
 import time
 from typing import Any, BinaryIO
 
-BASE_BYTES = 2**30  # the interpreter, the renderers, their threads' stacks, fonts, and the trees they make of a text
-BYTES_A_PIXEL = 48  # a frame and the layers it is made of
-OPENING_SECONDS, FRAME_SECONDS = 10.0, 5.0  # of work, so that a busy machine takes nothing away
-SECONDS_A_FRAME = 0.2  # of all frames of a file, on average, beside the first seconds
+BASE_BYTES = 2**30  # the interpreter, the renderers, their threads' stacks, fonts, and their parse trees
+BYTES_A_PIXEL = 48  # a frame and its layers
+OPENING_SECONDS, FRAME_SECONDS = 10.0, 5.0  # CPU time, so that a busy machine does not matter
+SECONDS_A_FRAME = 0.2  # average over all frames of a file, in addition to the initial seconds
 
 opened: dict[int, tuple[Any, int, int]] = {}
 left: dict[int, float] = {}
@@ -29,9 +31,9 @@ left: dict[int, float] = {}
 
 def main() -> None:
     """Serve until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the caller, which ends this process
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nobody else may write where the answers go
+    os.dup2(2, 1)  # nothing else may write to the answer stream
     limit("RLIMIT_CORE", 0)
     serve = {b"o": open_lottie, b"d": draw_frame, b"c": close_lottie, b"s": draw_svg}
     while what := source.read(1):
@@ -45,7 +47,7 @@ def numbers(source: BinaryIO, count: int) -> tuple[int, ...]:
 
 
 def begin(size: int, width: int, height: int) -> None:
-    """Set the limits for a file with a text of so many bytes, and pictures of this size."""
+    """Set the limits for a file with this many bytes of text, and images of this size."""
     limit("RLIMIT_AS", BASE_BYTES + BYTES_A_PIXEL * width * height + 16 * size + 2**24 * (os.cpu_count() or 1))
     limit("RLIMIT_CPU", time.process_time() + OPENING_SECONDS)
 
@@ -96,7 +98,7 @@ def draw_svg(source: BinaryIO) -> bytes:
 
 
 def limit(what: str, most: float) -> None:
-    """Set one of the system's limits; the same process may raise it again."""
+    """Set a system limit; the process can raise it again."""
     try:
         import resource
     except ImportError:  # Windows has none

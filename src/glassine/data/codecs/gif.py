@@ -1,7 +1,7 @@
-"""Read GIF: its blocks give size, timing and completeness; Pillow unpacks the pictures (LZW).
+"""Read GIF: size, timing and completeness come from its blocks; Pillow decompresses the images (LZW).
 
-Pictures are laid over each other here, as browsers do it. Pillow and FFmpeg paint a cleared box in the background color
-when a picture has no transparent color of its own; browsers, and so this reader, always clear to transparent.
+Images are composited here as in browsers. Pillow and FFmpeg fill a cleared box with the background color if an image
+has no transparent color of its own; browsers, and therefore this reader, always clear to transparent.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from glassine.data.codecs.timing import shown_durations
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _LOOPERS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _CONTROL, _APPLICATION = 0xF9, 0xFF
-_LEAST_FRAME_BYTES = 5  # of the smallest frame, besides zeros
+_LEAST_FRAME_BYTES = 5  # size of the smallest frame, ignoring zeros
 
 
 @dataclass(frozen=True)
 class GifPicture:
-    """Where one picture of a GIF lies in the file, and what is to be done with it.
+    """Location of one GIF image in the file, and how to handle it.
 
     `table` and `data` are byte ranges (begin, end); `box` is left, top, width, height in pixels; `transparent` is a
-    color number or None; `disposal` is what happens after it was shown: 2 clear its box, 3 restore what was there.
+    color index or None; `disposal` is what happens after it was shown: 2 clears its box, 3 restores the previous
+    content.
     """
 
     table: tuple[int, int]
@@ -45,9 +46,9 @@ class GifPicture:
 
 @dataclass(frozen=True)
 class GifLayout:
-    """What a GIF says about itself: canvas in pixels, durations in ms, plays (0 for ever).
+    """Metadata of a GIF: canvas in pixels, durations in ms, plays (0 for forever).
 
-    `said` is for the user; `lost` is what may be missing from the pictures, or nothing.
+    `said` holds notes for the user; `lost` describes what may be missing, or is empty.
     """
 
     width: int
@@ -60,7 +61,7 @@ class GifLayout:
 
 
 def _skip_blocks(file: BinaryIO) -> bytes:
-    """Pass the data blocks that follow; gives the first one's content."""
+    """Skip the following data blocks; returns the content of the first."""
     first: bytes | None = None
     while True:
         content = file.read(file.read(1)[0])
@@ -70,7 +71,7 @@ def _skip_blocks(file: BinaryIO) -> bytes:
 
 
 def _skip_table(file: BinaryIO, flags: int) -> tuple[int, int]:
-    """Pass the color table that `flags` announce; gives its byte range, empty where there is none."""
+    """Skip the color table declared by `flags`; returns its byte range, empty if there is none."""
     begin = file.tell()
     end = begin + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     file.seek(end)
@@ -78,14 +79,16 @@ def _skip_table(file: BinaryIO, flags: int) -> tuple[int, int]:
 
 
 def gif_layout(file: BinaryIO, name: str) -> GifLayout:
-    """Walk all blocks. A missing end mark after whole frames is forgiven, as browsers do, but said: a cut between two
-    frames looks the same. So are bytes that belong to no block, where a damaged frame may lie.
+    """Walk all blocks.
+
+    A missing end mark after complete frames is tolerated, as in browsers, but reported: a file truncated between two
+    frames looks the same. So are bytes that belong to no block, which may be a damaged frame.
 
     A loop extension with the number n means "repeat n times", so n + 1 plays; without it a GIF plays once.
     Blocks: GIF89a specification (CompuServe, 1990), sections 17 to 27.
 
     Raises:
-        UserError: cut off, or without a frame.
+        UserError: the file is truncated, or has no frames.
     """
     length = file.seek(0, 2)
     file.seek(6)
@@ -122,10 +125,10 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
                 )
                 pictures.append(picture)
                 delays.append(delay * 10)
-                if len(pictures) == 1:  # as browsers do: the first picture enlarges the canvas, later ones are clipped
+                if len(pictures) == 1:  # as in browsers: the first image enlarges the canvas, later ones are clipped
                     width, height = max(width, left + wide), max(height, top + high)
                 disposal, transparent, delay = 0, None, 0
-            elif mark[0]:  # filler, which decoders pass over; zeros are common
+            elif mark[0]:  # filler, which decoders skip; zeros are common
                 stray += 1
         stray += sum(map(bool, file.read(64)))
     except (EOFError, IndexError, struct.error) as error:
@@ -139,21 +142,21 @@ def gif_layout(file: BinaryIO, name: str) -> GifLayout:
     return GifLayout(width, height, tuple(pictures), durations, loop, said, lost)
 
 
-_CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 where they meant 3
+_CLEAR, _RESTORE = 2, (3, 4)  # old encoders wrote 4 instead of 3
 
 
 class GifReader(StickerReader):
-    """GIF with every disposal method, local palettes and 1-bit alpha, which is straight by nature.
+    """GIF with every disposal method, local palettes and 1-bit alpha, which is inherently straight.
 
-    What reaches outside the canvas is clipped; a first frame that does enlarges it. A delay of 10 ms or less reads as
-    100 ms. Both are what browsers show. So is a file that may have lost frames at its end or to damage between them,
-    with a `LeftOutWarning`.
+    Anything outside the canvas is clipped; a first frame that exceeds it enlarges it. Delays of 10 ms or less are read
+    as 100 ms. Both are what browsers do. So is reading a file that may have lost frames at its end, or to damage
+    between them, with a `LeftOutWarning`.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
         self._layout = layout = gif_layout(file, name)
         check_size(name, layout.width, layout.height, max_pixels)
-        for picture in layout.pictures:  # also of what is clipped, since a picture is unpacked as a whole
+        for picture in layout.pictures:  # including clipped parts, since an image is decompressed as a whole
             if picture.box[2] * picture.box[3] > max_pixels:
                 check_size(name, *picture.box[2:], max_pixels)
         self._file, self._name = file, name
@@ -164,7 +167,7 @@ class GifReader(StickerReader):
             warnings.warn(f"{name}: not drawn: {layout.lost}", LeftOutWarning, stacklevel=2)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        # one number for the four bytes of a pixel: several times faster to look up and to copy
+        # one number for the four bytes of a pixel: several times faster to look up and copy
         canvas = np.zeros((self.height, self.width), np.uint32)
         for picture, duration in zip(self._layout.pictures, self._layout.durations, strict=True):
             left, top, width, height = picture.box
@@ -182,13 +185,13 @@ class GifReader(StickerReader):
                 box[...] = before
 
     def _unpack(self, picture: GifPicture) -> tuple[np.ndarray, np.ndarray]:
-        """Color numbers `h w` uint8 and the palette `256`, RGBA bytes seen as uint32, opaque; missing ones black."""
+        """Color indices `h w` uint8 and palette `256`, RGBA viewed as uint32, opaque; missing entries black."""
         palette = np.zeros((256, 4), np.uint8)
         palette[:, 3] = 255
         colors = np.frombuffer(self._bytes(picture.table), np.uint8).reshape(-1, 3)
         palette[: len(colors), :3] = colors
         _, _, width, height = picture.box
-        # a GIF of this picture alone, without a color table, so that Pillow hands out the bare numbers
+        # a GIF with only this image and no color table, so that Pillow returns the bare indices
         alone = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
         alone += struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0x40 if picture.interlaced else 0)
         with decoding(self._name):
@@ -204,5 +207,5 @@ class GifReader(StickerReader):
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()

@@ -1,7 +1,7 @@
-"""Write GIF frame by frame: Pillow packs the pictures (LZW); blocks, palettes and disposal are made here.
+"""Write GIF frame by frame: Pillow compresses the images (LZW); blocks, palettes and disposal are written here.
 
 Pillow's own animation writer merges equal neighbors. Blocks: GIF89a specification, CompuServe 1990. Each frame is
-reduced to a palette of its own.
+reduced to its own palette.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _ROWS_AT_ONCE = 16_384
 
 
 def quantize(colors: np.ndarray, drawn: np.ndarray, most: int, dither: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Choose a palette for the drawn pixels alone and number the pixels.
+    """Choose a palette for the drawn pixels only and index the pixels.
 
-    Up to `most` different colors stay exact; more are reduced by Pillow's octree, refined by two k-means steps (0.4 dB
-    above median cut with k-means, at a quarter of its time).
+    Up to `most` different colors are exact; more are reduced by Pillow's octree, refined by two k-means steps (0.4 dB
+    above median cut with k-means, at a quarter of the time).
 
     Args:
         colors: `h w 3` uint8.
-        drawn: `h w` bool; only these pixels count.
+        drawn: `h w` bool; only these pixels are used.
         most: size of the palette, up to 256.
-        dither: spread the error (Floyd-Steinberg); smoother gradients, but grain that flickers between frames.
+        dither: error diffusion (Floyd-Steinberg); smoother gradients, but noise that flickers between frames.
 
     Returns:
-        Numbers `h w` uint8 (0 where not drawn) and the palette `n 3` uint8, n from 1 to `most`.
+        Indices `h w` uint8 (0 where not drawn) and the palette `n 3` uint8, n from 1 to `most`.
     """
     numbers = np.zeros(drawn.shape, np.uint8)
     pixels = colors[drawn]  # n 3
@@ -49,7 +49,7 @@ def quantize(colors: np.ndarray, drawn: np.ndarray, most: int, dither: bool) -> 
     if dither:
         filled = np.where(drawn[..., None], colors, pixels.mean(axis=0).astype(np.uint8))
         chart = Image.new("P", (1, 1))
-        # unused places repeat the first color, or Pillow would use them as black
+        # unused entries repeat the first color, otherwise Pillow would use them as black
         chart.putpalette(np.concatenate([palette, np.repeat(palette[:1], 256 - len(palette), axis=0)]).tobytes())
         spread = Image.fromarray(filled, "RGB").quantize(palette=chart, dither=Image.Dither.FLOYDSTEINBERG)
         chosen = np.asarray(spread)[drawn]
@@ -73,7 +73,7 @@ def _refined(pixels: np.ndarray, unique: np.ndarray, counts: np.ndarray, most: i
 
 
 def _nearest(colors: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Number of the nearest palette color for each of `u 3` float32; in slices, so that memory stays small."""
+    """Index of the nearest palette color for each of `u 3` float32, computed in slices to save memory."""
     length = (palette**2).sum(axis=1)
     slices = np.array_split(colors, len(colors) // _ROWS_AT_ONCE + 1)
     return np.concatenate([(length - 2 * part @ palette.T).argmin(axis=1) for part in slices])
@@ -84,18 +84,18 @@ _MOST_TICKS = 65_535
 
 
 class GifWriter(StickerWriter):
-    """GIF with a palette of its own for each frame and 1-bit alpha. A single frame becomes a plain GIF.
+    """GIF with per-frame palettes and 1-bit alpha. A single frame is written as a still GIF.
 
-    A frame stores only pixels that changed; where pixels become invisible the frame before is cleared away.
-    Durations are kept in steps of 10 ms, the rest carried over so that the whole does not drift. None is shorter than
-    20 ms, since browsers slow shorter ones down to 100 ms, and none is longer than 655,350 ms, which is said.
+    A frame only stores changed pixels; where pixels become invisible, the previous frame is cleared. Durations are
+    stored in steps of 10 ms, carrying over the remainder to avoid drift. None is shorter than 20 ms, since browsers
+    slow shorter ones down to 100 ms, and none is longer than 655,350 ms, which is reported.
 
     Args:
         path: see `StickerWriter`.
         width: see `StickerWriter`.
         height: see `StickerWriter`.
-        loop: how often it plays. GIF counts repeats, which this writer takes care of.
-        alpha_threshold: pixels with alpha of at least this (1 to 255) are opaque, all others invisible.
+        loop: number of plays. GIF counts repeats, which this writer accounts for.
+        alpha_threshold: pixels with at least this alpha (1 to 255) become opaque, all others transparent.
         dither: see `quantize`.
     """
 
@@ -106,7 +106,7 @@ class GifWriter(StickerWriter):
         self.alpha_threshold, self.dither = alpha_threshold, dither
         self._clock = TickClock(10, least=2, most=_MOST_TICKS)
         self._waiting: tuple[np.ndarray, np.ndarray, int] | None = None  # colors, visible, ticks: not yet written
-        self._standing: tuple[np.ndarray, np.ndarray] | None = None  # what is left on the canvas before it
+        self._standing: tuple[np.ndarray, np.ndarray] | None = None  # the canvas before it
 
     def _start(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -114,12 +114,12 @@ class GifWriter(StickerWriter):
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
         visible = frame[..., 3] >= self.alpha_threshold
-        if self.num_frames == 1 and self.loop != 1:  # an animation; without the extension it plays once
+        if self.num_frames == 1 and self.loop != 1:  # an animation, which plays once without the extension
             repeats = self.loop - 1 if self.loop else 0
             self._file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", repeats, 0))
         if duration_ms > 10 * _MOST_TICKS:
             self.notes.append(f"a frame of {duration_ms:,} ms is shown for {10 * _MOST_TICKS:,} ms, the most GIF holds")
-        # how a frame is disposed of depends on the next one, so one frame waits
+        # a frame's disposal depends on the next one, so one frame is held back
         self._write_waiting(visible)
         self._waiting = (frame[..., :3].copy(), visible, self._clock.ticks(duration_ms))
 
@@ -132,7 +132,7 @@ class GifWriter(StickerWriter):
             drawn = visible & ~(self._standing[1] & np.all(colors == self._standing[0], axis=-1))
         clear = bool((visible & ~next_visible).any())
         if self._standing is None and self.num_frames == 1:
-            left, top, right, bottom = 0, 0, self.width, self.height  # programs differ on a cropped first frame
+            left, top, right, bottom = 0, 0, self.width, self.height  # programs disagree on cropped first frames
         else:
             left, top, right, bottom = mask_box(visible if clear else drawn)
         box = (slice(top, bottom), slice(left, right))
@@ -142,7 +142,7 @@ class GifWriter(StickerWriter):
     def _write_picture(
         self, colors: np.ndarray, drawn: np.ndarray, corner: tuple[int, int], ticks: int, disposal: int
     ) -> None:
-        # other programs clear a box to the background color unless its picture has a transparent one
+        # other programs clear a box to the background color unless its image has a transparent color
         whole = disposal == _KEEP and bool(drawn.all())
         numbers, palette = quantize(colors, drawn, 256 if whole else 255, self.dither)
         hole = 0
@@ -167,7 +167,7 @@ class GifWriter(StickerWriter):
 
 
 def _packed(numbers: np.ndarray) -> bytes:
-    """The code size and data blocks out of a still GIF of `h w` uint8."""
+    """The code size and data blocks of a still GIF of `h w` uint8."""
     image = Image.fromarray(np.ascontiguousarray(numbers), "P")
     image.putpalette(bytes(range(256)) * 3)
     packed = io.BytesIO()

@@ -1,6 +1,6 @@
-"""Limits that every reader keeps: files that are broken, far too large, or no media at all.
+"""Limits of all readers, against files that are broken, far too large, or not media.
 
-That includes the frame sizes that VP8 and VP9 packets announce, read before libvpx allocates memory for them. VP8: RFC
+This includes the frame sizes declared in VP8 and VP9 packets, read before libvpx allocates memory for them. VP8: RFC
 6386, section 9.1. VP9: the bitstream specification, version 0.6, sections 6.2 and 7.2, and annex B.
 """
 
@@ -18,27 +18,27 @@ from PIL import Image
 from glassine.utils.errors import UserError
 
 MAX_PIXELS = 2**25
-"""Largest frame that is read, width times height: 33,554,432, room for 8K video. Checked before anything is decoded."""
+"""Largest frame to read, width times height: 33,554,432, enough for 8K video. Checked before anything is decoded."""
 
 MAX_STICKER_PIXELS = 2**30
-"""Most pixels (frames times width times height) that are held at once: 4 GiB of RGBA. Streaming has no such limit."""
+"""Maximum pixels (frames times width times height) held at once: 4 GiB of RGBA. Streaming has no such limit."""
 
 ZERO_DELAY_MS = 100
-"""How long a frame stands whose file gives it no duration, or one that browsers lengthen (see `TOO_SHORT_MS`)."""
+"""Duration of frames without a duration, or with one that browsers lengthen (see `TOO_SHORT_MS`)."""
 
 TOO_SHORT_MS = 10
-"""Browsers show frames of animated images for 100 ms whose delay is this or less, and so do we."""
+"""Frames of animated images with this delay or less are shown for 100 ms, as in browsers."""
 
 SHORTEST_SHOWN_MS = TOO_SHORT_MS + 1
 """Shortest whole delay that browsers keep."""
 
 LONGEST_MS = 2**31 - 1
-"""Longest duration of a frame that is taken from a file: 24 days."""
+"""Longest frame duration accepted from a file: 24 days."""
 
 STILL_MS = 1000
 """Duration of the only frame of a still image."""
 
-# whatever a decoder throws at bytes it did not expect; RuntimeError covers RecursionError and NotImplementedError
+# exceptions that decoders raise for unexpected bytes; RuntimeError covers RecursionError and NotImplementedError
 _DECODE_ERRORS = (
     av.FFmpegError,
     Image.DecompressionBombError,
@@ -59,22 +59,22 @@ _DECODE_ERRORS = (
 )
 
 _RUST_PANIC = "pyo3_runtime"
-"""Module of what libraries in Rust throw where they fail themselves, which is no `Exception`."""
+"""Module of the panic exceptions of Rust libraries, which are not an `Exception`."""
 
 
 def printable(text: str) -> str:
-    """A name fit for a one-line message: line breaks and the like become question marks."""
+    """A name for one-line messages: line breaks and the like become question marks."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
-    """Refuse empty and enormous frames.
+    """Reject empty and enormous frames.
 
     Args:
-        name: how the message calls the file.
+        name: file name for the message.
         width: pixels.
         height: pixels.
-        max_pixels: most pixels a frame may have.
+        max_pixels: maximum number of pixels per frame.
 
     Raises:
         UserError: no pixels, or more than `max_pixels`.
@@ -89,16 +89,16 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
 
 
 def damaged(name: str, detail: str) -> UserError:
-    """The error for a file that is of a supported kind but cannot be decoded; `detail` says what is wrong."""
+    """The error for a file of a supported kind that cannot be decoded; `detail` describes the problem."""
     return UserError(f"{name}: {' '.join(detail.split())}; the file is damaged or cut off; get it again")
 
 
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Turn whatever a decoder throws inside the block into one `UserError` that names the file.
+    """Turn decoder errors inside the block into a `UserError` that names the file.
 
     Raises:
-        UserError: for any decoder error. A full disk or missing rights keep their own `OSError`.
+        UserError: for any decoder error. A full disk or missing permissions keep their own `OSError`.
     """
     try:
         yield
@@ -119,11 +119,11 @@ _RGB = 7
 
 
 def announced_sizes(codec: str, packet: bytes) -> list[tuple[int, int]]:
-    """Width and height of each frame in a packet that states them; others are as large as the frames before.
+    """Width and height of the frames in a packet that declare them; others have the size of earlier frames.
 
     Args:
         codec: `vp8` or `vp9`.
-        packet: its bytes, damaged ones too.
+        packet: its bytes, possibly damaged.
     """
     if codec == "vp8":
         if len(packet) < 10 or packet[0] & 1 or packet[3:6] != _KEY_START:
@@ -133,7 +133,7 @@ def announced_sizes(codec: str, packet: bytes) -> list[tuple[int, int]]:
     for frame in _frames(packet):
         try:
             size = _size(_Bits(frame))
-        except IndexError:  # cut off: the decoder will refuse it
+        except IndexError:  # truncated: the decoder will reject it
             continue
         if size is not None:
             found.append(size)
@@ -157,7 +157,7 @@ def _frames(packet: bytes) -> list[bytes]:
 
 
 class _Bits:
-    """Reads numbers of so many bits, the highest first."""
+    """Reads numbers with a given number of bits, most significant first."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._place = data, 0
@@ -171,7 +171,7 @@ class _Bits:
 
 
 def _size(bits: _Bits) -> tuple[int, int] | None:
-    """The size in a VP9 frame's uncompressed header, where it is written out."""
+    """The size in a VP9 frame's uncompressed header, if it is explicit."""
     if bits.read(2) != 2:
         return None
     profile = bits.read(1) | bits.read(1) << 1
@@ -196,7 +196,7 @@ def _size(bits: _Bits) -> tuple[int, int] | None:
         bits.read(8)
         return _written(bits)
     bits.read(8 + 3 * 4)
-    if any(bits.read(1) for _ in range(3)):  # as large as one of the frames before
+    if any(bits.read(1) for _ in range(3)):  # same size as an earlier frame
         return None
     return _written(bits)
 

@@ -30,7 +30,7 @@ from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError
 
 AlphaMode = Literal["straight", "premultiplied"]
-"""How a file stores colors. All formats here store them straight; some editors export MOV premultiplied."""
+"""How a file stores colors. All formats here use straight colors; some editors export premultiplied MOV."""
 
 
 def open_sticker(
@@ -41,24 +41,24 @@ def open_sticker(
     size: int | None = None,
     fps: float | None = None,
 ) -> StickerReader:
-    """Open a sticker, video or picture for reading frame by frame; what it is is told by content, not by name.
+    """Open a sticker, video or image for reading frame by frame; the format is detected from content, not name.
 
     Args:
         path: GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, Lottie (.json,
             .lottie, .tgs), SVG, or a folder or .zip of PNGs; or a pipe with one of these files (`-` for standard
             input, `/dev/stdin`, a FIFO).
-        max_pixels: largest frame that is read, width times height.
-        alpha_mode: "premultiplied" for a file whose colors were saved multiplied by alpha (dark rims give it away);
-            what is read is straight in any case.
-        size: longer side in pixels of what is drawn rather than stored (Lottie, SVG); None for the file's own, an SVG
-            at least 512. Others keep their size.
-        fps: at most so many frames a second of a Lottie are drawn; None for all. Others keep their frames.
+        max_pixels: largest frame to read, width times height.
+        alpha_mode: "premultiplied" for files with colors multiplied by alpha (recognizable by dark rims);
+            the result is always straight.
+        size: longer side in pixels for vector formats (Lottie, SVG); None for the file's own, for SVG
+            at least 512. Other formats keep their size.
+        fps: maximum frames per second rendered from a Lottie; None for all. Other formats keep their frames.
 
     Returns:
         A context manager; iterate it for `(frame h w 4 uint8 straight RGBA, duration_ms)`.
 
     Raises:
-        UserError: missing, unreadable, of no supported kind, damaged, or too large.
+        UserError: the file is missing, unreadable, unsupported, damaged, or too large.
     """
     reader = _open_path(Path(path), max_pixels, size, fps)
     return UnpremultipliedReader(reader) if alpha_mode == "premultiplied" else reader
@@ -67,7 +67,7 @@ def open_sticker(
 def open_bytes(
     data: bytes, name: str = "data", *, max_pixels: int = MAX_PIXELS, size: int | None = None
 ) -> StickerReader:
-    """Like `open_sticker`, for bytes in memory; `name` is how messages call them."""
+    """Like `open_sticker`, for bytes in memory; `name` is used in messages."""
     return _open_file(io.BytesIO(data), name, max_pixels, size)
 
 
@@ -163,24 +163,25 @@ def create_sticker(
     dither: bool = False,
     whole_canvas: bool = False,
 ) -> StickerWriter:
-    """Make a sticker frame by frame; the suffix tells the format.
+    """Write a sticker frame by frame; the suffix sets the format.
 
     Args:
-        path: where to; its folder must exist. The suffix is one of `SUFFIXES`; none is a folder of PNGs.
-        width: of every frame, in pixels.
-        height: of every frame, in pixels.
-        loop: how often it plays; 0 is for ever.
-        quality: 0 to 100 for WebP, AVIF and WebM; None is lossless WebP, 90 for AVIF and 75 for WebM. The others do not
-            use it.
-        alpha_threshold: GIF only: pixels with alpha of at least this, 1 to 255, are opaque, all others invisible.
-        dither: GIF only: spread the palette's error.
-        whole_canvas: WebP and APNG only: store every frame whole, for programs that lay frames over each other wrongly.
+        path: output path; its folder must exist. `.webp` `.gif` `.png` `.apng` `.avif` `.webm` `.mov` `.zip`, or no
+            suffix for a folder of PNGs.
+        width: width of every frame, in pixels.
+        height: height of every frame, in pixels.
+        loop: number of plays; 0 is forever.
+        quality: 0 to 100 for WebP, AVIF and WebM; None is lossless WebP, 90 for AVIF and 75 for WebM. Other formats do
+            not use it.
+        alpha_threshold: GIF only: pixels with at least this alpha, 1 to 255, become opaque, all others transparent.
+        dither: GIF only: diffuse the quantization error.
+        whole_canvas: WebP and APNG only: store full frames, for programs that composite partial frames incorrectly.
 
     Returns:
         A context manager with `append(frame h w 4 uint8, duration_ms)`.
 
     Raises:
-        UserError: a suffix that cannot hold alpha, a setting out of range, or a folder that cannot be written to.
+        UserError: a format without alpha, a setting out of range, or a folder that cannot be written to.
     """
     path = Path(path)
     check_suffix(path)
@@ -193,10 +194,10 @@ def create_sticker(
 
 
 def check_suffix(path: Path) -> None:
-    """Raise UserError where no sticker can be written to `path`, before anything is computed for it."""
+    """Raise UserError if no sticker can be written to `path`, before anything is computed for it."""
     suffix = path.suffix.lower()
     if path.name == "-":
-        raise UserError("cannot write -: standard output is not written to here; name a file")
+        raise UserError("cannot write -: standard output is not supported here; name a file")
     if path.name.lower() in SUFFIXES[:-1]:
         raise UserError(
             f"cannot write {path}: it is a suffix without a name; choose a name, for instance out{path.name}"
@@ -205,13 +206,13 @@ def check_suffix(path: Path) -> None:
         why = "is not written" if suffix.startswith(".he") else "is written without transparency"
         raise UserError(f"cannot write {path}: {suffix} {why}; choose {WRITABLE}")
     if suffix not in SUFFIXES:
-        raise UserError(f"cannot write {path}: {suffix} is no format that can be written; choose {WRITABLE}")
+        raise UserError(f"cannot write {path}: {suffix} cannot be written; choose {WRITABLE}")
     if suffix == ".avif" and not features.check("avif"):
         raise UserError(f"cannot write {path}: this Pillow was built without AVIF; pip install --upgrade pillow")
 
 
 class NoteWarning(UserWarning):
-    """Something of a sticker is shown otherwise than its file says."""
+    """Something in a sticker differs from its file."""
 
 
 def read_sticker(
@@ -222,20 +223,20 @@ def read_sticker(
     size: int | None = None,
     fps: float | None = None,
 ) -> Sticker:
-    """Read a whole sticker of any supported format (see `open_sticker`).
+    """Read a full sticker in any supported format (see `open_sticker`).
 
     Args:
         path: the file, or a folder of PNGs.
-        max_pixels: largest frame that is read, width times height.
-        alpha_mode: how the file stores colors; what is returned is straight.
+        max_pixels: largest frame to read, width times height.
+        alpha_mode: how the file stores colors; the result is always straight.
         size: longer side in pixels of a Lottie or SVG, see `open_sticker`.
-        fps: most frames a second of a Lottie.
+        fps: maximum frames per second of a Lottie.
 
     Raises:
-        UserError: as `open_sticker`; also when all frames together pass `MAX_STICKER_PIXELS`.
+        UserError: as for `open_sticker`; also if all frames together exceed `MAX_STICKER_PIXELS`.
 
     Warns:
-        NoteWarning: of each of the reader's `notes`, such as delays that are lengthened as browsers do it.
+        NoteWarning: for each of the reader's `notes`, such as delays lengthened as in browsers.
     """
     with open_sticker(path, max_pixels=max_pixels, alpha_mode=alpha_mode, size=size, fps=fps) as reader:
         for note in reader.notes:
@@ -244,16 +245,16 @@ def read_sticker(
 
 
 def decode_bytes(data: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS, size: int | None = None) -> Sticker:
-    """Read a whole sticker out of bytes, such as a shard's member.
+    """Read a full sticker from bytes, such as a shard member.
 
     Args:
         data: the file's content.
-        suffix: only used in messages; the content tells the format.
-        max_pixels: largest frame that is read.
+        suffix: only used in messages; the format is detected from the content.
+        max_pixels: largest frame to read.
         size: longer side in pixels of a Lottie or SVG.
 
     Raises:
-        UserError: as `read_sticker`.
+        UserError: as for `read_sticker`.
     """
     name = f"{suffix.lstrip('.') or 'media'} data"
     with open_bytes(data, name, max_pixels=max_pixels, size=size) as reader:
@@ -263,23 +264,23 @@ def decode_bytes(data: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS,
 def read_frames(
     source: bytes | Path | str, suffix: str, indices: Sequence[int], *, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Read single frames, in the order asked for, repeats allowed.
+    """Read single frames, in the requested order, repeats allowed.
 
-    GIF, WebP and APNG decode from the start to the last frame asked for and keep only those asked for; PNG zips and
-    folders, and opaque video where decord is installed, jump.
+    GIF, WebP and APNG are decoded from the start to the last requested frame, keeping only the requested ones; PNG zips
+    and folders, and opaque video if decord is installed, are read by random access.
 
     Args:
         source: a path, or the file's content as bytes.
-        suffix: only used in messages; the content tells the format.
-        indices: frame numbers from 0.
-        max_pixels: largest frame that is read.
+        suffix: only used in messages; the format is detected from the content.
+        indices: frame indices from 0.
+        max_pixels: largest frame to read.
 
     Returns:
         `f h w 4` uint8, straight RGBA.
 
     Raises:
-        UserError: as `read_sticker`.
-        IndexError: a number outside the sticker.
+        UserError: as for `read_sticker`.
+        IndexError: an index out of range.
     """
     if isinstance(source, bytes):
         reader = open_bytes(source, f"{suffix.lstrip('.') or 'media'} data", max_pixels=max_pixels)
@@ -298,10 +299,10 @@ def write_sticker(
     dither: bool = False,
     whole_canvas: bool = False,
 ) -> None:
-    """Write a whole sticker; the suffix tells the format, and the arguments are those of `create_sticker`.
+    """Write a full sticker; the suffix sets the format, and the arguments are those of `create_sticker`.
 
     Raises:
-        UserError: as `create_sticker`.
+        UserError: as for `create_sticker`.
     """
     writer = create_sticker(
         path,

@@ -13,19 +13,19 @@ from fractions import Fraction
 _MOST_BOXES = 20_000
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"iprp", b"ipco"}
 _VERSIONED = {b"meta": 4, b"stsd": 8}  # containers with this many bytes before their boxes
-_SAMPLE_ENTRY_BYTES = 78  # of a picture, before its own boxes
+_SAMPLE_ENTRY_BYTES = 78  # of an image, before its own boxes
 _SAMPLE_ENTRIES = (b"av01", b"hvc1", b"hev1")
 _MOST_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
 class IsoLayout:
-    """What the boxes say.
+    """Metadata from the boxes.
 
     Attributes:
-        sizes: width and height of every image item and picture track.
-        delays: milliseconds per frame of the first picture track; empty for a still picture.
-        loop: how often the track plays, 0 for ever.
+        sizes: width and height of every image item and image track.
+        delays: milliseconds per frame of the first image track; empty for a still image.
+        loop: number of plays of the track, 0 for forever.
         code_points: color primaries and transfer characteristics of ITU-T H.273, or None.
     """
 
@@ -39,12 +39,12 @@ def iso_layout(data: bytes) -> IsoLayout:
     """Read the boxes of a whole file.
 
     Raises:
-        ValueError: boxes that make no sense.
+        ValueError: invalid boxes.
     """
     sizes: list[tuple[int, int]] = []
     points: tuple[int, int] | None = None
     scale, movie_length, edit = 1, 0, (0, 0)  # edit: flags, length
-    counts: list[tuple[int, int]] = []  # of the first picture track: frames, ticks
+    counts: list[tuple[int, int]] = []  # of the first image track: frames, ticks
     in_pictures = done = False
     try:
         for tag, begin, end in walk_boxes(data):
@@ -79,7 +79,7 @@ def iso_layout(data: bytes) -> IsoLayout:
 
 
 def _plays(edit: tuple[int, int], movie_length: int) -> int:
-    """How often a track plays: an edit that repeats (flag 1) does so until the track's length is filled."""
+    """Number of plays of a track: a repeating edit (flag 1) repeats until the track's duration is filled."""
     flags, length = edit
     if not length or movie_length in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF):
         return 0
@@ -87,17 +87,17 @@ def _plays(edit: tuple[int, int], movie_length: int) -> int:
 
 
 def _long(data: bytes, begin: int, place: int, long_place: int) -> int:
-    """A length of 4 bytes at `place`, or of 8 at `long_place` in version 1 of the box."""
+    """A 4-byte length at `place`, or an 8-byte one at `long_place` in version 1 of the box."""
     if data[begin]:
         return int(struct.unpack_from(">Q", data, begin + long_place)[0])
     return int(struct.unpack_from(">I", data, begin + place)[0])
 
 
 def walk_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Tag and content (from, to) of every box, containers before what they hold; without recursion.
+    """Tag and content range of every box, containers before their content; without recursion.
 
     Raises:
-        ValueError: boxes that reach outside what holds them, or too many.
+        ValueError: boxes that exceed their container, or too many boxes.
     """
     waiting, seen = [(0, len(data))], 0
     while waiting:

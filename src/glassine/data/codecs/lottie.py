@@ -1,7 +1,7 @@
-"""Read Lottie: vector animations as JSON, as Telegram's .tgs (gzip) or as .lottie (zip), drawn by rlottie.
+"""Read Lottie: vector animations as JSON, as Telegram's .tgs (gzip) or as .lottie (zip), rendered by rlottie.
 
-What the readers of drawings (Lottie, SVG) share is here, too: an optional renderer, unpacking within limits, and
-warnings about what the renderer does not draw.
+Code shared by the vector readers (Lottie, SVG) is here, too: optional renderers, decompression within limits, and
+warnings about features that the renderer skips.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from glassine.data.codecs.timing import whole_durations
 from glassine.utils.errors import UserError
 
 MAX_TEXT_BYTES = 2**25
-"""Largest drawing that is read, unpacked: 32 MiB. Real ones are below 1 MiB; anything above is a bomb or a mistake."""
+"""Largest vector file, decompressed: 32 MiB. Real ones are below 1 MiB; larger ones are bombs or mistakes."""
 
 
 class LeftOutWarning(UserWarning):
-    """A file was read, but parts of it are not in its frames; the message names the file and counts the parts."""
+    """A file was read, but parts of it were not rendered; the message names the file and counts the parts."""
 
 
 def renderer(module: str, extra: str, name: str) -> ModuleType:
-    """Import the package that draws a format.
+    """Import the package that renders a format.
 
     Args:
         module: its import name.
-        extra: the extra of glassine that brings it.
-        name: how the message calls the file.
+        extra: the glassine extra that installs it.
+        name: file name for the message.
 
     Raises:
         UserError: it is not installed; the message names the extra.
@@ -52,17 +52,17 @@ def renderer(module: str, extra: str, name: str) -> ModuleType:
 
 
 def drawn_size(name: str, width: float, height: float, longer: float, max_pixels: int) -> tuple[int, int]:
-    """Width and height in pixels of a drawing whose longer side gets a size, its shape kept.
+    """Width and height in pixels for a given longer side, keeping the aspect ratio.
 
     Args:
-        name: how messages call the file.
-        width: as the file states it.
-        height: as the file states it.
+        name: file name for messages.
+        width: width in the file.
+        height: height in the file.
         longer: pixels of the longer side.
-        max_pixels: most pixels a frame may have.
+        max_pixels: maximum number of pixels per frame.
 
     Raises:
-        UserError: the size is below 1 pixel, or more than `max_pixels` come out.
+        UserError: the size is below 1 pixel, or the result exceeds `max_pixels`.
     """
     if not longer >= 1:
         raise UserError(f"{name}: size must be at least 1 pixel, got {longer:g}")
@@ -73,10 +73,10 @@ def drawn_size(name: str, width: float, height: float, longer: float, max_pixels
 
 
 def gunzip(data: bytes, name: str) -> bytes:
-    """Unpack gzip up to `MAX_TEXT_BYTES`; the length of what comes out is checked while it comes.
+    """Decompress gzip up to `MAX_TEXT_BYTES`; the length is checked during decompression.
 
     Raises:
-        UserError: damaged, cut off, or larger than the limit when unpacked.
+        UserError: the data is damaged, truncated, or larger than the limit when decompressed.
     """
     unpacker = zlib.decompressobj(wbits=31)
     try:
@@ -91,7 +91,7 @@ def gunzip(data: bytes, name: str) -> bytes:
 
 
 def too_large(name: str, size: int | None) -> UserError:
-    """The error for a drawing whose text is longer than `MAX_TEXT_BYTES`."""
+    """The error for a vector file longer than `MAX_TEXT_BYTES`."""
     said = f"{size:,}" if size is not None else f"more than {MAX_TEXT_BYTES:,}"
     return UserError(
         f"{name}: a drawing must be at most {MAX_TEXT_BYTES:,} bytes unpacked, got {said}; it is no sticker"
@@ -99,25 +99,26 @@ def too_large(name: str, size: int | None) -> UserError:
 
 
 def say_left_out(name: str, counts: Mapping[str, int]) -> None:
-    """Warn once a file of what its frames lack; nothing where all counts are 0."""
+    """Warn once per file about skipped features; no warning if all counts are 0."""
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     if parts:
         warnings.warn(f"{name}: not drawn: {', '.join(parts)}", LeftOutWarning, stacklevel=3)
 
 
 class LottieReader(StickerReader):
-    """A Lottie animation, drawn at the size asked for. Each frame is drawn alone, so any frame costs the same.
+    """A Lottie animation, rendered at the requested size. Frames are independent, so every frame costs the same.
 
-    rlottie gives premultiplied BGRA; the frames are straight RGBA. Alpha is rlottie's own, colors are as exact as its
-    8 premultiplied bits allow. The frames from `ip` up to, not including, `op` are one whole loop; it plays for ever.
-    What rlottie does not draw (expressions, effects, images, text, ...) is counted in a `LeftOutWarning`.
+    rlottie returns premultiplied BGRA; the frames are straight RGBA. Alpha is rlottie's own, colors are as exact as its
+    8 premultiplied bits allow. The frames from `ip` up to, but not including, `op` are one full loop, which plays
+    forever. Features that rlottie does not render (expressions, effects, images, text, ...) are counted in a
+    `LeftOutWarning`.
 
     Args:
-        file: the open file: JSON, or gzip or zip around it.
-        name: how messages call it.
-        max_pixels: largest frame that is drawn, width times height.
-        size: the longer side in pixels; None for the size the file states.
-        fps: at most so many frames a second, picked by time; None for all that the file has.
+        file: the open file: JSON, or JSON in gzip or zip.
+        name: file name for messages.
+        max_pixels: largest frame to render, width times height.
+        size: the longer side in pixels; None for the file's own size.
+        fps: maximum frames per second, sampled by time; None for all frames.
 
     Raises:
         UserError: rlottie is not installed, or the file is damaged, too large or not Lottie.
@@ -141,20 +142,20 @@ class LottieReader(StickerReader):
             yield self._animation.draw(number), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
-        """As in `StickerReader`, but draws nothing else than the frames asked for."""
+        """See `StickerReader`; only renders the requested frames."""
         outside = [index for index in indices if not 0 <= index < len(self._numbers)]
         if outside or not indices:
             return super().frames_at(outside[:1])
         return np.stack([self._animation.draw(self._numbers[index]) for index in indices])
 
     def close(self) -> None:
-        """Let go of the file and of the renderer's memory."""
+        """Close the file and free the renderer's memory."""
         self._animation.close()
         self._file.close()
 
 
 def _frame_times(content: LottieContent, fps: float | None) -> tuple[list[int], tuple[int, ...]]:
-    """The numbers of the frames to draw, and how long each stands in ms; the loop keeps its length."""
+    """The indices of the frames to render and their durations in ms; the loop keeps its duration."""
     rate = Fraction(content.rate).limit_denominator(10**4)
     total = content.num_frames
     count = total
@@ -168,10 +169,11 @@ def _frame_times(content: LottieContent, fps: float | None) -> tuple[list[int], 
 
 
 def lottie_text(file: BinaryIO, name: str) -> bytes:
-    """The JSON inside a .json, .tgs or .lottie file, unpacked up to `MAX_TEXT_BYTES`.
+    """The JSON inside a .json, .tgs or .lottie file, decompressed up to `MAX_TEXT_BYTES`.
 
     Raises:
-        UserError: damaged, cut off, encrypted, too large when unpacked, or a .lottie without an animation.
+        UserError: the file is damaged, truncated, encrypted, too large when decompressed, or a .lottie without an
+            animation.
     """
     file.seek(0)
     data = file.read(MAX_TEXT_BYTES + 1)
@@ -183,7 +185,7 @@ def lottie_text(file: BinaryIO, name: str) -> bytes:
 
 
 def is_gzipped_svg(file: BinaryIO, name: str) -> bool:
-    """Whether gzip holds XML rather than a Telegram sticker. Leaves the file at its start."""
+    """Whether gzip holds XML rather than a Telegram sticker. Rewinds the file."""
     file.seek(0)
     head = zlib.decompressobj(wbits=31)
     try:
@@ -196,12 +198,12 @@ def is_gzipped_svg(file: BinaryIO, name: str) -> bool:
 
 
 def is_dotlottie(file: BinaryIO) -> bool:
-    """Whether a zip is a .lottie: it has `manifest.json` and animations. Leaves the file at its start."""
+    """Whether a zip is a .lottie: it has `manifest.json` and animations. Rewinds the file."""
     try:
         with zipfile.ZipFile(file) as archive:
             return bool(_animations(archive))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False  # the reader of zips says what is wrong
+        return False  # the zip reader reports the problem
     finally:
         file.seek(0)
 

@@ -1,4 +1,4 @@
-"""What a Lottie file asks for, before anything is drawn: its limits, and what rlottie would leave out."""
+"""Checks of a Lottie file before rendering: limits, and features that rlottie skips."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from glassine.data.codecs.guard import damaged
 from glassine.utils.errors import UserError
 
 MAX_DEPTH = 200
-"""Deepest nesting of lists and objects; rlottie's parser calls itself for each level. Real files stay below 60."""
+"""Deepest nesting of lists and objects; rlottie's parser recurses at each level. Real files stay below 60."""
 MAX_LAYERS = 20_000
-"""Most layers drawn in one frame, a composition counted as often as it is used. Real files have below 1,000."""
+"""Maximum number of layers per frame, counting a composition each time it is used. Real files have below 1,000."""
 MAX_COPIES = 1_000
-"""Most copies that repeaters make of one shape, all that lie around it multiplied."""
+"""Maximum number of copies of a shape made by repeaters, multiplied over nested ones."""
 MAX_POINTS = 1_000
-"""Most points of a star or polygon."""
+"""Maximum number of points of a star or polygon."""
 LEAST_DASH = 0.05
-"""Shortest dash and gap together, in units of the drawing; a line is cut into as many parts as it takes."""
+"""Shortest dash plus gap, in drawing units; a line is split into that many parts."""
 MAX_FRAMES = 36_000
 """Longest animation: ten minutes at 60 fps."""
 _MOST_DIGITS = 300
 
-_LAYER_KINDS = {2: "images", 5: "texts", 6: "sounds", 13: "cameras"}  # kinds of layers that rlottie does not draw
+_LAYER_KINDS = {2: "images", 5: "texts", 6: "sounds", 13: "cameras"}  # kinds of layers that rlottie does not render
 _SHAPE_KINDS = {"mm": "merged paths", "zz": "zig-zags", "op": "offset paths", "pb": "puckers", "tw": "twists"}
 
 
@@ -35,12 +35,12 @@ class LottieContent:
     """A checked animation.
 
     Attributes:
-        text: the JSON handed to the renderer, without references to files.
-        width: pixels, as the file states it.
-        height: pixels.
-        rate: frames a second.
-        num_frames: of one loop, at least 1.
-        left_out: what rlottie does not draw -> how many.
+        text: the JSON for the renderer, without references to files.
+        width: width in pixels, from the file.
+        height: height in pixels.
+        rate: frames per second.
+        num_frames: frames of one loop, at least 1.
+        left_out: features that rlottie does not render -> count.
     """
 
     text: str
@@ -52,14 +52,14 @@ class LottieContent:
 
 
 def parse_lottie(data: bytes, name: str) -> LottieContent:
-    """Read the JSON of an animation, check it against the limits and count what will not be drawn.
+    """Read the JSON of an animation, check it against the limits and count what will not be rendered.
 
     Args:
         data: UTF-8 text, with or without a byte order mark.
-        name: how messages call the file.
+        name: file name for messages.
 
     Raises:
-        UserError: cut off, not JSON, not Lottie, or beyond a limit.
+        UserError: the data is truncated, not JSON, not Lottie, or above a limit.
     """
     try:
         content = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number, parse_int=_integer)
@@ -95,7 +95,7 @@ def _no_number(constant: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    """A whole number; one that no float holds is infinite, as JSON's other numbers are."""
+    """An integer; infinite if too large for a float, like JSON's other numbers."""
     return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
@@ -126,7 +126,7 @@ def _inner(value: Any) -> list[Any]:
 
 
 def _compositions(content: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
-    """The layers of each composition by its id, all lists of layers checked to hold objects."""
+    """The layers of each composition by id, after checking that all layer lists contain objects."""
     assets = content.get("assets", [])
     if not isinstance(assets, list) or not all(isinstance(asset, dict) for asset in assets):
         raise damaged(name, "its assets are not a list of objects")
@@ -138,7 +138,7 @@ def _compositions(content: Mapping[str, Any], name: str) -> dict[str, list[Any]]
 
 
 def _check_layers(layers: list[Any], compositions: Mapping[str, list[Any]], name: str) -> None:
-    """Refuse compositions that contain themselves, and too many layers after all are laid out."""
+    """Reject compositions that contain themselves, and too many layers after expansion."""
     known: dict[str, int] = {}
 
     def count(one: list[Any], inside: tuple[str, ...]) -> int:
@@ -160,20 +160,20 @@ def _check_layers(layers: list[Any], compositions: Mapping[str, list[Any]], name
 
 
 def _check_parents(layers: list[Any], name: str) -> None:
-    """Refuse layers that hang on each other in a circle."""
+    """Reject cyclic layer parents."""
     parents: dict[str, set[str]] = {}
     for layer in layers:
         if "parent" in layer:
             parents.setdefault(str(layer.get("ind")), set()).add(str(layer["parent"]))
     while free := [one for one, above in parents.items() if not above & parents.keys()]:
-        for one in free:  # hangs on nothing that hangs itself
+        for one in free:  # has no pending parent
             del parents[one]
     if parents:
         raise _beyond(name, "made of layers that hang on each other in a circle")
 
 
 def _check_shapes(shapes: Any, around: float, name: str) -> None:
-    """Refuse shapes that are many or of many parts; `around` is how often repeaters outside copy them."""
+    """Reject too many or too complex shapes; `around` is the number of copies made by enclosing repeaters."""
     shapes = [shape for shape in shapes if isinstance(shape, dict)] if isinstance(shapes, list) else []
     copies = around
     for shape in shapes:
@@ -195,14 +195,14 @@ def _check_shapes(shapes: Any, around: float, name: str) -> None:
 
 
 def _dash(dashes: list[Any]) -> float:
-    """The length of dashes and gaps together, at its smallest where they change; infinite for no dashes at all."""
+    """The total length of dashes and gaps, the minimum if animated; infinite without dashes."""
     parts = [part for part in dashes if isinstance(part, dict) and part.get("n") != "o"]
     lengths = [min((n for value in _values(part.get("v")) for n in _numbers_in(value)), default=0.0) for part in parts]
     return -1.0 if min(lengths, default=0.0) < 0 else sum(lengths) or math.inf
 
 
 def _values(prop: Any) -> list[Any]:
-    """What a property is at each of its keyframes, or its one fixed value, without times and curves."""
+    """The values of a property at its keyframes, or its fixed value, without times and curves."""
     value = prop.get("k") if isinstance(prop, dict) else prop
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [one[key] for one in value if isinstance(one, dict) for key in ("s", "e") if key in one]
@@ -210,7 +210,7 @@ def _values(prop: Any) -> list[Any]:
 
 
 def _is_gradient(gradient: Any) -> bool:
-    """Whether the colors that a gradient says it has are there: four numbers each, place and red, green, blue."""
+    """Whether a gradient has as many colors as declared: four numbers each, position and red, green, blue."""
     if not isinstance(gradient, dict):
         return False
     points, values = gradient.get("p", -1), _values(gradient.get("k"))
@@ -230,7 +230,7 @@ def _numbers_in(value: Any) -> Iterator[float]:
 
 
 def _undrawn(layer: Mapping[str, Any]) -> Counter[str]:
-    """What rlottie leaves out of one layer."""
+    """Features of a layer that rlottie skips."""
     counts = Counter[str]()
     layer_kind = layer.get("ty")
     if isinstance(layer_kind, int) and layer_kind in _LAYER_KINDS:
@@ -252,7 +252,7 @@ def _undrawn(layer: Mapping[str, Any]) -> Counter[str]:
 
 
 def _without_images(content: dict[str, Any]) -> bool:
-    """Take references to image files out, so that a drawing never opens a file; True where there were any."""
+    """Remove references to image files, so that rendering never opens a file; True if there were any."""
     assets = content.get("assets", [])
     kept = [asset for asset in assets if "layers" in asset]
     if len(kept) == len(assets):
@@ -261,5 +261,5 @@ def _without_images(content: dict[str, Any]) -> bool:
     for asset_layers in (content["layers"], *(asset["layers"] for asset in kept)):
         for layer in asset_layers:
             if layer.get("ty") == 2:
-                layer["ty"] = 3  # an empty layer; others may hang on its position
+                layer["ty"] = 3  # a null layer; others may use it as parent
     return True

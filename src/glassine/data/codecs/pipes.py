@@ -1,4 +1,4 @@
-"""Files that come through a pipe or go into one: `-`, `/dev/stdin`, `<(...)`, FIFOs."""
+"""Files read from or written to a pipe: `-`, `/dev/stdin`, `<(...)`, FIFOs."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from glassine.utils.errors import UserError
 
 STANDARD = "-"
 MAX_PIPE_BYTES = 2**32
-"""Most bytes that are taken from a pipe: 4 GiB. They wait in a temporary file, since readers jump about."""
+"""Maximum number of bytes read from a pipe: 4 GiB. They are buffered in a temporary file, since readers seek."""
 
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdout", "/dev/stderr")
 _PIECE_BYTES = 2**20
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether `path` is standard input or output, or anything else that bytes run through: no file and no folder."""
+    """Whether `path` is standard input or output, or anything else that is neither a file nor a folder."""
     return str(path) == STANDARD or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 def is_open_already(path: Path) -> bool:
-    """Whether `path` is to be written into and not to be replaced: a pipe, or a name of a file that is open."""
+    """Whether to write into `path` rather than replace it: a pipe, or a name of an open file."""
     return is_pipe(path) or str(path).startswith(_DESCRIPTORS)
 
 
 def shown_name(path: Path) -> str:
-    """How messages call an input: its file name, fit for one line."""
+    """The name of an input for one-line messages."""
     return "standard input" if str(path) == STANDARD else printable(path.name)
 
 
 def spooled(path: Path) -> tuple[BinaryIO, str]:
-    """All bytes of a pipe in a temporary file, which is gone when it is closed, and how messages call it.
+    """All bytes of a pipe in a temporary file, which is deleted when closed, and its name for messages.
 
-    The first bytes tell whether it is worth to read on, so an endless pipe of something else ends at once.
+    The format is detected from the first bytes, so an endless pipe of something else is rejected at once.
 
     Raises:
-        UserError: a terminal, nothing that can be read, or more than `MAX_PIPE_BYTES`.
+        UserError: a terminal, an unreadable input, or more than `MAX_PIPE_BYTES`.
     """
     if str(path) != STANDARD:
         with path.open("rb") as file:
@@ -79,16 +79,16 @@ def _spool(source: BinaryIO, name: str) -> tuple[BinaryIO, str]:
 
 @contextlib.contextmanager
 def output_path(path: Path, kind: str) -> Iterator[Path]:
-    """The file to write for an output that may be a pipe: `path` itself, or a temporary one that is poured into it.
+    """The file to write for an output that may be a pipe: `path` itself, or a temporary one that is copied into it.
 
-    Nothing else is written to standard output inside the block: what prints goes to standard error.
+    Inside the block, prints go to standard error, so that nothing else is written to standard output.
 
     Args:
-        path: where to.
+        path: output path.
         kind: the format in a pipe, as a suffix without its dot.
 
     Raises:
-        UserError: standard output is a terminal, or whoever reads the pipe has ended.
+        UserError: standard output is a terminal, or the reader of the pipe has ended.
     """
     if not is_open_already(path):
         yield path
@@ -111,7 +111,7 @@ def output_path(path: Path, kind: str) -> Iterator[Path]:
             if out is not sys.stdout.buffer:
                 out.close()
         except BrokenPipeError as error:
-            # what Python still holds must not be written when it ends: Python's manual, module signal
+            # buffered output must not be written at exit: see Python's manual, module signal
             if str(path) == STANDARD:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise UserError(f"cannot write {name}: the program that reads it has ended") from error

@@ -1,7 +1,7 @@
-"""Read PNG and APNG, and write APNG frame by frame; Pillow packs and unpacks the pictures.
+"""Read PNG and APNG, and write APNG frame by frame; Pillow compresses and decompresses the images.
 
-The reader lays them over each other as browsers do it: Pillow's own composition loses half-clear frames, and what a
-frame that is blended and then disposed of had covered. The writer makes the animation chunks itself: Pillow's own keeps
+The reader composites them as browsers do: Pillow's own composition loses semi-transparent frames, and the content
+covered by a frame that is blended and then disposed of. The writer creates the animation chunks itself: Pillow's keeps
 every frame until the end and merges equal neighbors. Chunks: PNG specification, third edition, sections 11.3.6 and 12
 (https://www.w3.org/TR/png-3).
 """
@@ -31,10 +31,10 @@ _STRIP_PIXELS = 2**20
 
 
 class PngReader(StickerReader):
-    """PNG and APNG; pixels are straight by the standard. 16-bit channels are brought down to 8.
+    """PNG and APNG; pixels are straight by the standard. 16-bit channels are reduced to 8.
 
-    Fractions of a millisecond are rounded without drift; a delay of 10 ms or less reads as 100 ms, as browsers show it;
-    a still picture has 1000 ms. Colors are brought to sRGB, and a picture with an orientation is turned upright.
+    Fractions of a millisecond are rounded without drift; delays of 10 ms or less are read as 100 ms, as in browsers;
+    still images last 1000 ms. Colors are converted to sRGB, and images with an orientation are rotated upright.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
@@ -55,7 +55,7 @@ class PngReader(StickerReader):
         for number, (frame, duration) in enumerate(zip(self._layout.frames, self._layout.durations, strict=True)):
             left, top, width, height = frame.box
             box = canvas[top : top + height, left : left + width]
-            # there is nothing before the first frame to be restored
+            # there is nothing to restore before the first frame
             dispose = CLEAR if frame.dispose == RESTORE and not number else frame.dispose
             before = box.copy() if dispose == RESTORE else None
             if frame.blend == OVER:
@@ -95,7 +95,7 @@ class PngReader(StickerReader):
             return pixels
 
     def _packed(self, frame: PngFrame) -> bytes:
-        """The packed data of a frame; no more than any honest packing of it needs."""
+        """The compressed data of a frame, limited to what a valid frame can need."""
         most = self._layout.header.unpacked_bytes(*frame.box[2:]) + 2**20
         parts: list[bytes] = []
         for place, size in frame.chunks:
@@ -112,15 +112,15 @@ class PngReader(StickerReader):
         return b"".join(parts)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def blend_over(below: np.ndarray, above: np.ndarray) -> None:
-    """Lay `above` over `below`, both `h w 4` uint8 straight RGBA, in place; whole numbers, rounded to the nearest.
+    """Composite `above` over `below`, both `h w 4` uint8 straight RGBA, in place, in integers rounded to nearest.
 
-    The "over" of Porter and Duff as the PNG specification gives it (third edition, section 13.16), solved for straight
-    colors. Where nothing was below, or nothing shows through, the pixel above is taken as it is.
+    The Porter-Duff "over" operator of the PNG specification (third edition, section 13.16), solved for straight colors.
+    Where nothing was below, or nothing shows through, the pixel above is copied.
     """
     rows = max(1, _STRIP_PIXELS // below.shape[1])
     for top in range(0, len(below), rows):
@@ -133,14 +133,14 @@ def blend_over(below: np.ndarray, above: np.ndarray) -> None:
         a, b = new[mixed].astype(np.uint32), old[mixed].astype(np.uint32)  # n 4
         share = a[:, 3:] * 255
         rest = (255 - a[:, 3:]) * b[:, 3:]
-        total = share + rest  # 255 times the alpha that comes out, at least 255
+        total = share + rest  # 255 times the resulting alpha, at least 255
         color = (a[:, :3] * share + b[:, :3] * rest + total // 2) // total
         old[mixed] = np.concatenate([color, (total + 127) // 255], axis=1).astype(np.uint8)
 
 
 def _gray(image: Image.Image, depth: int, clear: bytes) -> np.ndarray:
-    """A gray picture of any depth as RGBA; the gray that `clear` names, at full depth, is transparent."""
-    levels = np.asarray(image.convert("L") if depth == 1 else image)  # h w; depths below 8 spread over 0 to 255
+    """A gray image of any depth as RGBA; the full-depth gray value `clear` is transparent."""
+    levels = np.asarray(image.convert("L") if depth == 1 else image)  # h w; depths below 8 are scaled to 0 to 255
     shown = (levels.astype(np.int32) >> 8).astype(np.uint8) if depth == 16 else levels.astype(np.uint8)
     pixels = np.repeat(shown[..., None], 4, axis=2)
     pixels[..., 3] = 255
@@ -151,7 +151,7 @@ def _gray(image: Image.Image, depth: int, clear: bytes) -> np.ndarray:
 
 
 def _deep_rgb(png: bytes, key: tuple[int, ...]) -> np.ndarray:
-    """RGB of 16 bits with one transparent color, which is told by all 16 bits; Pillow keeps 8."""
+    """16-bit RGB with one transparent color, which is defined by all 16 bits; Pillow keeps 8."""
     context = av.CodecContext.create("png", "r")
     frames = [*context.decode(av.Packet(png)), *context.decode(None)]
     if len(frames) != 1:
@@ -165,16 +165,16 @@ def _deep_rgb(png: bytes, key: tuple[int, ...]) -> np.ndarray:
 
 
 class ApngWriter(StickerWriter):
-    """APNG, lossless with straight alpha. Each frame stores the box that changed, which replaces what was there.
+    """APNG, lossless with straight alpha. Each frame stores the changed box, which replaces the previous content.
 
-    A single frame becomes a plain PNG.
+    A single frame is written as a plain PNG.
 
     Args:
         path: see `StickerWriter`.
         width: see `StickerWriter`.
         height: see `StickerWriter`.
         loop: see `StickerWriter`.
-        whole_canvas: store every frame whole, for programs that lay frames over each other wrongly.
+        whole_canvas: store full frames, for programs that composite partial frames incorrectly.
     """
 
     shortest_ms = SHORTEST_SHOWN_MS
@@ -208,7 +208,7 @@ class ApngWriter(StickerWriter):
     def _write_frame(self, frame: np.ndarray, duration_ms: int) -> None:
         left, top, right, bottom = changed_box(None if self.whole_canvas else self._previous, frame)
         place = struct.pack(">IIII", right - left, bottom - top, left, top)
-        # 0, 0: leave the frame standing, and replace (not blend) the box
+        # 0, 0: keep the frame, and replace (not blend) the box
         control = self._number() + place + struct.pack(">HHBB", *self._delay(duration_ms), 0, 0)
         self._file.write(png_chunk(b"fcTL", control))
         pixels = _pixel_data(frame[top:bottom, left:right])
@@ -245,7 +245,7 @@ class ApngWriter(StickerWriter):
 
 
 def _pixel_data(pixels: np.ndarray) -> bytes:
-    """The packed pixels out of a still PNG of `h w 4` uint8."""
+    """The compressed pixels of a still PNG of `h w 4` uint8."""
     packed = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels), "RGBA").save(packed, format="PNG", compress_level=6)
     data = packed.getvalue()

@@ -1,7 +1,7 @@
 """Walk a PNG's chunks for size, timing, colors and completeness without decoding a pixel.
 
-PNG specification, third edition (https://www.w3.org/TR/png-3). Chunks that carry no picture (text, notes of programs)
-are passed over unread: neither their size nor their checksum matters.
+PNG specification, third edition (https://www.w3.org/TR/png-3). Chunks without image data (text, notes of programs) are
+skipped unread: neither their size nor their checksum matters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEEP, CLEAR, RESTORE = 0, 1, 2
 SOURCE, OVER = 0, 1
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-# small chunks that say how pixels are to be understood
+# small chunks that define how pixels are interpreted
 _NOTES = {b"PLTE": 768, b"tRNS": 256, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"iCCP": 2**22, b"eXIf": 2**16}
 
 
@@ -35,20 +35,20 @@ class PngHeader:
     interlaced: int
 
     def chunk(self, width: int, height: int) -> bytes:
-        """`IHDR` for a picture of this kind."""
+        """`IHDR` for an image of this kind."""
         return png_chunk(
             b"IHDR", struct.pack(">IIBBBBB", width, height, self.depth, self.color_type, 0, 0, self.interlaced)
         )
 
     def unpacked_bytes(self, width: int, height: int) -> int:
-        """Most bytes that the lines of a picture unpack to, interlaced or not."""
+        """Maximum decompressed size of an image's lines in bytes, interlaced or not."""
         line = (width * self.depth * _CHANNELS[self.color_type] + 7) // 8 + 8
         return 2 * line * (height + 8)
 
 
 @dataclass
 class PngFrame:
-    """One picture: `box` is left, top, width, height in pixels; `chunks` are (place, size) of its data chunks."""
+    """One image: `box` is left, top, width, height in pixels; `chunks` are (offset, size) of its data chunks."""
 
     box: tuple[int, int, int, int]
     dispose: int = KEEP
@@ -59,9 +59,9 @@ class PngFrame:
 
 @dataclass(frozen=True)
 class PngLayout:
-    """What a PNG says about itself.
+    """Metadata of a PNG.
 
-    `notes` are the small chunks that say how pixels are to be understood; `said` is what the user should be told.
+    `notes` are the small chunks that define how pixels are interpreted; `said` holds notes for the user.
     """
 
     width: int
@@ -79,7 +79,7 @@ class PngLayout:
         return orientation(self.notes.get(b"eXIf", b""))
 
     def convert(self) -> Convert | None:
-        """The way to sRGB, by the first of `cICP`, `iCCP`, `sRGB`, and `gAMA` with `cHRM`."""
+        """The conversion to sRGB, from the first of `cICP`, `iCCP`, `sRGB`, and `gAMA` with `cHRM`."""
         points, profile = self.notes.get(b"cICP", b""), self.notes.get(b"iCCP", b"")
         if len(points) == 4 and points[2] == 0 and points[3] == 1:
             return by_code_points(points[0], points[1])
@@ -97,19 +97,19 @@ class PngLayout:
 
 
 def png_chunk(tag: bytes, content: bytes) -> bytes:
-    """A whole chunk: size, tag, content, checksum."""
+    """A full chunk: size, tag, content, checksum."""
     return struct.pack(">I", len(content)) + tag + content + struct.pack(">I", zlib.crc32(tag + content))
 
 
 class _Walker:
-    """Takes the chunks one after the other and keeps what they say."""
+    """Processes the chunks in order and collects their metadata."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.file, self.name = file, name
         self.notes: dict[bytes, bytes] = {}
-        self.default: PngFrame | None = None  # the picture in IDAT
+        self.default: PngFrame | None = None  # the image in IDAT
         self.frames: list[PngFrame] = []
-        self.promised: int | None = None  # frames, where it is an animation
+        self.promised: int | None = None  # number of frames, if animated
         self.loop = self.sequence = 0
         self.header: PngHeader | None = None
         self.width = self.height = 0
@@ -144,7 +144,7 @@ class _Walker:
                 self.notes[tag] = content
 
     def _content(self, place: int, size: int, critical: bool = True) -> bytes:
-        """A chunk's content, checked; empty where a chunk that could be left out has a wrong checksum."""
+        """A chunk's content after checking it; empty if an ancillary chunk has a wrong checksum."""
         self.file.seek(place + 4)
         data = self.file.read(4 + size + 4)
         if len(data) < 8 + size or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
@@ -177,11 +177,11 @@ class _Walker:
 def png_layout(file: BinaryIO, name: str) -> PngLayout:
     """Walk all chunks.
 
-    An animation whose count of frames is wrong shows as many as there are, at most as many as it promises, as browsers
-    do it; with a count of 0 the plain picture is shown.
+    An animation with a wrong frame count shows the frames present, at most as many as declared, as in browsers; with a
+    count of 0 the plain image is shown.
 
     Raises:
-        UserError: cut off, or chunks that contradict each other.
+        UserError: the file is truncated, or its chunks contradict each other.
     """
     length = file.seek(0, 2)
     walker, place, ended = _Walker(file, name), 8, False

@@ -1,4 +1,4 @@
-"""Decode in a process of its own, whose memory is limited."""
+"""Decode in a separate process with limited memory."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _OPENING_SECONDS, _FRAME_SECONDS = 60.0, 300.0
 
 
 class ChildProcess:
-    """A Python program in a process of its own, talked to through its standard input and output.
+    """A Python program in a separate process, with communication over its standard input and output.
 
     Args:
-        program: the file.
-        arguments: of the program.
-        name: how messages call the file that it works on.
+        program: path of the program.
+        arguments: arguments of the program.
+        name: file name for messages.
     """
 
     def __init__(self, program: Path, arguments: list[str], name: str) -> None:
         self.name, self.ended = name, False
-        # few arenas: each reserves room that counts although it is empty
+        # few arenas: each reserves memory that counts even if empty
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONDONTWRITEBYTECODE": "1"}
-        # what it says goes to a file, since a pipe that nobody empties would stop it
+        # standard error goes to a file, since an unread pipe would block the process
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the child)
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(program), *arguments],
@@ -58,7 +58,7 @@ class ChildProcess:
             raise self._failed() from error
 
     def take(self, count: int, seconds: float) -> bytearray:
-        """`count` bytes of its output; it is ended when it takes longer than that."""
+        """`count` bytes of its output; the process is ended on a timeout."""
         out: IO[bytes] | None = self._process.stdout
         assert out is not None
         timer = threading.Timer(seconds, self._process.kill)
@@ -77,7 +77,7 @@ class ChildProcess:
             timer.cancel()
 
     def _failed(self) -> Exception:
-        """Why it ended."""
+        """The error that explains why it ended."""
         self.ended = True
         self._process.kill()
         self._process.wait()
@@ -97,28 +97,28 @@ class ChildProcess:
                 try:
                     pipe.close()
                 except OSError:
-                    continue  # what was not sent any more does not matter
+                    continue  # unsent data does not matter
         self._process.wait()
 
 
 class Sandbox:
-    """A child process with one file; told about at once, decoded when iterated, which works once.
+    """A child process for one file; metadata is read at once, frames are decoded by iterating, which works once.
 
     Args:
         kind: Pillow's name of the format, `AVIF` or `HEIF`.
         data: the file's content.
-        name: how messages call it.
-        pixels: how many pixels a frame has by what the file announces; memory for more is not given.
-        max_pixels: largest frame that is read.
+        name: file name for messages.
+        pixels: number of pixels per frame declared by the file; memory is limited accordingly.
+        max_pixels: largest frame to read.
 
     Raises:
-        UserError: the file cannot be opened, or is larger than announced.
+        UserError: the file cannot be opened, or is larger than declared.
 
     Attributes:
-        frames: how many there are.
+        frames: number of frames.
         size: width and height in pixels.
-        profile: an ICC profile, or nothing.
-        exif: a note, of which the orientation counts, or nothing.
+        profile: an ICC profile, or empty.
+        exif: EXIF data, used for the orientation, or empty.
         alpha: whether it has transparency.
     """
 

@@ -1,9 +1,9 @@
-"""The process that decodes AVIF and HEIC, whose decoders make room for whatever a file announces deep inside.
+"""The process that decodes AVIF and HEIC, whose decoders allocate whatever a file declares.
 
-Run as a program by `sandbox.py`: `python sandbox_child.py KIND MEMORY_BYTES`. It imports nothing of glassine, so that
-it starts in a tenth of a second. In: the size of the file (8 bytes, little-endian) and the file; then a byte for "go".
-Out: the size of a JSON note (4 bytes) and the note; then each frame's width and height (4 bytes each) and its RGBA
-pixels. What goes wrong is a line on standard error, and exit code 1.
+Run as a program by `sandbox.py`: `python sandbox_child.py KIND MEMORY_BYTES`. It imports nothing from glassine, so that
+it starts in a tenth of a second. Input: the size of the file (8 bytes, little-endian) and the file; then a byte for
+"go". Output: the size of a JSON note (4 bytes) and the note; then each frame's width and height (4 bytes each) and its
+RGBA pixels. Errors are a line on standard error, and exit code 1.
 """
 
 import base64
@@ -15,10 +15,10 @@ import sys
 
 
 def main() -> None:
-    """Read one file, tell about it, and hand out its frames."""
+    """Read one file, and send its metadata and frames."""
     kind, most = sys.argv[1], int(sys.argv[2])
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # nobody else may write where the frames go
+    os.dup2(2, 1)  # nothing else may write to the frame stream
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -38,7 +38,7 @@ def main() -> None:
         heif.register_heif_opener(thumbnails=False)
     (size,) = struct.unpack("<Q", source.read(8))
     image = Image.open(io.BytesIO(source.read(size)), formats=(kind,))
-    # an HEIC may hold many pictures, of which the first one shown is meant; only AVIF has animations
+    # an HEIC may contain many images, of which the primary one is used; only AVIF has animations
     frames = getattr(image, "n_frames", 1) if kind == "AVIF" else 1
     profile, exif = (image.info.get(key) or b"" for key in ("icc_profile", "exif"))
     note = {

@@ -21,7 +21,7 @@ from glassine.data.codecs.still import Kind, sniff
 from glassine.utils.errors import UserError
 
 TIMING_NAME = "animation.json"
-"""The note beside the PNGs: `{"durations": [ms, ...], "loop": 0}`. Without it each frame stands 100 ms, for ever."""
+"""JSON file next to the PNGs: `{"durations": [ms, ...], "loop": 0}`. The default is 100 ms per frame, forever."""
 
 _MOST_NOTE_BYTES = 2**20
 _NOTE_BYTES_A_FRAME = 32
@@ -30,13 +30,13 @@ _ENCRYPTED = 0x1
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which frame2.png comes before frame10.png; numbers may have any count of digits."""
+    """Natural sort key: frame2.png comes before frame10.png; numbers may have any number of digits."""
     parts = [(part, part.lstrip("0")) for part in re.split(r"([0-9]+)", name)]
     return [(len(digits), digits) if part[:1].isdecimal() else (-1, part) for part, digits in parts]
 
 
 class PngSequenceReader(StickerReader):
-    """PNGs in the natural order of their names, all of one size; straight alpha. Any frame is read alone."""
+    """PNGs of one size in natural name order, with straight alpha. Frames are read independently."""
 
     def __init__(self, name: str, members: list[str], max_pixels: int) -> None:
         pngs = [member for member in members if PurePosixPath(member).suffix.lower() == ".png"]
@@ -61,7 +61,7 @@ class PngSequenceReader(StickerReader):
 
     def _open(self, member: str) -> PngReader:
         name = self._label(member)
-        # a PNG of random pixels with 16 bits a channel is a little larger than 8 bytes a pixel
+        # a PNG of random pixels with 16 bits per channel has slightly more than 8 bytes per pixel
         data = self._read(member, 9 * self._max_pixels + 2**20)
         if sniff(data[:16], name) is not Kind.PNG:
             raise damaged(name, "its content is no PNG")
@@ -98,7 +98,7 @@ class PngSequenceReader(StickerReader):
             yield self._frame(number), duration
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
-        """As in `StickerReader`, but reads nothing else than the frames asked for."""
+        """See `StickerReader`; only reads the requested frames."""
         outside = [index for index in indices if not 0 <= index < len(self._pngs)]
         if outside or not indices:
             return super().frames_at(outside[:1])
@@ -110,7 +110,7 @@ def _hidden(member: str) -> bool:
 
 
 def _check_directory(file: BinaryIO, name: str) -> None:
-    """Refuse a zip whose list of members would fill the memory (APPNOTE 6.3.10, sections 4.3.14 and 4.3.16)."""
+    """Reject zips whose member list would exhaust memory (APPNOTE 6.3.10, sections 4.3.14 and 4.3.16)."""
     length = file.seek(0, 2)
     file.seek(max(0, length - 2**16 - 200))
     tail = file.read()
@@ -143,13 +143,13 @@ class PngZipReader(PngSequenceReader):
         if info.file_size > limit:
             raise too_large
         with decoding(label), self._zip.open(member) as content:
-            data = content.read(limit + 1)  # counted, since the size that is stated may be anything
+            data = content.read(limit + 1)  # counted, since the declared size may be anything
         if len(data) > limit:
             raise too_large
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._zip.close()
         self._file.close()
 
@@ -184,7 +184,7 @@ class PngSequenceWriter(StickerWriter):
 
     @abstractmethod
     def _open(self, path: Path) -> None:
-        """Make the folder or archive."""
+        """Create the folder or archive."""
 
     @abstractmethod
     def _put(self, name: str, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Detect a file's format by its first bytes, never by its name; read still JPEG and BMP.
 
-JPEG is turned by the orientation in its EXIF data, which is parsed without trusting any of its offsets.
+JPEG is rotated by its EXIF orientation, which is parsed without trusting any offsets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SUPPORTED = "GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, BMP, WebM, MKV, MOV, MP4, L
 
 
 class Kind(enum.Enum):
-    """What a file holds. Still and animated WebP are one kind, and so are PNG and APNG."""
+    """Kind of a file. Still and animated WebP are one kind, as are PNG and APNG."""
 
     GIF = "GIF"
     WEBP = "WebP"
@@ -40,7 +40,7 @@ class Kind(enum.Enum):
 
 
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-# brands of pictures that look like MP4: AVIF, section 6; ISO/IEC 23008-12, annexes B and E
+# brands of image formats that look like MP4: AVIF, section 6; ISO/IEC 23008-12, annexes B and E
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _PICTURE_BRANDS = {b"mif1", b"mif2", b"msf1", b"miaf"}
@@ -51,11 +51,11 @@ def sniff(head: bytes, name: str) -> Kind:
     """The kind of a file.
 
     Args:
-        head: the first 16 bytes or more; kinds that look like MP4 are told apart by up to 256.
-        name: how the message calls the file.
+        head: the first 16 bytes or more; kinds that look like MP4 need up to 256.
+        name: file name for the message.
 
     Raises:
-        UserError: empty, or none of the supported kinds.
+        UserError: the file is empty or unsupported.
     """
     if not head:
         raise UserError(f"{name}: is empty (0 bytes); give an image or video: {SUPPORTED}")
@@ -86,7 +86,7 @@ def sniff(head: bytes, name: str) -> Kind:
 
 
 def _by_brand(head: bytes) -> Kind:
-    """Of a file that begins with its brands: the main one, a version, and those it is compatible with."""
+    """Brands at the start of a file: the major brand, a version, and compatible brands."""
     main, size = head[8:12], int.from_bytes(head[:4], "big")
     brands = {head[place : place + 4] for place in range(16, min(size, len(head)), 4)}
     if main in _AVIF_BRANDS or (main in _PICTURE_BRANDS and brands & _AVIF_BRANDS):
@@ -97,7 +97,7 @@ def _by_brand(head: bytes) -> Kind:
 
 
 def sniff_file(file: BinaryIO, name: str) -> Kind:
-    """`sniff` for an open file; leaves it at its start."""
+    """`sniff` for an open file, which is rewound."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
     file.seek(0)
@@ -106,16 +106,16 @@ def sniff_file(file: BinaryIO, name: str) -> Kind:
 
 _ORIENTATION = 0x0112
 _SHORT = 3
-_MOST_BYTES = 2**16  # the first directory, which holds the orientation, lies near the start
+_MOST_BYTES = 2**16  # the first directory, which has the orientation, is near the start
 
 
 def orientation(note: bytes) -> int:
-    """The orientation of an EXIF note, 1 to 8; 1 (upright) where there is none or the note makes no sense.
+    """The orientation in EXIF data, 1 to 8; 1 (upright) if there is none or the data is invalid.
 
-    The note is a TIFF: EXIF 2.32, section 4.5.
+    EXIF data is a TIFF: EXIF 2.32, section 4.5.
 
     Args:
-        note: with or without the `Exif` mark that JPEG puts before it.
+        note: with or without the `Exif` prefix used in JPEG.
     """
     data = note[6:_MOST_BYTES] if note[:6] in (b"Exif\0\0", b"Exif\0\xff") else note[:_MOST_BYTES]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
@@ -139,7 +139,7 @@ def upright_size(width: int, height: int, turned: int) -> tuple[int, int]:
 
 
 def upright(picture: np.ndarray, turned: int) -> np.ndarray:
-    """A picture `h w c` turned and mirrored as its orientation (1 to 8) asks for."""
+    """An image `h w c` rotated and mirrored according to its orientation (1 to 8)."""
     if turned in (2, 3, 7, 8):
         picture = picture[:, ::-1]
     if turned in (3, 4, 6, 7):
@@ -150,7 +150,7 @@ def upright(picture: np.ndarray, turned: int) -> np.ndarray:
 
 
 class StillReader(StickerReader):
-    """One frame of 1000 ms out of a JPEG or BMP, turned upright as its EXIF note says, its colors brought to sRGB."""
+    """One frame of 1000 ms from a JPEG or BMP, rotated by its EXIF orientation and converted to sRGB."""
 
     num_frames = 1
     durations = (STILL_MS,)
@@ -158,7 +158,7 @@ class StillReader(StickerReader):
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
         self._file, self._name = file, name
         with decoding(name):
-            # the size is checked below by our own limit, before a pixel is decoded
+            # the size is checked below against our own limit, before decoding
             self._image = Image.open(file, formats=("JPEG", "BMP"))
             self.width, self.height = self._image.size
             check_size(name, self.width, self.height, max_pixels)
@@ -175,5 +175,5 @@ class StillReader(StickerReader):
             yield upright(picture, self._turned), STILL_MS
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()

@@ -1,6 +1,6 @@
-"""Read SVG, drawn by resvg, after a check of what it asks for.
+"""Read SVG, rendered by resvg after a safety check.
 
-Checked before anything is drawn: entities, nesting, how often its parts are used, and the pictures in it.
+Checked before rendering: entities, nesting, how often parts are used, and embedded images.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from glassine.data.codecs.lottie import (
 from glassine.utils.errors import UserError
 
 MAX_DEPTH = 100
-"""Deepest nesting of elements; resvg calls itself for each level. Real files stay below 20."""
+"""Deepest nesting of elements; resvg recurses at each level. Real files stay below 20."""
 MAX_ELEMENTS = 100_000
-"""Most elements drawn, each counted as often as it is used. Real stickers have below 5,000."""
+"""Maximum number of elements, counting each time one is used. Real stickers have below 5,000."""
 MAX_ENTITY_LETTERS = 1_000_000
-"""Most letters that entities may add to the text."""
+"""Maximum number of characters that entities may add to the text."""
 
-_DEFAULT_SIDE = 100.0  # pixels of an SVG that states no size at all, as resvg has it
+_DEFAULT_SIDE = 100.0  # pixels for SVGs without any size, as in resvg
 _UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}  # to pixels
 _LENGTH = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-z]*)\s*")
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^'\")\s]+)")
@@ -58,10 +58,10 @@ class SvgContent:
     """A checked drawing.
 
     Attributes:
-        text: the XML handed to the renderer, without references to anything outside of it.
-        width: pixels, as the file states it.
-        height: pixels.
-        left_out: what is not drawn -> how many.
+        text: the XML for the renderer, without external references.
+        width: width in pixels, from the file.
+        height: height in pixels.
+        left_out: what is not rendered -> count.
     """
 
     text: str
@@ -72,7 +72,7 @@ class SvgContent:
 
 @dataclass
 class _Element:
-    """An element of the tree, as far as it matters for what drawing it costs."""
+    """An element of the tree, reduced to what determines its rendering cost."""
 
     name: str
     identity: str = ""
@@ -82,14 +82,14 @@ class _Element:
 
 
 def parse_svg(data: bytes, name: str) -> SvgContent:
-    """Check a drawing against the limits and take out what lies outside of it.
+    """Check a drawing against the limits and remove external references.
 
     Args:
         data: the XML in any encoding that it declares.
-        name: how messages call the file.
+        name: file name for messages.
 
     Raises:
-        UserError: cut off, not XML, not SVG, or beyond a limit.
+        UserError: the data is truncated, not XML, not SVG, or above a limit.
     """
     root = _check_structure(data, name)
     if root.name.rpartition(" ")[2] != "svg":
@@ -99,7 +99,7 @@ def parse_svg(data: bytes, name: str) -> SvgContent:
         raise _beyond(name, f"made of {count:,} elements when all that is used twice is counted twice")
     try:
         tree = ET.fromstring(data)
-    except ET.ParseError as error:  # an entity that lies outside of the file
+    except ET.ParseError as error:  # an external entity
         raise damaged(name, f"is not whole XML ({error})") from error
     left_out = _take_out(tree)
     width, height = _size(tree, name)
@@ -113,7 +113,7 @@ def _beyond(name: str, what: str) -> UserError:
 
 
 def _check_structure(data: bytes, name: str) -> _Element:
-    """The tree of elements; entities, nesting and number are checked while it is read, nothing outside is opened."""
+    """The element tree; entities, nesting and number are checked while parsing, and nothing external is opened."""
     parser = expat.ParserCreate(namespace_separator=" ")
     top = _Element("")
     stack = [top]
@@ -144,7 +144,7 @@ def _check_structure(data: bytes, name: str) -> _Element:
 
     def entity(title: str, parameter: bool, value: str | None, *where: str | None) -> None:
         if value is None:
-            return  # lies outside; it is never read
+            return  # external; it is never read
         if parameter or "&" in value or "%" in value:
             raise _beyond(name, "made of entities that stand for other entities")
         entities[title] = len(value)
@@ -166,7 +166,7 @@ def _check_structure(data: bytes, name: str) -> _Element:
 
 
 def _apply_styles(css: str, root: _Element) -> None:
-    """Let elements use what style sheets say; of a selector only the last part counts, so rather too often."""
+    """Record the references in style sheets; only the last part of a selector is used, so matches are overestimated."""
     uses: dict[str, list[str]] = {}  # ".class", "#identity", "element" or "*" -> identities
     for selectors, body in _RULE.findall(_COMMENT.sub("", css)):
         found = _REFERENCE.findall(body)
@@ -196,12 +196,12 @@ def _by_identity(root: _Element) -> dict[str, _Element]:
 def _count(
     element: _Element, known: Mapping[str, _Element], counted: dict[str, int], inside: tuple[str, ...], name: str
 ) -> int:
-    """How many elements drawing one takes, what it refers to included; at most one above the limit, once above."""
+    """Number of elements needed to render one, including its references; capped at one above the limit."""
     total = 1
     for part in element.inner:
         total += _count(part, known, counted, inside, name)
     for used in element.uses:
-        if used not in known or used in inside:  # resvg draws nothing for a part that contains itself
+        if used not in known or used in inside:  # resvg renders nothing for a part that contains itself
             continue
         if len(inside) > MAX_DEPTH:
             raise _beyond(name, f"made of parts that refer to each other over more than {MAX_DEPTH} steps")
@@ -212,13 +212,13 @@ def _count(
 
 
 def _take_out(tree: ET.Element) -> Counter[str]:
-    """Remove what lies outside of the file, pictures too large to unpack and scripts; count what will be missed."""
+    """Remove external references, images too large to decode and scripts; count what will be missing."""
     counts = Counter[str]()
     for parent in list(tree.iter()):
         for element in list(parent):
             kind = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
             if kind == "feTurbulence" and not re.fullmatch(r"\s*1?\d\s*", element.get("numOctaves", "1")):
-                element.set("numOctaves", "20")  # octave n adds 1 / 2^n: nobody sees more, and each takes its time
+                element.set("numOctaves", "20")  # octave n adds 1 / 2^n: more are invisible, and each takes time
             address = (element.get("href") or element.get(_XLINK) or "").strip()
             if kind in ("image", "feImage") and not address.startswith("#") and not _is_picture(address):
                 counts["pictures outside of the file or of no plain kind"] += 1
@@ -235,7 +235,7 @@ def _take_out(tree: ET.Element) -> Counter[str]:
 
 
 def _is_picture(address: str) -> bool:
-    """Whether an address holds a picture of a plain kind itself, of a size that may be unpacked."""
+    """Whether an address embeds an image of a common type and of an acceptable size."""
     head, comma, body = address.partition(",")
     if not head.startswith("data:image/") or not comma:
         return False
@@ -248,7 +248,7 @@ def _is_picture(address: str) -> bool:
 
 
 def _size(tree: ET.Element, name: str) -> tuple[float, float]:
-    """The size in pixels that the file states: its own, or that of its view box."""
+    """The size in pixels declared by the file: its own, or that of its view box."""
     numbers = [float(n) for n in re.findall(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", tree.get("viewBox", ""))]
     box = numbers[2:4] if len(numbers) == 4 else [None, None]
     sides = []
@@ -262,20 +262,20 @@ def _size(tree: ET.Element, name: str) -> tuple[float, float]:
 
 
 LEAST_SIZE = 512
-"""Longer side of an SVG that states a smaller one: icons state 16 to 128 px, a sticker has 512."""
+"""Minimum longer side of an SVG: icons declare 16 to 128 px, stickers have 512."""
 
 
 class SvgReader(StickerReader):
-    """One frame of 1000 ms, straight RGBA, drawn at the size asked for. Animation inside an SVG is not played.
+    """One frame of 1000 ms, straight RGBA, rendered at the requested size. SVG animation is not played.
 
     Args:
-        file: the open file: XML, or gzip around it.
-        name: how messages call it.
-        max_pixels: largest frame that is drawn, width times height.
-        size: the longer side in pixels; None for the size the file states, but at least `LEAST_SIZE`.
+        file: the open file: XML, or gzipped XML.
+        name: file name for messages.
+        max_pixels: largest frame to render, width times height.
+        size: the longer side in pixels; None for the file's own size, but at least `LEAST_SIZE`.
 
     Raises:
-        UserError: resvg is not installed, or the file is damaged, beyond a limit or not SVG.
+        UserError: resvg is not installed, or the file is damaged, above a limit or not SVG.
     """
 
     num_frames = 1
@@ -305,5 +305,5 @@ class SvgReader(StickerReader):
         yield frame, STILL_MS
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""Whole milliseconds out of finer or coarser clocks, without drift."""
+"""Convert finer or coarser clocks to whole milliseconds, without drift."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from glassine.data.codecs.guard import TOO_SHORT_MS, ZERO_DELAY_MS
 
 
 def whole_durations(exact_ms: Iterable[Fraction], zero_ms: int) -> tuple[int, ...]:
-    """Round durations so that the time at which each frame starts is right to half a millisecond.
+    """Round durations so that the start time of each frame is accurate to half a millisecond.
 
-    Rounding each on its own would drift: 72 frames of 1/24 s would lose 24 ms.
+    Rounding each separately would drift: 72 frames of 1/24 s would lose 24 ms.
 
     Args:
         exact_ms: duration of each frame in milliseconds.
-        zero_ms: what stands for a duration of 0.
+        zero_ms: replacement for a duration of 0.
 
     Returns:
         One duration of at least 1 ms for each frame.
@@ -32,13 +32,13 @@ def whole_durations(exact_ms: Iterable[Fraction], zero_ms: int) -> tuple[int, ..
 
 
 def shown_durations(delays: Sequence[Fraction | int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """How long browsers show the frames of an animated image: delays of 10 ms or less stand for 100 ms.
+    """Frame durations of an animated image as in browsers: delays of 10 ms or less become 100 ms.
 
     Args:
-        delays: milliseconds per frame as the file gives them, 0 or more.
+        delays: milliseconds per frame in the file, 0 or more.
 
     Returns:
-        Whole milliseconds per frame, rounded without drift, and what to tell the user about it, if anything.
+        Whole milliseconds per frame, rounded without drift, and notes for the user, if any.
     """
     short = sum(delay <= TOO_SHORT_MS for delay in delays)
     shown = whole_durations((Fraction(d if d > TOO_SHORT_MS else 0) for d in delays), ZERO_DELAY_MS)
@@ -49,15 +49,15 @@ def shown_durations(delays: Sequence[Fraction | int]) -> tuple[tuple[int, ...], 
 
 
 class TickClock:
-    """Turn milliseconds into whole ticks of a coarser clock, carrying the rest over to the next frame.
+    """Turn milliseconds into whole ticks of a coarser clock, carrying the remainder over to the next frame.
 
-    Only what rounding left is carried: a frame that is longer than `most` ticks is cut to that, and the next one keeps
-    its own length.
+    Only rounding errors are carried over: a frame longer than `most` ticks is truncated, and the next one keeps
+    its own duration.
 
     Args:
         tick_ms: length of one tick in milliseconds.
-        least: fewest ticks a frame may get.
-        most: most ticks a frame may get.
+        least: minimum ticks per frame.
+        most: maximum ticks per frame.
     """
 
     def __init__(self, tick_ms: int, least: int, most: int) -> None:
@@ -77,13 +77,13 @@ class TickClock:
 
 
 class Pacer:
-    """Keep the speed of an animation in a format whose shortest frames are longer than some of its own.
+    """Preserve the speed of an animation in a format with a minimum frame duration.
 
-    A frame that is too short stands for the shortest time, and the next ones make up for it; one that has less than
-    half of the shortest time left is left out.
+    A frame that is too short gets the minimum duration, and the next ones make up for it; a frame with less than half
+    of the minimum left is dropped.
 
     Args:
-        shortest_ms: shortest time a frame can be shown, at least 1 ms.
+        shortest_ms: minimum frame duration, at least 1 ms.
     """
 
     def __init__(self, shortest_ms: int) -> None:
@@ -93,7 +93,7 @@ class Pacer:
         self._first = True
 
     def shown_ms(self, duration_ms: int) -> int | None:
-        """How long the next frame is shown, or None where it is left out; the first one never is."""
+        """The duration of the next frame, or None to drop it; the first one is never dropped."""
         rest = duration_ms - self._late_ms
         if 2 * rest < self.shortest_ms and not self._first:
             self._late_ms -= duration_ms

@@ -1,7 +1,7 @@
-"""Read video, with alpha where the file has it, through PyAV (FFmpeg).
+"""Read video, with alpha if the file has it, with PyAV (FFmpeg).
 
-Decoders stop at a cut without an error, so whether the file is complete is read from its outermost boxes. Single frames
-of opaque video are read with decord where it is installed.
+Decoders stop at a truncation without an error, so completeness is checked in the file's outermost boxes. Single frames
+of opaque video are read with decord if it is installed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SEGMENT = 0x18538067
 
 
 def check_matroska_whole(file: BinaryIO, name: str) -> None:
-    """Refuse a WebM or MKV that is shorter than its segment says. Live recordings, which do not say, pass.
+    """Reject a WebM or MKV that is shorter than its segment declares. Live recordings, which declare no size, pass.
 
     Element sizes: RFC 8794, section 6.
 
     Raises:
-        UserError: cut off.
+        UserError: the file is truncated.
     """
     length = file.seek(0, 2)
     place = 0
@@ -55,15 +55,15 @@ def check_matroska_whole(file: BinaryIO, name: str) -> None:
 
 
 def _leading_bytes(first: bytes) -> int:
-    """Length of a variable-length number by its first byte; 0 when there is none."""
+    """Length of a variable-length number from its first byte; 0 if there is none."""
     return 9 - first[0].bit_length() if first and first[0] else 0
 
 
 def check_mp4_whole(file: BinaryIO, name: str) -> None:
-    """Refuse an MP4 or MOV of which a top-level box reaches past the end (ISO/IEC 14496-12, section 4.2).
+    """Reject an MP4 or MOV with a top-level box that extends past the end (ISO/IEC 14496-12, section 4.2).
 
     Raises:
-        UserError: cut off.
+        UserError: the file is truncated.
     """
     length = file.seek(0, 2)
     place = 0
@@ -81,17 +81,17 @@ def check_mp4_whole(file: BinaryIO, name: str) -> None:
 
 
 def jump_to_frames(file: BinaryIO, indices: list[int]) -> np.ndarray | None:
-    """Frames by number, without decoding all that come before.
+    """Frames by index, without decoding all preceding ones.
 
-    Decord knows no alpha, so this is for opaque videos alone.
+    Decord does not support alpha, so this is for opaque videos only.
 
     Args:
         file: an open video file, or its content as `BytesIO`.
-        indices: frame numbers from 0, in the order wanted.
+        indices: frame indices from 0, in the requested order.
 
     Returns:
-        `f h w 3` uint8, or None where decord is not installed or cannot read the file or a frame; decode it in
-        sequence then.
+        `f h w 3` uint8, or None if decord is not installed or cannot read the file or a frame; then decode it
+        sequentially.
     """
     try:
         decord: Any = importlib.import_module("decord")
@@ -106,42 +106,42 @@ def jump_to_frames(file: BinaryIO, indices: list[int]) -> np.ndarray | None:
         return None
 
 
-# FFmpeg's own VP8 and VP9 decoders drop the alpha that WebM keeps in a second stream; libvpx's keep it
+# FFmpeg's own VP8 and VP9 decoders drop WebM's alpha, which is in a second stream; libvpx keeps it
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_DATA = "matroska_block_additional"
 _ALPHA_DATA_HEAD = 8  # bytes before the packet of the alpha stream
 _UNSPECIFIED, _BT709, _BT601 = 2, 1, 5
 _HD_LINES = 720
-_THREAD_PIXELS = 2**25  # of all frames that are decoded side by side, of 12 bits each (8-bit 4:2:0)
+_THREAD_PIXELS = 2**25  # over all frames decoded in parallel, with 12 bits each (8-bit 4:2:0)
 
 
 class VideoReader(StickerReader):
-    """WebM (VP8, VP9), MKV, MOV (ProRes 4444, PNG, ...) and MP4, as a player shows them.
+    """WebM (VP8, VP9), MKV, MOV (ProRes 4444, PNG, ...) and MP4, as shown by players.
 
-    What an edit list hides is no frame. Pixels that are not square are made so, and colors without a mark are BT.709
-    from 720 lines on and BT.601 below, as browsers take them. Of several video tracks the default one is read.
+    Frames hidden by an edit list are skipped. Non-square pixels are made square, and colors without metadata are read
+    as BT.709 from 720 lines up and as BT.601 below, as in browsers. Of several video tracks, the default one is read.
 
-    Alpha is taken as straight, as FFmpeg, browsers and this package write it; some editors export premultiplied MOV,
-    which no field of the file tells: see `open_sticker`. Colors go from YUV to RGB, so they are not exact to the bit.
+    Alpha is treated as straight, as in FFmpeg, browsers and this package; some editors export premultiplied MOV, which
+    the file does not indicate: see `open_sticker`. Colors are converted from YUV to RGB, so they are not bit-exact.
     Frame times are rounded to milliseconds without drift.
 
     Args:
-        file: open for reading.
-        name: how messages call it.
-        max_pixels: largest frame that is read.
-        demuxer: FFmpeg's name of the container, so that no other parser sees foreign bytes.
+        file: file open for reading.
+        name: file name for messages.
+        max_pixels: largest frame to read.
+        demuxer: FFmpeg's name of the container, so that no other parser sees untrusted bytes.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int, demuxer: str) -> None:
         self._file, self._name, self._max_pixels, self._demuxer = file, name, max_pixels, demuxer
-        # a stream may grow on the way; decoders count pixels after rounding sides up to their blocks
+        # a stream may change its size; decoders count pixels after rounding sides up to blocks
         self._options = {"max_pixels": str(2 * max_pixels + 2**14)}
-        self._edits, self._hides = True, False  # whether edit lists are obeyed, and whether one hides anything
+        self._edits, self._hides = True, False  # whether edit lists are applied, and whether one hides anything
         with decoding(name):
             self._look()
 
     def _look(self) -> None:
-        """Learn what the file is like, from its head and its first frame."""
+        """Read the properties of the file from its header and first frame."""
         name, max_pixels = self._name, self._max_pixels
         with self._opened() as container:
             stream = self._stream(container)
@@ -158,11 +158,11 @@ class VideoReader(StickerReader):
             self._threads = max(1, min(os.cpu_count() or 1, int(_THREAD_PIXELS / held)))
             counted = bool(stream.frames)
             ends = counted and stream.duration is not None
-            # in ms; what an edit list or the track's length cuts off the last frame
+            # in ms; the part of the last frame cut off by an edit list or the track's duration
             self._end = ((stream.start_time or 0) + stream.duration) * stream.time_base * 1000 if ends else None
         self.num_frames = self._count() if counted else None
         first = next(self._frames(), None)
-        if first is None and counted:  # an edit list that shows nothing: all there is, then
+        if first is None and counted:  # an edit list that shows nothing: show everything instead
             self._edits = False
             self.num_frames = self._count()
             first = next(self._frames(), None)
@@ -180,7 +180,7 @@ class VideoReader(StickerReader):
             return av.open(self._file, format=self._demuxer, metadata_errors="replace", options=options)
 
     def _stream(self, container: Any) -> Any:
-        """The video track that a player shows: no cover picture, the default one, or else the first."""
+        """The video track that players show: not a cover image, the default one, otherwise the first."""
         tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
         if not tracks:
             raise UserError(f"{self._name}: has no video track; give a file with pictures")
@@ -190,7 +190,7 @@ class VideoReader(StickerReader):
         return next((track for track in known if track.disposition & Disposition.default), known[0])
 
     def _count(self) -> int:
-        """Frames that are shown: packets that no edit list hides."""
+        """The visible frames: packets that are not hidden by an edit list."""
         with self._opened() as container, decoding(self._name):
             packets = list[bool]()  # whether each is hidden
             packets.extend(p.is_discard for p in container.demux(self._stream(container)) if p.pts is not None)
@@ -206,16 +206,16 @@ class VideoReader(StickerReader):
                 context.extradata = stream.codec_context.extradata
             context.options = self._options
             context.thread_type, context.thread_count = "AUTO", self._threads
-            # the last packet, which is empty, makes the decoder hand out what it held back
+            # the last packet, which is empty, flushes the decoder
             for packet in container.demux(stream):
                 if self._decoder:
                     self._check_announced(packet)
                 decoded = context.decode(packet)[::-1]
-                while decoded:  # no name for a frame here, which would keep its memory until the next one is there
+                while decoded:  # no variable for the frame, which would keep its memory until the next one arrives
                     yield _timed(decoded.pop(), stream.time_base)
 
     def _check_announced(self, packet: Any) -> None:
-        """Refuse frames of a packet and of its alpha that are too large; libvpx knows no limit."""
+        """Reject frames of a packet and its alpha that are too large; libvpx has no limit."""
         parts = [bytes(packet)]
         if packet.has_sidedata(_ALPHA_DATA):
             parts.append(bytes(packet.get_sidedata(_ALPHA_DATA))[_ALPHA_DATA_HEAD:])
@@ -235,7 +235,7 @@ class VideoReader(StickerReader):
         return np.rot90(pixels, frame.rotation // 90) if frame.rotation % 360 else pixels
 
     def _square(self, pixels: np.ndarray) -> np.ndarray:
-        """Enlarge `h w 4` one way so that its pixels are square; colors count by their alpha."""
+        """Stretch `h w 4` so that its pixels are square, with colors weighted by alpha."""
         import cv2
 
         height, width = pixels.shape[:2]
@@ -259,7 +259,7 @@ class VideoReader(StickerReader):
         with decoding(self._name):
             following = next(frames, None)
             while following is not None:
-                # the decoder's frame may be several times as large as the pixels, and is let go of before the next one
+                # the decoder's frame may be several times as large as the pixels, and is freed before the next one
                 pixels = [np.ascontiguousarray(self._pixels(following))]
                 now = _Times(following.pts, following.time_base, following.duration)
                 following = None
@@ -277,13 +277,13 @@ class VideoReader(StickerReader):
                         f"{self._name}: frame {count} is {width}x{height} and the first is "
                         f"{self.width}x{self.height}; all must have one size; convert it first"
                     )
-                yield pixels.pop(), duration  # whoever takes it decides how long it stays
+                yield pixels.pop(), duration  # ownership passes to the caller
                 count += 1
             if self.num_frames and count < self.num_frames:
                 raise damaged(self._name, f"only {count} of {self.num_frames} frames can be decoded")
 
     def frames_at(self, indices: list[int]) -> np.ndarray:
-        """As in `StickerReader`; jumps with decord where the video is opaque and decord is installed."""
+        """See `StickerReader`; uses decord for random access if the video is opaque and decord is installed."""
         if indices and min(indices) >= 0 and self.opaque and self._plain and not self._hides:
             colors = jump_to_frames(self._file, indices)  # f h w 3
             if colors is not None and colors.shape[1:3] == (self.height, self.width):
@@ -291,12 +291,12 @@ class VideoReader(StickerReader):
         return super().frames_at(indices)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class _Times(NamedTuple):
-    """When a frame is shown, as its packet told."""
+    """The time at which a frame is shown, from its packet."""
 
     pts: int | None
     time_base: Fraction | None
@@ -309,7 +309,7 @@ def _timed(frame: av.VideoFrame, time_base: Fraction) -> av.VideoFrame:
 
 
 def _duration(frame: _Times, following: av.VideoFrame | None, before_ms: Fraction) -> Fraction:
-    """Milliseconds for which a frame stands: until the next one, else as told, else as the one before it."""
+    """Duration of a frame in milliseconds: until the next one, otherwise as declared, otherwise as the previous one."""
     base = Fraction(frame.time_base or Fraction(1, 1000))
     if following is not None and following.pts is not None and frame.pts is not None and following.pts > frame.pts:
         return (following.pts - frame.pts) * base * 1000

@@ -1,4 +1,4 @@
-"""Write WebM (VP9) and MOV (ProRes 4444) with straight alpha through PyAV (FFmpeg)."""
+"""Write WebM (VP9) and MOV (ProRes 4444) with straight alpha with PyAV (FFmpeg)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LIMITED_RANGE = 1
 
 
 class VideoWriter(StickerWriter):
-    """What WebM and MOV share: a clock of milliseconds, BT.709 colors, and the loop count as a tag.
+    """Base class for WebM and MOV: millisecond timestamps, BT.709 colors, and the loop count as a tag.
 
-    Colors of invisible pixels are replaced by those around them, since codecs share color between neighbors and
-    would draw a dark rim. Programs other than this one show a video as often as they please.
+    Colors of invisible pixels are replaced with surrounding ones, since codecs share color between neighbors and would
+    produce a dark rim. Other programs may ignore the loop count.
     """
 
     longest_side = 16_384
@@ -35,7 +35,7 @@ class VideoWriter(StickerWriter):
 
     @abc.abstractmethod
     def _codec_options(self) -> dict[str, str]:
-        """What the encoder is told."""
+        """The encoder options."""
 
     def _start(self, path: Path) -> None:
         self._durations: dict[int, int] = {}  # ms by start time, of frames still inside the encoder
@@ -52,7 +52,8 @@ class VideoWriter(StickerWriter):
         self._stream = stream
 
     def _add(self, frame: np.ndarray, duration_ms: int) -> None:
-        # one thread: FFmpeg's write past the ends of their rows, at widths that 16 does not divide, into each other's
+        # one thread: at widths not divisible by 16, FFmpeg's threads write past the ends of their rows into each
+        # other's
         picture = av.VideoFrame.from_ndarray(bled(frame), format="rgba").reformat(
             format=self.pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1
         )
@@ -103,7 +104,7 @@ class WebmWriter(VideoWriter):
 
     def _codec_options(self) -> dict[str, str]:
         crf = round((100 - self.quality) * 0.63)
-        # alternative reference frames cannot carry alpha; "b 0" leaves the quality to crf alone
+        # alternative reference frames cannot carry alpha; "b 0" leaves the quality to crf
         return {"crf": str(crf), "b": "0", "auto-alt-ref": "0", "row-mt": "1", "cpu-used": "3"}
 
 
@@ -118,10 +119,10 @@ class MovWriter(VideoWriter):
 
 
 def bled(frame: np.ndarray) -> np.ndarray:
-    """Give invisible pixels the colors around them; `h w 4` uint8."""
+    """Fill invisible pixels with surrounding colors; `h w 4` uint8."""
     if frame[..., 3].all():
         return frame
-    # imported late: torch takes seconds, which reading a file should not cost
+    # imported late: torch takes seconds, which reading files should not cost
     import torch
 
     from glassine.data.alpha import pad_color

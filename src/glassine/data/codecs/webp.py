@@ -1,6 +1,6 @@
-"""Read and write WebP, still and animated, through Pillow (libwebp); the container is handled here.
+"""Read and write WebP, still and animated, with Pillow (libwebp); the container is handled here.
 
-The reader walks the chunks for size and timing. The writer takes one frame at a time: Pillow's own animation writer
+The reader walks the chunks for size and timing. The writer processes one frame at a time: Pillow's own animation writer
 keeps every frame until the end and merges equal neighbors. Container:
 https://developers.google.com/speed/webp/docs/riff_container
 """
@@ -27,14 +27,14 @@ from glassine.utils.errors import UserError
 _PICTURES = (b"VP8 ", b"VP8L")
 _MOST_EXIF_BYTES = 2**16
 Span = tuple[int, int]
-"""Place and size of a chunk's content."""
+"""Offset and size of a chunk's content."""
 
 
 @dataclass(frozen=True)
 class WebpLayout:
-    """What a WebP says about itself: canvas in pixels, durations in ms, plays (0 for ever).
+    """Metadata of a WebP: canvas in pixels, durations in ms, plays (0 for forever).
 
-    `end` is how many bytes of the file belong to it; `profile` and `exif` are byte ranges, empty where there is none.
+    `end` is the number of bytes that belong to it; `profile` and `exif` are byte ranges, empty if there is none.
     """
 
     width: int
@@ -52,7 +52,7 @@ def _uint24(data: bytes) -> int:
 
 
 def _chunks(file: BinaryIO, begin: int, end: int, name: str) -> Iterator[tuple[bytes, int, int]]:
-    """Tag, place of the content and size of each chunk between two places."""
+    """Tag, content offset and size of each chunk between two offsets."""
     place = begin
     while place + 8 <= end:
         file.seek(place)
@@ -64,7 +64,7 @@ def _chunks(file: BinaryIO, begin: int, end: int, name: str) -> Iterator[tuple[b
 
 
 def _picture_size(file: BinaryIO, name: str, tag: bytes, place: int, size: int) -> tuple[int, int]:
-    """Width and height that the packed picture itself states, which is what a decoder makes room for."""
+    """Width and height declared by the compressed image itself, for which a decoder allocates memory."""
     file.seek(place)
     head = file.read(min(size, 10))
     if tag == b"VP8 " and len(head) == 10 and head[3:6] == b"\x9d\x01\x2a":
@@ -77,12 +77,12 @@ def _picture_size(file: BinaryIO, name: str, tag: bytes, place: int, size: int) 
 
 
 def webp_layout(file: BinaryIO, name: str) -> WebpLayout:
-    """Walk all chunks without decoding a pixel; sizes are those of the packed pictures, which must fit the canvas.
+    """Walk all chunks without decoding a pixel; sizes are those of the compressed images, which must fit the canvas.
 
     Container: https://developers.google.com/speed/webp/docs/riff_container
 
     Raises:
-        UserError: cut off, without a frame, or chunks that contradict each other.
+        UserError: the file is truncated, has no frames, or its chunks contradict each other.
     """
     length = file.seek(0, 2)
     file.seek(4)
@@ -96,7 +96,7 @@ def webp_layout(file: BinaryIO, name: str) -> WebpLayout:
     for number, (tag, place, size) in enumerate(_chunks(file, 12, end, name)):
         if tag in _PICTURES:
             shown = _picture_size(file, name, tag, place, size)
-            if canvas is None:  # the plain format: nothing behind it counts
+            if canvas is None:  # the simple format: anything after it is ignored
                 return WebpLayout(*shown, (STILL_MS,), 0, place + size + size % 2)
             if shown != canvas and not animated:
                 raise damaged(name, f"its picture is {shown[0]}x{shown[1]} on a canvas of {canvas[0]}x{canvas[1]}")
@@ -126,7 +126,7 @@ def _read(file: BinaryIO, place: int, size: int) -> bytes:
 
 
 def _check_frame(file: BinaryIO, name: str, place: int, size: int, canvas: tuple[int, int], number: int) -> int:
-    """The delay of an animation's frame in ms, when its picture has the size it states and lies on the canvas."""
+    """Delay of an animation frame in ms; checks that its image has the declared size and is on the canvas."""
     head = _read(file, place, 16)
     left, top = 2 * _uint24(head), 2 * _uint24(head[3:])
     stated = _uint24(head[6:]) + 1, _uint24(head[9:]) + 1
@@ -141,8 +141,8 @@ def _check_frame(file: BinaryIO, name: str, place: int, size: int, canvas: tuple
 class WebpReader(StickerReader):
     """WebP; its pixels are straight. libwebp keeps the file's compressed bytes and one canvas in memory.
 
-    A delay of 10 ms or less reads as 100 ms, as browsers show it; a still picture has 1000 ms. Colors are brought to
-    sRGB, and a picture with an orientation is turned upright.
+    Delays of 10 ms or less are read as 100 ms, as in browsers; still images last 1000 ms. Colors are converted to sRGB,
+    and images with an orientation are rotated upright.
     """
 
     def __init__(self, file: BinaryIO, name: str, max_pixels: int) -> None:
@@ -159,7 +159,7 @@ class WebpReader(StickerReader):
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         with decoding(self._name):
             data = _read(self._file, 0, self._layout.end)
-            # the size that the plain format's only chunk leaves
+            # the size left by the simple format's only chunk
             whole = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
             image = Image.open(io.BytesIO(whole), formats=("WEBP",))
             del data, whole
@@ -171,7 +171,7 @@ class WebpReader(StickerReader):
                 yield upright(picture, self._turned), duration
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -179,18 +179,18 @@ _ANIMATION, _ALPHA, _OVERWRITE = 0x02, 0x10, 0x02
 
 
 class WebpWriter(StickerWriter):
-    """WebP with straight alpha. Each frame stores the box that changed, which replaces what was there.
+    """WebP with straight alpha. Each frame stores the changed box, which replaces the previous content.
 
-    A single frame becomes a plain WebP.
+    A single frame is written as a still WebP.
 
     Args:
         path: see `StickerWriter`.
         width: at most 16,383.
         height: at most 16,383.
         loop: see `StickerWriter`.
-        quality: None is lossless to the last bit, colors of invisible pixels too; 0 to 100 is lossy in color (4:2:0)
-            with lossless alpha, and colors of invisible pixels are not kept.
-        whole_canvas: store every frame whole, for programs that lay frames over each other wrongly.
+        quality: None is lossless, bit for bit, including colors of invisible pixels; 0 to 100 is lossy in color (4:2:0)
+            with lossless alpha, and does not keep colors of invisible pixels.
+        whole_canvas: store full frames, for programs that composite partial frames incorrectly.
     """
 
     longest_side = 16_383
@@ -226,7 +226,7 @@ class WebpWriter(StickerWriter):
 
     def _write_frame(self, frame: np.ndarray, duration_ms: int) -> None:
         left, top, right, bottom = changed_box(None if self.whole_canvas else self._previous, frame)
-        left, top = left - left % 2, top - top % 2  # the container counts offsets in twos
+        left, top = left - left % 2, top - top % 2  # the container stores offsets divided by two
         picture = _picture_chunks(_packed(frame[top:bottom, left:right], self.quality))
         numbers = (left // 2, top // 2, right - left - 1, bottom - top - 1, duration_ms)
         header = b"".join(number.to_bytes(3, "little") for number in numbers) + bytes([_OVERWRITE])
@@ -256,7 +256,7 @@ def _packed(pixels: np.ndarray, quality: int | None) -> bytes:
     packed = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels), "RGBA")
     if quality is None:
-        # for lossless pictures `quality` is the effort
+        # for lossless images `quality` is the effort
         image.save(packed, format="WEBP", lossless=True, exact=True, quality=50, method=3)
     else:
         image.save(packed, format="WEBP", quality=quality, alpha_quality=100, method=4)
@@ -264,7 +264,7 @@ def _packed(pixels: np.ndarray, quality: int | None) -> bytes:
 
 
 def _picture_chunks(data: bytes) -> bytes:
-    """The picture's own chunks (ALPH and VP8, or VP8L) out of a still WebP."""
+    """The image chunks (ALPH and VP8, or VP8L) of a still WebP."""
     chunks, place = [], 12
     while place < len(data):
         tag, size = struct.unpack_from("<4sI", data, place)

@@ -282,7 +282,7 @@ def cap_fps(sticker: Sticker, fps: float | None) -> Sticker:
 
 
 def fit_size(sticker: Sticker, size: int | None) -> Sticker:
-    """Shrink so that the longer side is at most `size` pixels, keeping the aspect ratio. None: no change.
+    """Shrink so that the longer side is at most `size` pixels, keeping the aspect ratio; never enlarge. None: as is.
 
     Raises:
         UserError: `size` is below 1.

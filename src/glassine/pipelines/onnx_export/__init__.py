@@ -1,13 +1,13 @@
 """The cutout network as one ONNX file, clip in and transparency out; needs the extra `glassine[onnx]`.
 
-torch's exporter writes the network. The hint's classic methods it cannot write as they are, since they call OpenCV:
+torch's exporter writes the network. It cannot export the hint's classic methods directly, since they call OpenCV:
 
-- two of OpenCV's functions, flood fill and distance transform, need loops. `flood_fill` and `nearest` write these by
-  hand in ONNX, and `median` the median filter, which is a hundred operations to torch's exporter;
-- all else is written again in operations that the exporter knows (`background`, `morphology`, `layout_hint`).
+- two OpenCV functions, flood fill and distance transform, need loops. `flood_fill` and `nearest` write these by hand in
+  ONNX, and `median` the median filter, which would be a hundred operations in torch's exporter;
+- everything else is rewritten in operations that the exporter supports (`background`, `morphology`, `layout_hint`).
 
-Each gives what OpenCV gives, bit for bit, so no threshold behind it falls otherwise; only the network's own rounding
-is left between the file and torch.
+Each is bit-identical to OpenCV, so no subsequent threshold flips; only the network's own rounding differs between the
+file and torch.
 """
 
 from glassine.pipelines.onnx_export.export import export_onnx

@@ -1,4 +1,4 @@
-"""Export the cutout network as one ONNX file that runs without Python, and compare its results with torch's.
+"""Export the cutout network as one ONNX file that runs without Python, and check it against torch.
 
 The file maps an opaque clip to alpha and un-mixed colors.
 """
@@ -32,17 +32,17 @@ from glassine.pipelines.onnx_export.nodes import (
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
-FIND = -1.0  # as the background: find it
+FIND = -1.0  # as background: estimate it
 
 
 class CutoutGraph(nn.Module):
-    """An ILDiff with everything around it that a clip of its own size needs.
+    """An ILDiff with the pre- and postprocessing for clips of its input size.
 
     Args:
-        ildiff: the network; its hint, if any, a `LayoutHint`.
+        ildiff: the network; its hint, if any, must be a `LayoutHint`.
 
     Raises:
-        UserError: it has another hint, or candidates in it that ONNX cannot have.
+        UserError: it has another hint, or candidates that are not supported in ONNX.
     """
 
     def __init__(self, ildiff: ILDiff) -> None:
@@ -60,7 +60,7 @@ class CutoutGraph(nn.Module):
             background: `1 3` in [0, 1], or `FIND`.
 
         Returns:
-            Alpha `1 f 1 h w` and straight color `1 f 3 h w`, both in [0, 1], and the background that was used, `1 3`.
+            Alpha `1 f 1 h w` and straight color `1 f 3 h w`, both in [0, 1], and the background used, `1 3`.
         """
         background = torch.where((background < 0).any(), background_of(clip), background)
         latents = self.ildiff.adjusted_latents(clip)
@@ -74,9 +74,9 @@ class CutoutGraph(nn.Module):
 
 
 def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    """The straight color F of C = aF + (1 - a)B, clipped to [0, 1]: what `unmix.unmix` does, without its rounding.
+    """The straight color F of C = aF + (1 - a)B, clipped to [0, 1]: like `unmix.unmix`, without its rounding.
 
-    Where alpha is so small that `cutout` takes it as 0, its smallest other value is used.
+    If alpha is so small that `cutout` treats it as 0, its smallest nonzero value is used.
     """
     behind = rearrange(background, "1 c -> 1 1 c 1 1")
     share = alpha.clamp(min=(INVISIBLE_TO + 0.5) / 255)
@@ -86,34 +86,34 @@ def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
 TOLERANCE = 1e-3
 INPUTS, OUTPUTS = ("clip", "background"), ("alpha", "color", "used_background")
 SAMPLE_FRAMES = 4
-TRACED_FRAMES = 3  # others than in the sample: the file takes any number
+TRACED_FRAMES = 3  # differs from the sample: the file supports any number
 MEANING = {
     "clip": "1 f 3 h w float32 in [0, 1]: f opaque RGB frames, h and w as in `size`; f is free",
-    "background": "1 3 float32: the flat background's RGB in [0, 1], or -1 -1 -1 to have it found on the border",
+    "background": "1 3 float32: the flat background's RGB in [0, 1], or -1 -1 -1 to estimate it from the border",
     "alpha": "1 f 1 h w float32 in [0, 1]",
     "color": "1 f 3 h w float32 in [0, 1]: straight RGB, un-mixed from the background",
-    "used_background": "1 3 float32: the background that was given or found",
-    "finish": f"`glassine cutout` takes alpha up to {INVISIBLE_TO}/255 as 0; from {OPAQUE_FROM}/255 on it takes alpha "
-    "as 1 and the clip's own color",
+    "used_background": "1 3 float32: the given or estimated background",
+    "finish": f"`glassine cutout` clamps alpha up to {INVISIBLE_TO}/255 to 0; from {OPAQUE_FROM}/255 up it uses alpha "
+    "1 and the clip's own color",
 }
 
 
 def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256), source: str = "") -> float:
-    """Write `ildiff` and all that belongs to it, the hint's classic methods too, as one ONNX file.
+    """Write `ildiff` with all its parts, including the hint's classic methods, as one ONNX file.
 
     Args:
         ildiff: the network; it is moved to the CPU.
         target: the `.onnx` file.
-        size: height and width in pixels that the file shall take; the number of frames stays free.
-        source: what the file's metadata call the network.
+        size: height and width in pixels of the file's input; the number of frames is dynamic.
+        source: name of the network in the file's metadata.
 
     Returns:
         The largest difference between the file's results in ONNX Runtime and the network's in torch, for a sample
         sticker: of alpha, and of color times alpha.
 
     Raises:
-        UserError: the target is no .onnx file or cannot be written, the network cannot take the size or cannot be
-            expressed in ONNX, or the file's results differ by more than `TOLERANCE`. Then nothing is written.
+        UserError: the target is not an .onnx file or cannot be written, the network does not support the size or cannot
+            be exported to ONNX, or the results differ by more than `TOLERANCE`. Nothing is written then.
     """
     if target.suffix.lower() != ".onnx":
         raise UserError(f"target must end in .onnx, got {target}")
@@ -124,7 +124,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
     with atomic_path(target) as temporary:
         model = to_onnx(ildiff, size)
         about = {"version": __version__, "source": source, "size": f"{size[0]} {size[1]}", **MEANING}
-        about["temporal_radius"] = f"{ildiff.temporal_radius}: of a longer sticker's windows, frames nearer to a cut"
+        about["temporal_radius"] = f"{ildiff.temporal_radius}: in windows of a longer sticker, frames closer to a cut"
         about["temporal_radius"] += " than this are only context, so windows overlap by twice as many"
         helper.set_model_props(model, {f"glassine.{name}": text for name, text in about.items()})
         onnx.save(model, temporary)
@@ -138,7 +138,7 @@ def export_onnx(ildiff: ILDiff, target: Path, size: tuple[int, int] = (256, 256)
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise UserError if the network cannot take pictures of that height and width."""
+    """Raise UserError if the network does not support images of this height and width."""
     if any(side % multiple or not 0 < side <= LONGEST for side in size):
         raise UserError(
             f"height and width must be multiples of {multiple} up to {LONGEST // multiple * multiple}, got {size[0]} x "
@@ -147,14 +147,14 @@ def check_size(size: tuple[int, int], multiple: int) -> None:
 
 
 def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
-    """The network as a graph of ONNX's own operations.
+    """The network as a graph of standard ONNX operations.
 
     Raises:
-        UserError: it has a part that cannot be expressed.
+        UserError: it has a part that cannot be exported.
     """
     graph = CutoutGraph(ildiff).eval()
     inputs = torch.rand(1, TRACED_FRAMES, 3, *size), torch.full((1, 3), FIND)
-    frames = torch.export.Dim("frames", min=2, max=63)  # a bound of the tracing, from a case of diffusers' upsampling
+    frames = torch.export.Dim("frames", min=2, max=63)  # a tracing limit, from a branch in diffusers' upsampling
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
@@ -180,7 +180,7 @@ def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
 
 
 def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
-    """Replace placeholder nodes by those written by hand."""
+    """Replace placeholder nodes with the hand-written ones."""
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for number, node in enumerate(nodes):
@@ -202,7 +202,7 @@ def expand(model: onnx.ModelProto, size: tuple[int, int]) -> None:
 
 
 def compare(file: Path, ildiff: ILDiff, size: tuple[int, int]) -> float:
-    """Largest difference between the file and the network, which runs as in `cutout`, for a sample sticker."""
+    """Largest difference between the file and the network, run as in `cutout`, for a sample sticker."""
     frames = sample_frames(size)
     clip = rearrange(torch.from_numpy(frames), "f h w c -> 1 f c h w").float() / 255
     found = torch.tensor([find_background(list(np.insert(frames, 3, 255, axis=-1)))]) / 255  # 1 3
@@ -221,7 +221,7 @@ def compare(file: Path, ildiff: ILDiff, size: tuple[int, int]) -> float:
 
 
 def sample_frames(size: tuple[int, int]) -> np.ndarray:
-    """A drawing on white, `f h w 3` uint8; the later half of its frames is damaged, as by compression."""
+    """A drawing on white, `f h w 3` uint8; the second half of its frames is degraded as by compression."""
     stickers = ProceduralStickers(seed=0, size=max(size), length=1)
     rgba = stickers.render(0, range(SAMPLE_FRAMES))[:, : size[0], : size[1]]
     frames = np.stack([composite_frames(frame, (255, 255, 255)) for frame in rgba])

@@ -1,7 +1,7 @@
-"""`LayoutHint` in operations that ONNX has, exact to the bit wherever a threshold follows.
+"""`LayoutHint` in ONNX operations, bit-exact wherever a threshold follows.
 
 Flood fill from the border runs on many planes at once, stored as the bits of one integer per pixel. The background
-color is the one that `glassine.pipelines.backgrounds.find_background` finds.
+color is the one found by `glassine.pipelines.backgrounds.find_background`.
 """
 
 import numpy as np
@@ -22,15 +22,15 @@ MOST_PLANES = 30
 
 
 def connected_planes(near: Tensor) -> Tensor:
-    """What of each plane is connected, side by side, to the border.
+    """The part of each plane that is 4-connected to the border.
 
     Args:
-        near: `n h w` int32; bit k of a pixel says whether it belongs to plane k, k below `MOST_PLANES`.
+        near: `n h w` int32; bit k of a pixel indicates membership in plane k, k below `MOST_PLANES`.
 
     Returns:
-        The same, with the bits only of pixels that a walk over pixels of their plane reaches from the border.
+        The same, keeping only bits of pixels reachable from the border within their plane.
 
-    In an export it becomes a node `FLOOD_FILL`, which `write_connected_planes` explains to ONNX; else OpenCV does it.
+    In an export it becomes a node `FLOOD_FILL`, which `write_connected_planes` implements; otherwise OpenCV is used.
     """
     if torch.compiler.is_exporting():
         return torch.onnx.ops.symbolic(
@@ -45,10 +45,10 @@ def connected_planes(near: Tensor) -> Tensor:
 
 
 def write_connected_planes(outer: Nodes, near: str, height: int, width: int) -> str:
-    """Write `connected_planes` for pictures of one size.
+    """Implement `connected_planes` for images of a fixed size.
 
-    A round lets what is reached run along its row and its column as far as its plane goes, in steps of 1, 2, 4, ...
-    pixels; rounds go on until one brings nothing new. Few are needed where walks have few turns, and any walk ends.
+    Each round propagates the reached pixels along their rows and columns within their plane, in steps of 1, 2, 4, ...
+    pixels, until a round adds nothing. Few rounds are needed if paths have few turns, and it always terminates.
     """
     ring = np.full((height, width), 2**MOST_PLANES - 1, np.int32)
     ring[1:-1, 1:-1] = 0
@@ -56,7 +56,7 @@ def write_connected_planes(outer: Nodes, near: str, height: int, width: int) -> 
     before = reached = f"{inner.prefix}_reached"
     for axis, length in ((2, width), (1, height)):
         for direction in (1, -1):
-            run, step = near, 1  # run: the pixel and those of the `step` before it are all of the plane
+            run, step = near, 1  # run: the pixel and the `step` pixels before it are all in the plane
             while step < length:
                 source = inner.shift(reached, 3, axis, direction * step)
                 reached = inner("BitwiseOr", [reached, inner("BitwiseAnd", [source, run])])
@@ -73,18 +73,18 @@ def write_connected_planes(outer: Nodes, near: str, height: int, width: int) -> 
     return outer("Loop", ["", outer.constant(np.array(True)), start], {"body": body})
 
 
-CELLS = 16  # of the histogram, a channel
+CELLS = 16  # of the histogram, per channel
 TOLERANCE = 0.06  # the default of `estimate_background`
 
 
 def background_of(clip: Tensor) -> Tensor:
-    """The color that most of the border of a `clip` (`1 f 3 h w` in [0, 1]) has, in whole 255ths: `1 3` in [0, 1].
+    """The most frequent border color of a `clip` (`1 f 3 h w` in [0, 1]), quantized to 8 bits: `1 3` in [0, 1].
 
-    See `flat_background.find_background`, whose result it is for an opaque clip of 8-bit colors.
+    See `flat_background.find_background`, with the same result for opaque clips of 8-bit colors.
     """
     border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., :, 0], clip[..., :, -1]], dim=-1)  # 1 f 3 n
     pixels = rearrange((border * 255).round(), "1 f c n -> (f n) c")
-    # there a row of pixels has a border of its own: all of them twice, its two ends once more
+    # there, a row of pixels has its own border: every pixel twice, both ends once more
     mode = _mode(torch.cat([pixels, pixels, pixels[:1], pixels[-1:]]) / 255) * 255  # 3
     near = (pixels - mode).abs().amax(dim=1) <= NEAR  # n
     middle = _median(torch.where(near[:, None], pixels, torch.inf), near.sum())
@@ -107,22 +107,22 @@ def _mean(pixels: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _median(pixels: Tensor, count: Tensor) -> Tensor:
-    """Of each channel's `count` least values: `n 3` to `3`; of an even number the mean of the two in the middle."""
+    """Median of each channel's `count` smallest values, `n 3` to `3`; for an even count, the mean of the middle two."""
     ordered = pixels.sort(dim=0).values
     both = torch.stack([(count - 1).clamp(min=0) // 2, count // 2])
     return ordered.index_select(0, both).mean(dim=0)
 
 
 class ExportableHint(nn.Module):
-    """What `hint` gives for one clip, without OpenCV where it is exported.
+    """The result of `hint` for one clip, without OpenCV when exported.
 
     Args:
-        hint: with `ColorProjection` as its only kind of candidate.
+        hint: hint with `ColorProjection` as its only kind of candidate.
 
     Raises:
         UserError: it has another candidate, or too many.
 
-    All flood fills, the candidates' and those of the border's barrier, are done at once, a bit of an integer each.
+    All flood fills, of the candidates and of the border's barrier, run at once, one bit of an integer each.
     """
 
     barriers: Tensor
@@ -141,7 +141,7 @@ class ExportableHint(nn.Module):
             )
         levels = torch.arange(256)[:, None] <= torch.tensor([int(level * 255) for level in LEVELS])  # 256 l
         bits = 2 ** torch.arange(len(LEVELS))
-        # of which levels' planes a pixel is that lies so far from the background
+        # the level planes that a pixel belongs to, by its distance from the background
         self.register_buffer("below", (levels * bits).sum(dim=1).int(), persistent=False)
         reached = (torch.arange(2 ** len(LEVELS))[:, None] & bits) > 0  # r l
         least = torch.where(reached, torch.tensor(LEVELS), 1.0).amin(dim=1)
@@ -171,12 +171,12 @@ class ExportableHint(nn.Module):
         return hint, alphas, self.hint.weigh(self.hint.statistics(clip, background, alphas))[..., None, None]
 
     def _project(self, difference: Tensor, calm: list[Tensor], outside: list[Tensor]) -> Tensor:
-        """`ColorProjection`'s alphas, `f n h w`.
+        """The alphas of `ColorProjection`, `f n h w`.
 
         Args:
-            difference: of the frames to the background, `f 3 h w`.
-            calm: the same of the filtered frames, one a candidate.
-            outside: what each candidate's fill has reached, `f h w` of 0 and 1.
+            difference: difference of the frames to the background, `f 3 h w`.
+            calm: the same for the filtered frames, one per candidate.
+            outside: the area reached by each candidate's fill, `f h w` of 0 and 1.
         """
         solids = [grown(plane, disc(c.band)) == 0 for c, plane in zip(self.candidates, outside, strict=True)]
         places = nearest_pixel(torch.cat(solids)).view(len(solids), *outside[0].shape)  # n f h w

@@ -1,7 +1,7 @@
-"""ONNX nodes written by hand, for what torch cannot export: loops, and chains of many small operations.
+"""Hand-written ONNX nodes for what torch cannot export: loops, and chains of many small operations.
 
-Among them are dilation with the structuring elements of OpenCV and of ours in integer operations, the median filter as
-minima and maxima of shifted pictures, and the nearest marked pixel with the ties of OpenCV's distance transform.
+They include dilation with OpenCV's structuring elements and ours in integer operations, the median filter as minima and
+maxima of shifted images, and the nearest marked pixel with the tie-breaking of OpenCV's distance transform.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-DOMAIN = "glassine"  # of placeholder nodes, which are replaced by those written by hand
+DOMAIN = "glassine"  # domain of placeholder nodes, which are replaced with the hand-written ones
 OPSET = 18
 
 
 class Nodes:
-    """A list of nodes that grows with every call; values are strings, their names in ONNX.
+    """A list of nodes that grows with every call; values are represented by their ONNX names.
 
     Args:
-        prefix: of the names, so that they differ from those of all other parts of a graph.
+        prefix: prefix that makes the names unique in a graph.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -46,23 +46,23 @@ class Nodes:
         return names
 
     def constant(self, value: NDArray | Sequence[int] | int) -> str:
-        """Add a constant; whole numbers of Python are int64."""
+        """Add a constant; Python ints become int64."""
         return self("Constant", [], {"value": numpy_helper.from_array(np.asarray(value))})
 
     def shift(self, x: str, axes: int, axis: int, by: int, fill: str = "") -> str:
-        """Move the content of `x`, which has `axes` axes, to higher indices; zeros, or `fill`, come in."""
+        """Shift `x`, which has `axes` axes, to higher indices, filling with zeros or `fill`."""
         pads = np.zeros(2 * axes, np.int64)
-        pads[axis], pads[axis + axes] = by, -by  # what is pushed out is cropped
+        pads[axis], pads[axis + axes] = by, -by  # values shifted out are cropped
         return self("Pad", [x, self.constant(pads), *([fill] if fill else [])])
 
     def slice(self, x: str, axis: int, start: int, length: int) -> str:
-        """Cut `length` of `x` out along an axis."""
+        """Slice `length` elements of `x` along an axis."""
         return self("Slice", [x, *(self.constant([number]) for number in (start, start + length, axis))])
 
     def body(
         self, inputs: Mapping[str, int], outputs: Mapping[str, int], scalars: Mapping[str, int] | None = None
     ) -> onnx.GraphProto:
-        """What was recorded as a loop's body: names to element types, in order, `scalars` before the inputs."""
+        """The recorded nodes as a loop body: names to element types, in order, `scalars` before the inputs."""
         first = [helper.make_tensor_value_info(value, kind, ()) for value, kind in (scalars or {}).items()]
         taken, made = (
             [helper.make_tensor_value_info(value, kind, None) for value, kind in side.items()]
@@ -75,7 +75,7 @@ class Nodes:
         needed, kept = {value}, [helper.make_node("Identity", [value], [name])]
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
-                bodies = [attribute.g for attribute in node.attribute]  # which may read values from around them
+                bodies = [attribute.g for attribute in node.attribute]  # which may read values from the enclosing graph
                 needed.update(node.input, *(inner.input for body in bodies for inner in body.node))
                 kept.append(node)
         return kept[::-1]
@@ -85,13 +85,13 @@ Kernel = NDArray[np.uint8]
 
 
 def grown(mask: Tensor, kernel: Kernel) -> Tensor:
-    """A mask `n h w` (integers, 0 and 1) where the kernel, laid on some pixel of it, covers a pixel.
+    """Dilate a mask `n h w` (integers, 0 and 1) by a kernel.
 
-    `kernel` is `k k` of 0 and 1, k odd; each row is one run around the middle, and none is empty. Beyond the border is
-    nothing, so eroding by `1 - grown(1 - mask, kernel)` takes all there for part of the mask.
+    `kernel` is `k k` of 0 and 1, k odd; each row is one run around the middle, and none is empty. Pixels outside are 0,
+    so eroding by `1 - grown(1 - mask, kernel)` treats everything outside as part of the mask.
     """
     radius = len(kernel) // 2
-    wide = [mask]  # grown to both sides by 0, 1, 2, ... pixels
+    wide = [mask]  # dilated to both sides by 0, 1, 2, ... pixels
     for i in range(1, radius + 1):
         wide.append(wide[-1] | moved(mask, 0, i) | moved(mask, 0, -i))
     lengths = (kernel.sum(axis=1) // 2).tolist()
@@ -103,18 +103,18 @@ def grown(mask: Tensor, kernel: Kernel) -> Tensor:
 
 
 def moved(mask: Tensor, down: int, right: int) -> Tensor:
-    """The last two axes' content, moved; zeros come in."""
+    """Shift along the last two axes, filling with zeros."""
     return torch.nn.functional.pad(mask, (right, -right, down, -down))
 
 
 def disc(radius: int) -> Kernel:
-    """Of the pixels no further than `radius` from the middle, as `ColorProjection` has it."""
+    """Disk of the pixels at most `radius` from the center, as in `ColorProjection`."""
     squares = np.square(np.arange(-radius, radius + 1))
     return (np.add.outer(squares, squares) <= radius**2).astype(np.uint8)
 
 
 def ellipse(radius: int) -> Kernel:
-    """OpenCV's; of radius 0 a single pixel."""
+    """OpenCV's kernel; a single pixel for radius 0."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
@@ -122,9 +122,9 @@ MEDIAN = "MedianFilter"
 
 
 def median_filter(pictures: Tensor, width: int) -> Tensor:
-    """The median over `width` x `width` pixels (3 or 5) of `n 3 h w`; beyond the edge lie the edge's pixels.
+    """The median over `width` x `width` pixels (3 or 5) of `n 3 h w`; with replicated edges.
 
-    In an export it becomes a node `MEDIAN`, which `write_median_filter` explains to ONNX; else OpenCV does it.
+    In an export it becomes a node `MEDIAN`, which `write_median_filter` implements; otherwise OpenCV is used.
     """
     if torch.compiler.is_exporting():
         name, kind, shape = f"{DOMAIN}::{MEDIAN}", pictures.dtype, pictures.shape
@@ -135,11 +135,11 @@ def median_filter(pictures: Tensor, width: int) -> Tensor:
 
 
 def write_median_filter(nodes: Nodes, pictures: str, height: int, length: int, width: int) -> str:
-    """Write `median_filter` for pictures of one size, `length` pixels wide.
+    """Implement `median_filter` for images of a fixed size, `length` pixels wide.
 
-    Columns are sorted once for all windows that share them, then each window's rows. After that a value has all those
-    above and to the left of it below it, so most cannot be the median; the few that can are sorted (those dropped on
-    either side are as many).
+    Columns are sorted once for all windows that share them, then the rows of each window. After that, every value is at
+    least those above and to its left, so most cannot be the median; the few remaining candidates are sorted (equally
+    many are dropped on both sides).
     """
     half = width // 2
     pads = nodes.constant([0, 0, half, half] * 2)
@@ -157,7 +157,7 @@ def write_median_filter(nodes: Nodes, pictures: str, height: int, length: int, w
 
 
 def _ordered(nodes: Nodes, values: Sequence[str]) -> list[str]:
-    """Sort pixel by pixel, the least first; what of the result is not used can be dropped later."""
+    """Sort pixel by pixel in ascending order; unused results can be dropped later."""
     result = list(values)
     for low, high in exchanges(len(result)):
         pair = [result[low], result[high]]
@@ -166,7 +166,7 @@ def _ordered(nodes: Nodes, values: Sequence[str]) -> list[str]:
 
 
 def exchanges(count: int) -> Iterator[tuple[int, int]]:
-    """Pairs to put in order, one after the other, to sort `count` values.
+    """Pairs to compare and swap, in order, to sort `count` values.
 
     Batcher's odd-even merge sort ("Sorting networks and their applications", AFIPS 1968) for any count.
     """
@@ -183,10 +183,10 @@ def exchanges(count: int) -> Iterator[tuple[int, int]]:
 
 
 NEAREST = "NearestPixel"
-LONGEST = 1024  # of a side, so that a place and a column fit in 31 bits
+LONGEST = 1024  # of a side, so that a position and a column fit in 31 bits
 # steps of OpenCV's 5x5 mask (Borgefors, "Distance transformations in digital images", CVGIP 1986) in 65,536ths
 STRAIGHT, DIAGONAL, KNIGHT = 65536, 91750, 143976
-# rows up, columns right, cost; in the order in which OpenCV looks at them: of two equally near, the first counts
+# rows up, columns right, cost; in OpenCV's order: of two equally near ones, the first wins
 STEPS = (
     (2, -1, KNIGHT),
     (2, 1, KNIGHT),
@@ -196,18 +196,18 @@ STEPS = (
     (1, 1, DIAGONAL),
     (1, 2, KNIGHT),
 )
-# The state of a pixel is one int64, so that the least of several is the nearest: from UNIT up the distance, then who
-# comes first among equals, then the place. The lower half never uses its highest bit: ONNX Runtime's minimum of int64
-# takes it for a sign, and gives the greater of two numbers that differ in nothing above it.
+# The state of a pixel is one int64, so that the minimum of several is the nearest: from UNIT up the distance, then the
+# tie-breaker, then the position. The lower half never uses its highest bit: ONNX Runtime's int64 minimum treats it as a
+# sign, and returns the larger of two numbers that do not differ above it.
 UNIT = 2**32
 FAR = 2**28 * UNIT
 NEVER = 2**62
 
 
 def nearest_pixel(wanted: Tensor) -> Tensor:
-    """The place of the nearest pixel where `wanted` (`n h w` bool) holds: `n h w` int64 in 0 .. hw-1; 0 without any.
+    """Index of the nearest pixel with `wanted` (`n h w` bool): `n h w` int64 in 0 .. hw-1; 0 if there is none.
 
-    In an export it becomes a node `NEAREST`, which `write_nearest_pixel` explains to ONNX; else OpenCV does it.
+    In an export it becomes a node `NEAREST`, which `write_nearest_pixel` implements; otherwise OpenCV is used.
     """
     if torch.compiler.is_exporting():
         return torch.onnx.ops.symbolic(
@@ -224,12 +224,12 @@ def nearest_pixel(wanted: Tensor) -> Tensor:
 
 
 def write_nearest_pixel(nodes: Nodes, wanted: str, height: int, width: int) -> str:
-    """Write `nearest_pixel` for pictures of one size: a pass over the rows downwards, and one upwards."""
+    """Implement `nearest_pixel` for images of a fixed size: one pass over the rows downwards, and one upwards."""
     places = np.arange(height * width).reshape(height, width)
     keys = nodes("Where", [wanted, nodes.constant(places), nodes.constant(FAR)])  # n h w
     count = nodes("Shape", [wanted], {"start": 0, "end": 1})
     framed = nodes("Concat", [count, nodes.constant([width + 4])], {"axis": 0})
-    beyond = nodes("Expand", [nodes.constant(FAR), framed])  # n w+4: a row outside the picture
+    beyond = nodes("Expand", [nodes.constant(FAR), framed])  # n w+4: a row outside the image
     tie = 2 ** (height * width - 1).bit_length()
     for upwards in (0, 1):
         body = _row(f"{nodes.prefix}_{upwards}", width, tie, bool(upwards))
@@ -240,9 +240,9 @@ def write_nearest_pixel(nodes: Nodes, wanted: str, height: int, width: int) -> s
 
 
 def _row(prefix: str, width: int, tie: int, upwards: bool) -> onnx.GraphProto:
-    """The step of a pass to the next row `n w`, knowing the two before it, which have two pixels more at each end."""
+    """One step of a pass to the next row `n w`, given the two before it, which are padded by two pixels at each end."""
     nodes = Nodes(prefix)
-    rows = [f"{prefix}_row{number}" for number in range(3)]  # this one, the last, the last but one
+    rows = [f"{prefix}_row{number}" for number in range(3)]  # this one, the previous one, the one before that
     mirror = -1 if upwards else 1
     choices = [rows[0]]
     for order, (up, right, cost) in enumerate(STEPS, 1):
@@ -250,7 +250,7 @@ def _row(prefix: str, width: int, tie: int, upwards: bool) -> onnx.GraphProto:
         choices.append(nodes("Add", [seen, nodes.constant(cost * UNIT + order * tie)]))
     untied = nodes.constant(~(UNIT - tie))
     best = nodes("BitwiseAnd", [nodes("Min", choices), untied])
-    # The row's own neighbors: the least of all behind, each with its way added. Of equals the latest counts
+    # neighbors in the row: the minimum over all preceding ones plus their distance; of equals, the latest wins
     way = np.arange(width)[::-mirror].reshape(1, width)
     slope = nodes.constant(way * (STRAIGHT * UNIT))
     best = nodes("Add", [best, nodes("Add", [slope, nodes.constant(way * tie)])])

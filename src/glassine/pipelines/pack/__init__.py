@@ -1,1 +1,1 @@
-"""Packs: stickers fitted to the limits of chat platforms, with what an upload needs beside them."""
+"""Packs: stickers fitted to the limits of chat platforms, with everything needed for an upload."""

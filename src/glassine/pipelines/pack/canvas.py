@@ -1,4 +1,4 @@
-"""Where a sticker stands on a platform's canvas: cropped to what is seen, scaled, with its border and margin."""
+"""Placement of a sticker on a platform's canvas: cropped to the visible area, scaled, with border and margin."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from glassine.pipelines.pack.limits import Limits
 from glassine.utils.errors import UserError
 
 Frames = NDArray[np.uint8]
-REFERENCE = 512  # outline and shadow are given in pixels of a canvas of this size
+REFERENCE = 512  # outline and shadow are in pixels of a canvas of this size
 LEAST_INNER = 8
 
 
 @dataclass(frozen=True)
 class Placing:
-    """How stickers are laid on a canvas.
+    """How stickers are placed on a canvas.
 
     Args:
-        crop: cut away what is clear in all frames, so that the sticker fills the canvas; else its own canvas is kept.
-        surround: border and shadow, in pixels of a canvas of 512; on another canvas they are as large in proportion.
+        crop: crop areas that are transparent in all frames, so that the sticker fills the canvas; otherwise keep its
+            canvas.
+        surround: border and shadow, in pixels of a 512-pixel canvas; scaled in proportion on other canvases.
     """
 
     crop: bool = True
@@ -32,30 +33,30 @@ class Placing:
 
 
 def content_box(frames: Frames) -> tuple[int, int, int, int]:
-    """Smallest box that holds every pixel that is visible in any frame: left, top, right, bottom (exclusive).
+    """Bounding box of all pixels visible in any frame: left, top, right, bottom (exclusive).
 
     Raises:
-        UserError: there is none.
+        UserError: nothing is visible.
     """
     seen = frames[..., 3].max(axis=0) > 0  # h w
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not rows.size:
-        raise UserError("the sticker must show something, got one that is clear in all frames")
+        raise UserError("the sticker must show something, got one that is transparent in all frames")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def place(frames: Frames, limits: Limits, placing: Placing, scale: float = 1.0) -> Frames:
-    """Lay frames on the platform's canvas.
+    """Place frames on the platform's canvas.
 
     Args:
         frames: `f h w 4` uint8, straight.
-        limits: of the file.
-        placing: how.
-        scale: in (0, 1]; below 1 the sticker is drawn smaller: on a smaller canvas where the platform takes one, else
-            with more clear room around it.
+        limits: limits of the file.
+        placing: how to place them.
+        scale: in (0, 1]; below 1 the sticker is drawn smaller: on a smaller canvas if the platform allows it, otherwise
+            with more transparent padding.
 
     Returns:
-        `f H W 4` uint8, straight; clear pixels are black.
+        `f H W 4` uint8, straight; transparent pixels are black.
 
     Raises:
         UserError: nothing is visible, or border and margin leave no room.
@@ -93,13 +94,13 @@ def place(frames: Frames, limits: Limits, placing: Placing, scale: float = 1.0) 
 
 
 def resized(frame: Frames, size: tuple[int, int]) -> Frames:
-    """Another size of `h w 4` uint8, by premultiplied alpha: shrinking averages over areas, enlarging is bicubic."""
+    """Resize `h w 4` uint8 with premultiplied alpha: area averaging for downsampling, bicubic for upsampling."""
     if (frame.shape[1], frame.shape[0]) == size:
         clean = frame.copy()
         clean[clean[..., 3] == 0] = 0
         return clean
     smaller = size[0] <= frame.shape[1] and size[1] <= frame.shape[0]
-    # a clear rim, so that the sticker's edge is as soft at the box as elsewhere
+    # a transparent rim, so that the sticker's edge is as soft at the box as elsewhere
     rim = 0 if smaller else 2
     pixels = cv2.copyMakeBorder(premultiplied(frame), rim, rim, rim, rim, cv2.BORDER_CONSTANT)
     if smaller:
@@ -107,7 +108,7 @@ def resized(frame: Frames, size: tuple[int, int]) -> Frames:
     steps = (size[0] / frame.shape[1], size[1] / frame.shape[0])
     move = np.array([[steps[0], 0, (0.5 - rim) * steps[0] - 0.5], [0, steps[1], (0.5 - rim) * steps[1] - 0.5]])
     grown = cv2.warpAffine(pixels, move, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    # bicubic overshoots at edges: alpha is clipped, and the color, which overshoots with it, is brought along
+    # bicubic overshoots at edges: alpha is clipped, and the color, which overshoots with it, is clipped accordingly
     alpha = grown[..., 3].clip(0, 1)
     share = np.divide(alpha, grown[..., 3], out=np.zeros_like(alpha), where=grown[..., 3] > 0)
     colors = (grown[..., :3] * share[..., None]).clip(0, alpha[..., None])

@@ -1,4 +1,4 @@
-"""Read what was written, by code that did not write it, and hold it against every limit."""
+"""Read packs back with independent code, and check them against every limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_PACKS = ("contact-sheets",)
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in one platform's folder or zip."""
+    """Result of checking one platform's folder or zip."""
 
     platform: str
     place: str
@@ -35,13 +35,13 @@ class Checked:
 
 
 def check_packs(folder: Path) -> list[Checked]:
-    """Check every pack in a folder that `glassine pack` wrote.
+    """Check every pack in a folder written by `glassine pack`.
 
     Raises:
         UserError: there is no such folder, or no pack in it.
     """
     if not folder.is_dir():
-        raise UserError(f"no folder at {folder}: give one that glassine pack wrote")
+        raise UserError(f"no folder at {folder}: give one written by glassine pack")
     found = []
     for path in sorted(folder.iterdir()):
         key = path.name.removesuffix(".zip")
@@ -122,7 +122,7 @@ def _moves(found: Facts) -> bool:
 
 
 def _file_problems(data: bytes, found: Facts, limits: Limits) -> list[str]:
-    """Every limit that one file does not keep."""
+    """Every limit that a file violates."""
     problems = []
 
     def must(holds: bool, rule: str) -> None:
@@ -169,7 +169,7 @@ def _file_problems(data: bytes, found: Facts, limits: Limits) -> list[str]:
 
 def _check_time(found: Facts, limits: Limits, must: Callable[[bool, str], None]) -> None:
     count, total = len(found.durations), found.total_ms
-    slack = 1.0  # ms, of whole milliseconds in the file
+    slack = 1.0  # ms, since files have whole milliseconds
     if limits.max_ms is not None:
         must(total <= limits.max_ms, f"length must be at most {limits.max_ms} ms, got {total:g}")
     if limits.max_fps is not None:
@@ -184,7 +184,7 @@ def _check_time(found: Facts, limits: Limits, must: Callable[[bool, str], None])
     must(low <= count <= high, f"frames must be {low} to {high}, got {count}")
     must(not limits.whole_seconds or total % 1000 == 0, f"length must be whole seconds, got {total:g} ms")
     if found.format == "webm":
-        return  # has no loop count: players repeat it
+        return  # there is no loop count: players repeat it
     if limits.max_loops:
         must(1 <= found.plays <= limits.max_loops, f"it must play 1 to {limits.max_loops} times, got {found.plays}")
     else:
@@ -201,7 +201,7 @@ def decoded(data: bytes, format: str) -> list[np.ndarray]:
             return [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.video[0]
-        context = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own decoder leaves alpha out
+        context = av.CodecContext.create("libvpx-vp9", "r")  # FFmpeg's own decoder ignores alpha
         context.extradata = stream.codec_context.extradata
         packets = [packet for packet in container.demux(stream) if packet.size]
         pictures = [frame for packet in [*packets, None] for frame in context.decode(packet)]
@@ -209,7 +209,7 @@ def decoded(data: bytes, format: str) -> list[np.ndarray]:
 
 
 def _manifest_problems(platform: Platform, files: Mapping[str, bytes], stickers: list[str], kind: Kind) -> list[str]:
-    """What the manifest leaves out or gets wrong; LINE, WeChat and the emoji have none."""
+    """Problems of the manifest; LINE, WeChat and the emoji have none."""
     names = {"telegram": "sticker_set.json", "telegram-emoji": "sticker_set.json", "whatsapp": "contents.json",
              "discord": "stickers.json", "signal": "config.yaml"}  # fmt: skip
     if platform.key not in names:
@@ -236,7 +236,7 @@ def _manifest_problems(platform: Platform, files: Mapping[str, bytes], stickers:
 
 
 def _listed(key: str, data: dict, kind: Kind) -> tuple[dict[str, list[str]], list[str]]:
-    """Emoji by file, and what else is wrong."""
+    """Emoji by file, and other problems."""
     wrong = []
     if key == "whatsapp":
         (pack,) = data["sticker_packs"]

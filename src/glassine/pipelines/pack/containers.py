@@ -1,7 +1,7 @@
-"""What a file says of itself, read chunk by chunk: our own parsers, which share nothing with what writes.
+"""Metadata of files, read chunk by chunk with our own parsers, which share nothing with the writers.
 
-Each gives `Facts`. Pixels are decoded by Pillow (GIF, PNG, WebP) and FFmpeg (WebM), never by the package's own readers.
-Containers: WebP https://developers.google.com/speed/webp/docs/riff_container, PNG https://www.w3.org/TR/png-3,
+Each returns `Facts`. Pixels are decoded by Pillow (GIF, PNG, WebP) and FFmpeg (WebM), never by the package's own
+readers. Containers: WebP https://developers.google.com/speed/webp/docs/riff_container, PNG https://www.w3.org/TR/png-3,
 GIF89a (CompuServe 1990), Matroska https://www.rfc-editor.org/rfc/rfc9559 and WebM's alpha
 https://wiki.webmproject.org/alpha-channel.
 """
@@ -16,22 +16,22 @@ from fractions import Fraction
 
 
 class BrokenFileError(ValueError):
-    """A file that does not keep to its format."""
+    """A file that violates its format."""
 
 
 @dataclass
 class Facts:
-    """What is in a file.
+    """Contents of a file.
 
     Attributes:
         format: webm, webp, apng, png or gif.
-        durations: milliseconds of each frame; empty for a still picture.
-        plays: how often it plays, 0 for ever.
+        durations: milliseconds of each frame; empty for a still image.
+        plays: number of plays, 0 for forever.
         whole: each frame covers the whole canvas.
-        modes: blend and dispose modes, one pair a frame.
-        codec: of a video, else empty.
-        has_alpha: the file says that it can be clear somewhere.
-        tracks: kinds of the tracks of a video.
+        modes: blend and dispose modes, one pair per frame.
+        codec: codec of a video, otherwise empty.
+        has_alpha: the file declares alpha.
+        tracks: track types of a video.
     """
 
     format: str
@@ -47,7 +47,7 @@ class Facts:
 
     @property
     def total_ms(self) -> float:
-        """Length of one play."""
+        """Duration of one play."""
         return sum(self.durations)
 
 
@@ -55,7 +55,7 @@ def facts(data: bytes) -> Facts:
     """Read a file's structure to its end.
 
     Raises:
-        BrokenFileError: of no format of these, damaged, or with bytes after its end.
+        BrokenFileError: unknown format, damage, or bytes after the end.
     """
     try:
         if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -180,7 +180,7 @@ def _gif(data: bytes) -> Facts:
 
 
 def _gif_extension(data: bytes, place: int) -> tuple[int, bytes, int]:
-    """Label, content and the place after it; content of several blocks is joined, their sizes dropped."""
+    """Label, content and the offset after it; content in several blocks is joined without their sizes."""
     label, body = data[place + 1], b""
     place += 2
     first = data[place]
@@ -238,7 +238,7 @@ def _webm(data: bytes) -> Facts:
 
 
 def _elements(data: bytes, place: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """All elements without children, in order, with those that hold them opened."""
+    """All leaf elements, in order, descending into their parents."""
     while place < end:
         name, place = _number(data, place, keep_marker=True)
         start = place

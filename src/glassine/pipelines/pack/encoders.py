@@ -1,4 +1,4 @@
-"""Frames to the bytes of one file, at one level of quality, given up as soon as they are too many."""
+"""Encode frames to one file at one quality level, giving up as soon as it is too large."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Frames = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 Pack = Callable[[Frames, Frames | None], bytes]
 NEAR = 1.25
-"""A PNG that is so much too large is packed again by oxipng, which takes ten times as long."""
+"""PNGs that exceed the limit by up to this factor are recompressed with oxipng, which takes ten times as long."""
 
-# best first, then three rounds of lower ones. webp: None is lossless; webm: 0 to 100; the others: colors, None is all
+# best first, then three lower rounds. webp: None is lossless; webm: 0 to 100; others: number of colors, None is all
 QUALITIES: dict[str, tuple[int | None, tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
     "webp": (None, (90, 80), (70, 55), (40, 25)),
     "webm": (85, (75, 65), (55, 45), (35, 20)),
@@ -39,11 +39,11 @@ QUALITIES: dict[str, tuple[int | None, tuple[int, ...], tuple[int, ...], tuple[i
 
 @dataclass(frozen=True)
 class OneBit:
-    """How soft edges become GIF's: a pixel is there or not.
+    """How soft edges are converted to GIF's 1-bit alpha.
 
     Args:
-        matte: color that soft pixels are laid on before they become opaque; None keeps their own color.
-        threshold: pixels of at least this alpha, 1 to 255, stay; None is 128, or 24 where there is a matte, whose
+        matte: color that soft pixels are composited on before they become opaque; None keeps their own color.
+        threshold: pixels with at least this alpha, 1 to 255, are kept; None is 128, or 24 with a matte, whose
             color then carries the softness of the edge.
     """
 
@@ -56,7 +56,7 @@ class OneBit:
 
     @property
     def least_alpha(self) -> int:
-        """Alpha from which a pixel stays."""
+        """Lowest alpha that is kept."""
         return self.threshold if self.threshold is not None else 128 if self.matte is None else 24
 
     def apply(self, frames: Frames) -> Frames:
@@ -74,24 +74,24 @@ class OneBit:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One try: the file, or None where it would be larger than asked for, and its size, or how large it would be."""
+    """One attempt: the file, or None if it would be too large, and its actual or estimated size."""
 
     data: bytes | None
     size: int
 
 
 def encode(sticker: Sticker, limits: Limits, quality: int | None, one_bit: OneBit, most: int) -> Encoded:
-    """Write a sticker whose frames lie on the canvas already.
+    """Encode a sticker whose frames are already on the canvas.
 
     Args:
-        sticker: its frames, durations and loop count as they shall be in the file.
-        limits: for its format.
-        quality: of `QUALITIES`.
-        one_bit: for GIF.
-        most: bytes.
+        sticker: frames, durations and loop count for the file.
+        limits: limits of its format.
+        quality: one of `QUALITIES`.
+        one_bit: 1-bit alpha settings for GIF.
+        most: maximum number of bytes.
 
     Raises:
-        UserError: what the encoder cannot do, or a full disk (video goes through a temporary file).
+        UserError: something the encoder does not support, or a full disk (video uses a temporary file).
     """
     match limits.format:
         case "apng" | "png":
@@ -107,7 +107,7 @@ def encode(sticker: Sticker, limits: Limits, quality: int | None, one_bit: OneBi
 
 
 def _by_writer(sticker: Sticker, suffix: str, quality: int | None, whole_canvas: bool, most: int) -> Encoded:
-    """By the package's own writers, frame by frame, watching how large the file grows."""
+    """Encode with the package's own writers, frame by frame, monitoring the file size."""
     with tempfile.TemporaryDirectory(prefix="glassine-") as folder:
         path = Path(folder) / f"sticker{suffix}"
         try:
@@ -126,7 +126,7 @@ def _by_writer(sticker: Sticker, suffix: str, quality: int | None, whole_canvas:
 
 
 class _TooLargeError(Exception):
-    """Stops a writer, which then removes its file."""
+    """Raised to stop a writer, which then removes its file."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -134,7 +134,7 @@ class _TooLargeError(Exception):
 
 
 def _png(sticker: Sticker, colors: int | None, most: int) -> Encoded:
-    """PNG or APNG, every frame the box that changed. Up to 256 colors get a palette, which loses nothing."""
+    """PNG or APNG, storing the changed box of each frame. Up to 256 colors get a lossless palette."""
     found = exact_palette(sticker.frames) if colors is None else shared_palette(sticker.frames, colors)
     pixels, table = (sticker.frames, None) if found is None else (found[0][..., None], found[1])
     first = _assemble(sticker, pixels, table, _packed_quickly, most, int(most * NEAR))
@@ -145,7 +145,7 @@ def _png(sticker: Sticker, colors: int | None, most: int) -> Encoded:
 
 
 def _assemble(sticker: Sticker, pixels: Frames, table: Frames | None, pack: Pack, most: int, stop: int) -> Encoded:
-    """The file of `pixels` `f h w c`: c is 4, or 1 with the palette `table`; given up past `stop` bytes."""
+    """The file of `pixels` `f h w c`: c is 4, or 1 with the palette `table`; stops after `stop` bytes."""
     animated = sticker.num_frames > 1
     color_type = 6 if table is None else 3
     parts = [
@@ -179,24 +179,24 @@ def _assemble(sticker: Sticker, pixels: Frames, table: Frames | None, pack: Pack
 
 
 def _delay(duration_ms: int) -> tuple[int, int]:
-    """Numerator and denominator in seconds."""
+    """Duration in seconds as numerator and denominator."""
     return (duration_ms, 1000) if duration_ms <= 65_535 else (min(65_535, round(duration_ms / 1000)), 1)
 
 
 def _packed_quickly(pixels: Frames, table: Frames | None) -> bytes:
-    """The packed pixels of `h w c` by Pillow: filters for RGBA, none for numbers of a palette."""
+    """The compressed pixels of `h w c` with Pillow: filters for RGBA, none for palette indices."""
     file = io.BytesIO()
     if table is None:
         image = Image.fromarray(pixels, "RGBA")
     else:
         image = Image.fromarray(pixels[..., 0], "P")
-        image.putpalette(bytes(768))  # all of it, so that Pillow stores 8 bits a pixel
+        image.putpalette(bytes(768))  # the full palette, so that Pillow stores 8 bits per pixel
     image.save(file, format="PNG", compress_level=6 if table is None else 9, bits=8)
     return _pixel_data(file.getvalue())
 
 
 def _packed_well(pixels: Frames, table: Frames | None) -> bytes:
-    """The same by oxipng, which tries filters and packs with libdeflate.
+    """The same with oxipng, which tries filters and compresses with libdeflate.
 
     Raises:
         UserError: it is not installed.
@@ -212,7 +212,7 @@ def _packed_well(pixels: Frames, table: Frames | None) -> bytes:
     image = oxipng.RawImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], color_type=color, bit_depth=8)
     packed = image.create_optimized_png(
         level=2,
-        # every frame must keep the one color type and palette of the file
+        # every frame must keep the file's color type and palette
         bit_depth_reduction=False,
         color_type_reduction=False,
         palette_reduction=False,
@@ -222,7 +222,7 @@ def _packed_well(pixels: Frames, table: Frames | None) -> bytes:
 
 
 def _pixel_data(data: bytes) -> bytes:
-    """What the IDAT chunks of a still PNG hold."""
+    """The content of the IDAT chunks of a still PNG."""
     parts, place = [], len(SIGNATURE)
     while place < len(data):
         size, tag = struct.unpack_from(">I4s", data, place)

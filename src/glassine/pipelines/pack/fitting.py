@@ -1,8 +1,8 @@
-"""One sticker into one file of a platform: the least loss that its limits allow, found by a search in a stated order.
+"""Fit one sticker into one file of a platform with minimal loss, by a search in a fixed order.
 
-What loses nothing comes first: the crop to what is seen, repeated frames merged, a palette where the colors fit in one.
-Then come three rounds, each lower than the last (`ROUNDS`); inside a round frames, quality and size are lowered in the
-order that the user gives. The first step of that road whose file is small enough is taken. Speed is no step of it.
+Lossless steps come first: cropping to the visible area, merging repeated frames, a palette if the colors fit. Then come
+three rounds, each lower than the previous one (`ROUNDS`); within a round, frames, quality and size are lowered in the
+user's order. The first step whose file is small enough is used. The speed is never changed.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from glassine.utils.errors import UserError
 Lever = Literal["frames", "quality", "size"]
 ORDER: tuple[Lever, ...] = get_args(Lever)
 FRAMES = ((20.0,), (15.0, 12.0), (10.0, 8.0))
-"""Frames a second, a round after the other."""
+"""Frames per second, by round."""
 SIZES = ((0.85,), (0.7,), (0.55, 0.4))
-"""Parts of the canvas that the sticker still fills."""
+"""Fractions of the canvas that the sticker fills, by round."""
 ROUNDS = len(FRAMES)
-KEPT_CANVASES = 3  # whose frames are kept in memory
-ASSUMED_STEP = 0.75  # of the bytes that one step leaves, until two tries tell it
+KEPT_CANVASES = 3  # number of canvases whose frames are kept in memory
+ASSUMED_STEP = 0.75  # assumed size ratio per step, until two attempts give an estimate
 
 
 class CannotFitError(UserError):
-    """No step of the road leads into the limits."""
+    """No step meets the limits."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How stickers are fitted.
+    """Settings for fitting stickers.
 
     Args:
         placing: crop, border and shadow.
-        one_bit: what GIF makes of soft edges.
-        order: which is lowered first; each of "frames", "quality" and "size" at most once. What is left out is kept.
-        too_long: what is done with one that is longer than the platform takes.
+        one_bit: how soft edges are converted for GIF.
+        order: order of reduction; each of "frames", "quality" and "size" at most once. Anything not listed is kept.
+        too_long: what to do with stickers that are too long for the platform.
 
     Raises:
-        UserError: another order.
+        UserError: an invalid order.
     """
 
     placing: Placing = field(default_factory=Placing)
@@ -73,7 +73,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Step:
-    """A place on the road: at most so many frames a second, this quality, this part of the canvas."""
+    """One step: maximum frames per second, quality, and fraction of the canvas."""
 
     fps: float | None
     quality: int | None
@@ -86,8 +86,8 @@ class Fitted:
 
     Attributes:
         data: the file.
-        done: what was done, one sentence each; empty if nothing.
-        tries: how many files were written to find it.
+        done: what was done, one sentence per action; empty if nothing.
+        tries: number of files written in the search.
     """
 
     data: bytes
@@ -103,33 +103,33 @@ class Fitted:
 
 
 class Fitter:
-    """Fits one sticker into files of several kinds; what they have in common is computed once."""
+    """Fits one sticker into several kinds of files, sharing common computations."""
 
     def __init__(self, sticker: Sticker, settings: FitSettings) -> None:
         frames = sticker.frames.copy()
-        frames[frames[..., 3] == 0] = 0  # colors that nobody sees
+        frames[frames[..., 3] == 0] = 0  # invisible colors
         self._whole = Sticker(frames, sticker.durations, sticker.loop)
         self._sticker = merge_repeats(self._whole)
         self._box = content_box(frames)
         self._opaque = bool((frames[..., 3] == 255).all())
         self._settings = settings
-        self._placed: dict[tuple, dict[bytes, np.ndarray]] = {}  # by canvas and scale, then by what the frame shows
+        self._placed: dict[tuple, dict[bytes, np.ndarray]] = {}  # by canvas and scale, then by frame content
 
     @property
     def animated(self) -> bool:
-        """Whether anything changes in it."""
+        """Whether it is animated."""
         return self._sticker.num_frames > 1
 
     def fit(self, limits: Limits, still: bool = False) -> Fitted:
-        """Write the file of least loss.
+        """Write the file with the least loss.
 
         Args:
-            limits: of the file.
+            limits: limits of the file.
             still: keep the first frame only.
 
         Raises:
             CannotFitError: it stays too large.
-            UserError: a rule that no loss can meet: too long, or no transparency.
+            UserError: a rule that no reduction can meet: too long, or no transparency.
         """
         if limits.transparent and self._opaque:
             raise UserError("background must be clear, got an opaque sticker: cut it out first (glassine cutout)")
@@ -138,7 +138,7 @@ class Fitter:
         if self._settings.placing.crop:
             left, top, right, bottom = self._box
             if (right - left, bottom - top) != (self._whole.width, self._whole.height):
-                done.append(f"cropped to what is seen, {right - left}x{bottom - top} of "
+                done.append(f"cropped to the visible area, {right - left}x{bottom - top} of "
                             f"{self._whole.width}x{self._whole.height}")  # fmt: skip
         if not still and self._sticker.num_frames < self._whole.num_frames:
             repeats = self._whole.num_frames - self._sticker.num_frames
@@ -153,14 +153,14 @@ class Fitter:
         if self._settings.placing.crop:
             enlarged = max(reference.width, reference.height) / max(right - left, bottom - top)
         if enlarged > 2:
-            done.append(f"enlarged {enlarged:.1f} times: give a larger picture for sharper edges")
+            done.append(f"enlarged {enlarged:.1f} times: give a larger image for sharper edges")
         return Fitted(
             encoded.data, written.width, written.height, written.num_frames, written.duration_ms, written.loop, step,
             tuple(filter(None, done)), tries, fidelity(encoded.data, reference),
         )  # fmt: skip
 
     def _timed(self, limits: Limits, still: bool, done: list[str]) -> Sticker:
-        """The frames at their times, before anything is lost; still frames stand for a second."""
+        """The frames at their times, before any loss; stills last one second."""
         if still or not limits.can_move:
             if self.animated and not still:
                 done.append("first frame only")
@@ -180,7 +180,7 @@ class Fitter:
         return sticker
 
     def _road(self, limits: Limits, timed: Sticker) -> list[Step]:
-        """All steps from no loss to the most."""
+        """All steps, from no loss to the most."""
         best, *lower = QUALITIES[limits.format]
         road = [Step(None, best, 1.0)]
         for number in range(ROUNDS):
@@ -195,7 +195,7 @@ class Fitter:
         return road
 
     def _search(self, limits: Limits, timed: Sticker, road: Sequence[Step]) -> tuple[Step, Encoded, int]:
-        """The first step whose file is small enough, if sizes fall along the road; found by interpolation."""
+        """The first step whose file is small enough, assuming decreasing sizes; found by interpolation."""
         first = self._try(limits, timed, road[0])
         tries = 1
         if first.data is not None:
@@ -218,18 +218,18 @@ class Fitter:
         if best is None:
             last = road[-1]
             raise CannotFitError(
-                f"file must have at most {limits.bytes:,} bytes, got {low_size:,} at the end of the road "
-                f"({_described(last)}): shorten the sticker, make it simpler, or let more be lowered (--order)"
+                f"file must have at most {limits.bytes:,} bytes, got {low_size:,} after all steps "
+                f"({_described(last)}): shorten or simplify the sticker, or allow more reductions (--order)"
             )
         return road[high], best, tries
 
     def _try(self, limits: Limits, timed: Sticker, step: Step) -> Encoded:
-        """The file at this step."""
+        """The file for this step."""
         ready = self._ready(limits, timed, step)
         return encode(ready, limits, step.quality, self._settings.one_bit, limits.bytes)
 
     def _drawn(self, limits: Limits, timed: Sticker, step: Step) -> Sticker:
-        """The timed frames on the canvas, with fewer of them where the step says so."""
+        """The timed frames on the canvas, reduced to the step's frame rate."""
         picked = timed if step.fps is None else fewer_frames(timed, step.fps)
         key = (limits.canvas, limits.shape, limits.margin, limits.shrink_to, limits.even, step.scale)
         if key not in self._placed:
@@ -241,7 +241,7 @@ class Fitter:
         return Sticker(frames, picked.durations, timed.loop)
 
     def _one(self, known: dict[bytes, np.ndarray], frame: np.ndarray, limits: Limits, scale: float) -> np.ndarray:
-        """One frame on the canvas; platforms and steps share what is drawn alike."""
+        """One frame on the canvas; shared across platforms and steps that draw it identically."""
         name = hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).digest()
         if name not in known:
             placing = self._settings.placing
@@ -251,7 +251,7 @@ class Fitter:
         return known[name]
 
     def _ready(self, limits: Limits, timed: Sticker, step: Step) -> Sticker:
-        """What is encoded at this step."""
+        """Description of this step."""
         return split_frames(merge_repeats(self._drawn(limits, timed, step)), limits.min_frames or 1)[0]
 
 
@@ -261,7 +261,7 @@ def _described(step: Step) -> str:
 
 
 def _lost(format: str, first: Step, step: Step, timed: Sticker, written: Sticker) -> list[str]:
-    """What the road took."""
+    """The reductions made."""
     told = []
     if step.fps is not None:
         told.append(f"{written.num_frames} of {timed.num_frames} frames kept ({step.fps:g} a second), to save bytes")
@@ -269,5 +269,5 @@ def _lost(format: str, first: Step, step: Step, timed: Sticker, written: Sticker
         what = "quality" if format in ("webp", "webm") else "colors"
         told.append(f"{what} lowered to {step.quality}, to save bytes")
     if step.scale != first.scale:
-        told.append(f"drawn at {step.scale:.0%} of the size, to save bytes")
+        told.append(f"scaled to {step.scale:.0%}, to save bytes")
     return told

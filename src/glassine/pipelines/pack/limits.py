@@ -19,7 +19,7 @@ DATA = Path(__file__).parent / "platforms.yaml"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file must be. `platforms.yaml` says what each number means and where it is from.
+    """Requirements for one file. `platforms.yaml` documents the meaning and source of each number.
 
     Attributes:
         canvas: width and height in pixels.
@@ -51,25 +51,25 @@ class Limits:
 
     @property
     def suffix(self) -> str:
-        """Of the file's name."""
+        """Suffix of the file name."""
         return SUFFIXES[self.format]
 
     @property
     def can_move(self) -> bool:
-        """Whether the file holds more than one frame."""
+        """Whether the file has more than one frame."""
         return self.format in ("webm", "gif", "apng") or (self.format == "webp" and bool(self.sources.get("max_loops")))
 
 
 @dataclass(frozen=True)
 class TextRule:
-    """What a name may be: characters from `min` to `max`, all of it matched by `pattern`."""
+    """Rules for a name: `min` to `max` characters, fully matched by `pattern`."""
 
     min: int = 1
     max: int = 100_000
     pattern: str = ""
 
     def problem(self, text: str) -> str | None:
-        """What is wrong with `text`, if anything."""
+        """The problem with `text`, if any."""
         if not self.min <= len(text) <= self.max:
             return f"must have {self.min} to {self.max} characters, got {len(text)}"
         if self.pattern and not re.fullmatch(self.pattern, text):
@@ -97,17 +97,17 @@ class Platform:
     zip_bytes: int | None = None
 
     def limits(self, kind: Kind) -> Limits:
-        """What a file of this kind must be.
+        """Requirements for a file of this kind.
 
         Raises:
-            UserError: the platform takes none of this kind.
+            UserError: the platform does not accept this kind.
         """
         if kind not in self.kinds:
-            raise UserError(f"{self.title} takes no {kind} stickers: use --mixed still, or leave {self.key} out")
+            raise UserError(f"{self.title} does not accept {kind} stickers: use --mixed still, or leave {self.key} out")
         return self.kinds[kind]
 
     def count_problem(self, number: int, kind: Kind) -> str | None:
-        """What is wrong with a pack of `number` stickers, if anything."""
+        """The problem with a pack of `number` stickers, if any."""
         counts = self.kinds[kind].counts if kind in self.kinds else ()
         if counts and number not in counts:
             return f"a pack must have {', '.join(map(str, counts[:-1]))} or {counts[-1]} stickers, got {number}"
@@ -119,14 +119,14 @@ class Platform:
 
 @cache
 def platforms() -> dict[str, Platform]:
-    """All platforms by the name that `--for` takes."""
+    """All platforms, by their `--for` name."""
     data = read_yaml(DATA)
     names = set(data["sources"])
     return {key: _platform(key, dict(entry), names) for key, entry in data["platforms"].items()}
 
 
 def sources() -> dict[str, dict[str, str]]:
-    """Where the numbers are from: `where`, `read` (year and month) and `kind` by name."""
+    """Sources of the numbers: `where`, `read` (year and month) and `kind` by name."""
     return {
         name: {key: str(value) for key, value in entry.items()} for name, entry in read_yaml(DATA)["sources"].items()
     }
@@ -136,7 +136,7 @@ def platform(key: str) -> Platform:
     """One platform.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: the name is unknown.
     """
     known = platforms()
     if key not in known:
@@ -167,7 +167,7 @@ def _limits(entry: dict[str, Any], names: set[str]) -> Limits:
     found: dict[str, str] = {}
     for name, value in entry.items():
         if name not in known:
-            raise ValueError(f"platforms.yaml has a limit {name!r}, which means nothing")
+            raise ValueError(f"platforms.yaml has an unknown limit {name!r}")
         if name in ("covers", "each"):
             given[name] = tuple(_limits(part, names) for part in value)
         elif name == "file":

@@ -1,4 +1,4 @@
-"""What stands beside the stickers: names, emoji, and the manifest that each platform or its tools read."""
+"""Names, emoji, and the manifest read by each platform or its tools."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from glassine.pipelines.pack.limits import Kind, Platform
 from glassine.utils.errors import UserError, printable
 
 STAND_IN = "🙂"
-"""Emoji of stickers that were given none, where a platform wants one."""
+"""Default emoji for platforms that require one."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a sticker means: emoji, most fitting first, and a text for those who do not see it."""
+    """Labels of a sticker: emoji, best match first, and a text for people who cannot see it."""
 
     emoji: tuple[str, ...] = ()
     text: str = ""
@@ -34,22 +34,22 @@ NO_LABELS = Labels()
 
 @dataclass(frozen=True)
 class PackName:
-    """Name of the pack and of who made it."""
+    """Name and author of the pack."""
 
     name: str = "Stickers"
     author: str = "glassine"
 
 
 def read_labels(path: Path) -> dict[str, Labels]:
-    """A CSV of file, emoji (several with spaces between) and, if wanted, a text.
+    """Read a CSV of file, emoji (separated by spaces) and an optional text.
 
-    The file is a name with or without its suffix. A first line of headings is skipped.
+    The file is a name with or without its suffix. A header line is skipped.
 
     Raises:
-        UserError: no such file, not UTF-8, or a line that is not of this form.
+        UserError: the file does not exist, is not UTF-8, or has an invalid line.
     """
     if not path.is_file():
-        raise UserError(f"no file at {path}: give a CSV with the columns file, emoji and, if wanted, text")
+        raise UserError(f"no file at {path}: give a CSV with the columns file, emoji and optionally text")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -71,11 +71,9 @@ def read_labels(path: Path) -> dict[str, Labels]:
         emoji = tuple(cells[1].split())
         for one in emoji:
             if not is_emoji(one):
-                raise UserError(
-                    f"{path} line {number}: emoji must stand with spaces between them, got {printable(one)[:40]!r}"
-                )
+                raise UserError(f"{path} line {number}: emoji must be separated by spaces, got {printable(one)[:40]!r}")
         if cells[0] in labels:
-            raise UserError(f"{path} line {number}: {printable(cells[0])} stands there twice")
+            raise UserError(f"{path} line {number}: {printable(cells[0])} occurs twice")
         labels[cells[0]] = Labels(emoji, cells[2] if len(cells) == 3 else "")
     return labels
 
@@ -94,7 +92,7 @@ def is_emoji(text: str) -> bool:
 
 
 def file_stems(stems: Sequence[str], platform: Platform) -> list[str]:
-    """Names of the files without suffix, all different: numbers, or names that the platform takes."""
+    """Unique file names without suffix: numbers, or names that the platform accepts."""
     if platform.file_names == "number":
         digits = max(2, len(str(len(stems))))
         return [f"{number:0{digits}d}" for number in range(1, len(stems) + 1)]
@@ -111,7 +109,7 @@ def file_stems(stems: Sequence[str], platform: Platform) -> list[str]:
 
 
 def slug(text: str, platform: Platform) -> str:
-    """A name in plain letters that the platform takes."""
+    """A name in plain letters that the platform accepts."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain) or ["sticker"]
     rule = platform.sticker_name
@@ -123,7 +121,7 @@ def slug(text: str, platform: Platform) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name in letters, digits, dots and dashes, as WhatsApp wants for a pack's identity."""
+    """A name in letters, digits, dots and dashes, as required by WhatsApp for a pack's identifier."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     joined = "-".join(re.findall(r"[A-Za-z0-9]+", plain))[:100]
     return joined or "pack-" + "-".join(f"{ord(letter):x}" for letter in name[:12])
@@ -132,15 +130,15 @@ def identifier(name: str) -> str:
 def manifest(
     platform: Platform, kind: Kind, pack: PackName, files: Sequence[str], labels: Sequence[Labels], cover: str
 ) -> tuple[str, str] | None:
-    """Name and text of the platform's manifest, or None where it has none.
+    """File name and content of the platform's manifest, or None if it has none.
 
     Args:
-        platform: which.
-        kind: of the pack.
-        pack: its name.
-        files: names of the stickers' files, in order.
-        labels: of each.
-        cover: name of the sticker that stands for the pack.
+        platform: target platform.
+        kind: kind of the pack.
+        pack: name of the pack.
+        files: names of the sticker files, in order.
+        labels: labels of each sticker.
+        cover: name of the cover sticker.
     """
     match platform.key:
         case "whatsapp":
@@ -193,7 +191,7 @@ def _whatsapp(kind: Kind, pack: PackName, files: Sequence[str], labels: Sequence
 
 
 def _telegram(platform: Platform, pack: PackName, files: Sequence[str], labels: Sequence[Labels]) -> dict[str, Any]:
-    """The arguments of the Bot API's createNewStickerSet, with file names in the place of uploaded files."""
+    """The arguments of the Bot API's createNewStickerSet, with file names in place of uploaded files."""
     return {
         "name": re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", identifier(pack.name)))[:40].strip("_"),
         "title": pack.name,

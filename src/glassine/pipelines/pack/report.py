@@ -1,4 +1,4 @@
-"""What a pack's report shows: how far each file is from its source, the tables, a picture of all its stickers."""
+"""Report of a pack: differences of each file to its source, tables, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from glassine.pipelines.outline import premultiplied
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """`report.json` as Markdown: a table for each platform."""
+    """`report.json` as Markdown: one table per platform."""
     lines = [
         f"# {report['name']}",
         "",
-        f"By {report['author']}. Made by glassine {report['glassine']}. Lowered where bytes are short: "
+        f"By {report['author']}. Made by glassine {report['glassine']}. Reduced to save bytes: "
         f"{', '.join(report['order']) or 'nothing'}, in this order, in three rounds.",
         "",
-        "PSNR is measured at the size that was written, over black and over white. *In time* counts frames that were "
-        "left out. Alpha is the mean error in 1/255.",
+        "PSNR is measured at the written size, over black and over white. *In time* includes dropped frames. "
+        "Alpha is the mean error in 1/255.",
     ]
     for key, pack in report["platforms"].items():
         lines += ["", f"## {pack['title']} (`{key}`): {pack['stickers']} {pack['kind']} stickers", ""]
@@ -60,15 +60,15 @@ _GAP, _LABEL = 6, 14
 
 
 def contact_sheet(files: Sequence[tuple[str, bytes]], tile: int = 96, columns: int = 4) -> Image.Image:
-    """Draw a pack as written.
+    """Draw a contact sheet of a written pack.
 
     Args:
         files: name and content of each sticker.
-        tile: side of a picture in pixels; larger stickers are shrunk.
-        columns: stickers side by side. Each shows its first frame and one from the middle.
+        tile: side of a tile in pixels; larger stickers are scaled down.
+        columns: stickers per row. Each shows its first frame and one from the middle.
 
     Returns:
-        An RGB picture: the pack on light, and below it on dark.
+        An RGB image: the pack on light, and below it on dark.
     """
     columns = min(columns, len(files))
     rows = -(-len(files) // columns)
@@ -101,9 +101,9 @@ class Fidelity:
     """Errors of a written file against its source on the same canvas.
 
     Attributes:
-        psnr: decibels over black and white behind each written frame; None is without any error.
-        psnr_in_time: the same at every moment of the source, so frames that were left out count.
-        alpha_error: mean absolute difference of alpha, in [0, 1], of the written frames.
+        psnr: PSNR of the written frames over black and white, in dB; None if there is no error.
+        psnr_in_time: the same over the source's time, so that dropped frames count.
+        alpha_error: mean absolute alpha difference of the written frames, in [0, 1].
     """
 
     psnr: float | None
@@ -112,7 +112,7 @@ class Fidelity:
 
 
 def fidelity(data: bytes, source: Sticker) -> Fidelity:
-    """Decode `data` and compare it with `source`, whose frames are as large and whose time is the same."""
+    """Decode `data` and compare it with `source`, which has the same frame size and duration."""
     written = decode_bytes(data)
     starts = np.cumsum((0, *written.durations[:-1])) + 0.5  # ms
     ends = np.cumsum(source.durations)
@@ -131,7 +131,7 @@ def fidelity(data: bytes, source: Sticker) -> Fidelity:
 
 
 def decibels(squared_error: float) -> float | None:
-    """PSNR of values in [0, 1]; None where there is no error."""
+    """PSNR of values in [0, 1]; None if there is no error."""
     return round(-10 * math.log10(squared_error), 2) if squared_error > 0 else None
 
 

@@ -1,4 +1,4 @@
-"""When frames are shown: what a platform's clock asks for, without changing the speed unasked."""
+"""Timing of frames: meets a platform's limits without changing the speed unless requested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TooLong = Literal["refuse", "trim", "speed-up"]
 
 
 def merge_repeats(sticker: Sticker) -> Sticker:
-    """Drop frames that equal the one before, which then stands for both durations. Nothing that is seen changes."""
+    """Merge each repeated frame into the previous one, adding its duration. The animation looks the same."""
     frames = sticker.frames
     fresh = [0, *(n for n in range(1, len(frames)) if not np.array_equal(frames[n], frames[n - 1]))]
     if len(fresh) == len(frames):
@@ -26,10 +26,10 @@ def merge_repeats(sticker: Sticker) -> Sticker:
 
 
 def at_even_times(sticker: Sticker, count: int) -> Sticker:
-    """`count` frames at even times: each is what is shown at its start. The length stays the same to the millisecond.
+    """`count` evenly spaced frames, each as shown at its start. The duration is unchanged, to the millisecond.
 
     Raises:
-        UserError: more frames than milliseconds.
+        UserError: there are more frames than milliseconds.
     """
     total = sticker.duration_ms
     if not 1 <= count <= total:
@@ -39,15 +39,15 @@ def at_even_times(sticker: Sticker, count: int) -> Sticker:
 
 
 def _even(sticker: Sticker, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count + 1` even moments in milliseconds, and the number of the frame that is shown at each but the last."""
+    """`count + 1` evenly spaced times in milliseconds, and the index of the frame shown at each except the last."""
     edges = np.round(np.arange(count + 1) * (sticker.duration_ms / count)).astype(np.int64)
     return edges, np.searchsorted(np.cumsum(sticker.durations), edges[:-1], side="right")
 
 
 def _most_even_times(sticker: Sticker, most: int, shortest: int) -> int:
-    """The finest even spacing, at least `shortest` ms, at which at most `most` frames differ from the one before.
+    """The finest even spacing, at least `shortest` ms, at which at most `most` frames differ from the previous one.
 
-    A sticker that stands still for a while needs few frames there, and has more for its motion.
+    A sticker that pauses needs few frames for the pause, which leaves more for the motion.
     """
     finest = max(1, sticker.duration_ms // max(shortest, min(sticker.durations)))
     for count in range(finest, most, -1):
@@ -57,16 +57,16 @@ def _most_even_times(sticker: Sticker, most: int, shortest: int) -> int:
 
 
 def fewer_frames(sticker: Sticker, fps: float) -> Sticker:
-    """At most `fps` frames a second, evenly spaced, repeats merged; one that has no more stays as it is."""
+    """At most `fps` frames per second, evenly spaced, with repeats merged; unchanged if there are not more."""
     count = max(1, math.floor(sticker.duration_ms * fps / 1000 + 1e-9))
     return sticker if count >= sticker.num_frames else merge_repeats(at_even_times(sticker, count))
 
 
 def fit_length(sticker: Sticker, most_ms: int | None, too_long: TooLong) -> tuple[Sticker, str]:
-    """Bring one play down to `most_ms`, where that is asked for.
+    """Shorten one play to `most_ms`, if requested.
 
     Returns:
-        The sticker and what was done, empty if nothing.
+        The sticker and a note on what was done, empty if nothing.
 
     Raises:
         UserError: it is too long, and `too_long` is "refuse".
@@ -83,16 +83,14 @@ def fit_length(sticker: Sticker, most_ms: int | None, too_long: TooLong) -> tupl
         starts = np.cumsum((0, *sticker.durations[:-1]))
         kept = int((starts < most_ms).sum())
         durations = (*sticker.durations[: kept - 1], int(most_ms - starts[kept - 1]))
-        told = (
-            f"trimmed from {total / 1000:g} s to {most_ms / 1000:g} s, as asked: its end no longer leads to its start"
-        )
+        told = f"trimmed from {total / 1000:g} s to {most_ms / 1000:g} s, as requested: it no longer loops seamlessly"
         return Sticker(sticker.frames[:kept], durations, sticker.loop), told
-    told = f"played {total / most_ms:.2f} times as fast ({total / 1000:g} s in {most_ms / 1000:g} s), as asked"
+    told = f"played {total / most_ms:.2f} times as fast ({total / 1000:g} s in {most_ms / 1000:g} s), as requested"
     return _in_time(sticker, most_ms), told
 
 
 def _in_time(sticker: Sticker, total_ms: int) -> Sticker:
-    """The whole in another time; frames that would last less than a millisecond are left out."""
+    """Scale the total duration; frames that would last less than a millisecond are dropped."""
     ends = np.round(np.cumsum(sticker.durations) * (total_ms / sticker.duration_ms)).astype(np.int64)
     durations = np.diff(ends, prepend=0)
     kept = durations > 0
@@ -100,17 +98,17 @@ def _in_time(sticker: Sticker, total_ms: int) -> Sticker:
 
 
 def hold_to_whole_second(sticker: Sticker) -> tuple[Sticker, str]:
-    """Let the last frame stand until the next whole second. The motion keeps its speed."""
+    """Hold the last frame until the next whole second. The motion keeps its speed."""
     missing = -sticker.duration_ms % 1000
     if not missing:
         return sticker, ""
     durations = (*sticker.durations[:-1], sticker.durations[-1] + missing)
-    told = f"last frame held for {missing} ms more, since one play must last whole seconds"
+    told = f"last frame held for another {missing} ms, since one play must last whole seconds"
     return Sticker(sticker.frames, durations, sticker.loop), told
 
 
 def fit_rate(sticker: Sticker, limits: Limits) -> tuple[Sticker, str]:
-    """As many frames as the platform takes in this time, and none shorter than it shows."""
+    """Reduce to the frames that the platform allows in this time, none shorter than its minimum."""
     total, before = sticker.duration_ms, sticker.num_frames
     most = limits.max_frames or before
     shortest = max(limits.min_frame_ms or 1, math.floor(1000 / limits.max_fps) if limits.max_fps else 1)
@@ -123,14 +121,14 @@ def fit_rate(sticker: Sticker, limits: Limits) -> tuple[Sticker, str]:
         return sticker, ""
     rule = f"{limits.max_fps:g} frames a second" if limits.max_fps else f"{limits.max_frames} frames"
     rule = rule if limits.max_fps or limits.max_frames else f"frames of {shortest} ms"
-    return sticker, f"{sticker.num_frames} of {before} frames, evenly spaced: the platform takes at most {rule}"
+    return sticker, f"{sticker.num_frames} of {before} frames, evenly spaced: the platform allows at most {rule}"
 
 
 def split_frames(sticker: Sticker, least: int) -> tuple[Sticker, str]:
-    """Show the longest frames in two parts until there are `least` frames. Nothing that is seen changes.
+    """Split the longest frames until there are `least` frames. The animation looks the same.
 
     Raises:
-        UserError: it is too short for so many.
+        UserError: it is too short for this many frames.
     """
     before = sticker.num_frames
     order, durations = list(range(before)), list(sticker.durations)
@@ -143,17 +141,17 @@ def split_frames(sticker: Sticker, least: int) -> tuple[Sticker, str]:
         order.insert(longest, order[longest])
     if len(order) == before:
         return sticker, ""
-    told = f"{before} frames shown as {least}, the fewest that are taken"
+    told = f"{before} frames split into {least}, the minimum"
     return Sticker(sticker.frames[order], tuple(durations), sticker.loop), told
 
 
 def plays(sticker: Sticker, limits: Limits) -> tuple[int, str]:
-    """How often it plays there, 0 for ever, and what to say where that differs from the sticker's own count."""
+    """The loop count there, 0 for forever, and a note if it differs from the sticker's own."""
     own = sticker.loop
     if not limits.max_loops:
-        return 0, f"plays for ever there; the file says {own} times" if own else ""
+        return 0, f"plays forever there; the file says {own} times" if own else ""
     most = min(limits.max_loops, (limits.loops_ms or 1 << 31) // sticker.duration_ms)
     count = min(own, most) if own else most
     if count < 1:
         raise UserError(f"length must be at most {limits.loops_ms} ms for one play, got {sticker.duration_ms} ms")
-    return count, "" if own == count else f"plays {count} times, the most that is taken" if count > 1 else "plays once"
+    return count, "" if own == count else f"plays {count} times, the maximum" if count > 1 else "plays once"

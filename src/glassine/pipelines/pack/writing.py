@@ -1,4 +1,4 @@
-"""Whole packs: plan, fit, write, and say what was done."""
+"""Full packs: plan, fit, write, report."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
 
 Mixed = Literal["refuse", "still"]
-DRAWN_SIZE, DRAWN_FPS = 512, 30.0  # of Lottie and SVG, which have no pixels of their own
+DRAWN_SIZE, DRAWN_FPS = 512, 30.0  # for rendering Lottie and SVG, which are vector formats
 Progress = Callable[[int, int, str], object]
 
 
 class PackError(UserError):
-    """Everything that stands in the way, one line each in `problems`."""
+    """Raised with all problems, one line each in `problems`."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -36,7 +36,7 @@ class PackError(UserError):
 
 @dataclass(frozen=True)
 class Item:
-    """One sticker of a pack: its file, and what it means."""
+    """One sticker of a pack: its file and labels."""
 
     path: Path
     labels: Labels = NO_LABELS
@@ -44,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a file holds, found before anything is written."""
+    """Properties of a file, determined before anything is written."""
 
     animated: bool
     duration_ms: int
@@ -53,15 +53,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class PackSettings:
-    """How packs are made.
+    """Settings for packs.
 
     Args:
-        fit: how stickers are fitted.
-        name: of the pack and its author.
-        mixed: what is done for platforms that take no animated stickers, or none beside still ones: "refuse", or
-            "still" for the first frame of each.
-        cover: number of the sticker, from 0, that stands for the pack.
-        zipped: write a zip for each platform instead of a folder. LINE, whose page takes a zip, gets both.
+        fit: settings for fitting stickers.
+        name: name and author of the pack.
+        mixed: for platforms without animated stickers, or that do not mix them with stills: "refuse", or
+            "still" for each sticker's first frame.
+        cover: index of the cover sticker.
+        zipped: write a zip per platform instead of a folder. LINE, whose upload page needs a zip, gets both.
     """
 
     fit: FitSettings = field(default_factory=FitSettings)
@@ -73,7 +73,7 @@ class PackSettings:
 
 @dataclass
 class _Target:
-    """One platform's pack while it is made."""
+    """One platform's pack during writing."""
 
     platform: Platform
     kinds: list[Kind]
@@ -95,20 +95,20 @@ def make_packs(
     settings: PackSettings,
     progress: Progress = lambda done, of, what: None,
 ) -> dict[str, Any]:
-    """Write packs for several platforms into a new folder.
+    """Write packs for several platforms to a new folder.
 
     Args:
         items: the stickers, in order.
         keys: names of platforms.
-        folder: must not exist, or be empty. A platform that a sticker cannot be fitted to is left out and said so.
-        settings: how.
-        progress: told how many files are fitted, of how many, and which.
+        folder: must not exist, or be empty. Platforms to which a sticker cannot be fitted are skipped and reported.
+        settings: settings of the packs.
+        progress: called with the number of fitted files, the total, and the current file.
 
     Returns:
-        The report, as in `report.json`; `failed` names the platforms that were left out.
+        The report, as in `report.json`; `failed` names the skipped platforms.
 
     Raises:
-        PackError: rules that are broken whatever is lowered (nothing is written), or no platform that could be met.
+        PackError: rules that no reduction can meet (nothing is written), or no platform could be met.
         UserError: a file that cannot be read, or a folder that cannot be written to.
     """
     chosen = [platform(key) for key in dict.fromkeys(keys)]
@@ -141,10 +141,10 @@ def make_packs(
 
 
 def inspect(path: Path) -> Seen:
-    """Read a file to its end without keeping it.
+    """Read a file to its end without storing the frames.
 
     Raises:
-        UserError: as `open_sticker`; or it shows nothing.
+        UserError: as for `open_sticker`; or it shows nothing.
     """
     with open_sticker(path, size=DRAWN_SIZE, fps=DRAWN_FPS) as reader:
         first, duration, moves, opaque, visible = None, 0, False, True, False
@@ -156,7 +156,9 @@ def inspect(path: Path) -> Seen:
             visible = visible or bool(frame[..., 3].any())
             duration += milliseconds
     if not visible:
-        raise UserError(f"{printable(str(path))}: a sticker must show something, got one that is clear in all frames")
+        raise UserError(
+            f"{printable(str(path))}: a sticker must show something, got one that is transparent in all frames"
+        )
     return Seen(moves, duration, opaque)
 
 
@@ -165,7 +167,7 @@ def _read(path: Path) -> Any:
 
 
 def _target(target: Platform, items: Sequence[Item], seen: Sequence[Seen], settings: PackSettings) -> _Target:
-    """The plan for one platform, with all rules that are broken already."""
+    """The plan for one platform, with all rules that are already violated."""
     kinds: list[Kind] = ["animated" if one.animated else "static" for one in seen]
     problems = []
     if settings.mixed == "still" and ("animated" not in target.kinds or (not target.mixed and len(set(kinds)) > 1)):
@@ -194,7 +196,7 @@ def _target(target: Platform, items: Sequence[Item], seen: Sequence[Seen], setti
     for item, one, kind in zip(items, seen, kinds, strict=True):
         name = printable(item.path.name)
         given = len(item.labels.emoji)
-        if given > most_emoji > 1:  # where there is room for one, the first is taken
+        if given > most_emoji > 1:  # if only one is allowed, the first is used
             problems.append(f"{name} must have at most {most_emoji} emoji, got {given}")
         most_text = target.text.get(kind)
         if most_text is not None and len(item.labels.text) > most_text:
@@ -209,13 +211,15 @@ def _target(target: Platform, items: Sequence[Item], seen: Sequence[Seen], setti
                 "use --too-long trim (keeps the start) or speed-up"
             )
         if limits.transparent and one.opaque:
-            problems.append(f"{name} must have a clear background, got an opaque sticker: cut it out (glassine cutout)")
+            problems.append(
+                f"{name} must have a transparent background, got an opaque sticker: cut it out (glassine cutout)"
+            )
     stems = file_stems([item.path.stem for item in items], target)
     return _Target(target, kinds, stems, problems=problems)
 
 
 def _fit_one(target: _Target, number: int, item: Item, fitter: Fitter, settings: PackSettings) -> None:
-    """Fit one sticker for one platform, with what belongs to it."""
+    """Fit one sticker for one platform, including its extra files."""
     kind = target.kinds[number]
     limits = target.platform.limits(kind)
     wanted = [(f"{target.stems[number]}{limits.suffix}", limits)]

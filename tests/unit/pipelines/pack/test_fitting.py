@@ -90,7 +90,7 @@ def test_repeats_and_the_crop_are_told_and_lose_nothing():
     assert fitted.num_frames == 6
     assert fitted.fidelity.psnr_in_time is None
     assert any("6 of 12 frames repeat the one before" in told for told in fitted.done)
-    assert any("cropped to what is seen" in told for told in fitted.done)
+    assert any("cropped to the visible area" in told for told in fitted.done)
 
 
 def test_line_gets_whole_seconds_enough_frames_and_few_plays():

@@ -57,7 +57,7 @@ def test_an_unknown_platform_is_refused_with_those_that_are_known():
 
 
 def test_a_platform_without_animated_stickers_says_so():
-    with pytest.raises(UserError, match="takes no animated"):
+    with pytest.raises(UserError, match="does not accept animated"):
         platform("viber").limits("animated")
 
 

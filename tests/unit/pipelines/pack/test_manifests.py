@@ -40,9 +40,9 @@ def test_the_table_of_emoji_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("cat,smile\n", "line 1: emoji must stand"),
+        ("cat,smile\n", "line 1: emoji must be separated"),
         ("file,emoji\ncat\n", "line 2: a line must be file,emoji"),
-        ("cat,😀\ncat,😀\n", "line 2: cat stands there twice"),
+        ("cat,😀\ncat,😀\n", "line 2: cat occurs twice"),
         ('cat,"😀\n', "must be a CSV"),
     ],
 )

@@ -126,7 +126,7 @@ def test_too_few_frames_are_shown_in_parts():
     assert sticker.num_frames == 5
     assert sticker.duration_ms == 400
     assert numbers(sticker) == sorted(numbers(sticker))
-    assert "2 frames shown as 5" in told
+    assert "2 frames split into 5" in told
     with pytest.raises(UserError, match="at least 5 ms for 5 frames, got 3 ms"):
         split_frames(counted(3), 5)
 
@@ -141,4 +141,4 @@ def test_plays_are_as_many_as_fit(loop, ms, expected):
 
 def test_a_loop_stays_one():
     assert plays(counted(100), limits()) == (0, "")
-    assert plays(counted(100, loop=2), limits()) == (0, "plays for ever there; the file says 2 times")
+    assert plays(counted(100, loop=2), limits()) == (0, "plays forever there; the file says 2 times")
