@@ -103,6 +103,18 @@ def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:
     return checkpoint(forward, layer, *inputs, use_reentrant=False, **options)
 
 
+def enable_checkpointing(*networks: nn.Module) -> None:
+    """Gradient checkpointing in networks of diffusers' kind: their backward pass takes more time and less memory.
+
+    Raises:
+        UserError: a network without it.
+    """
+    for network in networks:
+        if not getattr(network, "_supports_gradient_checkpointing", False):
+            raise UserError(f"gradient_checkpointing must be false for a {type(network).__name__}, which has none")
+        network.enable_gradient_checkpointing()  # type: ignore[operator]
+
+
 def zero_module(module: M) -> M:
     """The module with all its parameters set to zero: a residual branch that ends in it adds nothing at first."""
     for parameter in module.parameters():
