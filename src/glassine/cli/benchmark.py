@@ -135,6 +135,18 @@ def speed(args: argparse.Namespace) -> None:
     print(f"wrote {args.to / 'gpu.md'}")
 
 
+def memory(args: argparse.Namespace) -> None:
+    """Estimate what full-size training steps need, and write the table of the experiments' README."""
+    from glassine.bench.memory import Estimate, write_memory
+
+    def tell(one: Estimate) -> None:
+        print(f"{one.experiment}: {one.gib:.1f} GiB at {one.batch} a GPU: {one.gpu}", flush=True)
+
+    files = args.experiments or sorted(args.readme.parent.rglob("paper*.yaml"))
+    write_memory(files, args.readme, tell)
+    print(f"wrote {args.readme}")
+
+
 def data(args: argparse.Namespace) -> None:
     """Measure readers."""
     from glassine.bench.data_speed import measure_and_write
@@ -241,6 +253,7 @@ KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "depth": ablation,
     "variants": ablation,
     "speed": speed,
+    "memory": memory,
     "data": data,
     "all": everything,
     "tables": tables,

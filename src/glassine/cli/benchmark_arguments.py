@@ -58,6 +58,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one = add("variants", "variants of ILDiff, trained alike: ablate_variants.md", add_common, add_ablation)
     one.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     add("speed", "full-size networks on a CUDA GPU: gpu.md", add_to)
+    one = add("memory", "memory of full-size training steps, estimated without a GPU: experiments/README.md")
+    one.add_argument("experiments", type=Path, nargs="*", help="YAMLs (default: all paper*.yaml beside the README)")
+    one.add_argument(
+        "--readme", type=Path, default=Path("experiments/README.md"), help="file with markers (default: %(default)s)"
+    )
     one = add("data", "clips per second of our reader and of others: results/data_speed.md", add_to)
     one.add_argument("--originals", type=Path, help="folder of animated WebP (default: fetched Fluent)")
     one.add_argument("--stickers", type=int, default=40, help="default: %(default)s")
