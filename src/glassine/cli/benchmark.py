@@ -46,7 +46,15 @@ def alpha(args: argparse.Namespace) -> None:
     from glassine.utils.devices import pick_device
 
     device = pick_device(args.device)
-    sources = Sources(args.ildiff, args.transparency, args.sam, args.matting_anything, args.sam2)
+    sources = Sources(
+        args.ildiff,
+        args.transparency,
+        args.sam,
+        args.matting_anything,
+        args.sam2,
+        transparency_encoder=args.transparency_encoder,
+        sd_vae=args.sd_vae,
+    )
     methods = make_methods(args.methods, sources, device)
     round_trip: RoundTrip | None = None
     try:
