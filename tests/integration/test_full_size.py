@@ -4,9 +4,14 @@ At full size the networks are on the meta device, without files. Shrunk, `glassi
 official layouts, which the test writes in the places that the YAML names, and trains a step.
 """
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +21,7 @@ from tests.helpers.small_shards import moving_square
 from glassine.__main__ import main
 from glassine.bench.full_size import build_full_size
 from glassine.bench.memory import GIB, estimate
+from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardFormat, ShardWriter
 from glassine.data.shards.writer import encode_sticker
 from glassine.data.sticker import Sticker
@@ -193,10 +199,10 @@ def place(tmp_path_factory) -> Path:
     how = ShardFormat(codec="png")
     for root in ("data/tasd", "data/vsd2m"):
         with ShardWriter(folder / root, how) as writer:
-            for number in range(14):
+            for number in range(23):
                 key = f"a{chr(ord('a') + number)}"
                 about = {
-                    "split": "val" if number > 11 else "train",
+                    "split": "test" if number > 17 else "val" if number > 13 else "train",
                     "domain": "real" if number % 2 else "cartoon",
                     "description": "square aa",
                     "trigger_words": ["square"],
@@ -235,6 +241,76 @@ def test_it_trains_a_step_with_every_width_shrunk_from_files_of_the_official_lay
     checkpoint = train(name, here)
     assert checkpoint["global_step"] == overlay(name)["trainer"]["max_steps"]
     assert all(tensor.isfinite().all() for tensor in checkpoint["state_dict"].values())
+
+
+def on_two_machines(folder: Path, arguments: list[str]) -> list[subprocess.CompletedProcess[str]]:
+    """Run a verb by torchrun as on two machines of one process each, which meet over the network (gloo)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = os.pathsep.join([str(EXPERIMENTS.parent / "src"), str(EXPERIMENTS.parent)])
+    meet = ["--nnodes", "2", "--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                *meet,
+                "--node_rank",
+                str(rank),
+                "-m",
+                "glassine",
+                *arguments,
+            ],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        said = [process.communicate(timeout=280)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [subprocess.CompletedProcess(p.args, p.returncode, out) for p, out in zip(started, said, strict=True)]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_two_machines_train_and_predict_together_by_torchrun_with_clipping_and_averaging(here):
+    name, small = "vsd2m/paper", here / "two.yaml"
+    content = overlay(name)
+    content["trainer"] |= {"num_nodes": 2, "strategy": "ddp", "max_steps": 2, "limit_val_batches": 1}
+    content["trainer"]["logger"] = {"init_args": {"version": "two"}}
+    small.write_text(yaml.safe_dump(content), encoding="utf-8")
+    configs = [*config_arguments(EXPERIMENTS / f"{name}.yaml"), "-c", str(small)]
+    for rank, ended in enumerate(on_two_machines(here, ["fit", *configs])):
+        assert ended.returncode == 0, ended.stdout[:6000]
+        assert f"MEMBER: {rank + 1}/2" in ended.stdout
+    last = here / "lightning_logs" / "vsd2m" / "two" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    assert checkpoint["global_step"] == 2
+    assert "averaging_state" in checkpoint
+    # every sticker once, and as one machine alone would make it
+    predict = ["predict", *configs, "--ckpt_path", str(last), "--trainer.precision", "32-true"]
+    for ended in on_two_machines(here, predict):
+        assert ended.returncode == 0, ended.stdout[:6000]
+    predictions = last.parents[1] / "predictions"
+    together = predictions.rename(predictions.with_name("together"))
+    assert (
+        main([*predict, "--trainer.num_nodes", "1", "--trainer.strategy", "auto", "--data.eval_batch_size", "3"]) == 0
+    )
+    names = sorted(path.name for path in predictions.iterdir())
+    assert len(names) == 3
+    assert sorted(path.name for path in together.iterdir()) == names
+    clips = [[read_sticker(folder / name).frames.astype(int) for name in names] for folder in (together, predictions)]
+    for two, one in zip(*clips, strict=True):
+        assert np.abs(two - one).max() <= 1
+    assert np.abs(clips[0][0] - clips[0][1]).mean() > 5  # each from noise of its own
 
 
 def test_gradient_checkpointing_is_what_makes_a_step_fit(here, tmp_path):
