@@ -13,11 +13,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.bench.loading import Loaded, load_network
+from glassine.bench.loading import Loaded, load_network, shown
 from glassine.bench.methods import (
     CPU,
     PAPER_CONDITIONS,
     RUNS,
+    SD15,
     SHIPPED_ILDIFF,
     SHIPPED_MATTING,
     SHIPPED_SAM,
@@ -28,6 +29,7 @@ from glassine.bench.methods import (
     Setting,
     settings_of,
 )
+from glassine.bench.official import load_codec, load_matting_anything, load_sam
 from glassine.bench.run import steps_of
 from glassine.models.classic import GrabCut, true_boxes
 from glassine.models.ildiff import ILDiff
@@ -47,16 +49,18 @@ ARMS = {
 }
 
 
-def layer_diffuse(source: str = SHIPPED_TRANSPARENCY, device: torch.device = CPU) -> AlphaMethod:
+def layer_diffuse(
+    source: str = SHIPPED_TRANSPARENCY, device: torch.device = CPU, encoder: str | None = None, vae: str = SD15
+) -> AlphaMethod:
     """LayerDiffuse's transparency decoder on plain latents and the VAE's reconstruction, as the ILDiff paper has it."""
     try:
-        loaded = load_network(source, "codec")
+        loaded = load_codec(source, encoder, vae)
     except UserError as error:
         return AlphaMethod("layer_diffuse", TITLES["layer_diffuse"], weights=source, missing=str(error))
-    vae = loaded.network
-    if not isinstance(vae, TransparencyVAE):
-        raise UserError(f"{source} must be a TransparencyVAE for LayerDiffuse, got a {type(vae).__name__}")
-    network = ILDiff(vae.vae, vae.decoder, adapter=None, pixel_source="reconstruction").eval()
+    codec = loaded.network
+    if not isinstance(codec, TransparencyVAE):
+        raise UserError(f"{source} must be a TransparencyVAE for LayerDiffuse, got a {type(codec).__name__}")
+    network = ILDiff(codec.vae, codec.decoder, adapter=None, pixel_source="reconstruction").eval()
     network = network.to(device)
     return network_method("layer_diffuse", TITLES["layer_diffuse"], network, loaded, device, decoding(network, device))
 
@@ -159,7 +163,7 @@ def grab_cut() -> AlphaMethod:
 def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> AlphaMethod:
     """SAM on each frame alone: center point and outer rectangle of the true alpha, as in the ILDiff paper."""
     try:
-        loaded = load_network(source, "sam")
+        loaded = load_sam(source)
         network = PromptedSam(loaded.network).to(device)
     except UserError as error:
         return AlphaMethod("sam", TITLES["sam"], weights=source, missing=str(error))
@@ -168,11 +172,13 @@ def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> AlphaMethod:
     return prompted("sam", network, loaded, device)
 
 
-def matting_anything(source: str = SHIPPED_MATTING, device: torch.device = CPU) -> AlphaMethod:
-    """Matting Anything on each frame alone, with the same prompts."""
+def matting_anything(
+    source: str = SHIPPED_MATTING, device: torch.device = CPU, sam_source: str = SHIPPED_SAM
+) -> AlphaMethod:
+    """Matting Anything on each frame alone, with the same prompts; the authors' file needs SAM's beside it."""
     name = "matting_anything"
     try:
-        loaded = load_network(source, "network")
+        loaded = load_matting_anything(source, sam_source)
     except UserError as error:
         return AlphaMethod(name, TITLES[name], weights=source, missing=str(error))
     if not isinstance(loaded.network, MattingAnything):
@@ -183,13 +189,14 @@ def matting_anything(source: str = SHIPPED_MATTING, device: torch.device = CPU) 
 def sam2(source: str | None = None, device: torch.device = CPU) -> AlphaMethod:
     """SAM-2 on the whole clip, prompted on one frame; nothing small enough to ship learns it on a CPU."""
     if source is None:
-        missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, or the folder of a copy"
+        missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, the folder of a copy, or Meta's .pt file"
         return AlphaMethod("sam2", TITLES["sam2"], missing=missing)
     from glassine.models.prompted_sam import PromptedSam2  # transformers takes seconds to import
     from glassine.pretrained.sam import sam2_video
 
     try:
-        loaded = Loaded(PromptedSam2(sam2_video(source)), source)
+        origin = shown(Path(source)) if Path(source).is_file() else source
+        loaded = Loaded(PromptedSam2(sam2_video(source)), origin)
     except UserError as error:
         return AlphaMethod("sam2", TITLES["sam2"], weights=source, missing=str(error))
     return prompted("sam2", loaded.network.to(device), loaded, device)

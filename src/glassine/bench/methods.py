@@ -21,6 +21,7 @@ Setting = float | int | str
 CPU = torch.device("cpu")
 SHIPPED_ILDIFF, SHIPPED_TRANSPARENCY = "glassine:tiny-ildiff", "glassine:tiny-transparency"
 SHIPPED_SAM, SHIPPED_MATTING = "glassine:tiny-sam", "glassine:tiny-matting-anything"
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 RUNS = Path("lightning_logs/ildiff")
 PAPER_CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75")  # of the ILDiff paper's table
 TITLES = {
@@ -143,15 +144,17 @@ def settings_of(network: nn.Module) -> dict[str, Setting]:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the networks of the matting rows come from: bundles, runs or checkpoints (`load_network`).
+    """Where the networks of the matting rows come from: bundles, runs, checkpoints or official files (`official`).
 
     Attributes:
         ildiff: several are seeds of one row.
-        transparency: LayerDiffuse's VAE with alpha.
-        sam: a SAM of ours.
-        matting_anything: a Matting Anything of ours.
-        sam2: a hub id or a folder in transformers' format; None for no weights.
+        transparency: LayerDiffuse's VAE with alpha: ours, or its official decoder's file.
+        sam: a SAM of ours, or Meta's file.
+        matting_anything: a Matting Anything of ours, or the authors' file, which needs Meta's file as `sam`.
+        sam2: a hub id or a folder in transformers' format, or Meta's file; None for no weights.
         variants: folder of the runs of `glassine benchmark variants`.
+        transparency_encoder: LayerDiffuse's official encoder's file; None looks beside the decoder's.
+        sd_vae: hub id or folder of the Stable Diffusion whose VAE LayerDiffuse's files belong to.
     """
 
     ildiff: Sequence[str] = (SHIPPED_ILDIFF,)
@@ -160,6 +163,8 @@ class Sources:
     matting_anything: str = SHIPPED_MATTING
     sam2: str | None = None
     variants: Path = RUNS
+    transparency_encoder: str | None = None
+    sd_vae: str = SD15
 
 
 def make_methods(
@@ -193,10 +198,12 @@ def make_methods(
         # a candidate of ILDiff's hint, so it is compared with ILDiff
         "color_projection_calm": lambda: [classic("color_projection_calm", for_damaged_files())],
         "grab_cut": lambda: [rows.grab_cut()],
-        "matting_anything": lambda: [rows.matting_anything(sources.matting_anything, device)],
+        "matting_anything": lambda: [rows.matting_anything(sources.matting_anything, device, sources.sam)],
         "sam": lambda: [rows.sam(sources.sam, device)],
         "sam2": lambda: [rows.sam2(sources.sam2, device)],
-        "layer_diffuse": lambda: [rows.layer_diffuse(sources.transparency, device)],
+        "layer_diffuse": lambda: [
+            rows.layer_diffuse(sources.transparency, device, sources.transparency_encoder, sources.sd_vae)
+        ],
         **{name: partial(one_variant, name, sources, device) for name in rows.ARMS},
         # without the candidates of the hint in the mix; the decoder still reads them
         "ildiff_own": lambda: [

@@ -46,7 +46,15 @@ def alpha(args: argparse.Namespace) -> None:
     from glassine.utils.devices import pick_device
 
     device = pick_device(args.device)
-    sources = Sources(args.ildiff, args.transparency, args.sam, args.matting_anything, args.sam2)
+    sources = Sources(
+        args.ildiff,
+        args.transparency,
+        args.sam,
+        args.matting_anything,
+        args.sam2,
+        transparency_encoder=args.transparency_encoder,
+        sd_vae=args.sd_vae,
+    )
     methods = make_methods(args.methods, sources, device)
     round_trip: RoundTrip | None = None
     try:
@@ -133,6 +141,18 @@ def speed(args: argparse.Namespace) -> None:
         raise UserError("a CUDA GPU is required to measure full-size networks, got none")
     measure_speed(args.to, torch.device("cuda"))
     print(f"wrote {args.to / 'gpu.md'}")
+
+
+def memory(args: argparse.Namespace) -> None:
+    """Estimate what full-size training steps need, and write the table of the experiments' README."""
+    from glassine.bench.memory import Estimate, write_memory
+
+    def tell(one: Estimate) -> None:
+        print(f"{one.experiment}: {one.gib:.1f} GiB at {one.batch} a GPU: {one.gpu}", flush=True)
+
+    files = args.experiments or sorted(args.readme.parent.rglob("paper*.yaml"))
+    write_memory(files, args.readme, tell)
+    print(f"wrote {args.readme}")
 
 
 def data(args: argparse.Namespace) -> None:
@@ -241,6 +261,7 @@ KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "depth": ablation,
     "variants": ablation,
     "speed": speed,
+    "memory": memory,
     "data": data,
     "all": everything,
     "tables": tables,

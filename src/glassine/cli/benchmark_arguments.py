@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from glassine.bench.methods import SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
+from glassine.bench.methods import SD15, SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.run import DATA, LATENTS, Budget
 from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, TRAINING_SETS, VARIANTS
@@ -62,7 +62,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one = add("variants", "variants of ILDiff, trained identically: ablate_variants.md", add_common, add_ablation)
     one.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     add("speed", "full-size networks on a CUDA GPU: gpu.md", add_to)
-    one = add("data", "clips per second of our reader and others: results/data_speed.md", add_to)
+    one = add("memory", "memory of full-size training steps, estimated without a GPU: experiments/README.md")
+    one.add_argument("experiments", type=Path, nargs="*", help="YAMLs (default: all paper*.yaml beside the README)")
+    one.add_argument(
+        "--readme", type=Path, default=Path("experiments/README.md"), help="file with markers (default: %(default)s)"
+    )
+    one = add("data", "clips per second of our reader and of others: results/data_speed.md", add_to)
     one.add_argument("--originals", type=Path, help="folder of animated WebP (default: fetched Fluent)")
     one.add_argument("--stickers", type=int, default=40, help="default: %(default)s")
     one.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
@@ -126,10 +131,24 @@ def add_alpha(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="weights of ILDiff: bundle, run folder or .ckpt; several are seeds of one row, shown as mean and spread",
     )
-    parser.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: bundle, run or .ckpt")
-    parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder or .ckpt")
-    parser.add_argument("--matting-anything", default=SHIPPED_MATTING, help="Matting Anything: the same")
-    parser.add_argument("--sam2", metavar="ID", help="SAM-2: hub id or folder; without it the row stays empty")
+    parser.add_argument(
+        "--transparency",
+        default=SHIPPED_TRANSPARENCY,
+        help="LayerDiffuse's VAE: bundle, run, .ckpt, or layer_sd15_vae_transparent_decoder.safetensors",
+    )
+    parser.add_argument(
+        "--transparency-encoder", metavar="FILE", help="LayerDiffuse's encoder (default: beside that decoder)"
+    )
+    parser.add_argument("--sd-vae", default=SD15, metavar="ID", help="Stable Diffusion of these (default: %(default)s)")
+    parser.add_argument("--sam", default=SHIPPED_SAM, help="SAM: bundle, run folder, .ckpt, or Meta's sam_vit_*.pth")
+    parser.add_argument(
+        "--matting-anything",
+        default=SHIPPED_MATTING,
+        help="Matting Anything: the same, or the authors' mam_*.pth, with Meta's file as --sam",
+    )
+    parser.add_argument(
+        "--sam2", metavar="ID", help="SAM-2: hub id, folder or Meta's sam2*.pt; without it the row stays empty"
+    )
     parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
     parser.add_argument("--again", action="store_true", help="repeat existing measurements")
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from glassine.data.frame_sampling import sample_frames
+from glassine.data.frame_sampling import Span, sample_frames
 from glassine.data.shards import StickerInfo, StickerShards
 from glassine.data.sources.procedural import ProceduralStickers
 
@@ -35,12 +35,20 @@ class ShardClips:
     """Stickers from shards.
 
     Args:
-        shards: shards to read.
-        rows: rows to use.
+        shards: where they are.
+        rows: which of them.
+        fps: see :func:`~glassine.data.frame_sampling.sample_frames`.
+        span: likewise.
     """
 
-    def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray) -> None:
-        self.shards = shards
+    def __init__(
+        self,
+        shards: StickerShards,
+        rows: Sequence[int] | np.ndarray,
+        fps: float | None = None,
+        span: Span = "part",
+    ) -> None:
+        self.shards, self.fps, self.span = shards, fps, span
         self.rows = np.asarray(rows, np.int64)
 
     def __len__(self) -> int:
@@ -55,7 +63,7 @@ class ShardClips:
     ) -> tuple[np.ndarray, float, StickerInfo]:
         """See :class:`Clips`; the same stickers in every epoch."""
         place = int(self.rows[row])
-        frames, fps = sample_frames(self.shards.durations(place), num_frames, generator)
+        frames, fps = sample_frames(self.shards.durations(place), num_frames, generator, self.fps, self.span)
         return self.shards.read(place, frames), fps, self.shards.metadata(place)
 
 
@@ -67,10 +75,20 @@ class ProceduralClips:
         seed: seed of the series; use a different one for each split.
         size: longer side in pixels.
         families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
+        fps: see :func:`~glassine.data.frame_sampling.sample_frames`.
+        span: likewise.
     """
 
-    def __init__(self, length: int, seed: int, size: int, families: Sequence[str] | None = None) -> None:
-        self.length = length
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        size: int,
+        families: Sequence[str] | None = None,
+        fps: float | None = None,
+        span: Span = "part",
+    ) -> None:
+        self.length, self.fps, self.span = length, fps, span
         self.source = ProceduralStickers(seed=seed, size=size, length=_NO_END, families=families)
 
     def __len__(self) -> int:
@@ -86,7 +104,7 @@ class ProceduralClips:
         """See :class:`Clips`; epoch e starts at sticker e * length."""
         number = (epoch * self.length + row) % _NO_END
         about = self.source.info(number)
-        frames, fps = sample_frames(about["durations"], num_frames, generator)
+        frames, fps = sample_frames(about["durations"], num_frames, generator, self.fps, self.span)
         side = self.source.size
         info = StickerInfo.from_json(about["group"], about, tuple(about["durations"]), side, side)
         return self.source.render(number, frames), fps, info

@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
+from glassine.data.clips import spread_rows
 from glassine.data.dataset import LazyDataset, collate_stickers, one_thread
 from glassine.data.feature_cache import CachedFeatures
 from glassine.data.latent_cache import CachedLatents
@@ -38,7 +40,8 @@ class StickerDataModule(LightningDataModule):
         eval_batch_size: the same for validation, test and prediction; None for `batch_size`.
         num_workers: worker processes of each loader; 0 loads in the training process.
         prefetch_factor: batches that each worker loads ahead; None for torch's default, 2.
-        seed: seed of the order, and of datasets without their own seed.
+        seed: of the order, and of the datasets that have none of their own.
+        val_limit: most samples of a validation, evenly spread over its dataset; None for all. The test is never cut.
 
     Raises:
         UserError: no dataset, or numbers out of range; on setup, errors of the datasets.
@@ -54,11 +57,13 @@ class StickerDataModule(LightningDataModule):
         num_workers: int = 0,
         prefetch_factor: int | None = None,
         seed: int = 0,
+        val_limit: int | None = None,
     ) -> None:
         super().__init__()
         if train is None and val is None and test is None:
             raise UserError("data.train, data.val or data.test must be a dataset, got none: name its class_path")
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+        numbers = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "val_limit": val_limit}
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise UserError(f"data.{name} must be at least 1, got {value}")
         if prefetch_factor is not None and (prefetch_factor < 1 or num_workers < 1):
@@ -68,6 +73,7 @@ class StickerDataModule(LightningDataModule):
             )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers, self.prefetch_factor, self.seed = num_workers, prefetch_factor, seed
+        self.val_limit = val_limit
         self._given: dict[str, Any] = {"train": train, "val": val, "test": test}
         self._datasets: dict[str, Any] = {}
         self._sampler: ResumableSampler | None = None
@@ -83,7 +89,9 @@ class StickerDataModule(LightningDataModule):
         stage = "test" if stage == "predict" else stage
         if stage not in self._datasets:
             dataset = self._given[stage]
-            dataset = self._evaluation(stage) if dataset is None else dataset  # `or` would open it
+            dataset = self._evaluation(stage) if dataset is None else dataset  # an `or` would open it
+            if stage == "val" and self.val_limit is not None:
+                dataset = Spread(dataset, self.val_limit)
             if isinstance(dataset, LazyDataset):
                 dataset.seed = self.seed if dataset.seed is None else dataset.seed
                 dataset.setup()
@@ -205,3 +213,38 @@ class StickerDataModule(LightningDataModule):
             if damaged > self._reported.get(stage, 0):
                 self._reported[stage] = damaged
                 warnings.warn(f"{stage} stickers: {dataset.damage_line()}", stacklevel=2)
+
+
+class Spread(LazyDataset):
+    """At most `limit` samples of another dataset, evenly spread over it, for validation that does not take hours.
+
+    Args:
+        dataset: any map-style dataset.
+        limit: how many samples, at least 1.
+    """
+
+    def __init__(self, dataset: Any, limit: int) -> None:
+        self.dataset, self.limit, self.seed = dataset, limit, getattr(dataset, "seed", 0)
+
+    def _open(self) -> None:
+        if isinstance(self.dataset, LazyDataset):
+            self.dataset.seed = self.seed
+            self.dataset.setup()
+        self.rows = spread_rows(np.arange(len(self.dataset)), self.limit)
+
+    def __len__(self) -> int:
+        self.setup()
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        self.setup()
+        return self.dataset[int(self.rows[row])]
+
+    @property
+    def num_damaged(self) -> int:  # type: ignore[override]
+        """Of the dataset below."""
+        return int(getattr(self.dataset, "num_damaged", 0))
+
+    def damage_line(self) -> str:
+        """Of the dataset below."""
+        return str(self.dataset.damage_line())

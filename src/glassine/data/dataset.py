@@ -16,10 +16,11 @@ import torch
 from torch.utils.data import Dataset
 
 from glassine.data.clips import Clips, ProceduralClips, ShardClips, spread_rows
+from glassine.data.frame_sampling import Span, check_rate
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.sticker import SPLITS, Stills, checked_split
-from glassine.data.transforms import StickerTransform, evaluation_conditions
+from glassine.data.transforms import ColorPadding, StickerTransform, evaluation_conditions
 from glassine.utils.errors import UserError, printable
 
 ClipTransform = Callable[[np.ndarray, torch.Generator], Mapping[str, Any]]
@@ -216,9 +217,13 @@ class Stickers(StickerDataset):
         stills: also use single-frame stickers, or `only` those.
         limit: maximum number of stickers from `root`, evenly spaced; None for all.
         procedural: rendered stickers to add; in training new ones in every epoch.
-        families: kinds of rendered stickers; None for all.
-        training: choose frames at random; None is True if the split is `train`.
-        seed: seed of frames, transforms and rendered stickers; None uses the data module's.
+        families: which kinds of them; None for all.
+        training: choose frames at random; None: where the split is `train`.
+        seed: of frames, transforms and rendered stickers; None takes the data module's.
+        domains: of the stickers from `root` only those of these domains, such as `cartoon` and `real`; None for all.
+        fps: frames per second of a clip, for networks that know one rate, such as AnimateDiff's motion modules; None
+            spreads the frames over the chosen part of the sticker, see `span`.
+        span: `part` takes a random part of the sticker in training, `whole` always all of it.
 
     Raises:
         UserError: neither `root` nor `procedural`, an unknown split, numbers out of range; when opened, errors of
@@ -238,6 +243,9 @@ class Stickers(StickerDataset):
         families: list[str] | None = None,
         training: bool | None = None,
         seed: int | None = None,
+        domains: list[str] | None = None,
+        fps: float | None = None,
+        span: Span = "part",
     ) -> None:
         if procedural < 0:
             raise UserError(f"procedural must be 0 or more, got {procedural}")
@@ -246,44 +254,53 @@ class Stickers(StickerDataset):
         for name, value in (("num_frames", num_frames), ("size", min(size)), ("limit", limit)):
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, got {size if name == 'size' else value}")
+        check_rate(fps, span)
+        self.domains, self.fps, self.span = domains, fps, span
         self.root, self.split = root, checked_split(split)
         self.size, self.num_frames = (int(size[0]), int(size[1])), num_frames
         self.stills, self.limit, self.procedural, self.families = stills, limit, procedural, families
         self.training = split == "train" if training is None else training
         usual = StickerTransform() if self.training else evaluation_conditions()[0]
         self.transform: ClipTransform = transform or usual
+        self.padding: ColorPadding | None = getattr(transform, "padding", None)
         self.seed = seed
 
     def _open(self) -> None:
         self.parts = []
         if self.root is not None:
             shards = StickerShards(self.root)
-            rows = spread_rows(shards.select(self.split, stills=self.stills), self.limit)
+            rows = spread_rows(shards.select(self.split, self.stills, self.domains), self.limit)
             if not len(rows):
+                of = "" if self.domains is None else f" and domain {' or '.join(map(repr, self.domains))}"
                 raise UserError(
-                    f"{self.root} has no sticker of split {self.split!r}: see `glassine data info`, or set stills "
+                    f"{self.root} has no sticker of split {self.split!r}{of}: see `glassine data info`, or set stills "
                     "where all are of one frame"
                 )
-            self.parts.append(ShardClips(shards, rows))
+            self.parts.append(ShardClips(shards, rows, self.fps, self.span))
         if self.procedural:
             # a separate series per split: test stickers are never trained on
             series = (self.seed or 0) * len(SPLITS) + SPLITS.index(self.split)
-            self.parts.append(ProceduralClips(self.procedural, series, max(self.size), self.families))
+            how = (max(self.size), self.families, self.fps, self.span)
+            self.parts.append(ProceduralClips(self.procedural, series, *how))
         super()._open()
 
     def evaluation(self, split: str) -> "Stickers":
         """All stickers of the split, without augmentation and in order.
 
-        Derived from a training dataset, it has no stills and the default transform; if all stickers are rendered, it
-        has an eighth as many, at least 8. Derived from an evaluation dataset, it keeps transform, stills and number.
+        After a dataset for training it has no stills and the transform is the default with its color padding; where
+        all are rendered, it has an eighth as many, at least 8. After one for evaluation transform, stills and number
+        are the same. Domains, frame rate and span are the same after both.
         """
         procedural = 0 if self.root is not None else self.procedural
-        transform, stills = (None, False) if self.training else (self.transform, self.stills)
+        transform, stills = self.transform, self.stills
+        if self.training:
+            usual = evaluation_conditions(padding=self.padding)[0] if self.padding is not None else None
+            transform, stills = usual, False  # type: ignore[assignment]
         if procedural and self.training:
             procedural = max(8, procedural // 8)
         return Stickers(
             self.root, split, self.size, self.num_frames, transform, stills, None, procedural, self.families,
-            training=False, seed=self.seed,
+            training=False, seed=self.seed, domains=self.domains, fps=self.fps, span=self.span,
         )  # fmt: skip
 
 

@@ -1,9 +1,14 @@
 """Choosing a fixed number of frames from a sticker of any length."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
+
+from glassine.utils.errors import UserError
+
+Span = Literal["part", "whole"]
 
 
 def flip_order(count: int, num_frames: int) -> list[int]:
@@ -24,8 +29,22 @@ def flip_order(count: int, num_frames: int) -> list[int]:
     return [min(step, period - step) for step in (number % period for number in range(num_frames))]
 
 
+def check_rate(fps: float | None, span: Span) -> None:
+    """Raise UserError where a frame rate is not positive, or is given for whole stickers."""
+    if span not in ("part", "whole"):
+        raise UserError(f"span must be 'part' or 'whole', got {span!r}")
+    if fps is not None and not fps > 0:
+        raise UserError(f"fps must be positive, got {fps}")
+    if fps is not None and span == "whole":
+        raise UserError(f"fps must be null where span is 'whole', got {fps}: the rate follows from the length")
+
+
 def sample_frames(
-    durations: Sequence[int], num_frames: int = 8, generator: torch.Generator | None = None
+    durations: Sequence[int],
+    num_frames: int = 8,
+    generator: torch.Generator | None = None,
+    fps: float | None = None,
+    span: Span = "part",
 ) -> tuple[list[int], float]:
     """Choose `num_frames` frames, in order of time.
 
@@ -35,21 +54,36 @@ def sample_frames(
     and give the frame shown at that time; so a long frame may be chosen twice, as a viewer would see it. A sticker with
     fewer frames than requested is completed by :func:`flip_order`.
 
+    With `fps` the part lasts `num_frames / fps` seconds, wherever it starts: at random with a generator, in the middle
+    without one. A sticker that is shorter is played back and forth, so that the rate holds.
+
     Args:
         durations: milliseconds of each frame, at least one.
-        num_frames: number of frames to choose, at least 1.
-        generator: the only source of randomness.
+        num_frames: how many to choose, at least 1.
+        generator: the only source of chance.
+        fps: frames per second of the clip; None lets it follow from the part's length.
+        span: `whole` takes the whole sticker with a generator, too.
 
     Returns:
         The frame indices, and the frames per second at which the clip plays in real time.
+
+    Raises:
+        UserError: see :func:`check_rate`.
     """
+    check_rate(fps, span)
     count = len(durations)
     ends = np.cumsum(np.asarray(durations, np.float64))  # ms
     total = float(ends[-1])
+    if fps is not None:
+        length = 1000.0 * num_frames / fps
+        place = 0.5 if generator is None else float(torch.rand((), generator=generator))
+        moments = place * max(0.0, total - length) + (np.arange(num_frames) + 0.5) * (length / num_frames)
+        moments = total - np.abs(moments % (2 * total) - total)  # there and back
+        return np.searchsorted(ends, moments, side="right").clip(max=count - 1).tolist(), float(fps)
     if count < num_frames:
         return flip_order(count, num_frames), 1000.0 * count / total
     start, length = 0.0, total
-    if generator is not None:
+    if generator is not None and span == "part":
         length_draw, start_draw = torch.rand(2, generator=generator).tolist()
         shortest = total * num_frames / count
         length = shortest + length_draw * (total - shortest)

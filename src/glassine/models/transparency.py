@@ -10,7 +10,7 @@ multiplied by the VAE's `scaling_factor`.
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -19,7 +19,7 @@ from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.models.vae import PlainBlock
+from glassine.models.vae import PlainBlock, checkpoint_blocks
 from glassine.nn.diffusion import zero_module
 
 TestTimeAugmentation = Literal["none", "hflip", "full"]
@@ -106,8 +106,11 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         mix_channels: further output channels, after the four, from a zero-initialized convolution (ours: `ILDiff`
             weighs alphas by them); official 0.
 
-    Height and width must be multiples of `size_multiple` (64 at full size).
+    Height and width must be multiples of `size_multiple` (64 at full size). `enable_gradient_checkpointing` keeps the
+    input of each residual block alone: at full size a frame of 512 px then takes a fifth of the memory.
     """
+
+    _supports_gradient_checkpointing = True  # of diffusers' blocks, which check for it themselves
 
     @register_to_config
     def __init__(
@@ -233,6 +236,9 @@ class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         ValueError: no scale has the latents' grid.
     """
 
+    _supports_gradient_checkpointing = True
+    gradient_checkpointing = False
+
     @register_to_config
     def __init__(
         self,
@@ -271,6 +277,11 @@ class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.mix_conv_out = None
         if mix_channels:
             self.mix_conv_out = zero_module(nn.Conv2d(widths[0], mix_channels * patch_size**2, 3, padding=1))
+
+    def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
+        """Called by diffusers' `enable_gradient_checkpointing`."""
+        checkpoint_blocks(self, enable)
+        self.gradient_checkpointing = enable
 
     def forward(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None) -> Tensor:
         """As `TransparencyDecoder.forward`: `b 4(+mix_channels) h w`, alpha first, unclipped."""
@@ -319,13 +330,16 @@ class TransparencyVAE(nn.Module):
         self.vae.eval()
         return self
 
-    def encode(self, foreground: Tensor, alpha: Tensor) -> Tensor:
+    def encode(self, foreground: Tensor, alpha: Tensor, color: Tensor | None = None) -> Tensor:
         """Adjusted latents of a transparent picture.
 
         `foreground` is straight and color-padded, `b 3 h w`; `alpha` `b 1 h w`. The VAE sees the picture composited
         on mid gray (premultiplied in [-1, 1]); the offset is deterministic: mean + std * offset_scale * encoder(...).
+        `color` is the straight color that is composited, `b 3 h w`, where padding has changed it at soft edges, as the
+        published one does; None is `foreground`.
         """
-        posterior = self.vae.encode((foreground * 2 - 1) * alpha).latent_dist  # type: ignore[operator]
+        premultiplied = ((foreground if color is None else color) * 2 - 1) * alpha
+        posterior = self.vae.encode(premultiplied).latent_dist  # type: ignore[operator]
         return posterior.mean + posterior.std * (self.offset_scale * self.encoder(alpha, foreground))
 
     def reconstruct(self, latents: Tensor) -> Tensor:

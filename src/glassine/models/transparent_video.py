@@ -113,14 +113,16 @@ class TransparentVideo(TextToVideo):
         return self.unet.reference_index(num_frames) if self.animates else 0  # type: ignore[operator]
 
     @torch.no_grad()
-    def adjusted_latents(self, foreground: Tensor, alpha: Tensor) -> Tensor:
+    def adjusted_latents(self, foreground: Tensor, alpha: Tensor, color: Tensor | None = None) -> Tensor:
         """The codec's adjusted latents `b f c h/8 w/8`, not normalized.
 
         Args:
             foreground: straight and color-padded (`glassine.data.alpha.pad_color`), `b f 3 h w` in [0, 1].
             alpha: `b f 1 h w` in [0, 1].
+            color: see `TransparencyVAE.encode`, `b f 3 h w`.
         """
-        frames = (rearrange(x, "b f c h w -> (b f) c h w") for x in (foreground, alpha))
+        given = (foreground, alpha) if color is None else (foreground, alpha, color)
+        frames = (rearrange(x, "b f c h w -> (b f) c h w") for x in given)
         return rearrange(self.codec.encode(*frames), "(b f) c h w -> b f c h w", f=alpha.shape[1])
 
     def encode_transparent(self, foreground: Tensor, alpha: Tensor) -> Tensor:

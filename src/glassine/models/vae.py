@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -11,14 +12,21 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassine.nn.diffusion import zero_module
+from glassine.nn.diffusion import checkpoint_layer, zero_module
 
 
 class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The diffusers interface around an `encoder`, to mean and log-variance, and a `decoder`, which subclasses make."""
 
+    _supports_gradient_checkpointing = True
+    gradient_checkpointing = False
     encoder: nn.Module
     decoder: nn.Module
+
+    def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
+        """Called by diffusers' `enable_gradient_checkpointing`: each residual block is checkpointed on its own."""
+        checkpoint_blocks(self, enable)
+        self.gradient_checkpointing = enable
 
     def encode(self, x: Tensor) -> AutoencoderKLOutput:
         """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
@@ -179,3 +187,10 @@ class PlainBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`b d h w` to the same."""
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+def checkpoint_blocks(network: nn.Module, enable: bool) -> None:
+    """Gradient checkpointing of each residual block of this file in the `network`."""
+    for layer in network.modules():
+        if isinstance(layer, ResidualBlock | PlainBlock):
+            checkpoint_layer(layer, enable)

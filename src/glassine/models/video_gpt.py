@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
-from glassine.models.sticker_clip import TagVocabulary
+from glassine.models.sticker_clip import HashedTags, TagVocabulary
 from glassine.models.video_vqvae import Attention, VideoVQVAE
 from glassine.nn.diffusion import zero_module
 
@@ -93,7 +93,8 @@ class VideoGPT(nn.Module):
 
     Args:
         vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.
-        tags: the vocabulary, see `TagVocabulary.count`; other words are ignored.
+        tags: the vocabulary, see `TagVocabulary.count`; other words are ignored. A number takes any words, by their
+            hashes, see `HashedTags`.
         frames: of a clip.
         size: its height and width in pixels.
         width: of a token; a multiple of `heads`.
@@ -113,7 +114,7 @@ class VideoGPT(nn.Module):
     def __init__(
         self,
         vqvae: nn.Module,
-        tags: list[str],
+        tags: list[str] | int,
         frames: int = 8,
         size: tuple[int, int] = (256, 256),
         width: int = 576,
@@ -129,9 +130,10 @@ class VideoGPT(nn.Module):
         if width % heads:
             raise ValueError(f"width must be a multiple of heads ({heads}), got {width}")
         self.vqvae = vqvae.requires_grad_(False).eval()
-        self.vocabulary, self.grid = TagVocabulary(tags), vqvae.grid(frames, size)
+        self.vocabulary = HashedTags(tags) if isinstance(tags, int) else TagVocabulary(tags)
+        self.grid = vqvae.grid(frames, size)
         self.masked, self.gradient_checkpointing = objective == "masked", gradient_checkpointing
-        self.tags = nn.Parameter(torch.randn(len(tags), vqvae.code_width))
+        self.tags = nn.Parameter(torch.randn(tags if isinstance(tags, int) else len(tags), vqvae.code_width))
         self.no_tags = nn.Parameter(torch.randn(vqvae.code_width))
         self.mask = nn.Parameter(torch.randn(1, vqvae.code_width)) if self.masked else None
         self.input = nn.Linear(vqvae.code_width, width, bias=False)

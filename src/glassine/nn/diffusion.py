@@ -4,6 +4,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from diffusers import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -101,6 +103,26 @@ def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(layer, *inputs, **options)
     return checkpoint(forward, layer, *inputs, use_reentrant=False, **options)
+
+
+def enable_checkpointing(*networks: nn.Module) -> None:
+    """Gradient checkpointing in networks of diffusers' kind: their backward pass takes more time and less memory.
+
+    Of an `AutoencoderKL` every residual block is checkpointed on its own: diffusers does so for whole scales, of which
+    the finest is then the largest part of a step.
+
+    Raises:
+        UserError: a network without it.
+    """
+    for network in networks:
+        if not getattr(network, "_supports_gradient_checkpointing", False):
+            raise UserError(f"gradient_checkpointing must be false for a {type(network).__name__}, which has none")
+        if isinstance(network, AutoencoderKL):
+            for layer in network.modules():
+                if isinstance(layer, ResnetBlock2D):
+                    checkpoint_layer(layer)
+        else:
+            network.enable_gradient_checkpointing()  # type: ignore[operator]
 
 
 def zero_module(module: M) -> M:

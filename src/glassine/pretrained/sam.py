@@ -1,4 +1,4 @@
-"""Public SAM checkpoints: SAM with `segment_anything`, SAM 2 in transformers' format."""
+"""Public SAM checkpoints: SAM through `segment_anything`, SAM 2 in transformers' format or Meta's."""
 
 from pathlib import Path
 from typing import Literal
@@ -30,15 +30,29 @@ def segment_anything_model(model: SamName, checkpoint: str | None) -> Sam:
         raise UserError(f"model must be one of {', '.join(WIDTHS.values())}, got {model!r}")
     if checkpoint is None:
         return sam_model_registry[model]()
-    state = read_state(Path(checkpoint))
+    return sam_of_file(Path(checkpoint), model)
+
+
+def sam_of_file(checkpoint: Path, model: SamName | None = None) -> Sam:
+    """SAM from one of Meta's files, read without running any code in it.
+
+    Args:
+        checkpoint: for instance `sam_vit_b_01ec64.pth`.
+        model: what it must hold; None takes any.
+
+    Raises:
+        UserError: no such file, one of something else, or of another model.
+    """
+    state = read_state(checkpoint)
     positions = state.get("image_encoder.pos_embed")  # 1 64 64 d
     if positions is None or positions.ndim != 4:
         raise UserError(f"{checkpoint} must be a checkpoint of SAM: give one of Meta's sam_vit_*.pth files")
     found = WIDTHS.get(positions.shape[-1], f"a SAM of width {positions.shape[-1]}")
-    if found != model:
-        raise UserError(f"{checkpoint} must hold {model}, got {found}: change one of the two")
-    network = sam_model_registry[model]()
-    load_partial(network, state, source=checkpoint)
+    if found not in ((model,) if model else WIDTHS.values()):
+        needed = model or f"one of {', '.join(WIDTHS.values())}"
+        raise UserError(f"{checkpoint} must hold {needed}, got {found}: change one of the two")
+    network = sam_model_registry[found]()
+    load_partial(network, state, source=str(checkpoint))
     return network
 
 
@@ -46,10 +60,15 @@ def sam2_video(source: str, revision: str | None = None) -> Sam2VideoModel:
     """SAM 2 with its memory, in eval mode, for use as a `class_path` in a YAML.
 
     Args:
-        source: a hub id such as `facebook/sam2.1-hiera-tiny`, or the path of a local copy.
+        source: a hub id such as `facebook/sam2.1-hiera-tiny`, the path of a local copy, or one of Meta's files such as
+            `sam2.1_hiera_tiny.pt`.
         revision: branch, tag or commit on the hub.
 
     Raises:
         UserError: the model is not on the hub or at the path, is a different model, or is incomplete.
     """
+    if Path(source).is_file():
+        from glassine.pretrained.sam2 import sam2_from_meta
+
+        return sam2_from_meta(Path(source))
     return load_transformers(Sam2VideoModel, Sam2VideoConfig, "SAM 2", source, revision, "facebook/sam2.1-hiera-tiny")

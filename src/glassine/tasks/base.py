@@ -79,6 +79,21 @@ class StickerTask(LightningModule):
         """The trainable parameters."""
         return (p for p in self.parameters() if p.requires_grad)
 
+    def rows(self, batch_idx: int, count: int) -> list[int]:
+        """Rows of the dataset that the stickers of an evaluation batch are, for seeds of their own.
+
+        The same for any number of processes and size of batch.
+
+        Args:
+            batch_idx: number of the batch in this process.
+            count: stickers in it; the last batch may have fewer than others.
+        """
+        trainer = self._trainer  # None outside of a run
+        ranks = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+        usual = getattr(getattr(trainer, "datamodule", None), "eval_batch_size", count)
+        # process r of n sees rows r, r + n, ...
+        return [(batch_idx * usual + place) * ranks[0] + ranks[1] for place in range(count)]
+
     def zero_loss(self) -> Tensor:
         """The loss of a batch without targets; its backward pass keeps all processes in step."""
         return torch.stack([p.sum() for p in self.trainable_parameters()]).sum() * 0

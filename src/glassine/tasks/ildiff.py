@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.models.ildiff import ILDiff, PixelSource
+from glassine.nn.diffusion import enable_checkpointing
 from glassine.tasks.base import ScoredTask
 
 Part = Literal["image_encoder", "adapter", "decoder", "hint"]
@@ -17,9 +18,10 @@ RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
 class ILDiffTask(ScoredTask):
     """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
 
-    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the clip
-    and the frozen VAE's reconstruction from the adjusted latents. The paper gives no weights: all default to 1 except
-    that of L_rgb, since padded colors outside the sticker are invisible.
+    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the
+    clip and what the frozen VAE decodes from the adjusted latents; all pixels are in [0, 1], as in LayerDiffuse's
+    L_identity. The paper gives no weights: all default to 1 but
+    L_rgb, whose padded colors outside the sticker are invisible.
 
     Args:
         ildiff: the network (typed as a module so that a loader can create it).
@@ -45,6 +47,7 @@ class ILDiffTask(ScoredTask):
             decoder is the most expensive part of a step if the transparency decoder sees the input.
         pixel_sources: fraction of training steps for each decoder input; None uses the network's own
             setting. With both, the weights work with both.
+        gradient_checkpointing: of the decoder and the VAE; saves memory, costs time.
     """
 
     frozen: tuple[str, ...] = ("ildiff.vae",)
@@ -64,10 +67,13 @@ class ILDiffTask(ScoredTask):
         harmless_weight: float = 1.0,
         harmless_frames: int | None = None,
         pixel_sources: dict[PixelSource, float] | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
         if not isinstance(ildiff, ILDiff):
             raise TypeError(f"ildiff must be an ILDiff, got a {type(ildiff).__name__}")
+        if gradient_checkpointing:
+            enable_checkpointing(ildiff.decoder, ildiff.vae)
         self.ildiff, self.train_parts = ildiff, train_parts
         self.alpha_weight, self.alpha_l1_weight = alpha_weight, alpha_l1_weight
         self.relative_weight, self.own_alpha_weight, self.rgb_weight = relative_weight, own_alpha_weight, rgb_weight

@@ -116,12 +116,13 @@ class StickerVideoTask(StickerTask):
         self.log("train/latent_mean", loss)
         return loss
 
-    def groups(self, latents: Tensor) -> list[tuple[Tensor, int]]:
-        """Groups of samples that go through the UNet together, with their number of frames."""
+    def groups(self, latents: Tensor) -> list[tuple[Tensor | slice, int]]:
+        """Rows that go through the UNet together, and with how many frames."""
         frames = latents.shape[1]
+        if self.stills == "repeat":
+            return [(slice(None), frames)]
         still = (latents == latents[:, :1]).flatten(1).all(1)  # b
-        split = [(~still, frames), (still, 1)] if self.stills == "frame" else [(torch.ones_like(still), frames)]
-        return [(rows, number) for rows, number in split if rows.any()]
+        return [(rows, number) for rows, number in [(~still, frames), (still, 1)] if rows.any()]
 
     def losses(
         self,
@@ -135,17 +136,20 @@ class StickerVideoTask(StickerTask):
         """The weighted squared error `b` over frames that are not given; None samples the mask from `frame_masks`."""
         cond_mask = self.masks(latents) if cond_mask is None else cond_mask  # b f
         errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)  # b f
-        losses = (errors * ~cond_mask).sum(dim=1) / (~cond_mask).sum(dim=1)  # b
+        if cond_mask is None:
+            losses = errors.mean(dim=1)  # b
+        else:
+            losses = (errors * ~cond_mask).sum(dim=1) / (~cond_mask).sum(dim=1)  # b
         if self.min_snr_gamma is not None:
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
             kind = self.generator.scheduler.config["prediction_type"]
             losses = losses * min_snr_weight(snr, self.min_snr_gamma, kind)
         return losses
 
-    def masks(self, latents: Tensor) -> Tensor:
-        """`b f` bool: given frames, sampled from `frame_masks` if set."""
+    def masks(self, latents: Tensor) -> Tensor | None:
+        """`b f` bool: given frames, drawn by `frame_masks` if there is one."""
         if self.frame_masks is None:
-            return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device)
+            return None
         return self.frame_masks(*latents.shape[:2]).to(latents.device)
 
     def errors(
@@ -157,7 +161,12 @@ class StickerVideoTask(StickerTask):
         cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """Squared error of the prediction `b f`, averaged over channels and pixels."""
+        """Squared error of the prediction `b f`, mean over channels and pixels.
+
+        Noise is added in float32 whatever the precision: bfloat16 has 8 bits, too few for what is left of a picture at
+        high noise, or of the noise at the low one.
+        """
+        latents, noise = latents.float(), noise.float()
         scheduler = self.generator.scheduler
         noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
         target = {
@@ -166,15 +175,17 @@ class StickerVideoTask(StickerTask):
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
         condition = {} if motion is None else {"motion": motion}
-        preds = self.generator(noisy, timesteps, prompt_embeds, latents, cond_mask, **condition)
+        dtype = next(self.generator.unet.parameters()).dtype  # other than float32 under bf16-true alone
+        given = (noisy.to(dtype), timesteps, prompt_embeds.to(dtype), latents.to(dtype), cond_mask)
+        preds = self.generator(*given, **condition)
         return (preds.float() - target.float()).square().flatten(2).mean(2)
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Latents `b f c h w` and prompt embeddings `b n d`, from the cache if available."""
+        """Latents `b f c h w` and prompt embeddings `b n d`, float32, from the cache if the batch has them."""
         if "latents" in batch:
-            latents = self.generator.normalize(batch["latents"])
+            latents = self.generator.normalize(batch["latents"].float())
         else:
-            latents = self.generator.encode(batch["clip"])
+            latents = self.generator.encode(batch["clip"]).float()
         with torch.no_grad():
             embeds = batch.get("prompt_embeds")
             embeds = self.generator.text_encoder(batch["caption"]) if embeds is None else embeds
@@ -210,8 +221,8 @@ class StickerVideoTask(StickerTask):
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch index."""
-        seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
+        """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the sticker's row."""
+        seeds = self.rows(batch_idx, len(batch["caption"]))
         shape = batch["clip"].shape
         clip = self.generator.sample(
             batch["caption"], seeds, (shape[-2], shape[-1]), shape[1], sampling=SamplerConfig()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from glassine.metrics.image import psnr
 from glassine.models.transparency import TransparencyVAE
 from glassine.nn.compositing import composite_on, random_backgrounds, random_placement
+from glassine.nn.diffusion import enable_checkpointing
 from glassine.nn.losses import PatchDiscriminator
 from glassine.tasks.base import StickerTask
 
@@ -19,8 +20,9 @@ class TransparencyTask(StickerTask):
     """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
 
     L_recon is the squared error of alpha and of the color-padded straight color. L_identity (harmlessness) is the
-    squared error between the frozen VAE's decoding of the adjusted latents and the image on mid gray, so that the
-    latents remain valid for the diffusion model. L_disc is a PatchGAN on RGBA with hinge losses.
+    squared error between the frozen VAE's decoding of the adjusted latents and the picture on mid gray, so that the
+    latents remain valid for the diffusion model. L_disc is a PatchGAN on RGBA with hinge losses. All pixels are in
+    [0, 1], as in ILDiff's L_p, so that weights compare; errors in [-1, 1] would count four times as much.
 
     Args:
         codec: frozen VAE, transparency encoder and decoder.
@@ -38,8 +40,10 @@ class TransparencyTask(StickerTask):
         l1_weight: weight of an additional absolute error of alpha and color; 0 in the paper. Squared errors alone leave
             small errors all over flat areas.
         channels_last: memory layout of the networks, the faster one for bfloat16 convolutions on CPUs.
+        gradient_checkpointing: of the decoder and the VAE; saves memory, costs time.
 
-    A batch has `clip`, `alpha` and `foreground`, or `rgba` (`b f 4 h w`, straight, color-padded).
+    A batch has `clip`, `alpha` and `foreground`, and `color` where that is blended (see `ColorPadding`); or `rgba`
+    (`b f 4 h w`, straight, color-padded).
     """
 
     frozen = ("codec.vae",)
@@ -57,8 +61,11 @@ class TransparencyTask(StickerTask):
         opaque_share: float = 0.0,
         l1_weight: float = 0.0,
         channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
+        if gradient_checkpointing:
+            enable_checkpointing(codec.decoder, codec.vae)
         self.codec, self.discriminator = codec, discriminator
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
         self.identity_weight, self.opaque_share = identity_weight, opaque_share
@@ -77,16 +84,16 @@ class TransparencyTask(StickerTask):
         return optimizers, [{"scheduler": self.lr_scheduler_callable(o), "interval": "step"} for o in optimizers]
 
     def losses(self, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Named losses, and the true and decoded RGBA (`(b f) 4 h w`, alpha first)."""
-        clip, alpha, foreground = self.training_inputs(batch)
+        """Named losses, the true and the decoded RGBA (`(b f) 4 h w`, alpha first)."""
+        clip, alpha, foreground, color = self.training_inputs(batch)
         if self.opaque_share and torch.rand((), device=clip.device) < self.opaque_share:
             latents = self.codec.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
             decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
             identity = latents.new_zeros(())  # no offset, so nothing to keep harmless
         else:
-            latents = self.codec.encode(foreground, alpha)
+            latents = self.codec.encode(foreground, alpha, color)
             decoded = self.codec.vae.decode(latents).sample  # type: ignore[operator]
-            identity = F.mse_loss(decoded.float(), (foreground * 2 - 1) * alpha)
+            identity = F.mse_loss(decoded.float() / 2 + 0.5, (color - 0.5) * alpha + 0.5)
         rgba = self.codec.decoder((decoded / 2 + 0.5).clamp(0, 1), latents).float()  # (b f) 4 h w, alpha first
         named = {
             "alpha": F.mse_loss(rgba[:, :1], alpha),
@@ -99,11 +106,12 @@ class TransparencyTask(StickerTask):
         return named, torch.cat([alpha, foreground], dim=1), rgba
 
     def training_inputs(self, batch: dict[str, Any]) -> list[Tensor]:
-        """Opaque clip, alpha and color-padded straight color, frames as batch: `n 3|1|3 h w` in [0, 1]."""
+        """Opaque clip, alpha, color-padded and composited color, frames in the batch: `n 3|1|3|3 h w` in [0, 1]."""
         if "rgba" not in batch:
-            return [rearrange(batch[key], "b f c h w -> (b f) c h w") for key in ("clip", "alpha", "foreground")]
+            keys = ("clip", "alpha", "foreground", "color" if "color" in batch else "foreground")
+            return [rearrange(batch[key], "b f c h w -> (b f) c h w") for key in keys]
         rgba = random_placement(rearrange(batch["rgba"], "b f c h w -> (b f) c h w"))
-        return [composite_on(rgba, random_backgrounds(rgba)), rgba[:, 3:], rgba[:, :3]]
+        return [composite_on(rgba, random_backgrounds(rgba)), rgba[:, 3:], rgba[:, :3], rgba[:, :3]]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """One step of the codec, then one of the discriminator."""
@@ -134,12 +142,12 @@ class TransparencyTask(StickerTask):
 
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log the round trip's PSNR, averaged over frames."""
-        alpha, foreground = alpha_and_color(batch)
-        with torch.autocast(alpha.device.type, enabled=False):  # metrics are computed in float32
-            latents = self.codec.encode(foreground, alpha)
+        alpha, foreground, color = alpha_and_colors(batch)
+        with torch.autocast(alpha.device.type, enabled=False):  # what is measured runs in float32
+            latents = self.codec.encode(foreground, alpha, color)
             picture = self.codec.reconstruct(latents)
             decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)
-        on_gray = (foreground - 0.5) * alpha + 0.5
+        on_gray = (color - 0.5) * alpha + 0.5
         for name, result, truth in (("alpha", decoded, alpha), ("identity", picture, on_gray)):
             quality = psnr(result[None], truth[None]).mean()
             self.log(f"{stage}/{name}_psnr", quality, batch_size=len(alpha), sync_dist=True)
@@ -150,9 +158,9 @@ class TransparencyTask(StickerTask):
 
     def round_trip(self, batch: dict[str, Any]) -> Tensor:
         """The batch's stickers, encoded and decoded: RGBA `b f 4 h w` in [0, 1], straight."""
-        alpha, foreground = alpha_and_color(batch)
+        alpha, foreground, color = alpha_and_colors(batch)
         with torch.autocast(alpha.device.type, enabled=False):
-            alpha, foreground = self.codec.decode(self.codec.encode(foreground, alpha))
+            alpha, foreground = self.codec.decode(self.codec.encode(foreground, alpha, color))
         frames = batch["rgba" if "rgba" in batch else "alpha"].shape[1]
         return rearrange(torch.cat([foreground, alpha], dim=1), "(b f) c h w -> b f c h w", f=frames)
 
@@ -163,10 +171,11 @@ class TransparencyTask(StickerTask):
         return {"truth": truth, "round trip": self.round_trip(batch)}
 
 
-def alpha_and_color(batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Alpha and color-padded straight color of a batch's stickers, frames as batch: `n 1|3 h w` in [0, 1]."""
+def alpha_and_colors(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Alpha, color-padded and composited straight color of a batch, frames in it: `n 1|3|3 h w` in [0, 1]."""
     if "rgba" in batch:
         rgba = rearrange(batch["rgba"], "b f c h w -> (b f) c h w")
-        return rgba[:, 3:], rgba[:, :3]
-    alpha, foreground = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in ("alpha", "foreground"))
-    return alpha, foreground
+        return rgba[:, 3:], rgba[:, :3], rgba[:, :3]
+    keys = ("alpha", "foreground", "color" if "color" in batch else "foreground")
+    alpha, foreground, color = (rearrange(batch[k], "b f c h w -> (b f) c h w") for k in keys)
+    return alpha, foreground, color

@@ -78,13 +78,12 @@ class TransparentImageTask(StickerVideoTask):
         """Adjusted latents `b f c h w` and prompt embeddings `b n d`, from the cache if available."""
         if "latents" in batch or not self.transparent:
             return super().inputs(batch)
-        return super().inputs(
-            {**batch, "latents": self.generator.adjusted_latents(batch["foreground"], batch["alpha"])}
-        )
+        latents = self.generator.adjusted_latents(batch["foreground"], batch["alpha"], batch.get("color"))
+        return super().inputs({**batch, "latents": latents})
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
-        """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the batch index."""
-        seeds = [batch_idx * len(batch["caption"]) + row for row in range(len(batch["caption"]))]
+        """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the sticker's row."""
+        seeds = self.rows(batch_idx, len(batch["caption"]))
         rgba = self.sampled(batch, seeds, SamplerConfig())
         return {"rgba": rgba, "caption": batch["caption"], "key": batch["key"]}
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from glassine.metrics.image import psnr
 from glassine.nn.compositing import PLAIN, composite_on, random_backgrounds, random_placement
+from glassine.nn.diffusion import enable_checkpointing
 from glassine.nn.losses import PatchDiscriminator, PerceptualLoss
 from glassine.tasks.base import StickerTask
 
@@ -43,6 +44,7 @@ class VAETask(StickerTask):
             resized image (EQ-VAE, arXiv 2502.09509, section 3.2), which makes latents easier to generate.
         decoder_only: freeze the encoder, so that latents do not change.
         channels_last: memory layout of the network, the faster one for bfloat16 convolutions on CPUs.
+        gradient_checkpointing: saves memory, costs time.
     """
 
     def __init__(
@@ -61,8 +63,11 @@ class VAETask(StickerTask):
         resized_share: float = 0.0,
         decoder_only: bool = False,
         channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
+        if gradient_checkpointing:
+            enable_checkpointing(vae)
         self.vae, self.kl_weight, self.edge_weight = vae, kl_weight, edge_weight
         self.perceptual, self.perceptual_weight = perceptual, perceptual_weight
         self.frozen = ("perceptual",) if perceptual is not None else ()

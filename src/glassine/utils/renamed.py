@@ -119,7 +119,6 @@ DATA_ARGUMENTS = {
     "stills": "data.train.init_args.stills",
     "eval_stills": "data.val.init_args.stills",
     "limit": "data.train.init_args.limit",
-    "val_limit": "data.val.init_args.limit",
     "features": "data.train: {class_path: glassine.data.feature_cache.CachedFeatures, init_args: {folder: ...}}",
     "latents": "data.train: {class_path: glassine.data.latent_cache.CachedLatents, init_args: {folders: ...}}",
     "chinese": "data.train.init_args.chinese",

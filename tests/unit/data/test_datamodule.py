@@ -249,3 +249,47 @@ def test_damaged_stickers_are_named_at_the_end_of_an_epoch_and_never_stop_traini
     assert f"{tar}:s1 (" in lines[0]
     assert len(model.keys) == 20
     assert model.keys.count("s2") == 6  # itself and in place of both, in each of two passes
+
+
+def test_a_validation_can_be_cut_and_is_spread_over_its_split(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path) as writer:
+        for number in range(9):
+            frames = np.full((3, 16, 16, 4), 200, np.uint8)
+            writer.write(f"s{number}", Sticker(frames, (100,) * 3), {"split": "val" if number else "train"})
+    train = Stickers(str(tmp_path), size=(16, 16), transform=plain)
+    data = StickerDataModule(train, Stickers(str(tmp_path), "val", (16, 16), transform=plain), val_limit=3)
+    assert [sample["key"] for sample in data.dataset("val")] == ["s1", "s5", "s8"]
+    assert len(StickerDataModule(train, data._given["val"], val_limit=30).dataset("val")) == 8
+    with pytest.raises(UserError, match=r"data\.val_limit must be at least 1, got 0"):
+        StickerDataModule(train, val_limit=0)
+
+
+def test_damage_in_a_cut_validation_is_reported(tmp_path: Path) -> None:
+    root = write(tmp_path)
+    data = StickerDataModule(val=Stickers(root, "val", (16, 16), transform=plain), val_limit=1)
+    tar = tmp_path / "shard-000000.tar"
+    content = bytearray(tar.read_bytes())
+    for sample in load_index(tar).samples:
+        for offset, size in sample.members if sample.key == "s10" else ():
+            content[offset : offset + size] = b"\xff" * size
+    tar.write_bytes(content)
+    with pytest.raises(UserError, match="s10"):
+        data.dataset("val")[0]
+    with pytest.warns(UserWarning, match=r"val stickers: 1 of 1 are damaged.*s10"):
+        data.report_damage()
+
+
+def test_domains_choose_stickers_and_go_over_to_the_evaluation(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path) as writer:
+        for number, (domain, split) in enumerate(
+            [("Cartoon", "train"), ("real", "train"), ("real", "test"), ("cartoon", "test")]
+        ):
+            about = {"split": split, "domain": domain}
+            writer.write(f"s{number}", Sticker(np.full((3, 16, 16, 4), 200, np.uint8), (100,) * 3), about)
+    cartoons = Stickers(str(tmp_path), size=(16, 16), num_frames=4, domains=["cartoon"], fps=5.0)
+    assert [sample["key"] for sample in cartoons] == ["s0"]
+    tested = cartoons.evaluation("test")
+    assert [(sample["key"], sample["fps"]) for sample in tested] == [("s3", 5.0)]
+    assert len(Stickers(str(tmp_path), size=(16, 16))) == 2
+    with pytest.raises(UserError, match=r"no sticker of split 'train' and domain 'photo'"):
+        Stickers(str(tmp_path), domains=["photo"]).setup()

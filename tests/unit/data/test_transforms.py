@@ -7,9 +7,11 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
-from glassine.data.alpha import composite
+from glassine.data.alpha import composite, pad_color
+from glassine.data.dataset import Stickers
 from glassine.data.transforms import (
     Background,
+    ColorPadding,
     FlatBackground,
     GifPalette,
     Jpeg,
@@ -243,3 +245,32 @@ def test_settings_that_make_no_sense_is_refused() -> None:
         StickerTransform([OwnColor(weight=0)])
     with pytest.raises(ValueError, match="shapes must agree"):
         VaeRoundTrip(lambda clip: clip[..., ::2])(np.zeros((1, 8, 8, 3), np.uint8), np.random.default_rng(0))
+
+
+def test_published_padding_blends_colors_at_soft_edges_and_composites_from_the_stickers_own() -> None:
+    frames = disc_sticker()
+    background = FlatBackground((1, 0.2, 0), "orange")
+    how = {"degradations": [], "augmentations": []}
+    plain = StickerTransform([background], **how)(frames)
+    padding = ColorPadding(factor=1.2, blended=True)
+    published = StickerTransform([background], **how, padding=padding)(frames)
+    own = torch.from_numpy(frames[..., :3]).permute(0, 3, 1, 2) / 255
+    assert "color" not in plain
+    torch.testing.assert_close(published["color"], own)
+    torch.testing.assert_close(published["alpha"], plain["alpha"])
+    wanted = composite(own, published["alpha"], torch.tensor([1, 0.2, 0]))
+    assert (published["clip"] - wanted).abs().max() <= 0.5 / 255 + 1e-6
+    soft = (published["alpha"] > 0.1) & (published["alpha"] < 0.9)
+    opaque = published["alpha"] == 1
+    assert (published["foreground"] - own).abs().mul(opaque).max() < 1e-5
+    assert (published["foreground"] - own).abs().mul(soft).max() > 1e-3
+    torch.testing.assert_close(published["foreground"], pad_color(own, published["alpha"], factor=1.2))
+    with pytest.raises(ValueError, match="factor must be above 1, got 1"):
+        ColorPadding(factor=1.0)
+
+
+def test_evaluation_after_training_pads_likewise() -> None:
+    padding = ColorPadding(1.2, True)
+    stickers = Stickers(procedural=8, size=(32, 32), num_frames=2, transform=StickerTransform(padding=padding))
+    assert "color" in stickers.evaluation("val")[0]
+    assert "color" not in Stickers(procedural=8, size=(32, 32), num_frames=2).evaluation("val")[0]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glassine.models.sticker_clip import TagVocabulary
+from glassine.models.sticker_clip import HashedTags, TagVocabulary
 from glassine.models.video_gpt import TokenSampling, VideoGPT
 from glassine.models.video_vqvae import VideoVQVAE
 from glassine.pretrained.weights import load_bundle, save_bundle
@@ -36,6 +36,17 @@ def test_a_vocabulary_is_counted_from_trigger_words():
     assert TagVocabulary.count(stickers).words == ["dog", "cat", "猫"]
     assert TagVocabulary.count(stickers, min_count=2).words == ["dog", "cat"]
     assert TagVocabulary.count(iter(stickers), min_count=9).words == []
+
+
+def test_any_words_can_be_tags_by_their_hashes():
+    tags = HashedTags(1000)
+    shares = tags.mixture([["Cat", " cat ", "猫"], [], "dog"])
+    assert shares.shape == (3, 1000)
+    assert shares.sum(1).tolist() == [1, 0, 1]
+    assert sorted(shares[0][shares[0] > 0].tolist()) == [0.5, 0.5]
+    assert torch.equal(shares[2], HashedTags(1000).mixture([["DOG"]])[0])
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+        HashedTags(0)
 
 
 def test_known_tags_share_alike_and_others_are_ignored():

@@ -43,7 +43,8 @@ def vae_task() -> VAETask:
 def transparency_task() -> TransparencyTask:
     codec = TransparencyVAE(vae(), TransparencyEncoder(block_out_channels=(8, 16), patch_size=4), decoder())
     discriminator = PatchDiscriminator(width=4)
-    return TransparencyTask(codec, optimizer, discriminator=discriminator, adversarial_start=10, opaque_share=0.5)
+    how = {"adversarial_start": 10, "opaque_share": 0.5, "identity_weight": 4.0}
+    return TransparencyTask(codec, optimizer, discriminator=discriminator, **how)
 
 
 def ildiff_task() -> ILDiffTask:

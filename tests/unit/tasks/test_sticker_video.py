@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,3 +159,47 @@ def test_previews_show_the_sticker_the_vaes_version_and_a_sample():
     shown = make_task().preview(make_batch(2))
     assert list(shown) == ["sticker", "through the VAE", "made"]
     assert {tuple(clip.shape) for clip in shown.values()} == {(2, 3, 3, 32, 32)}
+
+
+def test_under_bfloat16_noise_is_added_in_full_precision():
+    task, batch = make_task(drop_prompt=0.0), make_batch()
+    seen = []
+    task.generator.unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert task.generator.encode(batch["clip"]).dtype == torch.bfloat16
+        latents, embeds = task.inputs(batch)
+        assert latents.dtype == embeds.dtype == torch.float32
+        noise, timesteps = torch.randn_like(latents), torch.tensor([3, 200, 600, 999])
+        task.losses(latents, noise, timesteps, embeds)
+    wanted = task.generator.scheduler.add_noise(latents, noise, timesteps)
+    assert torch.equal(seen[0], wanted.transpose(1, 2))
+    task.to(torch.bfloat16)  # as bf16-true makes it
+    task.training_step({**batch, "clip": batch["clip"].bfloat16()}, 0).backward()
+    assert seen[1].dtype == torch.bfloat16
+
+
+class Seeds(torch.nn.Module):
+    """In the place of a generator: remembers the seeds that it was asked with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds: list[int] = []
+
+    def sample(self, prompts, seeds, size, num_frames, sampling):
+        self.seeds += seeds
+        return torch.zeros(len(prompts), num_frames, 3, *size)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_every_sticker_is_predicted_with_a_seed_of_its_own(ranks):
+    rows = list(range(5))
+    for rank in range(ranks):
+        mine = rows[rank::ranks]
+        task = make_task()
+        task.generator = Seeds()
+        data = SimpleNamespace(eval_batch_size=2)
+        task._trainer = SimpleNamespace(world_size=ranks, global_rank=rank, datamodule=data)
+        for number, start in enumerate(range(0, len(mine), 2)):
+            names = [str(row) for row in mine[start : start + 2]]
+            task.predict_step({"clip": torch.zeros(len(names), 1, 3, 8, 8), "caption": names, "key": names}, number)
+        assert task.generator.seeds == mine

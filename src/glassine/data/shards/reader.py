@@ -102,12 +102,32 @@ class StickerShards:
         """Total size of all tar files."""
         return sum(tar.stat().st_size for tar in self._tars)
 
-    def select(self, split: Split | None = None, stills: Stills = True) -> np.ndarray:
-        """Row numbers of one split (None: all), with or without single-frame stickers, or `only` those. `n` int64."""
+    def select(
+        self, split: Split | None = None, stills: Stills = True, domains: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Row numbers of one split (None: of all), with stickers of one frame, without, or `only` those. `n` int64.
+
+        Args:
+            split: None for all.
+            stills: whether stickers of one frame are among them.
+            domains: only stickers of these, such as `cartoon` and `real`; case does not count. None for all. The index
+                does not hold them, so the metadata of each sticker are read: about a minute for a million.
+        """
         chosen = np.ones(len(self), bool) if split is None else self._splits == SPLITS.index(split)
         if stills is not True:
             chosen &= (np.diff(self._frame_start) > 1) == (stills is False)
-        return np.flatnonzero(chosen)
+        rows = np.flatnonzero(chosen)
+        if domains is None:
+            return rows
+        wanted = {domain.casefold() for domain in domains}
+        return np.array([row for row in rows.tolist() if self._domain(row) in wanted], np.int64)
+
+    def _domain(self, row: int) -> str | None:
+        """In small letters; None where the metadata cannot be read, which reading the sticker reports."""
+        try:
+            return self.metadata(row).domain.casefold()
+        except ValueError:
+            return None
 
     def key(self, row: int) -> str:
         """The key of a sample, unique in its shard folder."""

@@ -12,7 +12,7 @@ from typing import Any
 from glassine.data.codecs import read_sticker
 from glassine.data.codecs.sequence import TIMING_NAME
 from glassine.data.sources import SourceItem
-from glassine.data.sticker import split_of
+from glassine.data.sticker import SPLITS, Split, split_of
 from glassine.utils.errors import UserError
 from glassine.utils.files import open_plain, read_plain_text
 
@@ -37,8 +37,8 @@ MEDIA_SUFFIXES = (
     ".webp",
     ".zip",
 )
-COLUMNS = ("file", "description", "description_zh", "trigger_words", "ocr", "domain", "group")
-_LONGEST_KEY = 60  # a unique suffix follows
+COLUMNS = ("file", "description", "description_zh", "trigger_words", "ocr", "domain", "group", "split")
+_LONGEST_KEY = 60  # what makes it unique comes behind it
 _TABLE_NAMES = ("stickers.csv", "stickers.jsonl", "metadata.csv", "metadata.jsonl")
 
 
@@ -46,10 +46,11 @@ class FolderStickers:
     """The media files of a folder and its subfolders as a source; a folder of PNGs with its timing is one sticker.
 
     The table has the columns (CSV header or JSONL keys) ``file`` (a path inside the folder), ``description``,
-    ``description_zh``, ``trigger_words`` (separated by ``;``, or a JSON list), ``ocr``, ``domain`` and ``group``;
-    all but ``file`` are optional. Files that are not in it are read without a description and named after their stem.
-    The group of a file, which determines its split, is its stem unless the table gives one: put near-duplicates in one
-    group.
+    ``description_zh``, ``trigger_words`` (separated by ``;``, or a JSON list), ``ocr``, ``domain``, ``group`` and
+    ``split`` (``train``, ``val`` or ``test``); all but ``file`` may be left out. Files it does not name are read
+    without a description, named after their stem. The group of a file, which decides its split, is its stem unless the
+    table gives one: give near copies one group. A split that the table gives comes first, for test sets that others
+    have chosen (TASD-T, VSD-R, VSD-C): all files of that group then have it.
 
     Args:
         folder: folder with the files.
@@ -60,8 +61,8 @@ class FolderStickers:
         fps: maximum frames per second rendered from a Lottie; None for all.
 
     Raises:
-        UserError: no such folder, no media files in it, an unreadable table, an unknown column, or files in the table
-            that do not exist.
+        UserError: no such folder, no media files in it, an unreadable table, an unknown column or split, one group in
+            two splits, or files in the table that do not exist.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FolderStickers:
             raise UserError(f"{folder} contains no media files; known suffixes are {', '.join(MEDIA_SUFFIXES)}")
         rows = Path(table) if table is not None else _find_table(self._folder)
         self._rows = {} if rows is None else self._match(rows)
+        self._splits = {} if rows is None else self._given_splits(rows)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -105,11 +107,26 @@ class FolderStickers:
                 "domain": row.get("domain") or self._domain,
                 "ocr": row.get("ocr", ""),
                 "group": group,
-                "split": split_of(group),
+                "split": self._splits.get(group) or split_of(group),
                 "source": "folder",
             }
             load = partial(self._read, path)
             yield SourceItem(key=_unique_key(inside, used), path=path, info=info, loader=load)
+
+    def _given_splits(self, table: Path) -> dict[str, Split]:
+        """Group -> split, where the table gives one."""
+        splits: dict[str, Split] = {}
+        for path, row in self._rows.items():
+            given = str(row.get("split") or "").strip()
+            split = next((split for split in SPLITS if split == given), None)
+            if given and split is None:
+                raise UserError(f"{table}: split must be one of {', '.join(SPLITS)} or empty, got {given!r}")
+            group = row.get("group") or path.stem
+            if split and splits.setdefault(group, split) != split:
+                raise UserError(
+                    f"{table} gives the group {group!r} to {splits[group]} and {split}; near copies must have one split"
+                )
+        return splits
 
     def _match(self, table: Path) -> dict[Path, dict[str, Any]]:
         """The rows by file."""

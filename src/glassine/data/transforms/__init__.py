@@ -11,6 +11,7 @@ from glassine.data.transforms.backgrounds import (
 from glassine.data.transforms.base import Augmentation, Background, Degradation, main_color, outline_color
 from glassine.data.transforms.clip_sample import (
     ClipSample,
+    ColorPadding,
     EvalCondition,
     StickerTransform,
     evaluation_conditions,
@@ -27,6 +28,7 @@ __all__ = [
     "Background",
     "Blur",
     "ClipSample",
+    "ColorPadding",
     "CutBorder",
     "Degradation",
     "EvalCondition",

@@ -6,7 +6,7 @@ that :class:`StickerTransform` uses by default are here, too.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -68,8 +68,26 @@ def training_degradations() -> list[Degradation]:
     ]
 
 
-# LayerDiffuse's 1.2 costs three times as much and differs by about 0.01 where nothing is visible
-_PADDING_FACTOR = 2.0
+@dataclass(frozen=True)
+class ColorPadding:
+    """How the colors of clear pixels are filled in, see `glassine.data.alpha.pad_color`.
+
+    Attributes:
+        factor: how much smaller each level of the pyramid is. LayerDiffuse's 1.2 costs three times as much as 2 and
+            differs by about 0.01 where nothing is visible.
+        blended: as published: a half transparent pixel of `foreground` gets half of its color from around it, and the
+            clip is composited from the sticker's own colors, which are then in the sample as `color`. False keeps the
+            color of every pixel that has one.
+    """
+
+    factor: float = 2.0
+    blended: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.factor > 1:
+            raise ValueError(f"factor must be above 1, got {self.factor}")
+
+
 # Below this alpha 8-bit files hold hardly any color (often black), and the color around it is the better truth
 _COLOR_COUNTS = 4 / 255
 
@@ -82,6 +100,7 @@ class ClipSample(TypedDict):
     alpha: Tensor  # f 1 h w
     background: Tensor  # 3; the mean color of a background that is a picture
     condition: str  # what was done, as in "own_color+jpeg"
+    color: NotRequired[Tensor]  # f 3 h w, straight and not padded; where `foreground` is blended
 
 
 def sticker_floats(frames: Bytes) -> Floats:
@@ -92,11 +111,17 @@ def sticker_floats(frames: Bytes) -> Floats:
 
 
 def make_sample(
-    frames: Floats, background: Floats, degradations: Sequence[Degradation], rng: np.random.Generator, condition: str
+    frames: Floats,
+    background: Floats,
+    degradations: Sequence[Degradation],
+    rng: np.random.Generator,
+    condition: str,
+    padding: ColorPadding | None = None,
 ) -> ClipSample:
     """Composite, damage, and set the truth beside it.
 
-    Without degradations the clip equals `foreground * alpha + background * (1 - alpha)` rounded to 8 bits.
+    Without degradations the clip equals `foreground * alpha + background * (1 - alpha)` rounded to 8 bits; with
+    `color` in the place of `foreground` where that is blended.
 
     Args:
         frames: Straight RGBA `f h w 4` in [0, 1].
@@ -104,22 +129,27 @@ def make_sample(
         degradations: All of these are applied, in this order.
         rng: Their randomness.
         condition: Name of what was done.
+        padding: None for its defaults.
     """
+    padding = padding or ColorPadding()
     truth = rearrange(torch.from_numpy(frames), "f h w c -> f c h w")
     color, alpha = truth[:, :3].contiguous(), truth[:, 3:].contiguous()  # f 3 h w, f 1 h w
-    padded = pad_color(color, alpha, factor=_PADDING_FACTOR)
-    foreground = torch.where(alpha >= _COLOR_COUNTS, color, padded)
+    padded = pad_color(color, alpha, factor=padding.factor)
+    foreground = padded if padding.blended else torch.where(alpha >= _COLOR_COUNTS, color, padded)
     behind = torch.from_numpy(background)
     flat = behind
     if behind.ndim > 1:
         behind, flat = rearrange(behind, "f h w c -> f c h w"), behind.mean((0, 1, 2))
-    return ClipSample(
-        clip=_damaged(composite(foreground, alpha, behind), degradations, rng),
+    sample = ClipSample(
+        clip=_damaged(composite(color if padding.blended else foreground, alpha, behind), degradations, rng),
         foreground=foreground,
         alpha=alpha,
         background=flat,
         condition=condition,
     )
+    if padding.blended:
+        sample["color"] = color
+    return sample
 
 
 def _damaged(opaque: Tensor, degradations: Sequence[Degradation], rng: np.random.Generator) -> Tensor:
@@ -138,6 +168,7 @@ class StickerTransform:
         degradations: Each is applied by its own probability, in this order; None is `recipes.training_degradations()`.
         augmentations: Likewise, on the sticker before it is composited; None is `recipes.training_augmentations()`.
         clean: How often a clip gets no degradation at all, whatever their probabilities.
+        padding: How the colors of clear pixels are filled in; None is `ColorPadding` with its defaults.
 
     An empty list turns a stage off (at least one background is needed).
     """
@@ -148,7 +179,9 @@ class StickerTransform:
         degradations: list[Degradation] | None = None,
         augmentations: list[Augmentation] | None = None,
         clean: float = 0.35,
+        padding: ColorPadding | None = None,
     ) -> None:
+        self.padding = padding
         self.backgrounds: Sequence[Background] = training_backgrounds() if backgrounds is None else backgrounds
         self.degradations: Sequence[Degradation] = training_degradations() if degradations is None else degradations
         self.augmentations: Sequence[Augmentation] = (
@@ -182,7 +215,7 @@ class StickerTransform:
         damaged = rng.random() >= self.clean
         chosen = [d for d in self.degradations if rng.random() < d.probability and damaged]
         condition = "+".join([background.name, *(degradation.name for degradation in chosen)])
-        return make_sample(sticker, background(sticker, rng), chosen, rng, condition)
+        return make_sample(sticker, background(sticker, rng), chosen, rng, condition, self.padding)
 
 
 @dataclass(frozen=True)
@@ -194,12 +227,14 @@ class EvalCondition:
         background: What the sticker is composited on.
         augmentations: Applied to the sticker, in this order.
         degradations: Applied to the opaque clip, in this order.
+        padding: How the colors of clear pixels are filled in; None is `ColorPadding` with its defaults.
     """
 
     name: str
     background: Background
     augmentations: Sequence[Augmentation] = ()
     degradations: Sequence[Degradation] = ()
+    padding: ColorPadding | None = None
 
     def __call__(self, frames: Bytes, generator: torch.Generator | None = None) -> ClipSample:
         """Transform `frames` (`f h w 4` uint8); `generator` is there for the data module's sake and not drawn from."""
@@ -207,20 +242,24 @@ class EvalCondition:
         sticker = sticker_floats(frames)
         for augmentation in self.augmentations:
             sticker = augmentation(sticker, rng)
-        return make_sample(sticker, self.background(sticker, rng), self.degradations, rng, self.name)
+        background = self.background(sticker, rng)
+        return make_sample(sticker, background, self.degradations, rng, self.name, self.padding)
 
 
-def evaluation_conditions(round_trip: Callable[[Tensor], Tensor] | None = None) -> tuple[EvalCondition, ...]:
+def evaluation_conditions(
+    round_trip: Callable[[Tensor], Tensor] | None = None, padding: ColorPadding | None = None
+) -> tuple[EvalCondition, ...]:
     """Return the columns of the score table, in its order.
 
     Procedural glass is not here: it is another data set under the condition `white`.
 
     Args:
         round_trip: Encodes and decodes `f 3 h w` in [0, 1] by a VAE; without it there is no `vae_decoded`.
+        padding: Of the color of the first, `white`; the others have the default.
     """
     white = FlatBackground((1.0, 1.0, 1.0), "white")
     conditions = [
-        EvalCondition("white", white),
+        EvalCondition("white", white, padding=padding),
         EvalCondition("gray", FlatBackground((0.5, 0.5, 0.5), "gray")),
         EvalCondition("own_color", OwnColor()),
         EvalCondition("own_color_jpeg75", OwnColor(), degradations=(Jpeg((75, 75), full_color=0.0),)),

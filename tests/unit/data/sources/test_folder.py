@@ -107,3 +107,16 @@ def test_same_stem_twice_gives_two_keys(folder: Path) -> None:
     Image.new("RGB", (4, 4)).save(folder / "cat.png")
     keys = [item.key for item in FolderStickers(folder).items()]
     assert len(set(keys)) == len(keys) == 4
+
+
+def test_a_table_can_say_which_files_are_the_test_set(folder: Path) -> None:
+    table = folder / "stickers.csv"
+    table.write_text("file,group,split\nmore/cat.png,cats,test\ncat.webp,cats,\nmore/dog (1).PNG,dogs,train\n")
+    info = {item.key: item.info for item in FolderStickers(folder).items()}
+    assert [info[key]["split"] for key in ("more-cat", "cat", "more-dog-1")] == ["test", "test", "train"]
+    table.write_text("file,split\ncat.webp,dev\n")
+    with pytest.raises(UserError, match="split must be one of train, val, test or empty, got 'dev'"):
+        FolderStickers(folder)
+    table.write_text("file,split\ncat.webp,train\nmore/cat.png,test\n")
+    with pytest.raises(UserError, match="gives the group 'cat' to"):
+        FolderStickers(folder)
