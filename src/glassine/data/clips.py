@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from glassine.data.frame_sampling import sample_frames
+from glassine.data.frame_sampling import frames_at, sample_frames
 from glassine.data.shards import StickerInfo, StickerShards
 from glassine.data.sources.procedural import ProceduralStickers
 
@@ -37,10 +37,11 @@ class ShardClips:
     Args:
         shards: where they are.
         rows: which of them.
+        fps: frames a second of the clips, from the sticker's start; None spreads them, see `sample_frames`.
     """
 
-    def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray) -> None:
-        self.shards = shards
+    def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray, fps: float | None = None) -> None:
+        self.shards, self.fps = shards, fps
         self.rows = np.asarray(rows, np.int64)
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ class ShardClips:
     ) -> tuple[np.ndarray, float, StickerInfo]:
         """See :class:`Clips`; the same stickers in every epoch."""
         place = int(self.rows[row])
-        frames, fps = sample_frames(self.shards.durations(place), num_frames, generator)
+        frames, fps = chosen_frames(self.shards.durations(place), num_frames, generator, self.fps)
         return self.shards.read(place, frames), fps, self.shards.metadata(place)
 
 
@@ -67,10 +68,13 @@ class ProceduralClips:
         seed: of the series; give each split its own.
         size: longer side in pixels.
         families: see :class:`~glassine.data.sources.procedural.ProceduralStickers`; None for all.
+        fps: see :class:`ShardClips`.
     """
 
-    def __init__(self, length: int, seed: int, size: int, families: Sequence[str] | None = None) -> None:
-        self.length = length
+    def __init__(
+        self, length: int, seed: int, size: int, families: Sequence[str] | None = None, fps: float | None = None
+    ) -> None:
+        self.length, self.fps = length, fps
         self.source = ProceduralStickers(seed=seed, size=size, length=_NO_END, families=families)
 
     def __len__(self) -> int:
@@ -86,10 +90,19 @@ class ProceduralClips:
         """See :class:`Clips`; epoch e shows the stickers from e * length on."""
         number = (epoch * self.length + row) % _NO_END
         about = self.source.info(number)
-        frames, fps = sample_frames(about["durations"], num_frames, generator)
+        frames, fps = chosen_frames(about["durations"], num_frames, generator, self.fps)
         side = self.source.size
         info = StickerInfo.from_json(about["group"], about, tuple(about["durations"]), side, side)
         return self.source.render(number, frames), fps, info
+
+
+def chosen_frames(
+    durations: Sequence[int], num_frames: int, generator: torch.Generator | None, fps: float | None
+) -> tuple[list[int], float]:
+    """Frames and their rate: `frames_at` where a rate is asked for, `sample_frames` otherwise."""
+    if fps is None:
+        return sample_frames(durations, num_frames, generator)
+    return frames_at(durations, num_frames, fps), fps
 
 
 def spread_rows(rows: np.ndarray, limit: int | None) -> np.ndarray:

@@ -57,3 +57,19 @@ def sample_frames(
     moments = start + (np.arange(num_frames) + 0.5) * (length / num_frames)
     chosen = np.searchsorted(ends, moments, side="right").clip(max=count - 1)
     return chosen.tolist(), 1000.0 * num_frames / length
+
+
+def frames_at(durations: Sequence[int], num_frames: int, fps: float) -> list[int]:
+    """The frames that a viewer sees at a fixed rate from the sticker's start on; a shorter sticker goes round.
+
+    Args:
+        durations: milliseconds of each frame, at least one.
+        num_frames: how many to choose, at least 1.
+        fps: frames a second.
+
+    Returns:
+        The frame indices; a frame that stands for longer than a step is chosen several times.
+    """
+    ends = np.cumsum(np.asarray(durations, np.float64))  # ms
+    moments = (np.arange(num_frames) + 0.5) * (1000.0 / fps) % ends[-1]
+    return np.searchsorted(ends, moments, side="right").clip(max=len(durations) - 1).tolist()

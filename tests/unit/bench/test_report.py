@@ -214,7 +214,7 @@ def test_without_a_file_nothing_is_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("page", "tables"),
-    [("README.md", ["front"]), (RESULTS_PAGE, ["alpha", "paper", "depth", "generation", *SECTIONS])],
+    [("README.md", ["front"]), (RESULTS_PAGE, ["verdicts", "alpha", "paper", "depth", "generation", *SECTIONS])],
 )
 def test_our_own_has_a_place_for_every_table_that_is_written_into_it(page, tables):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
