@@ -26,6 +26,7 @@ VERBS = {
     "pack": "make sticker packs that are ready to upload",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "evaluate methods on held-out stickers and write the tables",
+    "score": "score clips, a network or a pipeline against a test set",
     "pretrain": "train the shipped weights again",
     "study": "let people compare methods blindly, and count",
     "export": "write a network as a folder of weights or as an ONNX file",

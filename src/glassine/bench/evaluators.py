@@ -138,14 +138,25 @@ class Evaluators:
     ) -> None:
         self.sources, self.device = sources or EvaluatorSources(), device or torch.device("cpu")
         self.families = families
-        self.video, self.image_text = (
-            own_network(source).to(self.device) for source in (self.sources.video, self.sources.image_text)
-        )
+        needed = {"distances": "video", "clip": "image_text"}
+        for network in (network for family, network in needed.items() if self.asks_for(family)):
+            getattr(self, network)  # weights that are missing are known before anything is made
+
+    @cached_property
+    def video(self) -> StickerCLIP:
+        """Our encoder of clips."""
+        return own_network(self.sources.video).to(self.device)
+
+    @cached_property
+    def image_text(self) -> StickerCLIP:
+        """Our model of pictures and texts."""
+        return own_network(self.sources.image_text).to(self.device)
 
     @cached_property
     def identity(self) -> str:
         """Changes with any weight of our own networks, and with the sources of the others."""
-        own = weights_digest(self.video), weights_digest(self.image_text)
+        asked = [self.asks_for("distances") and self.video, self.asks_for("clip") and self.image_text]
+        own = [weights_digest(network) if network else "" for network in asked]
         return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa, self.sources.raft))
 
     @torch.no_grad()

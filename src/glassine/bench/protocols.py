@@ -235,16 +235,17 @@ class CaptionedSet:
                     f"{root} must have animated stickers in split {split!r}, got none: see `glassine data info`"
                 )
         self._count = PROCEDURAL_CLIPS if count is None else count
-        self.dataset = self._dataset()
+        self.dataset = self.samples()
 
-    def _dataset(self, fps: float | None = None) -> StickerDataset:
-        """All stickers, spread over their time or at a rate."""
-        part: Clips
+    def _part(self, fps: float | None) -> Clips:
         if self._rows is None:
-            part = ProceduralClips(self._count, SPLITS.index(self.split), self.size, fps=fps)
-        else:
-            part = ShardClips(self._shards, self._rows, fps)
-        return StickerDataset([part], self.num_frames, (self.size, self.size), EvalCondition("white", WHITE))
+            return ProceduralClips(self._count, SPLITS.index(self.split), self.size, fps=fps)
+        return ShardClips(self._shards, self._rows, fps)
+
+    def samples(self, fps: float | None = None, transform: EvalCondition | None = None) -> StickerDataset:
+        """All stickers, spread over their time or at a rate; on white unless stated otherwise."""
+        transform = transform or EvalCondition("white", WHITE)
+        return StickerDataset([self._part(fps)], self.num_frames, (self.size, self.size), transform)
 
     @cached_property
     def clips(self) -> list[CaptionedClip]:
@@ -253,7 +254,7 @@ class CaptionedSet:
         found = [captioned(sample) for sample in samples]
         if not self.paced:
             return found
-        dataset = self._dataset(RATE)
+        dataset = self.samples(RATE)
         paced = unique_samples([dataset[row] for row in range(len(dataset))])
         at_rate = {sample["key"]: captioned(sample).rgba for sample in paced}
         return [replace(one, paced=at_rate.get(one.key)) for one in found]
