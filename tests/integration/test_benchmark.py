@@ -136,7 +136,7 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     assert readme.read_text() == text
     printed = capsys.readouterr().out
     assert "tables.md" in printed
-    assert "generation.md has no records: run `glassine benchmark generation`" in printed
+    assert "generation.md has no records: run `glassine benchmark generation --split test`" in printed
 
     # without ILDiff: the frozen VAE of the small run has no weights of its own and is another one at each loading, and
     # what is new is timed together with what is not
@@ -252,6 +252,7 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     folder = tmp_path / "experiments"
     (folder / "variants").mkdir(parents=True)
     content = yaml.safe_load(config.read_text())
+    content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
     for name in ("variants/no_layout", "tiny_paper"):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
         content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"].pop("depth", None)

@@ -11,8 +11,11 @@ from tests.helpers.tiny_generator import save_tiny_generator
 from glassine.__main__ import main
 from glassine.bench import video_methods
 from glassine.bench.evaluate_video import write_clips
+from glassine.bench.evaluators import FAMILIES
 from glassine.bench.protocols import CaptionedSet
 from glassine.bench.records import read_record, read_records
+from glassine.bench.score import METRICS
+from glassine.cli import score as cli_score
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sampling import SamplerConfig
@@ -130,3 +133,8 @@ def test_mistakes_are_one_line(place, source, more, says, tmp_path, capsys):
     error = capsys.readouterr().err
     assert says in error
     assert "Traceback" not in error
+
+
+def test_the_command_line_knows_every_metric():
+    assert cli_score.METRICS == METRICS
+    assert set(cli_score.FAMILIES.values()) == set(FAMILIES)

@@ -1,7 +1,7 @@
 """Metrics of generated clips and their networks: the shipped ones, and the field's where weights are given."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +95,11 @@ class ClipScoring:
         counts = {"n_real": len(real), "n_fake": len(made)}
         weights = group_weights(groups, DISTANCE_DRAWS)
         made_weights = group_weights(made_groups, DISTANCE_DRAWS, among=groups)
-        for own, distance in ((name, weighted_kernel_distance), (frechet_name(name), weighted_frechet_distance)):
+        kinds: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+            name: weighted_kernel_distance,
+            frechet_name(name): weighted_frechet_distance,
+        }
+        for own, distance in kinds.items():
             whole = torch.ones(1, len(real), dtype=torch.float64), torch.ones(1, len(made), dtype=torch.float64)
             self.scores[own] = float(distance(real, made, *whole)[0])
             self.scores |= {f"{own}_{count}": number for count, number in counts.items()}
@@ -155,8 +159,10 @@ class Evaluators:
     @cached_property
     def identity(self) -> str:
         """Changes with any weight of our own networks, and with the sources of the others."""
-        asked = [self.asks_for("distances") and self.video, self.asks_for("clip") and self.image_text]
-        own = [weights_digest(network) if network else "" for network in asked]
+        own = [
+            weights_digest(self.video) if self.asks_for("distances") else "",
+            weights_digest(self.image_text) if self.asks_for("clip") else "",
+        ]
         return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa, self.sources.raft))
 
     @torch.no_grad()

@@ -103,7 +103,7 @@ def generation_records(benchmarks: Path, steps: float | None = None, split: str 
 
 def one_test_set(records: Sequence[Record]) -> list[Record]:
     """Without cells on other test stickers than those of most groups; records that have none left are left out."""
-    shown = {}
+    shown: dict[str, frozenset[str]] = {}
     for record in records:
         for condition, cell in record.conditions.items():
             groups = frozenset(cell.groups)

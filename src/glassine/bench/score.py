@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from segment_anything.modeling import Sam
 from torch import Tensor
 
 from glassine.bench import alpha_methods
@@ -102,12 +103,13 @@ def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Metho
         return folder_of_clips(path, real)
     part = request.part or part_of(path)
     network = load_network(source, part).network
-    makers = {ILDiff: alpha_methods.ildiff_method, TransparencyVAE: alpha_methods.layer_diffuse}
-    makers[MattingAnything] = alpha_methods.matting_anything
-    for kind, make in makers.items():
-        if isinstance(network, kind):
-            return make(source, request.device)
-    if part == "sam":
+    if isinstance(network, ILDiff):
+        return alpha_methods.ildiff_method(source, request.device)
+    if isinstance(network, TransparencyVAE):
+        return alpha_methods.layer_diffuse(source, request.device)
+    if isinstance(network, MattingAnything):
+        return alpha_methods.matting_anything(source, request.device)
+    if isinstance(network, Sam):
         return alpha_methods.sam(source, request.device)
     sampler = load_sampler(source, part, request.device)
     return Method(part, source, weights=source, digest=sampler.digest, parameters=sampler.parameters), sampler

@@ -20,7 +20,7 @@ methods = pytest.mark.parametrize("method", METHODS, ids=NAMES)
 OTHER_ARGUMENTS = (
     MakeAVideo(zero_init=False),
     VideoLDM(share=0.9, zero_init=False),
-    VideoFactory(window=(3, 2, 2), zero_init=False),
+    VideoFactory(window=(3, 2, 2), zero_init=False, positions="frames_and_space"),
     STI(
         gamma=3, kernel_sizes=(1, 5), attentions=1, feed_forward=False, positions="frames", mix="channel", share=0.3,
         downsample="convolution", upsample="nearest", zero_init=False, mixed_convolutions=False,
