@@ -37,7 +37,7 @@ from glassine.utils.errors import UserError
 
 METRICS = ("psnr", "ssim", "alpha", "fvd", "kvd", "clip", "vqa", "motion")
 PARTS = ("ildiff", "codec", "sam", "network", "generator", "prior")  # of tasks, that hold what can be scored
-PIPELINES = {"generate": "ildiff", "animate": "latents", "true": "true", "codec": "codec"}
+PIPELINES = {"generate": "ildiff", "animate": "latents", "true": "true", "train": "train", "codec": "codec"}
 CLIPS = "clips"  # the condition of made clips
 
 
@@ -316,7 +316,9 @@ def interval_of(cell: Cell, score: str) -> Interval:
         drawn = mean_draws(values, group_weights([group for group, _ in items]))
     else:
         return Interval(value, float("nan"), float("nan"))
-    return gap_interval(value, [drawn], [torch.zeros_like(drawn)])
+    found = gap_interval(value, [drawn], [torch.zeros_like(drawn)])
+    # around the value it may reach below what the distance can be
+    return found._replace(low=max(found.low, 0.0)) if score.startswith("fvd") else found
 
 
 def lines(record: Record, floors: Sequence[Record] = ()) -> list[str]:

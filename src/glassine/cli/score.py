@@ -26,8 +26,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument(
         "source",
-        help="folder of clips; bundle, run or .ckpt of a network that makes clips or mattes; generate, animate, codec "
-        "or true; or a matting method such as cutout, ildiff, color_projection",
+        help="folder of clips; bundle, run or .ckpt of a network that makes clips or mattes; generate, animate, codec, "
+        "true or train (clips of that split); or a matting method such as cutout, ildiff, color_projection",
     )
     parser.add_argument("--against", required=True, metavar="TEST", help="shard folder, folder of clips, or procedural")
     parser.add_argument("--split", choices=("val", "test", "train"), default="val", help="of shards (default: val)")
