@@ -73,9 +73,9 @@ ablate-variants: setup data ## variants of ILDiff: layout, time, masks, loss wei
 	$(BIN)/glassine benchmark variants --seeds $(SEEDS) --device $(DEVICE) --data $(DATA)
 
 benchmark: setup data ## score all methods on held-out stickers and write benchmarks/*.md
-	$(BIN)/glassine benchmark alpha --data $(DATA) --device $(DEVICE)
-	$(BIN)/glassine benchmark generation --data $(DATA) --device $(DEVICE)
-	$(BIN)/glassine benchmark animation --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark alpha --split test --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark generation --split test --data $(DATA) --device $(DEVICE)
+	$(BIN)/glassine benchmark animation --split test --data $(DATA) --device $(DEVICE)
 	$(BIN)/glassine benchmark tables
 
 bench-data: setup data ## clips per second of our reader against other libraries

@@ -12,8 +12,8 @@ from glassine.bench import pretrain
 from glassine.bench.loading import load_network
 from glassine.bench.records import read_records
 from glassine.bench.report import ALPHA_RESULTS
-from glassine.bench.run import Budget, FitRun, logger_folder
-from glassine.bench.specs import depth_ablation, variants_ablation
+from glassine.bench.run import Budget, FitRun, Run, logger_folder
+from glassine.bench.specs import depth_ablation, depth_arm, start_of, variants_ablation
 from glassine.bench.study import ablate
 from glassine.cli import benchmark_arguments
 from glassine.data.codecs import read_sticker
@@ -110,7 +110,7 @@ def test_the_evaluation_of_no_run_is_one_line(tmp_path, capsys):
 def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:alpha -->\n<!-- /table -->\n")
-    command = ["benchmark", "alpha", "--data", data, "--size", "64", "--to", str(tmp_path / "b")]
+    command = ["benchmark", "alpha", "--split", "test", "--data", data, "--size", "64", "--to", str(tmp_path / "b")]
     command += ["--readme", str(readme)]
     command += [
         "--methods",
@@ -136,7 +136,7 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     assert readme.read_text() == text
     printed = capsys.readouterr().out
     assert "tables.md" in printed
-    assert "generation.md has no records: run `glassine benchmark generation`" in printed
+    assert "generation.md has no records: run `glassine benchmark generation --split test`" in printed
 
     # without ILDiff: the frozen VAE of the small run has no weights of its own and is another one at each loading, and
     # what is new is timed together with what is not
@@ -146,6 +146,17 @@ def test_the_verb_scores_resumes_and_writes_tables(run, data, tmp_path, capsys):
     assert len(first) == 2
     assert main([word for word in command if word not in networks]) == 0
     assert {path: path.stat().st_mtime_ns for path in files} == first
+
+
+def test_without_being_asked_for_tables_the_test_split_is_left_alone(data, tmp_path, capsys):
+    command = ["benchmark", "alpha", "--data", data, "--size", "64", "--to", str(tmp_path), "--methods", "threshold"]
+    assert main([*command, "--conditions", "white", "--readme", str(tmp_path / "README.md")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 stickers of 2 groups, split val" in printed
+    assert "`--split test` is for the published tables" in printed
+    (record,) = read_records(tmp_path / ALPHA_RESULTS)
+    assert record.split == "val"
+    assert not (tmp_path / "tables.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -206,16 +217,34 @@ def test_the_depth_ablation_trains_scores_and_goes_on(config, data, tmp_path, ca
         return ablate(depth_ablation([0, 2], config), seeds, budget, tmp_path, stickers=1, size=64)
 
     tmp_path.mkdir(exist_ok=True)
-    assert [record.title for record in by_depth([0])] == ["depth 0", "depth 2"]
+    start = "step 0: nothing trained"
+    assert [record.title for record in by_depth([0])] == [start, "depth 0", "depth 2"]
     assert (tmp_path / "ablate_depth.png").stat().st_size > 10_000
     capsys.readouterr()
     records = by_depth([0, 1])
     assert "depth2-seed0-2steps: 2 of 2 steps done" in capsys.readouterr().out
     assert sorted((record.title, record.seed) for record in records) == [
-        ("depth 0", 0), ("depth 0", 1), ("depth 2", 0), ("depth 2", 1)
+        ("depth 0", 0), ("depth 0", 1), ("depth 2", 0), ("depth 2", 1), (start, 0)
     ]  # fmt: skip
     assert {"seconds_per_clip", "peak_memory_mib", "parameters"} <= records[0].costs.keys()
-    assert "| depth 2 (2 seeds) |" in (tmp_path / "ablate_depth.md").read_text()
+    page = (tmp_path / "ablate_depth.md").read_text()
+    assert "| depth 2 (2 seeds) |" in page
+    assert "PSNR above step 0 [95%]" in page
+    line = next(line for line in page.splitlines() if line.startswith(f"| {start} |"))
+    assert line.count("–") == 1  # nothing is above itself
+
+
+@pytest.mark.full
+def test_arms_of_any_depth_start_alike(config, data, tmp_path):
+    budget = Budget(0, "cpu", data=data)
+    networks = []
+    for depth in (0, 2):
+        run = Run(start_of(depth_arm(depth, base=config)), 0, budget)
+        run.train()
+        networks.append(load_network(str(run.checkpoint)).network)
+    clip = torch.rand(1, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    one, other = (network.decode(clip)[0] for network in networks)
+    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.full
@@ -223,6 +252,7 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     folder = tmp_path / "experiments"
     (folder / "variants").mkdir(parents=True)
     content = yaml.safe_load(config.read_text())
+    content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
     for name in ("variants/no_layout", "tiny_paper"):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
         content["model"]["init_args"]["ildiff"]["init_args"]["adapter"]["init_args"].pop("depth", None)

@@ -80,7 +80,7 @@ def config(shards: Path, teacher: Path, features: Path | None, folder: Path) -> 
 def test_distil_probe_export_and_use(shards, teacher, features, tmp_path, capsys):
     assert main(["fit", "-c", str(config(shards, teacher, features, tmp_path))]) == 0
     run = tmp_path / "distill" / "tiny"
-    probed = main(["benchmark", "probe", str(run), "--stickers", "6", "--to", str(tmp_path / "b")])
+    probed = main(["benchmark", "probe", str(run), "--split", "test", "--stickers", "6", "--to", str(tmp_path / "b")])
     assert probed == 0, capsys.readouterr()
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "b/results/distill").glob("*.json"))
     assert record["steps"] == 4

@@ -16,7 +16,7 @@ from glassine.bench.protocols import CaptionedSet, VideoEvalSet
 from glassine.bench.records import read_records
 from glassine.bench.report import GENERATION_STEPS
 from glassine.bench.run import Budget, Spec
-from glassine.bench.specs import run_on
+from glassine.bench.specs import run_on, start_of, start_run
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.models.sampling import SamplerConfig
@@ -70,18 +70,28 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
         monkeypatch.setattr(video_methods, name, SamplerConfig(num_inference_steps=2, solver="dpm++"))
     evaluator = VideoEvaluator(VideoEvalSet({"stickers": CaptionedSet("procedural", count=4, size=32)}), evaluators)
     budget = Budget(4, "cpu", data=str(tmp_path / "shards"), marks=2)
-    runs = [run_on(Spec("sti", "STI", (config,)), "stickers", seed, budget) for seed in (0, 1)]
+    method = Spec("sti", "STI", (config,))
+    runs = [start_run(start_of(method, "step 0"), "stickers", budget)]
+    runs += [run_on(method, "stickers", seed, budget) for seed in (0, 1)]
 
     readme = tmp_path / "README.md"
     readme.write_text("<!-- table:generation -->\n<!-- /table -->\n")
-    records = study.generation(runs, evaluator, tmp_path, readme=readme)
-    assert [(record.seed, record.costs["steps"]) for record in records] == [(0, 4), (1, 4)]
-    assert records[0].costs["seconds_per_clip"] > 0
+    records = study.generation(runs, evaluator, tmp_path, readme=readme, references=("true", "train"))
+    assert {(record.method, record.seed, record.costs.get("steps")) for record in records} == {
+        ("sti", 0, 4), ("sti", 1, 4), ("sti_start", 0, 0), ("true", None, None), ("train", None, None)
+    }  # fmt: skip
+    first = next(record for record in records if record.method == "sti")
+    assert first.costs["seconds_per_clip"] > 0
+    assert first.digest != next(record for record in records if record.method == "sti_start").digest
     (early,) = read_records(tmp_path / GENERATION_STEPS)
     assert (early.seed, early.costs["steps"]) == (0, 2)
     page = (tmp_path / "generation.md").read_text()
     assert "| STI (2 seeds) |" in page
     assert "| STI (2 seeds) |" in readme.read_text()
+    assert [line.split(" |")[0] for line in page.split("## Table 4")[1].splitlines() if line.startswith("| ")][2:6] == [
+        "| STI (2 seeds)", "| step 0", "| training clips", "| true clips (distances: one half from the other)"
+    ]  # fmt: skip
+    assert "4 clips of 4 groups, 1 seed a caption" in page
     assert (tmp_path / "generation.png").stat().st_size > 1000
     capsys.readouterr()
 
@@ -93,6 +103,6 @@ def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path,
     other = experiment(tmp_path)
     other["model"]["init_args"]["optimizer"]["init_args"]["lr"] = 0.01
     config.write_text(yaml.safe_dump(other))
-    (again,) = [record for record in study.generation(runs[1:], evaluator, tmp_path) if record.seed == 1]
+    (again,) = [record for record in study.generation(runs[2:], evaluator, tmp_path) if record.seed == 1]
     assert "0 of 4 steps done" in capsys.readouterr().out
-    assert again.digest != records[1].digest
+    assert again.digest != next(record for record in records if record.seed == 1).digest

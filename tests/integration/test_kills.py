@@ -183,7 +183,7 @@ VERBS = {
     "fit": Verb(f"fit {FIT} --trainer.max_steps 7", ()),
     "predict": Verb(f"predict {FIT} --ckpt_path {RUN}", (trained,), kills=0.5),
     "benchmark": Verb(
-        "benchmark alpha --data INPUTS/shards --size 64 --methods ildiff threshold --conditions white "
+        "benchmark alpha --split test --data INPUTS/shards --size 64 --methods ildiff threshold --conditions white "
         "--ildiff INPUTS/cuts_out --device cpu --to out --readme README.md --limit 2",
         (weights, shards),
         kills=0.5,

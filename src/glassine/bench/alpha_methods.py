@@ -42,6 +42,7 @@ from glassine.utils.errors import UserError
 # arms of the ablation, which are trained for few steps each: they compare with each other and with the paper's ILDiff
 # after as many steps, not with the shipped one, so they are evaluated under the conditions of the paper's table alone
 ARMS = {
+    "layer_diffuse_tuned": "variants-no_adapter",
     "ildiff_paper": "depth5",
     "ildiff_no_layout": "variants-no_layout",
     "ildiff_no_time": "depth0",
@@ -128,8 +129,8 @@ def network_method(
     )
 
 
-def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> AlphaMethod:
-    """The row of the longest run of that variant, of the lowest seed among those.
+def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> list[AlphaMethod]:
+    """The row of the longest runs of that variant, one a seed.
 
     Args:
         name: key of `ARMS`.
@@ -139,13 +140,16 @@ def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> AlphaMe
     pattern = re.compile(re.escape(ARMS[name]) + r"-seed(\d+)-(\d+)steps")
     found = [(match, path) for path in runs.glob("*") if (match := pattern.fullmatch(path.name))]
     if not found:
-        return AlphaMethod(name, TITLES[name], missing="no run of it here; `glassine benchmark variants` trains it")
-    match, path = min(found, key=lambda pair: (-int(pair[0][2]), int(pair[0][1])))
-    done, steps = steps_of(path / "checkpoints" / "last.ckpt"), int(match[2])
-    if done < steps:
-        missing = f"its run has {done} of {steps} steps; `glassine benchmark variants` resumes it"
-        return AlphaMethod(name, TITLES[name], missing=missing)
-    return dataclasses.replace(ildiff_method(str(path), device, TITLES[name], name), conditions=PAPER_CONDITIONS)
+        return [AlphaMethod(name, TITLES[name], missing="no run of it here; `glassine benchmark variants` trains it")]
+    steps = max(int(match[2]) for match, _ in found)
+    seeds = {int(match[1]): path for match, path in found if int(match[2]) == steps}
+    done = {seed: steps_of(path / "checkpoints" / "last.ckpt") for seed, path in seeds.items()}
+    finished = [path for seed, path in sorted(seeds.items()) if done[seed] >= steps]
+    if not finished:
+        missing = f"its run has {max(done.values())} of {steps} steps; `glassine benchmark variants` resumes it"
+        return [AlphaMethod(name, TITLES[name], missing=missing)]
+    rows = [ildiff_method(str(path), device, TITLES[name], name) for path in finished]
+    return [dataclasses.replace(row, conditions=PAPER_CONDITIONS) for row in rows]
 
 
 def grab_cut() -> AlphaMethod:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from glassine.bench.gaps import row_gap, signed
 from glassine.bench.methods import BRIEF, PAPER_CONDITIONS
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.records import Record
@@ -44,19 +45,25 @@ TABLE_II = {
     "sam": "SAM",
     "sam2": "SAM-2",
     "layer_diffuse": "LayerDiffuse",
-    "ildiff_paper": "",  # these four are not in the paper's table; its text asks for them
+    "layer_diffuse_tuned": "",  # this and the next four are not in the paper's table; its text asks for them
+    "ildiff_paper": "",
     "ildiff_no_layout": "",
     "ildiff_no_time": "",
     "ildiff_explicit_masks": "",
     "ildiff": "ILDiff",
 }
+ABOVE_START = "PSNR above step 0 [95%]"
+START_SAID = (
+    "Step 0 is the network before training. What is above it: mean over the conditions, paired over the stickers, with "
+    "the interval over draws of their groups and of the seeds. "
+)
 PUBLISHED = ("published PSNR (TASD-T)", "published SSIM (TASD-T)")
 PROMPTED = (
     "The published columns are on TASD-T, which is not public, with pretrained networks of full size: compare them "
     "with each other, never with ours. Ours are of the tiny scale, trained here on stickers. Matting Anything, SAM and "
     "SAM-2 are told the center and the outer rectangle of the true alpha, as in the paper; the others nothing."
 )
-SHORT = " The rows of short training are networks of `ablate_variants.md`, one seed each: compare them with each other."
+SHORT = " The rows of short training are networks of `ablate_variants.md`: compare them with each other."
 
 
 def overview(records: Sequence[Record]) -> Table:
@@ -141,11 +148,14 @@ def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] =
     conditions = conditions_of(records)
     printed = printed_rows(published, "III")
     head = ["depth", *(PUBLISHED if printed else ()), *(f"PSNR, {CONDITION_TITLES[name]}" for name in conditions)]
+    has_start = any(map(is_start, records))
+    head += [ABOVE_START] if has_start else []
     head += ["SSIM", "dtSSD", "flicker", "s a clip", "peak MiB", "parameters"]
     rows = []
     for row in sorted_by_depth(records):
         cells = [str(printed.get(row.title, {}).get(score, NOTHING)) for score in ("PSNR", "SSIM") if printed]
         cells += [psnr_and_share(row, name) for name in conditions]
+        cells += [above_start(row, records, conditions)] if has_start else []
         cells.append(spread(mean_over(row, conditions, "ssim"), fixed(3)))
         cells += [spread(mean_over(row, conditions, name), fixed(2)) for name in ("dtssd", "flicker")]
         cells.append(typical(row.cost("seconds_per_clip"), short))
@@ -157,18 +167,18 @@ def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] =
 
 def about_depths(records: Sequence[Record]) -> str:
     """What the table's numbers are of."""
-    first = records[0]
+    first = trained(records)[0]
     return (
-        f"{after_steps(first)} SSIM, dtSSD and flicker: mean over the conditions. The published columns are the "
-        f"paper's, on TASD-T: not to be compared with ours. A clip is {first.num_frames} frames; the peak is that of a "
-        f"whole process on a CPU, of the tensors on a GPU. On {first.costs_on}. Differences under 1 dB from one seed "
-        "rank nothing. As in the paper, depth adds reach in space and parameters beside time."
+        f"{after_steps(first)} {start_said(records)}SSIM, dtSSD and flicker: mean over the conditions. The published "
+        f"columns are the paper's, on TASD-T: not to be compared with ours. A clip is {first.num_frames} frames; the "
+        f"peak is that of a whole process on a CPU, of the tensors on a GPU. On {first.costs_on}. Differences under 1 "
+        "dB from one seed rank nothing. As in the paper, depth adds reach in space and parameters beside time."
     )
 
 
 def depth_of(row: Row) -> int:
-    """`depth 5` is 5."""
-    return int(row.title.split()[-1])
+    """`depth 5` is 5; of what is not trained -1."""
+    return -1 if is_start(row.records[0]) else int(row.title.split()[-1])
 
 
 def sorted_by_depth(records: Sequence[Record]) -> list[Row]:
@@ -180,28 +190,66 @@ def variants_table(records: Sequence[Record]) -> Table:
     """Quality and cost of each variant, in the order of `VARIANTS`."""
     conditions, order = conditions_of(records), list(VARIANTS.values())
     head = ["ILDiff", *(f"PSNR, {CONDITION_TITLES[name]}" for name in conditions), "SSIM", "dtSSD"]
+    has_start = any(map(is_start, records))
+    head += [ABOVE_START] if has_start else []
     head += ["ms a frame", "parameters"]
+    place = {title: number for number, title in enumerate(order)}
+
+    def position(row: Row) -> int:
+        return -1 if is_start(row.records[0]) else place.get(row.title, len(order))
+
     rows = []
-    for row in sorted(to_rows(records), key=lambda row: order.index(row.title) if row.title in order else len(order)):
+    for row in sorted(to_rows(records), key=position):
         cells = [psnr_and_share(row, name) for name in conditions]
         cells += [spread(mean_over(row, conditions, name), fixed(n)) for name, n in (("ssim", 3), ("dtssd", 2))]
+        cells += [above_start(row, records, conditions)] if has_start else []
         cells += [typical(row.cost("ms_per_frame"), short), typical(row.cost("parameters"), parameters)]
         rows.append([row.label, *cells])
     return head, rows
 
 
 def alike(records: Sequence[Record], one: Record | None = None) -> list[Record]:
-    """The finished records of one kind, which one table may show: that of `one`, or the one with most records."""
+    """The finished records of one kind, which one table may show, after those of networks that are not trained.
+
+    The kind is that of `one`; or, of the test split where it has any, the one with most records.
+    """
     wanted = set(ABLATION_CONDITIONS)
-    finished = [record for record in records if record.costs.get("steps") and wanted <= set(record.conditions)]
+    whole = [record for record in records if wanted <= set(record.conditions)]
+    finished = [record for record in whole if record.costs.get("steps")]
     kinds = [kind_of(record) for record in finished]
-    kind = max(kinds, key=kinds.count, default=None) if one is None else kind_of(one)
-    return [record for record in finished if kind_of(record) == kind]
+    best = max(kinds, key=lambda kind: (kind[0] == "test", kinds.count(kind)), default=None)
+    kind = best if one is None else kind_of(one)
+    starts = [record for record in whole if record.costs.get("steps") == 0 and kind and record.setup == kind[1]]
+    return [*starts, *(record for record in finished if kind_of(record) == kind)]
 
 
 def kind_of(record: Record) -> tuple[object, ...]:
     """What must be equal for two records of an ablation to be compared."""
-    return record.setup, record.costs.get("steps")
+    return record.split, record.setup, record.costs.get("steps")
+
+
+def is_start(record: Record) -> bool:
+    """Whether its network was not trained."""
+    return record.costs.get("steps") == 0
+
+
+def trained(records: Sequence[Record]) -> list[Record]:
+    """Those of networks that were trained."""
+    return [record for record in records if not is_start(record)]
+
+
+def start_said(records: Sequence[Record]) -> str:
+    """What the row of step 0 is, where there is one."""
+    return START_SAID if any(map(is_start, records)) else ""
+
+
+def above_start(row: Row, records: Sequence[Record], conditions: Sequence[str]) -> str:
+    """How much PSNR training has added, with its interval: against the start of the same experiment, or else of all."""
+    starts = [record for record in records if is_start(record)]
+    if not starts or is_start(row.records[0]):
+        return NOTHING
+    own = [record for record in starts if config_of(record) == config_of(row.records[0])]
+    return signed(row_gap(row.records, own or starts[:1], "psnr_mean", conditions))
 
 
 def config_of(record: Record) -> str:
@@ -295,11 +343,11 @@ def depth_page(records: Sequence[Record], published: Sequence[dict[str, Any]] = 
 
 def variants_page(records: Sequence[Record]) -> str:
     """All of `ablate_variants.md`."""
-    first = records[0]
+    first = trained(records)[0]
     return (
         "# Variants of ILDiff\n\nGenerated by `glassine benchmark tables` from `results/ablate_variants/*.json`."
         f"\n\n{markdown(variants_table(records))}\n\n"
-        f"{after_steps(first)} SSIM and dtSSD: mean over the conditions. On {first.costs_on}. "
+        f"{after_steps(first)} {start_said(records)}SSIM and dtSSD: mean over the conditions. On {first.costs_on}. "
         "Differences within the spread over seeds rank nothing. Depth adds reach in space and parameters, too. Patch "
         "colors with 3D convolutions can still find layout by themselves; the encoder that was not distilled is to be "
         "compared with the tuned one.\n"

@@ -29,6 +29,15 @@ from glassine.utils.errors import UserError
 
 # not a background of any condition, on which a color un-mixed from any alpha would come out right
 COMPOSITE_ON = "black"
+# scores that gaps between rows are judged by, under the names of their means
+ITEM_SCORES = {
+    "psnr": "psnr_mean",
+    "ssim": "ssim",
+    "mad": "mad",
+    "dtssd": "dtssd",
+    "holes_filled": "holes_filled",
+    "composite_psnr": "composite_psnr",
+}
 MEASURED = (
     "alpha of {frames} evenly spaced frames at {size} px against the truth; one animated sticker of each held-out "
     "group; the background is estimated by the method; composites on black, colors un-mixed from the estimated "
@@ -244,7 +253,7 @@ class Count:
 def pack(sample: dict[str, Any]) -> dict[str, Any]:
     """The part of a sample that scoring needs, with pixels in 8 bits as in the clip: a third of the memory."""
     packed = {name: (sample[name] * 255).round().byte() for name in ("clip", "foreground")}
-    return {**packed, "alpha": sample["alpha"], "key": sample["key"]}
+    return {**packed, "alpha": sample["alpha"], "key": sample["key"], "group": sample["group"]}
 
 
 def score_clip(method: AlphaMethod, sample: dict[str, Any]) -> MattingScores:
@@ -281,10 +290,8 @@ def make_cell(inputs: str, samples: Sequence[dict[str, Any]], results: Sequence[
     total, *others = results
     for other in others:
         total.merge_state(other)
-    psnr = total.per_clip()["psnr"].tolist()
-    return Cell(
-        inputs,
-        len(samples),
-        {name: plain(value) for name, value in total.compute().items()},
-        {sample["key"]: round(value, 2) for sample, value in zip(samples, psnr, strict=True)},
-    )
+    values, keys = total.per_clip(), [sample["key"] for sample in samples]
+    psnr = {key: round(value, 2) for key, value in zip(keys, values["psnr"].tolist(), strict=True)}
+    scores = {name: plain(value) for name, value in total.compute().items()}
+    items = {score: [plain(value, 4) for value in values[name].tolist()] for name, score in ITEM_SCORES.items()}
+    return Cell(inputs, len(samples), scores, psnr, keys=keys, groups=[one["group"] for one in samples], items=items)

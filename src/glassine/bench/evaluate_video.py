@@ -6,6 +6,7 @@ Clips are generated for the captions of an evaluation set. `VideoEvaluator` scor
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from glassine.bench.evaluate import Evaluator
-from glassine.bench.evaluators import Evaluators
+from glassine.bench.evaluators import BATCH, ClipScoring, Evaluators
 from glassine.bench.methods import Method
 from glassine.bench.progress import ShowProgress, no_progress
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet
@@ -25,6 +26,7 @@ from glassine.bench.speed import Load
 from glassine.bench.video_methods import VideoSampler, load_sampler, trained_method
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
+from glassine.metrics.image import background_color, composite_on
 from glassine.metrics.matting_scores import MattingScores
 from glassine.metrics.temporal import alpha_flicker, alpha_levels, alpha_motion, alpha_overlap
 from glassine.pipelines.text_to_sticker import to_bytes
@@ -32,14 +34,17 @@ from glassine.utils.devices import processor
 from glassine.utils.files import atomic_path
 
 DURATION = 125  # milliseconds
-MEASURED = "clips for the captions of held-out stickers, on white; seconds: 25 steps of DDIM, one clip"
+MEASURED = (
+    "clips for the captions of held-out stickers, one sticker a group, on white; motion at 8 frames a second; "
+    "seconds: 25 steps of DDIM, one clip"
+)
 # a veil or a rim that one of them hides is seen on the other
 BACKGROUNDS = ("white", "black")
 ALPHA_METRICS = ("alpha_overlap", "alpha_levels", "alpha_motion", "alpha_flicker")
 
 
 class VideoEvaluator(Evaluator):
-    """Evaluates generated clips on white.
+    """Evaluates generated clips on white, of networks that are trained here and of references.
 
     The record of a run names what its network was trained by. A complete one needs neither training nor network: it is
     valid in a fresh clone, too, until the experiment, the weights that it starts from, the test stickers or the metrics
@@ -70,7 +75,7 @@ class VideoEvaluator(Evaluator):
     def inputs(self, record: Record, condition: str) -> str:
         """Of the network, the eval set and the evaluators' weights."""
         settings, clips = sorted(record.settings.items()), self.eval_set.fingerprint(condition)
-        return fingerprint(record.digest, settings, clips, self.evaluators.identity)
+        return fingerprint(record.digest, settings, clips, self.eval_set.least, self.evaluators.identity)
 
     def record(self, run: Run, checkpoint: Path, folder: Path) -> Record:
         """That of a run's network, with the scores of earlier calls if it was trained alike."""
@@ -79,7 +84,9 @@ class VideoEvaluator(Evaluator):
 
     def conditions_of(self, run: Run | None) -> Sequence[str]:
         """The sets that a run is tested on."""
-        return self.eval_set.conditions if run is None or run.trained_on is None else run.trained_on.tested_on
+        if run is None or run.trained_on is None:
+            return self.eval_set.conditions
+        return [name for name in run.trained_on.tested_on if name in self.eval_set.conditions]
 
     def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
         """Whether all cells of the run's record are current."""
@@ -112,23 +119,45 @@ class VideoEvaluator(Evaluator):
         record.digest = sampler.digest  # of another training of the same spec; all cells are missing then
         record.costs["parameters"] = sampler.parameters
         for condition in self.missing(record, conditions):
-            wanted = self.eval_set.sets[condition]
+            real = self.eval_set.sets[condition]
+            wanted = self.eval_set.wanted(condition, sampler.seeded)
+            if sampler.stand_in is not None:
+                wanted = sampler.stand_in(real, self.eval_set.least)
             with self.progress() as tell:  # at most one bar at a time: training has its own
-                made = sampler.clips(wanted.clips, tell=partial(tell, name))
+                made = sampler.clips(wanted, tell=partial(tell, name))
             if self.clips_to is not None:
-                write_clips(made, wanted.clips, self.clips_to / file_name(f"{name}-{condition}"))
-            scores = {score: plain(value) for score, value in self.scores(wanted, made, sampler).items()}
-            names = list(dict.fromkeys([*self.metric_names(), *scores]))
-            record.conditions[condition] = Cell(
-                self.inputs(record, condition), len(wanted.clips), scores, metrics=names
-            )
+                write_clips(made, wanted, self.clips_to / file_name(f"{name}-{condition}"))
+            scoring = self.scores(real, made, sampler, wanted)
+            record.conditions[condition] = self.cell(self.inputs(record, condition), wanted, scoring)
             record.costs_on = processor(self.evaluators.device)
             record.save(folder)
         return record
 
-    def scores(self, wanted: CaptionedSet, made: Tensor, sampler: VideoSampler) -> dict[str, float]:
-        """Of clips `n f 3 h w` on white that `sampler` generated for a set."""
-        return self.evaluators.score(wanted.stacked(), made, [one.caption for one in wanted.clips])
+    def cell(self, inputs: str, wanted: Sequence[CaptionedClip], scoring: ClipScoring) -> Cell:
+        """What is kept of the scores of made clips."""
+        scores = {name: plain(value) for name, value in scoring.scores.items()}
+        return Cell(
+            inputs,
+            len(wanted),
+            scores,
+            metrics=list(dict.fromkeys([*self.metric_names(), *scores])),
+            keys=item_keys(wanted),
+            groups=[one.group or one.key for one in wanted],
+            items={name: [plain(value, 4) for value in values.tolist()] for name, values in scoring.items.items()},
+            draws={
+                name: [plain(value, 6) or 0.0 for value in values.tolist()] for name, values in scoring.draws.items()
+            },
+        )
+
+    def scores(
+        self, real: CaptionedSet, made: Tensor, sampler: VideoSampler, wanted: Sequence[CaptionedClip]
+    ) -> ClipScoring:
+        """Of clips `n f 3 h w` on white that `sampler` made, against a set; `wanted` is what each was made for."""
+        captions, groups = [one.caption for one in wanted], [one.group or one.key for one in wanted]
+        true = real.stacked()
+        return self.evaluators.score(
+            true, on_white(made), captions, ("white",), real.groups, groups, halves=sampler.is_real
+        )
 
     def timed(self, run: Run, folder: Path) -> tuple[Record, Load]:
         """The record of a trained method, and a function that loads its network, if it is here."""
@@ -158,28 +187,58 @@ class AnimationEvaluator(VideoEvaluator):
         names = self.evaluators.metric_names(self.eval_set.num_frames, BACKGROUNDS)
         return [*names, *(name for flow in self.evaluators.flows for name in flow.names), *ALPHA_METRICS]
 
-    def scores(self, wanted: CaptionedSet, made: Tensor, sampler: VideoSampler) -> dict[str, float]:
+    def scores(
+        self, real: CaptionedSet, made: Tensor, sampler: VideoSampler, wanted: Sequence[CaptionedClip]
+    ) -> ClipScoring:
         """Of straight RGBA clips `n f 4 h w` in [0, 1]; of reconstructions also `MattingScores`."""
-        true, captions = torch.stack([one.rgba for one in wanted.clips]), [one.caption for one in wanted.clips]
-        found = self.evaluators.score(true, made, captions, BACKGROUNDS)
+        true = torch.stack([one.rgba for one in real.clips])
+        captions, groups = [one.caption for one in wanted], [one.group or one.key for one in wanted]
+        found = self.evaluators.score(true, made, captions, BACKGROUNDS, real.groups, groups, sampler.is_real)
         if sampler.rebuilds:
             matting = MattingScores()
             matting.update(made[:, :, 3:], true[:, :, 3:])
-            found |= matting.compute()
-        rates = [one.fps for one in wanted.clips] if sampler.own_rate else None
-        for flow in self.evaluators.flows:
-            flow.reset()
-            flow.update(made, rates)
-            found |= {name: float(value) for name, value in flow.compute().items()}
-        return found | alpha_scores(made[:, :, 3:], sampler.reference(made.shape[1]))
+            found.scores |= matting.compute()
+        for values in (
+            motion_items(self.evaluators, sampler.at_rate(made, wanted)),
+            alpha_items(made[:, :, 3:], sampler.reference(made.shape[1])),
+        ):
+            found.items |= values
+            found.scores |= {name: float(torch.nanmean(value)) for name, value in values.items()}
+        return found
 
 
-def alpha_scores(alpha: Tensor, reference: int) -> dict[str, float]:
-    """Means over clips `n f 1 h w`; frame number `reference` is the base image or represents it."""
+def motion_items(evaluators: Evaluators, clips: Tensor) -> dict[str, Tensor]:
+    """Each clip's motion by the names of their means; all clips have the same rate, so the same thresholds hold."""
+    found: dict[str, Tensor] = {}
+    for flow in evaluators.flows:
+        flow.reset()
+        for part in clips.split(BATCH):
+            flow.update(part.to(evaluators.device))
+        found |= dict(zip(flow.names, flow.per_clip().double().cpu().T, strict=True))
+    return found
+
+
+def alpha_items(alpha: Tensor, reference: int) -> dict[str, Tensor]:
+    """Scores `n` of clips `n f 1 h w`; frame number `reference` is the base image or represents it."""
     others = torch.cat([alpha[:, :reference], alpha[:, reference + 1 :]], dim=1)
     base = alpha[:, reference, None].expand_as(others)
     values = (alpha_overlap(others, base), alpha_levels(others, base), alpha_motion(alpha), alpha_flicker(alpha))
-    return {name: float(torch.nanmean(value)) for name, value in zip(ALPHA_METRICS, values, strict=True)}
+    return dict(zip(ALPHA_METRICS, values, strict=True))
+
+
+def on_white(clips: Tensor) -> Tensor:
+    """Clips `n f 3|4 h w` as `n f 3 h w`."""
+    return composite_on(clips, background_color("white")) if clips.shape[2] == 4 else clips
+
+
+def item_keys(wanted: Sequence[CaptionedClip]) -> list[str]:
+    """The sticker's key; of further clips for the same sticker with their number."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for one in wanted:
+        keys.append(f"{one.key}#{seen[one.key]}" if seen[one.key] else one.key)
+        seen[one.key] += 1
+    return keys
 
 
 def write_clips(made: Tensor, wanted: Sequence[CaptionedClip], folder: Path) -> None:
@@ -191,11 +250,14 @@ def write_clips(made: Tensor, wanted: Sequence[CaptionedClip], folder: Path) -> 
         folder: of the method; is made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for frames, one in zip(to_bytes(made), wanted, strict=True):
+    keys = item_keys(wanted)
+    for frames, key in zip(to_bytes(made), keys, strict=True):
         if frames.shape[-1] == 3:
             frames = np.pad(frames, [(0, 0)] * 3 + [(0, 1)], constant_values=255)
-        write_sticker(Sticker(frames, (DURATION,) * len(frames)), folder / f"{file_name(one.key)}.webp")
-    prompts = {file_name(one.key): one.caption.partition("\t")[2] or one.caption for one in wanted}
+        write_sticker(Sticker(frames, (DURATION,) * len(frames)), folder / f"{file_name(key)}.webp")
+    prompts = {
+        file_name(key): one.caption.partition("\t")[2] or one.caption for key, one in zip(keys, wanted, strict=True)
+    }
     with atomic_path(folder / "prompts.json") as path:
         path.write_text(json.dumps(prompts, ensure_ascii=False, indent=1), encoding="utf-8")
 

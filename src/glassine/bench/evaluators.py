@@ -1,8 +1,8 @@
 """Metrics of generated clips and their networks: the shipped ones, and the field's where weights are given."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glassine.bench.intervals import DISTANCE_DRAWS, group_weights
 from glassine.bench.loading import load_network
 from glassine.metrics.clip_score import ClipScores
 from glassine.metrics.dynamic_degree import DynamicDegree, farneback_flow
-from glassine.metrics.fvd import FVD, KVD, VideoDistance
+from glassine.metrics.fvd import KVD, weighted_frechet_distance, weighted_kernel_distance
 from glassine.metrics.vqa import VQA
 from glassine.models.sticker_clip import StickerCLIP
 from glassine.utils.errors import UserError
@@ -21,6 +22,7 @@ from glassine.utils.tensors import weights_digest
 
 TINY_VIDEO, TINY_CLIP = "glassine:tiny-video", "glassine:tiny-clip"
 BATCH = 16
+FAMILIES = ("distances", "clip", "vqa", "motion")
 # Layer-Animate's clips lie on gray, which "significantly skews" the flow; so does any other flat color
 FLOW_BACKGROUND = "gray"
 
@@ -64,68 +66,162 @@ class VideoFeatures(nn.Module):
         return self.network.features(clips)
 
 
+@dataclass
+class ClipScoring:
+    """Scores of a set of clips.
+
+    Attributes:
+        scores: by their names.
+        items: score to its value for each made clip.
+        draws: distance to its values in draws of groups, see `Cell.draws`.
+    """
+
+    scores: dict[str, float] = field(default_factory=dict)
+    items: dict[str, Tensor] = field(default_factory=dict)
+    draws: dict[str, Tensor] = field(default_factory=dict)
+
+    def add_distances(
+        self, name: str, real: Tensor, made: Tensor, groups: Sequence[str], made_groups: Sequence[str]
+    ) -> None:
+        """Add both distances of features `n d` and `m d`, under the name of the kernel distance and its twin.
+
+        Args:
+            name: of the kernel distance.
+            real: of the real clips.
+            made: of the made ones.
+            groups: of each real clip; these are drawn.
+            made_groups: of each made clip.
+        """
+        counts = {"n_real": len(real), "n_fake": len(made)}
+        weights = group_weights(groups, DISTANCE_DRAWS)
+        made_weights = group_weights(made_groups, DISTANCE_DRAWS, among=groups)
+        kinds: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+            name: weighted_kernel_distance,
+            frechet_name(name): weighted_frechet_distance,
+        }
+        for own, distance in kinds.items():
+            whole = torch.ones(1, len(real), dtype=torch.float64), torch.ones(1, len(made), dtype=torch.float64)
+            self.scores[own] = float(distance(real, made, *whole)[0])
+            self.scores |= {f"{own}_{count}": number for count, number in counts.items()}
+            self.draws[own] = distance(real, made, weights, made_weights)
+
+
+def frechet_name(kernel_name: str) -> str:
+    """The name of the Fréchet distance on the same features."""
+    return kernel_name.replace("kvd", "fvd", 1)
+
+
+def halved(
+    real: Tensor, made: Tensor, groups: Sequence[str], made_groups: Sequence[str], halves: bool
+) -> tuple[Tensor, Tensor, Sequence[str], Sequence[str]]:
+    """Features and groups of both sets; of two disjoint `halves` of the real set's groups, every other one each."""
+    if not halves:
+        return real, made, groups, made_groups
+    number = {group: place for place, group in enumerate(sorted(set(groups)))}
+    rows = [[row for row, group in enumerate(groups) if number[group] % 2 == half] for half in (0, 1)]
+    return real[rows[0]], real[rows[1]], [groups[row] for row in rows[0]], [groups[row] for row in rows[1]]
+
+
 class Evaluators:
     """All metrics of generated clips, on white unless stated otherwise.
 
     Args:
         sources: of the networks.
         device: where they run.
+        families: of metrics, of `FAMILIES`; None for all.
 
     Raises:
         UserError: weights that are not there or are another network's.
     """
 
-    def __init__(self, sources: EvaluatorSources | None = None, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        sources: EvaluatorSources | None = None,
+        device: torch.device | None = None,
+        families: Sequence[str] | None = None,
+    ) -> None:
         self.sources, self.device = sources or EvaluatorSources(), device or torch.device("cpu")
-        self.video, self.image_text = (
-            own_network(source).to(self.device) for source in (self.sources.video, self.sources.image_text)
-        )
+        self.families = families
+        needed = {"distances": "video", "clip": "image_text"}
+        for network in (network for family, network in needed.items() if self.asks_for(family)):
+            getattr(self, network)  # weights that are missing are known before anything is made
+
+    @cached_property
+    def video(self) -> StickerCLIP:
+        """Our encoder of clips."""
+        return own_network(self.sources.video).to(self.device)
+
+    @cached_property
+    def image_text(self) -> StickerCLIP:
+        """Our model of pictures and texts."""
+        return own_network(self.sources.image_text).to(self.device)
 
     @cached_property
     def identity(self) -> str:
         """Changes with any weight of our own networks, and with the sources of the others."""
-        own = weights_digest(self.video), weights_digest(self.image_text)
+        own = [
+            weights_digest(self.video) if self.asks_for("distances") else "",
+            weights_digest(self.image_text) if self.asks_for("clip") else "",
+        ]
         return repr((*own, self.sources.i3d, self.sources.clip, self.sources.fast_vqa, self.sources.raft))
 
     @torch.no_grad()
     def score(
-        self, real: Tensor, made: Tensor, captions: Sequence[str], backgrounds: Sequence[str] = ("white",)
-    ) -> dict[str, float]:
+        self,
+        real: Tensor,
+        made: Tensor,
+        captions: Sequence[str],
+        backgrounds: Sequence[str] = ("white",),
+        groups: Sequence[str] | None = None,
+        made_groups: Sequence[str] | None = None,
+        halves: bool = False,
+    ) -> ClipScoring:
         """Scores by their names, see `glassine.metrics.generated`.
 
         Args:
             real: clips `n f c h w` in [0, 1], straight RGBA, or RGB on white.
-            made: clips for the same captions, of the same shape.
-            captions: n.
+            made: clips `m f c h w` of as many frames.
+            captions: of the made clips, m.
             backgrounds: of the clips that Fréchet and kernel distances are computed on.
+            groups: of the real clips; None where each is one of its own.
+            made_groups: of the made clips; None where they are those of the real ones.
+            halves: `made` are the real clips: the distances are those of one half of their groups from the other.
         """
-        found: dict[str, float] = {}
+        real_groups = [str(row) for row in range(len(real))] if groups is None else list(groups)
+        of_made = real_groups if made_groups is None else list(made_groups)
+        found = ClipScoring()
         for distance in self.distances(made.shape[1], backgrounds):
             for clips, is_real in ((real, True), (made, False)):
                 for part in clips.split(BATCH):
                     distance.update(part.to(self.device), real=is_real)
-            found |= distance.compute()
+            for place, name in enumerate(distance.names):
+                first, second = (distance.kept(f"{kind}_{place}").cpu() for kind in ("real", "fake"))
+                found.add_distances(name, *halved(first, second, real_groups, of_made, halves))
         for fit in self.fits():
             for start in range(0, len(made), BATCH):
                 fit.update(made[start : start + BATCH].to(self.device), list(captions[start : start + BATCH]))
-            found |= fit.compute()
+            found.scores |= fit.compute()
+            found.items |= fit.per_clip()
         if (quality := self.quality) is not None:
             quality.reset()
             for part in made.split(BATCH):
                 quality.update(part.to(self.device))
-            found |= quality.compute()
-        return {name: float(value) for name, value in found.items()}
+            found.scores |= quality.compute()
+            found.items[quality.name] = quality.per_clip()
+        found.scores = {name: float(value) for name, value in found.scores.items()}
+        return found
 
     def metric_names(self, frames: int, backgrounds: Sequence[str] = ("white",)) -> list[str]:
         """Names of the scores of clips of so many frames, without the counts beside them."""
         quality = [self.quality.name] if self.quality is not None else []
-        metrics: list[Any] = [*self.distances(frames, backgrounds), *self.fits()]
-        return [*(name for metric in metrics for name in metric.names), *quality]
+        distances = [name for one in self.distances(frames, backgrounds) for name in one.names]
+        fits = [name for one in self.fits() for name in one.names]
+        return [*map(frechet_name, distances), *distances, *fits, *quality]
 
     @cached_property
     def quality(self) -> VQA | None:
         """FAST-VQA, where its weights are given."""
-        if self.sources.fast_vqa is None:
+        if self.sources.fast_vqa is None or not self.asks_for("vqa"):
             return None
         from glassine.pretrained.fast_vqa import fast_vqa
 
@@ -134,18 +230,29 @@ class Evaluators:
     @cached_property
     def flows(self) -> list[DynamicDegree]:
         """See `dynamic_degrees`."""
-        return dynamic_degrees(self.sources.raft)
+        return dynamic_degrees(self.sources.raft) if self.asks_for("motion") else []
 
-    def distances(self, frames: int, backgrounds: Sequence[str]) -> list[VideoDistance]:
-        """Fréchet and kernel distances: of our own video encoder, and of I3D where its weights are given."""
+    def asks_for(self, family: str) -> bool:
+        """Whether a family of metrics is computed."""
+        return self.families is None or family in self.families
+
+    def distances(self, frames: int, backgrounds: Sequence[str]) -> list[KVD]:
+        """Kernel distances: of our own video encoder, and of I3D where its weights are given.
+
+        They keep the features, from which the Fréchet distances are computed, too.
+        """
+        if not self.asks_for("distances"):
+            return []
         own = f"native_{frames}f"
         networks: list[tuple[Any, str, str]] = [(VideoFeatures(self.video), "glassine", own)]
         if self.sources.i3d is not None:
             networks.append((self.i3d, "i3d", "rep2_16f" if frames == 8 else own))
-        return [kind(*network, backgrounds).to(self.device) for network in networks for kind in (FVD, KVD)]
+        return [KVD(*network, backgrounds).to(self.device) for network in networks]
 
     def fits(self) -> list[ClipScores]:
         """How well clips fit captions: by our own image-text model, and by CLIP where one is given."""
+        if not self.asks_for("clip"):
+            return []
         own = self.image_text
         scale = float(own.logit_scale.detach().exp())
         found = [ClipScores(own.embed_pictures, own.embed_texts, "glassine", logit_scale=scale).to(self.device)]

@@ -34,6 +34,7 @@ TITLES = {
     "sam": "SAM, true point and box",
     "sam2": "SAM-2, true point and box of one frame",
     "layer_diffuse": "LayerDiffuse",
+    "layer_diffuse_tuned": "LayerDiffuse, its decoder tuned as long as the next rows",
     "ildiff_paper": "ILDiff, the paper's network, short training",
     "ildiff_no_layout": "the same without distilled layout",
     "ildiff_no_time": "the same without time",
@@ -43,7 +44,9 @@ TITLES = {
     "cutout": "ILDiff in `glassine cutout`",
 }
 # trained for few steps: shown in their paper's table and the details, not in the overview
-BRIEF = frozenset(["ildiff_paper", "ildiff_no_layout", "ildiff_no_time", "ildiff_explicit_masks"])
+BRIEF = frozenset(
+    ["layer_diffuse_tuned", "ildiff_paper", "ildiff_no_layout", "ildiff_no_time", "ildiff_explicit_masks"]
+)
 
 
 @dataclass(frozen=True)
@@ -216,10 +219,10 @@ def make_methods(
 
 
 def one_variant(name: str, sources: Sources, device: torch.device) -> list[AlphaMethod]:
-    """A row of ILDiff without one of its parts."""
+    """A row of ILDiff without one of its parts, one method a seed."""
     from glassine.bench.alpha_methods import variant
 
-    return [variant(name, sources.variants, device)]
+    return variant(name, sources.variants, device)
 
 
 def classic(name: str, network: nn.Module) -> AlphaMethod:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from glassine.bench.protocols import Interval, mean_interval, ratio_interval
+from glassine.bench.intervals import Interval, mean_interval, ratio_interval
 from glassine.data.frame_cache import subject_of
 from glassine.data.shards import StickerInfo, StickerShards, resize_frames
 from glassine.data.thumbnails import DRAWINGS, Thumbnails

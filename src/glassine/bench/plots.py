@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glassine.bench.alpha_report import depth_of, sorted_by_depth
+from glassine.bench.alpha_report import depth_of, sorted_by_depth, trained
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.records import Record
 from glassine.bench.specs import METHODS
@@ -25,7 +25,7 @@ STEP_COLORS = ("#777777", "#d1603d", "#3a8f5c", "#9467bd", "#c9a227", "#2a6fbb")
 
 def plot_depths(records: Sequence[Record], path: Path) -> None:
     """Three panels over depth: PSNR, dtSSD, seconds a clip; the mean as a line, each seed as a dot."""
-    rows, conditions = sorted_by_depth(records), conditions_of(records)
+    rows, conditions = sorted_by_depth(trained(records)), conditions_of(records)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     for color, name in zip(DEPTH_COLORS, conditions, strict=False):

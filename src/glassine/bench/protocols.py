@@ -1,4 +1,4 @@
-"""What methods are compared on: evaluation sets, their conditions, and intervals of the means.
+"""What methods are compared on: evaluation sets and their conditions.
 
 An `EvalSet` has conditions, the columns or pages of a table: for mattes, what held-out stickers lie on and how
 they are damaged (`AlphaEvalSet`); for generated clips, sets of held-out stickers whose captions are prompts
@@ -8,10 +8,10 @@ they are damaged (`AlphaEvalSet`); for generated clips, sets of held-out sticker
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ CONDITION_TITLES = {
 }
 PROCEDURAL = "procedural_"  # followed by a family of the procedural source
 SETS = {"stickers": "real stickers", "procedural": "procedural stickers"}
+PROCEDURAL_CLIPS = 200  # of a test set, where no other number is asked for
+RATE = 8.0  # frames a second of made clips, and so of all clips that motion is measured of
 WHITE = FlatBackground((1.0, 1.0, 1.0), "white")
 
 
@@ -174,6 +176,9 @@ class CaptionedClip:
         clip: `f 3 h w` in [0, 1], on white.
         rgba: `f 4 h w` in [0, 1]: straight colors, padded where it is clear (`glassine.data.alpha.pad_color`).
         fps: frames a second of the clip, whose frames are spread over the whole sticker.
+        group: of the sticker.
+        paced: as `rgba`, but `RATE` frames a second from the sticker's start: what metrics of motion see. None where a
+            clip has that rate already.
     """
 
     key: str
@@ -181,11 +186,13 @@ class CaptionedClip:
     trigger_words: tuple[str, ...]
     clip: Tensor
     rgba: Tensor
-    fps: float = 8.0
+    fps: float = RATE
+    group: str = ""
+    paced: Tensor | None = None
 
 
 class CaptionedSet:
-    """Animated stickers of a held-out split, on white, evenly spread over all.
+    """The first animated sticker of each group of a held-out split, on white.
 
     VSD2M has two test sets, of real scenes (VSD-R) and of cartoons (VSD-C); here they are `stickers`, those of the
     shards, and `procedural`, rendered with seeds that training does not use.
@@ -194,9 +201,10 @@ class CaptionedSet:
         name: key of `SETS`.
         root: shard folder, for `stickers`.
         split: `test`; `val` for choosing settings.
-        count: how many clips; fewer where the split has fewer.
+        count: most groups, evenly spread over all; None for all there are (`PROCEDURAL_CLIPS` rendered ones).
         size: height and width in pixels.
         num_frames: of each clip, evenly spaced over the sticker.
+        paced: whether clips at `RATE` frames a second are wanted, too.
 
     Raises:
         UserError: an unknown name, no such folder, no sticker in the split, or numbers out of range.
@@ -207,41 +215,68 @@ class CaptionedSet:
         name: str,
         root: str = "data/fluent",
         split: Split = "test",
-        count: int = 96,
+        count: int | None = None,
         size: int = 128,
         num_frames: int = 8,
+        paced: bool = False,
     ) -> None:
         if name not in SETS:
             raise UserError(f"test set must be one of {', '.join(SETS)}, got {name!r}")
-        if count < 2 or num_frames < 1 or size < 16:
+        if (count is not None and count < 2) or num_frames < 1 or size < 16:
             raise UserError(f"count must be at least 2, num_frames 1 and size 16, got {count}, {num_frames} and {size}")
         self.name, self.title, self.split, self.size, self.num_frames = name, SETS[name], split, size, num_frames
-        part: Clips
-        if name == "procedural":
-            part = ProceduralClips(count, SPLITS.index(split), size)
-        else:
-            shards = StickerShards(root)
-            rows = spread_rows(shards.select(split, stills=False), count)
-            if not len(rows):
+        self.root, self.paced = root, paced
+        self._rows: np.ndarray | None = None
+        if name == "stickers":
+            self._shards = StickerShards(root)
+            self._rows = first_of_groups(self._shards, split, count)
+            if not len(self._rows):
                 raise UserError(
                     f"{root} must have animated stickers in split {split!r}, got none: see `glassine data info`"
                 )
-            part = ShardClips(shards, rows)
-        self.dataset = StickerDataset([part], num_frames, (size, size), EvalCondition("white", WHITE))
+        self._count = PROCEDURAL_CLIPS if count is None else count
+        self.dataset = self.samples()
+
+    def _part(self, fps: float | None) -> Clips:
+        if self._rows is None:
+            return ProceduralClips(
+                self._count, SPLITS.index(self.split), self.size, fps=fps, span="start" if fps else "part"
+            )
+        return ShardClips(self._shards, self._rows, fps, "start" if fps else "part")
+
+    def samples(self, fps: float | None = None, transform: EvalCondition | None = None) -> StickerDataset:
+        """All stickers, spread over their time or at a rate; on white unless stated otherwise."""
+        transform = transform or EvalCondition("white", WHITE)
+        return StickerDataset([self._part(fps)], self.num_frames, (self.size, self.size), transform)
 
     @cached_property
     def clips(self) -> list[CaptionedClip]:
         """All clips; a damaged sticker is left out."""
         samples = unique_samples([self.dataset[row] for row in range(len(self.dataset))])
-        return [captioned(sample) for sample in samples]
+        found = [captioned(sample) for sample in samples]
+        if not self.paced:
+            return found
+        dataset = self.samples(RATE)
+        paced = unique_samples([dataset[row] for row in range(len(dataset))])
+        at_rate = {sample["key"]: captioned(sample).rgba for sample in paced}
+        return [replace(one, paced=at_rate.get(one.key)) for one in found]
+
+    def training_clips(self, count: int) -> list[CaptionedClip]:
+        """As many clips of the training split, the first of each group: what a floor is made of."""
+        return CaptionedSet(self.name, self.root, "train", count, self.size, self.num_frames, self.paced).clips
 
     def stacked(self) -> Tensor:
         """All clips, `n f 3 h w`."""
         return torch.stack([one.clip for one in self.clips])
 
+    @property
+    def groups(self) -> list[str]:
+        """Of each clip."""
+        return [one.group or one.key for one in self.clips]
+
     def fingerprint(self) -> str:
         """Changes with the stickers and with how they are shown."""
-        what = [(one.key, one.caption) for one in self.clips], self.size, self.num_frames
+        what = [(one.key, one.caption) for one in self.clips], self.size, self.num_frames, self.paced
         state = hashlib.blake2b(repr(what).encode(), digest_size=6)
         state.update((self.clips[0].clip * 255).round().byte().numpy().tobytes())
         return state.hexdigest()
@@ -252,10 +287,11 @@ class VideoEvalSet(EvalSet):
 
     Args:
         sets: by name; of one size, number of frames and split.
+        least: how many clips are made for each set at least: several seeds a caption where there are fewer captions.
     """
 
-    def __init__(self, sets: Mapping[str, CaptionedSet]) -> None:
-        self.sets = dict(sets)
+    def __init__(self, sets: Mapping[str, CaptionedSet], least: int = 1) -> None:
+        self.sets, self.least = dict(sets), least
         first = next(iter(self.sets.values()))
         self.split, self.size, self.num_frames = first.split, first.size, first.num_frames
         self.conditions = tuple(self.sets)
@@ -268,6 +304,16 @@ class VideoEvalSet(EvalSet):
         """That of the set."""
         return self.sets[condition].fingerprint()
 
+    def wanted(self, condition: str, seeded: bool = True) -> list[CaptionedClip]:
+        """What clips are made for: every clip of a set, again and again until there are enough.
+
+        Args:
+            condition: name of the set.
+            seeded: whether another seed makes another clip; without it each is wanted once.
+        """
+        clips = self.sets[condition].clips
+        return clips * (-(-self.least // len(clips)) if seeded else 1)
+
     @property
     def first_clip(self) -> CaptionedClip:
         """One clip, for measurements of time."""
@@ -277,54 +323,6 @@ class VideoEvalSet(EvalSet):
 def captioned(sample: dict[str, Any]) -> CaptionedClip:
     """A sample of the data set."""
     rgba = torch.cat([sample["foreground"], sample["alpha"]], dim=1)  # f 4 h w
-    return CaptionedClip(
-        sample["key"], sample["caption"], tuple(sample["trigger_words"]), sample["clip"], rgba, float(sample["fps"])
-    )
-
-
-class Interval(NamedTuple):
-    """A value and the ends of its interval; NaN where nothing was measured."""
-
-    value: float
-    low: float
-    high: float
-
-
-def mean_interval(values: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """The mean of one value an item, `n`.
-
-    Args:
-        values: of independent items, such as names; several stickers of one name are averaged first.
-        level: of the interval.
-        draws: of `n` items with replacement.
-        seed: of the draws.
-    """
-    return ratio_interval(values, torch.ones_like(values), level, draws, seed)
-
-
-def ratio_interval(over: Tensor, under: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """The mean of `over` by the mean of `under`, where both have a value for each item: the items are drawn in pairs.
-
-    Args:
-        over: `n`.
-        under: `n`, of the same items.
-        level: see `mean_interval`.
-        draws: see `mean_interval`.
-        seed: see `mean_interval`.
-
-    Raises:
-        ValueError: other numbers of values, or a level outside (0, 1).
-    """
-    if over.shape != under.shape or over.ndim != 1:
-        raise ValueError(f"over and under must be n and n, got {tuple(over.shape)} and {tuple(under.shape)}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
-    if not len(over):
-        return Interval(*[float("nan")] * 3)
-    pair = torch.stack([over, under]).double().cpu()  # 2 n
-    rows = torch.randint(len(over), (draws, len(over)), generator=torch.Generator().manual_seed(seed))
-    above, below = pair[:, rows].mean(dim=2)  # draws
-    tail = (1 - level) / 2
-    low, high = (above / below).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    value = (pair[0].mean() / pair[1].mean()).item()
-    return Interval(value, low, high)
+    words = tuple(sample["trigger_words"])
+    fps, group = float(sample["fps"]), sample["group"]
+    return CaptionedClip(sample["key"], sample["caption"], words, sample["clip"], rgba, fps, group)

@@ -21,6 +21,8 @@ from glassine.utils.devices import hardware
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, read_plain
 
+NUMBER = r"(?:-?\d[\d.]*(?:e[+-]?\d+)?|null)"
+SHORT_LIST = re.compile(rf"\[\s*({NUMBER}(?:,\s*{NUMBER})*)\s*\]")
 PACKAGES = ("glassine", "torch", "torchvision", "diffusers", "timm", "torchmetrics", "kornia", "numpy", "pillow")
 
 
@@ -32,8 +34,13 @@ class Cell:
         inputs: fingerprint of the method and of the clips, see `fingerprint`.
         stickers: how many.
         scores: name to value, by the names of the metrics; None where nothing could be measured.
-        psnr: key of each sticker to its mean alpha PSNR in dB.
+        psnr: key of each sticker to its mean alpha PSNR in dB; in records of before `items` alone.
         metrics: names of the scores that were asked for; by default those that the cell holds.
+        keys: of each item, that is of each clip: the sticker, and where there are several clips of it their seed.
+        groups: of each item.
+        items: score to its value for each item; None where it is not defined there.
+        draws: score that has no value for single clips, that is a distance, to its values in the draws of
+            `glassine.bench.intervals.group_weights`.
     """
 
     inputs: str
@@ -41,6 +48,10 @@ class Cell:
     scores: dict[str, float | None]
     psnr: dict[str, float] = field(default_factory=dict)
     metrics: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    items: dict[str, list[float | None]] = field(default_factory=dict)
+    draws: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.metrics = self.metrics or list(self.scores)
@@ -48,6 +59,19 @@ class Cell:
     def is_current(self, inputs: str, metrics: Sequence[str], stickers: int = 0) -> bool:
         """Whether it was measured on the same inputs, by all of `metrics`, for at least so many `stickers`."""
         return self.inputs == inputs and self.stickers >= stickers and set(metrics) <= set(self.metrics)
+
+    @property
+    def num_groups(self) -> int | None:
+        """How many groups the items are of; None in records that do not say."""
+        return len(set(self.groups)) or None
+
+    def per_item(self, score: str) -> dict[str, tuple[str, float]]:
+        """Group and value by the items' keys; nothing where only the mean was kept."""
+        if score == "psnr_mean" and not self.items:
+            return {key: (key, value) for key, value in self.psnr.items()}  # one sticker a group, always
+        values = self.items.get(score, [])
+        found = zip(self.keys, self.groups, values, strict=bool(values))
+        return {key: (group, value) for key, group, value in found if value is not None}
 
 
 @dataclass
@@ -116,8 +140,14 @@ class Record:
         self.date = datetime.now(UTC).isoformat(timespec="minutes")
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / self.file_name) as path:
-            path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+            text = json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+            path.write_text(SHORT_LIST.sub(on_one_line, text) + "\n", "utf-8")
         return folder / self.file_name
+
+
+def on_one_line(found: re.Match[str]) -> str:
+    """A list of plain values without its line breaks: there are thousands of them."""
+    return "[" + re.sub(r"\n\s*", " ", found[1]) + "]"
 
 
 def read_record(path: Path) -> Record:

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glassine.bench.alpha_report import (
@@ -19,6 +19,7 @@ from glassine.bench.alpha_report import (
     paper_block,
     variants_page,
 )
+from glassine.bench.claims import FLOORS, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records
 from glassine.bench.tables import markdown, one_setup, read_optional, write_blocks, write_text
 from glassine.utils.errors import UserError
@@ -84,44 +85,114 @@ def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     return records
 
 
-def write_generation(benchmarks: Path, steps: int | None = None, readme: Path | None = None) -> list[Record]:
+def generation_records(benchmarks: Path, steps: float | None = None, split: str = "test") -> list[Record]:
+    """The records of one training length, test set and split that one page may show, and those of what is not trained.
+
+    Args:
+        benchmarks: folder of the records.
+        steps: of the runs; None for what most were trained for.
+        split: of the stickers.
+    """
+    found = [record for record in read_records(benchmarks / GENERATION_RESULTS) if record.split == split]
+    budgets = [budget for record in found if (budget := record.costs.get("steps"))]
+    chosen = max(budgets, key=budgets.count, default=None) if steps is None else steps
+    if chosen is None:
+        return []
+    return one_test_set([record for record in found if (record.costs.get("steps") or 0) in (0, chosen)])
+
+
+def one_test_set(records: Sequence[Record]) -> list[Record]:
+    """Without cells on other test stickers than those of most groups; records that have none left are left out."""
+    shown: dict[str, frozenset[str]] = {}
+    for record in records:
+        for condition, cell in record.conditions.items():
+            groups = frozenset(cell.groups)
+            if record.method not in FLOORS and len(groups) >= len(shown.get(condition, ())):
+                shown[condition] = groups
+    kept = []
+    for record in records:
+        cells = {
+            name: cell
+            for name, cell in record.conditions.items()
+            if record.method in FLOORS or frozenset(cell.groups) == shown.get(name)
+        }
+        if cells or record.missing:
+            kept.append(replace(record, conditions=cells))
+    return kept
+
+
+def write_generation(
+    benchmarks: Path, steps: int | None = None, readme: Path | None = None, split: str = "test"
+) -> list[Record]:
     """Write `generation.md` and `generation.png`, and return the records that are shown.
 
     Args:
         benchmarks: folder of the records.
         steps: of the runs; None for what most were trained for.
         readme: gets the first part of table 4.
+        split: of the stickers; the pages of `val` have other names, and the README never gets their numbers.
     """
     from glassine.bench.parameter_counts import METHODS as FULL_SIZE
     from glassine.bench.parameter_counts import count_parameters
     from glassine.bench.plots import plot_steps
     from glassine.bench.video_report import about_generation, generation_report, method_table
 
-    found = read_records(benchmarks / GENERATION_RESULTS)
-    budgets = [record.costs.get("steps") for record in found]
-    chosen = max(budgets, key=budgets.count, default=None) if steps is None else steps
-    records = [record for record in found if record.costs.get("steps") == chosen]
-    if records and chosen is not None:
-        along = [r for r in read_records(benchmarks / GENERATION_STEPS) if f"-{chosen:.0f}steps" in r.weights]
+    records = generation_records(benchmarks, steps, split)
+    trained = [record for record in records if record.costs.get("steps")]
+    if trained:
+        chosen = trained[0].costs["steps"]
+        along = [
+            record
+            for record in read_records(benchmarks / GENERATION_STEPS)
+            if record.split == split and f"-{chosen:.0f}steps" in record.weights
+        ]
         full = {name: count_parameters(parts) for name, parts in FULL_SIZE.items()}
         published = read_optional(benchmarks / "published_vsd2m.yaml") or []
-        write_text(generation_report(records, published, full), benchmarks / "generation.md")
-        plot_steps([*along, *records], benchmarks / "generation.png")
+        write_text(generation_report(records, published, full), page_of(benchmarks / "generation.md", split))
+        plot_steps([*along, *trained], page_of(benchmarks / "generation.png", split))
         block = f"{markdown(method_table(records, *FIRST))}\n\n{about_generation(records)}"
-        write_blocks(readme, {"generation": block})
+        write_blocks(readme if split == "test" else None, {"generation": block})
     return records
 
 
-def write_animation(benchmarks: Path, readme: Path | None = None) -> list[Record]:
-    """Write `animation.md` and the README's blocks, and return the records."""
+def page_of(path: Path, split: str) -> Path:
+    """The path of a page: its own for the published tables, another for the split that choices are made on."""
+    return path if split == "test" else path.with_stem(f"{path.stem}_{split}")
+
+
+def animation_records(benchmarks: Path, split: str = "test") -> list[Record]:
+    """Those that the page of a split shows."""
+    return one_test_set([one for one in read_records(benchmarks / ANIMATION_RESULTS) if one.split == split])
+
+
+def write_animation(benchmarks: Path, readme: Path | None = None, split: str = "test") -> list[Record]:
+    """Write `animation.md` and the README's blocks, and return the records; see `write_generation`."""
     from glassine.bench.video_report import animation_report, readme_blocks
 
-    records = read_records(benchmarks / ANIMATION_RESULTS)
+    records = animation_records(benchmarks, split)
     if records:
         published = read_optional(benchmarks / "published_layer_animate.yaml") or []
-        write_text(animation_report(records, published), benchmarks / "animation.md")
-        write_blocks(readme, readme_blocks(records, published))
+        write_text(animation_report(records, published), page_of(benchmarks / "animation.md", split))
+        write_blocks(readme if split == "test" else None, readme_blocks(records, published))
     return records
+
+
+def write_claims(benchmarks: Path, readme: Path | None = None) -> bool:
+    """Write `claims.md` and the block of verdicts; whether there are claims and records to judge them by."""
+    claims = read_claims(benchmarks)
+    shown = {
+        "alpha": one_setup(read_records(benchmarks / ALPHA_RESULTS)),
+        "ablate_depth": ablation_records(benchmarks, "depth"),
+        "ablate_variants": ablation_records(benchmarks, "variants"),
+        "generation": generation_records(benchmarks),
+        "animation": animation_records(benchmarks),
+    }
+    if not claims or not any(shown.values()):
+        return False
+    judged = judge_all(claims, shown)
+    write_text(claims_page(judged), benchmarks / "claims.md")
+    write_blocks(readme, {"verdicts": verdict_block(judged)})
+    return True
 
 
 def write_probes(benchmarks: Path, readme: Path | None = None) -> bool:
@@ -181,13 +252,16 @@ class Page:
 
 
 PAGES = (
-    Page("tables.md", "glassine benchmark alpha", write_alpha),
+    Page("tables.md", "glassine benchmark alpha --split test", write_alpha),
     Page("ablate_depth.md", "glassine benchmark depth", ablation_page("depth")),
     Page("ablate_variants.md", "glassine benchmark variants", ablation_page("variants")),
     Page(
-        "generation.md", "glassine benchmark generation", lambda folder, readme: write_generation(folder, None, readme)
+        "generation.md",
+        "glassine benchmark generation --split test",
+        lambda folder, readme: write_generation(folder, None, readme),
     ),
-    Page("animation.md", "glassine benchmark animation", write_animation),
+    Page("animation.md", "glassine benchmark animation --split test", write_animation),
+    Page("claims.md", "glassine benchmark all", write_claims),
     Page("distill.md", "glassine benchmark probe RUN", write_probes),
     Page("results/data_speed.md", "glassine benchmark data", write_data_speed),
     Page("gpu.md", "glassine benchmark speed", write_gpu),
@@ -214,5 +288,7 @@ def write_all(benchmarks: Path, readme: Path | None = None) -> tuple[list[Path],
         else:
             empty[benchmarks / page.file] = page.command
     if not written:
-        raise UserError(f"{benchmarks} must hold records in results/, got none: run `glassine benchmark alpha` first")
+        raise UserError(
+            f"{benchmarks} must hold records in results/, got none: run `glassine benchmark alpha --split test` first"
+        )
     return written, empty

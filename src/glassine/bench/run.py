@@ -38,7 +38,7 @@ class FitRun:
     Attributes:
         config: the experiment; of an overlay its own file, see `experiment_files`.
         folder: where the run writes, `save_dir/name/version` of its logger.
-        steps: optimizer steps after which it is finished.
+        steps: optimizer steps after which it is finished; 0 leaves the networks as they start.
         overrides: further arguments, for instance `--seed_everything 1`.
     """
 
@@ -93,13 +93,16 @@ class FitRun:
             raise UserError(
                 f"{self.folder} must be a run of {self.description[:200]}, got one of other settings: move it away"
             )
-        if self.steps_done >= self.steps:
+        if self.checkpoint.is_file() and self.steps_done >= self.steps:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.folder / ASKED) as temporary:
             temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         try:
-            fit(experiment_files(self.config), self.overrides, self.checkpoint if self.checkpoint.is_file() else None)
+            resumed = self.checkpoint if self.checkpoint.is_file() else None
+            cli = fit(experiment_files(self.config), self.overrides, resumed)
+            if not self.steps:  # nothing is trained and so nothing was saved: the networks as they start
+                cli.trainer.save_checkpoint(self.checkpoint)
         except UserError as error:
             raise UserError(f"{error} ({self.folder} is kept, the same command resumes)") from error
 
@@ -291,5 +294,5 @@ def schedule_overrides(config: Mapping[str, Any], steps: int) -> Sequence[str]:
     schedule = config["model"]["init_args"].get("lr_scheduler", {}).get("init_args", {})
     for name in ("T_max", "total_steps"):
         if name in schedule:
-            found += [f"--model.init_args.lr_scheduler.init_args.{name}", str(steps)]
+            found += [f"--model.init_args.lr_scheduler.init_args.{name}", str(max(steps, 1))]
     return found

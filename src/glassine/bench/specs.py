@@ -5,9 +5,10 @@ line.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from glassine.bench.protocols import SETS
 from glassine.bench.run import Budget, Run, Spec, TrainingSet
 from glassine.utils.errors import UserError
 
@@ -28,22 +29,41 @@ def by_name(*specs: Spec) -> dict[str, Spec]:
 
 # the rows of VSD2M's table 4
 METHODS = by_name(
-    spec("video_gpt", "VideoGPT", "video_gpt/tiny_vqvae", "video_gpt/tiny_prior", part="prior", handover=VQVAE),
-    spec("make_a_video", "Make-A-Video", "vsd2m/tiny_make_a_video"),
+    spec(
+        "video_gpt", "VideoGPT", "video_gpt/tiny_vqvae", "video_gpt/tiny_prior", part="prior", seeds=3, handover=VQVAE
+    ),
+    spec("make_a_video", "Make-A-Video", "vsd2m/tiny_make_a_video", seeds=3),
     spec("video_ldm", "VideoLDM", "vsd2m/tiny_video_ldm", seeds=3),
-    spec("video_factory", "VideoFactory", "vsd2m/tiny_video_factory"),
-    spec("i2vgen", "I2VGen-XL", "vsd2m/tiny_i2vgen"),
+    spec("video_factory", "VideoFactory", "vsd2m/tiny_video_factory", seeds=3),
+    spec("i2vgen", "I2VGen-XL", "vsd2m/tiny_i2vgen", seeds=3),
     spec("sti", "STI", "vsd2m/tiny_sti", seeds=3),
 )
+# the two methods that attend over regions, with positions in the attention and without
+POSITIONS = by_name(
+    METHODS["sti"],
+    spec("sti_no_positions", "STI without positions", "vsd2m/tiny_sti_no_positions", seeds=3),
+    METHODS["video_factory"],
+    spec("video_factory_positions", "VideoFactory with positions", "vsd2m/tiny_video_factory_positions", seeds=3),
+)
+# why a row is not to be compared with the others of its table
+NOT_COMPARABLE = {"video_gpt": "trained from nothing, at 64 px"}
+START = "_start"  # ends the names of networks that are not trained
 # the rows of Layer-Animate's table I, then its ablation
 STILL_MOVING = ("layer_animate/tiny_still_moving_motion", "layer_animate/tiny_still_moving")
 ANIMATION = by_name(
     spec("motion_module", "Motion Module", "layer_animate/tiny_motion_module", seeds=3),
     spec("still_moving", "Still-Moving", *STILL_MOVING, seeds=3),
     spec("layer_animate", "Layer-Animate", "layer_animate/tiny_layer_animate", seeds=3),
-    spec("without_attention", "Layer-Animate without Inter-Frame Attention", "layer_animate/tiny_without_attention"),
-    spec("first_frame", "Layer-Animate, the first frame for the middle one", "layer_animate/tiny_first_frame"),
+    spec(
+        "without_attention",
+        "Layer-Animate without Inter-Frame Attention",
+        "layer_animate/tiny_without_attention",
+        seeds=3,
+    ),
+    spec("first_frame", "Layer-Animate, the first frame for the middle one", "layer_animate/tiny_first_frame", seeds=3),
 )
+
+STARTS = ("motion_module", "layer_animate")  # without a base image and with one; Still-Moving starts as the former
 
 TRAINING_SETS = {
     "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
@@ -73,36 +93,53 @@ def run_on(one: Spec, training_set: str, seed: int, budget: Budget) -> Run:
     return Run(one, seed, budget, training_set, ALL_TRAINING_SETS[training_set])
 
 
+def start_of(one: Spec, title: str = "") -> Spec:
+    """A spec whose networks are left as they start: a run of it has a budget of no steps."""
+    return replace(one, name=one.name + START, title=title or f"step 0 of {one.title}", stages=one.stages[-1:], seeds=1)
+
+
+def start_run(one: Spec, training_set: str, budget: Budget) -> Run:
+    """The run of a `start_of`: tested on all sets that its training set's kind of clips has."""
+    trained_on = ALL_TRAINING_SETS[training_set]
+    tested_on = trained_on.tested_on if training_set == TRANSPARENT else tuple(SETS)
+    return Run(one, 0, replace(budget, steps=0), "", replace(trained_on, title="nothing", tested_on=tested_on))
+
+
 def generation_runs(
     methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget
 ) -> list[Run]:
     """All runs of VSD2M's tables, first seeds first, so that a first table is complete early.
 
+    The first is the start of all of them, the image network on every frame: their temporal layers begin at zero.
+
     Args:
-        methods: keys of `METHODS`.
+        methods: keys of `METHODS` or `POSITIONS`; the latter are trained on real stickers alone.
         training_sets: keys of `TRAINING_SETS`.
         seeds: of each method; None for those of its spec.
         budget: of each run.
     """
+    known = METHODS | POSITIONS
     runs = [
-        run_on(METHODS[method], training_set, seed, budget)
+        run_on(known[method], training_set, seed, budget)
         for training_set in training_sets
         for method in methods
-        for seed in range(METHODS[method].seeds if seeds is None else seeds)
-        # seeds are those of table 4
-        if (training_set not in ONLY_STI or method == "sti") and (training_set == "stickers" or seed == 0)
+        for seed in range(known[method].seeds if seeds is None else seeds)
+        if training_set == "stickers" or (method in METHODS and (training_set not in ONLY_STI or method == "sti"))
     ]
-    return sorted(runs, key=lambda run: run.seed)
+    start = start_of(METHODS["sti"], "step 0: the image network on every frame")
+    first = [start_run(start, training_sets[0], budget)] if set(methods) - NOT_COMPARABLE.keys() else []
+    return first + sorted(runs, key=lambda run: run.seed)
 
 
 def animation_runs(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
-    """All runs of Layer-Animate's tables, first seeds first; see `generation_runs`."""
+    """All runs of Layer-Animate's tables, first seeds first, after two starts; see `generation_runs`."""
+    starts = [start_run(start_of(ANIMATION[name]), TRANSPARENT, budget) for name in STARTS if name in methods]
     runs = [
         run_on(ANIMATION[method], TRANSPARENT, seed, budget)
         for method in methods
         for seed in range(ANIMATION[method].seeds if seeds is None else seeds)
     ]
-    return sorted(runs, key=lambda run: run.seed)
+    return starts + sorted(runs, key=lambda run: run.seed)
 
 
 @dataclass(frozen=True)
@@ -114,12 +151,14 @@ class Ablation:
         method: what the records call it.
         title: of the table.
         arms: in the order of the table.
+        starts: networks that are not trained, one for all arms that start alike.
     """
 
     name: str
     method: str
     title: str
     arms: tuple[Spec, ...]
+    starts: tuple[Spec, ...] = ()
 
 
 ILDIFF = EXPERIMENTS / "ildiff"
@@ -140,6 +179,8 @@ VARIANTS = {
     "variants/rgb03": "RGB weight 0.3",
     "tiny": "ours: with the hint",
 }
+WITH_HINT = "tiny"  # starts elsewhere than all others, whose adapter begins at zero on one decoder
+STEP_0 = "step 0: nothing trained"
 # these differ in depth alone, so that runs of the depth ablation are used here, too
 SHARED_DEPTHS = {"tiny_paper": 5, "variants/no_time": 0, "variants/depth10": 10}
 
@@ -162,10 +203,14 @@ def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
 def depth_ablation(depths: Sequence[int] = DEPTHS, base: Path = BASE) -> Ablation:
     """The ILDiff paper's table III."""
     arms = tuple(depth_arm(depth, base=base) for depth in depths)
-    return Ablation("depth", "depth", "ILDiff by temporal depth", arms)
+    return Ablation("depth", "depth", "ILDiff by temporal depth", arms, (start_of(arms[0], STEP_0),))
 
 
 def variants_ablation(names: Sequence[str] | None = None, folder: Path = ILDIFF) -> Ablation:
     """What of ILDiff matters: layout, time, masks, loss weights; None for all of `VARIANTS`."""
-    arms = tuple(variant_arm(name, folder) for name in names or VARIANTS)
-    return Ablation("variants", "variant", "Variants of ILDiff", arms)
+    chosen = tuple(names or VARIANTS)
+    arms = tuple(variant_arm(name, folder) for name in chosen)
+    starts = [start_of(depth_arm(0, base=folder / BASE.name), STEP_0)] if set(chosen) - {WITH_HINT} else []
+    if WITH_HINT in chosen:
+        starts.append(start_of(variant_arm(WITH_HINT, folder)))
+    return Ablation("variants", "variant", "Variants of ILDiff", arms, tuple(starts))

@@ -5,6 +5,7 @@ already is kept, so that a stopped study resumes. The functions below are what `
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -109,15 +110,19 @@ def ablate(
         raise UserError(f"data must be a shard folder, got none in {ablation.arms[0].stages[-1]}: give --data")
     eval_set = AlphaEvalSet(root, split, size, limit=stickers)
     device = pick_device(budget.accelerator)
-    configs = {arm.stages[-1].as_posix() for arm in (*ablation.arms, *(table_of or ablation).arms)}
+    shown = [arm for one in (ablation, table_of or ablation) for arm in (*one.arms, *one.starts)]
+    configs = {arm.stages[-1].as_posix() for arm in shown}
     records = list[Record]()
 
     def report(record: Record) -> None:
+        if not record.costs["steps"]:
+            return  # shown beside what is trained
         records[:] = ablation_records(benchmarks, ablation.name, record, configs)
         write_ablation(ablation.name, records, benchmarks)
 
     evaluator = AlphaEvaluator(eval_set, ABLATION_CONDITIONS, eval_set.name, device, ablation.method, progress_bar)
-    runs = [Run(arm, seed, budget) for seed in seeds for arm in ablation.arms]
+    runs = [Run(start, seeds[0], replace(budget, steps=0)) for start in ablation.starts]
+    runs += [Run(arm, seed, budget) for seed in seeds for arm in ablation.arms]
     study(runs, evaluator, benchmarks / "results" / f"ablate_{ablation.name}", report)
     return records
 
@@ -128,6 +133,7 @@ def generation(
     benchmarks: Path,
     prepare: Callable[[Run], None] = lambda _: None,
     readme: Path | None = None,
+    references: Sequence[str] = (),
 ) -> list[Record]:
     """VSD2M's tables 4, 5 and 7 and figure 6; the page is written after every record.
 
@@ -137,25 +143,26 @@ def generation(
         benchmarks: folder of the records and the tables.
         prepare: see `study`.
         readme: see `write_generation`.
+        references: keys of `REFERENCES`, rows beside the methods: the floors of the distances.
 
     Returns:
         The records of the tables.
     """
     if not runs:
         return []
-    steps, folder = runs[0].budget.steps, benchmarks / GENERATION_RESULTS
-    study(
-        runs,
-        evaluator,
-        folder,
-        lambda _: write_generation(benchmarks, steps, readme),
-        benchmarks / GENERATION_STEPS,
-        prepare,
-    )
+    steps, folder, split = runs[-1].budget.steps, benchmarks / GENERATION_RESULTS, evaluator.eval_set.split
+
+    def report(_: Record) -> None:
+        write_generation(benchmarks, steps, readme, split)
+
+    for name in references:
+        sampler = REFERENCES[name](evaluator.evaluators.device)
+        report(evaluator.evaluate(reference_method(name, sampler), sampler, folder))
+    study(runs, evaluator, folder, report, benchmarks / GENERATION_STEPS, prepare)
     rows = [evaluator.timed(run, folder) for run in runs if run.followed]
     if not time_together(rows, evaluator.eval_set.first_clip, folder):
         print(NOT_TIMED)
-    return write_generation(benchmarks, steps, readme)
+    return write_generation(benchmarks, steps, readme, split)
 
 
 def animation(
@@ -176,7 +183,7 @@ def animation(
         prepare: see `study`.
         readme: see `write_animation`.
     """
-    folder = benchmarks / ANIMATION_RESULTS
+    folder, split = benchmarks / ANIMATION_RESULTS, evaluator.eval_set.split
     rows: list[tuple[Record, Load]] = []
     for name in references:
         try:
@@ -185,20 +192,20 @@ def animation(
             print(f"{REFERENCE_TITLES[name]}: {error}")
             continue
         record = evaluator.evaluate(reference_method(name, sampler), sampler, folder)
-        write_animation(benchmarks, readme)
+        write_animation(benchmarks, readme, split)
         if name in ROUTES:
             rows.append((record, lambda sampler=sampler: sampler))  # type: ignore[misc]
-    study(runs, evaluator, folder, lambda _: write_animation(benchmarks, readme), prepare=prepare)
+    study(runs, evaluator, folder, lambda _: write_animation(benchmarks, readme, split), prepare=prepare)
     rows += [evaluator.timed(run, folder) for run in runs if run.seed == 0]
     if not time_together(rows, evaluator.eval_set.first_clip, folder):
         print(NOT_TIMED)
-    return write_animation(benchmarks, readme)
+    return write_animation(benchmarks, readme, split)
 
 
 def evaluate_run(
     run: Path,
     data: str | None = None,
-    split: Split = "test",
+    split: Split = "val",
     stickers: int = 16,
     size: int = 256,
     transparency: str = SHIPPED_TRANSPARENCY,

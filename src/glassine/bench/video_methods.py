@@ -13,7 +13,7 @@ from torch import Tensor
 
 from glassine.bench.loading import load_network
 from glassine.bench.methods import SHIPPED_TRANSPARENCY, Method, Setting
-from glassine.bench.protocols import CaptionedClip
+from glassine.bench.protocols import CaptionedClip, CaptionedSet
 from glassine.bench.run import Run
 from glassine.data.sticker import Sticker
 from glassine.models.animation import MOTION_GUIDANCE, Animation
@@ -41,7 +41,8 @@ SHORT_SETTINGS: dict[str, Setting] = {
 }
 PAPER = SamplerConfig(num_inference_steps=25, guidance_scale=SCALE_WITH_MEAN, solver="ddim")
 REFERENCE_TITLES = {
-    "true": "true clips",
+    "true": "true clips (distances: one half from the other)",
+    "train": "training clips",
     "codec": "true clips through the codec",
     "ildiff": "opaque clips, cut out (ILDiff)",
     "latents": "alpha in the latents (Layer-Animate)",
@@ -60,7 +61,10 @@ class VideoSampler:
         parameters: of all its networks.
         digest: changes with any weight.
         rebuilds: whether its clips are reconstructions of the captioned ones, so that their alpha has a target.
-        own_rate: whether its clips have the frame rate of the captioned ones; generated clips have the usual 8.
+        is_real: whether its clips are the captioned ones, whose distance from themselves would be 0: that of one half
+            from the other is computed.
+        seeded: whether another seed makes another clip.
+        stand_in: a test set and the least number of clips to those it is made for; None for those of the set.
         reference: number of the frame that is the base image, in clips of so many frames; the middle one where there is
             no base image, so that the same frame is compared.
         settings: where it departs from `SHORT`, for records.
@@ -70,7 +74,9 @@ class VideoSampler:
     parameters: int
     digest: str
     rebuilds: bool = False
-    own_rate: bool = False
+    is_real: bool = False
+    seeded: bool = True
+    stand_in: Callable[[CaptionedSet, int], list[CaptionedClip]] | None = None
     reference: Callable[[int], int] = lambda frames: frames // 2
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
@@ -82,6 +88,17 @@ class VideoSampler:
             made.append(self.make(part, range(start, start + len(part)), SHORT).cpu())
             tell(start + len(part), len(wanted))
         return torch.cat(made)
+
+    def at_rate(self, made: Tensor, wanted: Sequence[CaptionedClip]) -> Tensor:
+        """The clips that motion is measured of: 8 frames a second, as made clips have.
+
+        Frames of true clips are spread over the whole sticker; they are sampled again, and those of reconstructions are
+        reconstructed again.
+        """
+        if self.seeded or any(one.paced is None for one in wanted):
+            return made
+        paced = [replace(one, rgba=one.paced) for one in wanted if one.paced is not None]
+        return self.clips(paced)
 
 
 def trained_method(run: Run, checkpoint: Path) -> Method:
@@ -147,7 +164,21 @@ def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequenc
 
 def true_clips(device: torch.device) -> VideoSampler:
     """The held-out stickers themselves."""
-    return VideoSampler(lambda wanted, *_: torch.stack([one.rgba for one in wanted]), 0, "true", own_rate=True)
+    return VideoSampler(rgba_of, 0, "true", is_real=True, seeded=False)
+
+
+def rgba_of(wanted: Sequence[CaptionedClip], *_: Any) -> Tensor:
+    """The captioned clips as they are."""
+    return torch.stack([one.rgba for one in wanted])
+
+
+def training_clips(device: torch.device) -> VideoSampler:
+    """Stickers of the training split, as many as methods make clips: the distance of one real set from another."""
+
+    def stand_in(real: CaptionedSet, least: int) -> list[CaptionedClip]:
+        return real.training_clips(max(least, len(real.clips)))
+
+    return VideoSampler(rgba_of, 0, "train", seeded=False, stand_in=stand_in)
 
 
 def through_codec(device: torch.device, source: str = SHIPPED_TRANSPARENCY) -> VideoSampler:
@@ -165,11 +196,13 @@ def through_codec(device: torch.device, source: str = SHIPPED_TRANSPARENCY) -> V
         alpha, color = vae.decode(vae.encode(frames[:, :3], frames[:, 3:]))
         return rearrange(torch.cat([color, alpha], dim=1), "(n f) c h w -> n f c h w", n=len(wanted)).clamp(0, 1)
 
-    return VideoSampler(make, sum(p.numel() for p in vae.parameters()), loaded.digest, rebuilds=True, own_rate=True)
+    return VideoSampler(make, sum(p.numel() for p in vae.parameters()), loaded.digest, rebuilds=True, seeded=False)
 
 
 def cut_out_after(device: torch.device) -> VideoSampler:
-    """`glassine generate --transparent` as it ships, in its usual number of frames, each repeated to fill the clip."""
+    """`glassine generate --transparent` as it ships, in its usual number of frames; the loop is played until it fills
+    the clip, so that no frame is shown for longer than those of other methods.
+    """
     cut_out = CutoutPipeline.from_pretrained(device=str(device))
     pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, device=str(device))
 
@@ -177,8 +210,8 @@ def cut_out_after(device: torch.device) -> VideoSampler:
         (height, width), frames = shape_of(wanted)
         prompts, own = [one.caption for one in wanted], pipeline.model.usual_frames
         made = stacked(pipeline(prompts, own, height, width, **vars(sampling), seed=seeds, domain=""))
-        repeats = -(-frames // own)
-        return made.repeat_interleave(repeats, dim=1)[:, :frames]
+        rounds = -(-frames // own)
+        return made.repeat(1, rounds, 1, 1, 1)[:, :frames]
 
     return pipeline_sampler(make, pipeline.model, cut_out.ildiff)
 
@@ -223,6 +256,7 @@ def stacked(stickers: Sequence[Sticker]) -> Tensor:
 # the rows of Layer-Animate's tables that are not trained for them
 REFERENCES: dict[str, Callable[[torch.device], VideoSampler]] = {
     "true": true_clips,
+    "train": training_clips,
     "codec": through_codec,
     "ildiff": cut_out_after,
     "latents": alpha_in_latents,

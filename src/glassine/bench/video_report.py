@@ -8,8 +8,18 @@ from typing import Any
 
 from glassine.bench.parameter_counts import count_layer_animate
 from glassine.bench.protocols import SETS
-from glassine.bench.records import Record
-from glassine.bench.specs import ANIMATION, METHODS, TRAINING_SETS, TRANSPARENT
+from glassine.bench.records import Cell, Record
+from glassine.bench.run import Spec
+from glassine.bench.specs import (
+    ANIMATION,
+    METHODS,
+    NOT_COMPARABLE,
+    POSITIONS,
+    START,
+    TRAINING_SETS,
+    TRANSPARENT,
+    start_of,
+)
 from glassine.bench.tables import (
     NOTHING,
     Row,
@@ -29,6 +39,7 @@ Full = Mapping[str, Mapping[str, int]]
 # score -> head, digits
 GENERATION_COLUMNS = {
     "fvd_glassine_native_8f_white": ("fvd_glassine ↓", short),
+    "kvd_glassine_native_8f_white": ("kvd_glassine ↓", short),
     "clip_glassine_score_white": ("clip_glassine score ↑", fixed(1)),
     "clip_glassine_similarity_softmax_white": ("clip_glassine similarity ↑", fixed(3)),
     "clip_glassine_t2v_r5_white": ("clip_glassine text to clip R@5 ↑", percent),
@@ -36,6 +47,7 @@ GENERATION_COLUMNS = {
 # of the field's own networks; shown once any record has them
 GENERATION_OPTIONAL = {
     "fvd_i3d_rep2_16f_white": ("FVD (I3D, rep2_16f) ↓", short),
+    "kvd_i3d_rep2_16f_white": ("KVD (I3D, rep2_16f) ↓", short),
     "vqa_fast_b_white": ("VQA (FAST-VQA-B) ↑", fixed(3)),
 }
 TEST_SET = "stickers"
@@ -55,11 +67,14 @@ PARTS = {
     "motion_modules": "AnimateDiff's motion adapter",
     "inter_frame_attention": "Inter-Frame Attention, all that is trained",
 }
-ALWAYS = ("true", "codec")
+ALWAYS = ("train", "true", "codec")
+FLOORS = ("train", "true")
 SEEN = {
     "clip_glassine_score_white": ("clip_glassine score ↑", fixed(1)),
     "fvd_glassine_native_16f_white": ("fvd_glassine, white ↓", short),
     "fvd_glassine_native_16f_black": ("fvd_glassine, black ↓", short),
+    "kvd_glassine_native_16f_white": ("kvd_glassine, white ↓", short),
+    "kvd_glassine_native_16f_black": ("kvd_glassine, black ↓", short),
     "dynamic_degree_farneback_moving_gray": ("dynamic degree (Farnebäck, gray) ↑", percent),
     "dynamic_degree_farneback_top5_gray": ("fastest 5% of the flow, px", short),
     "dynamic_degree_farneback_flow_gray": ("mean flow, px", short),
@@ -80,13 +95,17 @@ ALPHA = {
 }
 
 
-def method_table(records: Sequence[Record], training_set: str, test_set: str) -> Table:
-    """Rows of the methods that were trained on one set, scored on another."""
-    chosen = [record for record in records if record.data == training_set and test_set in record.conditions]
+def method_table(
+    records: Sequence[Record], training_set: str, test_set: str, methods: Mapping[str, Spec] = METHODS
+) -> Table:
+    """Rows of the methods that were trained on one set, scored on another; then their start, and real clips."""
+    tested = [record for record in records if test_set in record.conditions]
+    chosen = [record for record in tested if record.data == training_set and record.method in methods]
+    beside = [record for record in tested if record.method in FLOORS or record.method.endswith(START)]
     columns = columns_of(chosen)
     head = ["method", *(title for title, _ in columns.values()), "s a clip", "parameters"]
     rows = []
-    for row in method_rows(chosen):
+    for row in [*method_rows(chosen, methods), *(Row(record.title, (record,)) for record in sorted(beside, key=last))]:
         cells = [spread(row.score(test_set, name), write) for name, (_, write) in columns.items()]
         costs = [typical(row.cost("seconds_per_clip"), short), typical(row.cost("parameters"), parameters)]
         rows.append([row.label, *cells, *costs])
@@ -110,14 +129,28 @@ def data_table(records: Sequence[Record], test_set: str, method: str = "sti") ->
 
 def columns_of(records: Sequence[Record]) -> dict[str, tuple[str, Any]]:
     """Scores that are shown."""
+    return shown_columns(records, GENERATION_COLUMNS | GENERATION_OPTIONAL)
+
+
+def shown_columns(records: Sequence[Record], columns: Mapping[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """The columns that any record has a score for."""
     present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
-    return GENERATION_COLUMNS | {name: column for name, column in GENERATION_OPTIONAL.items() if name in present}
+    return {name: column for name, column in columns.items() if name in present}
 
 
-def method_rows(records: Sequence[Record]) -> list[Row]:
-    """Seeds of a method together, in the paper's order."""
-    found = {name: tuple(record for record in records if record.method == name) for name in METHODS}
-    return [Row(METHODS[name].title, seeds) for name, seeds in found.items() if seeds]
+def last(record: Record) -> int:
+    """Places what is not trained, then the floors, below the methods."""
+    return FLOORS.index(record.method) + 1 if record.method in FLOORS else 0
+
+
+def method_rows(records: Sequence[Record], methods: Mapping[str, Spec] = METHODS) -> list[Row]:
+    """Seeds of a method together, in the paper's order; a row that does not compare says why."""
+    found = {name: tuple(record for record in records if record.method == name) for name in methods}
+    titles = {
+        name: one.title + (f" ({NOT_COMPARABLE[name]})" if name in NOT_COMPARABLE else "")
+        for name, one in methods.items()
+    }
+    return [Row(titles[name], seeds) for name, seeds in found.items() if seeds]
 
 
 def parameter_table(full: Full) -> Table:
@@ -135,16 +168,44 @@ def parameter_table(full: Full) -> Table:
     return head, rows
 
 
+FLOORS_SAID = (
+    "Training clips are as many as are made, scored as if they had been: a method that is nearer to the test clips is "
+    "not so by its merit. True clips have the distance of one half of their groups from the other, at half the n, "
+    "where a Fréchet distance is larger; the kernel distance does not depend on n. "
+)
+
+
+UNEQUAL_RATES = (
+    "these records have true clips at their own 5.7 frames a second, whose threshold is higher, and made ones at 8"
+)
+LOOPED = "What is cut out is made in 8 frames, played as a loop until the clip is full."
+SHOWN_TWICE = (
+    "What is cut out is made in 8 frames, each of which is shown twice, so that it cannot flicker and moves half as "
+    "much."
+)
+
+
+def counted(cell: Cell) -> str:
+    """How many clips there are, and of how many groups."""
+    if cell.num_groups is None:
+        return f"{cell.stickers} clips, groups not recorded"
+    seeds = -(-cell.stickers // cell.num_groups)
+    return f"{cell.stickers} clips of {cell.num_groups} groups, {seeds} seed{'s' if seeds > 1 else ''} a caption"
+
+
 def about_generation(records: Sequence[Record]) -> str:
     """What the numbers are of."""
+    has_floors = any(record.method in FLOORS for record in records)
+    records = [record for record in records if record.method in METHODS] or list(records)
     first = next(record for record in records if record.conditions)
-    counts = {name: cell.stickers for record in records for name, cell in record.conditions.items()}
-    clips = ", ".join(f"{count} {SETS[name]}" for name, count in counts.items())
+    counts = {name: counted(cell) for record in records for name, cell in record.conditions.items()}
+    clips = ", ".join(f"{count} of {SETS[name]}" for name, count in counts.items())
     sampler = f"{first.settings['sampler']} steps, guidance {first.settings['guidance_scale']}"
     return (
         f"Every method: {first.costs['steps']:.0f} steps, {first.num_frames} frames of {first.size} x {first.size}; "
         "the diffusion methods train temporal layers on one image network, as in the paper. Clips are made for the "
-        f"captions of held-out stickers ({clips}), one a caption, with {sampler}, and scored on white. `fvd_glassine` "
+        f"captions of held-out stickers, split `{first.split}` ({clips}), with {sampler}, and scored on white. "
+        f"{FLOORS_SAID if has_floors else ''}`fvd_glassine` "
         "and `clip_glassine` are made by the suite's own evaluators: they compare with each other alone, never with "
         "FVD or CLIP scores. VideoGPT is told tags, not captions. Seconds are those of 25 steps of DDIM with guidance "
         f"for one clip (VideoGPT: all codes, one by one), on {first.costs_on}."
@@ -170,6 +231,9 @@ def generation_report(records: Sequence[Record], published: Sequence[dict[str, A
         if any(record.method == "sti" and test_set in record.conditions for record in records):
             table = markdown(data_table(records, test_set))
             parts.append(f"## Table 5: STI tested on {SETS[test_set]}\n\n{table}")
+    if len({record.method for record in records if record.method in POSITIONS and record.data == TEST_SET}) > 2:
+        table = markdown(method_table(records, TEST_SET, TEST_SET, POSITIONS))
+        parts.append(f"## Positions in the attention: {SETS[TEST_SET]}\n\n{table}")
     parts.append(
         "## Figure 6: scores against training steps\n\nFirst seeds, real stickers.\n\n![scores](generation.png)"
     )
@@ -186,12 +250,14 @@ def animation_table(
 ) -> Table:
     """A row each of the methods, or of what they are compared with, true clips last; what is `published` beside it."""
     titles = REFERENCE_TITLES | {name: method.title for name, method in ANIMATION.items()}
+    starts = {name + START: start_of(ANIMATION[name]).title for name in names if name in ANIMATION}
+    titles |= starts
     printed = {row["name"]: row for entry in published for row in entry["rows"]}
     theirs = ANIMATION_PUBLISHED if any(titles[name] in printed for name in names) else ()
     head = ["", *(f"published {name}" for name in theirs), *(title for title, _ in columns.values())]
     head += ["s a clip", "parameters"]
     rows = []
-    for name in (*names, *ALWAYS):
+    for name in (*names, *starts, *ALWAYS):
         if seeds := tuple(record for record in records if record.method == name and TEST_SET in record.conditions):
             row = Row(titles[name], seeds)
             cells = [spread(row.score(TEST_SET, score), write) for score, (_, write) in columns.items()]
@@ -233,20 +299,25 @@ def readme_blocks(records: Sequence[Record], published: Sequence[dict[str, Any]]
 
 def about_animation(records: Sequence[Record]) -> str:
     """What the numbers are of."""
-    first = next(record for record in records if record.conditions)
+    scored = [record for record in records if record.conditions]
+    first = next((record for record in scored if record.method in ANIMATION), scored[0])
+    has_floors = any(record.method == "train" for record in records)
+    paced = "dynamic_degree_farneback_repeated_gray" in first.conditions[TEST_SET].scores
     budgets = [own for record in records if (own := record.costs.get("steps"))]
     steps = f"{budgets[0]:.0f} steps" if budgets else "equally many steps"
     sampler = f"{first.settings['sampler']} steps, guidance {first.settings['guidance_scale']}"
     return (
         f"Every method: {steps} a stage (Still-Moving has two) on the same image network and motion modules, "
         f"{first.num_frames} frames of {first.size} x {first.size}. Clips are made for the captions of "
-        f"{first.conditions[TEST_SET].stickers} held-out stickers, one a caption, with {sampler}. `clip_glassine` and "
+        f"held-out stickers, split `{first.split}` ({counted(first.conditions[TEST_SET])}), with {sampler}. "
+        f"{FLOORS_SAID if has_floors else ''}`clip_glassine` and "
         "`fvd_glassine` are made by the suite's own evaluators on white and compare with each other alone, never with "
-        "CLIP scores or FVD. Dynamic degree is VBench's rule on Farnebäck's flow, on gray, which lowers it. Of alpha: "
+        "CLIP scores or FVD. Dynamic degree is VBench's rule on Farnebäck's flow, on gray, which lowers it; "
+        f"{'all rows have 8 frames a second' if paced else UNEQUAL_RATES}. Of alpha: "
         "what each frame shares with the middle one (1: the same shape in the same place), how far its levels are from "
         "that frame's wherever they lie, how much changes from frame to frame, and what comes and goes within one "
-        "frame (the last three x1000). True clips tell what is right. What is cut out is made in 8 frames, each of "
-        "which is shown twice, so that it cannot flicker. Seconds are those of one clip by 25 steps of DDIM with "
+        f"frame (the last three x1000). True clips tell what is right. {LOOPED if paced else SHOWN_TWICE} "
+        "Seconds are those of one clip by 25 steps of DDIM with "
         f"guidance, and by as many before it for the base image where a method wants one, on {first.costs_on}. What "
         "ships reads beside every frame its base image, moved as the prompt suggests (`mean_of_given`, `MotionPrior`), "
         "and has no guidance by text there, but one by the amount of motion where that is asked for; its alpha is "
@@ -257,8 +328,7 @@ def about_animation(records: Sequence[Record]) -> str:
 
 def sections(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
     """The tables of each of `SECTIONS` that has a row; beside what is seen, what is published."""
-    present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
-    seen = SEEN | {name: column for name, column in ANIMATION_OPTIONAL.items() if name in present}
+    seen = shown_columns(records, SEEN | ANIMATION_OPTIONAL)
     return {
         name: "\n\n".join(markdown(animation_table(records, names, *how)) for how in ((seen, published), (ALPHA, ())))
         for name, (_, names) in SECTIONS.items()
@@ -268,7 +338,7 @@ def sections(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()
 
 def one_budget(records: Sequence[Record]) -> list[Record]:
     """Those that were trained for as many steps as most were, and those that were not trained for a table."""
-    steps = [record.costs.get("steps") for record in records if record.data == TRANSPARENT]
+    steps = [budget for record in records if record.data == TRANSPARENT and (budget := record.costs.get("steps"))]
     chosen = max(steps, key=steps.count, default=None)
     return [record for record in records if record.data != TRANSPARENT or record.costs.get("steps") == chosen]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+FOR_TABLES = "these are numbers to choose by; `--split test` is for the published tables"
 NUM_FRAMES = 16  # of a transparent clip, as in Layer-Animate
 TRAINS = ("generation", "animation", "depth", "variants")
 
@@ -62,6 +63,7 @@ def alpha(args: argparse.Namespace) -> None:
     except UserError as error:
         print(f"the condition vae_decoded is skipped: {error}")
     eval_set = AlphaEvalSet(args.data, args.split, args.size, limit=args.limit, round_trip=round_trip)
+    print(f"{len(eval_set)} stickers of {len(eval_set)} groups, split {args.split}")
     folder, data = args.to / ALPHA_RESULTS, Path(args.data).name
     records = evaluate(methods, eval_set, folder, args.conditions, args.again, data, progress_bar)
     print_scores(records)
@@ -69,7 +71,9 @@ def alpha(args: argparse.Namespace) -> None:
     if networks and args.split == "test" and args.limit is None:
         for path in draw_procedural(eval_set, networks, args.to / "procedural"):
             print(f"wrote {path}")
-    if write_alpha(args.to, args.readme):
+    if args.split != "test":
+        print(FOR_TABLES)
+    elif write_alpha(args.to, args.readme):
         print(f"wrote {args.to / 'tables.md'}")
 
 
@@ -81,13 +85,13 @@ def generation(args: argparse.Namespace) -> None:
     from glassine.bench.protocols import CaptionedSet, VideoEvalSet
     from glassine.bench.specs import generation_runs
 
-    check_numbers(args, "steps", "clips", "marks", "seeds")
+    check_numbers(args, "steps", "clips", "marks", "seeds", "limit")
     budget = Budget(args.steps, args.device, args.latents, args.data, args.marks)
     runs = generation_runs(args.methods, args.training_sets, args.seeds, budget)
-    eval_set = VideoEvalSet({name: CaptionedSet(name, args.data, count=args.clips) for name in SETS})
-    evaluator = VideoEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
-    study.generation(runs, evaluator, args.to, cache_latents_of, args.readme)
-    print(f"wrote {args.to / 'generation.md'}")
+    tested = {name: CaptionedSet(name, args.data, args.split, args.limit) for name in SETS}
+    evaluator = VideoEvaluator(VideoEvalSet(tested, args.clips), evaluators(args), progress_bar, args.clips_to)
+    study.generation(runs, evaluator, args.to, cache_latents_of, args.readme, args.beside)
+    say_written(args, "generation.md")
 
 
 def animation(args: argparse.Namespace) -> None:
@@ -98,13 +102,23 @@ def animation(args: argparse.Namespace) -> None:
     from glassine.bench.protocols import CaptionedSet, VideoEvalSet
     from glassine.bench.specs import animation_runs
 
-    check_numbers(args, "steps", "clips", "seeds")
+    check_numbers(args, "steps", "clips", "seeds", "limit")
     budget = Budget(args.steps, args.device, args.latents, args.data)
     runs = animation_runs(args.methods, args.seeds, budget)
-    eval_set = VideoEvalSet({"stickers": CaptionedSet("stickers", args.data, count=args.clips, num_frames=NUM_FRAMES)})
+    tested = CaptionedSet("stickers", args.data, args.split, args.limit, num_frames=NUM_FRAMES, paced=True)
+    eval_set = VideoEvalSet({"stickers": tested}, args.clips)
     evaluator = AnimationEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
     study.animation(runs, args.beside, evaluator, args.to, cache_latents_of, args.readme)
-    print(f"wrote {args.to / 'animation.md'}")
+    say_written(args, "animation.md")
+
+
+def say_written(args: argparse.Namespace, page: str) -> None:
+    """Name the page that the split has."""
+    from glassine.bench.report import page_of
+
+    print(f"wrote {page_of(args.to / page, args.split)}")
+    if args.split != "test":
+        print(FOR_TABLES)
 
 
 def evaluators(args: argparse.Namespace) -> "Evaluators":
@@ -168,8 +182,10 @@ def everything(args: argparse.Namespace) -> None:
     shared = ["--to", str(args.to)]
     on_data = [*shared, "--data", args.data, "--device", args.device]
     for kind in ("alpha", "depth", "variants", "generation", "animation"):
-        with_readme = ["--readme", str(args.readme)] if kind not in ("depth", "variants") else []
-        run(parse([kind, *on_data, *with_readme]))
+        with_readme = (
+            ["--readme", str(args.readme)] if kind not in ("depth", "variants") else ["--seeds", "0", "1", "2"]
+        )
+        run(parse([kind, *on_data, "--split", "test", *with_readme]))
     run(parse(["data", *shared]))
     if torch.cuda.is_available():
         run(parse(["speed", *shared]))

@@ -7,12 +7,13 @@ from pathlib import Path
 from glassine.bench.methods import SD15, SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.run import DATA, LATENTS, Budget
-from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, TRAINING_SETS, VARIANTS
+from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, POSITIONS, TRAINING_SETS, VARIANTS
 
 SHIPPED_VAE = "glassine:tiny-vae"
 RECORDS = Path("benchmarks")
 README = Path("README.md")
-REFERENCES = ("true", "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
+FLOORS = ("true", "train")
+REFERENCES = (*FLOORS, "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
 # arguments of `glassine data cache-latents`; SHARDS stands for the shard folder
 SHARDS = "SHARDS"
 CACHES = {
@@ -46,7 +47,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     alpha = add("alpha", "matting methods on held-out stickers: tables.md", add_common, add_readme)
     add_alpha(alpha)
     one = add("generation", "text-to-sticker methods, VSD2M's tables: generation.md", add_common, add_readme, add_video)
-    one.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
+    named = f"{', '.join(METHODS | POSITIONS)} (default: the first {len(METHODS)})"
+    one.add_argument(
+        "--methods", nargs="+", choices=METHODS | POSITIONS, default=list(METHODS), metavar="NAME", help=named
+    )
+    one.add_argument("--beside", nargs="*", choices=FLOORS, default=list(FLOORS), help="floors of the distances")
     one.add_argument("--training-sets", nargs="+", choices=TRAINING_SETS, default=list(TRAINING_SETS), metavar="NAME")
     one.add_argument("--marks", type=int, default=Budget.marks, help="intermediate evaluations (default: %(default)s)")
     one = add("animation", "transparent clips, Layer-Animate's tables: animation.md", add_common, add_readme, add_video)
@@ -76,8 +81,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one = add("run", "evaluate an ILDiff run against simple methods, with images")
     one.add_argument("run", type=Path, help="for instance lightning_logs/ildiff/tiny")
     one.add_argument("--data", help="shard folder; default: the one the run was trained on")
-    one.add_argument("--split", choices=("val", "test"), default="test")
-    one.add_argument("--stickers", type=int, default=16, help="number of held-out stickers")
+    add_split(one)
+    one.add_argument("--stickers", type=int, default=16, help="how many held-out stickers")
     one.add_argument("--size", type=int, default=256, help="pixels")
     one.add_argument("--transparency", default=SHIPPED_TRANSPARENCY, help="LayerDiffuse's VAE: a bundle or a run")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -85,7 +90,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument("run", type=Path, help="for instance lightning_logs/distill/tiny")
     one.add_argument("--data", help="shard folder; default: the one of the run")
     one.add_argument("--stickers", type=int, default=200, help="training stickers to fit on (default: %(default)s)")
-    one.add_argument("--split", choices=("test", "val"), default="test", help="split to evaluate on")
+    add_split(one)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     add_prompts(add("prompts", "score a text-to-sticker network on randomly chosen emoji names", add_to))
     one = add("grid", "sample grid of a shipped network, not cherry-picked", add_to)
@@ -116,10 +121,20 @@ def add_readme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, default=README, help="file with <!-- table:NAME --> markers")
 
 
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """The held-out stickers."""
+    parser.add_argument(
+        "--split",
+        choices=("val", "test"),
+        default="val",
+        help="held-out stickers: val to look at and to choose by, test for published tables alone (default: val)",
+    )
+
+
 def add_alpha(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `alpha`."""
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing settings")
-    parser.add_argument("--limit", type=int, help="maximum number of stickers, evenly spaced (default: one per group)")
+    """Of `alpha`."""
+    add_split(parser)
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: one of every group)")
     parser.add_argument("--size", type=int, default=256, help="pixels (default: %(default)s)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(TITLES)} (default: all)")
     parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITION_TITLES)} (default: all)")
@@ -154,10 +169,17 @@ def add_alpha(parser: argparse.ArgumentParser) -> None:
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `generation` and `animation`."""
-    parser.add_argument("--seeds", type=int, help="seeds per method (default: 3 in the main table, 1 elsewhere)")
-    parser.add_argument("--steps", type=int, default=Budget.steps, help="steps per stage (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=48, help="clips per test set (default: %(default)s)")
+    """Of `generation` and `animation`."""
+    parser.add_argument("--seeds", type=int, help="of each method (default: 3 in the main table, 1 elsewhere)")
+    parser.add_argument("--steps", type=int, default=Budget.steps, help="of each stage (default: %(default)s)")
+    add_split(parser)
+    parser.add_argument("--limit", type=int, help="most groups of a test set, evenly spread (default: all)")
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=200,
+        help="made for each test set at least: several seeds a caption if it has fewer groups (default: %(default)s)",
+    )
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
     parser.add_argument("--video", default="glassine:tiny-video", help="network of fvd_glassine (default: %(default)s)")
     parser.add_argument(
@@ -170,12 +192,12 @@ def add_video(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ablation(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `depth` and `variants`."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of weights and data (default: 0)")
-    parser.add_argument("--steps", type=int, default=150, help="steps per run (default: %(default)s)")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="split to evaluate on")
-    parser.add_argument("--stickers", type=int, default=12, help="number of stickers (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="size in pixels (default: %(default)s)")
+    """Of `depth` and `variants`."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and data (default: 0)")
+    parser.add_argument("--steps", type=int, default=150, help="of each run (default: %(default)s)")
+    add_split(parser)
+    parser.add_argument("--stickers", type=int, default=12, help="how many of them (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="their pixels (default: %(default)s)")
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:

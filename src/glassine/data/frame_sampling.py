@@ -1,14 +1,14 @@
 """Choosing a fixed number of frames from a sticker of any length."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from glassine.utils.errors import UserError
 
-Span = Literal["part", "whole"]
+Span = Literal["part", "whole", "start"]
 
 
 def flip_order(count: int, num_frames: int) -> list[int]:
@@ -30,9 +30,11 @@ def flip_order(count: int, num_frames: int) -> list[int]:
 
 
 def check_rate(fps: float | None, span: Span) -> None:
-    """Raise UserError where a frame rate is not positive, or is given for whole stickers."""
-    if span not in ("part", "whole"):
-        raise UserError(f"span must be 'part' or 'whole', got {span!r}")
+    """Raise UserError where a frame rate is not positive, missing, or given for whole stickers."""
+    if span not in get_args(Span):
+        raise UserError(f"span must be one of {', '.join(get_args(Span))}, got {span!r}")
+    if fps is None and span == "start":
+        raise UserError("fps must be given where span is 'start', got None")
     if fps is not None and not fps > 0:
         raise UserError(f"fps must be positive, got {fps}")
     if fps is not None and span == "whole":
@@ -62,7 +64,8 @@ def sample_frames(
         num_frames: how many to choose, at least 1.
         generator: the only source of chance.
         fps: frames per second of the clip; None lets it follow from the part's length.
-        span: `whole` takes the whole sticker with a generator, too.
+        span: `whole` takes the whole sticker with a generator, too; `start` begins at its start and loops, as a viewer
+            sees it, for comparisons at one rate.
 
     Returns:
         The frame indices, and the frames per second at which the clip plays in real time.
@@ -74,6 +77,8 @@ def sample_frames(
     count = len(durations)
     ends = np.cumsum(np.asarray(durations, np.float64))  # ms
     total = float(ends[-1])
+    if fps is not None and span == "start":
+        return frames_at(durations, num_frames, fps), float(fps)
     if fps is not None:
         length = 1000.0 * num_frames / fps
         place = 0.5 if generator is None else float(torch.rand((), generator=generator))
@@ -91,3 +96,19 @@ def sample_frames(
     moments = start + (np.arange(num_frames) + 0.5) * (length / num_frames)
     chosen = np.searchsorted(ends, moments, side="right").clip(max=count - 1)
     return chosen.tolist(), 1000.0 * num_frames / length
+
+
+def frames_at(durations: Sequence[int], num_frames: int, fps: float) -> list[int]:
+    """The frames that a viewer sees at a fixed rate from the sticker's start on; a shorter sticker goes round.
+
+    Args:
+        durations: milliseconds of each frame, at least one.
+        num_frames: how many to choose, at least 1.
+        fps: frames a second.
+
+    Returns:
+        The frame indices; a frame that stands for longer than a step is chosen several times.
+    """
+    ends = np.cumsum(np.asarray(durations, np.float64))  # ms
+    moments = (np.arange(num_frames) + 0.5) * (1000.0 / fps) % ends[-1]
+    return np.searchsorted(ends, moments, side="right").clip(max=len(durations) - 1).tolist()

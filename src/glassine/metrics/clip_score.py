@@ -166,6 +166,26 @@ class ClipScores(GeneratedClipMetric):
         """All scores by their names, NaN if there is no clip, and as `_n` the clips they are made of."""
         if not self.shape.any():
             return dict.fromkeys(self.names, float("nan")) | {self.name_n: 0}
+        similarity, own, read = self.similarities()
+        cosine = similarity.gather(1, own[:, None])[:, 0]  # n
+        scores = [max(100 * cosine.mean().item(), 0.0), read.mean().item()]
+        matches = functional.one_hot(own, similarity.shape[1]).bool()  # n k
+        scores += [recall(similarity.T, matches.T, top) for top in (1, 5)]
+        scores += [recall(similarity, matches, top) for top in (1, 5)]
+        return dict(zip(self.names, scores, strict=True)) | {self.name_n: len(own)}
+
+    def per_clip(self) -> dict[str, Tensor]:
+        """Score and similarity of each clip, `n`, by the names of their means; nothing if there is no clip.
+
+        The score of a clip may be below 0; its mean is clamped, see above.
+        """
+        if not self.shape.any():
+            return {}
+        similarity, own, read = self.similarities()
+        return {self.names[0]: 100 * similarity.gather(1, own[:, None])[:, 0], self.names[1]: read}
+
+    def similarities(self) -> tuple[Tensor, Tensor, Tensor]:
+        """SIM of clips and captions `n k`, the index of each clip's caption `n`, and its CLIP similarity `n`."""
         length, width = self.shape.tolist()
         table = dim_zero_cat(self.rows).view(-1, ID_COLUMNS + 1 + width * (1 + length))
         ids, reference, texts, frames = table.split([ID_COLUMNS, 1, width, width * length], dim=1)
@@ -178,8 +198,4 @@ class ClipScores(GeneratedClipMetric):
             read = own_probability(frames, candidates, own, self.logit_scale)
         else:
             read = cosine / reference[:, 0].double() if self.reading == "relative" else cosine
-        scores = [max(100 * cosine.mean().item(), 0.0), read.mean().item()]
-        matches = functional.one_hot(own, len(candidates)).bool()  # n k
-        scores += [recall(similarity.T, matches.T, top) for top in (1, 5)]
-        scores += [recall(similarity, matches, top) for top in (1, 5)]
-        return dict(zip(self.names, scores, strict=True)) | {self.name_n: len(own)}
+        return similarity, own, read

@@ -51,6 +51,7 @@ def luma(frames: Tensor) -> np.ndarray:
     return ((frames * weights).sum(1) * 255).round().byte().cpu().numpy()
 
 
+MOTION = ("moving", "top5", "flow", "repeated")
 Flow = Callable[[Tensor, Tensor], Tensor]
 FASTEST = 0.05
 PAIRS_AT_ONCE = 4
@@ -95,6 +96,9 @@ class DynamicDegree(GeneratedClipMetric):
         Mean over clips and pairs of frames of what the rule compares with its threshold, pixels; see `fastest_part`.
     `dynamic_degree_NAME_flow_BACKGROUND`
         Mean over clips, pairs of frames and all pixels of the length of the flow, in pixels.
+    `dynamic_degree_NAME_repeated_BACKGROUND`
+        Mean over clips of the share of pairs whose frames are equal. Nothing moves between these, so the values above
+        are lower than those of the frames that differ: a clip whose frames are shown twice has half the flow.
 
     Layer-Animate's table I has dynamic degrees of 0.01 to 4.43 by RAFT; it does not say which of these they are, pixels
     or a share in percent. It notes that a gray background skews them: flow is zero there, and a sticker that covers
@@ -121,7 +125,7 @@ class DynamicDegree(GeneratedClipMetric):
         check_rate(fps)
         self.flow = self.hold(flow)
         self.background, self.fps = background, fps
-        self.names = [score_name("dynamic_degree", name, what, background) for what in ("moving", "top5", "flow")]
+        self.names = [score_name("dynamic_degree", name, what, background) for what in MOTION]
         self.name_n = score_name("dynamic_degree", name, background, "n")
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
@@ -141,7 +145,7 @@ class DynamicDegree(GeneratedClipMetric):
         self.rows.append(torch.stack([self.measure(*each) for each in zip(opaque, rates, strict=True)]).flatten())
 
     def measure(self, clip: Tensor, fps: float) -> Tensor:
-        """Whether `f 3 h w` moves, its mean `fastest_part` and its mean flow: `3`."""
+        """Whether `f 3 h w` moves, its mean `fastest_part`, its mean flow and its share of equal pairs: `4`."""
         check_rate(fps)
         frames, clip = len(clip), clip[:: max(1, round(fps / RATE))]
         if len(clip) < 2:
@@ -153,10 +157,11 @@ class DynamicDegree(GeneratedClipMetric):
             raise UserError(f"flow must be finite, got NaN or infinity for {self.names[0]}: check its weights")
         fastest = fastest_part(flow)
         moving = moves(fastest, min(clip.shape[-2:]), fps)
-        return torch.stack([fastest.new_tensor(float(moving)), fastest.mean(), flow.norm(dim=1).mean()])
+        repeated = (clip[1:] == clip[:-1]).flatten(1).all(dim=1).to(fastest).mean()
+        return torch.stack([fastest.new_tensor(float(moving)), fastest.mean(), flow.norm(dim=1).mean(), repeated])
 
     def per_clip(self) -> Tensor:
-        """This process's values, `n 3`, in the order of the names."""
+        """This process's values, `n 4`, in the order of the names."""
         rows = dim_zero_cat(self.rows) if len(self.rows) else torch.empty(0, device=self.device)
         return rows.view(-1, len(self.names))
 

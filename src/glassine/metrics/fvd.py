@@ -274,6 +274,59 @@ def kernel_distance(first: Tensor, second: Tensor, degree: int = 3) -> float:
     return float(within[0] + within[1] - 2 * kernel(x, y).mean())
 
 
+def weighted_kernel_distance(
+    first: Tensor, second: Tensor, first_weights: Tensor, second_weights: Tensor, degree: int = 3
+) -> Tensor:
+    """`kernel_distance` of weighted sets: of resampled ones, whose weights say how often each clip was drawn.
+
+    No clip is compared with itself, however often it was drawn, so that resampling does not raise the distance.
+
+    Args:
+        first: features `n d` of one set.
+        second: features `m d` of the other.
+        first_weights: `k n`, at least 0; all ones for the set as it is.
+        second_weights: `k m`.
+        degree: of the polynomial.
+
+    Returns:
+        A distance for each of the k weightings, float64.
+    """
+    x, y = (features.detach().double().cpu() for features in (first, second))
+    u, v = (weights.double().cpu() for weights in (first_weights, second_weights))
+    if min(len(x), len(y)) < 2:
+        return torch.full((len(u),), torch.nan, dtype=torch.float64)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** degree
+
+    def within(features: Tensor, weights: Tensor) -> Tensor:
+        found = kernel(features, features).fill_diagonal_(0)
+        pairs = weights.sum(1).square() - weights.square().sum(1)
+        return ((weights @ found) * weights).sum(1) / pairs
+
+    between = ((u @ kernel(x, y)) * v).sum(1) / (u.sum(1) * v.sum(1))
+    return within(x, u) + within(y, v) - 2 * between
+
+
+def weighted_frechet_distance(
+    first: Tensor, second: Tensor, first_weights: Tensor, second_weights: Tensor, ddof: Ddof = 1
+) -> Tensor:
+    """`frechet_distance` of weighted sets; see `weighted_kernel_distance`.
+
+    Clips that were drawn several times make it larger than that of the set as it is: only differences between draws
+    mean something.
+    """
+    x, y = (features.detach().double().cpu() for features in (first, second))
+    found = []
+    for u, v in zip(first_weights.double().cpu(), second_weights.double().cpu(), strict=True):
+        moments = [
+            Moments(weights.sum(), weights @ features, (features * weights[:, None]).T @ features)
+            for features, weights in ((x, u), (y, v))
+        ]
+        found.append(frechet_distance(moments[0], moments[1], ddof))
+    return torch.tensor(found, dtype=torch.float64)
+
+
 class KVD(VideoDistance):
     """Kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717, section 3), unbiased and over all pairs.
 

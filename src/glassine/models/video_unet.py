@@ -10,11 +10,13 @@ from typing import Any
 from diffusers import I2VGenXLUNet, UNet3DConditionModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor, nn
 
 from glassine.models.image_unet import inherit_arguments
-from glassine.nn.diffusion import checkpoint_layer
+from glassine.nn.diffusion import checkpoint_layer, zero_module
 from glassine.nn.temporal import MakeAVideo, TemporalMethod, make_method
 from glassine.utils.errors import UserError
 
@@ -167,14 +169,35 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
 
     Args:
         fps: frames per second given to the network; 16 is the default of diffusers' pipeline.
+        zero_init: start the last layers of the temporal attentions and of the embedding of `fps` at zero, as the other
+            methods' are (`MakeAVideo`). Without meaning where weights are loaded.
+        image_tokens: whether text attention also looks at the tokens of the image that is not there, as public weights
+            want it. Without them, and with `zero_init`, an untrained network is the image network on every frame: the
+            start that the other methods have.
     """
 
     own_layers = re.compile(r"(image_latents_|context_embedding|fps_embedding).*")
 
     @register_to_config
     @inherit_arguments(I2VGenXLUNet)
-    def __init__(self, inherited: dict[str, Any], fps: int = 16) -> None:
+    def __init__(
+        self, inherited: dict[str, Any], fps: int = 16, zero_init: bool = True, image_tokens: bool = True
+    ) -> None:
         super().__init__(**inherited)
+        if zero_init:
+            for layer in self.temporal_layers().values():
+                if isinstance(layer, TransformerTemporalModel):
+                    zero_module(layer.proj_out)
+            zero_module(self.fps_embedding[-1])
+        self.text_tokens = 0  # of the call that is under way
+        if not image_tokens:
+            for layer in self.modules():
+                if isinstance(layer, Transformer2DModel):
+                    layer.register_forward_pre_hook(self.only_text, with_kwargs=True)
+
+    def only_text(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Take the image's tokens, which stand behind the text's, away from an attention."""
+        return args, kwargs | {"encoder_hidden_states": kwargs["encoder_hidden_states"][:, : self.text_tokens]}
 
     def freeze_spatial(self) -> None:
         """Train the temporal layers and those that an image UNet does not have."""
@@ -203,6 +226,7 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
         """
         self.check_inputs(sample, encoder_hidden_states)
         batch, _, frames, height, width = sample.shape
+        self.text_tokens = encoder_hidden_states.shape[1]
         return super().forward(
             sample,
             timestep,

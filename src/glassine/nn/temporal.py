@@ -12,7 +12,7 @@ embeddings for frame, row and column, and 3D windows.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers.models.resnet import TemporalConvLayer
@@ -267,10 +267,20 @@ class VideoFactory(TemporalMethod):
         window: maximum frames, height and width of a window; see `window_counts`. Not given in the abstract; 8
             spans all frames of a sticker.
         zero_init: see `MakeAVideo`.
+        positions: `none`, or `frames_and_space`: sinusoids for frame, row and column added to what attends, as STI has
+            them; a row of their own in comparisons, since the abstract has none.
+
+    Raises:
+        UserError: other positions.
     """
 
     window: tuple[int, int, int] = (8, 8, 8)
     zero_init: bool = True
+    positions: Literal["none", "frames_and_space"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.positions not in ("none", "frames_and_space"):
+            raise UserError(f"positions must be none or frames_and_space, got {self.positions!r}")
 
     def attention(self, layer: TransformerTemporalModel, index: int) -> nn.Module:
         """Swapped attention in the blocks: queries are spatial in the first, temporal in the second, and so on."""
@@ -278,7 +288,7 @@ class VideoFactory(TemporalMethod):
             zero_module(layer.proj_out)
         if index == 0:
             return layer
-        swapped = SwappedAttention(layer, self.window, spatial_asks=index % 2 == 1)
+        swapped = SwappedAttention(layer, self.window, spatial_asks=index % 2 == 1, positions=self.positions != "none")
         if self.zero_init:
             zero_module(swapped.carry)
         return swapped
@@ -288,14 +298,21 @@ class SwappedAttention(TemporalAttention):
     """Attention over the frames of a pixel, then windowed cross-attention between its input and its output.
 
     Args:
-        base: layer to take parts from; its second self-attention becomes the cross-attention.
-        window: maximum frames, height and width.
-        spatial_asks: True if spatial features are the queries and temporal ones the keys, False for the reverse.
+        base: layer whose parts are used; its second self-attention attends across instead.
+        window: frames, height and width at most.
+        spatial_asks: whether the spatial features are the queries and the temporal ones the keys, or the reverse.
+        positions: whether sinusoids for frame, row and column are added to the features.
     """
 
-    def __init__(self, base: TransformerTemporalModel, window: tuple[int, int, int], spatial_asks: bool) -> None:
+    def __init__(
+        self,
+        base: TransformerTemporalModel,
+        window: tuple[int, int, int],
+        spatial_asks: bool,
+        positions: bool = False,
+    ) -> None:
         super().__init__()
-        self.base, self.window, self.spatial_asks = base, window, spatial_asks
+        self.base, self.window, self.spatial_asks, self.positions = base, window, spatial_asks, positions
         self.carry = nn.Linear(base.proj_out.in_features, base.proj_out.out_features, bias=False)
 
     def over_time(self, x: Tensor, num_frames: int) -> Tensor:
@@ -304,6 +321,9 @@ class SwappedAttention(TemporalAttention):
         sides = (num_frames, x.shape[-2], x.shape[-1])
         y = self.base.norm(rearrange(x, "(b f) c h w -> b c f h w", f=num_frames))
         spatial = self.base.proj_in(rearrange(y, "b c f h w -> b f h w c"))
+        if self.positions:
+            added = clip_positions(*sides, spatial.shape[-1], spatial)  # (f h w) c
+            spatial = spatial + added.view(*sides, -1)
         pixels = rearrange(spatial, "b f h w c -> (b h w) f c")
         pixels = pixels + block.attn1(block.norm1(pixels))
         temporal = rearrange(pixels, "(b h w) f c -> b f h w c", h=sides[1], w=sides[2])

@@ -49,6 +49,19 @@ def test_a_record_survives_its_file_and_nan_becomes_null(tmp_path):
     assert '"holes_filled": null' in path.read_text()
 
 
+def test_values_of_clips_survive_the_file_and_stand_on_one_line(tmp_path):
+    values = {"psnr_mean": [21.5, None, 1e-05], "ssim": []}
+    cell = Cell("x", 3, {"psnr_mean": 21.5}, keys=["a", "b", "[1, 2]"], groups=["g", "g", "h"], items=values)
+    before = record("threshold", 0, conditions={"white": cell})
+    path = before.save(tmp_path)
+    assert read_record(path) == before
+    assert '"psnr_mean": [21.5, null, 1e-05]' in path.read_text()
+    assert cell.num_groups == 2
+    assert cell.per_item("psnr_mean") == {"a": ("g", 21.5), "[1, 2]": ("h", 1e-05)}
+    assert cell.per_item("mad") == {}
+    assert record("old", 0).conditions["white"].per_item("psnr_mean") == {"a": ("a", 0)}
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"conditions": {"white": {"mean": 3}}}'])
 def test_a_broken_record_is_named(tmp_path, content):
     (tmp_path / "broken.json").write_text(content)
@@ -214,7 +227,7 @@ def test_without_a_file_nothing_is_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("page", "tables"),
-    [("README.md", ["front"]), (RESULTS_PAGE, ["alpha", "paper", "depth", "generation", *SECTIONS])],
+    [("README.md", ["front"]), (RESULTS_PAGE, ["verdicts", "alpha", "paper", "depth", "generation", *SECTIONS])],
 )
 def test_our_own_has_a_place_for_every_table_that_is_written_into_it(page, tables):
     text = (REPOSITORY / page).read_text(encoding="utf-8")

@@ -3,14 +3,17 @@
 import pytest
 import yaml
 
+from glassine.bench.protocols import SETS
 from glassine.bench.run import Budget
 from glassine.bench.specs import (
     ANIMATION,
     ILDIFF,
     METHODS,
+    POSITIONS,
     SHARED_DEPTHS,
     VARIANTS,
     animation_runs,
+    depth_ablation,
     depth_arm,
     generation_runs,
     run_on,
@@ -45,10 +48,25 @@ def test_every_variant_is_an_arm_and_a_depth_is_not_negative():
 def test_all_methods_are_planned_and_first_seeds_come_first():
     runs = generation_runs(list(METHODS), ["stickers", "both", "stills", "all"], None, Budget())
     seeds = {method: {run.seed for run in runs if run.spec.name == method} for method in METHODS}
-    assert seeds["sti"] == seeds["video_ldm"] == {0, 1, 2}
-    assert seeds["video_gpt"] == {0}
+    assert all(found == {0, 1, 2} for found in seeds.values())
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)
     assert {run.spec.name for run in runs if run.training_set in ("stills", "all")} == {"sti"}
+    start = runs[0]
+    assert (start.name, start.budget.steps) == ("sti_start-seed0-0steps", 0)
+    assert set(start.trained_on.tested_on) == set(SETS)
+
+
+def test_positions_are_rows_of_their_own_on_real_stickers():
+    runs = generation_runs(list(POSITIONS), ["stickers", "both"], 1, Budget())
+    named = {run.training_set: {one.spec.name for one in runs if one.training_set == run.training_set} for run in runs}
+    assert named["stickers"] == set(POSITIONS)
+    assert named["both"] == set(POSITIONS) & set(METHODS)
+
+
+def test_arms_that_start_alike_have_one_row_of_step_0():
+    assert [one.title for one in depth_ablation().starts] == ["step 0: nothing trained"]
+    assert [one.name for one in variants_ablation().starts] == ["depth0_start", "tiny_start"]
+    assert [one.name for one in variants_ablation(["tiny"]).starts] == ["tiny_start"]
 
 
 def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
@@ -68,11 +86,12 @@ def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
     assert str(first.checkpoint) in second.overrides
 
 
-def test_table_one_has_three_seeds_and_the_ablation_one():
+def test_every_row_of_layer_animate_has_three_seeds():
     runs = animation_runs(list(ANIMATION), None, Budget(steps=5))
     seeds = {name: [run.seed for run in runs if run.spec.name == name] for name in ANIMATION}
     assert seeds["layer_animate"] == seeds["still_moving"] == seeds["motion_module"] == [0, 1, 2]
-    assert seeds["first_frame"] == [0]
+    assert seeds["first_frame"] == [0, 1, 2]
+    assert [run.name for run in runs[:2]] == ["motion_module_start-seed0-0steps", "layer_animate_start-seed0-0steps"]
     first, second = run_on(ANIMATION["still_moving"], "transparent", 1, Budget(steps=5)).stages()
     assert ("--model.init_args.init_from", str(first.checkpoint)) in zip(
         second.overrides, second.overrides[1:], strict=False

@@ -20,7 +20,7 @@ def test_seeds_stand_in_one_row_with_their_spread_and_published_numbers_apart():
     records = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("sti", "both", 0, 1.0)]
     records.append(record("video_gpt", "stickers", 0, 9.0))
     head, rows = method_table(records, "stickers", "stickers")
-    assert [row[0] for row in rows] == ["VideoGPT", "STI (2 seeds)"]
+    assert [row[0] for row in rows] == ["VideoGPT (trained from nothing, at 64 px)", "STI (2 seeds)"]
     assert rows[1][1] == "3.00 ± 1.41"
     assert "s a clip" in head
     _, trained_on = data_table(records, "stickers")

@@ -80,11 +80,19 @@ def test_names_say_flow_and_background_and_values_are_means_over_clips():
     result = metric.compute()
     assert list(result) == [
         "dynamic_degree_red_moving_black", "dynamic_degree_red_top5_black", "dynamic_degree_red_flow_black",
-        "dynamic_degree_red_black_n",
+        "dynamic_degree_red_repeated_black", "dynamic_degree_red_black_n",
     ]  # fmt: skip
     assert result["dynamic_degree_red_moving_black"] == 0.5
     assert result["dynamic_degree_red_flow_black"] == pytest.approx(1, abs=1e-4)
     assert result["dynamic_degree_red_black_n"] == 2
+
+
+def test_frames_that_are_shown_twice_are_counted():
+    metric = DynamicDegree(ByRed(), "red")
+    metric.update(redder(4, 0, 4, 0))
+    result = metric.compute()
+    assert result["dynamic_degree_red_repeated_gray"] == 0.5
+    assert result["dynamic_degree_red_flow_gray"] == pytest.approx(2, rel=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

@@ -9,7 +9,17 @@ from scipy.linalg import sqrtm
 from torch import nn
 from torchmetrics.image.kid import maximum_mean_discrepancy, poly_mmd
 
-from glassine.metrics.fvd import FVD, KVD, PROTOCOLS, Moments, feature_moments, frechet_distance, kernel_distance
+from glassine.metrics.fvd import (
+    FVD,
+    KVD,
+    PROTOCOLS,
+    Moments,
+    feature_moments,
+    frechet_distance,
+    kernel_distance,
+    weighted_frechet_distance,
+    weighted_kernel_distance,
+)
 from glassine.utils.errors import UserError
 
 
@@ -276,3 +286,24 @@ def test_the_rules_of_protocols_hold_here_too():
         KVD(Eyes(), "eyes", "all")
     with pytest.raises(UserError, match=r"clips must have .* frames for .*, got 5"):
         KVD(Eyes(), "eyes").update(stickers(2, 0, frames=5), real=True)
+
+
+def test_weighted_distances_of_equal_weights_are_those_of_the_sets():
+    x, y = (torch.randn(n, 6, generator=torch.Generator().manual_seed(n)) for n in (20, 30))
+    ones = torch.ones(1, 20), torch.ones(1, 30)
+    kernel = weighted_kernel_distance(x, y, *ones)
+    assert kernel.item() == pytest.approx(kernel_distance(x, y), rel=1e-9)
+    frechet = weighted_frechet_distance(x, y, *ones)
+    assert frechet.item() == pytest.approx(frechet_distance(feature_moments(x), feature_moments(y)), rel=1e-9)
+
+
+def test_resampling_does_not_raise_the_kernel_distance():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 60, 8, generator=generator)
+    drawn = torch.randint(60, (400, 60), generator=generator)
+    weights = torch.zeros(400, 60).scatter_add_(1, drawn, torch.ones(400, 60))
+    found = weighted_kernel_distance(x, y, weights, weights)
+    spread = found.std().item() / 20  # of the mean of 400
+    assert abs(found.mean().item() - kernel_distance(x, y)) < 4 * spread + 0.02
+    repeated = kernel_distance(x[drawn[0]], y[drawn[0]])  # clips against themselves
+    assert repeated > found[0].item()

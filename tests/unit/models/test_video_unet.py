@@ -20,7 +20,7 @@ methods = pytest.mark.parametrize("method", METHODS, ids=NAMES)
 OTHER_ARGUMENTS = (
     MakeAVideo(zero_init=False),
     VideoLDM(share=0.9, zero_init=False),
-    VideoFactory(window=(3, 2, 2), zero_init=False),
+    VideoFactory(window=(3, 2, 2), zero_init=False, positions="frames_and_space"),
     STI(
         gamma=3, kernel_sizes=(1, 5), attentions=1, feed_forward=False, positions="frames", mix="channel", share=0.3,
         downsample="convolution", upsample="nearest", zero_init=False, mixed_convolutions=False,
@@ -207,7 +207,7 @@ def tiny(kind=I2VGen, **more):
 
 @torch.no_grad()
 def test_it_is_diffusers_network_with_an_image_of_zeros():
-    unet, theirs = tiny(fps=8), tiny(I2VGenXLUNet)
+    unet, theirs = tiny(fps=8, zero_init=False), tiny(I2VGenXLUNet)
     for batch, frames in ((1, 1), (2, 8)):
         sample, timestep, prompt_embeds = inputs(batch, frames)
         expected = theirs(
@@ -268,3 +268,20 @@ def test_it_freezes_and_checkpoints_as_the_others_do():
 def test_inputs_that_it_cannot_take_are_named_of_i2vgen():
     with pytest.raises(UserError, match="latents must be multiples of 2, got 7 x 8"):
         tiny()(torch.zeros(1, 4, 3, 7, 8), 1, torch.zeros(1, 5, TEXT_WIDTH))
+
+
+@torch.no_grad()
+def test_i2vgen_starts_as_the_image_network_where_it_sees_no_image_tokens(tmp_path):
+    torch.manual_seed(0)
+    names = {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D")}
+    names["up_block_types"] = ("UpBlock2D", "CrossAttnUpBlock2D")
+    image = UNet2DConditionModel(**{**SIZE, **names, "attention_head_dim": (4, 8)}, use_linear_projection=True).eval()
+    image.save_pretrained(tmp_path)
+    sample, timestep, prompt_embeds = inputs(2, frames=3)
+    frames = rearrange(sample, "b c f h w -> (b f) c h w")
+    each = image(frames, timestep.repeat_interleave(3), prompt_embeds.repeat_interleave(3, 0)).sample
+    expected = rearrange(each, "(b f) c h w -> b c f h w", f=3)
+    for tokens, equal in ((False, True), (True, False)):
+        unet = I2VGen(**SIZE, image_tokens=tokens).eval()
+        load_image_weights(unet, str(tmp_path), subfolder=None)
+        assert torch.allclose(unet(sample, timestep, prompt_embeds).sample, expected, atol=1e-5) == equal

@@ -68,6 +68,17 @@ def test_video_factory_takes_turns_in_who_asks():
     torch.testing.assert_close(run(spatial, x), run(temporal, x))
 
 
+@torch.no_grad()
+def test_video_factory_tells_places_apart_by_its_positions_alone():
+    x = torch.randn(FRAMES, CHANNELS, 4, 4)
+    for positions, equal in (("none", True), ("frames_and_space", False)):
+        layer = attention(VideoFactory(zero_init=False, positions=positions))
+        turned = run(layer, x.flip(0)).flip(0)  # attention without positions does not see the order of frames
+        assert torch.allclose(turned, run(layer, x), atol=1e-5) == equal
+    with pytest.raises(UserError, match="positions must be none or frames_and_space, got 'frames'"):
+        VideoFactory(positions="frames")
+
+
 def test_video_factory_leaves_the_layer_in_front_of_all_blocks():
     assert type(attention(VideoFactory(), index=0)) is TransformerTemporalModel
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glassine.bench.protocols import mean_interval, ratio_interval
+from glassine.bench.intervals import mean_interval, ratio_interval
 
 
 def test_the_interval_of_a_share_is_that_of_the_binomial():

@@ -1,0 +1,345 @@
+"""Score anything that makes clips or mattes against any test set: what `glassine score` does.
+
+A source is a folder of clips, a network (bundle, run or checkpoint) or a pipeline by name. It is measured by the
+evaluators and kept in the records of the benchmark; what a record holds already is not measured again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from glassine.bench import alpha_methods
+from glassine.bench.clip_folder import FolderSet, matching
+from glassine.bench.evaluate import Count, make_cell, pack, score_clip
+from glassine.bench.evaluate_video import AnimationEvaluator, file_name, motion_items, on_white
+from glassine.bench.evaluators import ClipScoring, Evaluators
+from glassine.bench.intervals import Interval, gap_interval, group_weights, mean_draws
+from glassine.bench.loading import load_network
+from glassine.bench.methods import CPU, TITLES, AlphaMethod, Method, make_methods
+from glassine.bench.progress import ShowProgress, no_progress, parallel_map
+from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet, unique_samples
+from glassine.bench.records import Cell, Record, fingerprint
+from glassine.bench.video_methods import REFERENCES, VideoSampler, load_sampler, rgba_of, training_clips, true_clips
+from glassine.data.sticker import Split
+from glassine.data.transforms import evaluation_conditions
+from glassine.metrics.matting_scores import MattingScores
+from glassine.models.ildiff import ILDiff
+from glassine.models.matting_anything import MattingAnything
+from glassine.models.transparency import TransparencyVAE
+from glassine.pretrained.weights import read_run_config
+from glassine.utils.devices import processor
+from glassine.utils.errors import UserError
+
+METRICS = ("psnr", "ssim", "alpha", "fvd", "kvd", "clip", "vqa", "motion")
+PARTS = ("ildiff", "codec", "sam", "network", "generator", "prior")  # of tasks, that hold what can be scored
+PIPELINES = {"generate": "ildiff", "animate": "latents", "true": "true", "train": "train", "codec": "codec"}
+CLIPS = "clips"  # the condition of made clips
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is scored by what.
+
+    Attributes:
+        source: folder of clips, bundle, run, checkpoint, or the name of a matting method or pipeline.
+        against: folder of shards or of clips, or `procedural`.
+        metrics: of `METRICS`.
+        split: of shards.
+        limit: most groups of the test set.
+        size: height and width, pixels.
+        num_frames: of each clip.
+        clips: made for the test set at least, see `VideoEvalSet`.
+        condition: what opaque clips for matting lie on, see `glassine.data.transforms.evaluation_conditions`.
+        backgrounds: of the clips that distances are computed on.
+        part: of a run's task; None for the first of `PARTS` that it has.
+        device: of the networks.
+    """
+
+    source: str
+    against: str
+    metrics: tuple[str, ...] = METRICS
+    split: Split = "val"
+    limit: int | None = None
+    size: int = 128
+    num_frames: int = 8
+    clips: int = 1
+    condition: str = "white"
+    backgrounds: tuple[str, ...] = ("white",)
+    part: str | None = None
+    device: torch.device = CPU
+
+
+def test_set(request: Request) -> CaptionedSet:
+    """The test set; UserError where there is none."""
+    paced, how = "motion" in request.metrics, (request.size, request.num_frames)
+    if request.against == "procedural":
+        return CaptionedSet("procedural", "", request.split, request.limit, *how, paced)
+    folder = Path(request.against)
+    if folder.is_dir() and not any(folder.rglob("*.tar")):
+        return FolderSet(folder, request.limit, *how, paced)
+    return CaptionedSet("stickers", request.against, request.split, request.limit, *how, paced)
+
+
+def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Method, VideoSampler]:
+    """How the source makes mattes or clips.
+
+    Raises:
+        UserError: nothing that can be scored.
+    """
+    source, path = request.source, Path(request.source)
+    if source in PIPELINES:
+        sampler = REFERENCES[PIPELINES[source]](request.device)
+        return Method(source, source, dict(sampler.settings), digest=sampler.digest), sampler
+    if source in TITLES:
+        (method, *_) = make_methods([source], device=request.device)
+        return method
+    is_network = path.is_file() or (path / "model.safetensors").is_file() or (path / "checkpoints").is_dir()
+    if path.is_dir() and not is_network:
+        return folder_of_clips(path, real)
+    part = request.part or part_of(path)
+    network = load_network(source, part).network
+    if isinstance(network, ILDiff):
+        return alpha_methods.ildiff_method(source, request.device)
+    if isinstance(network, TransparencyVAE):
+        return alpha_methods.layer_diffuse(source, request.device)
+    if isinstance(network, MattingAnything):
+        return alpha_methods.matting_anything(source, request.device)
+    if isinstance(network, Sam):
+        return alpha_methods.sam(source, request.device)
+    sampler = load_sampler(source, part, request.device)
+    return Method(part, source, weights=source, digest=sampler.digest, parameters=sampler.parameters), sampler
+
+
+def part_of(path: Path) -> str:
+    """The argument of a run's task that holds what can be scored; any for a bundle, which is one network."""
+    checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
+    if not checkpoint.is_file():
+        return PARTS[0]
+    arguments = read_run_config(checkpoint)["model"]["init_args"]
+    found = [name for name in PARTS if name in arguments]
+    if not found:
+        raise UserError(f"{path} must be a run with one of {', '.join(PARTS)}, got none: give --part")
+    return found[0]
+
+
+def folder_of_clips(folder: Path, real: CaptionedSet) -> tuple[Method, VideoSampler]:
+    """Clips that are there already; those named after test clips have their captions and groups."""
+    keys = {file_name(one.key): one.key for one in real.clips}
+    by_key = {one.key: one for one in real.clips}
+    whole = FolderSet(folder, None, real.size, real.num_frames)
+    pairs = matching([path.stem for path in whole.files], keys)
+    captions = {stem: by_key[key].caption for stem, key in pairs.items()}
+    groups = {stem: by_key[key].group or key for stem, key in pairs.items()}
+    made = FolderSet(folder, None, real.size, real.num_frames, real.paced, captions, groups)
+
+    def stand_in(*_: object) -> list[CaptionedClip]:
+        return [replace(one, key=pairs.get(one.key, one.key)) for one in made.clips]
+
+    sampler = VideoSampler(rgba_of, 0, made.digest, rebuilds=bool(pairs), seeded=False, stand_in=stand_in)
+    return Method(CLIPS, folder.name, digest=made.digest), sampler
+
+
+class ClipEvaluator(AnimationEvaluator):
+    """Evaluates made clips, opaque or transparent, by the metrics asked for.
+
+    Args:
+        eval_set: the test set.
+        evaluators: of the families asked for.
+        request: see `Request`.
+        progress: see `VideoEvaluator`.
+    """
+
+    def __init__(
+        self, eval_set: VideoEvalSet, evaluators: Evaluators, request: Request, progress: ShowProgress = no_progress
+    ) -> None:
+        super().__init__(eval_set, evaluators, progress)
+        self.request = request
+
+    def metric_names(self) -> Sequence[str]:
+        """What was asked for: which scores that gives depends on the clips."""
+        return sorted(self.request.metrics)
+
+    def inputs(self, record: Record, condition: str) -> str:
+        """Also of how clips are scored."""
+        return fingerprint(super().inputs(record, condition), self.request.backgrounds)
+
+    def scores(
+        self, real: CaptionedSet, made: Tensor, sampler: VideoSampler, wanted: Sequence[CaptionedClip]
+    ) -> ClipScoring:
+        """Of clips `n f 3|4 h w`."""
+        captions, groups = [one.caption for one in wanted], [one.group or one.key for one in wanted]
+        is_clear, metrics = made.shape[2] == 4, self.request.metrics
+        true = torch.stack([one.rgba for one in real.clips]) if is_clear else real.stacked()
+        backgrounds = self.request.backgrounds if is_clear else ("white",)
+        if "clip" in metrics and not any(caption.strip() for caption in captions):
+            raise UserError(
+                "clips must have captions for the CLIP score, got none: add prompts.json, or leave clip out"
+            )
+        found = self.evaluators.score(true, made, captions, backgrounds, real.groups, groups, sampler.is_real)
+        if sampler.rebuilds and {"psnr", "ssim", "alpha"} & set(metrics):
+            found.items |= paired_items(real, made, wanted, is_clear)
+        if "motion" in metrics:
+            found.items |= motion_items(self.evaluators, sampler.at_rate(made, wanted))
+        found.items = {name: values for name, values in found.items.items() if asked_for(name, metrics)}
+        found.draws = {name: values for name, values in found.draws.items() if asked_for(name, metrics)}
+        kept = {name: value for name, value in found.scores.items() if asked_for(name, metrics)}
+        means = {name: float(torch.nanmean(values.double())) for name, values in found.items.items()}
+        found.scores = means | kept
+        return found
+
+
+def paired_items(
+    real: CaptionedSet, made: Tensor, wanted: Sequence[CaptionedClip], is_clear: bool
+) -> dict[str, Tensor]:
+    """Scores of made clips against the test clips of their names, by the names of `SCORE_NAMES`; NaN without one.
+
+    PSNR and SSIM of what is seen are those of composites on white, those of alpha are of clear clips alone.
+    """
+    by_key = {one.key: one for one in real.clips}
+    found: dict[str, list[float]] = {}
+    for row, one in enumerate(wanted):
+        if (target := by_key.get(one.key)) is None:
+            continue
+        scores = MattingScores("white")
+        clip, true = made[row, None], target.rgba[None]
+        if is_clear:
+            scores.update(clip[:, :, 3:], true[:, :, 3:], clip[:, :, :3], true[:, :, :3])
+        else:
+            opaque = torch.ones_like(true[:, :, 3:])
+            scores.update(opaque, opaque, on_white(clip), on_white(true))
+        for name, value in scores.per_clip().items():
+            if is_clear or name.startswith("composite"):
+                column = found.setdefault("psnr_mean" if name == "psnr" else name, [float("nan")] * len(wanted))
+                column[row] = float(value)
+    return {name: torch.tensor(values) for name, values in found.items()}
+
+
+def asked_for(score: str, metrics: Sequence[str]) -> bool:
+    """Whether a score is of one of the metrics: `psnr` and `ssim` are those of alpha and of composites."""
+    family = score.split("_")[0]
+    named = {"dynamic": "motion", "composite": score.split("_")[-1]}.get(family, family)
+    of_alpha = named not in METRICS
+    return (named in metrics) or (of_alpha and "alpha" in metrics)
+
+
+def score(
+    request: Request, evaluators: Evaluators, folder: Path, progress: ShowProgress = no_progress
+) -> tuple[Record, list[Record]]:
+    """Measure a source, or take what its record holds.
+
+    Args:
+        request: what by what.
+        evaluators: networks of the metrics of clips, for the families asked for.
+        folder: of the record.
+        progress: see `VideoEvaluator`.
+
+    Returns:
+        The record; and those of training clips and of true clips, which are the floors of distances.
+
+    Raises:
+        UserError: a source or test set that cannot be read, or metrics that the source has no scores for.
+    """
+    unknown = sorted(set(request.metrics) - set(METRICS))
+    if unknown or not request.metrics:
+        raise UserError(f"metrics must be some of {', '.join(METRICS)}, got {', '.join(unknown) or 'none'}")
+    real = test_set(request)
+    source = source_of(request, real)
+    if isinstance(source, AlphaMethod):
+        return score_matting(source, real, request, folder, progress), []
+    eval_set = VideoEvalSet({CLIPS: real}, request.clips)
+    evaluator = ClipEvaluator(eval_set, evaluators, request, progress)
+    floors = [floor(evaluator, name, folder) for name in floor_names(request, real)]
+    return evaluator.evaluate(*source, folder), floors
+
+
+def floor_names(request: Request, real: CaptionedSet) -> list[str]:
+    """The real clips that distances are to be compared with, where the test set has them."""
+    if not {"fvd", "kvd"} & set(request.metrics) or request.source == "true":
+        return []
+    return ["true"] if isinstance(real, FolderSet) else ["train", "true"]
+
+
+def floor(evaluator: ClipEvaluator, name: str, folder: Path) -> Record:
+    """The record of real clips."""
+    sampler = {"train": training_clips, "true": true_clips}[name](evaluator.request.device)
+    distances = tuple(one for one in evaluator.request.metrics if one in ("fvd", "kvd"))
+    alone = ClipEvaluator(
+        evaluator.eval_set, evaluator.evaluators, replace(evaluator.request, metrics=distances), evaluator.progress
+    )
+    return alone.evaluate(Method(name, name, digest=sampler.digest), sampler, folder / "floors")
+
+
+def score_matting(
+    method: AlphaMethod, real: CaptionedSet, request: Request, folder: Path, progress: ShowProgress
+) -> Record:
+    """The record of a matting method on opaque clips of a test set."""
+    if not {"psnr", "ssim", "alpha"} & set(request.metrics):
+        raise UserError(f"metrics must be psnr, ssim or alpha for {method.title}, got {', '.join(request.metrics)}")
+    if method.function is None:
+        raise UserError(f"{method.title}: {method.missing}")
+    if request.size % method.size_multiple:
+        raise UserError(f"size must be a multiple of {method.size_multiple} for {method.title}, got {request.size}")
+    conditions = {condition.name: condition for condition in evaluation_conditions()}
+    if request.condition not in conditions:
+        raise UserError(f"condition must be one of {', '.join(conditions)}, got {request.condition!r}")
+    dataset = real.samples(transform=conditions[request.condition])
+    with progress() as tell:
+        count = Count(2 * len(dataset), tell)
+        samples = parallel_map(lambda row: pack(dataset[row]), range(len(dataset)), partial(count.step, "clips"))
+        samples = unique_samples(samples)
+        results = parallel_map(partial(score_clip, method), samples, partial(count.step, method.title))
+    inputs = fingerprint(method.name, method.digest, sorted(method.settings.items()), real.fingerprint())
+    cell = make_cell(inputs, samples, results)
+    cell.scores = {name: value for name, value in cell.scores.items() if asked_for(name, request.metrics)}
+    cell.items = {name: value for name, value in cell.items.items() if asked_for(name, request.metrics)}
+    record = method.new_record(VideoEvalSet({CLIPS: real}), real.name)
+    record.stickers, record.conditions = cell.keys, {request.condition: cell}
+    record.costs, record.costs_on = {"parameters": method.parameters}, processor(method.device)
+    record.save(folder)
+    return record
+
+
+def interval_of(cell: Cell, score: str) -> Interval:
+    """A score's 95% interval over draws of the groups; NaN where only the mean is known."""
+    value = cell.scores.get(score)
+    if value is None:
+        return Interval(*[float("nan")] * 3)
+    if score in cell.draws:
+        drawn = torch.tensor(cell.draws[score], dtype=torch.float64)
+    elif items := list(cell.per_item(score).values()):
+        values = torch.tensor([number for _, number in items], dtype=torch.float64)
+        drawn = mean_draws(values, group_weights([group for group, _ in items]))
+    else:
+        return Interval(value, float("nan"), float("nan"))
+    found = gap_interval(value, [drawn], [torch.zeros_like(drawn)])
+    # around the value it may reach below what the distance can be
+    return found._replace(low=max(found.low, 0.0)) if score.startswith("fvd") else found
+
+
+def lines(record: Record, floors: Sequence[Record] = ()) -> list[str]:
+    """What the terminal shows: each score with its interval, and the floor of distances beside it."""
+    (name, cell), *_ = record.conditions.items()
+    said = [
+        f"{record.title}: {cell.stickers} clips of {cell.num_groups} groups, split {record.split}, "
+        f"{record.num_frames} frames of {record.size} x {record.size}" + (f", {name}" if name != CLIPS else "")
+    ]
+    for score, value in cell.scores.items():
+        if value is None or score.endswith(("_n", "_n_real", "_n_fake")):
+            continue
+        _, low, high = interval_of(cell, score)
+        ends = f" [{low:.4g}, {high:.4g}]" if low == low else ""
+        counted = {end: cell.scores.get(f"{score}_n_{end}") for end in ("fake", "real")}
+        pair = f"  {counted['fake']:.0f} against {counted['real']:.0f} clips" if counted["fake"] else ""
+        beside = [f"{one.title} {known:.4g}" for one in floors if (known := floor_value(one, score)) is not None]
+        said.append(f"  {score} {value:.4g}{ends}{pair}" + (f"  floor: {', '.join(beside)}" if beside else ""))
+    return said
+
+
+def floor_value(record: Record, score: str) -> float | None:
+    """The distance of real clips."""
+    return next((cell.scores.get(score) for cell in record.conditions.values()), None)
