@@ -1,15 +1,19 @@
 """Devices, memory and hardware of this machine; whether freed memory is kept by the process."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import platform
 import re
 import sys
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from glassine.utils.errors import UserError
+
+if TYPE_CHECKING:
+    import torch  # takes seconds: imported only where a device is chosen
 
 
 def cores() -> int:
@@ -19,6 +23,8 @@ def cores() -> int:
 
 def hardware() -> dict[str, str | int]:
     """Names of the processor and the GPU, and the `cores` that this process may use."""
+    import torch
+
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
@@ -39,6 +45,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UserError: no such device, or not on this machine.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

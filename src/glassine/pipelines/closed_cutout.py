@@ -1,0 +1,174 @@
+"""A sticker's frames to alpha in closed form: background over time, closed areas over time, any size.
+
+Closed areas are decided over a window of frames at once, so that an eye that is white in one frame is not a hole in
+the next.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glassine.pipelines.background_models import Behind, Floats, Picture
+from glassine.pipelines.background_track import BackgroundTrack
+from glassine.pipelines.closed_form import closed_form, disc, look
+from glassine.pipelines.regions import Area, describe, hole_evidence
+from glassine.pipelines.report import CutoutReport
+
+Levels = NDArray[np.uint8]
+CLOSED_RESOLUTION = 1024  # pixels of the longer side: larger pictures are worked on at this size and enlarged
+
+
+@dataclass
+class FrameCut:
+    """One frame in closed form, `h w` at the working size.
+
+    Attributes:
+        alpha: 0 to 255, with closed areas opaque.
+        opened: the same with closed areas clear.
+        areas: the number of the closed area that a pixel belongs to, 0 for none; None if there is none.
+        described: these areas.
+        behind: the background.
+        noise: near edges, in 255ths.
+        evidence: pooled over time, by number of the area: above 0 it is a hole.
+    """
+
+    alpha: Levels
+    opened: Levels
+    areas: NDArray[np.int32] | None
+    described: list[Area]
+    behind: Behind
+    noise: float
+    band: int
+    evidence: dict[int, float] = field(default_factory=dict)
+
+    def decided(self) -> Levels:
+        """Alpha with every closed area opaque or clear as a whole."""
+        if self.areas is None or not any(value > 0 for value in self.evidence.values()):
+            return self.alpha
+        open_numbers = np.asarray([number for number, value in self.evidence.items() if value > 0])
+        table = np.zeros(int(self.areas.max()) + 1, np.uint8)
+        table[open_numbers] = 1
+        holes = table[self.areas]
+        around = cv2.dilate(holes, disc(self.band + 1)) > 0
+        return np.where(around, np.minimum(self.alpha, self.opened), self.alpha)
+
+    @property
+    def doubtful(self) -> float:
+        """Share of the picture in closed areas whose evidence is weak."""
+        weak = [area.pixels for area in self.described if abs(self.evidence.get(area.number, 0.0)) < 0.7]
+        return sum(weak) / self.alpha.size
+
+
+class ClosedCutter:
+    """Closed-form alpha of frames in order.
+
+    Args:
+        track: the background over time.
+    """
+
+    def __init__(self, track: BackgroundTrack) -> None:
+        self.track = track
+        self._last_picture: Picture | None = None
+        self._last: FrameCut | None = None
+        self._before: FrameCut | None = None  # of the last window, for areas that go on
+        self._sums: dict[int, tuple[float, float]] = {}  # evidence and weight of the areas of `_before`
+
+    def cut(self, picture: Picture) -> FrameCut:
+        """One frame, `h w 3` uint8; a frame that equals the one before costs nothing."""
+        if self._last is not None and self._last_picture is not None and np.array_equal(picture, self._last_picture):
+            return self._last
+        behind = self.track.of(picture)
+        inner = np.ascontiguousarray(behind.inset.of(picture))
+        evidence = look(inner, behind.picture(inner), behind.noise)
+        found = closed_form(evidence)
+        described: list[Area] = []
+        if found.areas.any():
+            described = describe(evidence, found.alpha <= 0, found.areas)
+            if behind.kind == "picture":  # where the sticker itself stands still, the median shows it
+                described = [replace(area, surely_solid=True) for area in described]
+        alpha, opened = (to_levels(plane) for plane in (found.alpha, found.opened))
+        areas = found.areas if described else None
+        if behind.inset:
+            alpha, opened = (within(plane, behind, picture) for plane in (alpha, opened))
+            areas = within(areas, behind, picture) if areas is not None else None
+        self._last_picture = picture
+        self._last = FrameCut(alpha, opened, areas, described, behind, evidence.noise, found.band)
+        return self._last
+
+    def decide(self, cuts: Sequence[FrameCut], report: CutoutReport | None = None) -> None:
+        """Pool the evidence of closed areas over consecutive frames; each `FrameCut.evidence` is filled in."""
+        next_sums: dict[int, tuple[float, float]] = {}
+        tracks = _link([*([self._before] if self._before is not None else []), *cuts])
+        for track in tracks:
+            weight = total = 0.0
+            for cut, area in track:
+                if cut is self._before:
+                    total_before, weight_before = self._sums.get(area.number, (0.0, 0.0))
+                    total, weight = total + total_before, weight + weight_before
+                else:
+                    total += area.pixels * hole_evidence(area)
+                    weight += area.pixels
+            for cut, area in track:
+                if cut is not self._before:
+                    cut.evidence[area.number] = total / max(weight, 1.0)
+            last_cut, last_area = track[-1]
+            if cuts and last_cut is cuts[-1]:
+                next_sums[last_area.number] = (total, weight)
+            if report is not None and track[0][0] is not self._before:
+                report.areas += 1
+                report.holes += int(total > 0)
+        if cuts:
+            self._before, self._sums = cuts[-1], next_sums
+
+
+def _link(cuts: Iterable[FrameCut]) -> list[list[tuple[FrameCut, Area]]]:
+    """Closed areas followed through frames: an area goes on as the one that it overlaps most, if by half."""
+    tracks: list[list[tuple[FrameCut, Area]]] = []
+    before: FrameCut | None = None
+    owner: dict[int, list[tuple[FrameCut, Area]]] = {}
+    for cut in cuts:
+        if cut is before:  # an unchanged frame
+            continue
+        mine: dict[int, list[tuple[FrameCut, Area]]] = {}
+        overlap = _overlaps(before, cut)
+        for area in cut.described:
+            track: list[tuple[FrameCut, Area]] | None = None
+            if overlap is not None and before is not None:
+                row = overlap[area.number]
+                row[0] = 0
+                other = int(row.argmax())
+                sizes = {one.number: one.pixels for one in before.described}
+                if other and row[other] >= 0.5 * min(area.pixels, sizes.get(other, 1)):
+                    track = owner.get(other)
+            if track is None:
+                track = []
+                tracks.append(track)
+            track.append((cut, area))
+            mine[area.number] = track
+        before, owner = cut, mine
+    return tracks
+
+
+def _overlaps(before: FrameCut | None, cut: FrameCut) -> NDArray[np.int64] | None:
+    """Pixels that area i of `cut` shares with area j of `before`, `i j`."""
+    if before is None or before.areas is None or cut.areas is None or before.areas.shape != cut.areas.shape:
+        return None
+    width = int(before.areas.max()) + 1
+    height = int(cut.areas.max()) + 1
+    both = cut.areas.astype(np.int64) * width + before.areas
+    return np.bincount(both.ravel(), minlength=height * width).reshape(height, width)
+
+
+def to_levels(plane: Floats) -> Levels:
+    """Alpha in [0, 1] to 0..255."""
+    return (plane * 255 + 0.5).astype(np.uint8)
+
+
+def within(plane: NDArray, behind: Behind, picture: Picture) -> NDArray:
+    """A plane of the picture inside `behind.inset` on the whole picture, 0 around."""
+    whole = np.zeros(picture.shape[:2], plane.dtype)
+    behind.inset.of(whole)[:] = plane
+    return whole

@@ -1,0 +1,226 @@
+"""Alpha in closed form against a known background: flood fill, edges by color projection, closed areas as wholes.
+
+The background may be one color or a picture (`background_models`). Only numpy and OpenCV are needed, so that a sticker
+for which this is enough needs no network at all.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glassine.pipelines.background_models import Floats, Picture, connected_to_border, largest_difference
+
+Mask = NDArray[np.bool_]
+
+
+def disc(radius: int) -> NDArray[np.uint8]:
+    """A disc of 1 in a square of side `2 * radius + 1`."""
+    squares = np.square(np.arange(-radius, radius + 1))
+    return (np.add.outer(squares, squares) <= radius * (radius + 1)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One picture against its background.
+
+    Attributes:
+        picture: `h w 3` uint8.
+        behind: `h w 3` float32, the background's color at each pixel.
+        distance: `h w`, largest difference of any channel in 255ths.
+        noise: how far background is from `behind` near edges, in 255ths: 0 for an undamaged file.
+    """
+
+    picture: Picture
+    behind: Floats
+    distance: Floats
+    noise: float
+
+    @property
+    def tolerance(self) -> float:
+        """The distance up to which a pixel counts as background."""
+        return max(1.5, self.noise)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file shows traces of compression or dithering."""
+        return self.noise > 2.5
+
+
+def look(picture: Picture, behind: Floats, border_noise: float = 0.0) -> Evidence:
+    """Compare a picture with its background.
+
+    Args:
+        picture: `h w 3` uint8.
+        behind: `h w 3` float32.
+        border_noise: what the border of the picture is known to have, in 255ths.
+    """
+    distance = largest_difference(picture, behind)
+    return Evidence(picture, behind, distance, max(noise_near_edges(picture, distance), min(border_noise, 16.0)))
+
+
+def noise_near_edges(picture: Picture, distance: Floats) -> float:
+    """How far compression has moved background pixels, in 255ths.
+
+    The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What a block with
+    an edge has done to the background shows between what is exact and the edge. Soft glows and shading live there, too,
+    but are smooth, where ringing is rough.
+    """
+    near = distance <= 1.5
+    outside = connected_to_border(near).astype(np.uint8)
+    beyond = cv2.dilate(outside, np.ones((3, 3), np.uint8)) > outside
+    count = int(beyond.sum())
+    if count < 20:
+        return 0.0
+    gray = cv2.transform(picture.astype(np.float32), np.full((1, 3), 1 / 3, np.float32))
+    rough = np.abs(cv2.filter2D(gray, -1, ROUGH, borderType=cv2.BORDER_REFLECT))
+    close = (cv2.dilate(outside, np.ones((9, 9), np.uint8)) > outside) & (distance < 30)
+    disturbed = close & (rough >= 0.5)
+    # an undamaged edge is one pixel wide, and few of its pixels are so close to the background; and noise makes islands
+    # of a few pixels that have the background's color by chance
+    if disturbed.sum() < 0.7 * count:
+        return 0.0
+    islands = cv2.connectedComponentsWithStats((near & (outside == 0)).astype(np.uint8), connectivity=4)[2]
+    if (islands[1:, cv2.CC_STAT_AREA] < 20).sum() < max(3, 0.015 * count):
+        return 0.0
+    return float(np.clip(np.percentile(distance[disturbed], 80) + 1, 3, 14))
+
+
+ROUGH = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 4
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The result: `alpha` `h w` float32 in [0, 1], and its closed areas of the background's color.
+
+    `areas` is `h w` int32: 0 for none, else the number of a closed area, whose pixels have alpha 1 in `alpha`, as if
+    all of them belonged to the sticker. `opened` gives alpha with all of them taken for holes.
+    """
+
+    alpha: Floats
+    opened: Floats
+    areas: NDArray[np.int32]
+    band: int
+
+
+LEAST_AREA = 6  # pixels of a closed area; smaller ones are noise
+
+
+def closed_form(evidence: Evidence) -> ClosedForm:
+    """Alpha of one picture."""
+    distance, tolerance = evidence.distance, evidence.tolerance
+    if evidence.damaged:
+        calm = np.asarray(cv2.medianBlur(evidence.picture, 3))
+        smooth = largest_difference(calm, evidence.behind)
+        near = np.minimum(distance, smooth) <= tolerance
+    else:
+        calm = evidence.picture
+        near = distance <= tolerance
+    outside = connected_to_border(near)
+    closed = near & ~outside
+    areas = _closed_areas(closed, evidence)
+    band = edge_width(distance, outside) if not evidence.damaged else 3
+    alpha = _project(evidence, calm, outside, band)
+    opened = alpha
+    if areas.any():
+        # what separates a closed area from the outside keeps the alpha that it has against both
+        opened = np.minimum(alpha, _project(evidence, calm, outside | (areas > 0), band))
+    return ClosedForm(alpha, opened, areas, band)
+
+
+def _closed_areas(closed: Mask, evidence: Evidence) -> NDArray[np.int32]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed.astype(np.uint8), connectivity=4)
+    least = LEAST_AREA if not evidence.damaged else 4 * LEAST_AREA
+    keep = stats[:, cv2.CC_STAT_AREA] >= least
+    keep[0] = False
+    number = np.cumsum(keep) * keep
+    return np.asarray(number[labels], np.int32) if count > 1 else np.zeros_like(labels)
+
+
+def edge_width(distance: Floats, outside: Mask, most: int = 4) -> int:
+    """How many pixels wide the sticker's soft edge is, at least 1: where colors stop changing on the way inward."""
+    inside = (~outside).astype(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_C, 3)
+    seen: list[float] = []
+    deep = depth >= most + 2
+    if deep.sum() < 50:
+        return 1
+    for k in range(1, most + 2):
+        ring = (depth >= k - 0.5) & (depth < k + 0.5)
+        # only where the sticker is thick enough that all rings belong to one edge
+        ring &= cv2.dilate(deep.astype(np.uint8), disc(most + 2)) > 0
+        if ring.sum() < 20:
+            return 1
+        seen.append(float(np.median(distance[ring])))
+    for k in range(most):
+        if seen[k] > 0.9 * seen[k + 1] or seen[k + 1] < 8:
+            return max(1, k)
+    return most
+
+
+def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Floats:
+    """Alpha 0 `outside`, 1 deep inside, and by color in a band of `band` pixels between."""
+    alpha = (~outside).astype(np.float32)
+    inside = (~outside).astype(np.uint8)
+    if not inside.any() or not outside.any():
+        return alpha
+    solid = cv2.erode(inside, disc(band), borderValue=1) > 0
+    edge = (inside > 0) & ~solid
+    if not edge.any():
+        return alpha
+    at = np.flatnonzero(edge.reshape(-1))
+    behind = evidence.behind.reshape(-1, 3)[at]
+    mixed = evidence.picture.reshape(-1, 3)[at].astype(np.float32) - behind  # n 3
+    length_mixed = np.sqrt(np.square(mixed).sum(axis=1))
+    # the solid color that is nearest, where there is one near enough
+    best = np.full(len(at), np.inf, np.float32)
+    share = np.ones(len(at), np.float32)
+    if solid.any():
+        from_solid, labels = cv2.distanceTransformWithLabels(
+            1 - solid.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        places = np.flatnonzero(solid.reshape(-1))
+        place_of = np.zeros(len(places) + 1, np.int64)
+        place_of[labels.reshape(-1)[places]] = places
+        solid_color = calm.reshape(-1, 3)[place_of[labels.reshape(-1)[at]]].astype(np.float32) - behind
+        share, best = _share(mixed, solid_color)
+        best[from_solid.reshape(-1)[at] > band + 2.5] = np.inf
+    # thin lines have no solid part, and an outline may be thinner than the band: then the color around that lies
+    # farthest from the background in the pixel's own direction is what it is a mixture of
+    doubtful = best > 6 + evidence.noise + 0.06 * length_mixed
+    if doubtful.any():
+        chosen = at[doubtful]
+        farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 2 if band < 3 else 3)
+        share[doubtful] = np.clip(length_mixed[doubtful] / np.maximum(farthest, 1.0), 0, 1)
+    alpha.reshape(-1)[at] = share
+    return alpha
+
+
+def _share(mixed: Floats, solid: Floats) -> tuple[Floats, Floats]:
+    """How much of `solid` (`n 3`, less the background) is in `mixed`, in [0, 1], and how far off the line it lies."""
+    square = np.maximum(np.square(solid).sum(axis=1), 20.0)
+    share = np.clip((mixed * solid).sum(axis=1) / square, 0, 1)
+    off = np.sqrt(np.square(mixed - share[:, None] * solid).sum(axis=1))
+    return share.astype(np.float32), off.astype(np.float32)
+
+
+def _farthest(
+    evidence: Evidence, calm: Picture, places: NDArray[np.int64], mixed: Floats, length: Floats, radius: int
+) -> Floats:
+    """For n pixels, how far from the background the colors around reach in the pixel's own direction: `n`."""
+    height, width = evidence.distance.shape
+    y, x = np.divmod(places, width)
+    unit = mixed / np.maximum(length, 1e-3)[:, None]
+    reach = length.copy()
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dx == dy == 0:
+                continue
+            ny, nx = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+            other = calm[ny, nx].astype(np.float32) - evidence.behind[ny, nx]  # n 3
+            along = (other * unit).sum(axis=1)
+            square = np.square(other).sum(axis=1)
+            same_direction = along * along > 0.94 * square
+            np.maximum(reach, np.where(same_direction, along, 0), out=reach)
+    return reach
