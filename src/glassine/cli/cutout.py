@@ -33,15 +33,17 @@ from glassine.utils.progress import progress_bar
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.preview import PreviewStrip
+    from glassine.pipelines.unknown_background import Subject
 
 Frame = NDArray[np.uint8]
 _HUGE_PIXELS = 2**22
 DESCRIPTION = """\
 Make an opaque sticker transparent. The background may be one color, a gradient, two colors, a painted checkerboard, or
-a still picture behind moving ones; it may flash and fade, with a frame line or bars around it. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
-MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says: .webp .gif .png
-.apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is standard input or output. Durations and loop
-count are kept. Colors are the input's own, brought to sRGB where a profile says that they are something else."""
+a still picture behind moving ones; it may flash and fade, with a frame line or bars around it. Reads GIF, WebP, PNG,
+APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV, MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes
+what OUT's suffix says: .webp .gif .png .apng .avif .webm .mov .zip, or a folder of PNGs without a suffix. `-` is
+standard input or output. Durations and loop count are kept. Colors are the input's own, brought to sRGB where a profile
+says that they are something else."""
 EPILOG = """\
 An input that is transparent already is kept as it is. With --force its frames are laid on the background and cut out;
 the result is nowhere more visible than the input was. Where little of the border fits any background, or nothing or
@@ -86,6 +88,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default="auto",
         help="opaque: everything but edges is opaque; translucent: as see-through as the picture allows, for glass, "
         "smoke and glows (default: %(default)s, which is opaque in closed form)",
+    )
+    parser.add_argument(
+        "--subject",
+        metavar="X,Y|L,T,R,B",
+        help="a pixel of the sticker, or the box around it, for backgrounds that are photographs or clutter",
     )
     parser.add_argument("--force", action="store_true", help="cut out a sticker that is transparent already")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was found and how sure it is")
@@ -208,6 +215,32 @@ def plan(
     return jobs
 
 
+def parse_subject(text: str | None, width: int, height: int) -> "Subject | None":
+    """A point or a box in pixels of a picture of that size.
+
+    Raises:
+        UserError: it is neither, or outside the picture.
+    """
+    from glassine.pipelines.unknown_background import Subject
+
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4):
+        raise UserError(f"--subject must be X,Y or LEFT,TOP,RIGHT,BOTTOM in pixels, got {text!r}")
+    x, y = (number / side for number, side in zip(numbers[:2], (width, height), strict=True))
+    right, bottom = (numbers[2] / width, numbers[3] / height) if len(numbers) == 4 else (None, None)
+    inside = 0 <= x < 1 and 0 <= y < 1
+    if right is not None and bottom is not None:
+        inside = inside and x < right <= 1 and y < bottom <= 1
+    if not inside:
+        raise UserError(f"--subject must lie within the picture of {width} x {height} pixels, got {text!r}")
+    return Subject(x, y, right, bottom)
+
+
 def check_report(report: Path | None, others: list[Path], preview: Path | None) -> None:
     """See that the report has a file of its own.
 
@@ -289,6 +322,7 @@ class Cutter:
             "method": self._args.method,
             "opacity": self._args.opacity,
             "force": self._args.force,
+            "subject": parse_subject(self._args.subject, reader.width, reader.height),
         }
         pipeline = self._load()
         strip = PreviewStrip() if preview is not None else None

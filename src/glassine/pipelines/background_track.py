@@ -33,9 +33,16 @@ class BackgroundTrack:
     def __init__(self, head: Sequence[Picture], color: tuple[int, int, int] | None = None) -> None:
         self._color = color
         self._model = find_behind(head[0], color)
-        self._changes = 0
+        self.brightest = 0.0
+        if color is None and self._model.kind == "flat":  # a white background that fades in is gray or black at first
+            self.brightest = max(float(most_frequent(border_of(frame)).min()) for frame in head)
         if color is None and self._model.fit < GOOD_FIT and len(head) > 1:
             self._model = max((find_behind(frame) for frame in head[1:3]), key=lambda m: m.fit, default=self._model)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the user named the background's color."""
+        return self._color is not None
 
     @property
     def is_found(self) -> bool:

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.background_models import Behind, Floats, Picture
+from glassine.pipelines.background_models import GOOD_FIT, Behind, Floats, Picture
 from glassine.pipelines.background_track import BackgroundTrack
-from glassine.pipelines.closed_form import closed_form, disc, look
+from glassine.pipelines.closed_form import ClosedForm, Evidence, closed_form, disc, look, merging
 from glassine.pipelines.regions import Area, describe, hole_evidence
 from glassine.pipelines.report import CutoutReport
+from glassine.pipelines.unknown_background import Subject, guess_alpha
 
 Levels = NDArray[np.uint8]
 CLOSED_RESOLUTION = 1024  # pixels of the longer side: larger pictures are worked on at this size and enlarged
@@ -32,6 +33,8 @@ class FrameCut:
         described: these areas.
         behind: the background.
         noise: near edges, in 255ths.
+        band: pixels of a soft edge.
+        merging: share of the sticker's edge at which it hardly differs from the background.
         evidence: pooled over time, by number of the area: above 0 it is a hole.
     """
 
@@ -42,6 +45,7 @@ class FrameCut:
     behind: Behind
     noise: float
     band: int
+    merging: float
     evidence: dict[int, float] = field(default_factory=dict)
 
     def decided(self) -> Levels:
@@ -67,10 +71,11 @@ class ClosedCutter:
 
     Args:
         track: the background over time.
+        subject: where the sticker is, for pictures whose background fits no model.
     """
 
-    def __init__(self, track: BackgroundTrack) -> None:
-        self.track = track
+    def __init__(self, track: BackgroundTrack, subject: Subject | None = None) -> None:
+        self.track, self.subject = track, subject
         self._last_picture: Picture | None = None
         self._last: FrameCut | None = None
         self._before: FrameCut | None = None  # of the last window, for areas that go on
@@ -83,10 +88,11 @@ class ClosedCutter:
         behind = self.track.of(picture)
         inner = np.ascontiguousarray(behind.inset.of(picture))
         evidence = look(inner, behind.picture(inner), behind.noise)
-        found = closed_form(evidence)
+        unknown = behind.fit < GOOD_FIT and not self.track.is_given
+        found = self._guess(evidence) if unknown else closed_form(evidence)
         described: list[Area] = []
         if found.areas.any():
-            described = describe(evidence, found.alpha <= 0, found.areas)
+            described = describe(evidence, found.alpha <= 0, found.areas, self.track.brightest)
             if behind.kind == "picture":  # where the sticker itself stands still, the median shows it
                 described = [replace(area, surely_solid=True) for area in described]
         alpha, opened = (to_levels(plane) for plane in (found.alpha, found.opened))
@@ -95,8 +101,14 @@ class ClosedCutter:
             alpha, opened = (within(plane, behind, picture) for plane in (alpha, opened))
             areas = within(areas, behind, picture) if areas is not None else None
         self._last_picture = picture
-        self._last = FrameCut(alpha, opened, areas, described, behind, evidence.noise, found.band)
+        self._last = FrameCut(
+            alpha, opened, areas, described, behind, evidence.noise, found.band, merging(evidence, found.alpha)
+        )
         return self._last
+
+    def _guess(self, evidence: Evidence) -> ClosedForm:
+        alpha = guess_alpha(evidence.picture, self.subject)
+        return ClosedForm(alpha, alpha, np.zeros(alpha.shape, np.int32), 1)
 
     def decide(self, cuts: Sequence[FrameCut], report: CutoutReport | None = None) -> None:
         """Pool the evidence of closed areas over consecutive frames; each `FrameCut.evidence` is filled in."""

@@ -30,17 +30,14 @@ class Evidence:
         behind: `h w 3` float32, the background's color at each pixel.
         distance: `h w`, largest difference of any channel in 255ths.
         noise: how far background is from `behind` near edges, in 255ths: 0 for an undamaged file.
+        tolerance: the distance up to which a pixel counts as background.
     """
 
     picture: Picture
     behind: Floats
     distance: Floats
     noise: float
-
-    @property
-    def tolerance(self) -> float:
-        """The distance up to which a pixel counts as background."""
-        return max(1.5, self.noise)
+    tolerance: float
 
     @property
     def damaged(self) -> bool:
@@ -57,37 +54,84 @@ def look(picture: Picture, behind: Floats, border_noise: float = 0.0) -> Evidenc
         border_noise: what the border of the picture is known to have, in 255ths.
     """
     distance = largest_difference(picture, behind)
-    return Evidence(picture, behind, distance, max(noise_near_edges(picture, distance), min(border_noise, 16.0)))
+    return Evidence(picture, behind, distance, *noise_near_edges(picture, distance, min(border_noise, 12.0)))
 
 
-def noise_near_edges(picture: Picture, distance: Floats) -> float:
-    """How far compression has moved background pixels, in 255ths.
+def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0.0) -> tuple[float, float]:
+    """How far compression has moved background pixels, in 255ths (0 for an undamaged file); and a tolerance for it.
 
-    The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What a block with
-    an edge has done to the background shows between what is exact and the edge. Soft glows and shading live there, too,
-    but are smooth, where ringing is rough.
+    The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What blocks with an
+    edge have done to the background lies between what a fill without tolerance reaches and what a generous one does.
+    An undamaged edge leaves hardly a pixel there. Soft glows and shading do, but they are smooth, where ringing is
+    rough; and where a generous fill runs deep into something, that is no noise but the sticker.
     """
-    near = distance <= 1.5
-    outside = connected_to_border(near).astype(np.uint8)
-    beyond = cv2.dilate(outside, np.ones((3, 3), np.uint8)) > outside
-    count = int(beyond.sum())
-    if count < 20:
-        return 0.0
-    gray = cv2.transform(picture.astype(np.float32), np.full((1, 3), 1 / 3, np.float32))
-    rough = np.abs(cv2.filter2D(gray, -1, ROUGH, borderType=cv2.BORDER_REFLECT))
-    close = (cv2.dilate(outside, np.ones((9, 9), np.uint8)) > outside) & (distance < 30)
-    disturbed = close & (rough >= 0.5)
-    # an undamaged edge is one pixel wide, and few of its pixels are so close to the background; and noise makes islands
-    # of a few pixels that have the background's color by chance
-    if disturbed.sum() < 0.7 * count:
-        return 0.0
-    islands = cv2.connectedComponentsWithStats((near & (outside == 0)).astype(np.uint8), connectivity=4)[2]
-    if (islands[1:, cv2.CC_STAT_AREA] < 20).sum() < max(3, 0.015 * count):
-        return 0.0
-    return float(np.clip(np.percentile(distance[disturbed], 80) + 1, 3, 14))
+    least = max(EXACT, 1.2 * border_noise)
+    exact = distance <= least
+    outside = connected_to_border(exact)
+    # single pixels of a noisy background are not what lies before an edge
+    calm_outside = cv2.morphologyEx(outside.astype(np.uint8), cv2.MORPH_CLOSE, disc(2)) > 0 if border_noise else outside
+    rough: Mask | None = None
+    for limit in (MOST_NOISE, 9.0, 6.0):
+        if limit <= least:
+            break
+        reached = connected_to_border(distance <= limit)
+        between = reached & ~calm_outside
+        edge = int((cv2.dilate(reached.astype(np.uint8), CROSS) > reached).sum())
+        if between.sum() < max(20, 1.3 * edge):
+            break
+        if _depth(reached, between) > BLOCK:
+            continue
+        if rough is None:
+            rough = _roughness(picture)
+        # noise, unlike texture, also leaves pixels of the background's very color by chance, in islands
+        islands = cv2.connectedComponentsWithStats((reached & exact & ~outside).astype(np.uint8), connectivity=4)[2]
+        chance = int((islands[1:, cv2.CC_STAT_AREA] < 20).sum())
+        if rough[between].mean() >= 0.45 and (border_noise >= EXACT or chance >= max(2, 0.015 * edge)):
+            noise = float(np.clip(np.percentile(distance[between], 95) + 1, least, limit))
+            return noise, noise
+    if is_dithered(picture, ~outside):
+        return max(4.0, border_noise), max(4.0, least)
+    # a little more than exact costs nothing where it does not leak, and takes what dithering leaves
+    if least < 4:
+        reached = connected_to_border(distance <= 4)
+        between = reached & ~outside
+        if not between.any() or _depth(reached, between) <= 2.5:
+            return border_noise, 4.0
+    return border_noise, least
 
 
-ROUGH = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 4
+def is_dithered(picture: Picture, inside: Mask) -> bool:
+    """Whether the sticker is made of few colors that alternate from pixel to pixel, as GIF encoders leave it."""
+    colors = picture[inside][::3]
+    if len(colors) < 300:
+        return False
+    packed = colors.astype(np.int32) @ np.array((65536, 256, 1), np.int32)
+    if len(np.unique(packed)) > 256:
+        return False
+    return float(_roughness(picture)[inside].mean()) > 0.35
+
+
+def _depth(reached: Mask, between: Mask) -> float:
+    """How deep `between` lies in `reached`, in pixels (the 95th percentile)."""
+    depth = cv2.distanceTransform(reached.astype(np.uint8), cv2.DIST_C, 3)
+    return float(np.percentile(depth[between], 95))
+
+
+def _roughness(picture: Picture) -> Mask:
+    """Where neighboring pixels alternate; ringing along an upright edge has no mixed difference, so three are taken."""
+    rough = np.zeros(picture.shape[:2], bool)
+    for kernel in ROUGH:
+        rough |= np.abs(cv2.filter2D(picture.astype(np.float32), -1, kernel)).max(axis=2) >= 0.7
+    return rough
+
+
+EXACT = 1.5
+DAMAGED_BAND = 2  # pixels of an edge that compression blurs
+BLOCK = 12  # pixels: compression disturbs no further from an edge
+MOST_NOISE = 14.0
+_SECOND = np.array([[1, -2, 1]], np.float32)
+ROUGH = (_SECOND.T @ _SECOND / 4, _SECOND / 3, _SECOND.T / 3)
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -104,6 +148,19 @@ class ClosedForm:
     band: int
 
 
+def merging(evidence: Evidence, alpha: Floats) -> float:
+    """Share of the sticker's edge where it differs from the background by less than 30 of 255, in [0, 1].
+
+    There a fill may run into the sticker. Together with noise it tells the files on which closed form fails.
+    """
+    outside = (alpha <= 0).astype(np.uint8)
+    shore = cv2.dilate(outside, CROSS) > outside
+    if not shore.any():
+        return 0.0
+    farthest = cv2.dilate(evidence.distance, np.ones((7, 7), np.uint8))
+    return float((farthest[shore] < 30).mean())
+
+
 LEAST_AREA = 6  # pixels of a closed area; smaller ones are noise
 
 
@@ -112,21 +169,47 @@ def closed_form(evidence: Evidence) -> ClosedForm:
     distance, tolerance = evidence.distance, evidence.tolerance
     if evidence.damaged:
         calm = np.asarray(cv2.medianBlur(evidence.picture, 3))
-        smooth = largest_difference(calm, evidence.behind)
-        near = np.minimum(distance, smooth) <= tolerance
+        near = np.minimum(distance, muted_difference(calm, evidence.behind)) <= tolerance
+        near |= _specks(~near, distance, 3 * tolerance)
     else:
         calm = evidence.picture
         near = distance <= tolerance
     outside = connected_to_border(near)
     closed = near & ~outside
     areas = _closed_areas(closed, evidence)
-    band = edge_width(distance, outside) if not evidence.damaged else 3
+    band = edge_width(distance, outside) if not evidence.damaged else DAMAGED_BAND
     alpha = _project(evidence, calm, outside, band)
     opened = alpha
     if areas.any():
         # what separates a closed area from the outside keeps the alpha that it has against both
         opened = np.minimum(alpha, _project(evidence, calm, outside | (areas > 0), band))
     return ClosedForm(alpha, opened, areas, band)
+
+
+def muted_difference(picture: Picture, behind: Floats) -> Floats:
+    """The larger of the difference in luma and 0.7 of that in chroma, `h w` in 255ths: files halve chroma's size."""
+    difference = picture - behind
+    planes = np.abs(cv2.transform(difference, LUMA_CHROMA))
+    return np.maximum(np.maximum(planes[..., 0], planes[..., 1]), planes[..., 2])
+
+
+LUMA_CHROMA = np.array(
+    [[0.299, 0.587, 0.114], [-0.7 * 0.169, -0.7 * 0.331, 0.7 * 0.5], [0.7 * 0.5, -0.7 * 0.419, -0.7 * 0.081]],
+    np.float32,
+)
+
+
+def _specks(inside: Mask, distance: Floats, limit: float) -> Mask:
+    """Groups of a few faint pixels: rather noise than sticker."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] <= 24
+    small[0] = False
+    if count < 2 or not small.any():
+        return np.zeros_like(inside)
+    chosen = small[labels]
+    most = np.zeros(count, np.float32)
+    np.maximum.at(most, labels[chosen], distance[chosen])
+    return chosen & (most <= limit)[labels]
 
 
 def _closed_areas(closed: Mask, evidence: Evidence) -> NDArray[np.int32]:
@@ -191,7 +274,7 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Flo
     doubtful = best > 6 + evidence.noise + 0.06 * length_mixed
     if doubtful.any():
         chosen = at[doubtful]
-        farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 2 if band < 3 else 3)
+        farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 3)
         share[doubtful] = np.clip(length_mixed[doubtful] / np.maximum(farthest, 1.0), 0, 1)
     alpha.reshape(-1)[at] = share
     return alpha

@@ -53,8 +53,15 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64, background
     return Sticker(pixels, tuple(30 + 10 * i for i in range(frames)), loop=3)
 
 
+class ByNetwork(CutoutPipeline):
+    """The pipeline with the network alone, whose plumbing is tested here."""
+
+    def stream(self, *arguments, **settings):
+        return super().stream(*arguments[:6], **{**settings, "method": "network"})
+
+
 def cutout(network: nn.Module | None = None) -> CutoutPipeline:
-    return CutoutPipeline(network or ByColor(), device="cpu")  # type: ignore[arg-type]
+    return ByNetwork(network or ByColor(), device="cpu")  # type: ignore[arg-type]
 
 
 def test_the_square_stays_and_the_background_goes():
