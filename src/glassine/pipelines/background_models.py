@@ -140,13 +140,18 @@ def _simplest(picture: Picture) -> Behind:
     # a gradient of few levels passes for a noisy flat color: what explains the border more closely is taken
     for fitted in (_profile, _checkerboard, _gradient):
         other = fitted(picture)
-        if other is not None and _better(other, best):
+        if other is not None and _better(other, best) and (flat.fit < 0.4 or _leaves_something(other, picture)):
             best = other
         if best.fit > 0.95 and best.noise <= 2:
             break
     if best.fit < GOOD_FIT and best.kind == "flat" and best.fit < 0.35:
         return Behind("unknown", best.colors, best.fit, best.noise)
     return best
+
+
+def _leaves_something(model: Behind, picture: Picture) -> bool:
+    """Whether anything stands out: a wide banner on white is no background of three stripes."""
+    return float((largest_difference(picture, model.picture(picture)) > 20).mean()) > 0.002
 
 
 def _better(other: Behind, best: Behind) -> bool:

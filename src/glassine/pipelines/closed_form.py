@@ -102,6 +102,7 @@ def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0
 
 def is_dithered(picture: Picture, inside: Mask) -> bool:
     """Whether the sticker is made of few colors that alternate from pixel to pixel, as GIF encoders leave it."""
+    inside = cv2.erode(inside.astype(np.uint8), disc(3)) > 0  # every edge is rough
     colors = picture[inside][::3]
     if len(colors) < 300:
         return False

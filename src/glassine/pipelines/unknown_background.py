@@ -13,6 +13,7 @@ from glassine.pipelines.background_models import Floats, Picture
 from glassine.pipelines.upsampling import guided_upsampling
 
 WORKING_SIDE = 160  # pixels of the longer side: GrabCut's time grows faster than the picture
+LEAST = 0.005  # of the picture
 _ITERATIONS = 3
 
 
@@ -48,6 +49,8 @@ def guess_alpha(picture: Picture, subject: Subject | None = None) -> Floats:
         return np.ones((height, width), np.float32)
     found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if found.mean() < LEAST:  # a guess that finds nothing had better lose nothing
+        return np.ones((height, width), np.float32)
     soft = np.asarray(cv2.GaussianBlur(found.astype(np.float32), (0, 0), 0.7), np.float32)
     if small.shape[:2] == picture.shape[:2]:
         return soft
