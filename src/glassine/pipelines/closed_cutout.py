@@ -5,7 +5,7 @@ the next.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -89,12 +89,11 @@ class ClosedCutter:
         inner = np.ascontiguousarray(behind.inset.of(picture))
         evidence = look(inner, behind.picture(inner), behind.noise)
         unknown = behind.fit < GOOD_FIT and not self.track.is_given
-        found = self._guess(evidence) if unknown else closed_form(evidence)
+        still = behind.kind == "picture"
+        found = self._guess(evidence, still) if unknown or still else closed_form(evidence)
         described: list[Area] = []
         if found.areas.any():
             described = describe(evidence, found.alpha <= 0, found.areas, self.track.brightest)
-            if behind.kind == "picture":  # where the sticker itself stands still, the median shows it
-                described = [replace(area, surely_solid=True) for area in described]
         alpha, opened = (to_levels(plane) for plane in (found.alpha, found.opened))
         areas = found.areas if described else None
         if behind.inset:
@@ -106,8 +105,8 @@ class ClosedCutter:
         )
         return self._last
 
-    def _guess(self, evidence: Evidence) -> ClosedForm:
-        alpha = guess_alpha(evidence.picture, self.subject)
+    def _guess(self, evidence: Evidence, still: bool) -> ClosedForm:
+        alpha = guess_alpha(evidence.picture, self.subject, evidence.distance if still else None)
         return ClosedForm(alpha, alpha, np.zeros(alpha.shape, np.int32), 1)
 
     def decide(self, cuts: Sequence[FrameCut], report: CutoutReport | None = None) -> None:

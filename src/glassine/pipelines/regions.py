@@ -41,7 +41,6 @@ class Area:
     number: int
     pixels: int
     features: NDArray[np.float64]
-    surely_solid: bool = False
 
 
 def describe(
@@ -102,6 +101,4 @@ def describe(
 
 def hole_evidence(area: Area) -> float:
     """Log odds that a closed area is a hole."""
-    if area.surely_solid:
-        return -5.0
     return float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))

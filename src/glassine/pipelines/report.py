@@ -7,6 +7,7 @@ import numpy as np
 
 LITTLE_FITS = 0.6  # of the border
 NEARLY_ALL, NEARLY_NOTHING = 0.985, 0.0005  # of the picture
+GUESSED = ("unknown", "picture")  # backgrounds before which alpha is a guess
 UNSURE = 0.5  # confidence below which a word is said
 
 
@@ -57,7 +58,7 @@ class CutoutReport:
         clear = 1 - min(1.0, 6 * self.doubtful)
         whole = 0.2 if self.kept > NEARLY_ALL or self.kept < NEARLY_NOTHING else 1.0
         damage = 1 - 0.02 * min(self.noise, 14)
-        guess = 0.4 if self.background == "unknown" else 1.0
+        guess = 0.4 if self.background in GUESSED else 1.0
         return round(fit * clear * whole * damage * guess, 3)
 
     @property

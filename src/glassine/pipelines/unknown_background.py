@@ -14,6 +14,7 @@ from glassine.pipelines.upsampling import guided_upsampling
 
 WORKING_SIDE = 160  # pixels of the longer side: GrabCut's time grows faster than the picture
 LEAST = 0.005  # of the picture
+MOVES = 24  # of 255
 _ITERATIONS = 3
 
 
@@ -27,12 +28,14 @@ class Subject:
     bottom: float | None = None
 
 
-def guess_alpha(picture: Picture, subject: Subject | None = None) -> Floats:
+def guess_alpha(picture: Picture, subject: Subject | None = None, moving: Floats | None = None) -> Floats:
     """Alpha of a picture whose background is unknown.
 
     Args:
         picture: `h w 3`.
-        subject: where the sticker is; None takes the middle of the picture.
+        subject: where the sticker is; None takes where something moves, or else the middle of the picture.
+        moving: `h w`, how far each pixel is from its median over time, in 255ths. The median shows the sticker where
+            that rests, and so what moves only tells where to look.
 
     Returns:
         `h w` in [0, 1].
@@ -41,7 +44,11 @@ def guess_alpha(picture: Picture, subject: Subject | None = None) -> Floats:
     scale = min(1.0, WORKING_SIDE / max(height, width))
     size = max(8, round(width * scale)), max(8, round(height * scale))
     small = np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-    mask = _seeds(small.shape[0], small.shape[1], subject)
+    mask = None
+    if moving is not None and subject is None:
+        mask = _seeds_of_motion(np.asarray(cv2.resize(moving, size, interpolation=cv2.INTER_AREA)))
+    if mask is None:
+        mask = _seeds(small.shape[0], small.shape[1], subject)
     cv2.setRNGSeed(0)  # its color models start from random samples
     try:
         cv2.grabCut(small, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS, cv2.GC_INIT_WITH_MASK)
@@ -57,6 +64,21 @@ def guess_alpha(picture: Picture, subject: Subject | None = None) -> Floats:
     if size[0] > width or size[1] > height:
         return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_AREA), np.float32)
     return guided_upsampling(soft, picture.astype(np.float32) / np.float32(255))
+
+
+def _seeds_of_motion(moving: Floats) -> Picture | None:
+    """GrabCut's mask: the hull of what moves may be the sticker, what lies far from it is not; None without motion."""
+    moved = cv2.morphologyEx((moving > MOVES).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if moved.mean() < LEAST:
+        return None
+    hull = np.zeros_like(moved)
+    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(moved)), (1,))
+    far = max(3, round(0.06 * max(moved.shape)))
+    around = cv2.dilate(hull, np.ones((2 * far + 1, 2 * far + 1), np.uint8))
+    mask = np.where(hull > 0, cv2.GC_PR_FGD, np.where(around > 0, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
+    mask[[0, -1]] = cv2.GC_BGD
+    mask[:, [0, -1]] = cv2.GC_BGD
+    return mask
 
 
 def _seeds(height: int, width: int, subject: Subject | None) -> Picture:
