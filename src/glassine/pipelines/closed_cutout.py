@@ -59,6 +59,15 @@ class FrameCut:
         around = cv2.dilate(holes, disc(self.band + 1)) > 0
         return np.where(around, np.minimum(self.alpha, self.opened), self.alpha)
 
+    def whole(self, levels: Levels, solid: dict[int, bool]) -> Levels:
+        """Other alpha levels (`h w`) with each closed area opaque or clear as a whole, edges left as they are."""
+        if self.areas is None or levels.shape != self.areas.shape or not solid:
+            return levels
+        table = np.zeros(int(self.areas.max()) + 1, np.uint8)
+        for number, value in solid.items():
+            table[number] = 255 if value else 0
+        return np.where(self.areas > 0, table[self.areas], levels).astype(np.uint8)
+
     @property
     def doubtful(self) -> float:
         """Share of the picture in closed areas whose evidence is weak."""
@@ -133,6 +142,32 @@ class ClosedCutter:
                 report.holes += int(total > 0)
         if cuts:
             self._before, self._sums = cuts[-1], next_sums
+
+
+def vote(cuts: Sequence[FrameCut], alphas: Sequence[Floats]) -> list[dict[int, bool]]:
+    """For each frame, which of its closed areas are part of the sticker by a network's alpha, pooled over time.
+
+    Args:
+        cuts: consecutive frames in closed form.
+        alphas: the network's alpha of each, `h w` in [0, 1] at any size of the same shape.
+    """
+    means: dict[tuple[int, int], float] = {}
+    places: dict[int, list[int]] = {}
+    for number, (cut, alpha) in enumerate(zip(cuts, alphas, strict=True)):
+        places.setdefault(id(cut), []).append(number)
+        if cut.areas is None:
+            continue
+        fine = cv2.resize(alpha, cut.areas.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        sums = np.bincount(cut.areas.ravel(), fine.ravel())
+        for area in cut.described:
+            means[id(cut), area.number] = float(sums[area.number]) / max(area.pixels, 1)
+    answers: list[dict[int, bool]] = [{} for _ in cuts]
+    for track in _link(cuts):
+        total = sum(area.pixels * (means.get((id(cut), area.number), 0.5) - 0.5) for cut, area in track)
+        for cut, area in track:
+            for number in places[id(cut)]:
+                answers[number][area.number] = total > 0
+    return answers
 
 
 def _link(cuts: Iterable[FrameCut]) -> list[list[tuple[FrameCut, Area]]]:

@@ -21,7 +21,7 @@ from glassine.data.sticker import Sticker
 from glassine.pipelines.background_models import NEAR, border_of, largest_difference, most_frequent
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.backgrounds import Color, find_background, settle_alpha, unmix
-from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut
+from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut, vote
 from glassine.pipelines.frame_store import Frame, FrameStore, StoredFrame, overlapping_windows
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject
@@ -326,17 +326,21 @@ class CutoutPipeline:
     ) -> Iterator[tuple[Frame, int]]:
         """The network's alpha for one block of frames on a flat background."""
         size = WorkingSize.of(closed_size.full, how.resolution, self.ildiff.size_multiple)
+        colors: list[Color] = []
+        alphas: list[NDArray[np.float32]] = []
         for window in overlapping_windows(items, how.chunk, self.ildiff.temporal_radius):
             color = window.items[window.own.start].closed.behind.mean_color
             clip = np.stack([size.shrink(_opaque(i.original.load(), under, size), color) for i in window.items])
-            alphas = self._alphas(clip, window.own, color, how.pixel_source, how.tta)
-            for item, small in zip(window.items[window.own], alphas, strict=True):
-                frame = _finish(item.original.load(), small, size, color)
-                self._count(item.closed, frame)
-                yield frame, item.duration
-                del frame
-        for item in items:
+            alphas += list(self._alphas(clip, window.own, color, how.pixel_source, how.tta))
+            colors += [color] * (len(alphas) - len(colors))
+        inner = [np.ascontiguousarray(small[: size.inner[0], : size.inner[1]]) for small in alphas]
+        answers = vote([item.closed for item in items], inner)
+        for item, small, color, solid in zip(items, alphas, colors, answers, strict=True):
+            frame = _finish(item.original.load(), small, size, color, (item.closed, solid))
             item.original.drop()
+            self._count(item.closed, frame)
+            yield frame, item.duration
+            del frame
 
     def _count(self, closed: FrameCut, frame: Frame) -> None:
         report, behind = self.report, closed.behind
@@ -418,12 +422,20 @@ def _opaque(frame: Frame, background: Color, size: WorkingSize) -> Frame:
     return strips[0] if len(strips) == 1 else np.concatenate(strips)
 
 
-def _finish(original: Frame, small: NDArray[np.float32], size: WorkingSize, background: Color) -> Frame:
-    """The result's frame, `h w 4` uint8, from the network's alpha (`h' w'` in [0, 1])."""
+def _finish(
+    original: Frame,
+    small: NDArray[np.float32],
+    size: WorkingSize,
+    background: Color,
+    areas: tuple[FrameCut, dict[int, bool]] | None = None,
+) -> Frame:
+    """The result's frame, `h w 4` uint8, from the network's alpha (`h' w'` in [0, 1]), and closed areas as wholes."""
     opaque = _opaque(original, background, size)  # h w 3
     result = np.empty_like(original)
     for rows, alpha in size.enlarged_rows(small, opaque):
         levels = settle_alpha((alpha * 255).round().astype(np.uint8))  # r w
+        if areas is not None and len(levels) == len(original):
+            levels = areas[0].whole(levels, areas[1])
         result[rows] = unmix(opaque[rows], levels, background)
         kept = original[rows][..., 3] <= levels
         result[rows][kept] = original[rows][kept]  # no more transparent than before: keep the pixel

@@ -6,7 +6,7 @@ import pytest
 
 from glassine.pipelines.background_models import find_behind
 from glassine.pipelines.background_track import BackgroundTrack
-from glassine.pipelines.closed_cutout import ClosedCutter
+from glassine.pipelines.closed_cutout import ClosedCutter, vote
 from glassine.pipelines.closed_form import closed_form, look, noise_near_edges
 
 SIZE, SCALE = 128, 8
@@ -175,3 +175,18 @@ def test_nothing_but_background_gives_nothing():
         assert not alpha_of(picture).any()
         behind = find_behind(picture)
         assert not closed_form(look(picture, behind.picture(picture))).alpha.any()
+
+
+def test_a_network_votes_on_closed_areas_as_wholes():
+    picture, _ = drawn(face)
+    cutter = ClosedCutter(BackgroundTrack([picture]))
+    cut = cutter.cut(picture)
+    unsure = np.full((SIZE // 2, SIZE // 2), 0.6, np.float32)
+    solid = vote([cut, cut], [unsure, unsure])
+    assert solid[0] == solid[1]
+    assert all(solid[0].values())
+    assert cut.areas is not None
+    levels = cut.whole(np.full((SIZE, SIZE), 150, np.uint8), solid[0])
+    assert set(levels[cut.areas > 0]) == {255}
+    clear = vote([cut], [unsure - 0.3])[0]
+    assert set(cut.whole(levels, clear)[cut.areas > 0]) == {0}
