@@ -90,12 +90,14 @@ def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0
             noise = float(np.clip(np.percentile(distance[between], 95) + 1, least, limit))
             return noise, noise
     if is_dithered(picture, ~outside):
-        return max(4.0, border_noise), max(4.0, least)
+        reached = connected_to_border(distance <= 6)
+        level = 6.0 if _depth(reached, reached & ~outside) <= BLOCK else 4.0
+        return max(level, border_noise), max(level, least)
     # a little more than exact costs nothing where it does not leak, and takes what dithering leaves
     if least < 4:
         reached = connected_to_border(distance <= 4)
         between = reached & ~outside
-        if not between.any() or _depth(reached, between) <= 2.5:
+        if _depth(reached, between) <= 2.5:
             return border_noise, 4.0
     return border_noise, least
 
@@ -114,6 +116,8 @@ def is_dithered(picture: Picture, inside: Mask) -> bool:
 
 def _depth(reached: Mask, between: Mask) -> float:
     """How deep `between` lies in `reached`, in pixels (the 95th percentile)."""
+    if not between.any():
+        return 0.0
     depth = cv2.distanceTransform(reached.astype(np.uint8), cv2.DIST_C, 3)
     return float(np.percentile(depth[between], 95))
 
