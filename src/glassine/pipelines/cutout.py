@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
-from glassine.pipelines.background_models import NEAR, border_of, largest_difference, most_frequent
+from glassine.pipelines.background_models import NEAR, border_of, largest_difference
 from glassine.pipelines.background_track import BackgroundTrack
-from glassine.pipelines.backgrounds import Color, find_background, settle_alpha, unmix
+from glassine.pipelines.backgrounds import Color, find_background
 from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut, vote
+from glassine.pipelines.finishing import (
+    Opacity,
+    finish,
+    finish_closed,
+    is_transparent_already,
+    laid_on,
+    opaque_border_color,
+)
 from glassine.pipelines.frame_store import Frame, FrameStore, StoredFrame, overlapping_windows
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject
@@ -36,7 +43,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a cut-out in closed form
 
 RESOLUTION, CHUNK = 256, 32
 Method = Literal["auto", "closed-form", "network"]
-Opacity = Literal["auto", "opaque", "translucent"]
 METHODS: tuple[Method, ...] = ("auto", "closed-form", "network")
 OPACITIES: tuple[Opacity, ...] = ("auto", "opaque", "translucent")
 TINY = "glassine:tiny-ildiff"
@@ -44,7 +50,6 @@ LOOKAHEAD = 8
 LOOKAHEAD_PIXELS = 2**26  # fewer frames are read ahead if they are huge
 STILL_FRAMES = 48  # read ahead where only a temporal median can tell the background
 POOLED, POOLED_PIXELS = 32, 2**23  # frames over which closed areas are decided at once; fewer if they are large
-CLEAR_BORDER, CLEAR_AREA = 0.25, 0.1  # shares from which on a sticker counts as transparent already
 
 
 @dataclass(frozen=True)
@@ -286,12 +291,12 @@ class CutoutPipeline:
                 yield frame, duration
             return
         under = background or opaque_border_color([frame for frame, _ in head])
-        seen = [size.reduced(_opaque(frame, under, size)) for frame, _ in head]
+        seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
         track = BackgroundTrack(seen, background)
         if background is None and not track.is_found:
             more = max(1, min(STILL_FRAMES, LOOKAHEAD_PIXELS // max(1, head[0][0].size // 4)))
             head += islice(source, max(0, more - len(head)))
-            seen = [size.reduced(_opaque(frame, under, size)) for frame, _ in head]
+            seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
             track.look_for_still_picture(seen)
         del seen
         cutter, store = ClosedCutter(track, subject), FrameStore()
@@ -301,7 +306,7 @@ class CutoutPipeline:
             expected = (*size.full, 4)
             if frame.shape != expected or frame.dtype != np.uint8:
                 raise UserError(f"all frames must be uint8 {expected} as the first, got {frame.dtype} {frame.shape}")
-            closed = cutter.cut(size.reduced(_opaque(frame, under, size)))
+            closed = cutter.cut(size.reduced(laid_on(frame, under, size)))
             return Cut(store.put(frame), duration, closed)
 
         prepared = map(prepare, chain(_drain(head), source))
@@ -315,7 +320,7 @@ class CutoutPipeline:
                 yield from self._with_network(window.items, size, under, network)
                 continue
             for item in window.items:
-                frame = _finish_closed(item.original.load(), item.closed, size, under, opacity)
+                frame = finish_closed(item.original.load(), item.closed, size, under, opacity)
                 item.original.drop()
                 self._count(item.closed, frame)
                 yield frame, item.duration
@@ -330,13 +335,13 @@ class CutoutPipeline:
         alphas: list[NDArray[np.float32]] = []
         for window in overlapping_windows(items, how.chunk, self.ildiff.temporal_radius):
             color = window.items[window.own.start].closed.behind.mean_color
-            clip = np.stack([size.shrink(_opaque(i.original.load(), under, size), color) for i in window.items])
+            clip = np.stack([size.shrink(laid_on(i.original.load(), under, size), color) for i in window.items])
             alphas += list(self._alphas(clip, window.own, color, how.pixel_source, how.tta))
             colors += [color] * (len(alphas) - len(colors))
         inner = [np.ascontiguousarray(small[: size.inner[0], : size.inner[1]]) for small in alphas]
         answers = vote([item.closed for item in items], inner)
         for item, small, color, solid in zip(items, alphas, colors, answers, strict=True):
-            frame = _finish(item.original.load(), small, size, color, (item.closed, solid))
+            frame = finish(item.original.load(), small, size, color, (item.closed, solid))
             item.original.drop()
             self._count(item.closed, frame)
             yield frame, item.duration
@@ -380,7 +385,7 @@ class CutoutPipeline:
             alphas = self._alphas(clip, window.own, color, pixel_source, tta)
             for item, small in zip(window.items[window.own], alphas, strict=True):
                 original = item.original.load()
-                frame = _finish(original, small, size, color)
+                frame = finish(original, small, size, color)
                 fit = float((largest_difference(border_of(original), np.asarray(color)) <= NEAR).mean())
                 self.report.count(fit=fit, kept=float((frame[..., 3] > 0).mean()))
                 del original
@@ -410,85 +415,7 @@ def _prepare(frame: Frame, duration: int, background: Color, size: WorkingSize, 
     expected = (*size.full, 4)
     if frame.shape != expected or frame.dtype != np.uint8:
         raise UserError(f"all frames must be uint8 {expected} as the first, got {frame.dtype} {frame.shape}")
-    return Prepared(store.put(frame), duration, size.shrink(_opaque(frame, background, size), background))
-
-
-def _opaque(frame: Frame, background: Color, size: WorkingSize) -> Frame:
-    """What the frame looks like on the background, `h w 3` uint8; composited a strip at a time."""
-    if (frame[..., 3] == 255).all():
-        return frame[..., :3]
-    step = size.rows_at_once
-    strips = [composite_frames(frame[top : top + step], background) for top in range(0, len(frame), step)]
-    return strips[0] if len(strips) == 1 else np.concatenate(strips)
-
-
-def _finish(
-    original: Frame,
-    small: NDArray[np.float32],
-    size: WorkingSize,
-    background: Color,
-    areas: tuple[FrameCut, dict[int, bool]] | None = None,
-) -> Frame:
-    """The result's frame, `h w 4` uint8, from the network's alpha (`h' w'` in [0, 1]), and closed areas as wholes."""
-    opaque = _opaque(original, background, size)  # h w 3
-    result = np.empty_like(original)
-    for rows, alpha in size.enlarged_rows(small, opaque):
-        levels = settle_alpha((alpha * 255).round().astype(np.uint8))  # r w
-        if areas is not None and len(levels) == len(original):
-            levels = areas[0].whole(levels, areas[1])
-        result[rows] = unmix(opaque[rows], levels, background)
-        kept = original[rows][..., 3] <= levels
-        result[rows][kept] = original[rows][kept]  # no more transparent than before: keep the pixel
-        result[rows][result[rows][..., 3] == 0] = 0
-    return result
-
-
-def _finish_closed(original: Frame, closed: FrameCut, size: WorkingSize, under: Color, opacity: Opacity) -> Frame:
-    """The result's frame, `h w 4` uint8, from closed-form alpha at the working size."""
-    opaque = _opaque(original, under, size)  # h w 3
-    levels = closed.decided()
-    whole = closed.behind.spread(size.reduced(opaque))  # h' w' 3, or 3
-    if opacity == "translucent":
-        levels = np.minimum(levels, least_alpha(size.reduced(opaque), whole))
-    result = np.empty_like(original)
-    small = levels.astype(np.float32) / np.float32(255)
-    for rows, alpha in size.enlarged_rows(small, opaque):
-        fine = settle_alpha((alpha * 255).round().astype(np.uint8))  # r w
-        behind = whole if whole.ndim == 1 else size.enlarged_part(whole, rows)
-        result[rows] = unmix(opaque[rows], fine, behind)
-        kept = original[rows][..., 3] <= fine
-        result[rows][kept] = original[rows][kept]  # no more transparent than before: keep the pixel
-        result[rows][result[rows][..., 3] == 0] = 0
-    return result
-
-
-def least_alpha(picture: NDArray[np.uint8], behind: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The least alpha, `h w` in 0..255, at which some color in 0..255 over `behind` gives `picture` (`h w 3`)."""
-    difference = picture - behind
-    room = np.where(difference > 0, 255 - behind, behind)
-    share = np.abs(difference) / np.maximum(room, 1)
-    return (share.max(axis=-1).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def is_transparent_already(frames: list[Frame]) -> bool:
-    """Whether a quarter of the border, or a tenth of the picture, is clear in one of the frames."""
-    for frame in frames:
-        clear = frame[..., 3] < 128
-        if clear.mean() >= CLEAR_AREA or border_of(clear[..., None]).mean() >= CLEAR_BORDER:
-            return True
-    return False
-
-
-def opaque_border_color(frames: list[Frame]) -> Color:
-    """The most frequent color of opaque border pixels; mid gray where there are none. Clear pixels are laid on it."""
-    if all(int(frame[..., 3].min()) == 255 for frame in frames):
-        return (128, 128, 128)
-    border = np.concatenate([border_of(frame) for frame in frames])
-    opaque = border[border[:, 3] == 255, :3]
-    if len(opaque) < 8:
-        return (128, 128, 128)
-    red, green, blue = most_frequent(opaque).round().astype(int).tolist()
-    return red, green, blue
+    return Prepared(store.put(frame), duration, size.shrink(laid_on(frame, background, size), background))
 
 
 def _drain(items: list) -> Iterator:

@@ -1,4 +1,4 @@
-"""Cut-out over styles: cases are what they say, and the pipeline is above flood fill on backgrounds that are not flat."""
+"""Cut-out over styles: cases are what they say, and backgrounds that are not flat are removed."""
 
 import numpy as np
 
