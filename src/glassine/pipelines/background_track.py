@@ -33,6 +33,7 @@ class BackgroundTrack:
     def __init__(self, head: Sequence[Picture], color: tuple[int, int, int] | None = None) -> None:
         self._color = color
         self._model = find_behind(head[0], color)
+        self._misses = self._wait = 0
         self.brightest = 0.0
         if color is None and self._model.kind == "flat":  # a white background that fades in is gray or black at first
             self.brightest = max(float(most_frequent(border_of(frame)).min()) for frame in head)
@@ -64,11 +65,22 @@ class BackgroundTrack:
         model, fit = self._model, self._fit(frame)
         if model.kind == "flat":
             self._model = self._recolored(model, frame, fit)
-        elif fit < min(_LOST, 0.5 * model.fit):
-            other = find_behind(frame)
-            if other.fit > fit + 0.3:
-                self._model = other
+        elif fit < min(_LOST, 0.5 * model.fit) or not self.is_found:
+            self._model = self._found_anew(model, frame, fit)
         return self._model
+
+    def _found_anew(self, model: Behind, frame: Picture, fit: float) -> Behind:
+        """The background of another scene; where none is found, it is looked for less and less often."""
+        if self._wait > 0:
+            self._wait -= 1
+            return model
+        other = find_behind(frame)
+        if other.fit > fit + 0.3:
+            self._misses = 0
+            return other
+        self._misses = min(self._misses + 1, 5)
+        self._wait = 2**self._misses
+        return model
 
     def _fit(self, frame: Picture) -> float:
         inner = self._model.inset.of(frame)

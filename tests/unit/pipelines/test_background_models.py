@@ -131,3 +131,16 @@ def test_a_still_picture_is_the_median_over_time():
     assert found.fit == 1.0
     assert np.percentile(largest_difference(found.colors, scene), 95) <= 2
     assert still_picture([frames[0]] * 8) is None  # nothing moves: the median would be the sticker itself
+
+
+def test_a_background_that_is_never_found_is_looked_for_ever_less_often(monkeypatch):
+    import glassine.pipelines.background_track as module
+
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (24, 24, 3), np.uint8) for _ in range(60)]
+    track = BackgroundTrack(frames[:8])
+    looked = []
+    monkeypatch.setattr(module, "find_behind", lambda frame: looked.append(1) or find_behind(frame))
+    for frame in frames:
+        assert track.of(frame).fit < 0.6
+    assert 3 <= len(looked) <= 8
