@@ -16,6 +16,7 @@ Picture = NDArray[np.uint8]  # h w 3
 Floats = NDArray[np.float32]
 Kind = Literal["flat", "profile", "gradient", "checkerboard", "picture", "unknown"]
 NEAR = 16  # of 255: colors this close are one color under compression
+REACH = 12  # pixels over which compression blurs an edge
 GOOD_FIT = 0.6  # share of the border that a model must explain to be believed
 
 
@@ -250,11 +251,16 @@ def _profile(picture: Picture) -> Behind | None:
         blend = pair = None
         if jump.any() and jump.sum() <= 3:
             at = int(np.flatnonzero(jump).mean())
+            pair = np.stack([line[max(0, at - REACH)], line[min(len(line) - 1, at + 1 + REACH)]])
+            # compression softens the edge between both by some pixels, of which any mixture is background
+            before = np.abs(line[max(0, at - REACH) : at + 1] - pair[0]).max(axis=1) > 1.5
+            after = np.abs(line[at + 1 : at + 2 + REACH] - pair[1]).max(axis=1) > 1.5
+            start = at - (len(before) - int(before.argmax())) if before.any() else at
+            end = at + 2 + (len(after) - int(after[::-1].argmax())) if after.any() else at + 2
             row = np.zeros(len(line), bool)
-            row[max(0, at - 2) : at + 4] = True
+            row[max(0, start - 1) : end + 1] = True
             blend = np.broadcast_to(row[:, None], view.shape[:2])
             blend = np.ascontiguousarray(blend.T if across else blend)
-            pair = np.stack([line[max(0, at - 3)], line[min(len(line) - 1, at + 4)]])
         found.append(_judged("profile", colors, picture, blend, pair))
     return max(found, key=lambda model: model.fit) if found else None
 

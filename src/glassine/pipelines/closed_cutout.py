@@ -96,7 +96,7 @@ class ClosedCutter:
             return self._last
         behind = self.track.of(picture)
         inner = np.ascontiguousarray(behind.inset.of(picture))
-        evidence = look(inner, behind.picture(inner), behind.noise)
+        evidence = look(inner, behind.picture(inner), behind.noise, behind.kind == "checkerboard")
         unknown = behind.fit < GOOD_FIT and not self.track.is_given
         still = behind.kind == "picture"
         found = self._guess(evidence, still) if unknown or still else closed_form(evidence)

@@ -31,6 +31,7 @@ class Evidence:
         distance: `h w`, largest difference of any channel in 255ths.
         noise: how far background is from `behind` near edges, in 255ths: 0 for an undamaged file.
         tolerance: the distance up to which a pixel counts as background.
+        patterned: whether the background is a checkerboard.
     """
 
     picture: Picture
@@ -38,6 +39,7 @@ class Evidence:
     distance: Floats
     noise: float
     tolerance: float
+    patterned: bool = False
 
     @property
     def damaged(self) -> bool:
@@ -45,16 +47,39 @@ class Evidence:
         return self.noise > 2.5
 
 
-def look(picture: Picture, behind: Floats, border_noise: float = 0.0) -> Evidence:
+def look(picture: Picture, behind: Floats, border_noise: float = 0.0, patterned: bool = False) -> Evidence:
     """Compare a picture with its background.
 
     Args:
         picture: `h w 3` uint8.
         behind: `h w 3` float32.
         border_noise: what the border of the picture is known to have, in 255ths.
+        patterned: whether the background is a checkerboard, which the picture must show wherever it is background.
     """
     distance = largest_difference(picture, behind)
-    return Evidence(picture, behind, distance, *noise_near_edges(picture, distance, min(border_noise, 12.0)))
+    noise, tolerance = noise_near_edges(picture, distance, min(border_noise, 12.0))
+    return Evidence(picture, behind, distance, noise, tolerance, patterned)
+
+
+def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
+    """Where the picture changes as its background does, or lies next to such a place.
+
+    White cloth looks like every second square of a checkerboard; it does not alternate with gray.
+    """
+    seen = cv2.transform(evidence.picture.astype(np.float32), LUMA)
+    behind = cv2.transform(evidence.behind, LUMA)
+
+    def mean(plane: Floats) -> Floats:
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+    variance = mean(behind * behind) - mean(behind) ** 2
+    common = mean(seen * behind) - mean(seen) * mean(behind)
+    shown = (common > 0.5 * variance) | (variance < 4)
+    shown &= common < 2 * variance + 4
+    return cv2.dilate(shown.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
+LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
 def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0.0) -> tuple[float, float]:
@@ -179,6 +204,8 @@ def closed_form(evidence: Evidence) -> ClosedForm:
     else:
         calm = evidence.picture
         near = distance <= tolerance
+    if evidence.patterned:
+        near &= shows_pattern(evidence)
     outside = connected_to_border(near)
     closed = near & ~outside
     areas = _closed_areas(closed, evidence)
