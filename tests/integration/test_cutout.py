@@ -72,7 +72,8 @@ def source(sticker: Sticker, tmp_path: Path) -> Path:
 
 
 def cutout(*arguments: object) -> int:
-    return main(["cutout", "--device", "cpu", "--resolution", "64", "--chunk", "2", *map(str, arguments)])
+    how = ["--device", "cpu", "--resolution", "64", "--chunk", "2", "--method", "network"]
+    return main(["cutout", *how, *map(str, arguments)])
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".gif", ".png", ".apng", ".webm", ".mov", ".zip", ""])
@@ -89,7 +90,7 @@ def test_every_format_keeps_size_timing_and_loop(weights, source, suffix):
 def test_the_file_holds_what_the_pipeline_gives_and_opaque_pixels_their_own_color(weights, source, sticker):
     target = source.with_name("out.webp")
     assert cutout(source, target, "--weights", weights, "--background", "white") == 0
-    expected = CutoutPipeline.from_pretrained(weights, "cpu")(sticker, (255, 255, 255), 64, chunk=2)
+    expected = CutoutPipeline.from_pretrained(weights, "cpu")(sticker, (255, 255, 255), 64, chunk=2, method="network")
     result = read_sticker(target).frames
     visible = expected.frames[..., 3] > 0
     np.testing.assert_array_equal(result[visible], expected.frames[visible])
@@ -102,7 +103,10 @@ def test_weights_saved_by_the_pipeline_cut_out_the_same(weights, source, sticker
     pipeline = CutoutPipeline.from_pretrained(weights, "cpu")
     pipeline.save_pretrained(tmp_path / "mine")
     again = CutoutPipeline.from_pretrained(str(tmp_path / "mine"), "cpu")
-    np.testing.assert_array_equal(again(sticker, resolution=64).frames, pipeline(sticker, resolution=64).frames)
+    np.testing.assert_array_equal(
+        again(sticker, resolution=64, method="network").frames,
+        pipeline(sticker, resolution=64, method="network").frames,
+    )
 
 
 def test_settings_reach_the_network(weights, source):
@@ -156,7 +160,7 @@ def test_an_input_with_transparency_is_named_and_never_gets_more_visible(weights
     sticker.frames[:, :20, :, 3] = 0
     write_sticker(sticker, source.with_name("half.webp"))
     assert cutout(source.with_name("half.webp"), source.with_name("out.webp"), "--weights", weights) == 0
-    assert "half.webp is already transparent" in capsys.readouterr().err
+    assert "half.webp: transparent already" in capsys.readouterr().err
     assert not read_sticker(source.with_name("out.webp")).frames[:, :20].any()
 
 

@@ -1,6 +1,7 @@
 """`glassine cutout`: an opaque sticker in, a transparent one out."""
 
 import argparse
+import json
 import sys
 import time
 from collections import deque
@@ -32,18 +33,21 @@ from glassine.utils.progress import progress_bar
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.preview import PreviewStrip
+    from glassine.pipelines.unknown_background import Subject
 
 Frame = NDArray[np.uint8]
 _HUGE_PIXELS = 2**22
 DESCRIPTION = f"""\
-Make an opaque sticker on a flat background transparent. Reads GIF, WebP, PNG, APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV,
-MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes what OUT's suffix says:
-{WRITABLE}.
-`-` is standard input or output. Durations and loop count are kept. Colors are the input's own, brought to sRGB where a
-profile says that they are something else."""
+Make an opaque sticker transparent. The background may be one color, a gradient, two colors, a painted checkerboard, or
+a still picture behind moving ones; it may flash and fade, with a frame line or bars around it. Reads GIF, WebP, PNG,
+APNG, AVIF, HEIC, JPEG, WebM, MKV, MOV, MP4, Lottie, SVG, and folders or zips of PNGs, of any size and length; writes
+what OUT's suffix says: {WRITABLE}. `-` is
+standard input or output. Durations and loop count are kept. Colors are the input's own, brought to sRGB where a profile
+says that they are something else."""
 EPILOG = """\
-An input that is already transparent keeps its transparency: its frames are composited on the background and cut out,
-and the result is never more opaque than the input; pixels whose alpha does not change keep their colors."""
+An input that is transparent already is kept as it is. With --force its frames are laid on the background and cut out;
+the result is nowhere more visible than the input was. Where little of the border fits any background, or nothing or
+everything stands out from it, a warning says so; --report writes what was found and how sure it is."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -68,12 +72,31 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--background",
         default="auto",
         metavar="COLOR",
-        help="auto (from the border of the first frames), white, gray, any CSS color name, or '#rrggbb', with or "
+        help="auto (found on the border of the frames), white, gray, any CSS color name, or '#rrggbb', with or "
         "without the hash (default: %(default)s)",
     )
     parser.add_argument(
-        "--preview", type=Path, metavar="STRIP.png", help="also write a strip of frames before and after"
+        "--method",
+        choices=["auto", "closed-form", "network"],
+        default="auto",
+        help="closed-form needs no network; network is ILDiff on a flat background; auto takes the better one "
+        "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--opacity",
+        choices=["auto", "opaque", "translucent"],
+        default="auto",
+        help="opaque: everything but edges is opaque; translucent: as see-through as the picture allows, for glass, "
+        "smoke and glows (default: %(default)s, which is opaque in closed form)",
+    )
+    parser.add_argument(
+        "--subject",
+        metavar="X,Y|L,T,R,B",
+        help="a pixel of the sticker, or the box around it, for backgrounds that are photographs or clutter",
+    )
+    parser.add_argument("--force", action="store_true", help="cut out a sticker that is transparent already")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was found and how sure it is")
+    parser.add_argument("--preview", type=Path, metavar="STRIP.png", help="also draw a few frames, before and after")
     parser.add_argument(
         "--weights",
         default="glassine:tiny-ildiff",
@@ -134,6 +157,7 @@ def run(args: argparse.Namespace) -> None:
         UserError: an invalid path, setting or file. With `--to`, the remaining files are still processed.
     """
     jobs = plan(args.paths, args.to, args.suffix, args.preview, args.format)
+    check_report(args.report, [path for job in jobs for path in job], args.preview)
     tool = Cutter(args)
     if args.to is None:
         tool.cut(*jobs[0])
@@ -191,6 +215,47 @@ def plan(
     return jobs
 
 
+def parse_subject(text: str | None, width: int, height: int) -> "Subject | None":
+    """A point or a box in pixels of a picture of that size.
+
+    Raises:
+        UserError: it is neither, or outside the picture.
+    """
+    from glassine.pipelines.unknown_background import Subject
+
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4):
+        raise UserError(f"--subject must be X,Y or LEFT,TOP,RIGHT,BOTTOM in pixels, got {text!r}")
+    x, y = (number / side for number, side in zip(numbers[:2], (width, height), strict=True))
+    right, bottom = (numbers[2] / width, numbers[3] / height) if len(numbers) == 4 else (None, None)
+    inside = 0 <= x < 1 and 0 <= y < 1
+    if right is not None and bottom is not None:
+        inside = inside and x < right <= 1 and y < bottom <= 1
+    if not inside:
+        raise UserError(f"--subject must lie within the picture of {width} x {height} pixels, got {text!r}")
+    return Subject(x, y, right, bottom)
+
+
+def check_report(report: Path | None, others: list[Path], preview: Path | None) -> None:
+    """See that the report has a file of its own.
+
+    Raises:
+        UserError: it would be written over another file of this run.
+    """
+    if report is None:
+        return
+    if report.suffix.lower() != ".json":
+        raise UserError(f"--report must be a .json file, got {report}")
+    taken = [path for path in [*others, *([preview] if preview is not None else [])] if str(path) != "-"]
+    if report.resolve() in {path.resolve() for path in taken}:
+        raise UserError(f"--report must be another file than the inputs and results, got {report}")
+
+
 class Cutter:
     """Cuts out files one after the other; the weights are loaded once a first file turns out to be readable."""
 
@@ -199,6 +264,7 @@ class Cutter:
         self._console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
         self._pipeline: CutoutPipeline | None = None
         self._surround = surround(args)
+        self._reports: list[dict[str, object]] = []
 
     def cut(self, source: Path, target: Path) -> None:
         """Write `target` and the optional preview; on an error, neither."""
@@ -224,9 +290,22 @@ class Cutter:
             self._write(reader, name, writer, preview)
         for note in writer.notes:
             self._console.print(f"{target}: {note}", soft_wrap=True)
+        self._tell(name, target)
         frames = f"{writer.num_frames} frames" if writer.num_frames != 1 else "1 frame"
         seconds = time.perf_counter() - started
         self._console.print(f"{target}: {frames} of {size[0]}x{size[1]} in {seconds:.1f} s", soft_wrap=True)
+
+    def _tell(self, name: str, target: Path) -> None:
+        """Say what the user should look at, and write the report so far."""
+        assert self._pipeline is not None
+        report = self._pipeline.report
+        for warning in report.warnings:
+            # not the console's: a warning is said with --quiet, too
+            print(f"glassine: {name}: {warning}", file=sys.stderr)
+        if self._args.report is not None:
+            self._reports.append({"input": name, "output": str(target), **report.as_json()})
+            with atomic_path(self._args.report) as file:
+                file.write_text(json.dumps({"files": self._reports}, indent=2) + "\n", encoding="utf-8")
 
     def _write(self, reader: StickerReader, name: str, writer: StickerWriter, preview: Path | None) -> None:
         # imported late: torch takes seconds, which --help and mistyped file names should not cost
@@ -240,12 +319,16 @@ class Cutter:
             "chunk": self._args.chunk,
             "pixel_source": self._args.decoder_input,
             "tta": self._args.tta,
+            "method": self._args.method,
+            "opacity": self._args.opacity,
+            "force": self._args.force,
+            "subject": parse_subject(self._args.subject, reader.width, reader.height),
         }
         pipeline = self._load()
         strip = PreviewStrip() if preview is not None else None
         waiting: deque[Frame] = deque()  # thumbnails of frames still in the pipeline
         with progress_bar(self._console, name, reader.num_frames, transient=True, only_terminal=True) as advance:
-            for frame, duration in pipeline.stream(self._watched(reader, name, strip, waiting), **settings):
+            for frame, duration in pipeline.stream(self._watched(reader, strip, waiting), **settings):
                 result = surrounded(frame, self._surround)
                 writer.append(result, duration)
                 if strip is not None:  # result with the input's alpha applied
@@ -257,17 +340,9 @@ class Cutter:
             strip.picture().save(preview)
 
     def _watched(
-        self, reader: StickerReader, name: str, strip: "PreviewStrip | None", waiting: deque[Frame]
+        self, reader: StickerReader, strip: "PreviewStrip | None", waiting: deque[Frame]
     ) -> Iterator[tuple[Frame, int]]:
-        noted = False
-
         def watch(pair: tuple[Frame, int]) -> tuple[Frame, int]:
-            nonlocal noted
-            if not noted and pair[0][..., 3].min() < 255:
-                self._console.print(
-                    f"{name} is already transparent; transparent areas stay transparent", soft_wrap=True
-                )
-                noted = True
             if strip is not None:
                 waiting.append(strip.thumbnail(pair[0]))
             return pair

@@ -3,18 +3,19 @@
 The background color is parsed from a name or estimated from the border. Alpha near its ends is snapped to 0 and 255.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from PIL import ImageColor
-from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
-from glassine.nn.background import estimate_background
 from glassine.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INVISIBLE_TO, OPAQUE_FROM = 4, 247
 
@@ -55,6 +56,12 @@ def find_background(frames: Sequence[NDArray[np.uint8]]) -> Color:
     Border pixels that are not opaque do not count. If less than a quarter of the border is opaque, the picture is cut
     out already, and mid gray is returned.
     """
+    # imported late, as torch takes seconds and a cut-out in closed form needs none of it
+    import torch
+    from einops import rearrange
+
+    from glassine.nn.background import estimate_background
+
     border = np.concatenate([np.concatenate([f[0], f[-1], f[:, 0], f[:, -1]]) for f in frames])  # n 4
     opaque = border[border[:, 3] == 255, :3]  # n 3
     if 4 * len(opaque) < len(border):
@@ -78,6 +85,8 @@ def give_back_colors(clips: Tensor, base: Tensor, reference: int) -> Tensor:
         base: the picture, straight RGBA `4 h w` in [0, 1].
         reference: index of the frame that shows the picture.
     """
+    from torchvision.transforms.functional import gaussian_blur
+
     shown = base[3:] * clips[:, reference, 3:]  # n 1 h w
     change = (base[:3] - clips[:, reference, :3]) * shown  # n 3 h w
     kernel = 2 * round(3 * BLUR) + 1
@@ -90,7 +99,7 @@ def give_back_colors(clips: Tensor, base: Tensor, reference: int) -> Tensor:
 Picture = NDArray[np.uint8]
 
 
-def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int]) -> Picture:
+def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int] | NDArray[np.floating]) -> Picture:
     """Straight RGBA whose composite on `background` is the picture again, as far as colors reach.
 
     The compositing equation C = aF + (1 - a)B, solved for F and clipped. With a known flat B this is closed-form; on
@@ -101,7 +110,7 @@ def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int]) -> 
     Args:
         opaque: `h w 3`.
         alpha: `h w`.
-        background: red, green, blue in 0..255.
+        background: red, green, blue in 0..255, or the background's color at each pixel, `h w 3`.
 
     Returns:
         `h w 4`; where alpha is 255 the picture's own colors bit for bit, where it is 0 black.
@@ -110,6 +119,8 @@ def unmix(opaque: Picture, alpha: Picture, background: tuple[int, int, int]) -> 
     soft = (alpha > 0) & (alpha < 255)
     share = alpha[soft, None].astype(np.float32) / 255  # n 1
     behind = np.asarray(background, np.float32)
+    if behind.ndim > 1:
+        behind = behind[soft]  # n 3
     color[soft] = np.clip(((opaque[soft] - behind) / share + behind).round(), 0, 255).astype(np.uint8)
     color[alpha == 0] = 0
     return np.concatenate([color, alpha[..., None]], axis=-1)

@@ -17,6 +17,7 @@ from glassine.models.sampling import Progress, SamplerConfig, Solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
+from glassine.pipelines.cutout import CutoutPipeline
 from glassine.pretrained.weights import load_bundle, locate, save_bundle
 from glassine.utils.class_paths import read_yaml
 from glassine.utils.devices import pick_device
@@ -232,4 +233,8 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
         """The sticker of one clip `f h w 3` uint8, cut out if there is a `cut_out`; `duration` of a frame in ms."""
         opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)  # f h w 4
         sticker = Sticker(opaque, (duration,) * len(frames))
-        return sticker if self.cut_out is None else self.cut_out(sticker)
+        if self.cut_out is None:
+            return sticker
+        if isinstance(self.cut_out, CutoutPipeline):  # a VAE's backgrounds are nowhere exact, as closed form needs it
+            return self.cut_out(sticker, method="network")
+        return self.cut_out(sticker)

@@ -137,6 +137,25 @@ class WorkingSize:
         height, width = (max(1, round(side * scale)) for side in full)
         return cls(full, (height, width), (-(-height // multiple) * multiple, -(-width // multiple) * multiple))
 
+    @classmethod
+    def at_most(cls, full: tuple[int, int], longest: int) -> Self:
+        """For an input of size `full`: as it is, or smaller where its longer side is above `longest`."""
+        scale = min(1.0, longest / max(full))
+        height, width = (max(1, round(side * scale)) for side in full)
+        return cls(full, (height, width), (height, width))
+
+    def reduced(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`h w 3` uint8 at the inner size, not larger."""
+        if self.inner == self.full:
+            return picture
+        return np.asarray(cv2.resize(picture, self.inner[::-1], interpolation=cv2.INTER_AREA))
+
+    def enlarged_part(self, colors: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        """Some rows of `h' w' 3` at the inner size, enlarged to full size."""
+        if self.inner == self.full:
+            return colors[rows]
+        return _enlarge_rows(colors, rows, *self.full)
+
     def shrink(self, picture: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.float32]:
         """`h w 3` uint8 to the network's input, `3 h' w'` in [0, 1], padded with the background color."""
         height, width = self.inner

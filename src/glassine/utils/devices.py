@@ -1,15 +1,19 @@
 """Devices, memory and hardware of this machine, and whether the process keeps freed memory."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import platform
 import re
 import sys
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from glassine.utils.errors import UserError
+
+if TYPE_CHECKING:
+    import torch  # takes seconds: imported only where a device is chosen
 
 
 def cores() -> int:
@@ -18,7 +22,9 @@ def cores() -> int:
 
 
 def hardware() -> dict[str, str | int]:
-    """Names of the CPU and GPU, and the number of `cores` this process may use."""
+    """Names of the processor and the GPU, and the `cores` that this process may use."""
+    import torch
+
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
@@ -39,6 +45,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UserError: the device is unknown or not available.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -2,6 +2,7 @@
 
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -53,8 +54,15 @@ def moving_square(frames: int = 9, height: int = 48, width: int = 64, background
     return Sticker(pixels, tuple(30 + 10 * i for i in range(frames)), loop=3)
 
 
+class ByNetwork(CutoutPipeline):
+    """The pipeline with the network alone, whose plumbing is tested here."""
+
+    def stream(self, *arguments, **settings):
+        return super().stream(*arguments[:6], **{**settings, "method": "network"})
+
+
 def cutout(network: nn.Module | None = None) -> CutoutPipeline:
-    return CutoutPipeline(network or ByColor(), device="cpu")  # type: ignore[arg-type]
+    return ByNetwork(network or ByColor(), device="cpu")  # type: ignore[arg-type]
 
 
 def test_the_square_stays_and_the_background_goes():
@@ -320,3 +328,45 @@ def test_a_store_keeps_frames_that_do_not_fit_in_memory():
 def test_a_huge_size_is_worked_on_in_strips():
     assert WorkingSize.of((2048, 2048), 256, 8).rows_at_once == 2048
     assert WorkingSize.of((4096, 8192), 256, 8).rows_at_once == 128
+
+
+def jpeg_on_own_color() -> Sticker:
+    """A shaded disc on its own color, after JPEG: its edge is lost to the closed form."""
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32)
+    away = np.hypot(x - 32, y - 32)
+    frame = np.full((64, 64, 3), (60, 190, 240), np.float32)
+    grain = np.random.default_rng(0).normal(0, 4, (64, 64, 1))
+    frame[away < 20] = (frame - np.clip(20 - away, 0, 20)[..., None] + grain)[away < 20]
+    frame[(away < 12) & (y > 32)] = (10, 20, 40)
+    data = cv2.imencode(".jpg", frame.clip(0, 255).astype(np.uint8), (cv2.IMWRITE_JPEG_QUALITY, 75))[1]
+    opaque = np.dstack([np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), np.full((64, 64), 255, np.uint8)])
+    return Sticker(np.stack([opaque] * 3), (40,) * 3)
+
+
+def test_the_network_is_asked_only_where_the_closed_form_fails():
+    network = ByColor()
+    pipeline = CutoutPipeline(network, device="cpu")  # type: ignore[arg-type]
+    pipeline(moving_square(), resolution=64)
+    assert (pipeline.report.method, network.seen) == ("closed-form", [])
+    pipeline(jpeg_on_own_color(), resolution=64)
+    assert pipeline.report.method == "network"
+    assert len(network.seen) == 1
+    pipeline(jpeg_on_own_color(), resolution=64, method="closed-form")
+    assert len(network.seen) == 1
+
+
+def test_undamaged_edges_are_exact_in_closed_form():
+    sticker = moving_square()
+    sticker.frames[:, 8:-8, 17:22] = sticker.frames[:, :1, :1]
+    sticker.frames[:, 8:-8, 16, :3] = np.add(RED, 255) // 2  # one pixel of mixture
+    result = CutoutPipeline(ByColor(), device="cpu")(sticker, chunk=4).frames[:1]  # type: ignore[arg-type]
+    soft = result[(result[..., 3] > 0) & (result[..., 3] < 255)]
+    assert len(soft)
+    assert np.abs(soft[:, 3].astype(int) - 127).max() <= 1
+    assert np.abs(soft[:, :3].astype(int) - RED).max() <= 2
+
+
+@pytest.mark.parametrize(("settings", "said"), [({"method": "magic"}, "method"), ({"opacity": "half"}, "opacity")])
+def test_settings_that_do_not_exist_are_named(settings, said):
+    with pytest.raises(UserError, match=f"{said} must be one of"):
+        CutoutPipeline(ByColor(), device="cpu").stream([], **settings)  # type: ignore[arg-type]

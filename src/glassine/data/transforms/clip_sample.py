@@ -23,7 +23,9 @@ from glassine.data.transforms.backgrounds import (
     RandomColor,
 )
 from glassine.data.transforms.base import Augmentation, Background, Bytes, Degradation, Floats, numpy_generator
+from glassine.data.transforms.codecs import Enlarged, OrderedDither, VideoCompression
 from glassine.data.transforms.degradations import Blur, GifPalette, Jpeg, Noise, Resize, VaeRoundTrip, Webp
+from glassine.data.transforms.pictures import wide_backgrounds
 from glassine.data.transforms.restyling import FlatLook, LineArt, Recolor, Texture
 
 
@@ -216,6 +218,30 @@ class StickerTransform:
         chosen = [d for d in self.degradations if rng.random() < d.probability and damaged]
         condition = "+".join([background.name, *(degradation.name for degradation in chosen)])
         return make_sample(sticker, background(sticker, rng), chosen, rng, condition, self.padding)
+
+
+class ManyStyles(StickerTransform):
+    """The transform for training on stickers of many styles, and on files of all kinds.
+
+    Args:
+        picture_share: How often the background is no flat color; the hint knows flat ones alone, so that the network
+            has to do those by itself.
+        clean: How often a clip gets no degradation at all.
+    """
+
+    def __init__(self, picture_share: float = 0.2, clean: float = 0.25) -> None:
+        degradations = [
+            Resize(probability=0.15),
+            Enlarged(probability=0.1),
+            Blur(probability=0.06),
+            Noise(probability=0.08),
+            Webp(probability=0.08),
+            Jpeg(quality=(30, 95), probability=0.4),
+            VideoCompression(probability=0.12),
+            GifPalette(probability=0.2),
+            OrderedDither(probability=0.06),
+        ]
+        super().__init__(wide_backgrounds(training_backgrounds(), picture_share), degradations, None, clean)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,341 @@
+"""Alpha in closed form against a known background: flood fill, edges by color projection, closed areas as wholes.
+
+The background may be one color or a picture (`background_models`). Only numpy and OpenCV are needed, so that a sticker
+for which this is enough needs no network at all.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glassine.pipelines.background_models import Floats, Picture, connected_to_border, largest_difference
+
+Mask = NDArray[np.bool_]
+
+
+def disc(radius: int) -> NDArray[np.uint8]:
+    """A disc of 1 in a square of side `2 * radius + 1`."""
+    squares = np.square(np.arange(-radius, radius + 1))
+    return (np.add.outer(squares, squares) <= radius * (radius + 1)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One picture against its background.
+
+    Attributes:
+        picture: `h w 3` uint8.
+        behind: `h w 3` float32, the background's color at each pixel.
+        distance: `h w`, largest difference of any channel in 255ths.
+        noise: how far background is from `behind` near edges, in 255ths: 0 for an undamaged file.
+        tolerance: the distance up to which a pixel counts as background.
+        patterned: whether the background is a checkerboard.
+    """
+
+    picture: Picture
+    behind: Floats
+    distance: Floats
+    noise: float
+    tolerance: float
+    patterned: bool = False
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file shows traces of compression or dithering."""
+        return self.noise > 2.5
+
+
+def look(picture: Picture, behind: Floats, border_noise: float = 0.0, patterned: bool = False) -> Evidence:
+    """Compare a picture with its background.
+
+    Args:
+        picture: `h w 3` uint8.
+        behind: `h w 3` float32.
+        border_noise: what the border of the picture is known to have, in 255ths.
+        patterned: whether the background is a checkerboard, which the picture must show wherever it is background.
+    """
+    distance = largest_difference(picture, behind)
+    noise, tolerance = noise_near_edges(picture, distance, min(border_noise, 12.0))
+    return Evidence(picture, behind, distance, noise, tolerance, patterned)
+
+
+def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
+    """Where the picture changes as its background does, or lies next to such a place.
+
+    White cloth looks like every second square of a checkerboard; it does not alternate with gray.
+    """
+    seen = cv2.transform(evidence.picture.astype(np.float32), LUMA)
+    behind = cv2.transform(evidence.behind, LUMA)
+
+    def mean(plane: Floats) -> Floats:
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+    variance = mean(behind * behind) - mean(behind) ** 2
+    common = mean(seen * behind) - mean(seen) * mean(behind)
+    shown = (common > 0.5 * variance) | (variance < 4)
+    shown &= common < 2 * variance + 4
+    return cv2.dilate(shown.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
+LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+
+
+def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0.0) -> tuple[float, float]:
+    """How far compression has moved background pixels, in 255ths (0 for an undamaged file); and a tolerance for it.
+
+    The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What blocks with an
+    edge have done to the background lies between what a fill without tolerance reaches and what a generous one does.
+    An undamaged edge leaves hardly a pixel there. Soft glows and shading do, but they are smooth, where ringing is
+    rough; and where a generous fill runs deep into something, that is no noise but the sticker.
+    """
+    least = max(EXACT, 1.2 * border_noise)
+    exact = distance <= least
+    outside = connected_to_border(exact)
+    # single pixels of a noisy background are not what lies before an edge
+    calm_outside = cv2.morphologyEx(outside.astype(np.uint8), cv2.MORPH_CLOSE, disc(2)) > 0 if border_noise else outside
+    rough: Mask | None = None
+    for limit in (MOST_NOISE, 9.0, 6.0):
+        if limit <= least:
+            break
+        reached = connected_to_border(distance <= limit)
+        between = reached & ~calm_outside
+        edge = int((cv2.dilate(reached.astype(np.uint8), CROSS) > reached).sum())
+        if between.sum() < max(20, 1.3 * edge):
+            break
+        if _depth(reached, between) > BLOCK:
+            continue
+        if rough is None:
+            rough = _roughness(picture)
+        # noise, unlike texture, also leaves pixels of the background's very color by chance, in islands
+        islands = cv2.connectedComponentsWithStats((reached & exact & ~outside).astype(np.uint8), connectivity=4)[2]
+        chance = int((islands[1:, cv2.CC_STAT_AREA] < 20).sum())
+        if rough[between].mean() >= 0.45 and (border_noise >= EXACT or chance >= max(2, 0.015 * edge)):
+            noise = float(np.clip(np.percentile(distance[between], 95) + 1, least, limit))
+            return noise, noise
+    if is_dithered(picture, ~outside):
+        reached = connected_to_border(distance <= 6)
+        level = 6.0 if _depth(reached, reached & ~outside) <= BLOCK else 4.0
+        return max(level, border_noise), max(level, least)
+    # a little more than exact costs nothing where it does not leak, and takes what dithering leaves
+    if least < 4:
+        reached = connected_to_border(distance <= 4)
+        between = reached & ~outside
+        if _depth(reached, between) <= 2.5:
+            return border_noise, 4.0
+    return border_noise, least
+
+
+def is_dithered(picture: Picture, inside: Mask) -> bool:
+    """Whether the sticker is made of few colors that alternate from pixel to pixel, as GIF encoders leave it."""
+    inside = cv2.erode(inside.astype(np.uint8), disc(3)) > 0  # every edge is rough
+    colors = picture[inside][::3]
+    if len(colors) < 300:
+        return False
+    packed = colors.astype(np.int32) @ np.array((65536, 256, 1), np.int32)
+    if len(np.unique(packed)) > 256:
+        return False
+    return float(_roughness(picture)[inside].mean()) > 0.35
+
+
+def _depth(reached: Mask, between: Mask) -> float:
+    """How deep `between` lies in `reached`, in pixels (the 95th percentile)."""
+    if not between.any():
+        return 0.0
+    depth = cv2.distanceTransform(reached.astype(np.uint8), cv2.DIST_C, 3)
+    return float(np.percentile(depth[between], 95))
+
+
+def _roughness(picture: Picture) -> Mask:
+    """Where neighboring pixels alternate; ringing along an upright edge has no mixed difference, so three are taken."""
+    rough = np.zeros(picture.shape[:2], bool)
+    for kernel in ROUGH:
+        rough |= np.abs(cv2.filter2D(picture.astype(np.float32), -1, kernel)).max(axis=2) >= 0.7
+    return rough
+
+
+EXACT = 1.5
+DAMAGED_BAND = 2  # pixels of an edge that compression blurs
+BLOCK = 12  # pixels: compression disturbs no further from an edge
+MOST_NOISE = 14.0
+_SECOND = np.array([[1, -2, 1]], np.float32)
+ROUGH = (_SECOND.T @ _SECOND / 4, _SECOND / 3, _SECOND.T / 3)
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The result: `alpha` `h w` float32 in [0, 1], and its closed areas of the background's color.
+
+    `areas` is `h w` int32: 0 for none, else the number of a closed area, whose pixels have alpha 1 in `alpha`, as if
+    all of them belonged to the sticker. `opened` gives alpha with all of them taken for holes.
+    """
+
+    alpha: Floats
+    opened: Floats
+    areas: NDArray[np.int32]
+    band: int
+
+
+def merging(evidence: Evidence, alpha: Floats) -> float:
+    """Share of the sticker's edge where it differs from the background by less than 30 of 255, in [0, 1].
+
+    There a fill may run into the sticker. Together with noise it tells the files on which closed form fails.
+    """
+    outside = (alpha <= 0).astype(np.uint8)
+    shore = cv2.dilate(outside, CROSS) > outside
+    if not shore.any():
+        return 0.0
+    farthest = cv2.dilate(evidence.distance, np.ones((7, 7), np.uint8))
+    return float((farthest[shore] < 30).mean())
+
+
+LEAST_AREA = 6  # pixels of a closed area; smaller ones are noise
+
+
+def closed_form(evidence: Evidence) -> ClosedForm:
+    """Alpha of one picture."""
+    distance, tolerance = evidence.distance, evidence.tolerance
+    if evidence.damaged:
+        calm = np.asarray(cv2.medianBlur(evidence.picture, 3))
+        near = np.minimum(distance, muted_difference(calm, evidence.behind)) <= tolerance
+        near |= _specks(~near, distance, 3 * tolerance)
+    else:
+        calm = evidence.picture
+        near = distance <= tolerance
+    if evidence.patterned:
+        near &= shows_pattern(evidence)
+    outside = connected_to_border(near)
+    closed = near & ~outside
+    areas = _closed_areas(closed, evidence)
+    band = edge_width(distance, outside) if not evidence.damaged else DAMAGED_BAND
+    alpha = _project(evidence, calm, outside, band)
+    opened = alpha
+    if areas.any():
+        # what separates a closed area from the outside keeps the alpha that it has against both
+        opened = np.minimum(alpha, _project(evidence, calm, outside | (areas > 0), band))
+    return ClosedForm(alpha, opened, areas, band)
+
+
+def muted_difference(picture: Picture, behind: Floats) -> Floats:
+    """The larger of the difference in luma and 0.7 of that in chroma, `h w` in 255ths: files halve chroma's size."""
+    difference = picture - behind
+    planes = np.abs(cv2.transform(difference, LUMA_CHROMA))
+    return np.maximum(np.maximum(planes[..., 0], planes[..., 1]), planes[..., 2])
+
+
+LUMA_CHROMA = np.array(
+    [[0.299, 0.587, 0.114], [-0.7 * 0.169, -0.7 * 0.331, 0.7 * 0.5], [0.7 * 0.5, -0.7 * 0.419, -0.7 * 0.081]],
+    np.float32,
+)
+
+
+def _specks(inside: Mask, distance: Floats, limit: float) -> Mask:
+    """Groups of a few faint pixels: rather noise than sticker."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] <= 24
+    small[0] = False
+    if count < 2 or not small.any():
+        return np.zeros_like(inside)
+    chosen = small[labels]
+    most = np.zeros(count, np.float32)
+    np.maximum.at(most, labels[chosen], distance[chosen])
+    return chosen & (most <= limit)[labels]
+
+
+def _closed_areas(closed: Mask, evidence: Evidence) -> NDArray[np.int32]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed.astype(np.uint8), connectivity=4)
+    least = LEAST_AREA if not evidence.damaged else 4 * LEAST_AREA
+    keep = stats[:, cv2.CC_STAT_AREA] >= least
+    keep[0] = False
+    number = np.cumsum(keep) * keep
+    return np.asarray(number[labels], np.int32) if count > 1 else np.zeros_like(labels)
+
+
+def edge_width(distance: Floats, outside: Mask, most: int = 4) -> int:
+    """How many pixels wide the sticker's soft edge is, at least 1: where colors stop changing on the way inward."""
+    inside = (~outside).astype(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_C, 3)
+    seen: list[float] = []
+    deep = depth >= most + 2
+    if deep.sum() < 50:
+        return 1
+    for k in range(1, most + 2):
+        ring = (depth >= k - 0.5) & (depth < k + 0.5)
+        # only where the sticker is thick enough that all rings belong to one edge
+        ring &= cv2.dilate(deep.astype(np.uint8), disc(most + 2)) > 0
+        if ring.sum() < 20:
+            return 1
+        seen.append(float(np.median(distance[ring])))
+    for k in range(most):
+        if seen[k] > 0.9 * seen[k + 1] or seen[k + 1] < 8:
+            return max(1, k)
+    return most
+
+
+def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Floats:
+    """Alpha 0 `outside`, 1 deep inside, and by color in a band of `band` pixels between."""
+    alpha = (~outside).astype(np.float32)
+    inside = (~outside).astype(np.uint8)
+    if not inside.any() or not outside.any():
+        return alpha
+    solid = cv2.erode(inside, disc(band), borderValue=1) > 0
+    edge = (inside > 0) & ~solid
+    if not edge.any():
+        return alpha
+    at = np.flatnonzero(edge.reshape(-1))
+    behind = evidence.behind.reshape(-1, 3)[at]
+    mixed = evidence.picture.reshape(-1, 3)[at].astype(np.float32) - behind  # n 3
+    length_mixed = np.sqrt(np.square(mixed).sum(axis=1))
+    # the solid color that is nearest, where there is one near enough
+    best = np.full(len(at), np.inf, np.float32)
+    share = np.ones(len(at), np.float32)
+    if solid.any():
+        from_solid, labels = cv2.distanceTransformWithLabels(
+            1 - solid.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        places = np.flatnonzero(solid.reshape(-1))
+        place_of = np.zeros(len(places) + 1, np.int64)
+        place_of[labels.reshape(-1)[places]] = places
+        solid_color = calm.reshape(-1, 3)[place_of[labels.reshape(-1)[at]]].astype(np.float32) - behind
+        share, best = _share(mixed, solid_color)
+        best[from_solid.reshape(-1)[at] > band + 2.5] = np.inf
+    # thin lines have no solid part, and an outline may be thinner than the band: then the color around that lies
+    # farthest from the background in the pixel's own direction is what it is a mixture of
+    doubtful = best > 6 + evidence.noise + 0.06 * length_mixed
+    if doubtful.any():
+        chosen = at[doubtful]
+        farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 3)
+        share[doubtful] = np.clip(length_mixed[doubtful] / np.maximum(farthest, 1.0), 0, 1)
+    alpha.reshape(-1)[at] = share
+    return alpha
+
+
+def _share(mixed: Floats, solid: Floats) -> tuple[Floats, Floats]:
+    """How much of `solid` (`n 3`, less the background) is in `mixed`, in [0, 1], and how far off the line it lies."""
+    square = np.maximum(np.square(solid).sum(axis=1), 20.0)
+    share = np.clip((mixed * solid).sum(axis=1) / square, 0, 1)
+    off = np.sqrt(np.square(mixed - share[:, None] * solid).sum(axis=1))
+    return share.astype(np.float32), off.astype(np.float32)
+
+
+def _farthest(
+    evidence: Evidence, calm: Picture, places: NDArray[np.int64], mixed: Floats, length: Floats, radius: int
+) -> Floats:
+    """For n pixels, how far from the background the colors around reach in the pixel's own direction: `n`."""
+    height, width = evidence.distance.shape
+    y, x = np.divmod(places, width)
+    unit = mixed / np.maximum(length, 1e-3)[:, None]
+    reach = length.copy()
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dx == dy == 0:
+                continue
+            ny, nx = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+            other = calm[ny, nx].astype(np.float32) - evidence.behind[ny, nx]  # n 3
+            along = (other * unit).sum(axis=1)
+            square = np.square(other).sum(axis=1)
+            same_direction = along * along > 0.94 * square
+            np.maximum(reach, np.where(same_direction, along, 0), out=reach)
+    return reach
