@@ -60,10 +60,10 @@ def row_gap(first: Sequence[Record], second: Sequence[Record], score: str, condi
     groups = shared_groups(records, shared, score)
     if not groups:
         return Gap(Interval(gap, float("nan"), float("nan")), 0, 0, seeds, values)
-    drawn = [[draws_of(record, shared, score, groups) for record in row] for row in (first, second)]
+    firsts, seconds = ([draws_of(record, shared, score, groups) for record in row] for row in (first, second))
     cells = [record.conditions[name] for record in records for name in shared]
     items = min(len(cell.per_item(score)) or len(cell.keys) for cell in cells)
-    return Gap(gap_interval(gap, *drawn), items, len(groups), seeds, values)
+    return Gap(gap_interval(gap, firsts, seconds), items, len(groups), seeds, values)
 
 
 def value_of(record: Record, condition: str, score: str) -> float | None:

@@ -175,7 +175,7 @@ def estimate(experiment: Path, batch: int | None = None) -> Estimate:
         ledger.peak = ledger.now
         count = batch or int(built.content["data"]["batch_size"])
         for loss in losses(built, count):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             del loss
         return Estimate(
             experiment, built.parameters, built.trained, count, ledger.peak, beside_step(built), built.files

@@ -188,7 +188,9 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
             for layer in self.temporal_layers().values():
                 if isinstance(layer, TransformerTemporalModel):
                     zero_module(layer.proj_out)
-            zero_module(self.fps_embedding[-1])
+            rates = self.fps_embedding
+            assert isinstance(rates, nn.Sequential)
+            zero_module(rates[-1])
         self.text_tokens = 0  # of the call that is under way
         if not image_tokens:
             for layer in self.modules():

@@ -6,6 +6,7 @@ Meta's names are those of `facebookresearch/sam2` (`sam2/modeling`); the layers 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ TRUNK = "image_encoder.trunk."
 GAUSSIAN = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 CORNERS = re.compile(r"sam_prompt_encoder\.point_embeddings\.(\d)\.weight")
 # (width, blocks) of the published image encoders -> what differs from tiny, transformers' default
-SIZES: dict[tuple[int, int], dict[str, list[int]]] = {
+SIZES: dict[tuple[int, int], dict[str, Any]] = {
     (96, 12): {},
     (96, 16): {"blocks_per_stage": [1, 2, 11, 2], "global_attention_blocks": [7, 10, 13]},
     (112, 24): {
@@ -112,7 +113,7 @@ def sized(size: tuple[int, int], newer: bool) -> Sam2VideoConfig:
     """The configuration of that width and number of blocks; `newer` is version 2.1."""
     backbone = Sam2HieraDetConfig(hidden_size=size[0], **SIZES[size])
     vision = Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=list(reversed(backbone.embed_dim_per_stage))
+        backbone_config=backbone, backbone_channel_list=list(reversed(backbone.embed_dim_per_stage or []))
     )
     return Sam2VideoConfig(
         vision_config=vision,

@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ class VideoCompression(Degradation):
         file = io.BytesIO()
         options = {"crf": str(rate), "b": "0", "deadline": "realtime", "cpu-used": "8", "preset": "ultrafast"}
         with av.open(file, "w", format="matroska") as container:
-            stream = container.add_stream(name, 25, options=options)
+            stream: Any = container.add_stream(name, 25, options=options)
             stream.width, stream.height, stream.pix_fmt = padded.shape[2], padded.shape[1], "yuv420p"
             stream.time_base = Fraction(1, 25)
             for number, frame in enumerate(padded):
@@ -80,8 +81,8 @@ class VideoCompression(Degradation):
                 container.mux(stream.encode(shown))
             container.mux(stream.encode(None))
         file.seek(0)
-        with av.open(file) as container:
-            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        with av.open(file) as written:
+            decoded = [frame.to_ndarray(format="rgb24") for frame in written.decode(video=0)]
         if len(decoded) != len(clip):
             return clip
         return np.stack(decoded)[:, :height, :width]

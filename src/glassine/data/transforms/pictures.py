@@ -95,7 +95,8 @@ class Checkerboard(Background):
         light, dark = BOARDS[int(rng.integers(len(BOARDS)))]
         y, x = np.mgrid[0:height, 0:width] + rng.uniform(0, 2 * side, (2, 1, 1)).round()
         odd = (np.floor(x / side) + np.floor(y / side)) % 2 > 0
-        return _stored(np.where(odd[..., None], light, dark) * np.ones(3, np.float32) / 255, frames)
+        board = np.where(odd[..., None], light, dark) * np.ones(3) / 255
+        return _stored(board.astype(np.float32), frames)
 
 
 class Scene(Background):
