@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fps", type=float, default=8.0, help="frames per second (default: %(default)s)")
     parser.add_argument("--domain", default="cartoon", help="cartoon or real, as in VSD2M; '' for none")
+    parser.add_argument(
+        "--style",
+        default="auto",
+        help="style that the network knows, such as 3D, flat or Noto; auto takes them in turn, '' names none",
+    )
     parser.add_argument("--batch", type=int, default=1, help="stickers per batch; more is faster on a GPU")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     parser.add_argument("--quality", type=int, help="0 to 100 for WebP and WebM (default: lossless WebP, WebM at 75)")
@@ -125,6 +130,7 @@ def call_settings(args: argparse.Namespace) -> dict[str, Any]:
         "guidance_rescale": RESCALE if args.guidance_rescale is None else args.guidance_rescale,
         "fps": args.fps,
         "domain": args.domain,
+        "style": args.style,
         "batch_size": args.batch,
     }
 

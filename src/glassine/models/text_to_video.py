@@ -44,6 +44,8 @@ class TextToVideo(nn.Module):
             for none.
         mean_of_given: whether given frames, if there are any, correct it: it is shifted as a whole so that on average
             it is right about them. A mean that is the same for all frames is thereby replaced.
+        styles: that the captions of its training named at their end (`a rocket, 3D`), the most usual one first; empty
+            for none.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class TextToVideo(nn.Module):
         scheduler: DDPMScheduler,
         latent_mean: nn.Module | None = None,
         mean_of_given: bool = False,
+        styles: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.styles = unet, tuple(styles)
         self.latent_mean, self.mean_of_given = latent_mean, mean_of_given
         self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
         self.vae = vae.requires_grad_(False).eval()

@@ -40,6 +40,7 @@ class TransparentVideo(TextToVideo):
             None uses the spatial part. Frozen.
         alpha_levels: decoded alpha that counts as clear and as opaque; values between are stretched, since a small
             codec hardly ever predicts 1.
+        styles: see `TextToVideo`.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class TransparentVideo(TextToVideo):
         mean_of_given: bool = False,
         image_unet: nn.Module | None = None,
         alpha_levels: tuple[float, float] = (0.0, 1.0),
+        styles: tuple[str, ...] = (),
     ) -> None:
         if not isinstance(codec, TransparencyVAE):
             raise TypeError(f"codec must be a TransparencyVAE, got a {type(codec).__name__}")
-        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given)
+        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given, styles)
         self.codec: TransparencyVAE = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved

@@ -23,6 +23,7 @@ from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
 from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colors, settle_alpha
 from glassine.pipelines.text_to_sticker import (
+    AUTO,
     DOMAIN,
     FPS,
     SIZE,
@@ -159,6 +160,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         guidance_rescale: float = RESCALE,
         fps: float = FPS,
         domain: str = DOMAIN,
+        style: str = AUTO,
         batch_size: int = 1,
         progress: Progress = lambda *_: None,
     ) -> list[Sticker]:
@@ -185,6 +187,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
             guidance_rescale: in [0, 1].
             fps: frames per second.
             domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
+            style: one of the network's `styles`; `auto` goes through them with the seeds, or names none beside an
+                image; empty names none.
             batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for
                 bit.
             progress: called with the number of solver steps done and their total over all stickers.
@@ -207,7 +211,9 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         num_frames = self.checked_frames(num_frames, height, width)
         if image is not None and num_frames == 1:
             raise UserError("num_frames must be at least 2 to animate an image, got 1")
-        captions, seeds = captions_and_seeds(prompt, seed, domain, "waves hello")
+        captions, seeds = captions_and_seeds(
+            prompt, seed, domain, "waves hello", "" if image is not None and style == AUTO else style, self.model.styles
+        )
         fitted = FittedStill(size, size) if image is None else self.fit(image, num_frames, size)
         base = None if image is None else self.base(fitted.shrink(image))  # 4 h w
         parts = batches(len(seeds), batch_size)

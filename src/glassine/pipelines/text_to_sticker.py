@@ -4,6 +4,7 @@ As in diffusers, a pipeline is built from weights and a device; everything that 
 argument of the call. Prompts get the domain prefix of VSD2M's training captions ("Experimental Setups").
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, Self, TypeVar
@@ -27,6 +28,8 @@ Network = TypeVar("Network", bound=TextToVideo)
 SIZE = 128
 FPS = 8.0
 DOMAIN = "cartoon"
+AUTO = "auto"
+CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 class GenerationPipeline(Generic[Network]):
@@ -68,7 +71,12 @@ class GenerationPipeline(Generic[Network]):
 
 
 def captions_and_seeds(
-    prompt: str | Sequence[str], seed: int | Sequence[int], domain: str, example: str
+    prompt: str | Sequence[str],
+    seed: int | Sequence[int],
+    domain: str,
+    example: str,
+    style: str = AUTO,
+    styles: Sequence[str] = (),
 ) -> tuple[list[str], list[int]]:
     """One caption and one seed per sticker.
 
@@ -77,10 +85,15 @@ def captions_and_seeds(
         seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
         domain: prepended to each prompt as in training captions; empty for none.
         example: example prompt for error messages.
+        style: one of `styles`, `auto` to go through them with the seeds, or empty for none.
+        styles: that the network knows.
 
     Raises:
-        UserError: an empty prompt, or different numbers of prompts and seeds.
+        UserError: an empty prompt, an unknown style, or different numbers of prompts and seeds.
     """
+    if style not in (AUTO, "", *styles):
+        known = f"one of {', '.join(styles)}" if styles else "left out, since this network knows none"
+        raise UserError(f"style must be {known}, got {style!r}")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     seeds = [seed + number for number in range(len(prompts))] if isinstance(seed, int) else list(seed)
     prompts = prompts * len(seeds) if isinstance(prompt, str) else prompts
@@ -88,12 +101,16 @@ def captions_and_seeds(
         raise UserError(f"prompt must not be empty: describe the sticker, for instance {example!r}")
     if len(prompts) != len(seeds):
         raise UserError(f"there must be one seed for each prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
-    return [caption(one, domain) for one in prompts], seeds
+    chosen = [styles[one % len(styles)] if style == AUTO and styles else style.replace(AUTO, "") for one in seeds]
+    return [caption(one, domain, its) for one, its in zip(prompts, chosen, strict=True)], seeds
 
 
-def caption(prompt: str, domain: str = DOMAIN) -> str:
-    """The prompt as a training caption of VSD2M: `Cartoon\\ta waving panda`."""
-    return f"{domain.capitalize()}\t{prompt.strip()}" if domain else prompt.strip()
+def caption(prompt: str, domain: str = DOMAIN, style: str = "") -> str:
+    """The prompt as a training caption of VSD2M: `Cartoon\\ta waving panda`, with a style `Cartoon\\ta panda, 3D`."""
+    text = prompt.strip()
+    if style:
+        text += f"，{style}" if CHINESE.search(text) else f", {style}"
+    return f"{domain.capitalize()}\t{text}" if domain else text
 
 
 def frame_duration(fps: float) -> int:
@@ -185,6 +202,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
         guidance_rescale: float = RESCALE,
         fps: float = FPS,
         domain: str = DOMAIN,
+        style: str = AUTO,
         batch_size: int = 1,
         progress: Progress = lambda *_: None,
     ) -> list[Sticker]:
@@ -203,6 +221,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
             guidance_rescale: in [0, 1].
             fps: frames per second.
             domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
+            style: one of the network's `styles`; `auto` goes through them with the seeds; empty names none.
             batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for
                 bit.
             progress: called with the number of solver steps done and their total over all stickers.
@@ -213,7 +232,7 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
         """
         sampling = SamplerConfig(num_inference_steps, guidance_scale, solver, guidance_rescale)
         duration, num_frames = frame_duration(fps), self.checked_frames(num_frames, height, width)
-        captions, seeds = captions_and_seeds(prompt, seed, domain, "a waving panda")
+        captions, seeds = captions_and_seeds(prompt, seed, domain, "a waving panda", style, self.model.styles)
         parts = batches(len(seeds), batch_size)
         stickers: list[Sticker] = []
         for number, rows in enumerate(parts):

@@ -56,6 +56,24 @@ def test_prompts_are_encoded_as_training_captions():
     assert encoded == [["a dog", "Cartoon\ta cat"], ["a cat"]]
 
 
+def test_styles_are_named_as_in_training_captions_and_taken_in_turn():
+    encoded = []
+    model = tiny_generator()
+    model.styles = ("3D", "flat")
+    model.text_encoder.register_forward_hook(lambda _, args, __: encoded.extend(args[0]))
+    pipeline = TextToStickerPipeline(model, device="cpu")
+    settings = FAST | {"guidance_scale": 1.0, "domain": ""}
+    pipeline("a cat", **settings, seed=[0, 1, 2])
+    pipeline("猫", **settings, style="flat")
+    pipeline("a cat", **settings, style="")
+    assert encoded == ["a cat, 3D", "a cat, flat", "a cat, 3D", "猫，flat", "a cat"]
+
+
+def test_a_style_that_the_network_does_not_know_is_refused():
+    with pytest.raises(UserError, match="style must be left out, since this network knows none, got 'oil'"):
+        TextToStickerPipeline(tiny_generator(), device="cpu")("a cat", **FAST, style="oil")
+
+
 def test_settings_of_one_call_do_not_reach_the_next(source):
     pipeline = TextToStickerPipeline.from_pretrained(source, device="cpu")
     before = pipeline("a cat", **FAST)[0]
