@@ -114,7 +114,7 @@ class StickerTask(LightningModule):
             UserError: `init_from` is missing, unreadable, or incompatible.
         """
         self.train()  # Lightning does not change the modes
-        if self.trainer.strategy.root_device.type == "cpu":
+        if self.device.type == "cpu":
             without_fused_attention(self)
         if self.init_from is not None and self.trainer.ckpt_path is None:
             path = self.init_from.removesuffix(LAST_STEP)
