@@ -66,8 +66,8 @@ def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
 
     White cloth looks like every second square of a checkerboard; it does not alternate with gray.
     """
-    seen = cv2.transform(evidence.picture.astype(np.float32), LUMA)
-    behind = cv2.transform(evidence.behind, LUMA)
+    seen = np.asarray(cv2.transform(evidence.picture.astype(np.float32), LUMA), np.float32)
+    behind = np.asarray(cv2.transform(evidence.behind, LUMA), np.float32)
 
     def mean(plane: Floats) -> Floats:
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
@@ -197,12 +197,12 @@ LEAST_AREA = 6  # pixels of a closed area; smaller ones are noise
 def closed_form(evidence: Evidence) -> ClosedForm:
     """Alpha of one picture."""
     distance, tolerance = evidence.distance, evidence.tolerance
+    calm = evidence.picture
     if evidence.damaged:
-        calm = np.asarray(cv2.medianBlur(evidence.picture, 3))
+        calm = np.asarray(cv2.medianBlur(evidence.picture, 3), np.uint8)
         near = np.minimum(distance, muted_difference(calm, evidence.behind)) <= tolerance
         near |= _specks(~near, distance, 3 * tolerance)
     else:
-        calm = evidence.picture
         near = distance <= tolerance
     if evidence.patterned:
         near &= shows_pattern(evidence)

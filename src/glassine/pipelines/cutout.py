@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,15 +117,16 @@ class CutoutPipeline:
     def __init__(
         self, ildiff: ILDiff | Callable[[], tuple[ILDiff, dict]], device: str = "auto", config: dict | None = None
     ) -> None:
-        self._device_name, self._device = device, None
+        self._device_name = device
+        self._device: torch.device | None = None
         self.config = config
         self._network: ILDiff | None = None
         self._load: Callable[[], tuple[ILDiff, dict]] | None = None
         self.report = CutoutReport()
-        if hasattr(ildiff, "decode"):
-            self._network = ildiff.to(self.device).eval()
+        if hasattr(ildiff, "decode"):  # a network, or what stands in for one
+            self._network = cast("ILDiff", ildiff).to(self.device).eval()
         else:
-            self._load = ildiff  # type: ignore[assignment]
+            self._load = cast("Callable[[], tuple[ILDiff, dict]]", ildiff)
 
     @property
     def device(self) -> torch.device:

@@ -51,7 +51,7 @@ def guess_alpha(picture: Picture, subject: Subject | None = None, moving: Floats
         mask = _seeds(small.shape[0], small.shape[1], subject)
     cv2.setRNGSeed(0)  # its color models start from random samples
     try:
-        cv2.grabCut(small, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # too few colors for its mixtures
         return np.ones((height, width), np.float32)
     found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.uint8)

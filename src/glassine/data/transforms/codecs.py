@@ -81,7 +81,7 @@ class VideoCompression(Degradation):
                 container.mux(stream.encode(shown))
             container.mux(stream.encode(None))
         file.seek(0)
-        with av.open(file) as written:
+        with av.open(file, "r") as written:
             decoded = [frame.to_ndarray(format="rgb24") for frame in written.decode(video=0)]
         if len(decoded) != len(clip):
             return clip
