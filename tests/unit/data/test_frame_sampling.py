@@ -77,7 +77,7 @@ def test_the_whole_sticker_is_taken_in_training_too() -> None:
     ("arguments", "message"),
     [
         ({"fps": 0.0}, "fps must be positive, got 0"),
-        ({"span": "all"}, "span must be 'part' or 'whole', got 'all'"),
+        ({"span": "all"}, "span must be one of part, whole, start, got 'all'"),
         ({"fps": 8.0, "span": "whole"}, "fps must be null where span is 'whole', got 8"),
     ],
 )
