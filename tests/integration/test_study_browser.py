@@ -23,7 +23,7 @@ from glassine.data.sticker import Sticker
 from glassine.study.answers import read_answers
 from glassine.study.build import StudyDesign, build_study
 from glassine.study.plan import PRESETS, StudyKey, load_key
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
