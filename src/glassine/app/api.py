@@ -74,10 +74,14 @@ class Api:
         jobs: the queue and its results.
         networks: what the jobs run.
         limits: of requests.
+        has_study: whether there is a user study at `/study/`.
     """
 
-    def __init__(self, files: FileStore, jobs: JobQueue, networks: Networks, limits: Limits) -> None:
+    def __init__(
+        self, files: FileStore, jobs: JobQueue, networks: Networks, limits: Limits, has_study: bool = False
+    ) -> None:
         self.files, self.jobs, self.networks, self.limits = files, jobs, networks, limits
+        self._has_study = has_study
         self.router = APIRouter(prefix="/v1", responses=ERRORS)
         self._reading = asyncio.Semaphore(2)  # uploads that are decoded at once
         add = self.router.add_api_route
@@ -102,7 +106,8 @@ class Api:
     async def status(self) -> dict[str, Any]:
         """Version and limits; also how another instance finds out that glassine is running."""
         active = [job for job in self.jobs.jobs() if not job.is_over]
-        return {"glassine": __version__, "limits": vars(self.limits), "active": len(active)}
+        about = {"glassine": __version__, "limits": vars(self.limits)}
+        return {**about, "active": len(active), "study": self._has_study}
 
     async def platforms(self) -> list[dict[str, Any]]:
         """What `POST /v1/pack` takes as platforms."""
@@ -213,8 +218,11 @@ class Api:
         return await self._answer(request, self._submit("pack", body.name, work, body.model_dump()), wait)
 
     async def list_jobs(self, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> list[dict[str, Any]]:
-        """Waiting, running and finished ones."""
-        return [self.jobs.as_json(job) for job in self.jobs.jobs()[:limit]]
+        """Waiting, running and finished ones, without the strokes of their corrections."""
+        found = [self.jobs.as_json(job) for job in self.jobs.jobs()[:limit]]
+        for job in found:
+            job["settings"].pop("strokes", None)
+        return found
 
     async def job(self, name: str) -> dict[str, Any]:
         """State (waiting, running, done, failed, canceled), progress, estimate, results."""

@@ -96,7 +96,7 @@ def create_app(
     app.state.files, app.state.jobs, app.state.names = files, jobs, machine_names(host, names)
     app.state.close = stack.close
     handle_errors(app)
-    app.include_router(Api(files, jobs, networks or Networks(), limits).router)
+    app.include_router(Api(files, jobs, networks or Networks(), limits, study is not None).router)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -110,7 +110,6 @@ def create_app(
         from glassine.app.study import study_site
 
         app.mount("/study", study_site(study))
-    app.state.study = study is not None
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, names=app.state.names, token=token, max_bytes=limits.upload_bytes + FORM_BYTES)
     return app
