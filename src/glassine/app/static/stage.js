@@ -70,6 +70,10 @@ export class Stage {
   draw() {
     const ratio = devicePixelRatio || 1;
     const [wide, high] = [Math.round(this.canvas.clientWidth * ratio), Math.round(this.canvas.clientHeight * ratio)];
+    const state = [wide, high, this.frame, this.split, this.original?.image.src, this.result?.image.src, this.room, this.mode,
+      this.mode === "compare" ? null : this.pointer, this.brush, this.strokes.length, this.stroke?.points.length].join();
+    if (state === this.drawn) return; // a still picture costs nothing
+    this.drawn = state;
     if (this.canvas.width !== wide || this.canvas.height !== high) [this.canvas.width, this.canvas.height] = [wide, high];
     const context = this.context;
     context.clearRect(0, 0, wide, high);
