@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from glassine.data.sticker import Sticker
 
 IMAGES = Path(__file__).with_name("images")
 SEED, FRAMES, SIZE = 11, 12, 256
-NAMED = {9: "hello", 27: "sunny", 12: "leafy", 33: "party", 57: "breeze", 40: "snack"}
+NAMED = {9: "hello", 27: "panda", 12: "robot", 33: "fish", 57: "birthday", 40: "boom"}
 COLORS = ((255, 255, 255), (255, 214, 10), (52, 199, 89), (255, 255, 255), (90, 200, 250), (255, 255, 255))
 
 
@@ -34,7 +33,7 @@ def draw(folder: Path) -> list[Path]:
     paths = []
     source = ProceduralStickers(seed=SEED, size=SIZE, num_frames=FRAMES, length=60)
     for (number, name), color in zip(NAMED.items(), COLORS, strict=True):
-        frames = next(islice(source, number, None)).frames
+        frames = source[number].frames
         alpha = frames[..., 3:].astype(np.float32) / 255
         flat = (frames[..., :3] * alpha + np.float32(color) * (1 - alpha)).round().astype(np.uint8)
         flat = np.concatenate([flat, np.full_like(flat[..., :1], 255)], axis=-1)
@@ -96,18 +95,21 @@ def main(folder: Path) -> None:
         driver.find_element(By.ID, "chooser").send_keys("\n".join(map(str, stickers)))
         until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#cutout-files .file")) == len(stickers))
         until(lambda: "uploading" not in driver.page_source and quiet(driver))
+        driver.execute_script("document.querySelectorAll('#cutout-files .file')[1].click()")
         time.sleep(4)
         driver.save_screenshot(str(IMAGES / "app_cutout.png"))
-        for button in driver.find_elements(By.CSS_SELECTOR, "#cutout-files .file"):
-            driver.execute_script("arguments[0].click()", button)
+        for number in range(len(stickers)):
+            driver.execute_script(f"document.querySelectorAll('#cutout-files .file')[{number}].click()")
             time.sleep(0.5)
             driver.execute_script("document.querySelector('#to-pack').click()")
         driver.get(f"{address}#pack")
         driver.refresh()
         until(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".slot")) == len(stickers))
-        for field, emoji in zip(driver.find_elements(By.CSS_SELECTOR, ".slot input"), "👋☀🌿🎉🍃🍪", strict=True):
-            script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))"
-            driver.execute_script(script, field, emoji)
+        for number, emoji in enumerate("👋🐼🤖🐟🎂💣"):
+            script = f"const field = document.querySelectorAll('.slot input')[{number}]; field.value = '{emoji}'; "
+            driver.execute_script(script + "field.dispatchEvent(new Event('change'))")
+        driver.refresh()
+        until(lambda: driver.find_elements(By.CSS_SELECTOR, "#platforms label"))
         driver.find_element(By.CSS_SELECTOR, "#pack-form button.strong").click()
         until(lambda: driver.find_elements(By.CSS_SELECTOR, ".pack-card"))
         until(

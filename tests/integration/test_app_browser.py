@@ -136,7 +136,7 @@ def test_a_color_is_picked_and_a_stroke_painted(browser: Browser, running: Runni
     browser.find_element(By.ID, "brush-keep").click()
     move = ActionChains(browser).move_to_element_with_offset(canvas, 0, -180).click_and_hold()
     move.move_by_offset(40, 0).release().perform()
-    assert browser.find_element(By.ID, "brush-undo").is_enabled()
+    until(lambda: browser.find_element(By.ID, "brush-undo").is_enabled())
     browser.find_element(By.ID, "run").click()
     until(lambda: "done" in state(browser) and len(running.app.state.jobs.jobs()) == 3)
     job = running.app.state.jobs.jobs()[0]

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from glassine import __version__
 from glassine.app.cutting import CutoutSettings, Format, check_settings, cut_out, read_strokes
 from glassine.app.errors import AppError
+from glassine.app.example import draw_example
 from glassine.app.files import MEDIA_TYPES, FileStore, Upload, safe_name
 from glassine.app.generating import MOST_CHARACTERS, GenerateRequest, Sampling, animate, generate
 from glassine.app.jobs import Context, Job, JobQueue, Work
@@ -86,6 +87,8 @@ class Api:
         self._reading = asyncio.Semaphore(2)  # uploads that are decoded at once
         add = self.router.add_api_route
         add("/status", self.status, methods=["GET"], tags=["app"], summary="Version, limits and formats")
+        add("/example", self.example, methods=["GET"], tags=["app"], summary="An opaque sticker to try things with",
+            response_class=Response)  # fmt: skip
         add("/platforms", self.platforms, methods=["GET"], tags=["packs"], summary="Platforms and their limits")
         add("/files", self.upload, methods=["POST"], status_code=201, tags=["files"], summary="Give a file")
         add("/files/{number}", self.file, methods=["GET"], tags=["files"], summary="What is known about a file")
@@ -108,6 +111,10 @@ class Api:
         active = [job for job in self.jobs.jobs() if not job.is_over]
         about = {"glassine": __version__, "limits": vars(self.limits)}
         return {**about, "active": len(active), "study": self._has_study}
+
+    async def example(self) -> Response:
+        """A GIF, drawn for this."""
+        return Response(await run_in_threadpool(draw_example), media_type="image/gif")
 
     async def platforms(self) -> list[dict[str, Any]]:
         """What `POST /v1/pack` takes as platforms."""

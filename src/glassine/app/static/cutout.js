@@ -15,6 +15,7 @@ const stage = new Stage();
 const items = []; // {key, name, upload, job, settings, strokes, overTime, sent, error}
 const hidden = new Set(); // uploads whose jobs are being removed
 let current = null;
+let listed = "";
 
 /** Take files that were dropped or chosen. */
 export function take(files) {
@@ -93,7 +94,7 @@ async function restore(job) {
       overTime: whole.settings.over_time, sent: 1 };
     items.push(item);
     items.sort((one, other) => (other.job?.created ?? Infinity) - (one.job?.created ?? Infinity));
-    if (!current) select(item);
+    if (!current || sessionStorage.getItem("glassine/current") === item.upload.id) select(item);
     list();
   } catch { /* the upload was cleaned away: its results are in the folder */ }
 }
@@ -124,6 +125,9 @@ function what(item) {
 function list() {
   $("cutout-empty").hidden = items.length > 0;
   $("cutout-work").hidden = !items.length;
+  const shown = JSON.stringify([items.indexOf(current), items.map((item) => [item.key, item.name, what(item), Boolean(item.upload), item.error, item.job?.state])]);
+  if (shown === listed) return; // what has not changed stays, with its focus
+  listed = shown;
   const rows = items.map((item) => {
     const key = `${item.upload?.id}`;
     if (item.pictureOf !== key) {
@@ -146,6 +150,7 @@ function list() {
 function select(item) {
   if (item !== current) stage.setMode("compare");
   current = item;
+  if (item?.upload) sessionStorage.setItem("glassine/current", item.upload.id);
   list();
   if (!item) return;
   const { settings } = item;
@@ -221,7 +226,7 @@ function setMode(mode) {
 }
 
 function playing() {
-  $("play").textContent = stage.playing ? "⏸" : "▶";
+  $("play").classList.toggle("paused", !stage.playing);
   $("play").setAttribute("aria-label", stage.playing ? "Pause" : "Play");
 }
 
@@ -298,6 +303,11 @@ export function start() {
       await run(item);
     }
     if (current.dirty) await run(current);
+  });
+  $("example").addEventListener("click", async () => {
+    const reply = await fetch("/v1/example").catch(() => null);
+    if (reply?.ok) take([new File([await reply.blob()], "example.gif")]);
+    else say("The example could not be drawn.", true);
   });
   jobs.watch(update);
 }

@@ -30,12 +30,15 @@ export const press = (button, on) => button.setAttribute("aria-pressed", String(
 
 export const seconds = (value) => (value < 90 ? `${Math.max(1, Math.round(value))} s` : `${Math.round(value / 60)} min`);
 
-/** Show the value of each range in the `<output>` of its label. */
+/** Show the value of each range in its label, and tell it to screen readers. */
 export function showValues(form, texts = {}) {
   for (const range of form.querySelectorAll("input[type=range]")) {
-    const output = form.querySelector(`output[for=${range.id}]`);
+    const output = form.querySelector(`[data-for=${range.id}]`);
     if (!output) continue;
-    const show = () => { output.textContent = texts[range.id] ? texts[range.id](Number(range.value)) : range.value; };
+    const show = () => {
+      output.textContent = texts[range.id] ? texts[range.id](Number(range.value)) : range.value;
+      range.setAttribute("aria-valuetext", output.textContent);
+    };
     range.addEventListener("input", show);
     show();
   }
