@@ -64,7 +64,7 @@ def look(driver: Any, size: tuple[int, int], dark: bool = False) -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
-def until(wanted: Callable[[], Any], seconds: float = 300) -> Any:
+def until(wanted: Callable[[], Any], seconds: float = 600) -> Any:
     """Wait until it is true, and return it."""
     end = time.monotonic() + seconds
     while not (value := wanted()):
@@ -111,7 +111,7 @@ def main(folder: Path) -> None:
         driver.refresh()
         until(lambda: driver.find_elements(By.CSS_SELECTOR, "#platforms label"))
         driver.find_element(By.CSS_SELECTOR, "#pack-form button.strong").click()
-        until(lambda: driver.find_elements(By.CSS_SELECTOR, ".pack-card"))
+        until(lambda: driver.find_elements(By.CSS_SELECTOR, ".pack-card"), 900)
         until(
             lambda: all(
                 driver.execute_script("return [...document.querySelectorAll('.pack-card img')].map(i => i.width)")

@@ -133,8 +133,8 @@ def test_a_color_is_picked_and_a_stroke_painted(browser: Browser, running: Runni
     until(lambda: "done" in state(browser) and len(running.app.state.jobs.jobs()) == 2)
     assert running.app.state.jobs.jobs()[0].settings["background"] == "#ffffff"
 
-    browser.find_element(By.ID, "brush-keep").click()
-    move = ActionChains(browser).move_to_element_with_offset(canvas, 0, -180).click_and_hold()
+    browser.find_element(By.ID, "brush-keep").click()  # it is below, so the page scrolls; the stage stays
+    move = ActionChains(browser).move_to_element_with_offset(canvas, 0, -150).click_and_hold()
     move.move_by_offset(40, 0).release().perform()
     until(lambda: browser.find_element(By.ID, "brush-undo").is_enabled())
     browser.find_element(By.ID, "run").click()

@@ -49,9 +49,7 @@ def output_error(path: object, error: OSError) -> UserError:
 
 EXTRAS = {
     "fastapi": "app",
-    "multipart": "app",
     "python_multipart": "app",
-    "starlette": "app",
     "uvicorn": "app",
     "decord": "benchmark",
     "kornia": "train",

@@ -177,7 +177,9 @@ async function show() {
   state.classList.toggle("bad", Boolean(item.error || item.job?.state === "failed"));
   const running = item.job && !jobs.isOver(item.job);
   $("run").textContent = item.error && item.file ? "Try again" : running ? "Cancel" : item.dirty ? "Cut out with these settings" : "Cut out again";
-  $("run").classList.toggle("strong", !running);
+  const fresh = item.job?.state === "done" && !item.dirty;
+  $("run").classList.toggle("strong", !running && !fresh);
+  $("download").classList.toggle("strong", Boolean(fresh));
   stage.strokes = item.strokes;
   $("brush-undo").disabled = !item.strokes.length;
   for (const mode of ["keep", "remove"]) press($(`brush-${mode}`), stage.mode === mode);
@@ -187,7 +189,7 @@ async function show() {
   $("for-all").hidden = items.length < 2;
   if (result) {
     $("download").href = `${result.url}?download=1`;
-    $("download").textContent = `Download ${result.name.split(".").pop().toUpperCase()}, ${Math.max(1, Math.round(result.bytes / 1000))} KB`;
+    $("download").textContent = `Download ${result.name.split(".").pop()}, ${Math.max(1, Math.round(result.bytes / 1000))} KB`;
   }
   const notes = [...(item.upload?.notes || []), ...(job?.notes || [])];
   $("stage-note").hidden = !notes.length;

@@ -34,7 +34,7 @@ function table(rows) {
 }
 
 function result(job) {
-  const packs = job.results.filter((one) => one.about.platform);
+  const packs = jobs.isOver(job) ? job.results.filter((one) => one.about.platform) : [];
   const sheet = (key) => job.results.find((one) => one.about.sheet === key);
   const over = jobs.isOver(job);
   return h("section", { class: "batch", "aria-label": `Pack ${job.title}` },
