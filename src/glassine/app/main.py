@@ -125,10 +125,6 @@ def handle_errors(app: FastAPI) -> None:
         found = told(error)
         return JSONResponse(found.as_json(), found.status)
 
-    @app.exception_handler(Exception)
-    async def unusual(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": f"glassine failed ({type(error).__name__}); its terminal shows where"}, 500)
-
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, OSError):  # no room for the body of a request

@@ -11,6 +11,8 @@ import hmac
 import ipaddress
 import json
 import socket
+import sys
+import traceback
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -119,7 +121,24 @@ class Guard:
             if not length.isdecimal() or int(length) > self.max_bytes:
                 await _answer(send_safely, 413, self._too_large())
                 return
-            await self.app(scope, self._counted(receive), send_safely)
+            await self._run(scope, self._counted(receive), send_safely)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on; a fault that nothing else handles is told without its details."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            if started:
+                raise
+            await _answer(send, 500, f"glassine failed ({type(error).__name__}); its terminal shows where")
 
     def _refusal(self, headers: Headers) -> str | None:
         host, origin = headers.get("host"), headers.get("origin")

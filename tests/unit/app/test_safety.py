@@ -108,3 +108,12 @@ def test_names_are_made_safe(given, kept):
 def test_what_is_loopback():
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "127.8.9.1")] == [True] * 4
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "example.com")] == [False] * 4
+
+
+def test_a_fault_of_the_app_is_told_without_its_details(tmp_path: Path, monkeypatch, capsys):
+    with client(tmp_path) as app:
+        monkeypatch.setattr("glassine.app.files.FileStore.add", lambda *_: 1 / 0)
+        reply = app.post("/v1/files", files={"file": ("a.gif", gif())})
+        assert reply.status_code == 500
+        assert reply.json()["error"] == "glassine failed (ZeroDivisionError); its terminal shows where"
+        assert reply.headers["x-content-type-options"] == "nosniff"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers.running_app import client
 from tests.helpers.tiny_study import answers_of, tiny_study
 
 from glassine.app.study import StudyServer
@@ -198,3 +199,16 @@ def test_a_port_that_is_taken_and_no_study(server: StudyServer, tmp_path: Path):
         StudyServer(tmp_path / "study", port=70000)
     with pytest.raises(UserError, match="contains no study"):
         StudyServer(tmp_path)
+
+
+def test_the_app_serves_a_study_beside_its_own_pages(tmp_path: Path):
+    key = tiny_study(tmp_path, items=2)
+    with client(tmp_path / "home", study=tmp_path / "study") as app:
+        assert app.get("/v1/status").json()["study"] is True
+        assert "<!doctype html>" in app.get("/study/").text
+        assert app.get("/study/key.json").status_code == 404
+        reply = app.post("/study/api/start", json={"study": key.study, "rater": "anna"})
+        assert (reply.status_code, reply.json()["rater"]) == (200, "anna")
+        answers = answers_of(key, "ours")[:2]
+        reply = app.post("/study/api/answers", json={"study": key.study, "rater": "anna", "answers": answers})
+        assert reply.json() == {"saved": 2}
