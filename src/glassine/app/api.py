@@ -177,7 +177,7 @@ class Api:
             cut_out(context, self.networks, path, stem, upload.frames, settings)
 
         shown = {"source": upload.id, **settings.as_json()}
-        job = self._submit("cutout", upload.name, work, shown)
+        job = await self._submit("cutout", upload.name, work, shown)
         small = upload.pixels <= self.limits.small_pixels
         return await self._answer(request, job, wait if wait is not None else None if small else 0)
 
@@ -185,7 +185,7 @@ class Api:
         """Make one transparent sticker for each seed; answers with the job unless `wait` is given."""
         self._check_count(body)
         work = lambda context: generate(context, self.networks, body)  # noqa: E731
-        return await self._answer(request, self._submit("generate", body.prompt, work, body.model_dump()), wait)
+        return await self._answer(request, await self._submit("generate", body.prompt, work, body.model_dump()), wait)
 
     async def animate(
         self,
@@ -213,7 +213,7 @@ class Api:
             animate(context, self.networks, body, self.files.path(self.files.get(upload.id)), cut_out)
 
         shown = {"source": upload.id, **body.model_dump()}
-        return await self._answer(request, self._submit("animate", prompt, work, shown), wait)
+        return await self._answer(request, await self._submit("animate", prompt, work, shown), wait)
 
     async def pack(self, request: Request, body: PackRequest, wait: Wait = 0) -> Response:
         """Fit stickers to platforms; answers with the job unless `wait` is given."""
@@ -222,7 +222,7 @@ class Api:
         for sticker in body.stickers:
             self._find(sticker.source)
         work = lambda context: make_pack(context, body, self._find, color)  # noqa: E731
-        return await self._answer(request, self._submit("pack", body.name, work, body.model_dump()), wait)
+        return await self._answer(request, await self._submit("pack", body.name, work, body.model_dump()), wait)
 
     async def list_jobs(self, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> list[dict[str, Any]]:
         """Waiting, running and finished ones, without the strokes of their corrections."""
@@ -287,9 +287,10 @@ class Api:
                 400, f"a request must ask for at most {self.limits.stickers} stickers, got {len(body.seeds)}"
             )
 
-    def _submit(self, kind: str, title: str, work: Work, settings: dict[str, Any]) -> Job:
-        lane = "cpu" if kind == "pack" else self.networks.lane
-        return self.jobs.submit(kind, title[:200], work, settings, lane)
+    async def _submit(self, kind: str, title: str, work: Work, settings: dict[str, Any]) -> Job:
+        # in a thread: finding out the device loads torch, and other requests must not wait for that
+        lane = "cpu" if kind == "pack" else await run_in_threadpool(lambda: self.networks.lane)
+        return await run_in_threadpool(self.jobs.submit, kind, title[:200], work, settings, lane)
 
     async def _answer(self, request: Request, job: Job, wait: float | None) -> Response:
         """The result, where it is there in time; a job otherwise. Whoever hangs up while waiting cancels the job."""

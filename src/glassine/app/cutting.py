@@ -83,8 +83,6 @@ def read_strokes(text: str) -> tuple[Stroke, ...]:
 
 def check_settings(settings: CutoutSettings) -> Surround:
     """The border and shadow; raises UserError for a color or number that cannot be used."""
-    from glassine.pipelines.outline import Surround
-
     _background(settings.background)
     border = _background(settings.outline_color)
     if border is None:
