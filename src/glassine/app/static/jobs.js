@@ -61,7 +61,8 @@ export function told(job) {
   if (job.state === "waiting") return job.ahead ? `waiting, ${job.ahead} before it` : "waiting";
   if (job.state === "running") {
     const left = job.seconds_left ? `, about ${seconds(job.seconds_left)} left` : "";
-    return `${job.what || "running"}${job.total > 1 ? ` ${job.done} of ${job.total}` : ""}${left}`;
+    const steps = /\d$/.test(job.what) ? `, ${Math.round((100 * job.done) / job.total)} %` : ` ${job.done} of ${job.total}`;
+    return `${job.what || "running"}${job.total > 1 ? steps : ""}${left}`;
   }
   if (job.state === "failed") return job.error || "failed";
   return job.state === "done" ? `done in ${seconds(job.seconds)}` : "canceled";
