@@ -24,6 +24,7 @@ VERBS = {
     "generate": "make animated stickers from text",
     "animate": "animate a transparent still",
     "pack": "make sticker packs, ready to upload",
+    "app": "open the page in the browser, and its API",
     "data": "fetch, build, describe and view sticker data",
     "benchmark": "evaluate methods on held-out stickers and write the tables",
     "score": "score clips, a network or a pipeline against a test set",

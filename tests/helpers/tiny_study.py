@@ -11,7 +11,7 @@ from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 from glassine.study.build import StudyDesign, build_study
 from glassine.study.plan import StudyKey, load_key
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 
 
 def square(color: Sequence[int], frames: int = 3, size: int = 8) -> Sticker:

@@ -1,20 +1,17 @@
 """The study's page in a real browser: Chromium without a window, driven through its own driver."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.helpers.browser import MARKS, Browser, opened, serious, until
 from tests.helpers.tiny_study import tiny_study
 
 from glassine.__main__ import main
@@ -23,50 +20,19 @@ from glassine.data.sticker import Sticker
 from glassine.study.answers import read_answers
 from glassine.study.build import StudyDesign, build_study
 from glassine.study.plan import PRESETS, StudyKey, load_key
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install '.[full]'")
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="needs Chromium and its driver: apt-get install chromium chromium-driver"
-    ),
-]
+pytest.importorskip("selenium.webdriver", reason="needs the package selenium: pip install '.[full]'")
+pytestmark = MARKS
 
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-
-Browser = Any
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    arguments = ["--headless=new", "--window-size=1280,800", "--force-device-scale-factor=1", "--disable-dev-shm-usage"]
-    for argument in [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]:
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_script_timeout(60)
-    try:
+    with opened(tmp_path / "downloads") as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-def until(wanted: Callable[[], Any], seconds: float = 60) -> Any:
-    """Wait until it is true, and return it."""
-    end = time.monotonic() + seconds
-    while not (value := wanted()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
-    return value
 
 
 def text(browser: Browser, name: str) -> str:
@@ -112,10 +78,6 @@ def stage_colors(browser: Browser) -> np.ndarray:
     )
     screen = np.asarray(Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB"))
     return np.stack([screen[int(y), int(x)] for x, y in boxes]).astype(int)
-
-
-def serious(browser: Browser) -> list[str]:
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 class Serving:

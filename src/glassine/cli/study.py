@@ -13,7 +13,6 @@ from glassine.study.build import parse_backgrounds
 from glassine.study.markdown import to_markdown
 from glassine.study.plan import ANSWERS_NAME, PRESETS, SITE_NAME, find_prompts, load_key, load_questions, read_prompts
 from glassine.study.report import make_report
-from glassine.study.server import StudyServer
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
 from glassine.utils.progress import progress_bar
@@ -124,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
 def _build(args: argparse.Namespace) -> None:
     # imported late: reading stickers imports torch, which takes seconds that `serve` and `report` should not cost
     from glassine.study.build import StudyDesign, build_study
-    from glassine.study.server import match_items, parse_methods
+    from glassine.study.site import match_items, parse_methods
 
     methods = parse_methods(args.method)
     items = match_items(methods)
@@ -167,9 +166,11 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
+    from glassine.app.study import StudyServer  # imported late: only this needs the extra `app`
+
     with StudyServer(args.study, args.host, args.port, args.name) as server:
         print(f"{server.url} - answers go to {args.study / ANSWERS_NAME}; stop with Ctrl+C", flush=True)
-        server.serve_forever()
+        server.serve_study()
 
 
 def _report(args: argparse.Namespace) -> None:

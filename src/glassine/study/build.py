@@ -30,7 +30,7 @@ from glassine.study.plan import (
     make_trials,
     most_trials,
 )
-from glassine.study.server import CLIPS_NAME, Item, page_plan, write_page
+from glassine.study.site import CLIPS_NAME, Item, page_plan, write_page
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 

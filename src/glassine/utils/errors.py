@@ -48,6 +48,9 @@ def output_error(path: object, error: OSError) -> UserError:
 
 
 EXTRAS = {
+    "fastapi": "app",
+    "python_multipart": "app",
+    "uvicorn": "app",
     "decord": "benchmark",
     "kornia": "train",
     "lightning": "train",

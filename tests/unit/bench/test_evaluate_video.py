@@ -40,7 +40,7 @@ from glassine.data.transforms import EvalCondition
 from glassine.models.sampling import SamplerConfig
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.study.plan import find_prompts, read_prompts
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 from glassine.utils.errors import UserError
 
 CPU = torch.device("cpu")

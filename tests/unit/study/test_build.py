@@ -12,7 +12,7 @@ from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.sticker import Sticker
 from glassine.study.build import StudyDesign, build_study, clip_names, parse_backgrounds, write_clip
 from glassine.study.plan import load_key
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 from glassine.utils.errors import UserError
 
 

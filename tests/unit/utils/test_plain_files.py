@@ -21,7 +21,7 @@ from glassine.data.text_pairs import EMOJIBASE, read_emoji
 from glassine.data.thumbnails import INDEX, found_identity, read_thumbnails
 from glassine.study.answers import read_answers
 from glassine.study.plan import load_key, load_questions, read_prompts
-from glassine.study.server import match_items
+from glassine.study.site import match_items
 from glassine.utils.errors import UserError
 from glassine.utils.files import open_plain, read_plain, read_plain_text
 

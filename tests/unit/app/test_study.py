@@ -1,4 +1,4 @@
-"""The server, and the folders of stickers that are compared."""
+"""The study over HTTP."""
 
 import http.client
 import json
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers.tiny_study import answers_of, square, tiny_study, write_methods
+from tests.helpers.running_app import client
+from tests.helpers.tiny_study import answers_of, tiny_study
 
-from glassine.data.codecs import write_sticker
+from glassine.app.study import StudyServer
 from glassine.study.answers import read_answers, read_raters
 from glassine.study.markdown import to_markdown
 from glassine.study.report import make_report
-from glassine.study.server import StudyServer, match_items, parse_methods
 from glassine.utils.errors import UserError
 
 
@@ -23,7 +23,7 @@ from glassine.utils.errors import UserError
 def server(tmp_path: Path) -> Iterator[StudyServer]:
     tiny_study(tmp_path, items=2)
     with StudyServer(tmp_path / "study") as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_study)
         thread.start()
         yield server
         server.shutdown()
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[StudyServer]:
 
 
 def ask(server: StudyServer, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     connection.request(method, path, content, {"Content-Type": kind} if content else {})
     reply = connection.getresponse()
@@ -47,7 +47,7 @@ def test_it_listens_on_this_machine_only(server: StudyServer):
 def test_what_listens_to_others_is_called_by_this_machines_name(tmp_path: Path):
     tiny_study(tmp_path, items=1)
     with StudyServer(tmp_path / "study", host="0.0.0.0") as server:
-        assert server.url == f"http://{socket.gethostname()}:{server.server_address[1]}/"
+        assert server.url == f"http://{socket.gethostname()}:{server.port}/"
 
 
 def test_the_page_is_served_and_nothing_beside_it(server: StudyServer):
@@ -88,7 +88,6 @@ def test_requests_that_cannot_be_taken_are_told_why(server: StudyServer, tmp_pat
         ("/api/answers", {**study, "answers": "many"}, "must be an object"),
         ("/api/answers", b"{", "must be JSON"),
         ("/api/answers", [1], "must be an object"),
-        ("/api/other", study, "no such address"),
     ):
         status, content = ask(server, "POST", path, body)
         assert status == 400
@@ -120,7 +119,7 @@ def test_requests_that_cannot_be_taken_are_told_why(server: StudyServer, tmp_pat
 @pytest.mark.parametrize("path", ["/", "/api/study", "/api/start"])
 def test_only_its_own_page_and_names_of_this_machine_are_answered(server: StudyServer, headers, status, path):
     server.names.add("study.example")
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     body = json.dumps({"study": server.key.study, "rater": "anna"}).encode()
     connection.putrequest("POST" if path == "/api/start" else "GET", path, skip_host="Host" in headers)
     given = {"Content-Type": "application/json", "Content-Length": str(len(body))} if path == "/api/start" else {}
@@ -132,7 +131,7 @@ def test_only_its_own_page_and_names_of_this_machine_are_answered(server: StudyS
 
 
 def test_fifty_raters_at_once_are_all_taken(server: StudyServer):
-    sockets = [socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) for _ in range(100)]
+    sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(100)]
     for connection in sockets:
         connection.sendall(b"GET /api/study HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     for connection in sockets:
@@ -193,7 +192,7 @@ def test_a_disk_that_takes_nothing_is_told(server: StudyServer, tmp_path: Path):
 
 def test_a_port_that_is_taken_and_no_study(server: StudyServer, tmp_path: Path):
     with pytest.raises(UserError, match="another --port"):
-        StudyServer(tmp_path / "study", port=server.server_address[1])
+        StudyServer(tmp_path / "study", port=server.port)
     with pytest.raises(UserError, match="another --port"):
         StudyServer(tmp_path / "study", host="no such host")
     with pytest.raises(UserError, match="70000"):
@@ -202,61 +201,14 @@ def test_a_port_that_is_taken_and_no_study(server: StudyServer, tmp_path: Path):
         StudyServer(tmp_path)
 
 
-def test_files_of_one_name_belong_together_whatever_their_suffix(tmp_path: Path):
-    methods = write_methods(tmp_path, items=2)
-    (methods["ours"] / "notes.txt").write_text("not a sticker")
-    items = match_items(methods)
-    assert [item.name for item in items] == ["item0", "item1"]
-    assert [path.name for path in items[0].files.values()] == ["item0.webp", "item0.gif"]
-
-
-def test_a_folder_of_pngs_is_a_sticker(tmp_path: Path):
-    methods = write_methods(tmp_path, items=1)
-    for folder in methods.values():
-        write_sticker(square((1, 2, 3)), folder / "walk")
-    assert [item.name for item in match_items(methods)] == ["item0", "walk"]
-
-
-def test_different_files_are_named(tmp_path: Path):
-    methods = write_methods(tmp_path, items=6)
-    for item in (0, 2, 3, 5):
-        (methods["base"] / f"item{item}.gif").unlink()
-    (methods["ours"] / "item1.webp").unlink()
-    with pytest.raises(UserError, match="ours lacks item1; base lacks item0, item2, item3 and 1 more"):
-        match_items(methods)
-
-
-def test_two_files_of_one_name_in_a_folder(tmp_path: Path):
-    methods = write_methods(tmp_path)
-    write_sticker(square((1, 2, 3)), methods["ours"] / "item0.gif")
-    with pytest.raises(UserError, match=r"item0\.gif and item0\.webp"):
-        match_items(methods)
-
-
-def test_a_folder_without_stickers(tmp_path: Path):
-    methods = write_methods(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="contains no stickers"):
-        match_items({**methods, "empty": tmp_path / "empty"})
-
-
-def test_a_folders_path_may_hold_equals_signs(tmp_path: Path):
-    (tmp_path / "seed=1").mkdir()
-    arguments = [f"ours={tmp_path / 'seed=1'}", f"base={tmp_path}"]
-    assert parse_methods(arguments) == {"ours": tmp_path / "seed=1", "base": tmp_path}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "got no method"),
-        (["a=."], "got only method 'a'"),
-        (["a=.", "a=."], "got 'a' twice"),
-        (["a=.", "b=nowhere"], "no folder nowhere"),
-        (["a=.", "b"], "NAME=FOLDER"),
-        (["=.", "b=."], "NAME=FOLDER"),
-    ],
-)
-def test_methods_that_cannot_be_compared(arguments: list[str], said: str):
-    with pytest.raises(UserError, match=said):
-        parse_methods(arguments)
+def test_the_app_serves_a_study_beside_its_own_pages(tmp_path: Path):
+    key = tiny_study(tmp_path, items=2)
+    with client(tmp_path / "home", study=tmp_path / "study") as app:
+        assert app.get("/v1/status").json()["study"] is True
+        assert "<!doctype html>" in app.get("/study/").text
+        assert app.get("/study/key.json").status_code == 404
+        reply = app.post("/study/api/start", json={"study": key.study, "rater": "anna"})
+        assert (reply.status_code, reply.json()["rater"]) == (200, "anna")
+        answers = answers_of(key, "ours")[:2]
+        reply = app.post("/study/api/answers", json={"study": key.study, "rater": "anna", "answers": answers})
+        assert reply.json() == {"saved": 2}

@@ -1,0 +1,127 @@
+"""Stickers from text, and stills that are animated, as jobs: one seed after the other, each shown once it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from glassine.app.files import safe_name
+from glassine.app.jobs import Context
+from glassine.app.networks import Networks
+from glassine.data.codecs import write_sticker
+from glassine.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from glassine.data.sticker import Sticker
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+MOST_CHARACTERS = 1000
+
+
+class Sampling(BaseModel):
+    """What generating and animating have in common."""
+
+    prompt: str = Field(min_length=1, max_length=MOST_CHARACTERS, description="English or Chinese")
+    seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64, description="one sticker for each")
+    motion: int | None = Field(default=None, ge=0, le=9, description="amount of motion; none leaves it open")
+    steps: int = Field(default=12, ge=1, le=100, description="solver steps")
+    guidance: float | None = Field(default=None, ge=1, le=30, description="how closely the prompt is followed")
+    negative: str = Field(default="", max_length=MOST_CHARACTERS, description="what the sticker should not show")
+    frames: int | None = Field(default=None, ge=1, le=64)
+    fps: float = Field(default=8, ge=0.1, le=60)
+    format: Literal["webp", "gif", "png", "webm"] = "webp"
+
+    def call_settings(self) -> dict[str, Any]:
+        """Arguments that the pipelines share."""
+        return {
+            "num_frames": self.frames,
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance,
+            "negative_prompt": self.negative,
+            "solver": "dpm++",
+            "fps": self.fps,
+        }
+
+
+class GenerateRequest(Sampling):
+    """Body of `POST /v1/generate`."""
+
+    size: int = Field(default=128, ge=64, le=512, description="side in pixels; the shipped networks know 128")
+    method: Literal["latents", "cutout"] = Field(
+        default="latents",
+        description="alpha in the latents (Layer-Animate), or an opaque sticker that is then cut out (STI layers)",
+    )
+
+
+def generate(context: Context, networks: Networks, request: GenerateRequest) -> None:
+    """Make one sticker for each seed.
+
+    Raises:
+        UserError: a prompt that is empty or too long, or a size or number of frames that the network cannot make.
+    """
+    if not request.prompt.strip():
+        raise UserError("prompt must not be empty: describe the sticker, for instance 'a waving panda'")
+    if request.method == "cutout" and request.motion is not None:
+        raise UserError(f"motion must be left out for method cutout, got {request.motion}: use method latents")
+    context.progress(0, 0, "loading the network")
+    settings = request.call_settings() | {"height": request.size, "width": request.size}
+    if request.method == "latents":
+        animator = networks.animator()
+        _each(context, request, lambda seed, tell: animator(
+            request.prompt, None, seed=[seed], motion=request.motion, progress=tell, **settings)[0])  # fmt: skip
+    else:
+        generator = networks.generator()
+        _each(context, request, lambda seed, tell: generator(
+            request.prompt, seed=[seed], progress=tell, **settings)[0])  # fmt: skip
+
+
+def animate(context: Context, networks: Networks, request: Sampling, still: Path, cut_out: bool) -> None:
+    """Animate a still once for each seed.
+
+    Args:
+        context: of the job.
+        networks: where the network comes from.
+        request: prompt, seeds and settings.
+        still: any readable file; of an animation the middle frame.
+        cut_out: whether a still without transparency is cut out first.
+
+    Raises:
+        UserError: an empty prompt, a still that cannot be animated, or settings that the network cannot follow.
+    """
+    from glassine.data.sticker import Sticker
+    from glassine.pipelines.animate import check_still, is_opaque, read_still
+
+    if not request.prompt.strip():
+        raise UserError("prompt must not be empty: describe the motion, for instance 'waves hello'")
+    context.progress(0, 0, "loading the network")
+    picture: np.ndarray = read_still(still)[0]
+    if cut_out and is_opaque(picture):
+        picture = networks.cutter()(Sticker(picture[None], (1000,))).frames[0]
+        context.job.notes.append("the picture had no transparency, so it was cut out first")
+    check_still(picture)
+    animator, settings = networks.animator(), request.call_settings()
+    _each(context, request, lambda seed, tell: animator(
+        request.prompt, picture, seed=[seed], motion=request.motion, progress=tell, **settings)[0])  # fmt: skip
+
+
+def _each(context: Context, request: Sampling, make: Callable[[int, Callable[[int, int], None]], Sticker]) -> None:
+    stem = safe_name(request.prompt.strip().replace(".", " ")[:40]).strip() or "sticker"
+    count = len(request.seeds)
+    for number, seed in enumerate(request.seeds):
+
+        def tell(done: int, of: int, number: int = number) -> None:
+            context.progress(number * of + done, count * of, f"sticker {number + 1} of {count}")
+
+        sticker = make(seed, tell)
+        path = context.path(f"{stem}-{seed}.{request.format}")
+        if path.exists():  # the same seed twice
+            continue
+        write_sticker(sticker, path)
+        about = {"width": sticker.width, "height": sticker.height, "frames": sticker.num_frames}
+        context.add(path, **about, seed=seed, prompt=request.prompt)

@@ -1,0 +1,135 @@
+"""The user study's page on FastAPI: what `glassine study serve` serves, and the app at `/study/`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from glassine.app.errors import AppError
+from glassine.app.safety import Guard, machine_names
+from glassine.app.serving import Server
+from glassine.study.answers import AnswerStore
+from glassine.study.plan import SITE_NAME, StudyKey, load_key
+from glassine.study.site import CLIPS_NAME
+from glassine.utils.errors import OUTPUT_ERRORS, UserError
+
+MOST_BYTES = 1 << 20
+
+
+def study_site(folder: Path) -> FastAPI:
+    """The study in `folder` as an app, to be mounted or served.
+
+    Args:
+        folder: folder written by `build_study`.
+
+    Returns:
+        The app; its `state` has the study's `key` and the `store` of answers.
+
+    Raises:
+        UserError: there is no study.
+    """
+    key: StudyKey = load_key(folder)
+    site = folder / SITE_NAME
+    if not (site / "index.html").is_file():
+        raise UserError(f"{folder} has no page ({SITE_NAME}/index.html is missing); build the study again")
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.key, app.state.store = key, AnswerStore(folder, key)
+
+    @app.exception_handler(UserError)
+    async def wrong(request: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, error.status if isinstance(error, AppError) else 400)
+
+    @app.exception_handler(OSError)
+    async def unsaved(request: Request, error: OSError) -> JSONResponse:
+        reason = OUTPUT_ERRORS.get(error.errno or 0) or os.strerror(error.errno or errno.EIO).lower()
+        print(f"glassine: answers could not be saved: {reason}", file=sys.stderr)
+        return JSONResponse({"error": f"the answers could not be saved: {reason}"}, 507)
+
+    @app.get("/api/study")
+    async def study() -> dict[str, Any]:
+        return {"study": key.study}
+
+    @app.post("/api/start")
+    async def start(request: Request) -> dict[str, Any]:
+        content = await _content(request, key)
+        return asdict(await _kept(app.state.store.start, content.get("rater")))
+
+    @app.post("/api/answers")
+    async def answers(request: Request) -> dict[str, Any]:
+        content = await _content(request, key)
+        return {"saved": await _kept(app.state.store.save, content.get("rater"), content.get("answers", []))}
+
+    app.mount("/", StaticFiles(directory=site, html=True))
+    return app
+
+
+async def _kept(save: Any, *arguments: Any) -> Any:
+    """Call the store in a thread; what it did not expect is told to the rater, and serving goes on."""
+    try:
+        return await run_in_threadpool(save, *arguments)
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        print(f"glassine: a request failed: {repr(error)[:500]}", file=sys.stderr)
+        raise AppError(500, "the server could not use that request") from error
+
+
+async def _content(request: Request, key: StudyKey) -> dict[str, Any]:
+    """The request's JSON object, of this study.
+
+    Other sites' pages cannot send `application/json` here without a CORS preflight request, which is not answered.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise UserError("a request must have at most 1 MiB: send fewer answers at a time")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise UserError("a request must be of type application/json, got another type")
+    try:
+        content = json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise UserError("a request must be JSON that is not nested too deeply, got something else") from error
+    if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
+        raise UserError("a request must be an object with rater, study and answers, got another form")
+    if content.get("study") != key.study:
+        raise UserError("the page belongs to another study; reload it")
+    return content
+
+
+class StudyServer(Server):
+    """Serves the study in `folder` at `url`; start it with `serve_study`.
+
+    Args:
+        folder: folder written by `build_study`.
+        host: loopback unless raters are on other machines; there is no password.
+        port: 0 for any free port.
+        names: additional host names of this server, for instance that of a proxy.
+
+    Raises:
+        UserError: there is no study, or the address is not available.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, names: Sequence[str] = ()) -> None:
+        site = study_site(folder)
+        self.key: StudyKey = site.state.key
+        self.store: AnswerStore = site.state.store
+        self.names = machine_names(host, names)
+        # clip names depend on their content; everything else may change with the next study at this address
+        self._guard = Guard(site, self.names, max_bytes=MOST_BYTES, kept=(f"/{CLIPS_NAME}/",))
+        super().__init__(host, port)
+
+    def serve_study(self) -> None:
+        """Answer raters until `shutdown`, or until the process is told to stop."""
+        self.serve_forever(self._guard)
