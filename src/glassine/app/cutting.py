@@ -164,7 +164,13 @@ def cut_out(
     film.save(context.path(FILM))
     report = getattr(pipeline, "report", None)  # not every version of the pipeline reports
     context.job.notes += [*reader.notes, *writer.notes, *(report.warnings if report is not None else ())]
-    about = {"width": size[0], "height": size[1], "frames": number, "room": surround.room, "film": film.about()}
+    about: dict[str, Any] = {
+        "width": size[0],
+        "height": size[1],
+        "frames": number,
+        "room": surround.room,
+        "film": film.about(),
+    }
     context.add(target, **about)
 
 

@@ -16,7 +16,7 @@ def draw_example() -> bytes:
 
     frames = ProceduralStickers(SEED, SIZE, FRAMES, NUMBER + 1)[NUMBER].frames  # f h w 4
     alpha = frames[..., 3:].astype(np.float32) / 255
-    flat = (frames[..., :3] * alpha + np.float32(COLOR) * (1 - alpha)).round().astype(np.uint8)
+    flat = (frames[..., :3] * alpha + np.asarray(COLOR, np.float32) * (1 - alpha)).round().astype(np.uint8)
     data = io.BytesIO()
     first, *rest = map(Image.fromarray, flat)
     first.save(data, "GIF", save_all=True, append_images=rest, duration=MILLISECONDS, loop=0)

@@ -123,5 +123,5 @@ def _each(context: Context, request: Sampling, make: Callable[[int, Callable[[in
         if path.exists():  # the same seed twice
             continue
         write_sticker(sticker, path)
-        about = {"width": sticker.width, "height": sticker.height, "frames": sticker.num_frames}
+        about: dict[str, Any] = {"width": sticker.width, "height": sticker.height, "frames": sticker.num_frames}
         context.add(path, **about, seed=seed, prompt=request.prompt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ class Stroke:
             cv2.polylines(drawn, [line], False, 255, max(1, round(2 * radius)), cv2.LINE_AA, shift)
         for x, y in line[[0, -1], 0]:
             cv2.circle(drawn, (int(x), int(y)), round(radius * (1 << shift)), 255, -1, cv2.LINE_AA, shift)
-        return drawn.astype(np.float32) / 255
+        return np.asarray(drawn / 255, np.float32)
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,9 @@ def _moved(masks: Mask, now: Frame, after: Frame, flow: cv2.DISOpticalFlow) -> M
     grays = cv2.cvtColor(now, cv2.COLOR_RGB2GRAY), cv2.cvtColor(after, cv2.COLOR_RGB2GRAY)
     if min(grays[0].shape) < 16:  # too small for the flow's patches: taken as still
         return masks
-    back = flow.calc(grays[1], grays[0], None)  # h w 2: where each pixel of `after` comes from
-    forth = flow.calc(grays[0], grays[1], None)
+    calc: Any = flow.calc  # its stub does not know that the third argument may be left to it
+    back = calc(grays[1], grays[0], None)  # h w 2: where each pixel of `after` comes from
+    forth = calc(grays[0], grays[1], None)
     rows, columns = np.indices(grays[0].shape, np.float32)
     x, y = columns + back[..., 0], rows + back[..., 1]
     moved = cv2.remap(masks, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

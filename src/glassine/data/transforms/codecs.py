@@ -85,7 +85,7 @@ class VideoCompression(Degradation):
             decoded = [frame.to_ndarray(format="rgb24") for frame in written.decode(video=0)]
         if len(decoded) != len(clip):
             return clip
-        return np.stack(decoded)[:, :height, :width]
+        return np.stack(decoded).astype(np.uint8, copy=False)[:, :height, :width]
 
 
 class Enlarged(Degradation):
