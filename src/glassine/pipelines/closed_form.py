@@ -118,13 +118,24 @@ def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0
         reached = connected_to_border(distance <= 6)
         level = 6.0 if _depth(reached, reached & ~outside) <= BLOCK else 4.0
         return max(level, border_noise), max(level, least)
-    # a little more than exact costs nothing where it does not leak, and takes what dithering leaves
-    if least < 4:
-        reached = connected_to_border(distance <= 4)
+    # more than exact costs nothing where the fill still ends at a clear edge, and takes dithering and faint halos
+    for level in GENEROUS:
+        if level <= least:
+            break
+        reached = connected_to_border(distance <= level)
         between = reached & ~outside
-        if _depth(reached, between) <= 2.5:
-            return border_noise, 4.0
+        halo = level <= THIN or _depth(reached, between) > 2.5  # what is thinner is the edge's own softness
+        if halo and ends_clearly(distance, reached, between) >= SHARP:
+            return border_noise, level
     return border_noise, least
+
+
+def ends_clearly(distance: Floats, reached: Mask, between: Mask) -> float:
+    """Share of the edge of `reached` beside `between` behind which the picture differs clearly from the background."""
+    shore = (cv2.dilate(between.astype(np.uint8), CROSS) > 0) & ~reached
+    if not shore.any():
+        return 1.0
+    return float((cv2.dilate(distance, np.ones((5, 5), np.uint8))[shore] >= CLEAR).mean())
 
 
 def is_dithered(picture: Picture, inside: Mask) -> bool:
@@ -156,6 +167,10 @@ def _roughness(picture: Picture) -> Mask:
 
 
 EXACT = 1.5
+GENEROUS = (12.0, 8.0, 4.0)  # tolerances, in 255ths, that an undamaged file may have
+SHARP, CLEAR = 0.9, 60.0  # share of an edge, 255ths: see `ends_clearly`
+THIN = 4.0
+OFF = 8.0  # dithering and ringing move a color off the line between two by as many times the noise
 DAMAGED_BAND = 2  # pixels of an edge that compression blurs
 BLOCK = 12  # pixels: compression disturbs no further from an edge
 MOST_NOISE = 14.0
@@ -268,6 +283,8 @@ def edge_width(distance: Floats, outside: Mask, most: int = 4) -> int:
         if ring.sum() < 20:
             return 1
         seen.append(float(np.median(distance[ring])))
+    if seen[0] > 0.6 * seen[1]:  # a wide edge begins faintly; shading is as slow but begins at the full color
+        return 1
     for k in range(most):
         if seen[k] > 0.9 * seen[k + 1] or seen[k + 1] < 8:
             return max(1, k)
@@ -303,7 +320,7 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Flo
         best[from_solid.reshape(-1)[at] > band + 2.5] = np.inf
     # thin lines have no solid part, and an outline may be thinner than the band: then the color around that lies
     # farthest from the background in the pixel's own direction is what it is a mixture of
-    doubtful = best > 6 + evidence.noise + 0.06 * length_mixed
+    doubtful = best > 6 + OFF * evidence.noise + 0.06 * length_mixed
     if doubtful.any():
         chosen = at[doubtful]
         farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 3)
