@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.bench.protocols import first_of_groups
+from glassine.data.clips import spread_rows
 from glassine.data.shards import StickerShards, resize_frames
 from glassine.data.sticker import Split
 from glassine.data.transforms import (
@@ -88,7 +88,7 @@ def find_cases(shards: Sequence[Path], split: Split, limit: int, rendered: int) 
     cases = []
     for folder in shards:
         source = StickerShards(folder)
-        for row in first_of_groups(source, split, limit).tolist():
+        for row in _one_of_each_group(source, split, limit):
             count = len(source.durations(row))
             chosen = [count // 5, min(count - 1, count // 5 + 1), count * 3 // 5]
             frames = resize_frames(source.read(row, chosen), SIZE, SIZE, keep_shape=True)
@@ -100,8 +100,16 @@ def find_cases(shards: Sequence[Path], split: Split, limit: int, rendered: int) 
             key = f"rendered {family}/{number}"
             cases.append(Case(f"rendered {family}", key, key, renderer.render(number, [2, 3, 8])))
     if not cases:
-        raise UserError(f"the split {split} of {', '.join(names) or 'no folder'} must hold animated stickers, got none")
+        raise UserError(f"the split {split} of {', '.join(names) or 'no folder'} must hold stickers, got none")
     return cases
+
+
+def _one_of_each_group(source: StickerShards, split: Split, limit: int) -> list[int]:
+    """Rows of at most `limit` groups, animated or not: whole styles come as stills."""
+    first: dict[str, int] = {}
+    for row in source.select(split).tolist():
+        first.setdefault(source.group(row), row)
+    return spread_rows(np.array(list(first.values()), np.int64), limit).tolist()
 
 
 def seed_of(case: Case, condition: str) -> int:

@@ -90,7 +90,7 @@ def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_grad
         (lambda: make_rows(["rembg"]), "methods must be of cutout,"),
         (lambda: evaluate([], [], "val", None, ["teal"]), "conditions must be of white,"),
         (lambda: find_cases([], "val", 0, 1), "limit must be at least 1"),
-        (lambda: find_cases([], "val", 1, 0), "must hold animated stickers, got none"),
+        (lambda: find_cases([], "val", 1, 0), "must hold stickers, got none"),
     ],
 )
 def test_bad_settings_are_named(change, message):

@@ -7,7 +7,8 @@ import pytest
 from glassine.pipelines.background_models import find_behind
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter, vote
-from glassine.pipelines.closed_form import closed_form, look, noise_near_edges
+from glassine.pipelines.closed_form import closed_form, look
+from glassine.pipelines.file_noise import noise_near_edges
 
 SIZE, SCALE = 128, 8
 WHITE, GRAY = (255, 255, 255), (128, 128, 128)
