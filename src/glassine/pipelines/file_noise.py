@@ -12,6 +12,7 @@ EXACT = 1.5
 GENEROUS = (12.0, 8.0, 4.0)  # tolerances, in 255ths, that an undamaged file may have
 SHARP, CLEAR = 0.9, 60.0  # share of an edge, 255ths: see `ends_clearly`
 THIN = 4.0
+PALE = 24  # pixels
 BLOCK = 12  # pixels: compression disturbs no further from an edge
 MOST_NOISE = 14.0
 _SECOND = np.array([[1, -2, 1]], np.float32)
@@ -74,11 +75,22 @@ def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0
 
 
 def ends_clearly(distance: Floats, reached: Mask, between: Mask) -> float:
-    """Share of the edge of `reached` beside `between` behind which the picture differs clearly from the background."""
-    shore = (cv2.dilate(between.astype(np.uint8), CROSS) > 0) & ~reached
-    if not shore.any():
+    """Share of the edge of `reached` beside `between` behind which the picture differs clearly from the background.
+
+    0 where a part of `between` of some size has no such edge: a pale thing of its own, rather than a halo.
+    """
+    if not between.any():
         return 1.0
-    return float((cv2.dilate(distance, np.ones((5, 5), np.uint8))[shore] >= CLEAR).mean())
+    shore = (cv2.dilate(between.astype(np.uint8), CROSS) > 0) & ~reached
+    clear = shore & (cv2.dilate(distance, np.ones((5, 5), np.uint8)) >= CLEAR)
+    if not clear.any():
+        return 0.0
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(between.astype(np.uint8), connectivity=8)
+    beside = np.zeros(count, bool)
+    beside[np.unique(labels[(cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & between])] = True
+    if (stats[1:, cv2.CC_STAT_AREA][~beside[1:]] >= PALE).any():
+        return 0.0
+    return float(clear.sum() / shore.sum())
 
 
 def is_dithered(picture: Picture, inside: Mask) -> bool:
