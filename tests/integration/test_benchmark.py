@@ -260,3 +260,16 @@ def test_variants_are_trained_alike_and_shown_in_their_order(config, data, tmp_p
     ablate(chosen, [0], Budget(2, "cpu", data=data), tmp_path, stickers=1, size=64)
     table = (tmp_path / "ablate_variants.md").read_text()
     assert 0 < table.index("| as in the paper") < table.index("| without distilled layout")
+
+
+def test_styles_writes_records_and_a_page_of_the_validation_split(data, tmp_path, capsys):
+    command = ["benchmark", "styles", "--shards", data, "--rendered", "0", "--to", str(tmp_path)]
+    command += ["--methods", "cutout", "flood_fill", "--conditions", "white", "checkerboard"]
+    assert main(command) == 0
+    assert "2 stickers of 2 groups, split val" in capsys.readouterr().out
+    page = (tmp_path / "styles_val.md").read_text()
+    assert "| white | `glassine cutout` |" in page
+    assert "2 / 2" in page
+    records = read_records(tmp_path / "results" / "styles")
+    assert {record.method for record in records} == {"cutout", "flood_fill"}
+    assert all(set(record.conditions) == {"white", "checkerboard"} for record in records)

@@ -21,6 +21,7 @@ from glassine.bench.alpha_report import (
 )
 from glassine.bench.claims import FLOORS, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records
+from glassine.bench.styles import write_styles
 from glassine.bench.tables import markdown, one_setup, read_optional, write_blocks, write_text
 from glassine.utils.errors import UserError
 
@@ -265,6 +266,7 @@ PAGES = (
     Page("distill.md", "glassine benchmark probe RUN", write_probes),
     Page("results/data_speed.md", "glassine benchmark data", write_data_speed),
     Page("gpu.md", "glassine benchmark speed", write_gpu),
+    Page("styles.md", "glassine benchmark styles --split test", lambda folder, readme: write_styles(folder)),
 )
 
 

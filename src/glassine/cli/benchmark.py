@@ -147,6 +147,26 @@ def ablation(args: argparse.Namespace) -> None:
     print(f"wrote {args.to / f'ablate_{chosen.name}.md'}")
 
 
+def styles(args: argparse.Namespace) -> None:
+    """Cut stickers of several styles out of many backgrounds, print the table and write the page."""
+    from glassine.bench.progress import progress_bar
+    from glassine.bench.style_cases import CONDITIONS, find_cases
+    from glassine.bench.style_rows import make_rows
+    from glassine.bench.styles import RESULTS, condition_table, evaluate, write_styles
+    from glassine.bench.tables import print_table
+
+    rows = make_rows(args.methods, args.device)
+    cases = find_cases(args.shards, args.split, args.limit, args.rendered)
+    print(f"{len(cases)} stickers of {len({case.group for case in cases})} groups, split {args.split}")
+    data = "-".join([*(folder.name for folder in args.shards), *(["rendered"] if args.rendered else [])])
+    records = evaluate(rows, cases, args.split, args.to / RESULTS, args.conditions, args.again, data, progress_bar)
+    print_table(condition_table(records, args.conditions or list(CONDITIONS)))
+    if path := write_styles(args.to, args.split):
+        print(f"wrote {path}")
+    if args.split != "test":
+        print(FOR_TABLES)
+
+
 def speed(args: argparse.Namespace) -> None:
     """Measure full-size networks on a GPU."""
     from glassine.bench.gpu import measure_speed
@@ -276,6 +296,7 @@ KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "animation": animation,
     "depth": ablation,
     "variants": ablation,
+    "styles": styles,
     "speed": speed,
     "memory": memory,
     "data": data,

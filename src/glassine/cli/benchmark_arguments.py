@@ -8,6 +8,8 @@ from glassine.bench.methods import SD15, SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPE
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.run import DATA, LATENTS, Budget
 from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, POSITIONS, TRAINING_SETS, VARIANTS
+from glassine.bench.style_cases import CONDITIONS
+from glassine.bench.style_rows import ROW_NAMES
 
 SHIPPED_VAE = "glassine:tiny-vae"
 RECORDS = Path("benchmarks")
@@ -66,6 +68,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="numbers of 3D convolutions")
     one = add("variants", "variants of ILDiff, trained identically: ablate_variants.md", add_common, add_ablation)
     one.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)}")
+    add_styles(add("styles", "cut-out over styles and backgrounds, against closed forms: styles.md", add_to))
     add("speed", "full-size networks on a CUDA GPU: gpu.md", add_to)
     one = add("memory", "memory of full-size training steps, estimated without a GPU: experiments/README.md")
     one.add_argument("experiments", type=Path, nargs="*", help="YAMLs (default: all paper*.yaml beside the README)")
@@ -166,6 +169,22 @@ def add_alpha(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vae", default=SHIPPED_VAE, help="VAE of the condition vae_decoded")
     parser.add_argument("--again", action="store_true", help="repeat existing measurements")
+
+
+def add_styles(parser: argparse.ArgumentParser) -> None:
+    """Of `styles`."""
+    parser.add_argument(
+        "--shards", type=Path, nargs="*", default=[], metavar="FOLDER", help="shard folders; each one is a style"
+    )
+    add_split(parser)
+    parser.add_argument("--limit", type=int, default=6, help="most groups of each folder (default: %(default)s)")
+    parser.add_argument(
+        "--rendered", type=int, default=2, help="rendered stickers of each procedural family (default: %(default)s)"
+    )
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(ROW_NAMES)} (default: all)")
+    parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITIONS)} (default: all)")
+    parser.add_argument("--again", action="store_true", help="repeat existing measurements")
+    parser.add_argument("--device", default="cpu", help="of the network: auto, cpu or gpu (default: %(default)s)")
 
 
 def add_video(parser: argparse.ArgumentParser) -> None:

@@ -8,14 +8,12 @@ from glassine.pipelines.background_models import (
     GOOD_FIT,
     NEAR,
     Behind,
-    Inset,
     Kind,
-    Picture,
     border_of,
     find_behind,
-    largest_difference,
     most_frequent,
 )
+from glassine.pipelines.insets import Inset, Picture, largest_difference
 
 _LOST = 0.2  # of the border: a background that explains no more than this has gone
 _MOVES = 24  # of 255: a change that is no noise

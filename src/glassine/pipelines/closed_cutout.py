@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.background_models import GOOD_FIT, Behind, Floats, Picture
+from glassine.pipelines.background_models import GOOD_FIT, Behind
 from glassine.pipelines.background_track import BackgroundTrack
-from glassine.pipelines.closed_form import ClosedForm, Evidence, closed_form, disc, look, merging
+from glassine.pipelines.closed_form import ClosedForm, Evidence, closed_form, look, merging
+from glassine.pipelines.file_noise import disc
+from glassine.pipelines.insets import Floats, Picture
 from glassine.pipelines.regions import Area, describe, hole_evidence
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject, guess_alpha

@@ -10,15 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.background_models import Floats, Picture, connected_to_border, largest_difference
-
-Mask = NDArray[np.bool_]
-
-
-def disc(radius: int) -> NDArray[np.uint8]:
-    """A disc of 1 in a square of side `2 * radius + 1`."""
-    squares = np.square(np.arange(-radius, radius + 1))
-    return (np.add.outer(squares, squares) <= radius * (radius + 1)).astype(np.uint8)
+from glassine.pipelines.background_models import connected_to_border
+from glassine.pipelines.file_noise import CROSS, Mask, disc, noise_near_edges
+from glassine.pipelines.insets import Floats, Picture, largest_difference
 
 
 @dataclass(frozen=True)
@@ -82,86 +76,8 @@ def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
 LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
-def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0.0) -> tuple[float, float]:
-    """How far compression has moved background pixels, in 255ths (0 for an undamaged file); and a tolerance for it.
-
-    The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What blocks with an
-    edge have done to the background lies between what a fill without tolerance reaches and what a generous one does.
-    An undamaged edge leaves hardly a pixel there. Soft glows and shading do, but they are smooth, where ringing is
-    rough; and where a generous fill runs deep into something, that is no noise but the sticker.
-    """
-    least = max(EXACT, 1.2 * border_noise)
-    exact = distance <= least
-    outside = connected_to_border(exact)
-    # single pixels of a noisy background are not what lies before an edge
-    calm_outside = cv2.morphologyEx(outside.astype(np.uint8), cv2.MORPH_CLOSE, disc(2)) > 0 if border_noise else outside
-    rough: Mask | None = None
-    for limit in (MOST_NOISE, 9.0, 6.0):
-        if limit <= least:
-            break
-        reached = connected_to_border(distance <= limit)
-        between = reached & ~calm_outside
-        edge = int((cv2.dilate(reached.astype(np.uint8), CROSS) > reached).sum())
-        if between.sum() < max(20, 1.3 * edge):
-            break
-        if _depth(reached, between) > BLOCK:
-            continue
-        if rough is None:
-            rough = _roughness(picture)
-        # noise, unlike texture, also leaves pixels of the background's very color by chance, in islands
-        islands = cv2.connectedComponentsWithStats((reached & exact & ~outside).astype(np.uint8), connectivity=4)[2]
-        chance = int((islands[1:, cv2.CC_STAT_AREA] < 20).sum())
-        if rough[between].mean() >= 0.45 and (border_noise >= EXACT or chance >= max(2, 0.015 * edge)):
-            noise = float(np.clip(np.percentile(distance[between], 95) + 1, least, limit))
-            return noise, noise
-    if is_dithered(picture, ~outside):
-        reached = connected_to_border(distance <= 6)
-        level = 6.0 if _depth(reached, reached & ~outside) <= BLOCK else 4.0
-        return max(level, border_noise), max(level, least)
-    # a little more than exact costs nothing where it does not leak, and takes what dithering leaves
-    if least < 4:
-        reached = connected_to_border(distance <= 4)
-        between = reached & ~outside
-        if _depth(reached, between) <= 2.5:
-            return border_noise, 4.0
-    return border_noise, least
-
-
-def is_dithered(picture: Picture, inside: Mask) -> bool:
-    """Whether the sticker is made of few colors that alternate from pixel to pixel, as GIF encoders leave it."""
-    inside = cv2.erode(inside.astype(np.uint8), disc(3)) > 0  # every edge is rough
-    colors = picture[inside][::3]
-    if len(colors) < 300:
-        return False
-    packed = colors.astype(np.int32) @ np.array((65536, 256, 1), np.int32)
-    if len(np.unique(packed)) > 256:
-        return False
-    return float(_roughness(picture)[inside].mean()) > 0.35
-
-
-def _depth(reached: Mask, between: Mask) -> float:
-    """How deep `between` lies in `reached`, in pixels (the 95th percentile)."""
-    if not between.any():
-        return 0.0
-    depth = cv2.distanceTransform(reached.astype(np.uint8), cv2.DIST_C, 3)
-    return float(np.percentile(depth[between], 95))
-
-
-def _roughness(picture: Picture) -> Mask:
-    """Where neighboring pixels alternate; ringing along an upright edge has no mixed difference, so three are taken."""
-    rough = np.zeros(picture.shape[:2], bool)
-    for kernel in ROUGH:
-        rough |= np.abs(cv2.filter2D(picture.astype(np.float32), -1, kernel)).max(axis=2) >= 0.7
-    return rough
-
-
-EXACT = 1.5
+OFF = 8.0  # dithering and ringing move a color off the line between two by as many times the noise
 DAMAGED_BAND = 2  # pixels of an edge that compression blurs
-BLOCK = 12  # pixels: compression disturbs no further from an edge
-MOST_NOISE = 14.0
-_SECOND = np.array([[1, -2, 1]], np.float32)
-ROUGH = (_SECOND.T @ _SECOND / 4, _SECOND / 3, _SECOND.T / 3)
-CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -268,6 +184,8 @@ def edge_width(distance: Floats, outside: Mask, most: int = 4) -> int:
         if ring.sum() < 20:
             return 1
         seen.append(float(np.median(distance[ring])))
+    if seen[0] > 0.6 * seen[1]:  # a wide edge begins faintly; shading is as slow but begins at the full color
+        return 1
     for k in range(most):
         if seen[k] > 0.9 * seen[k + 1] or seen[k + 1] < 8:
             return max(1, k)
@@ -303,7 +221,7 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Flo
         best[from_solid.reshape(-1)[at] > band + 2.5] = np.inf
     # thin lines have no solid part, and an outline may be thinner than the band: then the color around that lies
     # farthest from the background in the pixel's own direction is what it is a mixture of
-    doubtful = best > 6 + evidence.noise + 0.06 * length_mixed
+    doubtful = best > 6 + OFF * evidence.noise + 0.06 * length_mixed
     if doubtful.any():
         chosen = at[doubtful]
         farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 3)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.data.sticker import Sticker
-from glassine.pipelines.background_models import NEAR, border_of, largest_difference
+from glassine.pipelines.background_models import NEAR, border_of
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.backgrounds import Color, find_background
 from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut, vote
@@ -30,6 +30,7 @@ from glassine.pipelines.finishing import (
     opaque_border_color,
 )
 from glassine.pipelines.frame_store import Frame, FrameStore, StoredFrame, overlapping_windows
+from glassine.pipelines.insets import largest_difference
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject
 from glassine.pipelines.upsampling import WorkingSize

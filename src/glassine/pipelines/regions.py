@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.background_models import largest_difference
 from glassine.pipelines.closed_form import Evidence
+from glassine.pipelines.insets import largest_difference
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from glassine.pipelines.background_models import Floats, Picture
+from glassine.pipelines.insets import Floats, Picture
 from glassine.pipelines.upsampling import guided_upsampling
 
 WORKING_SIDE = 160  # pixels of the longer side: GrabCut's time grows faster than the picture

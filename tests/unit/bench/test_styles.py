@@ -1,35 +1,98 @@
-"""Cut-out over styles: cases are what they say, and backgrounds that are not flat are removed."""
+"""Cut-out over styles: cases are what they say, records resume, gaps are paired, backgrounds are removed."""
 
 import numpy as np
+import pytest
 
-from glassine.bench.styles import BACKGROUNDS, DAMAGES, on_background, psnr, rows, stickers, table
+from glassine.bench.records import read_records
+from glassine.bench.style_cases import CONDITIONS, FAMILIES, Case, find_cases, seed_of, show
+from glassine.bench.style_rows import ROW_NAMES, StyleRow, make_rows
+from glassine.bench.styles import best_closed, condition_table, evaluate, of_style, psnr, style_table, worse_than
+from glassine.utils.errors import UserError
 
 
-def test_cases_have_exact_truth_and_every_background():
-    kinds = stickers([], "val", 1, 1)
-    assert len(kinds) == len({style for style, _ in kinds}) == 8
-    frames = kinds[0][1]
-    for background in BACKGROUNDS:
-        shown = on_background(frames, background, None, 0)
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    return find_cases([], "val", 1, 1)
+
+
+def perfect(frames, damaged, truth):
+    return truth
+
+
+def solid(frames, damaged, truth):
+    return np.full_like(truth, 255)
+
+
+def test_cases_have_exact_truth_on_every_background(cases):
+    assert [case.style for case in cases] == [f"rendered {family}" for family in FAMILIES]
+    frames = cases[0].frames
+    for condition in CONDITIONS:
+        shown = show(cases[0], condition)
         assert (shown[..., 3] == 255).all()
-        opaque = frames[..., 3] == 255
-        np.testing.assert_array_equal(shown[opaque], frames[opaque])
+        if "+" not in condition:
+            opaque = frames[..., 3] == 255
+            np.testing.assert_array_equal(shown[opaque], frames[opaque])
 
 
-def test_a_perfect_cut_is_best_and_the_table_has_a_row_a_method_and_condition():
-    kinds = stickers([], "val", 1, 1)[:1]
-    truth = kinds[0][1][..., 3]
-    assert psnr(truth, truth) == 60
-    text = table(kinds, {"perfect": lambda frames, damaged: truth, "nothing": lambda frames, damaged: truth * 0})
-    assert text.count("| perfect |") == text.count("| nothing |") == len(BACKGROUNDS) * len(DAMAGES)
-    assert "| white + JPEG 75 | perfect | 60.0 | 60.0 | 0% |" in text
+def test_a_case_is_shown_alike_whatever_cases_are_beside_it_and_damaged_on_the_same_background(cases):
+    alone = find_cases([], "val", 1, 1)[3]
+    np.testing.assert_array_equal(show(alone, "gradient"), show(cases[3], "gradient"))
+    assert seed_of(alone, "gradient") == seed_of(alone, "gradient+jpeg75") != seed_of(alone, "two_colors")
 
 
-def test_the_closed_form_removes_a_gradient():
-    frames = stickers([], "val", 1, 1)[0][1]
-    shown = on_background(frames, BACKGROUNDS[3], None, 1)
-    methods = rows()
-    found, filled = (
-        psnr(methods[n](shown, False), frames[..., 3]) for n in ("closed-form", "flood fill + color projection")
-    )
-    assert found > filled + 10
+def test_tables_name_the_gap_to_the_best_closed_form_and_records_resume(cases, tmp_path):
+    calls = []
+
+    def counted(frames, damaged, truth):
+        calls.append(damaged)
+        return truth
+
+    rows = [StyleRow("cutout", "ours", counted), StyleRow("calm", "calm", solid), StyleRow("projection", "p", perfect)]
+    rows.append(StyleRow("closed_form_matting", "matting", None, missing="needs a package"))
+    names = ["white", "white+jpeg75"]
+    records = evaluate(rows, cases[:3], "val", tmp_path, names)
+    assert calls == [False] * 3 + [True] * 3
+    again = evaluate(rows, cases[:3], "val", tmp_path, names)
+    assert len(calls) == 6, "measured once"
+    assert [one.scores for one in again[0].conditions.values()] == [
+        one.scores for one in records[0].conditions.values()
+    ]
+    assert {record.method for record in read_records(tmp_path)} == {row.name for row in rows}
+    best = best_closed(records, "white")
+    assert best is not None
+    assert best.method == "projection"
+    lines = condition_table(records, names)[1]
+    assert lines[0][:5] == ["white", "ours", "60.0 (0%)", "0.00", "3 / 3"]
+    assert lines[0][5].startswith("+0.0 [")
+    assert worse_than(records[1].conditions["white"], records[0], "white") == "100%"
+    _, by_style = style_table(records, names)
+    assert len(by_style) == 3 * len(names)
+    assert by_style[0][:3] == [cases[0].style, "white", "1 / 1"]
+    assert of_style(records[0], cases[1].style).conditions["white"].keys == [cases[1].key]
+
+
+def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_gradient(cases):
+    names = [name for name in ROW_NAMES if name not in ("network", "closed_form_matting")]
+    found = {}
+    for row in make_rows(names):
+        assert row.cut is not None
+        truth = cases[0].frames[..., 3]
+        alpha = row.cut(show(cases[0], "gradient"), False, truth)
+        assert (alpha.shape, alpha.dtype) == (truth.shape, np.uint8)
+        found[row.name] = psnr(alpha, truth)
+    assert min(found["cutout"], found["closed_form"]) > max(found["flood_fill"], found["projection"]) + 5
+    assert {row.name for row in make_rows()} == set(ROW_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: make_rows(["rembg"]), "methods must be of cutout,"),
+        (lambda: evaluate([], [], "val", None, ["teal"]), "conditions must be of white,"),
+        (lambda: find_cases([], "val", 0, 1), "limit must be at least 1"),
+        (lambda: find_cases([], "val", 1, 0), "must hold stickers, got none"),
+    ],
+)
+def test_bad_settings_are_named(change, message):
+    with pytest.raises(UserError, match=message):
+        change()

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from glassine.pipelines.background_models import Inset, find_behind, find_inset, largest_difference
+from glassine.pipelines.background_models import find_behind
 from glassine.pipelines.background_track import BackgroundTrack, still_picture
+from glassine.pipelines.insets import Inset, find_inset, largest_difference
 
 SIZE = 96
 Y, X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)

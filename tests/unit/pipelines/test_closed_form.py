@@ -7,7 +7,8 @@ import pytest
 from glassine.pipelines.background_models import find_behind
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter, vote
-from glassine.pipelines.closed_form import closed_form, look, noise_near_edges
+from glassine.pipelines.closed_form import closed_form, look
+from glassine.pipelines.file_noise import noise_near_edges
 
 SIZE, SCALE = 128, 8
 WHITE, GRAY = (255, 255, 255), (128, 128, 128)
@@ -190,3 +191,31 @@ def test_a_network_votes_on_closed_areas_as_wholes():
     assert set(levels[cut.areas > 0]) == {255}
     clear = vote([cut], [unsure - 0.3])[0]
     assert set(cut.whole(levels, clear)[cut.areas > 0]) == {0}
+
+
+def halo_around_a_disc(inner: int, outer: int) -> tuple[np.ndarray, np.ndarray]:
+    """A disc of a gray `inner`, with a halo of a gray `outer` around it, on white; and the distance from the middle."""
+    y, x = np.mgrid[:96, :96]
+    away = np.hypot(y - 48, x - 48)
+    plane = np.where(away <= 24, inner, np.where(away <= 34, outer, 255))
+    return np.repeat(plane[..., None], 3, axis=2).astype(np.uint8), away
+
+
+def test_a_faint_halo_before_a_clear_edge_is_background_and_a_pale_body_is_not():
+    white = np.full((96, 96, 3), 255, np.float32)
+    picture, away = halo_around_a_disc(60, 249)
+    alpha = closed_form(look(picture, white)).alpha
+    assert (alpha[away > 27] == 0).all()
+    assert (alpha[away < 22] == 1).all()
+    picture, away = halo_around_a_disc(244, 249)  # behind the pale rim there is nothing that stands out
+    assert (closed_form(look(picture, white)).alpha[away < 30] == 1).all()
+
+
+def test_the_edge_of_a_dithered_sticker_is_as_opaque_as_its_inside():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:128, :128]
+    inside = np.hypot(y - 64, x - 64) <= 44
+    palette = np.asarray([[40, 30, 60], [70, 30, 40], [30, 60, 50], [60, 50, 30]], np.uint8)
+    picture = np.where(inside[..., None], palette[rng.integers(0, 4, inside.shape)], 255).astype(np.uint8)
+    alpha = closed_form(look(picture, np.full(picture.shape, 255, np.float32))).alpha
+    assert np.abs(alpha - inside).mean() < 0.004
