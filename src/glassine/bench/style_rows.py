@@ -121,7 +121,7 @@ def _by_matting(networks: dict[bool, ColorProjection], frames: Frames, damaged: 
     for frame, hint in zip(frames, _by_network(networks, frames, damaged, truth), strict=True):
         sure = cv2.erode((hint >= 128).astype(np.uint8), kernel, borderValue=1)
         clear = cv2.erode((hint < 128).astype(np.uint8), kernel, borderValue=1)
-        unknown = (sure | clear) == 0
+        unknown = (sure == 0) & (clear == 0)
         alpha = sure.astype(np.float64)
         if unknown.any() and not unknown.all():
             trimap = np.where(unknown, 0.5, alpha)

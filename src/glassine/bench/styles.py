@@ -106,8 +106,8 @@ def _cell(row: StyleRow, cases: Sequence[Case], condition: str, inputs: str, ste
         truth = case.frames[..., 3]
         alpha = row.cut(show(case, condition), "+" in condition, truth)
         values.append(psnr(alpha, truth))
-        pair = (torch.from_numpy(plane)[None, :, None].float() / 255 for plane in (alpha, truth))
-        temporal.append(float(dtssd(*pair)[0]))
+        preds, target = (torch.from_numpy(plane)[None, :, None].float() / 255 for plane in (alpha, truth))
+        temporal.append(float(dtssd(preds, target)[0]))
         step(number + 1)
     items: dict[str, list[float | None]] = {
         "psnr_mean": [plain(value, 4) for value in values],
