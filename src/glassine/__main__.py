@@ -26,6 +26,7 @@ VERBS = {
     "pack": "make sticker packs that are ready to upload",
     "data": "fetch, build, describe and look at sticker data",
     "benchmark": "evaluate methods on held-out stickers and write the tables",
+    "curate": "make a data set of a folder of crawled stickers",
     "pretrain": "train the shipped weights again",
     "study": "let people compare methods blindly, and count",
     "export": "write a network as a folder of weights or as an ONNX file",
