@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "models": {"utils", "nn"},
     "tasks": {"utils", "models", "nn", "metrics", "pretrained"},
     "pipelines": {"utils", "models", "nn", "data", "pretrained"},
+    "curation": {"utils", "pipelines", "models", "nn", "data", "pretrained"},
     # not cli: both call the same functions
     "bench": {"utils", "pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "procedural"},
 }
