@@ -97,9 +97,8 @@ curate-demo: setup world ## throw real stickers and known faults together, curat
 	$(BIN)/glassine curate $(CURATED)/crawl --to $(CURATED)/dataset -c experiments/curation/settings/tiny.yaml
 	$(BIN)/glassine data report $(CURATED)/dataset
 	$(BIN)/glassine curate demo $(CURATED)/dataset --check $(CURATED)/crawl
-	$(BIN)/glassine data cache-latents $(CURATED)/dataset --to $(CURATED)/latents --device $(DEVICE)
-	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml --trainer.accelerator $(DEVICE) --trainer.max_steps 20 \
-		--data.root $(CURATED)/dataset --data.latents $(CURATED)/latents
+	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml -c experiments/vsd2m/tiny_curated.yaml \
+		--trainer.accelerator $(DEVICE) --trainer.max_steps 20 --trainer.val_check_interval 20
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest $(PARALLEL)

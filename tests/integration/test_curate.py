@@ -99,7 +99,8 @@ def test_two_processes_make_the_same_data_set_bit_for_bit(crawl, dataset: Path, 
 def test_a_run_that_was_finished_is_not_done_again(crawl, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, _ = crawl
     before = contents(dataset)
-    monkeypatch.setattr("glassine.curation.ingest.decode", None)  # would fail if it were called
+    for stage in ("ingest.Ingest", "describe.Describe", "encode.Encode"):
+        monkeypatch.setattr(f"glassine.curation.{stage}.__call__", None)  # would fail if it were called
     assert curate(root, dataset, "--no-ray", "--workers", "0") == 0
     assert contents(dataset) == before
 

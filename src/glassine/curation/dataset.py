@@ -1,20 +1,18 @@
-"""Curated stickers for training: of some domains, by their keyframes, without a test set."""
+"""Curated stickers for training, drawn by their keyframes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from glassine.curation.keyframes import sample_keyframes
 from glassine.data.clips import ShardClips
-from glassine.data.dataset import ClipTransform, StickerDataset
+from glassine.data.dataset import Stickers
 from glassine.data.shards import StickerInfo, StickerShards
 from glassine.data.shards.index import parse_info
 from glassine.data.shards.tar_members import BLOCK
-from glassine.data.sticker import Stills, checked_split
-from glassine.data.transforms import StickerTransform
 from glassine.utils.errors import UserError
 
 
@@ -22,25 +20,22 @@ class KeyframeClips(ShardClips):
     """Stickers of shards, whose clips are their keyframes in a share of the draws.
 
     Args:
-        shards: where they are.
-        rows: which of them.
-        share: of the draws that take keyframes, 0 to 1; stickers without such are drawn evenly in time.
+        clips: the same stickers, drawn evenly in time; so are those without keyframes.
+        share: of the draws that take keyframes, 0 to 1.
     """
 
-    def __init__(self, shards: StickerShards, rows: Sequence[int] | np.ndarray, share: float = 1.0) -> None:
-        super().__init__(shards, rows)
-        if not 0 <= share <= 1:
-            raise UserError(f"share must be in [0, 1], got {share:g}")
+    def __init__(self, clips: ShardClips, share: float = 1.0) -> None:
+        super().__init__(clips.shards, clips.rows, clips.fps, clips.span)
         self.share = share
 
     def clip(
-        self, row: int, pass_number: int, num_frames: int, generator: torch.Generator | None
+        self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
         """See `glassine.data.clips.Clips`."""
         place = int(self.rows[row])
         index = keyframe_index(self.shards, place) if self.share else []
         if not index:
-            return super().clip(row, pass_number, num_frames, generator)
+            return super().clip(row, epoch, num_frames, generator)
         frames, fps = sample_keyframes(self.shards.durations(place), index, num_frames, generator, self.share)
         return self.shards.read(place, frames), fps, self.shards.metadata(place)
 
@@ -55,49 +50,25 @@ def keyframe_index(shards: StickerShards, row: int) -> list[int]:
     return [place for place in index if isinstance(place, int)] if isinstance(index, list) else []
 
 
-class CuratedStickers(StickerDataset):
-    """A split of a curated data set, for `data.train`, `data.val` or `data.test` of a training's YAML.
-
-    VSD2M, "Datasets": "the cartoon and real GIFs in VSD2M are used separately as training sets".
+class CuratedStickers(Stickers):
+    """A split of a curated data set whose clips are keyframes in a share of the draws, for `data.train` of a YAML.
 
     Args:
-        root: the data set's folder.
-        domains: of which domains; None for all.
-        split: `train`, `val` or `test`.
-        num_frames: frames of a clip.
-        size: height and width of a clip in pixels.
-        keyframes: share of the draws that take keyframes.
-        stills: whether stickers of one frame are taken, or `only` those.
-        transform: None is `glassine.data.transforms.StickerTransform`.
-        seed: of all chance.
-        training: choose frames at random.
+        keyframes: share of the draws that take keyframes, 0 to 1. Evaluation takes none: its frames are evenly spaced.
+        **others: as for `glassine.data.dataset.Stickers`; `domains` chooses real or cartoon stickers.
 
     Raises:
-        UserError: no shards, or no sticker of these domains in the split.
+        UserError: see `glassine.data.dataset.Stickers`; a share outside of [0, 1].
     """
 
-    def __init__(
-        self,
-        root: str | list[str],
-        domains: list[str] | None = None,
-        split: str = "train",
-        num_frames: int = 8,
-        size: tuple[int, int] = (256, 256),
-        keyframes: float = 0.0,
-        stills: Stills = False,
-        transform: ClipTransform | None = None,
-        seed: int = 0,
-        training: bool = True,
-    ) -> None:
-        shards = StickerShards(root)
-        rows = shards.select(checked_split(split), stills)
-        if domains is not None:
-            rows = np.array([row for row in rows.tolist() if shards.metadata(row).domain in domains], np.int64)
-        if not len(rows):
-            raise UserError(
-                f"{root} has no sticker of domains {domains} in split {split!r}; see `glassine data report`"
-            )
-        clips = KeyframeClips(shards, rows, keyframes)
-        super().__init__(
-            [clips], num_frames, (int(size[0]), int(size[1])), transform or StickerTransform(), seed, training
-        )
+    def __init__(self, keyframes: float = 0.5, **others: Any) -> None:
+        if not 0 <= keyframes <= 1:
+            raise UserError(f"keyframes must be in [0, 1], got {keyframes:g}")
+        self.keyframes = keyframes
+        super().__init__(**others)
+
+    def _open(self) -> None:
+        super()._open()
+        self.parts = [
+            KeyframeClips(part, self.keyframes) if isinstance(part, ShardClips) else part for part in self.parts
+        ]

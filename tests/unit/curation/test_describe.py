@@ -122,11 +122,13 @@ def test_what_a_classifier_is_least_sure_of_is_asked_first_and_labels_become_sha
 
 
 def test_a_training_takes_one_domain(dataset: Path):
-    stickers = CuratedStickers(str(dataset), ["cartoon"], num_frames=2, size=(32, 32), keyframes=0.5)
+    stickers = CuratedStickers(0.5, root=str(dataset), domains=["cartoon"], num_frames=2, size=(32, 32), stills=True)
     assert len(stickers) == 2
     assert {stickers[place]["domain"] for place in range(2)} == {"cartoon"}
-    with pytest.raises(UserError, match="no sticker of domains"):
-        CuratedStickers(str(dataset), ["drawn"])
+    with pytest.raises(UserError, match="domain 'drawn'"):
+        CuratedStickers(root=str(dataset), domains=["drawn"]).setup()
+    with pytest.raises(UserError, match=r"keyframes must be in \[0, 1\], got 2"):
+        CuratedStickers(2, root=str(dataset))
 
 
 @pytest.mark.parametrize("form", ["llava", "messages"])
