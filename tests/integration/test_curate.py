@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,25 @@ def test_a_run_that_was_finished_is_not_done_again(crawl, dataset: Path, monkeyp
         monkeypatch.setattr(f"glassine.curation.{stage}.__call__", None)  # would fail if it were called
     assert curate(root, dataset, "--no-ray", "--workers", "0") == 0
     assert contents(dataset) == before
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("stage", ["ingest", "encode"])
+def test_a_killed_run_goes_on_after_its_last_finished_block(crawl, dataset: Path, tmp_path: Path, stage: str) -> None:
+    root, _ = crawl
+    to, results = tmp_path / "ds", tmp_path / "ds" / ".work" / "results"
+    where = ["--to", str(to), "-c", str(root / "small.yaml"), "--no-ray", "--workers", "0"]
+    command = [sys.executable, "-m", "glassine", "curate", str(root / "crawl"), *where]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not list((results / stage).glob("*.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+    assert not (to / "dataset.json").exists()
+    finished = {path: path.stat().st_mtime_ns for path in results.rglob("*.jsonl")}
+    assert curate(root, to, "--no-ray", "--workers", "0") == 0
+    assert contents(to) == contents(dataset)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
 def test_a_threshold_changes_what_is_left_out(crawl, tmp_path: Path) -> None:

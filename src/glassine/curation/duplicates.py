@@ -38,8 +38,8 @@ class Limits:
         agree: share of an animation's compared frames that must have a counterpart.
     """
 
-    mean: float = 13.0
-    local: float = 75.0
+    mean: float = 17.0
+    local: float = 100.0
     agree: float = 0.75
 
 
