@@ -6,11 +6,10 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from glassine.curation.blocks import Row, digest
 from glassine.curation.crawl import Opened
@@ -22,6 +21,9 @@ from glassine.data.shards import resize_frames
 from glassine.data.shards.info import has_words
 from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError, printable
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST = 256
 
@@ -85,7 +87,10 @@ class Measured:
     def _near_words(self, stickers: Sequence[Sticker]) -> list[list[str]]:
         if self.network is None or not self._words:
             return [[] for _ in stickers]
+        import torch  # takes seconds, and descriptions of motion and colors do without it
+
         if self._clip is None:
+            torch.set_num_threads(1)
             from glassine.pretrained.weights import load_bundle
 
             self._clip = load_bundle(self.network, frozen=True)
@@ -170,7 +175,6 @@ class Describe:
     def __call__(self, rows: list[Row]) -> list[Row]:
         """Describe what was not rejected."""
         if self._made is None:
-            torch.set_num_threads(1)
             cv2.setNumThreads(0)
             self._made = build_part(self.describer, "describe")
             if hasattr(self._made, "prepare"):

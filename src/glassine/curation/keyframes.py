@@ -7,13 +7,16 @@ then again and again the frame that is farthest from all chosen ones, until noth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 
 from glassine.data.alpha import composite_frames
 from glassine.data.frame_sampling import flip_order, sample_frames
+
+if TYPE_CHECKING:
+    import torch
 
 MOST = 8
 _SIDE = 32
@@ -63,6 +66,8 @@ def sample_keyframes(
     Returns:
         Frame numbers, and the frames per second at which the clip plays in real time.
     """
+    import torch  # takes seconds, and workers that find keyframes do without it
+
     if generator is not None and share < 1 and torch.rand((), generator=generator).item() >= share:
         return sample_frames(durations, num_frames, generator)
     count, seconds = len(durations), sum(durations) / 1000

@@ -44,6 +44,7 @@ def test_a_killed_worker_is_replaced_and_a_file_that_kills_again_and_again_is_gi
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_ray_survives_a_killed_actor(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with ray_session(None, 2, 100 << 20):
