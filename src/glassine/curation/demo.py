@@ -151,7 +151,7 @@ class _Crawl:
     def add_filtered(self, count: int) -> None:
         """Stickers that filters must find, of each kind so many."""
         for number in range(count):
-            base = self.kept[(7 * number + 3) % len(self.kept)][2]
+            _, origin, base = self.kept[(7 * number + 3) % len(self.kept)]
             frame = fit_size(Sticker(base.frames[:1], (1000,)), _SIZE).frames
             flat = np.full((1, 96, 96, 4), 255, np.uint8)
             flat[..., :3] = self.chance.integers(0, 256, 3)
@@ -166,7 +166,8 @@ class _Crawl:
             }
             for kind, frames in made.items():
                 name = self.put(encoded(self.folder, Sticker(frames, (1000,)), ".png"), ".png")
-                self.injected.append({"kind": kind, "file": name, "of": ""})
+                # a small one is a near copy of what it was made of
+                self.injected.append({"kind": kind, "file": name, "of": origin if kind == "too small" else ""})
 
     def put(self, data: bytes, suffix: str, more: str = "") -> str:
         """Write a file, named by a hash and by how many there are, as crawlers name them."""
@@ -237,7 +238,7 @@ def check_demo(crawl: Path, dataset: Path) -> tuple[str, int]:
         else:
             missed.append(f"{one['kind']}: {one['file']} (of {one['of'] or 'nothing'}): {found.said(one['file'])}")
     clean = content["stickers"]
-    touched = {one["of"] for one in content["injected"]}
+    touched = {one["of"] for one in content["injected"]} - {""}
     lost = found.lost({one["file"] for one in content["injected"]})
     lines = ["| injected | files | found |", "|---|---|---|"]
     lines += [f"| {kind} | {made[kind]} | {met[kind]} |" for kind in (*SHARES, *BROKEN, *FILTERED) if made[kind]]

@@ -136,7 +136,7 @@ def describe_measured(row: Row, near: Sequence[str] = ()) -> Row:
     said_zh = [f"{chinese}：{look_zh}贴纸" if chinese else f"{look_zh}贴纸"]
     english.append(f" that {motion['en']}")
     said_zh.append(f"，{motion['zh']}")
-    if text:
+    if len(text) > 1:  # one letter alone is more often a shape that looks like it
         quoted = text.replace('"', "'")
         english.append(f', with the text "{quoted}"')
         said_zh.append(f"，上有文字“{text}”")
@@ -170,7 +170,7 @@ class Describe:
 
     def settings(self) -> Mapping[str, Any]:
         """What results depend on."""
-        return {"version": 1, "describer": self.describer, "words": digest(json.loads(self.words.read_text()))}
+        return {"version": 2, "describer": self.describer, "words": digest(json.loads(self.words.read_text()))}
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         """Describe what was not rejected."""

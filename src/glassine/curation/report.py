@@ -242,7 +242,10 @@ def published_tables(stats: dict[str, Any]) -> dict[str, list[list[str]]]:
                 f"{n:,}",
                 ", ".join(modality),
                 languages,
-                *("yes" if there else "no" for there in (counts.get("with_words"), counts.get("text"), domains)),
+                *(
+                    "yes" if there else "no"
+                    for there in (counts.get("with_words"), counts.get("text"), len(stats["domains"]) > 1)
+                ),
             ],
         ],
         "VSD2M table 3: numerical properties": [

@@ -41,6 +41,11 @@ def test_a_description_says_name_colors_motion_and_text():
     assert describe_measured(row(words=("猫",)))["description_zh"].startswith("猫：")
 
 
+def test_one_letter_is_no_text():
+    assert 'with the text "hi"' in describe_measured(row(ocr="hi"))["description"]
+    assert "text" not in describe_measured(row(ocr="D"))["description"]
+
+
 def test_what_has_no_name_gets_words_that_are_near_marked_as_such():
     said = describe_measured(row(words=()), ["dog", "puppy"])
     assert said["description"].endswith(", perhaps of dog, puppy.")
