@@ -10,13 +10,15 @@ LAYERS := lightning_logs/layer_animate/tiny_layer_animate
 PACKS ?= 1 2 3 4
 NOTO ?=
 SEEDS ?= 0 1 2
+CURATED := data/curate-demo
 DEVICE ?= auto
 MINUTES ?= 10
 SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
-	benchmark bench-data bench-gpu pretrain pretrain-pack test test-full fuzz docs wheel lint format tensorboard clean
+	benchmark bench-data bench-gpu curate-demo pretrain pretrain-pack test test-full fuzz docs wheel lint format \
+	tensorboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -89,6 +91,14 @@ pretrain: setup data ## train again the weights that ship in src/glassine/assets
 
 pretrain-pack: setup ## pack the queue's frames and weights for a machine that is lent for minutes
 	$(BIN)/glassine pretrain pack
+
+curate-demo: setup world ## throw real stickers and known faults together, curate them, report, train STI a few steps
+	test -d $(CURATED)/crawl || $(BIN)/glassine curate demo $(CURATED)/crawl --from data/world
+	$(BIN)/glassine curate $(CURATED)/crawl --to $(CURATED)/dataset -c experiments/curation/settings/tiny.yaml
+	$(BIN)/glassine data report $(CURATED)/dataset
+	$(BIN)/glassine curate demo $(CURATED)/dataset --check $(CURATED)/crawl
+	$(BIN)/glassine fit -c experiments/vsd2m/tiny_sti.yaml -c experiments/vsd2m/tiny_curated.yaml \
+		--trainer.accelerator $(DEVICE) --trainer.max_steps 20 --trainer.val_check_interval 20
 
 test: setup ## the everyday tests, without network or downloaded data
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -28,6 +28,7 @@ VERBS = {
     "data": "fetch, build, describe and view sticker data",
     "benchmark": "evaluate methods on held-out stickers and write the tables",
     "score": "score clips, a network or a pipeline against a test set",
+    "curate": "turn a folder of crawled stickers into a data set",
     "pretrain": "retrain the shipped weights",
     "study": "run blind user studies that compare methods",
     "export": "export a network as a weights folder or an ONNX file",

@@ -23,7 +23,9 @@ from glassine.utils.experiments import (
 )
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-YAMLS = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {EXPERIMENTS / "pretrain.yaml"})  # the queue is no experiment
+CURATIONS = set((EXPERIMENTS / "curation" / "settings").glob("*.yaml"))  # of `glassine curate`, which trains nothing
+# the queue is no experiment
+YAMLS = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {EXPERIMENTS / "pretrain.yaml"} - CURATIONS)
 OVERLAYS = [file for file in YAMLS if len(experiment_files(file)) > 1]
 
 

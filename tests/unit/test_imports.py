@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "tasks": {"utils", "models", "nn", "metrics", "pretrained"},
     "pipelines": {"utils", "models", "nn", "data", "pretrained"},
     "app": {"utils", "pipelines", "models", "nn", "data", "pretrained", "study"},
+    "curation": {"utils", "pipelines", "models", "nn", "data", "pretrained"},
     # not cli: both call the same functions
     "bench": {"utils", "pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "procedural"},
 }

@@ -91,6 +91,9 @@ def add_parser(subparsers: Any) -> None:
         help="report how similar the splits are if there are at most N stickers (default: %(default)s)",
     )
     groups.add_parsers(verbs)
+    report_parser = verbs.add_parser("report", help="write tables, figures and samples of a data set as a page")
+    report_parser.add_argument("dataset", type=Path, metavar="DATASET")
+    report_parser.add_argument("--to", type=Path, default=None, help="default: DATASET/report")
     view_parser = verbs.add_parser("view", help="draw a contact sheet")
     view_parser.add_argument("shards", type=Path, metavar="SHARDS")
     view_parser.add_argument("picture", type=Path, metavar="OUT.png")
@@ -147,6 +150,11 @@ def run(args: argparse.Namespace) -> None:
         groups.make_table(args, console)
     elif args.data_verb == "regroup":
         groups.regroup(args, console)
+    elif args.data_verb == "report":
+        from glassine.curation.report_page import write_report
+
+        page = write_report(args.dataset, args.to)
+        console.print(f"{page}", highlight=False)
     elif args.data_verb == "cache-features":
         caches.cache_features(args, console)
     elif args.data_verb == "cache-frames":

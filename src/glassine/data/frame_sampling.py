@@ -1,10 +1,14 @@
 """Choosing a fixed number of frames from a sticker of any length."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 from glassine.utils.errors import UserError
 
@@ -73,6 +77,8 @@ def sample_frames(
     Raises:
         UserError: see :func:`check_rate`.
     """
+    import torch  # takes seconds: most of what reads shards does without it
+
     check_rate(fps, span)
     count = len(durations)
     ends = np.cumsum(np.asarray(durations, np.float64))  # ms
