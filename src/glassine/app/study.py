@@ -43,8 +43,30 @@ def study_site(folder: Path) -> FastAPI:
     site = folder / SITE_NAME
     if not (site / "index.html").is_file():
         raise UserError(f"{folder} has no page ({SITE_NAME}/index.html is missing); build the study again")
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = answering_app()
     app.state.key, app.state.store = key, AnswerStore(folder, key)
+
+    @app.get("/api/study")
+    async def study() -> dict[str, Any]:
+        return {"study": key.study}
+
+    @app.post("/api/start")
+    async def start(request: Request) -> dict[str, Any]:
+        content = await answers_of(request, key.study)
+        return asdict(await kept(app.state.store.start, content.get("rater")))
+
+    @app.post("/api/answers")
+    async def answers(request: Request) -> dict[str, Any]:
+        content = await answers_of(request, key.study)
+        return {"saved": await kept(app.state.store.save, content.get("rater"), content.get("answers", []))}
+
+    app.mount("/", StaticFiles(directory=site, html=True))
+    return app
+
+
+def answering_app() -> FastAPI:
+    """An app whose errors reach the page as `{"error": ...}`."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(UserError)
     async def wrong(request: Request, error: UserError) -> JSONResponse:
@@ -56,25 +78,10 @@ def study_site(folder: Path) -> FastAPI:
         print(f"glassine: answers could not be saved: {reason}", file=sys.stderr)
         return JSONResponse({"error": f"the answers could not be saved: {reason}"}, 507)
 
-    @app.get("/api/study")
-    async def study() -> dict[str, Any]:
-        return {"study": key.study}
-
-    @app.post("/api/start")
-    async def start(request: Request) -> dict[str, Any]:
-        content = await _content(request, key)
-        return asdict(await _kept(app.state.store.start, content.get("rater")))
-
-    @app.post("/api/answers")
-    async def answers(request: Request) -> dict[str, Any]:
-        content = await _content(request, key)
-        return {"saved": await _kept(app.state.store.save, content.get("rater"), content.get("answers", []))}
-
-    app.mount("/", StaticFiles(directory=site, html=True))
     return app
 
 
-async def _kept(save: Any, *arguments: Any) -> Any:
+async def kept(save: Any, *arguments: Any) -> Any:
     """Call the store in a thread; what it did not expect is told to the rater, and serving goes on."""
     try:
         return await run_in_threadpool(save, *arguments)
@@ -85,8 +92,8 @@ async def _kept(save: Any, *arguments: Any) -> Any:
         raise AppError(500, "the server could not use that request") from error
 
 
-async def _content(request: Request, key: StudyKey) -> dict[str, Any]:
-    """The request's JSON object, of this study.
+async def answers_of(request: Request, study: str) -> dict[str, Any]:
+    """The request's JSON object, of the study with that id.
 
     Other sites' pages cannot send `application/json` here without a CORS preflight request, which is not answered.
     """
@@ -103,7 +110,7 @@ async def _content(request: Request, key: StudyKey) -> dict[str, Any]:
         raise UserError("a request must be JSON that is not nested too deeply, got something else") from error
     if not isinstance(content, dict) or not isinstance(content.get("answers", []), list):
         raise UserError("a request must be an object with rater, study and answers, got another form")
-    if content.get("study") != key.study:
+    if content.get("study") != study:
         raise UserError("the page belongs to another study; reload it")
     return content
 

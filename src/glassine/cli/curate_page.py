@@ -1,18 +1,18 @@
 """The page of `glassine curate choose` and `glassine curate label`: served by the study's server."""
 
-from __future__ import annotations
-
 import json
 import shutil
-import socket
 from collections.abc import Callable
-from functools import partial
-from http.server import ThreadingHTTPServer
 from importlib.resources import as_file, files
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from fastapi import FastAPI, Request
+from fastapi.staticfiles import StaticFiles
+
+from glassine.app.safety import Guard, machine_names
+from glassine.app.serving import Server
+from glassine.app.study import answering_app, answers_of, kept
 from glassine.curation.choosing import (
     Question,
     choice_path,
@@ -23,14 +23,47 @@ from glassine.curation.choosing import (
     word_questions,
     write_clips,
 )
-from glassine.study.server import StudyServer, _Handler
 from glassine.utils.errors import UserError
 
 Say = Callable[[str], None]
 
 
-class ChoiceServer(StudyServer):
-    """Serves a page of questions and keeps its answers; the checks of who asks are the study server's.
+def choice_site(site: Path, answers: Path, questions: list[Question], study: str, by: str) -> FastAPI:
+    """A page of questions that keeps its answers, as an app.
+
+    Args:
+        site: folder with the page.
+        answers: the file that answers go to.
+        questions: what is asked.
+        study: id of the questions.
+        by: who answers.
+    """
+    app = answering_app()
+
+    @app.post("/api/start")
+    async def start(request: Request) -> dict[str, Any]:
+        await answers_of(request, study)
+        try:
+            return {"answers": load_answers(answers)[0]}
+        except UserError:
+            return {"answers": {}}
+
+    @app.post("/api/answers")
+    async def take(request: Request) -> dict[str, Any]:
+        given = {}
+        for one in (await answers_of(request, study)).get("answers", []):
+            texts = [one.get("name"), one.get("value")] if isinstance(one, dict) else [None]
+            if not all(isinstance(text, str) for text in texts):
+                raise UserError("each answer must be an object with name and value")
+            given[one["name"]] = one["value"]
+        return {"saved": await kept(save_answers, answers, questions, given, by)}
+
+    app.mount("/", StaticFiles(directory=site, html=True))
+    return app
+
+
+class ChoiceServer(Server):
+    """Serves `choice_site`, whose arguments it takes, on this machine; the checks are those of the study's server.
 
     Args:
         site: folder with the page.
@@ -41,43 +74,19 @@ class ChoiceServer(StudyServer):
         port: 0 for any free one.
 
     Raises:
-        UserError: the address cannot be had.
+        UserError: the address is not available.
     """
 
     def __init__(
         self, site: Path, answers: Path, questions: list[Question], study: str, by: str, port: int = 0
     ) -> None:
-        self.key = SimpleNamespace(study=study)  # type: ignore[assignment]
-        self.path, self.questions, self.by = answers, questions, by
-        self.address_family = socket.AF_INET
-        try:
-            ThreadingHTTPServer.__init__(self, ("127.0.0.1", port), partial(_ChoiceHandler, directory=str(site)))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"cannot serve at port {port} ({error}); give another --port") from error
-        self.names = {"localhost", socket.gethostname().lower()}
+        self.path = answers
+        self._guard = Guard(choice_site(site, answers, questions, study, by), machine_names("127.0.0.1", ()))
+        super().__init__("127.0.0.1", port)
 
-
-class _ChoiceHandler(_Handler):
-    server: ChoiceServer  # type: ignore[assignment]
-
-    def _take(self, content: dict[str, Any]) -> dict[str, Any]:
-        if self.path == "/api/start":
-            try:
-                return {"answers": load_answers(self.server.path)[0]}
-            except UserError:
-                return {"answers": {}}
-        if self.path != "/api/answers":
-            raise UserError("there is no such address here")
-        given = {}
-        for one in content.get("answers", []):
-            if (
-                not isinstance(one, dict)
-                or not isinstance(one.get("name"), str)
-                or not isinstance(one.get("value"), str)
-            ):
-                raise UserError("each answer must be an object with name and value")
-            given[one["name"]] = one["value"]
-        return {"saved": save_answers(self.server.path, self.server.questions, given, self.server.by)}
+    def serve(self) -> None:
+        """Answer until `shutdown`, or until the process is told to stop."""
+        self.serve_forever(self._guard)
 
 
 def write_site(site: Path, plan: dict[str, Any]) -> None:
@@ -97,7 +106,7 @@ def serve(dataset: Path, name: str, title: str, questions: list[Question], by: s
     write_site(site, plan)
     with ChoiceServer(site, choice_path(dataset, name), questions, plan["study"], by, port) as server:
         say(f"{server.url} - {len(questions)} questions; answers go to {server.path}; stop with Ctrl+C")
-        server.serve_forever()
+        server.serve()
 
 
 def choose_tests(dataset: Path, name: str, by: str, port: int, say: Say) -> None:

@@ -85,7 +85,8 @@ def make_copy(kind: str, sticker: Sticker, chance: np.random.Generator) -> Stick
     if kind == "re-encoded":
         return Sticker(np.stack([_few_colors(frame) for frame in frames]), sticker.durations)
     ground, quality = ((255, 255, 255), 40) if kind == "recompressed" else (chance.integers(0, 256, 3), 90)
-    flat = composite_frames(frames, tuple(int(level) for level in ground))
+    red, green, blue = (int(level) for level in ground)
+    flat = composite_frames(frames, (red, green, blue))
     opaque = np.full_like(frames, 255)
     for out, frame in zip(opaque, flat, strict=True):
         data = io.BytesIO()
@@ -135,8 +136,8 @@ def copies_accuracy(
         limits: what counts as near.
     """
     store, step = PrintStore(work / "thumbs.bin"), 1 + len(COPIES)
-    for one, animated in prints:
-        store.add(one, animated)
+    for print_, animated in prints:
+        store.add(print_, animated)
     pairs = {(pair.left, pair.right) for pair in near_copies(store.finish(), limits)}
     count = CopyAccuracy(dict.fromkeys(COPIES, len(groups)), dict.fromkeys(COPIES, 0))
     for left, right in sorted(pairs):

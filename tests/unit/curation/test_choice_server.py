@@ -19,7 +19,7 @@ def server(tmp_path: Path):
     plan = page_plan("VSD-C", QUESTIONS, {"aa": "aa.webp", "bb": "bb.webp"})
     write_site(site, plan)
     with ChoiceServer(site, tmp_path / "choice.json", QUESTIONS, plan["study"], "Ann") as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
+        threading.Thread(target=one.serve, daemon=True).start()
         yield one, plan["study"]
         one.shutdown()
 
