@@ -14,7 +14,7 @@ from glassine.__main__ import main
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.data.sticker import Sticker
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 
 IMAGES = Path(__file__).with_name("images")
 SEED, FRAMES, SIZE = 11, 12, 192

@@ -13,13 +13,14 @@ from PIL import Image
 from glassine.app.limits import Limits
 from glassine.app.main import create_app
 from glassine.app.networks import Networks
+from glassine.pipelines.report import CutoutReport
 
 
 class WhiteCutter:
     """Makes pixels clear that have the background's color (white where none is given)."""
 
     def __init__(self, pause: float = 0.0) -> None:
-        self.pause = pause
+        self.pause, self.report = pause, CutoutReport()
 
     def stream(
         self, frames: Iterable[tuple[np.ndarray, int]], background: Any = None, resolution: int = 256, chunk: int = 8

@@ -17,6 +17,7 @@ from glassine.app.networks import Networks
 from glassine.data.codecs import create_sticker, open_sticker
 from glassine.pipelines.corrections import Correction, Stroke, carry
 from glassine.pipelines.outline import Surround, surrounded
+from glassine.utils.colors import named_color
 from glassine.utils.errors import UserError
 
 Frame = NDArray[np.uint8]
@@ -91,17 +92,12 @@ def check_settings(settings: CutoutSettings) -> Surround:
 
 
 def _background(text: str) -> tuple[int, int, int] | None:
-    """A color; None for `auto`. As `parse_background`, without loading torch for it."""
-    from PIL import ImageColor
-
+    """A color; None for `auto`."""
     name = text.strip().lower()
     if name == "auto":
         return None
-    for spelling in (name, f"#{name}"):
-        try:
-            return ImageColor.getrgb(spelling)[:3]
-        except ValueError:
-            continue
+    if (color := named_color(name)) is not None:
+        return color
     raise UserError(f"a color must be a CSS color name or '#rrggbb', got {text[:80]!r}")
 
 
@@ -162,8 +158,7 @@ def cut_out(
                 number += 1
                 context.progress(number, frames, "cutting out")
     film.save(context.path(FILM))
-    report = getattr(pipeline, "report", None)  # not every version of the pipeline reports
-    context.job.notes += [*reader.notes, *writer.notes, *(report.warnings if report is not None else ())]
+    context.job.notes += [*reader.notes, *writer.notes, *pipeline.report.warnings]
     about: dict[str, Any] = {
         "width": size[0],
         "height": size[1],

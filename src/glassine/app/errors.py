@@ -1,4 +1,4 @@
-"""Errors with a status code, and how any error is told to a client."""
+"""Errors with a status code, and the reply that a client gets for any error."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class CanceledError(Exception):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a client is told: status code, one line, and single problems where there are several."""
+class ErrorReply:
+    """Status code, one line of text, and the single problems if there are several."""
 
     status: int
     text: str
@@ -38,22 +38,22 @@ class Told:
         return {"error": self.text, **({"problems": self.problems} if self.problems else {})}
 
 
-def told(error: Exception) -> Told:
-    """Status code and text of an error. Bugs are written to standard error, and the client is told that they are."""
+def error_reply(error: Exception) -> ErrorReply:
+    """The reply for an error. A bug is written to standard error, and the reply says that it is one."""
     if isinstance(error, AppError):
-        return Told(error.status, printable(str(error)))
+        return ErrorReply(error.status, printable(str(error)))
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in FULL:  # its text names a path of this machine
         error = cause
     if isinstance(error, UserError):
         problems = [printable(problem) for problem in getattr(error, "problems", ())]
-        return Told(400, printable(str(error)), problems)
+        return ErrorReply(400, printable(str(error)), problems)
     if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
         status = 507 if error.errno in FULL else 500
-        return Told(status, f"the result could not be written: {OUTPUT_ERRORS[error.errno]}")
+        return ErrorReply(status, f"the result could not be written: {OUTPUT_ERRORS[error.errno]}")
     if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)) is not None:
-        return Told(501, str(missing))
+        return ErrorReply(501, str(missing))
     if isinstance(error, MemoryError):
-        return Told(413, "the picture does not fit in memory: scale it down first")
+        return ErrorReply(413, "the picture does not fit in memory: scale it down first")
     traceback.print_exception(error, file=sys.stderr)
-    return Told(500, f"glassine failed ({type(error).__name__}); its terminal shows where: please report it")
+    return ErrorReply(500, f"glassine failed ({type(error).__name__}); its terminal shows where: please report it")

@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-from glassine.app.errors import AppError, CanceledError, told
+from glassine.app.errors import AppError, CanceledError, error_reply
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
 
@@ -271,8 +271,8 @@ class JobQueue:
         except CanceledError:
             state = "canceled"
         except Exception as error:
-            told_as = told(error)
-            job.error, job.status, job.problems = told_as.text, told_as.status, told_as.problems
+            reply = error_reply(error)
+            job.error, job.status, job.problems = reply.text, reply.status, reply.problems
             state = "failed"
         job.ended = time.time()
         job.state = state  # last: whoever waits for it sees the rest

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from glassine import __version__
 from glassine.app.api import Api
-from glassine.app.errors import told
+from glassine.app.errors import error_reply
 from glassine.app.files import FileStore
 from glassine.app.jobs import JobQueue
 from glassine.app.limits import Limits
@@ -116,13 +116,13 @@ def create_app(
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Let every error be told as JSON, `{"error": ...}`, with its status code."""
+    """Reply to every error with JSON, `{"error": ...}`, and its status code."""
 
     @app.exception_handler(UserError)
     @app.exception_handler(OSError)
     @app.exception_handler(ModuleNotFoundError)
     async def usual(request: Request, error: Exception) -> JSONResponse:
-        found = told(error)
+        found = error_reply(error)
         return JSONResponse(found.as_json(), found.status)
 
     @app.exception_handler(HTTPException)

@@ -124,7 +124,7 @@ class Guard:
             await self._run(scope, self._counted(receive), send_safely)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on; a fault that nothing else handles is told without its details."""
+        """Pass the request on; an error that nothing else handles gets a reply without details."""
         started = False
 
         async def watched(message: Message) -> None:

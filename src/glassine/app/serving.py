@@ -46,7 +46,7 @@ class Server:
         return f"http://[{host}]:{self._port}/" if ":" in host else f"http://{host}:{self._port}/"
 
     def serve_forever(self, app: ASGIApp) -> None:
-        """Answer requests until `shutdown`, or until the process is told to stop."""
+        """Answer requests until `shutdown`, or until the process gets a signal to stop."""
         config = uvicorn.Config(
             app,
             log_level="warning",

@@ -82,7 +82,7 @@ def answering_app() -> FastAPI:
 
 
 async def kept(save: Any, *arguments: Any) -> Any:
-    """Call the store in a thread; what it did not expect is told to the rater, and serving goes on."""
+    """Call the store in a thread; an unexpected error becomes a reply, and the server keeps running."""
     try:
         return await run_in_threadpool(save, *arguments)
     except (UserError, OSError):
@@ -138,5 +138,5 @@ class StudyServer(Server):
         super().__init__(host, port)
 
     def serve_study(self) -> None:
-        """Answer raters until `shutdown`, or until the process is told to stop."""
+        """Answer raters until `shutdown`, or until the process gets a signal to stop."""
         self.serve_forever(self._guard)

@@ -20,7 +20,7 @@ from glassine.data.codecs import write_sticker
 from glassine.data.dataset import StickerDataset
 from glassine.data.sticker import Sticker
 from glassine.models.sampling import Progress as StepProgress
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 
 Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from glassine.bench.gaps import row_gap, signed
 from glassine.bench.progress import Progress, ShowProgress, no_progress
@@ -16,20 +16,26 @@ from glassine.bench.style_cases import CONDITIONS, NUM_FRAMES, SIZE, Case, show
 from glassine.bench.style_rows import CLOSED, ROW_NAMES, Levels, StyleRow
 from glassine.bench.tables import Table, markdown, one_setup, percent, write_text
 from glassine.data.sticker import Split
+from glassine.metrics.image import PSNR_CAP
+from glassine.metrics.image import psnr as clip_psnr
 from glassine.metrics.temporal import dtssd
 from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
 
-BEST, BROKEN = 60.0, 20.0  # dB: no more is counted; less is a broken sticker
+BROKEN = 20.0  # dB; less is a broken sticker
 SCORES = ("psnr_mean", "psnr_share_under_20db", "dtssd")
 RESULTS = Path("results") / "styles"
 OURS = "cutout"
 
 
 def psnr(alpha: Levels, truth: Levels) -> float:
-    """Mean over frames of alpha PSNR in dB, at most `BEST`."""
-    error = np.square(alpha.astype(np.float64) - truth).mean(axis=(1, 2))
-    return float(np.minimum(10 * np.log10(255**2 / np.maximum(error, 1e-9)), BEST).mean())
+    """Mean over frames of alpha PSNR in dB, at most `PSNR_CAP`; both `f h w`."""
+    return float(clip_psnr(as_clip(alpha), as_clip(truth))[0])
+
+
+def as_clip(levels: Levels) -> Tensor:
+    """Alpha `f h w` uint8 as the metrics take it: `1 f 1 h w` in [0, 1]."""
+    return torch.from_numpy(levels)[None, :, None].double() / 255
 
 
 def evaluate(
@@ -65,7 +71,7 @@ def evaluate(
     for row in rows:
         record = Record(
             row.name, row.title, split, SIZE, NUM_FRAMES, keys, data, settings=dict(row.settings), missing=row.missing,
-            measured=f"alpha of {NUM_FRAMES} frames at {SIZE} px, PSNR at most {BEST:.0f} dB",
+            measured=f"alpha of {NUM_FRAMES} frames at {SIZE} px, PSNR at most {PSNR_CAP:.0f} dB",
         )  # fmt: skip
         if (path := folder / record.file_name).is_file():
             old = read_record(path)
@@ -106,8 +112,7 @@ def _cell(row: StyleRow, cases: Sequence[Case], condition: str, inputs: str, ste
         truth = case.frames[..., 3]
         alpha = row.cut(show(case, condition), "+" in condition, truth)
         values.append(psnr(alpha, truth))
-        preds, target = (torch.from_numpy(plane)[None, :, None].float() / 255 for plane in (alpha, truth))
-        temporal.append(float(dtssd(preds, target)[0]))
+        temporal.append(float(dtssd(as_clip(alpha).float(), as_clip(truth).float())[0]))
         step(number + 1)
     items: dict[str, list[float | None]] = {
         "psnr_mean": [plain(value, 4) for value in values],

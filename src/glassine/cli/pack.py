@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from glassine.utils.colors import named_color
 from glassine.utils.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -107,13 +108,8 @@ def color(text: str, what: str) -> tuple[int, int, int]:
     Raises:
         UserError: it is neither.
     """
-    from PIL import ImageColor
-
-    for name in (text, f"#{text}"):
-        try:
-            return ImageColor.getcolor(name, "RGB")  # type: ignore[return-value]
-        except ValueError:
-            continue
+    if (found := named_color(text)) is not None:
+        return found
     raise UserError(f"{what} must be a CSS color name or '#rrggbb', got {text!r}")
 
 

@@ -14,7 +14,7 @@ from glassine.curation.ingest import read_again
 from glassine.curation.prints import moments
 from glassine.data.alpha import composite_frames
 from glassine.data.shards import resize_frames
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
 

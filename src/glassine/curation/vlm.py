@@ -28,7 +28,59 @@ DESCRIBE_ANIMATION = "Describe this animated sticker in detail: what it shows, a
 DESCRIBE_STILL = "Describe this sticker in detail."
 
 
-class VisionLanguageModel:
+class PretrainedModel:
+    """A model of transformers by hub id or path, loaded when it is first asked.
+
+    Args:
+        what: how an error calls it.
+        kinds: names of transformers' classes for its processor or tokenizer, and for its network.
+        model: a hub id or the path of a local copy.
+        prompt: what it is asked.
+        max_new_tokens: of an answer.
+        batch_size: items at once.
+        device: None is `cuda` where there is one.
+        dtype: of weights; None is as they were saved.
+        revision: branch, tag or commit on the hub.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        kinds: tuple[str, str],
+        model: str,
+        prompt: str,
+        max_new_tokens: int,
+        batch_size: int,
+        device: str | None,
+        dtype: str | None,
+        revision: str | None,
+    ) -> None:
+        self.what, self.kinds, self.model, self.prompt = what, kinds, model, prompt
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype, self.revision = dtype, revision
+        self.identity = identity(model, revision, prompt)
+        self._loaded: tuple[Any, Any] | None = None
+
+    def _load(self) -> tuple[Any, Any]:
+        """Its processor or tokenizer, which pads on the left since answers come behind the prompt, and its network."""
+        if self._loaded is None:
+            import transformers
+
+            reads, network = (getattr(transformers, kind) for kind in self.kinds)
+            revision = self.revision or "main"
+            try:
+                reader = reads.from_pretrained(self.model, revision=revision)
+                loaded = network.from_pretrained(self.model, revision=revision, dtype=self.dtype or "auto")
+            except (OSError, ValueError, KeyError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"no {self.what} at {self.model} ({reason})") from error
+            getattr(reader, "tokenizer", reader).padding_side = "left"
+            self._loaded = reader, loaded.eval().to(self.device)
+        return self._loaded
+
+
+class VisionLanguageModel(PretrainedModel):
     """A model that says what a picture or a clip shows.
 
     Args:
@@ -58,31 +110,12 @@ class VisionLanguageModel:
         background: tuple[int, int, int] = (255, 255, 255),
         revision: str | None = None,
     ) -> None:
-        self.model, self.prompt, self.video, self.frames = model, prompt, video, frames if video else 1
-        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        kinds = ("AutoProcessor", "AutoModelForImageTextToText")
+        how = (model, prompt, max_new_tokens, batch_size, device, dtype, revision)
+        super().__init__("vision-language model", kinds, *how)
+        self.video, self.frames = video, frames if video else 1
         red, green, blue = background  # a list in a YAML
         self.background = (red, green, blue)
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype, self.revision = dtype, revision
-        self.identity = identity(model, revision, prompt)
-        self._loaded: tuple[Any, Any] | None = None
-
-    def _load(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            from transformers import AutoModelForImageTextToText, AutoProcessor
-
-            try:
-                processor = AutoProcessor.from_pretrained(self.model, revision=self.revision or "main")
-                network: Any = AutoModelForImageTextToText.from_pretrained(
-                    self.model, revision=self.revision or "main", dtype=self.dtype or "auto"
-                )
-            except (OSError, ValueError, KeyError) as error:
-                raise UserError(
-                    f"no vision-language model at {self.model} ({' '.join(str(error).split())[:200]})"
-                ) from error
-            processor.tokenizer.padding_side = "left"  # answers come behind the prompt
-            self._loaded = processor, network.eval().to(self.device)
-        return self._loaded
 
     def answer(self, stickers: Sequence[Sticker]) -> list[str]:
         """What the model says of each sticker, decoded greedily: the same in every run."""
@@ -113,7 +146,7 @@ class VisionLanguageModel:
         return [" ".join(one.split()) for one in processor.batch_decode(new, skip_special_tokens=True)]
 
 
-class LanguageModel:
+class LanguageModel(PretrainedModel):
     """A model that rewrites a text.
 
     Args:
@@ -141,28 +174,14 @@ class LanguageModel:
     ) -> None:
         if "{description}" not in prompt:
             raise UserError(f"a prompt must have {{description}} where the text goes, got {prompt!r}")
-        self.model, self.prompt, self.max_new_tokens, self.batch_size = model, prompt, max_new_tokens, batch_size
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype, self.revision = dtype, revision
-        self.identity = identity(model, revision, prompt)
-        self._loaded: tuple[Any, Any] | None = None
+        how = (model, prompt, max_new_tokens, batch_size, device, dtype, revision)
+        super().__init__("language model", ("AutoTokenizer", "AutoModelForCausalLM"), *how)
 
     def _load(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(self.model, revision=self.revision or "main")
-                network: Any = AutoModelForCausalLM.from_pretrained(
-                    self.model, revision=self.revision or "main", dtype=self.dtype or "auto"
-                )
-            except (OSError, ValueError, KeyError) as error:
-                raise UserError(f"no language model at {self.model} ({' '.join(str(error).split())[:200]})") from error
-            tokenizer.padding_side = "left"
-            if tokenizer.pad_token is None:
-                tokenizer.pad_token = tokenizer.eos_token
-            self._loaded = tokenizer, network.eval().to(self.device)
-        return self._loaded
+        tokenizer, network = super()._load()
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer, network
 
     @torch.no_grad()
     def answer(self, texts: Sequence[str]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageColor
 
+from glassine.utils.colors import named_color
 from glassine.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ def parse_background(text: str) -> Color | None:
     name = text.strip().lower()
     if name == "auto":
         return None
-    for spelling in (name, f"#{name}"):
-        try:
-            return ImageColor.getrgb(spelling)[:3]
-        except ValueError:
-            continue
+    if (color := named_color(name)) is not None:
+        return color
     raise UserError(f"background must be auto, a color name such as white or gray, or '#rrggbb', got {text!r}")
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 
 STRIP_PAPER, INK = (250, 250, 249), (28, 28, 30)
 STRIP_MARGIN, STRIP_GAP, TEXT = 16, 4, 22

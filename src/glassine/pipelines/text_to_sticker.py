@@ -101,8 +101,8 @@ def captions_and_seeds(
         raise UserError(f"prompt must not be empty: describe the sticker, for instance {example!r}")
     if len(prompts) != len(seeds):
         raise UserError(f"there must be one seed for each prompt, got {len(prompts)} prompts and {len(seeds)} seeds")
-    chosen = [styles[one % len(styles)] if style == AUTO and styles else style.replace(AUTO, "") for one in seeds]
-    return [caption(one, domain, its) for one, its in zip(prompts, chosen, strict=True)], seeds
+    turns = (styles or ("",)) if style == AUTO else (style,)
+    return [caption(one, domain, turns[its % len(turns)]) for one, its in zip(prompts, seeds, strict=True)], seeds
 
 
 def caption(prompt: str, domain: str = DOMAIN, style: str = "") -> str:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from PIL import ImageColor
-
 from glassine import __version__
 from glassine.data.codecs import create_sticker, open_sticker
 from glassine.study.plan import (
@@ -31,6 +29,7 @@ from glassine.study.plan import (
     most_trials,
 )
 from glassine.study.site import CLIPS_NAME, Item, page_plan, write_page
+from glassine.utils.colors import named_color
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
@@ -55,12 +54,8 @@ def parse_backgrounds(names: Iterable[str]) -> tuple[str, ...]:
 def _parse(name: str) -> str:
     if name.lower() == CHECKER:
         return CHECKER
-    for spelling in (name, f"#{name}"):
-        try:
-            red, green, blue = ImageColor.getrgb(spelling)[:3]
-        except ValueError:
-            continue
-        return f"#{red:02x}{green:02x}{blue:02x}"
+    if (color := named_color(name)) is not None:
+        return "#{:02x}{:02x}{:02x}".format(*color)
     raise UserError(f"background must be checker, white, black, a CSS color name, or '#rrggbb', got {name}")
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from glassine.metrics.matting_scores import MattingScores
 from glassine.pretrained.weights import load_partial, read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 from glassine.utils.errors import UserError
 
 LAST_STEP = "#last"

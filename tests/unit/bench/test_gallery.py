@@ -8,7 +8,7 @@ from tests.helpers.tiny_generator import tiny_generator
 from glassine.bench.gallery import CELL, Cell, draw_gallery, make_grid, write_gallery
 from glassine.data.codecs import read_sticker
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
-from glassine.utils.checkerboard import DARK, LIGHT
+from glassine.utils.colors import DARK, LIGHT
 
 
 def plain(*color: int, frames: int = 3, size: int = 32) -> np.ndarray:

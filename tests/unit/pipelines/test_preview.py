@@ -3,7 +3,7 @@ import pytest
 
 from glassine.data.sticker import Sticker
 from glassine.pipelines.preview import GAP, MARGIN, PreviewStrip, film_strips
-from glassine.utils.checkerboard import DARK, LIGHT
+from glassine.utils.colors import DARK, LIGHT
 
 
 def frame(color: int, alpha: int, height: int = 20, width: int = 30) -> np.ndarray:

@@ -33,7 +33,7 @@ from glassine.data.shards.reader import StickerShards, find_tars
 from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 from glassine.data.sources import SourceItem, StickerSource
 from glassine.data.sticker import Split
-from glassine.utils.checkerboard import checkerboard
+from glassine.utils.colors import checkerboard
 from glassine.utils.errors import UserError, output_error
 from glassine.utils.files import atomic_path, sole_writer
 

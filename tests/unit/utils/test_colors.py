@@ -1,4 +1,4 @@
-from glassine.utils.checkerboard import DARK, LIGHT, checkerboard
+from glassine.utils.colors import DARK, LIGHT, checkerboard
 
 
 def test_squares_alternate_both_ways_and_the_corner_is_light():
