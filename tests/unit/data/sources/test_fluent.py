@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -103,12 +104,15 @@ def test_a_flipped_byte_is_noticed(cache: Path) -> None:
         fetch(cache, packs=[1])
 
 
-def test_members_cannot_leave_the_folder(cache: Path) -> None:
+def test_members_cannot_leave_the_folder(cache: Path, tmp_path: Path) -> None:
+    home = tmp_path / "four" / "folders" / "further" / "down"  # so that all that could leave stays in this test's own
+    home.mkdir(parents=True)
     evil = {"assets/../../../evil.webp": b"x", "assets/1f600.webp": webp(2)}
-    tarball(cache / "lobehub-fluent-emoji-anim-2-1.0.0.tgz", evil)
-    (folder,) = fetch(cache, packs=[2])
+    tarball(home / "lobehub-fluent-emoji-anim-2-1.0.0.tgz", evil)
+    shutil.copy(cache / "emojibase-data-17.0.0.tgz", home)
+    (folder,) = fetch(home, packs=[2])
     assert [p.name for p in folder.iterdir()] == ["1f600.webp"]
-    assert not list(cache.parent.rglob("evil.webp"))
+    assert not list(tmp_path.rglob("evil.webp"))
 
 
 def test_the_npm_client_is_called_and_its_failure_is_told(tmp_path: Path, cache: Path) -> None:
