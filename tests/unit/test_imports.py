@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "data/sources": {"data", "utils", "procedural"},
     "pretrained": {"utils"},
     "study": {"utils", "data"},
+    "review": {"utils", "data", "study", "nn", "metrics", "models", "pretrained", "bench"},
     "models": {"utils", "nn"},
     "tasks": {"utils", "models", "nn", "metrics", "pretrained"},
     "pipelines": {"utils", "models", "nn", "data", "pretrained"},
-    "app": {"utils", "pipelines", "models", "nn", "data", "pretrained", "study"},
+    "app": {"utils", "pipelines", "models", "nn", "data", "pretrained", "study", "review"},
     "curation": {"utils", "pipelines", "models", "nn", "data", "pretrained"},
     # not cli: both call the same functions
     "bench": {"utils", "pipelines", "models", "nn", "metrics", "data", "pretrained", "tasks", "procedural"},

@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
+from glassine.app.answering import answering_app, answers_of, kept
 from glassine.app.safety import Guard, machine_names
 from glassine.app.serving import Server
-from glassine.app.study import answering_app, answers_of, kept
 from glassine.curation.choosing import (
     Question,
     choice_path,

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from glassine.study.answers import find_files, read_raters
+from glassine.study.answers import read_raters
 from glassine.study.build import parse_backgrounds
 from glassine.study.markdown import to_markdown
 from glassine.study.plan import ANSWERS_NAME, PRESETS, SITE_NAME, find_prompts, load_key, load_questions, read_prompts
+from glassine.study.rater_files import find_files
 from glassine.study.report import make_report
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
@@ -170,7 +171,7 @@ def _serve(args: argparse.Namespace) -> None:
 
     with StudyServer(args.study, args.host, args.port, args.name) as server:
         print(f"{server.url} - answers go to {args.study / ANSWERS_NAME}; stop with Ctrl+C", flush=True)
-        server.serve_study()
+        server.serve()
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The raters' answers: one append-only JSON Lines file per rater, with a header and one line per answer.
+"""The raters' answers to a study.
 
 A later answer to the same question of the same trial replaces the earlier one. A line truncated by a crash is skipped;
 everything before and after it still counts. :func:`read_raters` determines which raters passed the checks.
@@ -6,26 +6,16 @@ everything before and after it still counts. :func:`read_raters` determines whic
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
 import statistics
-import threading
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from glassine.study.plan import ANSWERS_NAME, StudyKey
+from glassine.study.rater_files import MOST_MS, RaterAnswers, RaterFiles, encodable, read_rater_file
 from glassine.utils.errors import UserError
-from glassine.utils.files import read_plain
-
-SUFFIX = ".jsonl"
-MOST_MS = 24 * 3600 * 1000  # a page left open overnight is not thinking time
-_RATER = re.compile(r"[\w-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -51,30 +41,6 @@ class Answer:
     time: str = ""
 
 
-@dataclass(frozen=True)
-class RaterAnswers:
-    """A rater's file: the answers in order, and the number of unusable lines."""
-
-    rater: str
-    form: int
-    answers: tuple[Answer, ...]
-    unusable: int = 0
-
-
-def rater_name(name: object) -> str:
-    """The normalized name used for files: lower case, stripped.
-
-    Raises:
-        UserError: not 1 to 40 letters, digits, `_` and `-`.
-    """
-    cleaned = unicodedata.normalize("NFC", str(name)).strip().lower()
-    if not isinstance(name, str) or not _RATER.fullmatch(cleaned):
-        raise UserError(
-            f"the name must be 1 to 40 letters, digits, '-' and '_', without spaces, got {str(name)[:60]!r}"
-        )
-    return cleaned
-
-
 def parse_answer(content: object, key: StudyKey) -> Answer:
     """An answer from JSON values, checked against the study.
 
@@ -84,13 +50,13 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
     try:
         given: Mapping[str, Any] = content  # type: ignore[assignment]
         answer = Answer(
-            _text(given["trial"]),
-            _text(given["question"]),
-            None if given["choice"] is None else _text(given["choice"]),
-            tuple(map(_text, given["shown"])),
-            _text(given.get("background", ""))[:40],
+            encodable(given["trial"]),
+            encodable(given["question"]),
+            None if given["choice"] is None else encodable(given["choice"]),
+            tuple(map(encodable, given["shown"])),
+            encodable(given.get("background", ""))[:40],
             min(max(0, int(given.get("ms", 0))), MOST_MS),
-            _text(given.get("time", ""))[:40],
+            encodable(given.get("time", ""))[:40],
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"an answer must have trial, question, choice and shown, got none of {error}") from error
@@ -104,86 +70,17 @@ def parse_answer(content: object, key: StudyKey) -> Answer:
     return answer
 
 
-def _text(value: object) -> str:
-    """Encodable text: unpaired surrogates become question marks."""
-    return str(value)[:400].encode("utf-8", "replace").decode()
-
-
-def read_answers(path: Path, key: StudyKey) -> RaterAnswers:
-    """Read a file written by `append_lines` or the page.
+def read_answers(path: Path, key: StudyKey) -> RaterAnswers[Answer]:
+    """Read a rater's file.
 
     Raises:
         UserError: the file is missing, unreadable, or from another study.
     """
-    try:
-        lines = read_plain(path).splitlines()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({(error.strerror or 'error').lower()}); check the name") from error
-    header = _parse_line(lines[0]) if lines else None
-    if header is None or not isinstance(header.get("study"), str) or "rater" not in header:
-        raise UserError(f"{path} is not an answer file (its first line names no study and rater); leave it out")
-    if header["study"] != key.study:
-        raise UserError(f"{path} is from study {header['study']}, this one is {key.study}; leave it out")
-    answers, unusable = list[Answer](), 0
-    for line in lines[1:]:
-        content = _parse_line(line)
-        if content is not None and "rater" in content:
-            continue  # a second header, if two downloads were concatenated
-        try:
-            answers.append(parse_answer(content, key))
-        except UserError:
-            unusable += bool(line.strip())
-    try:
-        rater = rater_name(header["rater"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    form = header.get("form")
-    form = form if isinstance(form, int) and 0 <= form < key.forms else 0
-    return RaterAnswers(rater, form, tuple(answers), unusable)
+    return read_rater_file(path, key.study, key.forms, partial(parse_answer, key=key))
 
 
-def _parse_line(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def append_lines(path: Path, contents: Iterable[Mapping[str, Any] | Answer]) -> None:
-    """Append one line per item of `contents`; they are on disk when this returns.
-
-    Raises:
-        OSError: they could not all be written.
-    """
-    new = not path.exists()
-    values = (asdict(content) if isinstance(content, Answer) else content for content in contents)
-    lines = b"".join(json.dumps(value, ensure_ascii=False).encode() + b"\n" for value in values)
-    with path.open("a+b", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a crash truncated the last line
-                lines = b"\n" + lines
-        try:
-            left = memoryview(lines)
-            while left:
-                left = left[file.write(left) or 0 :]
-            os.fsync(file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                file.truncate(size)
-            raise
-    if new and hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-class AnswerStore:
-    """Registers raters, and reads and appends their answers; thread-safe.
+class AnswerStore(RaterFiles[Answer]):
+    """The answers to a study.
 
     Args:
         folder: folder of the study.
@@ -191,52 +88,7 @@ class AnswerStore:
     """
 
     def __init__(self, folder: Path, key: StudyKey) -> None:
-        self._folder, self._key = folder / ANSWERS_NAME, key
-        self._folder.mkdir(exist_ok=True)
-        self._lock = threading.Lock()
-
-    def start(self, name: object) -> RaterAnswers:
-        """The rater's answers so far; a new rater gets the next form.
-
-        Raises:
-            UserError: an invalid name, or a file of that name from another study.
-        """
-        rater = rater_name(name)
-        with self._lock:
-            return self._start(rater)
-
-    def save(self, name: object, contents: Sequence[object]) -> int:
-        """Append answers; they are on disk when this returns. Nothing is appended unless all are valid.
-
-        Args:
-            name: of the rater.
-            contents: JSON values, as for `parse_answer`.
-
-        Returns:
-            The number of answers.
-
-        Raises:
-            UserError: an invalid name or answer.
-            OSError: they could not all be written.
-        """
-        rater = rater_name(name)
-        answers = [parse_answer(content, self._key) for content in contents]
-        with self._lock:
-            if not self._path(rater).exists():
-                self._start(rater)
-            append_lines(self._path(rater), answers)
-        return len(answers)
-
-    def _path(self, rater: str) -> Path:
-        return self._folder / f"{rater}{SUFFIX}"
-
-    def _start(self, rater: str) -> RaterAnswers:
-        path = self._path(rater)
-        if not path.exists() or not path.stat().st_size:
-            form = sum(other != path for other in self._folder.glob(f"*{SUFFIX}")) % self._key.forms
-            started = datetime.now(UTC).isoformat(timespec="seconds")
-            append_lines(path, [{"study": self._key.study, "rater": rater, "form": form, "time": started}])
-        return read_answers(path, self._key)
+        super().__init__(folder / ANSWERS_NAME, key.study, key.forms, partial(parse_answer, key=key))
 
 
 @dataclass(frozen=True)
@@ -264,19 +116,6 @@ class Rater:
     counted: bool
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The answer files in folders, and those given directly.
-
-    Raises:
-        UserError: there are none.
-    """
-    paths = list(paths)
-    found = [file for path in paths for file in (sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path])]
-    if not found:
-        raise UserError(f"no answers yet in {', '.join(map(str, paths))}; put the raters' {SUFFIX} files there")
-    return list(dict.fromkeys(found))
-
-
 def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) -> list[Rater]:
     """Read the files; several files of one rater are merged.
 
@@ -288,7 +127,7 @@ def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) ->
     Raises:
         UserError: an unusable file, no answers, or no rater who passes the checks.
     """
-    files = dict[str, list[RaterAnswers]]()
+    files = dict[str, list[RaterAnswers[Answer]]]()
     for path in paths:
         content = read_answers(path, key)
         files.setdefault(content.rater, []).append(content)
@@ -300,7 +139,7 @@ def read_raters(paths: Iterable[Path], key: StudyKey, min_consistency: float) ->
     return raters
 
 
-def _rater(name: str, files: Sequence[RaterAnswers], key: StudyKey, min_consistency: float) -> Rater:
+def _rater(name: str, files: Sequence[RaterAnswers[Answer]], key: StudyKey, min_consistency: float) -> Rater:
     given = [answer for file in files for answer in file.answers]
     if len(files) > 1:  # for instance two downloads at different times
         given.sort(key=lambda answer: answer.time)

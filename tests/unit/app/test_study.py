@@ -23,7 +23,7 @@ from glassine.utils.errors import UserError
 def server(tmp_path: Path) -> Iterator[StudyServer]:
     tiny_study(tmp_path, items=2)
     with StudyServer(tmp_path / "study") as server:
-        thread = threading.Thread(target=server.serve_study)
+        thread = threading.Thread(target=server.serve)
         thread.start()
         yield server
         server.shutdown()

@@ -8,17 +8,11 @@ from pathlib import Path
 import pytest
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 
-from glassine.study.answers import (
-    AnswerStore,
-    append_lines,
-    find_files,
-    parse_answer,
-    rater_name,
-    read_answers,
-    read_raters,
-)
+from glassine.study.answers import AnswerStore, parse_answer, read_answers, read_raters
 from glassine.study.plan import StudyKey
+from glassine.study.rater_files import find_files, rater_name
 from glassine.utils.errors import UserError
+from glassine.utils.json_lines import append_lines
 
 
 @pytest.fixture
