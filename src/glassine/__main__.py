@@ -31,6 +31,7 @@ VERBS = {
     "curate": "turn a folder of crawled stickers into a data set",
     "pretrain": "retrain the shipped weights",
     "study": "run blind user studies that compare methods",
+    "review": "let people choose what teachers made, and export it for training",
     "export": "export a network as a weights folder or an ONNX file",
 }
 

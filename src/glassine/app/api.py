@@ -76,13 +76,20 @@ class Api:
         networks: what the jobs run.
         limits: of requests.
         has_study: whether there is a user study at `/study/`.
+        has_review: whether there is a review of clips at `/review/`.
     """
 
     def __init__(
-        self, files: FileStore, jobs: JobQueue, networks: Networks, limits: Limits, has_study: bool = False
+        self,
+        files: FileStore,
+        jobs: JobQueue,
+        networks: Networks,
+        limits: Limits,
+        has_study: bool = False,
+        has_review: bool = False,
     ) -> None:
         self.files, self.jobs, self.networks, self.limits = files, jobs, networks, limits
-        self._has_study = has_study
+        self._pages = {"study": has_study, "review": has_review}
         self.router = APIRouter(prefix="/v1", responses=ERRORS)
         self._reading = asyncio.Semaphore(2)  # uploads that are decoded at once
         add = self.router.add_api_route
@@ -110,7 +117,7 @@ class Api:
         """Version and limits; also how another instance finds out that glassine is running."""
         active = [job for job in self.jobs.jobs() if not job.is_over]
         about = {"glassine": __version__, "limits": vars(self.limits)}
-        return {**about, "active": len(active), "study": self._has_study}
+        return {**about, "active": len(active), **self._pages}
 
     async def example(self) -> Response:
         """A GIF, drawn for this."""

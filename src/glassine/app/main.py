@@ -40,6 +40,7 @@ def create_app(
     networks: Networks | None = None,
     limits: Limits = NO_LIMITS,
     study: Path | None = None,
+    review: Path | None = None,
 ) -> FastAPI:
     """The app over one folder, ready for a server.
 
@@ -51,6 +52,7 @@ def create_app(
         networks: None for the shipped ones.
         limits: of uploads and jobs.
         study: folder of `glassine study build`, to be served at `/study/`.
+        review: folder of `glassine review build`, to be served at `/review/`.
 
     Returns:
         The app. Its `state` has `files`, `jobs`, `names` and `close`, which lets go of the folder.
@@ -96,7 +98,7 @@ def create_app(
     app.state.files, app.state.jobs, app.state.names = files, jobs, machine_names(host, names)
     app.state.close = stack.close
     handle_errors(app)
-    app.include_router(Api(files, jobs, networks or Networks(), limits, study is not None).router)
+    app.include_router(Api(files, jobs, networks or Networks(), limits, study is not None, review is not None).router)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -110,6 +112,10 @@ def create_app(
         from glassine.app.study import study_site
 
         app.mount("/study", study_site(study))
+    if review is not None:
+        from glassine.app.review import review_site
+
+        app.mount("/review", review_site(review))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Guard, names=app.state.names, token=token, max_bytes=limits.upload_bytes + FORM_BYTES)
     return app

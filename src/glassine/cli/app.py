@@ -38,6 +38,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--token", help="the token to use with --host, at least 16 characters (default: a random one)")
     parser.add_argument("--study", type=Path, metavar="OUT", help="also serve this user study, at /study/")
+    parser.add_argument("--review", type=Path, metavar="OUT", help="also serve this review of clips, at /review/")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
     weights = parser.add_argument_group("weights: names that ship with glassine, or folders")
@@ -89,7 +90,14 @@ def run(args: argparse.Namespace) -> None:
 
     with Server(args.host, args.port) as server:  # before the app: a second instance is told about the port first
         app = create_app(
-            args.folder, token, host=args.host, names=args.name, networks=networks, limits=limits, study=args.study
+            args.folder,
+            token,
+            host=args.host,
+            names=args.name,
+            networks=networks,
+            limits=limits,
+            study=args.study,
+            review=args.review,
         )
         address = server.url if token is None else f"{server.url}?token={token}"
         print(f"{address} - uploads and results are in {args.folder}; stop with Ctrl+C", flush=True)

@@ -15,27 +15,27 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     """Tables of `make_report`'s values."""
     raters = report["raters"]
     counted = [rater for rater in raters if rater["counted"] and rater["answers"]]
-    parts = [f"# {_cell(report['title'])}", _about(report, len(counted))]
+    parts = [f"# {escaped(report['title'])}", _about(report, len(counted))]
     for name, section in report["questions"].items():
         parts += _section(name, section, report)
     rows = [
         (
             rater["name"],
             f"{rater['answers']} of {rater['asked']}",
-            f"{_percent(rater['consistency'])} of {rater['checks']}" if rater["checks"] else NOTHING,
-            _percent(rater["first_share"]),
+            f"{percent(rater['consistency'])} of {rater['checks']}" if rater["checks"] else NOTHING,
+            percent(rater["first_share"]),
             NOTHING if rater["seconds"] is None else f"{rater['seconds']:.1f} s",
             "yes" if rater["counted"] else "no",
         )
         for rater in raters
     ]
     heads = ("rater", "answers", "checks that agree", "chose the first one", "median time", "counted")
-    parts += ["## Raters", _table(heads, rows)]
+    parts += ["## Raters", table(heads, rows)]
     broken = [f"{rater['name']}: {rater['unusable']}" for rater in raters if rater["unusable"]]
     if broken:
-        parts.append(f"Lines that are truncated or not answers, skipped: {', '.join(map(_cell, broken))}.")
+        parts.append(f"Lines that are truncated or not answers, skipped: {', '.join(map(escaped, broken))}.")
     if report["skipped"]:
-        named = "\n".join(f"- {_cell(item)}: {_cell(reason)}" for item, reason in report["skipped"].items())
+        named = "\n".join(f"- {escaped(item)}: {escaped(reason)}" for item, reason in report["skipped"].items())
         parts += [f"## Skipped\n\n{len(report['skipped'])} items with a corrupt sticker:", named]
     return "\n\n".join(parts) + "\n"
 
@@ -46,7 +46,7 @@ def _about(report: Mapping[str, Any], counted: int) -> str:
         f"{counted} raters, {report['items']} items, {len(report['methods'])} methods, {shown}: {report['trials']} "
         f"comparisons. Study `{report['study']}`, built {report['built']}, reported {report['date']}."
     )
-    excluded = [_cell(rater["name"]) for rater in report["raters"] if not rater["counted"]]
+    excluded = [escaped(rater["name"]) for rater in report["raters"] if not rater["counted"]]
     if excluded:
         text += f" Excluded for failed checks: {', '.join(excluded)}."
     text += (
@@ -61,35 +61,37 @@ def _about(report: Mapping[str, Any], counted: int) -> str:
 def _section(name: str, section: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     heads = ("method", "win rate", "95% interval", "wins", "ties", "losses")
     methods = sorted(section["methods"].items(), key=lambda pair: -(pair[1]["rate"] or 0))
-    parts = ["## Overall" if name == OVERALL else f"## {_cell(name)}"]
-    parts.append("All questions together." if name == OVERALL else f"*{_cell(section['text'])}*")
-    parts.append(_table(heads, [(method, *_numbers(counts)) for method, counts in methods]))
+    parts = ["## Overall" if name == OVERALL else f"## {escaped(name)}"]
+    parts.append("All questions together." if name == OVERALL else f"*{escaped(section['text'])}*")
+    parts.append(table(heads, [(method, *_numbers(counts)) for method, counts in methods]))
     if section["pairs"]:
         rows = [(f"{pair['first']} against {pair['second']}", *_numbers(pair)) for pair in section["pairs"]]
-        parts.append(_table(("pair", *heads[1:]), rows))
+        parts.append(table(("pair", *heads[1:]), rows))
     alpha = NOTHING if section["alpha"] is None else f"{section['alpha']:.2f}"
     chances = {counts["chance"] for counts in section["methods"].values() if counts["chance"] is not None}
-    coin = f" Chance is {_percent(chances.pop())}." if len(chances) == 1 else ""
+    coin = f" Chance is {percent(chances.pop())}." if len(chances) == 1 else ""
     agreement = (
         "no comparison has two raters yet"
         if section["agreement"] is None
-        else (f"{_percent(section['agreement'])} of rater pairs agree, Krippendorff's alpha {alpha}")
+        else (f"{percent(section['agreement'])} of rater pairs agree, Krippendorff's alpha {alpha}")
     )
     parts.append(f"{section['answers']:,} answers; {agreement}.{coin}")
     return parts
 
 
 def _numbers(counts: Mapping[str, Any]) -> tuple[str, ...]:
-    interval = NOTHING if counts["low"] is None else f"{_percent(counts['low'])} to {_percent(counts['high'])}"
-    return _percent(counts["rate"]), interval, *(str(counts[name]) for name in ("wins", "ties", "losses"))
+    interval = NOTHING if counts["low"] is None else f"{percent(counts['low'])} to {percent(counts['high'])}"
+    return percent(counts["rate"]), interval, *(str(counts[name]) for name in ("wins", "ties", "losses"))
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share in percent, or a dash if it is unknown."""
     return NOTHING if share is None else f"{100 * share:.1f}%"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = [[_cell(cell) for cell in row] for row in (heads, *rows)]
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown, its cells escaped; the first column is set to the left, the others to the right."""
+    cells = [[escaped(cell) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
 
     def line(row: Sequence[str]) -> str:
@@ -101,7 +103,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
-def _cell(text: str) -> str:
+def escaped(text: str) -> str:
     """Text escaped for Markdown: no markup, no HTML, no control characters."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     for mark in "\\`[]|*":

@@ -36,12 +36,24 @@ def krippendorff_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
     values = {value: number for number, value in enumerate(dict.fromkeys(itertools.chain(*compared)))}
     coincidences = np.zeros((len(values), len(values)))
     for unit in compared:
-        counts = np.bincount([values[value] for value in unit], minlength=len(values)).astype(float)
-        coincidences += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
-    totals = coincidences.sum(0)
-    disagreements = coincidences.sum() - np.trace(coincidences)
-    expected = totals.sum() ** 2 - (totals**2).sum()
-    return float(1 - (totals.sum() - 1) * disagreements / expected) if expected > 0 else None
+        coincidences += unit_coincidences(np.bincount([values[value] for value in unit], minlength=len(values)))
+    alpha = float(alpha_of(coincidences))
+    return None if np.isnan(alpha) else alpha
+
+
+def unit_coincidences(counts: np.ndarray) -> np.ndarray:
+    """The coincidences `v v` of a unit with so many ratings of each value, `v`; zeros for fewer than two ratings."""
+    counts = counts.astype(float)
+    return (np.outer(counts, counts) - np.diag(counts)) / max(1.0, counts.sum() - 1)
+
+
+def alpha_of(coincidences: np.ndarray) -> np.ndarray:
+    """Krippendorff's alpha of coincidence matrices `... v v`; NaN where it is undefined."""
+    totals = coincidences.sum(-2)
+    disagreements = totals.sum(-1) - np.trace(coincidences, axis1=-2, axis2=-1)
+    expected = totals.sum(-1) ** 2 - (totals**2).sum(-1)
+    scaled = (totals.sum(-1) - 1) * disagreements
+    return 1 - np.divide(scaled, expected, out=np.full_like(expected, np.nan), where=expected > 1e-9)
 
 
 def agreeing_share(units: Iterable[Sequence[Hashable]]) -> float | None:

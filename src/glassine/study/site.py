@@ -151,10 +151,21 @@ def page_plan(
     return {"id": hashlib.blake2b(json.dumps(plan).encode(), digest_size=6).hexdigest(), **plan}
 
 
-def write_page(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Write the page and its plan to an existing folder; the clips go to `clips` next to them."""
-    with as_file(files("glassine.study") / "static") as static:
-        for file in sorted(static.iterdir()):
-            shutil.copyfile(file, folder / file.name)
+def write_page(
+    folder: Path, plan: Mapping[str, Any], package: str = "glassine.study", shared: Sequence[str] = ()
+) -> None:
+    """Write the page and its plan to an existing folder; the clips go to `clips` next to them.
+
+    Args:
+        folder: of the page.
+        plan: see `page_plan`.
+        package: whose folder `static` has the page.
+        shared: files of the study's page that this one uses, too.
+    """
+    for source, names in (("glassine.study", shared), (package, None)):
+        with as_file(files(source) / "static") as static:
+            for file in sorted(static.iterdir()):
+                if names is None or file.name in names:
+                    shutil.copyfile(file, folder / file.name)
     # a script, since a page opened from a file cannot fetch JSON
     (folder / PLAN_NAME).write_text(f"window.STUDY = {json.dumps(plan)};\n", encoding="utf-8")

@@ -61,4 +61,7 @@ addEventListener("keydown", (event) => {
 open();
 for (const part of [cutout, generate, animate, tray, pack]) part.start();
 jobs.refresh();
-ask("/v1/status").then((status) => { $("study-link").hidden = !status.study; }).catch(() => {});
+ask("/v1/status").then((status) => {
+  $("study-link").hidden = !status.study;
+  $("review-link").hidden = !status.review;
+}).catch(() => {});

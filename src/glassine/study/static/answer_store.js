@@ -15,6 +15,7 @@ class AnswerStore {
     this.answers = [];
     this.pending = [];
     this.started = "";
+    this.elsewhere = []; // answers under this name that were given in another browser
     this.onTrouble = () => {};
     this.sending = false;
   }
@@ -94,9 +95,12 @@ class AnswerStore {
     this.started = here.started;
     this.answers = here.answers;
     this.pending = this.lost ? here.answers.slice() : [];
+    this.elsewhere = [];
     if (this.server) {
       const there = await this.post("api/start", { rater });
       const known = new Set(there.answers.map(idOf));
+      const own = new Set(here.answers.map(idOf));
+      this.elsewhere = there.answers.filter((answer) => !own.has(idOf(answer)));
       this.pending = here.answers.filter((answer) => !known.has(idOf(answer)));
       this.form = there.form;
       this.answers = there.answers.concat(this.pending);
@@ -104,6 +108,15 @@ class AnswerStore {
     this.write("last", rater);
     this.keepHere();
     this.send();
+  }
+
+  /* This browser was another person's: it keeps nothing under that name. */
+  forget() {
+    for (const name of ["last", this.rater]) this.drop(name);
+    this.rater = "";
+    this.answers = [];
+    this.pending = [];
+    this.elsewhere = [];
   }
 
   /* The last answer to a question of a trial, if there is one. */
@@ -154,7 +167,7 @@ class AnswerStore {
     return text;
   }
 
-  /* Everything as the file that `glassine study report` reads. */
+  /* Everything as the file that `report` reads. */
   download() {
     const header = { study: this.study.id, rater: this.rater, form: this.form, time: this.started };
     const lines = [header, ...this.answers].map((line) => JSON.stringify(line) + "\n");
@@ -186,6 +199,14 @@ class AnswerStore {
       return JSON.parse(localStorage.getItem(`glassine-study/${this.study.id}/${name}`));
     } catch {
       return null;
+    }
+  }
+
+  drop(name) {
+    try {
+      localStorage.removeItem(`glassine-study/${this.study.id}/${name}`);
+    } catch {
+      // it keeps nothing
     }
   }
 

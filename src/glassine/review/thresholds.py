@@ -1,0 +1,62 @@
+"""What a clip has to pass to be chosen by the proxy; each threshold has a name, a default and a reason for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from glassine.utils.errors import UserError
+
+
+def _threshold(value: float, says: str) -> float:
+    threshold: float = field(default=value, metadata={"says": says})
+    return threshold
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The proxy's thresholds.
+
+    Attributes:
+        min_motion: least motion.
+        max_motion: most motion.
+        max_flicker: most flicker of alpha.
+        max_loop_gap: most that the change from the last frame to the first may be.
+        max_caption_drop: most that the agreement with the caption may fall from the still to the clip.
+        min_still_agreement: least agreement of the frames with the still.
+        min_distance: least distance to the nearest training clip of another group, where training data is given.
+    """
+
+    min_motion: float = _threshold(0.0, "least motion")
+    max_motion: float = _threshold(1.0, "most motion")
+    max_flicker: float = _threshold(1000.0, "most flicker of alpha")
+    max_loop_gap: float = _threshold(100.0, "most change from the last frame to the first, in mean changes")
+    max_caption_drop: float = _threshold(2.0, "most fall of the agreement with the caption, from still to clip")
+    min_still_agreement: float = _threshold(-1.0, "least agreement of the frames with the still")
+    min_distance: float = _threshold(0.0, "least distance to training clips of other groups, with --train")
+
+    def __post_init__(self) -> None:
+        """Raise UserError for thresholds that nothing can pass."""
+        for one in fields(self):
+            if math.isnan(getattr(self, one.name)):
+                raise UserError(f"{one.name} must be a number, got nan")
+        if self.min_motion > self.max_motion:
+            raise UserError(f"min_motion must be at most max_motion, got {self.min_motion:g} and {self.max_motion:g}")
+
+    def rejections(self, measures: Mapping[str, float]) -> list[str]:
+        """Why a clip is rejected, such as `max_flicker (12.1 is above 8)`; empty if it is chosen.
+
+        Args:
+            measures: from `glassine.review.measures.Measures`; one that is missing or NaN is not judged.
+        """
+        found = []
+        for one in fields(self):
+            bound = getattr(self, one.name)
+            end, _, name = one.name.partition("_")
+            value = measures.get(name, math.nan)
+            if end == "min" and value < bound:
+                found.append(f"{one.name} ({value:.4g} is below {bound:g})")
+            if end == "max" and value > bound:
+                found.append(f"{one.name} ({value:.4g} is above {bound:g})")
+        return found
