@@ -25,7 +25,7 @@ saved to OUT/answers before the page moves on; returning annotators continue whe
 CHOOSE = """\
 Choose by measures where nobody is at hand: a clip is chosen that passes every threshold. The choice is written to
 OUT/answers/proxy.jsonl as a person's is, with the reason of each rejection, and the measures to OUT/proxy.json. `review
-report` says how far it agrees with people."""
+report` says how far it agrees with people. The defaults are what 95% of true animations pass; see docs/review.md."""
 REPORT = """\
 Evaluate the answers in OUT/answers, write OUT/report.md and OUT/report.json, and print the report."""
 EXPORT = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -117,11 +117,3 @@ class Measures:
                     features.append(self._features(as_clip(resize_frames(frames, *self._size, keep_shape=True))))
                 groups.append(info.group)
         return torch.cat(features), groups
-
-    def spread(self, advance: Callable[[], None] = lambda: None) -> Tensor:
-        """The distance of each training clip to the nearest one of another group, `n`: what is far for true clips."""
-        features, groups = self._bank
-        numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-        own = torch.tensor([numbers[group] for group in groups])
-        advance()
-        return nearest(features, features, own[:, None] != own[None])[0]
