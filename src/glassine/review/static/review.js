@@ -12,6 +12,7 @@
   let place = 0; // of the prompt that is asked
   let shown = 0; // when it was shown
   let busy = true; // the clips are not there yet
+  let failed = false; // they could not be loaded
   let given = 0; // answers since the page was opened
   let background = 0;
   let picked = new Set(); // clips chosen
@@ -101,9 +102,11 @@
       if (mine) {
         at("clips").removeAttribute("aria-busy");
         say("clips", "");
+        failed = false;
       }
       return mine;
     } catch (error) {
+      failed = true;
       say("clips", `${error.message} Press R to try again; your answers are kept.`);
       return false;
     }
@@ -373,6 +376,7 @@
       say("saving", text);
       tellSaved();
       if (!at("done").hidden) tellDone();
+      if (!text && failed && !at("ask").hidden) restart(); // the server is back
     };
     await store.findServer();
     tellSaved();
