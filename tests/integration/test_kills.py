@@ -16,6 +16,9 @@ import pytest
 from tests.helpers.drawings import as_json, layer, lottie, square
 from tests.helpers.killing import check_whole, files_of, fork
 from tests.helpers.tiny_generator import save_tiny_generator
+from tests.helpers.tiny_review import answers_of as shares_of
+from tests.helpers.tiny_review import tiny_review
+from tests.helpers.tiny_review import write_answers as write_shares
 from tests.helpers.tiny_study import answers_of, tiny_study, write_answers
 from tests.helpers.tiny_transparent import MOTION, plain, save_tiny_transparent, tiny_motion_unet, tiny_transparent
 from torch import nn
@@ -111,6 +114,14 @@ def study(folder: Path) -> None:
     write_answers(folder / "asked" / "study" / "answers" / "anna.jsonl", key, "anna", answers_of(key, "ours"))
 
 
+def reviewed(folder: Path) -> None:
+    """A finished review with answers, and the clips that it was made of."""
+    (folder / "chosen").mkdir()
+    key = tiny_review(folder / "chosen")
+    lines = shares_of(key, lambda clip: clip.teacher == "calm")
+    write_shares(folder / "chosen" / "review" / "answers" / "anna.jsonl", key, "anna", lines)
+
+
 def trained(folder: Path) -> None:
     """A run with a checkpoint."""
     assert fork(["fit", "-c", YAML, "--trainer.logger.init_args.save_dir", "logs"], folder)[0] == 0
@@ -190,6 +201,9 @@ VERBS = {
         anew=True,
     ),
     "study-build": Verb(f"study build study {METHODS}", (study,)),
+    "review-build": Verb("review build INPUTS/chosen/clips review", (reviewed,)),
+    "review-report": Verb("review report chosen/review --resamples 50", (reviewed,), ("chosen",)),
+    "review-export": Verb("review export INPUTS/chosen/review shards", (reviewed,), never_over="shards"),
     "study-report": Verb("study report asked/study --resamples 50", (study,), ("asked",)),
 }
 EVERY_DAY = ("index", "regroup", "cache-frames", "study-build", "study-report")

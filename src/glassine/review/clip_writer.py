@@ -115,7 +115,7 @@ class ClipWriter:
         """Write one clip and, with the first clip of a prompt, its still.
 
         Args:
-            prompt: id, 1 to 40 letters, digits, `-` and `_`.
+            prompt: id, 1 to 80 letters, digits, `-` and `_`.
             teacher: one of the writer's.
             seed: of the sampling.
             clip: a sticker of the writer's settings, or its frames `f h w 4` uint8, straight RGBA.

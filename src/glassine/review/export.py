@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from glassine.utils.files import atomic_path
 
 CARD_NAME = "chosen.json"
 NO_PEOPLE = "no people chose"
+MOST_KEY = 80  # letters of a sticker's key
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,11 @@ def _reason(trial: KeyTrial, barred: set[str]) -> str | None:
 
 
 def _key_of(key: ReviewKey, clip: str) -> str:
+    """`PROMPT-TEACHER-SEED`, where it is too long cut and ended by a digest of the whole."""
     one = key.clips[clip]
-    return f"{key.trials[one.trial].prompt}-{one.teacher}-{one.seed}"
+    name = f"{key.trials[one.trial].prompt}-{one.teacher}-{one.seed}"
+    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    return name if len(name) <= MOST_KEY else f"{name[: MOST_KEY - 13]}-{digest}"
 
 
 def _encoded(review: Path, key: ReviewKey, clip: str, given: Mapping[str, bool], how: ShardFormat) -> EncodedSticker:

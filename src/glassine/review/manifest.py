@@ -28,7 +28,9 @@ from glassine.utils.files import read_plain
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
-_PROMPT, _TEACHER = re.compile(r"[A-Za-z0-9_-]{1,40}"), re.compile(r"[A-Za-z0-9_-]{1,24}")
+_MOST_PROMPT, _MOST_TEACHER = 80, 40  # letters; both stand in file names
+_PROMPT = re.compile(f"[A-Za-z0-9_-]{{1,{_MOST_PROMPT}}}")
+_TEACHER = re.compile(f"[A-Za-z0-9_-]{{1,{_MOST_TEACHER}}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOST_SEED = 2**32 - 1
 _SHARED = ("caption", "caption_zh", "still", "group", "split", "source", "licence")
@@ -52,11 +54,11 @@ class ReviewClip:
     """One clip of one prompt by one teacher.
 
     Attributes:
-        prompt: id, 1 to 40 letters, digits, `-` and `_`.
+        prompt: id, 1 to 80 letters, digits, `-` and `_`.
         caption: English.
         caption_zh: Chinese, or None.
         still: path of the still, relative to the folder, with `/`.
-        teacher: name, 1 to 24 letters, digits, `-` and `_`.
+        teacher: name, 1 to 40 letters, digits, `-` and `_`.
         seed: of the sampling.
         file: path of the clip, relative to the folder, with `/`.
         group: of the still; near-duplicates share one, and so a split.
@@ -206,7 +208,9 @@ def parse_teacher(name: object, content: object) -> Teacher:
         UserError: a name that is not allowed, no digest of its weights, or no recipe.
     """
     if not isinstance(name, str) or not _TEACHER.fullmatch(name):
-        raise UserError(f"teacher must be named by 1 to 24 letters, digits, '-' and '_', got {str(name)[:60]!r}")
+        raise UserError(
+            f"teacher must be named by 1 to {_MOST_TEACHER} letters, digits, '-' and '_', got {str(name)[:60]!r}"
+        )
     given = _mapping(content, f"teacher {name}")
     weights, recipe = given.get("weights"), given.get("recipe")
     if not isinstance(weights, str) or not _DIGEST.fullmatch(weights):
@@ -300,7 +304,7 @@ def checked_clip(values: Mapping[str, Any], where: str) -> ReviewClip:
             raise UserError(f"{where}: {name} must not be empty")
     if values["caption_zh"] is not None and not isinstance(values["caption_zh"], str):
         raise UserError(f"{where}: caption_zh must be text or null, got {values['caption_zh']!r}")
-    for name, pattern, most in (("prompt", _PROMPT, 40), ("teacher", _TEACHER, 24)):
+    for name, pattern, most in (("prompt", _PROMPT, _MOST_PROMPT), ("teacher", _TEACHER, _MOST_TEACHER)):
         if not pattern.fullmatch(values[name]):
             raise UserError(
                 f"{where}: {name} must be 1 to {most} letters, digits, '-' and '_', got {values[name][:60]!r}"

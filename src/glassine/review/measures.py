@@ -73,7 +73,7 @@ class Measures:
         found = {
             "motion": float(motion_amount(clip[:, :, :3], clip[:, :, 3:])),
             "flicker": float(alpha_flicker(clip[:, :, 3:])),
-            "loop_gap": float(loop_gap(clip)),
+            "loop_gap": float(loop_gap(torch.cat([clip[:, :, :3] * clip[:, :, 3:], clip[:, :, 3:]], dim=2))),
             **self._agreements(clip, as_clip(still[None]), caption),
         }
         if self._shards:

@@ -112,3 +112,13 @@ def test_what_the_proxy_chose_is_asked_for_and_marked(tmp_path: Path):
     people = annotators(tmp_path, key, anna=answers_of(key, lambda clip: True))
     with pytest.raises(UserError, match="the proxy has not chosen yet"):
         export_chosen(tmp_path / "review", key, people, tmp_path / "more", Rule(by="proxy"))
+
+
+def test_long_names_become_keys_that_fit_and_differ(tmp_path: Path):
+    key = tiny_review(tmp_path, prompts=2)
+    for trial in key.trials.values():
+        object.__setattr__(trial, "prompt", "x" * 79 + trial.prompt[-1])
+    given = annotators(tmp_path, key, anna=answers_of(key, lambda clip: True))
+    assert export_chosen(tmp_path / "review", key, given, tmp_path / "shards").written == 4
+    shards = StickerShards(tmp_path / "shards")
+    assert len({shards.key(row) for row in range(4)}) == 4

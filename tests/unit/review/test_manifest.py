@@ -139,6 +139,6 @@ def test_a_wrong_clip_leaves_no_trace(tmp_path: Path):
             writer.write("p0", "calm", 0, ball(0, 2, frames=4), ball(0, 0)[0], **about)
         with pytest.raises(UserError, match="must all be 32 x 32 pixels"):
             writer.write("p0", "calm", 0, ball(0, 2, side=16), ball(0, 0)[0], **about)
-        with pytest.raises(UserError, match="prompt must be 1 to 40 letters"):
+        with pytest.raises(UserError, match="prompt must be 1 to 80 letters"):
             writer.write("../p0", "calm", 0, ball(0, 2), ball(0, 0)[0], **about)
         assert not list((tmp_path / "clips" / "clips").iterdir())

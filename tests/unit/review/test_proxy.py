@@ -93,3 +93,12 @@ def test_training_data_without_animations_is_refused(tmp_path: Path):
         writer.write("a", Sticker(ball(0, 6), (83,) * 6), {"group": "a", "split": "test"})
     with pytest.raises(UserError, match="animated stickers of the split train, got none"):
         Measures(*EVALUATORS, 6, (SIDE, SIDE), [tmp_path / "train"])
+
+
+def test_colors_that_nobody_sees_do_not_count():
+    measure = Measures(*EVALUATORS, 6, (SIDE, SIDE))
+    clip = ball(0, 6)
+    hidden = clip.copy()
+    hidden[3:][hidden[3:, ..., 3] == 0] = [90, 200, 10, 0]
+    plain, colored = (measure(one, clip[0], "a red ball", "ball") for one in (clip, hidden))
+    assert colored == pytest.approx(plain)
