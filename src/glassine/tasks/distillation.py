@@ -237,8 +237,8 @@ class DistillationTask(ImageToVideoTask):
     ) -> Tensor:
         """What the student is to predict, `b f c h w`, to arrive where its teacher does.
 
-        A step leads from z_t to z_s = a_s x + o_s e, with x and e of the prediction. So a single one arrives at z_s with
-        x = (z_s - o_s / o_t z_t) / (a_s - o_s / o_t a_t).
+        A step leads from z_t to z_s = a_s x + o_s e, with x and e of the prediction. So a single one arrives at z_s
+        with x = (z_s - o_s / o_t z_t) / (a_s - o_s / o_t a_t).
         """
         scheduler = self.generator.scheduler
         kind = scheduler.config["prediction_type"]

@@ -32,7 +32,8 @@ class ImageToVideoTask(TransparentImageTask):
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        spatial_from: see `StickerVideoTask`: the image network, or a run with other temporal layers.
+        spatial_from: see `StickerVideoTask`: the image network, or a run with other temporal layers. Ignored with
+            `init_from`.
         train_spatial: False trains the temporal layers, the first convolution and the clip's conditions alone.
         transparent: True trains on latents with alpha, False on opaque clips.
         drop_prompt: probability of dropping the prompt; half of these clips drop the still, too, as far as `drop_image`
@@ -122,7 +123,7 @@ class ImageToVideoTask(TransparentImageTask):
     def on_fit_start(self) -> None:
         """Load the initial spatial part; reject cached latents of other networks."""
         super().on_fit_start()
-        if self.spatial_from is not None and self.trainer.ckpt_path is None:
+        if self.spatial_from is not None and self.init_from is None and self.trainer.ckpt_path is None:
             self.print(load_spatial_part(self.generator.unet, self.spatial_from))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -179,7 +180,7 @@ class ImageToVideoTask(TransparentImageTask):
                 f"clips must have at least {max(2, wanted * min(self.strides))} frames for num_frames and strides, got "
                 f"{frames}: set data.num_frames"
             )
-        stride = fitting[int(torch.randint(len(fitting), ()))]
+        stride = fitting[int(torch.randint(len(fitting), ())) if len(fitting) > 1 else 0]
         span = frames if self.loops else frames - (wanted - 1) * stride
         start = torch.randint(span, (len(latents), 1), device=latents.device)  # b 1
         places = (start + stride * torch.arange(wanted, device=latents.device)) % frames  # b f
