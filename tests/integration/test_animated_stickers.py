@@ -68,9 +68,9 @@ def still(tmp_path_factory) -> Path:
     return path
 
 
-def test_a_sticker_in_two_steps_comes_out_of_all_stages(tmp_path, still, capsys):
+def test_teachers_of_two_stages_make_clips_that_are_kept_when_it_goes_on(tmp_path, capsys):
     image = save_tiny_generator(tmp_path / "image")
-    task, distil = "image_to_video.ImageToVideoTask", "distillation.DistillationTask"
+    task = "image_to_video.ImageToVideoTask"
     base = fit(tmp_path, "base", task, described(), False, spatial_from=image, reference="random")
     first = fit(tmp_path, "first", task, described(), init_from=str(base), reference="first")
     sti = fit(tmp_path, "sti", task, described(WHOLE | {"temporal": NAMED, "loops": True}), spatial_from=str(base))
@@ -99,8 +99,11 @@ def test_a_sticker_in_two_steps_comes_out_of_all_stages(tmp_path, still, capsys)
     assert kept.stat().st_mtime_ns == before
     assert read_sticker(damaged).frames.shape == (4, 32, 32, 4)
 
+
+def test_a_sticker_in_two_steps_comes_out_of_both_distillations(tmp_path, still):
+    teacher, distil = save_tiny_image_to_video(tmp_path / "teacher"), "distillation.DistillationTask"
     guided = {"guidance_scale": 3.0, "image_guidance_scale": 1.5}
-    guidance = fit(tmp_path, "guidance", distil, described(distilled=guided), teacher=str(first))
+    guidance = fit(tmp_path, "guidance", distil, described(distilled=guided), teacher=teacher)
     few = {"num_inference_steps": 2, "teacher_steps": 4, **guided}
     student = fit(tmp_path, "few", distil, described(distilled=few), teacher=str(guidance), substeps=2)
     weights = tmp_path / "weights"

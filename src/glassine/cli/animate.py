@@ -110,7 +110,8 @@ def checked_weights(args: argparse.Namespace) -> str:
     from glassine.utils.class_paths import read_yaml
 
     source: str = args.weights or METHODS[args.method or USUAL]
-    kind = str(read_yaml(locate(source) / "config.yaml").get("class_path")).rpartition(".")[2]
+    content = read_yaml(locate(source) / "config.yaml")  # what else is wrong with it is found when it is loaded
+    kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
     method = {"TransparentVideo": "layer-animate", "ImageToVideo": "animated-stickers"}.get(kind)
     if args.method is not None and method not in (None, args.method):
         raise UserError(f"--weights must be of the method {args.method}, got {source}, which are of {method}")
