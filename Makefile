@@ -7,6 +7,16 @@ BIN := .venv/bin
 DATA := data/fluent
 STI := lightning_logs/vsd2m/tiny_sti
 LAYERS := lightning_logs/layer_animate/tiny_layer_animate
+ANIMATED := lightning_logs/animated_stickers
+REVIEW := $(ANIMATED)/tiny_review
+# shards of the teachers' clips that were chosen; CHOOSE is the one place where that happens, here by measures so wide that
+# what a few steps have taught passes
+CHOSEN := $(ANIMATED)/tiny_chosen
+CHOOSE ?= rm -rf $(REVIEW) $(CHOSEN); $(BIN)/glassine review build $(ANIMATED)/tiny_clips $(REVIEW); \
+	$(BIN)/glassine review choose $(REVIEW) --min-motion 0 --max-motion 1 --max-flicker 1000 --max-loop-gap 1000 \
+		--max-caption-drop 2 --min-still-agreement -1; \
+	$(BIN)/glassine review export $(REVIEW) $(CHOSEN) --by proxy
+STEPS ?= 20
 PACKS ?= 1 2 3 4
 NOTO ?=
 SEEDS ?= 0 1 2
@@ -16,7 +26,7 @@ MINUTES ?= 10
 SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate ablate-depth ablate-variants \
+.PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate train-animated-stickers ablate-depth ablate-variants \
 	benchmark bench-data bench-gpu curate-demo pretrain pretrain-pack test test-full fuzz docs wheel lint format \
 	tensorboard clean
 
@@ -67,6 +77,33 @@ train-layer-animate: setup data ## train Inter-Frame Attention at the tiny scale
 	$(BIN)/glassine export weights $(LAYERS)/checkpoints/last.ckpt --part generator --to $(LAYERS)/weights
 	$(BIN)/glassine generate 'a waving panda' $(LAYERS)/panda.webp --transparent --transparency latents \
 		--weights $(LAYERS)/weights --device $(DEVICE) --n 4 --sheet $(LAYERS)/pandas.png
+
+train-animated-stickers: setup ## every stage of Animated Stickers, a few steps each, then a sticker in eight (STEPS=20)
+	stage() { name=tiny_$$1 yaml=$$2; shift 2; \
+		$(BIN)/glassine fit -c experiments/animated_stickers/base.yaml -c experiments/animated_stickers/$$yaml.yaml \
+			-c experiments/animated_stickers/tiny.yaml --trainer.accelerator $(DEVICE) --trainer.max_steps $(STEPS) \
+			--trainer.val_check_interval $(STEPS) --trainer.logger.init_args.version $$name "$$@"; \
+	}; \
+	last() { echo $(ANIMATED)/tiny_$$1/checkpoints/last.ckpt; }; \
+	from() { echo --model.init_args.init_from $$(last $$1); }; \
+	stage base tiny --model.init_args.spatial_from glassine:tiny-image; \
+	stage in_domain in_domain $$(from base); \
+	for teacher in every_other_frame first_frame random_frame; do \
+		stage teacher_$$teacher teachers/$$teacher $$(from in_domain); \
+	done; \
+	stage teacher_sti teachers/sti --model.init_args.spatial_from $$(last in_domain); \
+	$(BIN)/glassine teach --procedural 6 --seeds 0 --to $(ANIMATED)/tiny_clips --steps 8 --solver dpm++ --device $(DEVICE) \
+		$$(for one in every_other_frame first_frame random_frame sti; do \
+			echo --teacher $$one=$$(last teacher_$$one); done); \
+	$(CHOOSE); \
+	chosen="--data.train.init_args.root $(CHOSEN) --data.train.init_args.procedural 0"; \
+	stage student student $$(from in_domain) $$chosen; \
+	stage guidance guidance --model.init_args.teacher $$(last student) $$chosen; \
+	stage distill_8 distill_8 --model.init_args.teacher $$(last guidance) $$chosen; \
+	$(BIN)/glassine export weights $$(last distill_8) --part generator --to $(ANIMATED)/tiny_weights; \
+	still=$$(ls $(ANIMATED)/tiny_clips/stills/*.png | head -1); \
+	$(BIN)/glassine animate $$still 'waves hello' $(ANIMATED)/tiny.webp --weights $(ANIMATED)/tiny_weights \
+		--method animated-stickers --device $(DEVICE)
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/glassine benchmark depth --seeds $(SEEDS) --device $(DEVICE) --data $(DATA)

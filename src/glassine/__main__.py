@@ -23,6 +23,7 @@ VERBS = {
     "cutout": "make an opaque sticker transparent",
     "generate": "make animated stickers from text",
     "animate": "animate a transparent still",
+    "teach": "make clips of stills and prompts by several teachers, for people to choose from",
     "pack": "make sticker packs, ready to upload",
     "app": "open the page in the browser, and its API",
     "data": "fetch, build, describe and view sticker data",

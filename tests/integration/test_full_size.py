@@ -50,6 +50,7 @@ FULL_SIZE: dict[str, tuple[float, float, list[str]]] = {
     "vsd2m/paper_video_factory": (1847.7, 557.7, SD21),
     "vsd2m/paper_make_a_video": (1835.3, 545.3, SD21),
     "vsd2m/paper_i2vgen": (1844.5, 554.5, SD21),
+    "animated_stickers/paper": (1942.6, 1413.3, [SD21[0], SD15[1], *SD21[2:], *LAYER_DIFFUSE[1:]]),
     "layer_animate/paper": (1724.0, 24.8, ANIMATED),
     "layer_animate/paper_images": (1222.5, 51.0, [*SD15, *LAYER_DIFFUSE[1:]]),
     "layer_animate/paper_motion_module": (1699.2, 453.2, ANIMATED),
@@ -94,6 +95,11 @@ CODEC = {
 VIDEO = {"generator": {"init_args": unet_in(2, official.VIDEO)}}
 ANIMATION = {
     "generator": {"init_args": unet_in(4, official.MOTION) | {"codec": {"init_args": {"codec": {"init_args": CODEC}}}}}
+}
+IMAGE_TO_VIDEO = {
+    "generator": {
+        "init_args": VIDEO["generator"]["init_args"] | {"codec": {"init_args": {"codec": {"init_args": CODEC}}}}
+    }
 }
 IMAGES = {
     "generator": {
@@ -165,6 +171,7 @@ SHRUNK: dict[str, tuple[dict[str, Any], int, int]] = {
         2,
     ),
     "vsd2m": (VIDEO, 32, 2),
+    "animated_stickers": (IMAGE_TO_VIDEO, 32, 1),
     "layer_animate/paper_images": (IMAGES, 32, 2),
     "layer_animate": (ANIMATION, 32, 1),
 }

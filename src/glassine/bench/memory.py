@@ -216,6 +216,7 @@ def fake_batch(built: FullSize, count: int) -> dict[str, Any]:
     return {
         **batch,
         "background": torch.rand(count, 3),
+        "fps": torch.full((count,), 8.0),
         "caption": ["a sticker"] * count,
         "trigger_words": [["sticker"]] * count,
         "key": ["sticker"] * count,

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,6 +13,8 @@ from glassine.utils.files import keep_input
 if TYPE_CHECKING:
     import numpy as np
 
+METHODS = {"layer-animate": "glassine:tiny-layer-animate", "animated-stickers": "glassine:animated-stickers"}
+USUAL = "layer-animate"
 DESCRIPTION = """\
 Animate your own transparent image: STILL becomes the middle frame, PROMPT describes the motion ('waves hello').
 Reads every format that `glassine cutout` reads, at any size; of an animation, the middle frame is used. OUT's suffix
@@ -43,10 +45,28 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width of the network's input"
     )
     parser.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        help="animated-stickers is an image-to-video network, distilled to few steps, which takes --rate and "
+        f"--reference (default: that of --weights, else {USUAL})",
+    )
+    parser.add_argument(
         "--weights",
-        default="glassine:tiny-layer-animate",
         metavar="NAME|FOLDER",
-        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
+        help="weights that ship with glassine, or a folder from `glassine export weights` (default: "
+        f"{' or '.join(METHODS.values())}, by the method)",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="first|middle|N",
+        help="frame that STILL becomes, with animated-stickers (default: the network's)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="FPS",
+        help="frame rate at which a clip of training would have been sampled, with animated-stickers: a low one moves "
+        "more from frame to frame (default: left open); --fps is how fast it plays",
     )
     parser.add_argument(
         "--cut-out", action="store_true", help="cut an image without transparency out of its flat background"
@@ -69,11 +89,36 @@ def run(args: argparse.Namespace) -> None:
         keep_input(args.still, *targets, args.sheet)
     if args.cutout_weights is not None and not args.cut_out:
         raise UserError("--cutout-weights needs --cut-out: give both or neither")
+    source = checked_weights(args)
+    further: dict[str, Any] = {"rate": args.rate}
+    if args.reference is not None:
+        number = args.reference.isdecimal()
+        if not number and args.reference not in ("first", "middle"):
+            raise UserError(f"--reference must be first, middle or a number, got {args.reference!r}")
+        further["reference"] = int(args.reference) if number else args.reference
     if args.negative and args.guidance in (None, 1):
         raise UserError("--negative needs --guidance above 1, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
-    generation_options.make_and_write(args, targets, generation_options.animator(args, args.weights, still), console)
+    make = generation_options.animator(args, source, still, further)
+    generation_options.make_and_write(args, targets, make, console)
+
+
+def checked_weights(args: argparse.Namespace) -> str:
+    """The weights for `--method`, or those given; UserError if these are of the other method."""
+    from glassine.pretrained.weights import locate
+    from glassine.utils.class_paths import read_yaml
+
+    source: str = args.weights or METHODS[args.method or USUAL]
+    content = read_yaml(locate(source) / "config.yaml")  # what else is wrong with it is found when it is loaded
+    kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
+    method = {"TransparentVideo": "layer-animate", "ImageToVideo": "animated-stickers"}.get(kind)
+    if args.method is not None and method not in (None, args.method):
+        raise UserError(f"--weights must be of the method {args.method}, got {source}, which are of {method}")
+    for name in ("reference", "rate"):
+        if getattr(args, name) is not None and method == "layer-animate":
+            raise UserError(f"--{name} needs --method animated-stickers: leave it out")
+    return source
 
 
 def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":

@@ -31,9 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--negative", default="", metavar="PROMPT", help="what the sticker should not show; needs guidance"
     )
-    parser.add_argument("--steps", type=int, default=25, help="solver steps (default: %(default)s)")
     parser.add_argument(
-        "--solver", choices=("ddim", "dpm++"), default="ddim", help="dpm++ needs 8 to 15 steps (default: %(default)s)"
+        "--steps",
+        "--num-inference-steps",
+        type=int,
+        help="solver steps (default: 25, or those that a distilled network is made for)",
+    )
+    parser.add_argument(
+        "--solver",
+        choices=("ddim", "dpm++"),
+        help="dpm++ needs 8 to 15 steps (default: ddim, or a distilled network's)",
     )
     parser.add_argument(
         "--guidance",
@@ -122,11 +129,11 @@ def call_settings(args: argparse.Namespace) -> dict[str, Any]:
         "num_frames": args.frames,
         "height": args.size[0],
         "width": args.size[-1],
-        "num_inference_steps": args.steps,
+        **({} if args.steps is None else {"num_inference_steps": args.steps}),
+        **({} if args.solver is None else {"solver": args.solver}),
         "guidance_scale": args.guidance,
         "seed": list(range(args.seed, args.seed + args.n)),
         "negative_prompt": args.negative,
-        "solver": args.solver,
         "guidance_rescale": RESCALE if args.guidance_rescale is None else args.guidance_rescale,
         "fps": args.fps,
         "domain": args.domain,
@@ -135,8 +142,16 @@ def call_settings(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" = None) -> Make:
+def animator(
+    args: argparse.Namespace, source: str, image: "np.ndarray | None" = None, further: dict[str, Any] | None = None
+) -> Make:
     """Makes stickers with the network at `source`, from an image `h w 4` uint8 or from one it generates itself.
+
+    Args:
+        args: of the command line.
+        source: name or folder of the weights.
+        image: to be animated.
+        further: more arguments of the pipeline.
 
     Raises:
         UserError: the weights do not exist.
@@ -150,6 +165,7 @@ def animator(args: argparse.Namespace, source: str, image: "np.ndarray | None" =
         "image_guidance_scale": args.image_guidance,
         "motion_guidance_scale": MOTION_GUIDANCE if args.motion_guidance is None else args.motion_guidance,
         "motion_adapter_scale": args.motion_adapter,
+        **(further or {}),
     }
     return lambda progress: pipeline(args.prompt, image, **settings, progress=progress)
 

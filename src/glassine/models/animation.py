@@ -1,6 +1,6 @@
 """Sampling of clips around a base image: settings, checks of the inputs, and the loop over the latents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -125,6 +125,7 @@ def sample_latents(
     motion: Tensor | None = None,
     progress: Progress = lambda *_: None,
     scheduler: Any = None,
+    more: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Latents `b f c h/8 w/8`, sampled with guidance by text and by image.
 
@@ -140,6 +141,7 @@ def sample_latents(
         motion: buckets `b` of the amount of motion; None leaves it open.
         progress: called after each step with its number and the number of steps.
         scheduler: noise schedule; None for the network's.
+        more: further conditions of the network by name, `b ...` each, the same in every prediction.
 
     Raises:
         UserError: numbers of prompts and seeds that differ.
@@ -155,7 +157,7 @@ def sample_latents(
     scheduler = scheduler or network.scheduler
     solver = make_solver(scheduler, how, embeds.device)
     latents = noise * solver.init_noise_sigma
-    conditions: dict[str, Tensor] = {}
+    conditions = {name: torch.cat([value] * len(branches)) for name, value in (more or {}).items()}
     if motion is not None:
         uncond = torch.full_like(motion, int(network.unet.config["motion_buckets"]))  # type: ignore[index]
         conditions["motion"] = torch.cat([motion if branch.motion else uncond for branch in branches])

@@ -1,5 +1,6 @@
 """Settings of the sampler, and diffusers' solvers by name."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -48,6 +49,87 @@ class SamplerConfig:
             raise UserError(f"guidance_rescale must be in [0, 1], got {self.guidance_rescale}")
         if self.solver not in get_args(Solver):
             raise UserError(f"solver must be {' or '.join(get_args(Solver))}, got {self.solver!r}")
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What a distilled network was made for, part of its configuration.
+
+    Attributes:
+        num_inference_steps: solver steps that it needs; None if only guidance was distilled, for any number of steps.
+        teacher_steps: of the network that it was distilled from, the most that it takes; None for no limit.
+        solver: the only one that it takes.
+        guidance_scale: for the text, that is in its predictions; the default one if `text_range` is given.
+        image_guidance_scale: likewise, for the base image.
+        text_range: lowest and highest scale for the text if that is an input of the network; None if it is fixed.
+        image_range: likewise, for the base image.
+
+    Raises:
+        UserError: a number out of range.
+    """
+
+    num_inference_steps: int | None = None
+    teacher_steps: int | None = None
+    solver: Solver = "ddim"
+    guidance_scale: float = 1.0
+    image_guidance_scale: float = 1.0
+    text_range: tuple[float, float] | None = None
+    image_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        steps, most = self.num_inference_steps, self.teacher_steps
+        if steps is not None and (steps < 1 or (most is not None and most < steps)):
+            raise UserError(f"num_inference_steps must be in [1, teacher_steps], got {steps} and {most}")
+        if self.solver not in get_args(Solver):
+            raise UserError(f"solver must be {' or '.join(get_args(Solver))}, got {self.solver!r}")
+        for name, scale, bounds in self.scales:
+            low, high = bounds or (scale, scale)
+            if not 0 <= low <= scale <= high:
+                raise UserError(f"{name} must be in its range of numbers of at least 0, got {scale} for {bounds}")
+
+    @property
+    def scales(self) -> tuple[tuple[str, float, tuple[float, float] | None], ...]:
+        """Name, default and range of both guidance scales, that of the text first."""
+        return (
+            ("guidance_scale", self.guidance_scale, self.text_range),
+            ("image_guidance_scale", self.image_guidance_scale, self.image_range),
+        )
+
+    def checked_scales(self, text: float | None, image: float | None) -> tuple[float, float]:
+        """The guidance scales for a call, None for the default ones; UserError for one that the network cannot take."""
+        chosen = []
+        for (name, usual, bounds), given in zip(self.scales, (text, image), strict=True):
+            scale = usual if given is None else given
+            low, high = bounds or (usual, usual)
+            if not low <= scale <= high:
+                allowed = f"{usual:g} or left out" if bounds is None else f"in [{low:g}, {high:g}]"
+                raise UserError(f"{name} must be {allowed}: guidance is distilled into this network, got {scale:g}")
+            chosen.append(scale)
+        return chosen[0], chosen[1]
+
+    def check_steps(self, sampling: SamplerConfig) -> None:
+        """Warn if there are other steps than the network was made for.
+
+        Raises:
+            UserError: more steps than it can take, or another solver.
+        """
+        steps, made_for, most = sampling.num_inference_steps, self.num_inference_steps, self.teacher_steps
+        if made_for is None or (steps, sampling.solver) == (made_for, self.solver):
+            return
+        if sampling.solver != self.solver:
+            raise UserError(f"solver must be {self.solver} for this distilled network, got {sampling.solver}")
+        if most is not None and steps > most:
+            raise UserError(
+                f"num_inference_steps must be at most {most}, got {steps}: this network is distilled for {made_for}; "
+                "use the one it was distilled from for more"
+            )
+        warnings.warn(
+            f"this network is distilled for {made_for} steps and is worse with {steps}", UnusualSteps, stacklevel=2
+        )
+
+
+class UnusualSteps(UserWarning):
+    """Another number of solver steps than a distilled network was made for."""
 
 
 def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -> Any:

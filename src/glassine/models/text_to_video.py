@@ -65,8 +65,7 @@ class TextToVideo(nn.Module):
         self.vae = vae.requires_grad_(False).eval()
         self.text_encoder = text_encoder.requires_grad_(False).eval()
         if self.takes_cond_mask not in (0, 1):
-            got, needed = int(unet.config["in_channels"]), self.latent_channels  # type: ignore[index]
-            needed *= 1 + (latent_mean is not None)
+            got, needed = int(unet.config["in_channels"]), self.read_channels  # type: ignore[index]
             raise ValueError(f"in_channels of the UNet must be {needed}, or {needed + 1} with a mask, got {got}")
         if latent_mean is None and mean_of_given:
             raise ValueError("mean_of_given needs a latent_mean, got None")
@@ -87,10 +86,14 @@ class TextToVideo(nn.Module):
         return int(self.vae.config["latent_channels"])  # type: ignore[index]
 
     @property
+    def read_channels(self) -> int:
+        """Input channels of the UNet without the mask: those of the noisy latents and of their mean."""
+        return self.latent_channels * (1 + (self.latent_mean is not None))
+
+    @property
     def takes_cond_mask(self) -> int:
         """1 if the UNet has an input channel for a mask of given frames, else 0."""
-        read = self.latent_channels * (1 + (self.latent_mean is not None))
-        return int(self.unet.config["in_channels"]) - read  # type: ignore[index]
+        return int(self.unet.config["in_channels"]) - self.read_channels  # type: ignore[index]
 
     @property
     def usual_frames(self) -> int:

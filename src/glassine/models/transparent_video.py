@@ -11,7 +11,14 @@ from diffusers import DDPMScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
-from glassine.models.animation import as_animation, check_base, check_motion_adapters, motion_condition, sample_latents
+from glassine.models.animation import (
+    Animation,
+    as_animation,
+    check_base,
+    check_motion_adapters,
+    motion_condition,
+    sample_latents,
+)
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.sampling import Progress, SamplerConfig
 from glassine.models.text_to_video import TextToVideo, image_unet_only
@@ -101,6 +108,11 @@ class TransparentVideo(TextToVideo):
             return 1
         most = int(self.unet.config["motion_max_seq_length"])  # type: ignore[index]
         return int(getattr(self.latent_mean, "num_frames", min(16, most)))
+
+    @property
+    def usual_sampling(self) -> Animation:
+        """The sampler's settings where none are given: 25 steps of DDIM."""
+        return Animation()
 
     @property
     def needs_base(self) -> bool:

@@ -6,9 +6,10 @@ and added to the timestep embedding.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from diffusers.models.embeddings import TimestepEmbedding
+from diffusers.models.embeddings import TimestepEmbedding, get_timestep_embedding
 from torch import Tensor, nn
 
 from glassine.nn.diffusion import zero_module
@@ -106,6 +107,76 @@ class MotionTimeEmbedding(TimestepEmbedding):
         """`b d` from the timestep's sinusoids `b c` and the bucket `b`, which diffusers passes through."""
         embedding = super().forward(sample)
         return embedding if condition is None else embedding + self.motion(condition)
+
+
+class ClipConditions(NamedTuple):
+    """Numbers that condition a whole clip; None for those that a network does not take.
+
+    Attributes:
+        motion: buckets `b` of the amount of motion; the number of buckets stands for an unknown amount.
+        rate: `b`, frames per second at which the clip was sampled; 0 stands for an unknown rate.
+        scales: `b 2`, guidance scales for text and image, of a network that guidance was distilled into.
+    """
+
+    motion: Tensor | None = None
+    rate: Tensor | None = None
+    scales: Tensor | None = None
+
+
+class ClipTimeEmbedding(TimestepEmbedding):
+    """diffusers' time embedding, to which what is known about the clip is added.
+
+    Each part ends in zeros, so that an untrained embedding changes nothing; an unknown value adds nothing either,
+    except an unknown amount of motion, which has a vector of its own as in `MotionTimeEmbedding`. Animated Stickers
+    (arXiv 2402.06088) conditions on motion buckets and varies the sampling frame rate; guidance scales as inputs are by
+    Meng et al. (arXiv 2210.03142, section 3.1).
+
+    Args:
+        in_channels: as in `TimestepEmbedding`; also the number of sinusoids of each number.
+        time_embed_dim: likewise.
+        act_fn: likewise.
+        buckets: number of motion buckets; 0 for none.
+        rate: whether the frame rate is a condition.
+        scales: whether guidance scales are.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        time_embed_dim: int,
+        act_fn: str = "silu",
+        buckets: int = 0,
+        rate: bool = False,
+        scales: bool = False,
+    ) -> None:
+        super().__init__(in_channels, time_embed_dim, act_fn)
+        self.waves = in_channels
+        if buckets:
+            self.motion = zero_module(nn.Embedding(buckets + 1, time_embed_dim))
+        if rate:
+            self.rate = TimestepEmbedding(in_channels, time_embed_dim, act_fn)
+            zero_module(self.rate.linear_2)
+        if scales:
+            self.scales = TimestepEmbedding(2 * in_channels, time_embed_dim, act_fn)
+            zero_module(self.scales.linear_2)
+
+    def forward(self, sample: Tensor, condition: ClipConditions | None = None) -> Tensor:
+        """`b d` from the timestep's sinusoids `b c` and the conditions, which diffusers passes through."""
+        embedding = super().forward(sample)
+        if condition is None:
+            return embedding
+        if condition.motion is not None:
+            embedding = embedding + self.motion(condition.motion)
+        if condition.rate is not None:
+            # doubling the rate is the same step everywhere; 100 per octave gives waves of a few octaves
+            octaves = 100 * condition.rate.clamp(min=0.1).log2()
+            waves = get_timestep_embedding(octaves, self.waves).to(sample)
+            known = (condition.rate > 0)[:, None].to(sample)  # b 1
+            embedding = embedding + known * self.rate(waves)
+        if condition.scales is not None:
+            parts = [get_timestep_embedding(100 * one, self.waves) for one in condition.scales.unbind(dim=1)]
+            embedding = embedding + self.scales(torch.cat(parts, dim=1).to(sample))
+        return embedding
 
 
 def used_tokens(prompt_embeds: Tensor) -> Tensor:

@@ -66,6 +66,31 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
     return of_sample / (snr.clamp(min=1e-8) if prediction_type == "epsilon" else snr + 1)
 
 
+def clean_and_noise(predicted: Tensor, noisy: Tensor, kept: Tensor, prediction_type: str) -> tuple[Tensor, Tensor]:
+    """The clean sample and the noise, `b ...` each, that a network's prediction stands for.
+
+    Args:
+        predicted: `b ...`.
+        noisy: its input, the same shape.
+        kept: alphas_cumprod at its timesteps, `b`; positive if the noise is predicted.
+        prediction_type: `epsilon`, `v_prediction` or `sample`.
+    """
+    signal, spread = (part.view(-1, *[1] * (noisy.ndim - 1)).to(noisy) for part in (kept.sqrt(), (1 - kept).sqrt()))
+    if prediction_type == "v_prediction":
+        return signal * noisy - spread * predicted, signal * predicted + spread * noisy
+    if prediction_type == "epsilon":
+        return (noisy - spread * predicted) / signal, predicted
+    return predicted, (noisy - signal * predicted) / spread
+
+
+def prediction_for(clean: Tensor, noisy: Tensor, kept: Tensor, prediction_type: str) -> Tensor:
+    """The prediction for `noisy` that stands for the `clean` sample: the inverse of `clean_and_noise`."""
+    signal, spread = (part.view(-1, *[1] * (noisy.ndim - 1)).to(noisy) for part in (kept.sqrt(), (1 - kept).sqrt()))
+    if prediction_type == "v_prediction":
+        return (signal * noisy - clean) / spread
+    return (noisy - signal * clean) / spread if prediction_type == "epsilon" else clean
+
+
 def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.device | None = None) -> Tensor:
     """Sample `count` random timesteps in [0, `steps`).
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glassine.nn.diffusion import zero_module
+from glassine.nn.looping import cycle
 from glassine.nn.temporal import (
     FreeMix,
     LearnedMix,
@@ -113,7 +114,7 @@ class STILayer(TemporalAttention):
         super().__init__()
         if channels % head_dim:
             raise UserError(f"head_dim must divide all widths, got {head_dim} for {channels}")
-        self.sti = sti
+        self.sti, self.wraps = sti, False
         self.norm = nn.GroupNorm(norm_num_groups, channels, eps=1e-6)
         self.reduce = nn.Conv2d(channels, channels, sti.gamma, sti.gamma) if sti.downsample == "convolution" else None
         self.semantic = nn.Sequential(*(SelfAttention(channels, head_dim) for _ in range(sti.attentions)))
@@ -163,8 +164,9 @@ class STILayer(TemporalAttention):
         if self.sti.positions == "none":
             return 0.0
         if self.sti.positions == "frames":
-            return sinusoid(frames, channels, tokens).repeat_interleave(height * width, dim=0)
-        return clip_positions(frames, height, width, channels, tokens)
+            place = cycle if self.wraps else sinusoid
+            return place(frames, channels, tokens).repeat_interleave(height * width, dim=0)
+        return clip_positions(frames, height, width, channels, tokens, self.wraps)
 
 
 class SelfAttention(nn.Module):

@@ -21,23 +21,24 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.nn.diffusion import zero_module
+from glassine.nn.looping import cycle
 from glassine.utils.class_paths import build
 from glassine.utils.errors import UserError
 
 MAX_PERIOD = 10_000
 
 
-def clip_positions(frames: int, height: int, width: int, channels: int, like: Tensor) -> Tensor:
+def clip_positions(frames: int, height: int, width: int, channels: int, like: Tensor, wraps: bool = False) -> Tensor:
     """`(f h w) c`: a third of the channels each for row and column, the rest for the frame, in the dtype of `like`.
 
-    `channels` is even and at least 6.
+    `channels` is even and at least 6. In a clip that `wraps`, the frames lie on a circle.
     Computed on every call and not stored in a buffer: any size works, and nothing is lost when a network is created on
     the meta device and filled from a file.
     """
     third = channels // 6 * 2
     grid = (frames, height, width)
     parts = [
-        sinusoid(frames, channels - 2 * third, like)[:, None, None].expand(*grid, -1),
+        (cycle if wraps else sinusoid)(frames, channels - 2 * third, like)[:, None, None].expand(*grid, -1),
         sinusoid(height, third, like)[None, :, None].expand(*grid, -1),
         sinusoid(width, third, like)[None, None, :].expand(*grid, -1),
     ]
@@ -313,6 +314,7 @@ class SwappedAttention(TemporalAttention):
     ) -> None:
         super().__init__()
         self.base, self.window, self.spatial_asks, self.positions = base, window, spatial_asks, positions
+        self.wraps = False
         self.carry = nn.Linear(base.proj_out.in_features, base.proj_out.out_features, bias=False)
 
     def over_time(self, x: Tensor, num_frames: int) -> Tensor:
@@ -322,7 +324,7 @@ class SwappedAttention(TemporalAttention):
         y = self.base.norm(rearrange(x, "(b f) c h w -> b c f h w", f=num_frames))
         spatial = self.base.proj_in(rearrange(y, "b c f h w -> b f h w c"))
         if self.positions:
-            added = clip_positions(*sides, spatial.shape[-1], spatial)  # (f h w) c
+            added = clip_positions(*sides, spatial.shape[-1], spatial, self.wraps)  # (f h w) c
             spatial = spatial + added.view(*sides, -1)
         pixels = rearrange(spatial, "b f h w c -> (b h w) f c")
         pixels = pixels + block.attn1(block.norm1(pixels))

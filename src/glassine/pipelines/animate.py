@@ -18,9 +18,11 @@ from glassine.data.shards import resize_frames
 from glassine.data.sticker import Sticker
 from glassine.data.transforms.clip_sample import make_sample, sticker_floats
 from glassine.models.animation import MOTION_GUIDANCE, Animation
+from glassine.models.image_to_video import ImageToVideo
 from glassine.models.sampling import Progress, Solver
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
+from glassine.nn.inter_frame_attention import Reference
 from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colors, settle_alpha
 from glassine.pipelines.text_to_sticker import (
     AUTO,
@@ -116,11 +118,11 @@ TINY = "glassine:tiny-layer-animate"
 
 
 class AnimatePipeline(GenerationPipeline[TransparentVideo]):
-    """Layer-Animate: animates an image, or generates a transparent sticker from text alone.
+    """Layer-Animate and Animated Stickers: animates an image; the former also generates a sticker from text alone.
 
-    The image is the reference frame (the middle one) and stays free of noise. The network sees it after a round trip
-    through the TransparencyVAE; the color shift of this round trip is removed from all frames. Without an image, the
-    first stage generates one from the text if the network needs one.
+    The image is the reference frame (the middle one); Layer-Animate sees it free of noise. The network sees it after a
+    round trip through the TransparencyVAE; the color shift of this round trip is removed from all frames. Without an
+    image, Layer-Animate's first stage generates one from the text if the network needs one.
 
     Args:
         model: the network.
@@ -147,7 +149,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         num_frames: int | None = None,
         height: int = SIZE,
         width: int = SIZE,
-        num_inference_steps: int = 25,
+        num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         *,
         seed: int | Sequence[int] = 0,
@@ -156,8 +158,10 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         image_guidance_scale: float = 1.0,
         motion_guidance_scale: float = MOTION_GUIDANCE,
         motion_adapter_scale: float = 0.0,
-        solver: Solver = "ddim",
+        solver: Solver | None = None,
         guidance_rescale: float = RESCALE,
+        rate: float | None = None,
+        reference: Reference | None = None,
         fps: float = FPS,
         domain: str = DOMAIN,
         style: str = AUTO,
@@ -175,7 +179,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
             height: height of the network's frame, in pixels. An image is fitted and padded with transparent pixels, and
                 the sticker has the image's own size.
             width: likewise.
-            num_inference_steps: see `Animation`, also for the following sampler settings.
+            num_inference_steps: see `Animation`, also for the following sampler settings; None is 25, or what a
+                distilled network is made for.
             guidance_scale: None is the network's default for each stage.
             seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
             negative_prompt: prompt that guidance steers away from.
@@ -183,8 +188,11 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
             image_guidance_scale: guidance scale for the image; 1 is off.
             motion_guidance_scale: guidance scale for `motion`; 1 is off.
             motion_adapter_scale: scale of Still-Moving's motion adapters, if the network has them.
-            solver: `ddim` or `dpm++`.
+            solver: `ddim` or `dpm++`; None is `ddim`, or what a distilled network is made for.
             guidance_rescale: in [0, 1].
+            rate: frames per second at which clips of training were sampled, for an `ImageToVideo`: a low one moves more
+                from frame to frame. None leaves it open.
+            reference: frame of the image, `first`, `middle` or a number, for an `ImageToVideo`; None is its own.
             fps: frames per second.
             domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
             style: one of the network's `styles`; `auto` goes through them with the seeds, or names none beside an
@@ -198,11 +206,19 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
                 transparent, a sticker that does not fit in memory, a size or number of frames that the network does not
                 support, or a setting out of range.
         """
+        usual = self.model.usual_sampling
+        steps = usual.num_inference_steps if num_inference_steps is None else num_inference_steps
         sampling = Animation(
-            num_inference_steps, guidance_scale, solver, guidance_rescale,
+            steps, guidance_scale, solver or usual.solver, guidance_rescale,
             image_guidance_scale, motion_guidance_scale, motion_adapter_scale,
         )  # fmt: skip
         size, duration = (height, width), frame_duration(fps)
+        further = {name: value for name, value in (("rate", rate), ("reference", reference)) if value is not None}
+        if further and not isinstance(self.model, ImageToVideo):
+            name, value = next(iter(further.items()))
+            raise UserError(f"{name} must be left out for this network, which is no ImageToVideo, got {value}")
+        if image is None and isinstance(self.model, ImageToVideo):
+            raise UserError("image must be given to this network, which animates pictures and generates none")
         if not self.model.animates and num_frames not in (None, 1):
             raise UserError(
                 f"num_frames must be 1 for this network, which generates single images, got {num_frames}: to animate, "
@@ -229,9 +245,11 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
                 progress=part_of(progress, number, len(parts)),
                 base=None if base is None else base.expand(len(seeds[rows]), -1, -1, -1),
                 motion=motion,
+                **further,
             )
             if base is not None:
-                clips = give_back_colors(clips, base, self.model.reference_index(num_frames))
+                place = {} if reference is None else {"reference": reference}
+                clips = give_back_colors(clips, base, self.model.reference_index(num_frames, **place))
             stickers += [finish(frames, fitted, duration) for frames in to_bytes(clips)]
         return stickers
 

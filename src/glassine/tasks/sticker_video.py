@@ -160,8 +160,23 @@ class StickerVideoTask(StickerTask):
         prompt_embeds: Tensor,
         cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
+        **more: Tensor,
     ) -> Tensor:
-        """Squared error of the prediction `b f`, mean over channels and pixels.
+        """Squared error of the prediction `b f`, mean over channels and pixels."""
+        preds, target = self.predictions(latents, noise, timesteps, prompt_embeds, cond_mask, motion, **more)
+        return (preds - target).square().flatten(2).mean(2)
+
+    def predictions(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        cond_mask: Tensor | None = None,
+        motion: Tensor | None = None,
+        **more: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The prediction and what it should be, `b f c h w` float32; `more` are further conditions of the network.
 
         Noise is added in float32 whatever the precision: bfloat16 has 8 bits, too few for what is left of a picture at
         high noise, or of the noise at the low one.
@@ -174,11 +189,11 @@ class StickerVideoTask(StickerTask):
             "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
-        condition = {} if motion is None else {"motion": motion}
+        condition = more if motion is None else {**more, "motion": motion}
         dtype = next(self.generator.unet.parameters()).dtype  # other than float32 under bf16-true alone
         given = (noisy.to(dtype), timesteps, prompt_embeds.to(dtype), latents.to(dtype), cond_mask)
         preds = self.generator(*given, **condition)
-        return (preds.float() - target.float()).square().flatten(2).mean(2)
+        return preds.float(), target.float()
 
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Latents `b f c h w` and prompt embeddings `b n d`, float32, from the cache if the batch has them."""
@@ -213,12 +228,17 @@ class StickerVideoTask(StickerTask):
         places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
         timesteps = (places * steps).long().to(latents.device)
         cond_mask, motion = self.conditions(batch, latents)
-        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion)
+        more = self.more_conditions(batch, latents)
+        errors = self.errors(latents, noise, timesteps, prompt_embeds, cond_mask, motion, **more)
         self.log(f"{stage}/loss", errors[~cond_mask].mean(), batch_size=len(latents), sync_dist=True)
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
         """In evaluation: `cond_mask` `b f` bool, and the amount of motion `b` for networks conditioned on it."""
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
+
+    def more_conditions(self, batch: dict[str, Any], latents: Tensor) -> dict[str, Tensor]:
+        """In evaluation: further conditions of the network by name, `b ...` each."""
+        return {}
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """A `clip` `b f 3 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the sticker's row."""

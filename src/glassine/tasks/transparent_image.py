@@ -84,7 +84,7 @@ class TransparentImageTask(StickerVideoTask):
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """`rgba` `b f 4 h w` in [0, 1] for each caption, with `caption` and `key`; the seed is the sticker's row."""
         seeds = self.rows(batch_idx, len(batch["caption"]))
-        rgba = self.sampled(batch, seeds, SamplerConfig())
+        rgba = self.sampled(batch, seeds, self.generator.usual_sampling)
         return {"rgba": rgba, "caption": batch["caption"], "key": batch["key"]}
 
     @torch.no_grad()

@@ -1,0 +1,130 @@
+"""The network of Animated Stickers (arXiv 2402.06088): a `VideoUNet` that is told about the still and the clip."""
+
+import re
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
+from torch import Tensor
+
+from glassine.models.image_unet import inherit_arguments
+from glassine.models.video_unet import VideoUNet
+from glassine.nn.conditioning import ClipConditions, ClipTimeEmbedding
+from glassine.nn.inter_frame_attention import Reference, reference_frame
+from glassine.nn.looping import wrap_around
+from glassine.utils.errors import UserError
+
+
+class ImageToVideoUNet(VideoUNet):
+    """A `VideoUNet` with conditions for a whole clip, for `ImageToVideo`.
+
+    Of figure 2 of the paper: temporal layers "after convolution and spatial transformers, with
+    identity-initialization". `in_channels` are the noisy latents', their mean's if there is one, the still's, and one
+    for the mask. All new parts start at zero: with the weights of an image network, it is that on every frame.
+
+    Arguments up to `temporal` are those of `VideoUNet`.
+
+    Args:
+        motion_buckets: number of amounts of motion, a condition of the network; 0 for none.
+        frame_rate: whether the frame rate at which a clip was sampled is a condition.
+        guidance_inputs: whether guidance scales are, for a network into which guidance is distilled.
+        reference_frame: `first`, `middle` (number f // 2 of f) or a number: where the still is unless told otherwise.
+        loops: whether temporal layers wrap around, see `glassine.nn.looping`; no weights depend on it.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    # layers that an image UNet does not have
+    own_layers = re.compile(r"time_embedding\.(motion|rate|scales)\..*")
+
+    @register_to_config
+    @inherit_arguments(VideoUNet)
+    def __init__(
+        self,
+        inherited: dict[str, Any],
+        motion_buckets: int = 0,
+        frame_rate: bool = False,
+        guidance_inputs: bool = False,
+        reference_frame: Reference = "middle",
+        loops: bool = False,
+    ) -> None:
+        super().__init__(**inherited)
+        if motion_buckets < 0:
+            raise UserError(f"motion_buckets must be at least 0, got {motion_buckets}")
+        self.reference_index(1 if isinstance(reference_frame, str) else reference_frame + 1)
+        waves = self.config["block_out_channels"][0]
+        self.time_embedding = ClipTimeEmbedding(
+            waves, 4 * waves, buckets=motion_buckets, rate=frame_rate, scales=guidance_inputs
+        )
+        self.wrap_around(loops)
+
+    def wrap_around(self, loops: bool) -> None:
+        """Let the temporal layers see clips as loops, or not."""
+        wrap_around(self.temporal_layers().values(), loops)
+
+    def reference_index(self, frames: int, reference: Reference | None = None) -> int:
+        """Index of the still in a clip of that many frames; `reference` None is the network's own."""
+        return reference_frame(self.config["reference_frame"] if reference is None else reference, frames)
+
+    def freeze_spatial(self) -> None:
+        """Train the temporal layers, the first convolution, which reads the still, and the clip's conditions."""
+        super().freeze_spatial()
+        self.conv_in.requires_grad_(True)
+        for name, parameter in self.named_parameters():
+            if self.own_layers.match(name):
+                parameter.requires_grad_(True)
+
+    def conditions(
+        self, clips: int, motion: Tensor | None = None, rate: Tensor | None = None, scales: Tensor | None = None
+    ) -> ClipConditions:
+        """The conditions for a number of clips, unknown where they are not given; see `ClipConditions`.
+
+        Raises:
+            UserError: one that this network does not take, or no scales for one that needs them.
+        """
+        device, config = self.conv_in.weight.device, self.config
+        for name, value, takes in (
+            ("motion", motion, config["motion_buckets"]),
+            ("rate", rate, config["frame_rate"]),
+            ("scales", scales, config["guidance_inputs"]),
+        ):
+            if value is not None and not takes:
+                raise UserError(f"{name} must be left out for this network, which has no such condition")
+        if motion is None and config["motion_buckets"]:
+            motion = torch.full((clips,), config["motion_buckets"], device=device)
+        if rate is None and config["frame_rate"]:
+            rate = torch.zeros(clips, device=device)
+        if scales is None and config["guidance_inputs"]:
+            raise UserError("scales must be given for a network with guidance_inputs, got None")
+        return ClipConditions(motion, rate, scales)
+
+    def forward(  # type: ignore[override]
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Tensor,
+        conditions: ClipConditions | None = None,
+        return_dict: bool = True,
+    ) -> UNet3DConditionOutput | tuple[Tensor]:
+        """The prediction for noisy latents, `b c f h w`.
+
+        Args:
+            sample: noisy latents with all further channels, `b c f h w`.
+            timestep: `b`, or one for all.
+            encoder_hidden_states: text embeddings `b n d`.
+            conditions: of `conditions`; None for unknown ones.
+            return_dict: false gives a tuple.
+
+        Raises:
+            UserError: shapes that do not fit.
+        """
+        conditions = self.conditions(len(sample)) if conditions is None else conditions
+        return super().forward(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            timestep_cond=conditions,  # type: ignore[arg-type]  # passed through to the time embedding
+            return_dict=return_dict,
+        )
