@@ -84,7 +84,7 @@ class ImageToVideoUNet(VideoUNet):
         Raises:
             UserError: one that this network does not take, or no scales for one that needs them.
         """
-        device, config = self.conv_in.weight.device, self.config
+        device, config = next(self.parameters()).device, self.config
         for name, value, takes in (
             ("motion", motion, config["motion_buckets"]),
             ("rate", rate, config["frame_rate"]),

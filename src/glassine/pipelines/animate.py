@@ -7,7 +7,7 @@ and colors.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -213,7 +213,9 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
             image_guidance_scale, motion_guidance_scale, motion_adapter_scale,
         )  # fmt: skip
         size, duration = (height, width), frame_duration(fps)
-        further = {name: value for name, value in (("rate", rate), ("reference", reference)) if value is not None}
+        further: dict[str, Any] = {
+            name: value for name, value in (("rate", rate), ("reference", reference)) if value is not None
+        }
         if further and not isinstance(self.model, ImageToVideo):
             name, value = next(iter(further.items()))
             raise UserError(f"{name} must be left out for this network, which is no ImageToVideo, got {value}")
