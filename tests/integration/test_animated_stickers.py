@@ -146,10 +146,10 @@ def test_teach_refuses_teachers_without_a_recipe_and_folders_of_others(tmp_path,
     clip = tmp_path / "clips" / "clips" / "a-one-0.webp"
     before = clip.read_bytes()
     assert main([*call, "--fps", "12"]) == 2
-    assert "fps must be 8.0 as in" in capsys.readouterr().err
+    assert "has clips of fps 8.0, got 12.0" in capsys.readouterr().err
     (tmp_path / "w" / "recipe.yaml").write_text("seed_everything: 2\n")
     assert main(call) == 2
-    assert "has clips of another teacher one" in capsys.readouterr().err
+    assert "has clips by another teacher one" in capsys.readouterr().err
     assert main([*call[:4], "--teacher", "bad"]) == 2
     assert main(["teach", "--to", str(tmp_path / "clips"), "--teacher", "a=b"]) == 2
     (tmp_path / "prompts.json").write_text("{]")

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "data/sources": {"data", "utils", "procedural"},
     "pretrained": {"utils"},
     "study": {"utils", "data"},
-    "review": {"utils", "data", "study", "nn", "metrics", "models", "pretrained", "bench"},
+    "review": {"utils", "data", "study", "nn", "metrics", "models", "pretrained", "pipelines", "bench"},
     "models": {"utils", "nn"},
     "tasks": {"utils", "models", "nn", "metrics", "pretrained"},
     "pipelines": {"utils", "models", "nn", "data", "pretrained"},

@@ -202,7 +202,7 @@ class Api:
         source: SourceField = None,
         seeds: Annotated[str, Form(max_length=1000, description="numbers with commas between")] = "0",
         motion: Annotated[int | None, Form(ge=0, le=9)] = None,
-        steps: Annotated[int, Form(ge=1, le=100)] = 12,
+        steps: Annotated[int | None, Form(ge=1, le=100, description="none is as many as the network needs")] = None,
         fps: Annotated[float, Form(ge=0.1, le=60)] = 8,
         cut_out: Annotated[bool, Form(description="cut an opaque picture out first")] = True,
         wait: Wait = 0,

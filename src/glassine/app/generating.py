@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from glassine.data.sticker import Sticker
+    from glassine.models.sampling import Distilled, Progress
+    from glassine.models.text_to_video import TextToVideo
+    from glassine.pipelines.animate import AnimatePipeline
+    from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 MOST_CHARACTERS = 1000
+STEPS = 12  # of DPM-Solver++, see `SamplerConfig`
 
 
 class Sampling(BaseModel):
@@ -30,23 +35,34 @@ class Sampling(BaseModel):
     prompt: str = Field(min_length=1, max_length=MOST_CHARACTERS, description="English or Chinese")
     seeds: list[Seed] = Field(default=[0], min_length=1, max_length=64, description="one sticker for each")
     motion: int | None = Field(default=None, ge=0, le=9, description="amount of motion; none leaves it open")
-    steps: int = Field(default=12, ge=1, le=100, description="solver steps")
+    steps: int | None = Field(
+        default=None, ge=1, le=100, description="of the solver; none is as many as the network needs"
+    )
     guidance: float | None = Field(default=None, ge=1, le=30, description="how closely the prompt is followed")
     negative: str = Field(default="", max_length=MOST_CHARACTERS, description="what the sticker should not show")
     frames: int | None = Field(default=None, ge=1, le=64)
     fps: float = Field(default=8, ge=0.1, le=60)
     format: Literal["webp", "gif", "png", "webm"] = "webp"
 
-    def call_settings(self) -> dict[str, Any]:
-        """Arguments that the pipelines share."""
+    def call_settings(self, network: TextToVideo) -> dict[str, Any]:
+        """Arguments that the pipelines share; a distilled network keeps its own solver and number of steps."""
+        steps, solver = made_for(network) or (STEPS, "dpm++")
         return {
             "num_frames": self.frames,
-            "num_inference_steps": self.steps,
+            "num_inference_steps": self.steps or steps,
             "guidance_scale": self.guidance,
             "negative_prompt": self.negative,
-            "solver": "dpm++",
+            "solver": solver,
             "fps": self.fps,
         }
+
+
+def made_for(network: TextToVideo) -> tuple[int, str] | None:
+    """Number of solver steps and solver of a network that is distilled for them; None for any other network."""
+    distilled: Distilled | None = getattr(network, "distilled", None)
+    if distilled is None or distilled.num_inference_steps is None:  # with guidance alone distilled it takes any number
+        return None
+    return distilled.num_inference_steps, distilled.solver
 
 
 class GenerateRequest(Sampling):
@@ -70,15 +86,16 @@ def generate(context: Context, networks: Networks, request: GenerateRequest) -> 
     if request.method == "cutout" and request.motion is not None:
         raise UserError(f"motion must be left out for method cutout, got {request.motion}: use method latents")
     context.progress(0, 0, "loading the network")
-    settings = request.call_settings() | {"height": request.size, "width": request.size}
+    pipeline: AnimatePipeline | TextToStickerPipeline
+    pipeline = networks.animator() if request.method == "latents" else networks.generator()
+    settings = request.call_settings(pipeline.model) | {"height": request.size, "width": request.size}
     if request.method == "latents":
-        animator = networks.animator()
-        _each(context, request, lambda seed, tell: animator(
-            request.prompt, None, seed=[seed], motion=request.motion, progress=tell, **settings)[0])  # fmt: skip
-    else:
-        generator = networks.generator()
-        _each(context, request, lambda seed, tell: generator(
-            request.prompt, seed=[seed], progress=tell, **settings)[0])  # fmt: skip
+        settings["motion"] = request.motion
+
+    def make(seed: int, tell: Progress) -> Sticker:
+        return pipeline(request.prompt, seed=[seed], progress=tell, **settings)[0]
+
+    _each(context, request, make)
 
 
 def animate(context: Context, networks: Networks, request: Sampling, still: Path, cut_out: bool) -> None:
@@ -105,7 +122,11 @@ def animate(context: Context, networks: Networks, request: Sampling, still: Path
         picture = networks.cutter()(Sticker(picture[None], (1000,))).frames[0]
         context.job.notes.append("the picture had no transparency, so it was cut out first")
     check_still(picture)
-    animator, settings = networks.animator(), request.call_settings()
+    animator = networks.animator()
+    settings = request.call_settings(animator.model)
+    own = made_for(animator.model)
+    if own is not None and request.steps not in (None, own[0]):
+        context.job.notes.append(f"the network is made for {own[0]} steps and is worse with {request.steps}")
     _each(context, request, lambda seed, tell: animator(
         request.prompt, picture, seed=[seed], motion=request.motion, progress=tell, **settings)[0])  # fmt: skip
 

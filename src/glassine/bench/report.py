@@ -19,6 +19,7 @@ from glassine.bench.alpha_report import (
     paper_block,
     variants_page,
 )
+from glassine.bench.chain_report import write_chain
 from glassine.bench.claims import FLOORS, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records
 from glassine.bench.styles import write_styles
@@ -267,6 +268,11 @@ PAGES = (
     Page("results/data_speed.md", "glassine benchmark data", write_data_speed),
     Page("gpu.md", "glassine benchmark speed", write_gpu),
     Page("styles.md", "glassine benchmark styles --split test", lambda folder, readme: write_styles(folder)),
+    Page(
+        "animated_stickers.md",
+        "glassine benchmark animated-stickers --split test --row NAME=WEIGHTS",
+        lambda folder, readme: write_chain(folder),
+    ),
 )
 
 

@@ -112,6 +112,37 @@ def animation(args: argparse.Namespace) -> None:
     say_written(args, "animation.md")
 
 
+def animated_stickers(args: argparse.Namespace) -> None:
+    """Compare networks of Animated Stickers, print the table and write the page."""
+    from glassine.bench.chain import ChainRow, evaluate_chain
+    from glassine.bench.chain_report import RESULTS, chain_table, write_chain
+    from glassine.bench.evaluators import Evaluators, EvaluatorSources
+    from glassine.bench.progress import progress_bar
+    from glassine.bench.protocols import CaptionedSet
+    from glassine.bench.tables import print_table
+    from glassine.models.animation import Animation
+    from glassine.utils.devices import pick_device
+
+    check_numbers(args, "limit", "procedural", "size")
+    pairs = [given.partition("=") for given in args.row]
+    if not pairs or not all(name and source for name, _, source in pairs):
+        raise UserError(f"--row must be NAME=WEIGHTS, at least once, got {' '.join(args.row) or 'none'}")
+    rows = [ChainRow(name, source) for name, _, source in pairs]
+    guided = Animation(args.steps, args.guidance, image_guidance_scale=args.image_guidance)
+    rendered = args.procedural is not None
+    name, count = ("procedural", args.procedural) if rendered else ("stickers", args.limit)
+    tested = CaptionedSet(name, args.data, args.split, count, args.size, args.frames)
+    networks = Evaluators(
+        EvaluatorSources(args.video, args.image_text), pick_device(args.device), ("distances", "clip")
+    )
+    records = evaluate_chain(rows, tested, args.seeds, guided, networks, args.to / RESULTS, progress_bar, args.clips_to)
+    print_table(chain_table(records, name))
+    if path := write_chain(args.to, args.split):
+        print(f"wrote {path}")
+    if args.split != "test":
+        print(FOR_TABLES)
+
+
 def say_written(args: argparse.Namespace, page: str) -> None:
     """Name the page that the split has."""
     from glassine.bench.report import page_of
@@ -294,6 +325,7 @@ KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "alpha": alpha,
     "generation": generation,
     "animation": animation,
+    "animated-stickers": animated_stickers,
     "depth": ablation,
     "variants": ablation,
     "styles": styles,

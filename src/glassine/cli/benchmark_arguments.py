@@ -16,6 +16,7 @@ RECORDS = Path("benchmarks")
 README = Path("README.md")
 FLOORS = ("true", "train")
 REFERENCES = (*FLOORS, "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
+CHAIN = ("base", "in_domain", "student", "guidance", "steps_8", "steps_4")  # of `glassine.bench.chain`
 # arguments of `glassine data cache-latents`; SHARDS stands for the shard folder
 SHARDS = "SHARDS"
 CACHES = {
@@ -64,6 +65,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     one.add_argument(
         "--raft", help="path of torchvision's raft_large or raft_small weights: adds dynamic degree with RAFT"
     )
+    add_chain(add("animated-stickers", "networks of Animated Stickers: animated_stickers.md", add_common))
     one = add("depth", "ILDiff by temporal depth: ablate_depth.md", add_common, add_ablation)
     one.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="numbers of 3D convolutions")
     one = add("variants", "variants of ILDiff, trained identically: ablate_variants.md", add_common, add_ablation)
@@ -200,13 +202,42 @@ def add_video(parser: argparse.ArgumentParser) -> None:
         help="made for each test set at least: several seeds a caption if it has fewer groups (default: %(default)s)",
     )
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
+    add_evaluators(parser)
+    parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
+    parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
+    parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
+    parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for `study build`")
+
+
+def add_evaluators(parser: argparse.ArgumentParser) -> None:
+    """The networks of our own metrics."""
     parser.add_argument("--video", default="glassine:tiny-video", help="network of fvd_glassine (default: %(default)s)")
     parser.add_argument(
         "--image-text", default="glassine:tiny-clip", help="network of clip_glassine (default: %(default)s)"
     )
-    parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
-    parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
-    parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
+
+
+def add_chain(parser: argparse.ArgumentParser) -> None:
+    """Of `animated-stickers`."""
+    parser.add_argument(
+        "--row",
+        action="append",
+        default=[],
+        metavar="NAME=WEIGHTS",
+        help=f"a network: NAME is one of {', '.join(CHAIN)} or teacher_SOMETHING, WEIGHTS a folder of weights, a run "
+        "or its checkpoint; can be given several times",
+    )
+    parser.add_argument("--procedural", type=int, metavar="N", help="on N rendered stickers instead of --data")
+    add_split(parser)
+    parser.add_argument("--limit", type=int, help="most stickers, evenly spread (default: one of every group)")
+    parser.add_argument("--seeds", type=int, default=4, help="clips of each still (default: %(default)s)")
+    parser.add_argument("--frames", type=int, choices=(8, 16), default=8, help="of a clip (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="pixels (default: %(default)s)")
+    guided = "where steps are not distilled (default: %(default)s)"
+    parser.add_argument("--steps", type=int, default=25, help=f"of DDIM, {guided}")
+    parser.add_argument("--guidance", type=float, default=3.0, help=f"by the text, {guided}")
+    parser.add_argument("--image-guidance", type=float, default=1.5, help=f"by the still, {guided}")
+    add_evaluators(parser)
     parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for `study build`")
 
 

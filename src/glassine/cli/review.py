@@ -90,6 +90,12 @@ def _add_choose(parser: argparse.ArgumentParser) -> None:
             help=f"{says} (default: {value:g})",
         )
     parser.add_argument(
+        "--worst",
+        type=float,
+        metavar="0..1",
+        help="instead of all these: leave out this share of the clips, the worst ones, by each measure",
+    )
+    parser.add_argument(
         "--train", type=Path, nargs="+", metavar="SHARDS", help="training data that no clip may be a near copy of"
     )
     parser.add_argument(
@@ -179,7 +185,9 @@ def _choose(args: argparse.Namespace) -> None:
     thresholds = Thresholds(**{field.name: getattr(args, field.name) for field in fields(Thresholds)})
     console = _console(args)
     with progress_bar(console, "measuring", len(key.clips), transient=True, only_terminal=True) as advance:
-        choice = choose(args.review, key, thresholds, args.train or (), args.image_text, args.video, advance)
+        choice = choose(
+            args.review, key, thresholds, args.train or (), args.image_text, args.video, advance, args.worst
+        )
     console.print(f"{choice.chosen} of {len(key.clips)} clips chosen; rejected for:", soft_wrap=True)
     for reason, count in choice.reasons.items():
         console.print(f"  {reason}: {count}", soft_wrap=True)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Make the clips.
 
     Raises:
-        UserError: arguments that do not fit together; see `glassine.pipelines.teach.teach`.
+        UserError: arguments that do not fit together; see `glassine.review.teach.teach`.
     """
     if (args.set is None) == (args.procedural is None):
         raise UserError("either SET or --procedural must be given: shards, a JSON list, or a number of stills to draw")
@@ -71,14 +71,15 @@ def run(args: argparse.Namespace) -> None:
     if not pairs or not all(name and source for name, _, source in pairs):
         raise UserError(f"--teacher must be NAME=WEIGHTS, at least once, got {' '.join(args.teacher) or 'none'}")
 
-    from glassine.pipelines import teach
+    from glassine.review import prompts as sets
+    from glassine.review.teach import TrainedTeacher, teach
 
     if args.procedural is not None:
-        prompts = teach.prompts_of_procedural(args.procedural, args.split)
+        prompts = sets.prompts_of_procedural(args.procedural, args.split)
     elif args.set.suffix == ".json":
-        prompts = teach.prompts_of_file(args.set)
+        prompts = sets.prompts_of_file(args.set)
     else:
-        prompts = teach.prompts_of_shards(args.set, args.split, args.limit, args.stills)
+        prompts = sets.prompts_of_shards(args.set, args.split, args.limit, args.stills)
     chosen = [prompt for prompt in prompts if prompt.split == args.split]
     sampling: dict[str, Any] = {
         "num_inference_steps": args.steps,
@@ -90,9 +91,9 @@ def run(args: argparse.Namespace) -> None:
     }
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     with progress_bar(console, "clips", transient=True, only_terminal=True) as update:
-        made = teach.teach(
+        made = teach(
             chosen,
-            [teach.Teacher(name, source) for name, _, source in pairs],
+            [TrainedTeacher(name, source) for name, _, source in pairs],
             args.to,
             args.seeds,
             args.frames,

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from glassine.metrics.base import VideoMetric
+
 
 def loop_gap(clips: Tensor) -> Tensor:
     """The change from the last frame to the first, as a multiple of the mean change between neighboring frames.
@@ -19,3 +21,17 @@ def loop_gap(clips: Tensor) -> Tensor:
     between = clips.diff(dim=1).abs().mean(dim=(1, 2, 3, 4))  # b
     ends = (clips[:, 0] - clips[:, -1]).abs().mean(dim=(1, 2, 3))  # b
     return ends / between.clamp(min=1e-3)
+
+
+class LoopGap(VideoMetric):
+    """Mean over clips of `loop_gap`; 1 is a loop, true clips tell what else is usual."""
+
+    channels = 4
+
+    def update(self, preds: Tensor, target: Tensor | None = None) -> None:
+        """Add premultiplied clips `b f 4 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
+        super().update(preds, preds)
+
+    def score(self, preds: Tensor, target: Tensor) -> Tensor:
+        """Return `loop_gap` of each clip, `b`."""
+        return loop_gap(preds)

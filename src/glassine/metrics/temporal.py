@@ -148,38 +148,6 @@ def alpha_flicker(alpha: Tensor) -> Tensor:
     return 1000 * (before.abs().minimum(after.abs()) * turns).mean(dim=(1, 2, 3, 4))
 
 
-def loop_gap(clips: Tensor) -> Tensor:
-    """How much more changes from the last frame to the first than from a frame to the next.
-
-    The mean absolute change over the seam divided by the mean of those between neighbors: 1 for a clip that goes on as
-    it went, more for one that jumps, 0 for one whose last frame repeats the first. For a clip that hardly moves, the
-    change between neighbors counts as a thousandth.
-
-    Args:
-        clips: premultiplied RGBA, or any channels in [0, 1], `b f c h w`.
-
-    Returns:
-        `b`, at least 0; NaN for clips of a single frame.
-    """
-    inside = clips.diff(dim=1).abs().mean(dim=(1, 2, 3, 4))  # b; of no differences NaN
-    seam = (clips[:, 0] - clips[:, -1]).abs().mean(dim=(1, 2, 3))
-    return seam / inside.clamp(min=1e-3)
-
-
-class LoopGap(VideoMetric):
-    """Mean over clips of `loop_gap`; 1 is a loop, true clips tell what else is usual."""
-
-    channels = 4
-
-    def update(self, preds: Tensor, target: Tensor | None = None) -> None:
-        """Add premultiplied clips `b f 4 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
-        super().update(preds, preds)
-
-    def score(self, preds: Tensor, target: Tensor) -> Tensor:
-        """Return `loop_gap` of each clip, `b`."""
-        return loop_gap(preds)
-
-
 class OfBaseImage(VideoMetric):
     """A score of a clip against its base image."""
 

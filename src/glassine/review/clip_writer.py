@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from glassine.data.codecs import write_sticker
+from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.codecs.timing import whole_durations
 from glassine.data.sticker import Sticker
 from glassine.review.manifest import (
@@ -23,9 +23,11 @@ from glassine.review.manifest import (
     ReviewClip,
     Teacher,
     check_clips,
+    check_prompt,
     check_settings,
     check_shape,
     checked_clip,
+    clip_row,
     load_manifest,
     parse_teacher,
 )
@@ -134,24 +136,23 @@ class ClipWriter:
         if teacher not in self._teachers:
             raise UserError(f"teacher must be one of {', '.join(self._teachers)}, got {teacher!r}")
         name = f"{prompt}-{teacher}-{seed}"
-        row = checked_clip(
-            {
-                "prompt": prompt,
-                "caption": caption,
-                "caption_zh": caption_zh,
-                "still": f"stills/{prompt}.png",
-                "teacher": teacher,
-                "seed": seed,
-                "file": f"clips/{name}.webp",
-                "group": group,
-                "split": split,
-                "source": source,
-                "licence": licence,
-            },
-            f"clip {name}",
-        )
+        about = {
+            "caption": caption,
+            "caption_zh": caption_zh,
+            "group": group,
+            "split": split,
+            "source": source,
+            "licence": licence,
+        }
+        row = checked_clip(clip_row(prompt, teacher, seed, about), f"clip {name}")
         if self.has(prompt, teacher, seed):
             raise UserError(f"clips must differ, got {name} twice: ask `has` first")
+        for other in self._clips.values():
+            if other.file == row.file:  # of names with hyphens
+                raise UserError(f"files of clips must differ, got {row.file} of {other.prompt} by {other.teacher}, too")
+            if other.prompt == prompt:
+                check_prompt(other, row, str(self.folder))
+        self.check_still(prompt, still)
         if not isinstance(clip, Sticker):
             clip = Sticker(clip, whole_durations([Fraction(1000) / Fraction(self._fps)] * len(clip), 1))
         check_shape(clip, self._frames, self._size, self._fps, row.name)
@@ -163,6 +164,12 @@ class ClipWriter:
         except OSError as error:
             raise output_error(self.folder / JOURNAL_NAME, error) from error
         self._clips[prompt, teacher, seed] = row
+
+    def check_still(self, prompt: str, still: np.ndarray) -> None:
+        """Raise UserError if the folder has clips of that prompt around another still, `h w 4` uint8."""
+        path = self.folder / f"stills/{prompt}.png"
+        if any(prompt == known for known, *_ in self._clips) and not _same(read_sticker(path).frames[0], still):
+            raise UserError(f"{path} must be the still of {prompt}, got another picture: choose another folder")
 
     def finish(self) -> Manifest:
         """Write the manifest.
@@ -193,9 +200,15 @@ class ClipWriter:
                 clip = checked_clip(content, JOURNAL_NAME) if content is not None else None
             except (UserError, KeyError, TypeError):
                 continue
-            if clip is not None and (self.folder / clip.file).is_file() and (self.folder / clip.still).is_file():
+            if clip is not None and self._readable(clip.file) and self._readable(clip.still):
                 found[clip.prompt, clip.teacher, clip.seed] = clip
         return found
+
+    def _readable(self, file: str) -> bool:
+        try:
+            return bool(read_sticker(self.folder / file).num_frames)
+        except UserError:  # missing or damaged: to be made again
+            return False
 
     def _start(self) -> None:
         """Compare the settings with those of the folder's clips, and keep them."""
@@ -241,6 +254,11 @@ class ClipWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lock.close()
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures `h w 4` look the same."""
+    return one.shape == other.shape and bool(((one == other).all(axis=-1) | ((one[..., 3] | other[..., 3]) == 0)).all())
 
 
 def _as_json(values: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -243,11 +243,7 @@ def check_clips(clips: Sequence[ReviewClip], teachers: Mapping[str, Teacher], wh
             raise UserError(f"{where}: {what} must differ, got {name} {count} times")
     first, split_of_group = dict[str, ReviewClip](), dict[str, str]()
     for clip in clips:
-        known_clip = first.setdefault(clip.prompt, clip)
-        for field in _SHARED:
-            one, other = getattr(known_clip, field), getattr(clip, field)
-            if one != other:
-                raise UserError(f"{where}: prompt {clip.prompt} must have one {field}, got {one!r} and {other!r}")
+        check_prompt(first.setdefault(clip.prompt, clip), clip, where)
         if split_of_group.setdefault(clip.group, clip.split) != clip.split:
             raise UserError(
                 f"{where}: group {clip.group!r} must be in one split, got {split_of_group[clip.group]} and {clip.split}"
@@ -261,6 +257,14 @@ def check_clips(clips: Sequence[ReviewClip], teachers: Mapping[str, Teacher], wh
                 f"{where}: prompt {prompt} must have {most} clips by each teacher, got fewer by {shortened(lacking)}: "
                 "clips are missing; run `glassine teach` again, which makes those that are"
             )
+
+
+def check_prompt(one: ReviewClip, other: ReviewClip, where: str) -> None:
+    """Raise UserError where two clips of one prompt differ in what is the prompt's."""
+    for name in _SHARED:
+        got = getattr(one, name), getattr(other, name)
+        if got[0] != got[1]:
+            raise UserError(f"{where}: prompt {one.prompt} must have one {name}, got {got[0]!r} and {got[1]!r}")
 
 
 def _check_files(manifest: Manifest) -> None:
@@ -287,6 +291,12 @@ def _clip(row: object, number: int, path: Path) -> ReviewClip:
         raise UserError(f"{where} must have {', '.join(lacking)}, got {', '.join(sorted(map(str, given)))[:200]}")
     values = {name: given.get(name) for name in names}
     return checked_clip(values, where)
+
+
+def clip_row(prompt: str, teacher: str, seed: int, about: Mapping[str, Any]) -> dict[str, Any]:
+    """A clip as the manifest has it: its files are named by prompt, teacher and seed."""
+    files = {"still": f"stills/{prompt}.png", "file": f"clips/{prompt}-{teacher}-{seed}.webp"}
+    return {"prompt": prompt, "teacher": teacher, "seed": seed, **about, **files}
 
 
 def checked_clip(values: Mapping[str, Any], where: str) -> ReviewClip:

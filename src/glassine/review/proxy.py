@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from glassine.data.codecs import read_sticker
 from glassine.review.answers import PROXY, ShareAnswer
 from glassine.review.measures import Measures
 from glassine.review.plan import STILLS_NAME, ReviewKey
-from glassine.review.thresholds import Thresholds
+from glassine.review.thresholds import Thresholds, leaving_out
 from glassine.study.plan import ANSWERS_NAME, SITE_NAME
 from glassine.study.rater_files import SUFFIX
 from glassine.study.site import CLIPS_NAME
@@ -46,6 +47,7 @@ def choose(
     image_text: str = "glassine:tiny-clip",
     video: str = "glassine:tiny-video",
     advance: Callable[[], None] = lambda: None,
+    worst: float | None = None,
 ) -> ProxyChoice:
     """Choose every clip that passes all thresholds; writes the answers and the measures.
 
@@ -59,23 +61,27 @@ def choose(
         image_text: evaluator of pictures and captions.
         video: evaluator of clips, for near copies.
         advance: called after each clip.
+        worst: share that is left out by each measure, instead of `thresholds`; see `leaving_out`.
 
     Raises:
-        UserError: weights, shards or clips that cannot be read, or answers that cannot be written.
+        UserError: a share out of range; weights, shards or clips that cannot be read; or answers that cannot be
+            written.
     """
     measure = Measures(image_text, video, key.frames, key.size, train)
     site = review / SITE_NAME
-    answers, measured, reasons = list[ShareAnswer](), dict[str, dict[str, float]](), Counter[str]()
-    for name, trial in key.trials.items():
+    measured = dict[str, dict[str, float]]()
+    for trial in key.trials.values():
         still = read_sticker(site / STILLS_NAME / f"{trial.still}.png").frames[0]
-        rejected = dict[str, list[str]]()
         for clip in trial.clips:
             frames = read_sticker(site / CLIPS_NAME / f"{clip}.webp").frames
             measured[clip] = measure(frames, still, trial.caption, trial.group)
-            if why := thresholds.rejections(measured[clip]):
-                rejected[clip] = why
-                reasons.update(reason.partition(" ")[0] for reason in why)
             advance()
+    if worst is not None:
+        thresholds = leaving_out(worst, list(measured.values()))
+    answers, reasons = list[ShareAnswer](), Counter[str]()
+    for name, trial in key.trials.items():
+        rejected = {clip: why for clip in trial.clips if (why := thresholds.rejections(measured[clip]))}
+        reasons.update(reason.partition(" ")[0] for why in rejected.values() for reason in why)
         chosen = tuple(clip for clip in trial.clips if clip not in rejected)
         answers.append(ShareAnswer(name, chosen, trial.clips, time=_now(), reasons=rejected))
     folder = review / ANSWERS_NAME
@@ -84,7 +90,8 @@ def choose(
     with atomic_path(folder / f"{PROXY}{SUFFIX}") as path:
         append_lines(path, [{"study": key.review, "rater": PROXY, "form": 0, "time": _now()}, *answers])
     about = {
-        "thresholds": asdict(thresholds),
+        "thresholds": {name: bound for name, bound in asdict(thresholds).items() if math.isfinite(bound)},
+        "worst": worst,
         "image_text": image_text,
         "video": video if train else None,
         "train": [str(folder) for folder in train],

@@ -5,13 +5,14 @@ animated Noto emoji, measured by `glassine.review.measures` with the shipped eva
 percentile and upper bounds their 95th, rounded: over whole plays, whose changes are the largest and which loop by
 construction, and for `min_motion` over random parts, whose changes are the smallest. Some 5% of true clips fail each.
 `min_distance` is the 1st percentile of their distances to the nearest of another group; a clip nearer to one is a copy.
-Clips of another number of frames, rate or style need values of their own.
+Clips of another number of frames, rate or style need values of their own, or are compared with each other
+(`leaving_out`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from glassine.utils.errors import UserError
@@ -68,3 +69,29 @@ class Thresholds:
             if end == "max" and value > bound:
                 found.append(f"{one.name} ({value:.4g} is above {bound:g})")
         return found
+
+
+def leaving_out(worst: float, measured: Sequence[Mapping[str, float]]) -> Thresholds:
+    """Thresholds that reject so large a share of these clips, the worst ones, by each measure, and no more.
+
+    For clips of networks that are hardly trained, which true animations' thresholds would reject altogether. Of `n`
+    clips `floor(worst * (n - 1))` are rejected by each threshold, fewer where measures are equal.
+
+    Args:
+        worst: share in (0, 1).
+        measured: measures of each clip.
+
+    Raises:
+        UserError: a share out of range.
+    """
+    if not 0 < worst < 1:
+        raise UserError(f"the share of the worst must be in (0, 1), got {worst:g}")
+    bounds = {}
+    for one in fields(Thresholds):
+        end, _, name = one.name.partition("_")
+        values = sorted(value for clip in measured if not math.isnan(value := clip.get(name, math.nan)))
+        bounds[one.name] = -math.inf if end == "min" else math.inf
+        if values:
+            place = math.floor(worst * (len(values) - 1))
+            bounds[one.name] = values[place if end == "min" else -1 - place]
+    return Thresholds(**bounds)

@@ -174,7 +174,11 @@ def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
         assert page.read_text() == (benchmarks / page.relative_to(tmp_path / "benchmarks")).read_text(), page
     assert readme.read_text() == (REPOSITORY / "README.md").read_text()
     assert results.read_text() == (REPOSITORY / RESULTS_PAGE).read_text()
-    assert set(empty.values()) == {"glassine benchmark speed", "glassine benchmark styles --split test"}
+    assert set(empty.values()) == {
+        "glassine benchmark speed",
+        "glassine benchmark styles --split test",
+        "glassine benchmark animated-stickers --split test --row NAME=WEIGHTS",
+    }
     assert len(written) + len(empty) == len(PAGES)
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from glassine.metrics.looping import loop_gap
+from glassine.metrics.looping import LoopGap, loop_gap
+from glassine.utils.errors import UserError
 
 
 def walking(places: list[int]) -> torch.Tensor:
@@ -31,3 +32,11 @@ def test_a_drift_jumps_back_and_a_return_has_no_gap():
 
 def test_a_single_frame_has_no_end():
     assert loop_gap(torch.zeros(1, 1, 4, 8, 8)).isnan().all()
+
+
+def test_loop_gap_keeps_one_value_a_clip():
+    score = LoopGap()
+    score.update(torch.rand(3, 4, 4, 2, 2))
+    assert score.per_clip().shape == (3,)
+    with pytest.raises(UserError, match=r"must be in \[0, 1\]"):
+        score.update(torch.full((1, 3, 4, 2, 2), 2.0))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glassine.metrics import DtSSD, Flicker
-from glassine.metrics.temporal import AlphaLevels, AlphaMotion, AlphaOverlap, LoopGap, alpha_flicker, loop_gap
+from glassine.metrics.temporal import AlphaLevels, AlphaMotion, AlphaOverlap, alpha_flicker
 from glassine.utils.errors import UserError
 
 
@@ -142,22 +142,3 @@ def test_values_that_are_no_alpha_are_refused():
         AlphaMotion().update(2 * torch.ones(1, 3, 1, 4, 4))
     with pytest.raises(ValueError, match="same non-empty shape"):
         AlphaLevels().update(torch.ones(1, 3, 1, 4, 4), torch.ones(1, 2, 1, 4, 4))
-
-
-def test_a_loop_goes_over_its_seam_as_between_any_frames_and_a_cut_one_jumps():
-    places = torch.arange(8) / 8
-    turning = (0.5 + 0.4 * torch.stack([(2 * torch.pi * places).sin(), (2 * torch.pi * places).cos()])).T  # 8 2
-    loop = turning[None, :, :, None, None].expand(-1, -1, -1, 4, 4)  # 1 8 2 4 4
-    growing = places[None, :, None, None, None].expand(-1, -1, 2, 4, 4)
-    assert 0.7 < float(loop_gap(loop)) < 1.3
-    torch.testing.assert_close(loop_gap(growing), torch.tensor([7.0]))
-    assert float(loop_gap(torch.ones(1, 4, 4, 2, 2))) == 0
-    assert loop_gap(loop[:, :1]).isnan().all()
-
-
-def test_loop_gap_keeps_one_value_a_clip():
-    score = LoopGap()
-    score.update(torch.rand(3, 4, 4, 2, 2))
-    assert score.per_clip().shape == (3,)
-    with pytest.raises(UserError, match=r"must be in \[0, 1\]"):
-        score.update(torch.full((1, 3, 4, 2, 2), 2.0))

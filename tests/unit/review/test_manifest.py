@@ -142,3 +142,27 @@ def test_a_wrong_clip_leaves_no_trace(tmp_path: Path):
         with pytest.raises(UserError, match="prompt must be 1 to 80 letters"):
             writer.write("../p0", "calm", 0, ball(0, 2), ball(0, 0)[0], **about)
         assert not list((tmp_path / "clips" / "clips").iterdir())
+
+
+def test_what_would_overwrite_or_mix_clips_is_refused_before_it_is_written(tmp_path: Path):
+    about = {"caption": "a ball", "group": "ball", "split": "train"}
+    with ClipWriter(
+        tmp_path, FRAMES, (SIDE, SIDE), FPS, {**teachers("calm"), "b-calm": teachers("calm")["calm"]}
+    ) as one:
+        one.write("a", "b-calm", 0, ball(0, 2), ball(0, 0)[0], **about)
+        with pytest.raises(UserError, match="files of clips must differ"):
+            one.write("a-b", "calm", 0, ball(1, 2), ball(1, 0)[0], **about)
+        with pytest.raises(UserError, match="prompt a must have one caption"):
+            one.write("a", "calm", 0, ball(0, 2), ball(0, 0)[0], **about | {"caption": "another ball"})
+        with pytest.raises(UserError, match="must be the still of a, got another picture"):
+            one.write("a", "calm", 0, ball(0, 2), ball(1, 0)[0], **about)
+        one.write("a", "calm", 0, ball(0, 2), ball(0, 0)[0], **about)
+        assert len(one.finish().clips) == 2
+
+
+def test_a_damaged_clip_is_made_again(tmp_path: Path):
+    manifest = taught(tmp_path, 1)
+    (tmp_path / manifest.clips[0].file).write_bytes(b"nothing")
+    with ClipWriter(tmp_path, FRAMES, (SIDE, SIDE), FPS, teachers("calm", "lively")) as writer:
+        found = [writer.has(clip.prompt, clip.teacher, clip.seed) for clip in manifest.clips]
+    assert found == [False, True]

@@ -13,7 +13,7 @@ from glassine.data.sticker import Sticker
 from glassine.review.answers import read_annotators
 from glassine.review.measures import Measures
 from glassine.review.proxy import choose
-from glassine.review.thresholds import Thresholds
+from glassine.review.thresholds import Thresholds, leaving_out
 from glassine.utils.errors import UserError
 
 LAX = Thresholds(0, 1, 1000, 100, 2, -1, 0)
@@ -29,6 +29,27 @@ def test_thresholds_name_what_rejects_a_clip():
         Thresholds(min_motion=1, max_motion=0.5)
     with pytest.raises(UserError, match="max_flicker must be a number"):
         Thresholds(max_flicker=float("nan"))
+
+
+def test_thresholds_that_leave_out_the_worst_leave_out_no_more():
+    measured = [{"motion": 0.01 * number, "flicker": float(-number), "loop_gap": float("nan")} for number in range(11)]
+    bounds = leaving_out(0.2, measured)
+    why = [bounds.rejections(one) for one in measured]
+    assert [len(one) for one in why] == [2, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert why[0] == ["min_motion (0 is below 0.02)", "max_flicker (0 is above -2)"]
+    assert leaving_out(0.2, measured[:1]).rejections(measured[0]) == []
+    with pytest.raises(UserError, match=r"must be in \(0, 1\), got 1"):
+        leaving_out(1, measured)
+
+
+def test_clips_are_compared_with_each_other_where_a_share_is_given(tmp_path: Path):
+    key = tiny_review(tmp_path, prompts=2, calm=1.0, lively=6.0)
+    chosen = choose(tmp_path / "review", key, Thresholds(min_motion=0.9, max_motion=1), worst=0.34)
+    assert 1 <= chosen.chosen < 4  # the given thresholds would leave none
+    about = json.loads((tmp_path / "review" / "proxy.json").read_text())
+    assert about["worst"] == 0.34
+    assert about["thresholds"]["min_motion"] > 0
+    assert "min_distance" not in about["thresholds"]  # nothing to judge it by
 
 
 def test_the_measures_see_what_they_are_about():

@@ -45,6 +45,7 @@ export function start() {
         source: still.source,
         seeds: Array.from({ length: count }, (_, number) => first + number).join(","),
         motion: motion < 0 ? null : motion,
+        steps: Number($("animate-steps").value) || null, // the usual number
       });
       $("animate-seed").value = first + count;
       jobs.refresh();

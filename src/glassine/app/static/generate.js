@@ -23,7 +23,7 @@ export function start() {
         prompt: $("prompt").value,
         seeds: Array.from({ length: Number($("generate-count").value) }, (_, number) => first + number),
         motion: motion < 0 || method === "cutout" ? null : motion,
-        steps: Number($("generate-steps").value),
+        steps: Number($("generate-steps").value) || null, // the usual number
         method,
       });
       $("generate-seed").value = first + Number($("generate-count").value);

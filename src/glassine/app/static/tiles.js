@@ -36,7 +36,8 @@ export function showTiles(place, kinds, { onlyFavorites = () => false, onAnimate
     const entry = { source, name: result.name, url: result.url };
     const vary = async () => {
       try {
-        const fields = { prompt: job.settings.prompt, source, seeds: randomSeeds(4).join(","), steps: job.settings.steps };
+        const fields = { prompt: job.settings.prompt, source, seeds: randomSeeds(4).join(",") };
+        if (job.kind === "animate") fields.steps = job.settings.steps; // another network's number is not this one's
         if (job.settings.motion !== null) fields.motion = job.settings.motion;
         await postForm("/v1/animate?wait=0", fields);
         onVaried();

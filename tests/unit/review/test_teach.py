@@ -5,15 +5,8 @@ import pytest
 
 from glassine.data.shards import ShardFormat, ShardWriter
 from glassine.data.sticker import Sticker
-from glassine.pipelines.teach import (
-    Prompt,
-    Teacher,
-    prompt_id,
-    prompts_of_file,
-    prompts_of_procedural,
-    prompts_of_shards,
-    teach,
-)
+from glassine.review.prompts import Prompt, prompt_id, prompts_of_file, prompts_of_procedural, prompts_of_shards
+from glassine.review.teach import TrainedTeacher, teach
 from glassine.utils.errors import UserError
 
 
@@ -38,9 +31,9 @@ def test_ids_of_long_keys_stay_different_and_short():
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"id": "a/b"}, "the id of a prompt must be"),
-        ({"caption": " "}, "the caption of a must not be empty"),
-        ({"split": "all"}, "the split of a must be train, val, test"),
+        ({"id": "a/b"}, "prompt must be 1 to 80 letters"),
+        ({"caption": " "}, "caption must not be empty"),
+        ({"split": "all"}, "split must be one of train, val, test"),
         ({"still": np.full((4, 4, 4), 255, np.uint8)}, "the still of a must have transparent pixels"),
     ],
 )
@@ -92,7 +85,7 @@ def test_a_list_of_prompts_that_lacks_something_is_a_clear_error(tmp_path):
     ],
 )
 def test_nothing_is_written_for_what_cannot_be_told_apart(tmp_path, prompts, teachers, seeds, says):
-    given = [Teacher(name, "nowhere") for name in teachers]
+    given = [TrainedTeacher(name, "nowhere") for name in teachers]
     with pytest.raises(UserError, match=says):
         teach(prompts, given, tmp_path / "out", seeds, 4, (32, 32), 8.0, {})
     assert not (tmp_path / "out").exists()
