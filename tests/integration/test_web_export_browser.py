@@ -62,7 +62,8 @@ def served(folder: Path, headers: dict[str, str]) -> Iterator[tuple[str, list[st
                 message["headers"] += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
             await send(message)
 
-        asked.append(scope.get("path", ""))
+        if scope["type"] == "http":
+            asked.append(scope["path"])
         await site(scope, receive, with_headers)
 
     with Server() as server:
