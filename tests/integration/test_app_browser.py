@@ -144,6 +144,29 @@ def test_a_color_is_picked_and_a_stroke_painted(browser: Browser, running: Runni
     assert (frames[:, :16, 30:40, 3] == 255).any(axis=(1, 2)).all()  # kept, on every frame
 
 
+def test_the_sticker_is_marked_with_a_box_and_options_are_sent(browser: Browser, running: Running):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import Select
+
+    cut(browser, running)
+    browser.execute_script("document.getElementById('more').open = true")
+    Select(browser.find_element(By.ID, "opacity")).select_by_value("translucent")
+    browser.find_element(By.ID, "mark").click()
+    canvas = browser.find_element(By.ID, "stage-canvas")
+    move = ActionChains(browser).move_to_element_with_offset(canvas, -100, -100).click_and_hold()
+    move.move_by_offset(180, 150).release().perform()
+    until(lambda: "done" in state(browser) and len(running.app.state.jobs.jobs()) == 2)
+    settings = running.app.state.jobs.jobs()[0].settings
+    left, top, right, bottom = map(float, settings["subject"].split(","))
+    assert 0 < left < 0.5 < right < 1
+    assert 0 < top < 0.5 < bottom < 1
+    assert settings["opacity"] == "translucent"
+    assert running.networks.cutter().how["subject"].right == right
+    browser.find_element(By.ID, "unmark").click()
+    until(lambda: not browser.find_element(By.ID, "unmark").is_displayed())
+    assert serious(browser) == []
+
+
 def test_cancel_and_two_tabs(browser: Browser, running: Running):
     running.slow(0.3)
     browser.get(running.url)
