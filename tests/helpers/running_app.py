@@ -21,10 +21,17 @@ class WhiteCutter:
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.report = pause, CutoutReport()
+        self.how: dict[str, Any] = {}
 
     def stream(
-        self, frames: Iterable[tuple[np.ndarray, int]], background: Any = None, resolution: int = 256, chunk: int = 8
+        self,
+        frames: Iterable[tuple[np.ndarray, int]],
+        background: Any = None,
+        resolution: int = 256,
+        chunk: int = 8,
+        **how: Any,
     ) -> Iterator[tuple[np.ndarray, int]]:
+        self.how = how
         for frame, duration in frames:
             time.sleep(self.pause)
             result = frame.copy()

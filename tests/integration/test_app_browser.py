@@ -88,6 +88,10 @@ def stage_pixel(browser: Browser, x: float, y: float) -> list[int]:
     return screen[int(box[1] + y * box[3]), int(box[0] + x * box[2])].tolist()
 
 
+def is_red(color: list[int]) -> bool:
+    return color[0] > 150 > color[1]
+
+
 def cut(browser: Browser, running: Running, name: str = "walk.gif", frames: int = 4) -> None:
     browser.get(running.url)
     until(lambda: find(browser, "#platforms label"))
@@ -105,8 +109,7 @@ def test_drop_look_download_and_reload(browser: Browser, running: Running, tmp_p
     until(lambda: stage_pixel(browser, 0.65, 0.1) == [255, 255, 255])  # all of the original
     compare.send_keys(Keys.HOME)
     until(lambda: stage_pixel(browser, 0.4, 0.1) == [0x31, 0xC4, 0x6C])  # all of the result
-    red = stage_pixel(browser, 0.4, 0.5)
-    assert red[0] > 150 > red[1]
+    until(lambda: is_red(stage_pixel(browser, 0.4, 0.5)))  # it walks, and is not there in every frame
 
     browser.find_element(By.ID, "download").click()
     saved = tmp_path / "downloads" / "walk.webp"
@@ -142,6 +145,29 @@ def test_a_color_is_picked_and_a_stroke_painted(browser: Browser, running: Runni
     job = running.app.state.jobs.jobs()[0]
     frames = decode_bytes(running.app.state.jobs.file(job.id, "walk.webp").read_bytes()).frames
     assert (frames[:, :16, 30:40, 3] == 255).any(axis=(1, 2)).all()  # kept, on every frame
+
+
+def test_the_sticker_is_marked_with_a_box_and_options_are_sent(browser: Browser, running: Running):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import Select
+
+    cut(browser, running)
+    browser.execute_script("document.getElementById('more').open = true")
+    Select(browser.find_element(By.ID, "opacity")).select_by_value("translucent")
+    browser.find_element(By.ID, "mark").click()
+    canvas = browser.find_element(By.ID, "stage-canvas")
+    move = ActionChains(browser).move_to_element_with_offset(canvas, -100, -100).click_and_hold()
+    move.move_by_offset(180, 150).release().perform()
+    until(lambda: "done" in state(browser) and len(running.app.state.jobs.jobs()) == 2)
+    settings = running.app.state.jobs.jobs()[0].settings
+    left, top, right, bottom = map(float, settings["subject"].split(","))
+    assert 0 < left < 0.5 < right < 1
+    assert 0 < top < 0.5 < bottom < 1
+    assert settings["opacity"] == "translucent"
+    assert running.networks.cutter().how["subject"].right == right
+    browser.find_element(By.ID, "unmark").click()
+    until(lambda: not browser.find_element(By.ID, "unmark").is_displayed())
+    assert serious(browser) == []
 
 
 def test_cancel_and_two_tabs(browser: Browser, running: Running):

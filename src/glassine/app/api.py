@@ -21,6 +21,8 @@ from glassine.app.jobs import Context, Job, JobQueue, Work
 from glassine.app.limits import Limits
 from glassine.app.networks import Networks
 from glassine.app.packing import PackRequest, check_request, make_pack
+from glassine.pipelines.cutout import Method
+from glassine.pipelines.finishing import Opacity
 from glassine.utils.errors import UserError
 
 Given = Annotated[UploadFile | None, File(description="a picture or video; or give source")]
@@ -59,11 +61,24 @@ def cutout_settings(
         ),
     ] = "",
     over_time: Annotated[bool, Form(description="corrections follow the motion to other frames")] = True,
+    method: Annotated[Method, Form(description="closed form, network (flat backgrounds), or the better one")] = "auto",
+    opacity: Annotated[
+        Opacity, Form(description="translucent for glass, smoke and glows on a flat background")
+    ] = "auto",
+    force: Annotated[bool, Form(description="cut out a sticker that is transparent already")] = False,
+    subject: Annotated[
+        str,
+        Form(
+            max_length=80,
+            description="where the sticker is, for photographs and clutter: x,y or left,top,right,bottom as shares of "
+            "width and height",
+        ),
+    ] = "",
 ) -> CutoutSettings:
     """The settings out of a form."""
     return CutoutSettings(
         background, strength, outline, outline_color, shadow, format, quality, resolution, read_strokes(strokes),
-        over_time,
+        over_time, method, opacity, force, subject,
     )  # fmt: skip
 
 

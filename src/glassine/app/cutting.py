@@ -16,7 +16,10 @@ from glassine.app.jobs import Context
 from glassine.app.networks import Networks
 from glassine.data.codecs import create_sticker, open_sticker
 from glassine.pipelines.corrections import Correction, Stroke, carry
+from glassine.pipelines.cutout import Method
+from glassine.pipelines.finishing import Opacity
 from glassine.pipelines.outline import Surround, surrounded
+from glassine.pipelines.unknown_background import Subject
 from glassine.utils.colors import named_color
 from glassine.utils.errors import UserError
 
@@ -24,6 +27,12 @@ Frame = NDArray[np.uint8]
 Format = Literal["webp", "gif", "png", "apng", "avif", "webm", "mov", "zip"]
 FILM = "film.webp"
 MOST_STROKES = 2000
+# what the report says in words of the command line
+IN_WORDS = {
+    "it is kept as it is (--force cuts it out all the same)": "it is kept as it is unless force is chosen",
+    "give --background, or --subject X,Y": "choose the background's color, or mark the sticker (subject)",
+    "give --background": "choose the background's color",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,11 @@ class CutoutSettings:
         resolution: longer side of what the network sees.
         strokes: corrections by hand.
         over_time: whether the corrections follow the motion.
+        method: closed form, network, or whichever is better.
+        opacity: whether areas may be half-transparent.
+        force: cut out a sticker that is transparent already.
+        subject: where the sticker is, for backgrounds that fit no model: `x,y` or `left,top,right,bottom` as shares of
+            width and height; empty where that is not known.
     """
 
     background: str = "auto"
@@ -53,10 +67,46 @@ class CutoutSettings:
     resolution: int = 256
     strokes: tuple[Stroke, ...] = ()
     over_time: bool = True
+    method: Method = "auto"
+    opacity: Opacity = "auto"
+    force: bool = False
+    subject: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For the job's record."""
         return asdict(self)
+
+
+def read_subject(text: str) -> Subject | None:
+    """A point or a box, as shares of width and height.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not text.strip():
+        return None
+    try:
+        places = [float(part) for part in text.split(",")]
+    except ValueError:
+        places = []
+    inside = all(0 <= place <= 1 for place in places)
+    if (
+        not inside
+        or len(places) not in (2, 4)
+        or (len(places) == 4 and (places[0] >= places[2] or places[1] >= places[3]))
+    ):
+        raise UserError(
+            "subject must be 'x,y' or 'left,top,right,bottom' as shares of width and height from 0 to 1, got "
+            f"{text[:80]!r}"
+        )
+    return Subject(*places)
+
+
+def in_words(warning: str) -> str:
+    """A warning of the report without options of the command line."""
+    for option, words in IN_WORDS.items():
+        warning = warning.replace(option, words)
+    return warning
 
 
 def read_strokes(text: str) -> tuple[Stroke, ...]:
@@ -85,6 +135,12 @@ def read_strokes(text: str) -> tuple[Stroke, ...]:
 def check_settings(settings: CutoutSettings) -> Surround:
     """The border and shadow; raises UserError for a color or number that cannot be used."""
     _background(settings.background)
+    read_subject(settings.subject)
+    if settings.method == "network" and (settings.subject or settings.opacity != "auto" or settings.force):
+        raise UserError(
+            "subject, opacity and force must be left out for method network, which knows flat backgrounds only: use "
+            "method auto"
+        )
     border = _background(settings.outline_color)
     if border is None:
         raise UserError("outline color must be a CSS color name or '#rrggbb', got 'auto'")
@@ -144,7 +200,14 @@ def cut_out(
         size = reader.width + 2 * surround.room, reader.height + 2 * surround.room
         with create_sticker(target, *size, reader.loop, quality=settings.quality) as writer:
             stream = pipeline.stream(
-                _watched(reader, context, frames), _background(settings.background), settings.resolution, chunk=8
+                _watched(reader, context, frames),
+                _background(settings.background),
+                settings.resolution,
+                chunk=8,
+                method=settings.method,
+                opacity=settings.opacity,
+                force=settings.force,
+                subject=read_subject(settings.subject),
             )
             for frame, duration in stream:
                 frame = with_strength(frame, settings.strength)
@@ -158,7 +221,7 @@ def cut_out(
                 number += 1
                 context.progress(number, frames, "cutting out")
     film.save(context.path(FILM))
-    context.job.notes += [*reader.notes, *writer.notes, *pipeline.report.warnings]
+    context.job.notes += [*reader.notes, *writer.notes, *map(in_words, pipeline.report.warnings)]
     about: dict[str, Any] = {
         "width": size[0],
         "height": size[1],

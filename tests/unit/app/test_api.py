@@ -14,6 +14,8 @@ from tests.helpers.running_app import client, finished, gif
 
 from glassine.app.limits import Limits
 from glassine.data.codecs import decode_bytes
+from glassine.pipelines.report import CutoutReport
+from glassine.pipelines.unknown_background import Subject
 
 
 @pytest.fixture
@@ -42,6 +44,34 @@ def test_the_settings_of_a_form_are_followed(app: TestClient):
     assert sticker.frames[0, 4 + 16, 4 + 6, 3] < 255  # the square has the background's color now
     assert sticker.frames[0, 4 + 1, 4 + 1].tolist() == [255, 255, 255, 255]
     assert sticker.frames[0, 2, 16].tolist() == [0, 0, 255, 255]
+
+
+def test_how_it_is_cut_out_reaches_the_pipeline(app: TestClient, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "tests.helpers.running_app.WhiteCutter.stream",
+        lambda self, frames, *_, **how: calls.append(how) or iter(list(frames)),
+    )
+    data = {"method": "closed-form", "opacity": "translucent", "force": "true", "subject": "0.1,0.2,0.9,1"}
+    assert app.post("/v1/cutout", files={"file": ("walk.gif", gif())}, data=data).status_code == 200
+    assert (calls[0]["method"], calls[0]["opacity"], calls[0]["force"]) == ("closed-form", "translucent", True)
+    assert calls[0]["subject"] == Subject(0.1, 0.2, 0.9, 1.0)
+    for wrong in ("a", "0.5", "0.1,2", "0.9,0.1,0.2,0.8", "nan,0.5"):
+        reply = app.post("/v1/cutout", files={"file": ("walk.gif", gif())}, data={"subject": wrong})
+        assert reply.status_code == 400
+        assert "subject must be" in reply.json()["error"]
+    reply = app.post("/v1/cutout", files={"file": ("walk.gif", gif())}, data={"method": "network", "subject": ".5,.5"})
+    assert "method network" in reply.json()["error"]
+    assert app.post("/v1/cutout", files={"file": ("a.gif", gif())}, data={"method": "magic"}).status_code == 422
+
+
+def test_a_guess_is_called_one_in_words_of_the_page(tmp_path: Path, monkeypatch):
+    report = CutoutReport(background="unknown", fit=0.1, frames=4, kept=0.5)
+    monkeypatch.setattr("tests.helpers.running_app.CutoutReport", lambda: report)
+    with client(tmp_path / "home") as other:
+        reply = other.post("/v1/cutout?wait=20", files={"file": ("walk.gif", gif())}).json()
+    assert "the result is a guess" in reply["notes"][-1]
+    assert "--" not in reply["notes"][-1]
 
 
 def test_a_job_runs_without_its_client_and_its_files_stay(app: TestClient, tmp_path: Path):

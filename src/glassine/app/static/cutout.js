@@ -8,7 +8,8 @@ import { Stage } from "./stage.js";
 import * as animate from "./animate.js";
 import * as tray from "./tray.js";
 
-const DEFAULTS = { background: "auto", strength: 0.5, outline: 0, outline_color: "#ffffff", shadow: 0, format: "webp" };
+const DEFAULTS = { background: "auto", strength: 0.5, outline: 0, outline_color: "#ffffff", shadow: 0, format: "webp",
+  method: "auto", opacity: "auto", force: false, subject: "" };
 const BACKDROPS = [["Checkerboard", ""], ["White", "#ffffff"], ["Black", "#000000"], ["Light chat", "#efeae2"],
   ["Dark chat", "#111b21"], ["Green", "#31c46c"]];
 const stage = new Stage();
@@ -162,6 +163,9 @@ function select(item) {
   $("shadow").value = 100 * settings.shadow;
   $("outline-color").value = /^#[0-9a-f]{6}$/.test(settings.outline_color) ? settings.outline_color : "#ffffff";
   $("format").value = settings.format;
+  for (const name of ["method", "opacity"]) $(name).value = settings[name] ?? DEFAULTS[name];
+  $("force").checked = Boolean(settings.force);
+  $("more").open = ["method", "opacity", "force", "subject"].some((name) => (settings[name] ?? DEFAULTS[name]) !== DEFAULTS[name]);
   $("over-time").checked = item.overTime;
   for (const range of ["strength", "outline", "shadow"]) $(range).dispatchEvent(new Event("input"));
   show();
@@ -184,6 +188,9 @@ async function show() {
   $("brush-undo").disabled = !item.strokes.length;
   for (const mode of ["keep", "remove"]) press($(`brush-${mode}`), stage.mode === mode);
   press($("pick"), stage.mode === "pick");
+  press($("mark"), stage.mode === "subject");
+  stage.subject = item.settings.subject ? item.settings.subject.split(",").map(Number) : null;
+  $("unmark").hidden = !item.settings.subject;
   const result = job?.results[0];
   for (const name of ["download", "to-pack", "to-animate"]) $(name).hidden = !result;
   $("for-all").hidden = items.length < 2;
@@ -214,6 +221,10 @@ function changed() {
     outline_color: $("outline-color").value,
     shadow: $("shadow").value / 100,
     format: $("format").value,
+    method: $("method").value,
+    opacity: $("opacity").value,
+    force: $("force").checked,
+    subject: current.settings.subject || "",
   };
   current.overTime = $("over-time").checked;
   current.dirty = true;
@@ -223,6 +234,7 @@ function changed() {
 function setMode(mode) {
   stage.setMode(stage.mode === mode ? "compare" : mode);
   if (stage.mode === "pick") say("Click the background in the picture.");
+  if (stage.mode === "subject") say("Drag a box around the sticker, or click on it.");
   playing();
   show();
 }
@@ -249,6 +261,14 @@ export function start() {
     else if (current.upload) run(current);
   });
   $("pick").addEventListener("click", () => setMode("pick"));
+  $("mark").addEventListener("click", () => setMode("subject"));
+  $("unmark").addEventListener("click", () => { current.settings.subject = ""; changed(); });
+  stage.onSubject = (places) => {
+    current.settings.subject = places.join(",");
+    stage.setMode("compare");
+    changed();
+    if (!current.job || jobs.isOver(current.job)) run(current);
+  };
   $("brush-keep").addEventListener("click", () => setMode("keep"));
   $("brush-remove").addEventListener("click", () => setMode("remove"));
   $("brush-size").addEventListener("input", () => { stage.brush = $("brush-size").value / 100; });

@@ -19,7 +19,8 @@ export class Stage {
     this.strokes = [];
     this.stroke = null;
     this.pointer = null;
-    this.onPick = this.onStroke = this.onSplit = this.onFrame = () => {};
+    this.subject = this.box0 = null; // where the sticker is: x, y or left, top, right, bottom as shares
+    this.onSubject = this.onPick = this.onStroke = this.onSplit = this.onFrame = () => {};
     this.last = performance.now();
     this.canvas.addEventListener("pointerdown", (event) => this.down(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -45,7 +46,7 @@ export class Stage {
 
   setMode(mode) {
     this.mode = mode;
-    $("stage").classList.toggle("picking", mode === "pick");
+    $("stage").classList.toggle("picking", mode === "pick" || mode === "subject");
     $("stage").classList.toggle("painting", mode === "keep" || mode === "remove");
     if (mode === "keep" || mode === "remove") this.playing = false;
   }
@@ -71,7 +72,7 @@ export class Stage {
     const ratio = devicePixelRatio || 1;
     const [wide, high] = [Math.round(this.canvas.clientWidth * ratio), Math.round(this.canvas.clientHeight * ratio)];
     const state = [wide, high, this.frame, this.split, this.original?.image.src, this.result?.image.src, this.room, this.mode,
-      this.mode === "compare" ? null : this.pointer, this.brush, this.strokes.length, this.stroke?.points.length].join();
+      this.mode === "compare" ? null : this.pointer, this.subject, this.brush, this.strokes.length, this.stroke?.points.length].join();
     if (state === this.drawn) return; // a still picture costs nothing
     this.drawn = state;
     if (this.canvas.width !== wide || this.canvas.height !== high) [this.canvas.width, this.canvas.height] = [wide, high];
@@ -101,6 +102,7 @@ export class Stage {
       this.drawSlider(cut, high, ratio);
     }
     this.drawStrokes(frame, x + border, y + border, scale);
+    this.drawSubject(x + border, y + border, scale);
     this.onFrame(frame);
   }
 
@@ -151,6 +153,27 @@ export class Stage {
     }
   }
 
+  drawSubject(x, y, scale) {
+    if (!this.subject) return;
+    const context = this.context;
+    const [wide, high] = [this.size[0] * scale, this.size[1] * scale];
+    const [left, top, right = left, bottom = top] = this.subject;
+    context.strokeStyle = "#ff9f0a";
+    context.lineWidth = 3;
+    context.beginPath();
+    if (this.subject.length === 2) context.arc(x + left * wide, y + top * high, 8, 0, 7);
+    else context.rect(x + left * wide, y + top * high, (right - left) * wide, (bottom - top) * high);
+    context.stroke();
+  }
+
+  /** From where the pointer went down to where it is: a box, or a point where it hardly moved. */
+  marked([x, y]) {
+    const inside = (value) => Math.min(1, Math.max(0, value));
+    const [first, second] = [this.box0.map(inside), [inside(x), inside(y)]];
+    if (Math.abs(first[0] - second[0]) < 0.02 || Math.abs(first[1] - second[1]) < 0.02) return first;
+    return [0, 1].map((axis) => Math.min(first[axis], second[axis])).concat([0, 1].map((axis) => Math.max(first[axis], second[axis])));
+  }
+
   /** Shares of the original's width and height under the pointer. */
   place(event) {
     const bounds = this.canvas.getBoundingClientRect();
@@ -170,6 +193,9 @@ export class Stage {
     const place = this.place(event);
     if (this.mode === "pick") {
       this.onPick(this.color(place));
+    } else if (this.mode === "subject") {
+      this.box0 = place;
+      this.subject = this.marked(place);
     } else if (this.mode === "compare") {
       this.dragging = true;
       this.slide();
@@ -182,11 +208,16 @@ export class Stage {
   move(event) {
     const place = this.place(event);
     if (this.stroke) this.stroke.points.push(place);
+    else if (this.box0) this.subject = this.marked(place);
     else if (this.dragging) this.slide();
   }
 
   up() {
     this.dragging = false;
+    if (this.box0) {
+      this.box0 = null;
+      this.onSubject(this.subject);
+    }
     if (!this.stroke) return;
     this.strokes.push(this.stroke);
     this.stroke = null;

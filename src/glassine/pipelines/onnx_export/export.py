@@ -4,6 +4,7 @@ The file maps an opaque clip to alpha and un-mixed colors.
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,14 +64,15 @@ class CutoutGraph(nn.Module):
             Alpha `1 f 1 h w` and straight color `1 f 3 h w`, both in [0, 1], and the background used, `1 3`.
         """
         background = torch.where((background < 0).any(), background_of(clip), background)
-        latents = self.ildiff.adjusted_latents(clip)
-        pixel = clip
-        if self.ildiff.pixel_source == "reconstruction":
-            pixel = (self.ildiff.reconstruct(latents) / 2 + 0.5).clamp(0, 1)
-        inputs = [pixel, latents, *(self.hint(clip, background) if self.hint is not None else ())]
-        rgba = self.ildiff.read(*(rearrange(x, "b f c h w -> (b f) c h w") for x in inputs))  # f 4 h w
-        alpha = rearrange(rgba[:, :1], "f c h w -> 1 f c h w").clamp(0, 1)
+        alpha = self.alpha_of(clip, self.ildiff.adjusted_latents(clip), background)
         return alpha, unmixed(clip, alpha, background), background
+
+    def alpha_of(self, clip: Tensor, latents: Tensor, background: Tensor) -> Tensor:
+        """Alpha `1 f 1 h w` in [0, 1] of single frames, given their adjusted latents `1 f 4 h/8 w/8`."""
+        picture, _ = self.ildiff.picture(clip, latents)
+        inputs = [picture, latents, *(self.hint(clip, background) if self.hint is not None else ())]
+        rgba = self.ildiff.read(*(rearrange(x, "b f c h w -> (b f) c h w") for x in inputs))  # f 4 h w
+        return rearrange(rgba[:, :1], "f c h w -> 1 f c h w").clamp(0, 1)
 
 
 def unmixed(clip: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
@@ -152,20 +154,37 @@ def to_onnx(ildiff: ILDiff, size: tuple[int, int]) -> onnx.ModelProto:
     Raises:
         UserError: it has a part that cannot be exported.
     """
-    graph = CutoutGraph(ildiff).eval()
     inputs = torch.rand(1, TRACED_FRAMES, 3, *size), torch.full((1, 3), FIND)
+    return written(CutoutGraph(ildiff), dict(zip(INPUTS, inputs, strict=True)), OUTPUTS, size)
+
+
+def written(
+    graph: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], size: tuple[int, int]
+) -> onnx.ModelProto:
+    """A module as a graph of standard ONNX operations; frames, the second axis of inputs `1 f ...`, are dynamic.
+
+    Args:
+        graph: takes `inputs` in their order.
+        inputs: examples by name.
+        outputs: names of the results.
+        size: height and width of the pictures.
+
+    Raises:
+        UserError: it has a part that cannot be exported.
+    """
     frames = torch.export.Dim("frames", min=2, max=63)  # a tracing limit, from a branch in diffusers' upsampling
+    dynamic = tuple({1: frames} if x.ndim > 2 else None for x in inputs.values())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
-                graph,
-                inputs,
+                graph.eval(),
+                tuple(inputs.values()),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes={"clip": {1: frames}, "background": None},
-                input_names=INPUTS,
-                output_names=OUTPUTS,
+                dynamic_shapes=dynamic,
+                input_names=list(inputs),
+                output_names=list(outputs),
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:

@@ -126,7 +126,7 @@ def platforms() -> dict[str, Platform]:
 
 
 def sources() -> dict[str, dict[str, str]]:
-    """Sources of the numbers: `where`, `read` (year and month) and `kind` by name."""
+    """Sources of the numbers: `where`, `read` (year and month), `confirmed` (True, False) and `kind`."""
     return {
         name: {key: str(value) for key, value in entry.items()} for name, entry in read_yaml(DATA)["sources"].items()
     }

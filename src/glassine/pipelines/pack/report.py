@@ -37,9 +37,7 @@ def as_markdown(report: dict[str, Any]) -> str:
                 f"| {row['width']}x{row['height']} | {row['frames']} | {row['ms'] / 1000:g} | {_db(row['psnr'])} "
                 f"| {_db(row['psnr_in_time'])} | {255 * row['alpha_error']:.2f} | {_cell('; '.join(row['done']))} |"
             )
-        where = "; ".join(
-            f"{source['where']} ({source['kind']}, {source['read']})" for source in pack["limits_from"].values()
-        )
+        where = "; ".join(map(_source, pack["limits_from"].values()))
         lines += ["", f"Limits from: {where}"]
     for key, problems in report["failed"].items():
         lines += ["", f"## `{key}`: left out", "", *(f"- {_cell(problem)}" for problem in problems)]
@@ -48,6 +46,11 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 def _db(value: float | None) -> str:
     return "exact" if value is None else f"{value:.1f}"
+
+
+def _source(source: dict[str, str]) -> str:
+    doubt = "" if source["confirmed"] == "True" else "; not confirmed on the platform's own page"
+    return f"{source['where']} ({source['kind']}, {source['read']}{doubt})"
 
 
 def _cell(text: str) -> str:

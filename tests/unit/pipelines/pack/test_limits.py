@@ -1,15 +1,30 @@
 """The data file of what platforms accept."""
 
+import re
+
 import pytest
 
 from glassine.pipelines.pack.limits import TextRule, platform, platforms, sources
+from glassine.pipelines.pack.report import as_markdown
 from glassine.utils.errors import UserError
 
 
-def test_every_source_says_where_when_and_what_kind():
+def test_every_source_says_where_when_what_kind_and_whether_it_is_confirmed():
     for name, source in sources().items():
-        assert source.keys() == {"where", "read", "kind"}, name
+        assert source.keys() == {"where", "read", "kind", "confirmed"}, name
         assert all(source.values()), name
+        assert re.fullmatch(r"20\d\d-[01]\d", source["read"]), name
+        assert source["confirmed"] in ("True", "False"), name
+        second_hand = re.search(r"excerpt|guides|an answer|reports", source["kind"])
+        assert (source["confirmed"] == "False") == bool(second_hand), name
+
+
+def test_a_report_marks_limits_that_are_not_confirmed():
+    found = {name: sources()[name] for name in ("line", "slack")}
+    pack = {"title": "P", "kind": "animated", "stickers": 0, "files": [], "limits_from": found}
+    report = {"name": "n", "author": "a", "glassine": "0", "order": [], "platforms": {"p": pack}, "failed": {}}
+    text = as_markdown(report)
+    assert text.count("not confirmed") == 1
 
 
 @pytest.mark.parametrize("key", sorted(platforms()))
