@@ -66,6 +66,14 @@ def cpu_seconds() -> float:
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
+def own_peak() -> float:
+    """Most memory that this process has held, in MiB; `getrusage` would count what its parent held before `exec`."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    raise UserError("the memory of a process must be in /proc/self/status: measure on Linux")
+
+
 def small_files(sources: Sequence[Path], to: Path, count: int, bases: int = 400) -> None:
     """A crawl of small stills: stickers of shards again and again, in other colors, sizes and encodings.
 
@@ -106,10 +114,7 @@ def _measured(crawl: Path, to: Path, workers: int, settings: Settings, apart: bo
         "cpu_s": round(cpu - sum(stage["cpu_s"] for stage in runner.stages.values()), 3),
         "wall_s": round(wall - sum(stage["wall_s"] for stage in runner.stages.values()), 3),
     }
-    peak = {
-        name: round(resource.getrusage(who).ru_maxrss / 1024, 1)
-        for name, who in (("main", resource.RUSAGE_SELF), ("worker", resource.RUSAGE_CHILDREN))
-    }
+    peak = {"main": own_peak(), "worker": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)}
     out.put(
         {
             "files": record["counts"]["files"],
@@ -136,7 +141,8 @@ def measure_run(crawl: Path, to: Path, workers: int, settings: Settings, apart: 
 
     Returns:
         `files`, `stages` (see `Timed`; `join` is what one process does alone: list, compare, split, report),
-        `cpu_s`, `wall_s`, `peak_mib` of `main` and of the largest `worker`.
+        `cpu_s`, `wall_s`, `peak_mib` of `main` and of the largest `worker` (which is at least that of `main`
+        when the worker was started).
 
     Raises:
         UserError: it failed.
