@@ -1,8 +1,9 @@
 """The verbs of `glassine curate` on a finished data set: choose, freeze, label, export-sft, check."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -123,6 +124,30 @@ def _demo(parser: argparse.ArgumentParser, arguments: list[str], console: Consol
         raise UserError(f"every injected fault must be found, got {missed} missed: see {args.dataset}/report/README.md")
 
 
+def _measure(parser: argparse.ArgumentParser, arguments: list[str], console: Console) -> None:
+    from glassine.curation.scale import measure_scale, scale_tables, write_record
+
+    parser.description = "Measure on this machine what a curation of DATASET's kind costs; DATASET is a crawl here."
+    parser.add_argument("--from", dest="sources", type=Path, nargs="+", default=[Path("data/world")], metavar="SHARDS")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[2_000, 20_000], help="small files, for memory")
+    parser.add_argument("--part", type=int, default=400, help="small files, for the speed-up of two workers")
+    parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for crawls and data sets")
+    parser.add_argument("--to", type=Path, default=Path("benchmarks/results/curation/scale.json"), metavar="FILE.json")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of one and of two workers")
+    args = parser.parse_args(arguments)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    def save(content: Mapping[str, Any]) -> None:
+        write_record(content, args.to)
+
+    record = measure_scale(
+        args.sources, args.dataset, args.work, args.sizes, args.part, args.rounds, say=say, save=save
+    )
+    console.print(scale_tables(record), highlight=False, markup=False)
+
+
 VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] = {
     "choose": _choose,
     "freeze": _freeze,
@@ -130,4 +155,5 @@ VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] 
     "export-sft": _export_sft,
     "check": _check,
     "demo": _demo,
+    "measure": _measure,
 }

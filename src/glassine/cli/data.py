@@ -77,6 +77,7 @@ def add_parser(subparsers: Any) -> None:
     build_parser.add_argument("--from", dest="source", type=Path, required=True, metavar="FOLDER")
     build_parser.add_argument("--to", type=Path, required=True, metavar="SHARDS")
     build_parser.add_argument("--table", type=Path, default=None, help="CSV or JSONL: file, description, domain, ...")
+    build_parser.add_argument("--listed", action="store_true", help="only the files that the table names")
     _add_format(build_parser, "all frames")
 
     index_parser = verbs.add_parser("index", help="index the tar files of a folder, including third-party ones")
@@ -136,7 +137,7 @@ def run(args: argparse.Namespace) -> None:
         _fetch(args, console)
     elif args.data_verb == "build":
         _build(
-            FolderStickers(args.source, args.table, size=args.size, fps=args.fps or None),
+            FolderStickers(args.source, args.table, size=args.size, fps=args.fps or None, listed=args.listed),
             args.to,
             args.fps,
             args,

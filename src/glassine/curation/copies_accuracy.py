@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,17 +50,20 @@ class CopyAccuracy:
         return self.right / max(1, self.right + len(self.wrong))
 
 
-def known_stickers(sources: Sequence[Path], count: int) -> Iterator[tuple[Sticker, str]]:
+def known_stickers(
+    sources: Sequence[Path], count: int, leave_out: Container[str] = frozenset()
+) -> Iterator[tuple[Sticker, str]]:
     """Stickers of shards with their group, `count` of each source, evenly over its groups, one a group.
 
     Args:
         sources: folders of shards.
         count: of each.
+        leave_out: groups that are not taken, such as those that limits were chosen on.
     """
     for source in sources:
         shards = StickerShards(source)
         groups = {shards.group(row): row for row in range(len(shards) - 1, -1, -1)}
-        names = sorted(groups)
+        names = sorted(name for name in groups if name not in leave_out)
         for place in np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int):
             row = groups[names[place]]
             durations = shards.durations(row)

@@ -1,29 +1,23 @@
 """Which stickers are near copies of each other, for millions of them: candidates by hashed bits, decided by pixels.
 
-Candidates share a table of locality-sensitive hashing: each of `TABLES` tables looks at some of the 256 bits of a
-perceptual hash, so that a pair of 20 differing bits is met in 99 of 100 cases, and only pairs that agree in a table are
-ever compared. Tables are made one after the other; the pictures that decide lie on disk. Nothing depends on chance:
-the same stickers give the same groups in whatever order they were read.
+Only pairs that `glassine.curation.candidates` meets are ever compared; the pictures that decide lie on disk. Nothing
+depends on chance: the same stickers give the same groups in whatever order they were read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from glassine.curation.candidates import MOST_PIXEL_BITS, candidates, pixel_hashes
 from glassine.curation.prints import HASH_BYTES, THUMB, Prints
 
-TABLES = 32
-MOST_BITS = 76  # of 256 that candidates may differ in; PDQ's own advice is 31 for photos, drawings differ in fewer
 LEAST_QUALITY = 5  # of a print that is compared at all
 _LEAST_CONTRAST = 6.0  # gray levels; flatter pictures are alike whatever they show
-_BUCKET = 48  # entries of a table's bucket that are compared with each query
-_PAIRS_AT_ONCE = 2_000_000
-_SEED = 0x57C3
 
 
 @dataclass(frozen=True)
@@ -158,6 +152,21 @@ class AllPrints:
         """Of its frames alone: `k THUMB THUMB 3`."""
         return np.asarray(self.thumbs[self.starts[sticker] + self.counts[sticker] + 1 : self.starts[sticker + 1]])
 
+    def places(self, relation: str) -> np.ndarray:
+        """Where in `thumbs` the pictures lie that a relation asks about, in the order of its hashes.
+
+        Args:
+            relation: `copy` (all prints), `frame` (those alone), `mirrored` (of the first variant), `cropped`.
+        """
+        starts, counts = self.starts[:-1], self.counts
+        if relation == "cropped":
+            return (starts + counts)[counts > 0]
+        if relation == "frame":
+            starts, counts = starts + counts + 1, self.alone_counts
+        elif relation == "mirrored":
+            counts = np.where(counts > 0, self.moments, 0)
+        return np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
     def cropped_of(self, sticker: int) -> np.ndarray:
         """Of its middle: `1 THUMB THUMB 3`."""
         place = self.starts[sticker] + self.counts[sticker]
@@ -172,110 +181,47 @@ def near_copies(prints: AllPrints, limits: Limits | None = None) -> Iterator[Pai
         limits: what counts as near.
     """
     limits = limits or Limits()
+    strict = replace(limits, mean=limits.mean / 2)  # of pairs that PDQ holds to be different: thin drawings are alike
     count = len(prints.counts)
     owner = np.repeat(np.arange(count), prints.counts)
     have = np.flatnonzero(prints.counts > 0)
     queries = {
-        "copy": (prints.hashes, owner),
-        "frame": (prints.alone, np.repeat(np.arange(count), prints.alone_counts)),
-        "mirrored": (prints.mirrored, np.repeat(np.arange(count), np.where(prints.counts > 0, prints.moments, 0))),
-        "cropped": (prints.cropped[have], have),
+        "copy": (prints.hashes, prints.places("copy"), owner),
+        "frame": (prints.alone, prints.places("frame"), np.repeat(np.arange(count), prints.alone_counts)),
+        "mirrored": (
+            prints.mirrored,
+            prints.places("mirrored"),
+            np.repeat(np.arange(count), np.where(prints.counts > 0, prints.moments, 0)),
+        ),
+        "cropped": (prints.cropped[have], prints.places("cropped"), have),
     }
+    pixels = pixel_hashes(prints.thumbs, prints.places("copy"))
     seen: set[int] = set()
-    for relation, (hashes, whose) in queries.items():
-        for code in candidates(prints.hashes, owner, hashes, whose, count).tolist():
+    for relation, (hashes, places, whose) in queries.items():
+        asked = pixel_hashes(prints.thumbs, places, relation == "mirrored") if relation != "copy" else pixels
+        met = [
+            candidates(prints.hashes, owner, hashes, whose, count),
+            candidates(pixels, owner, asked, whose, count, MOST_PIXEL_BITS),
+        ]
+        if relation in ("copy", "mirrored"):  # each pair once, whichever was asked about
+            met = [_one_way(codes, count) for codes in met]
+        unsure = set(np.setdiff1d(met[1], met[0]).tolist())
+        for code in np.union1d(*met).tolist():
             first, second = divmod(code, count)
             small, large = min(first, second), max(first, second)
             if small * count + large in seen:
                 continue
-            mean = compare(prints, first, second, relation, limits)
+            mean = compare(prints, first, second, relation, strict if code in unsure else limits)
             if mean is not None:
                 seen.add(small * count + large)
                 still = prints.animated[first] != prints.animated[second]
                 yield Pair(small, large, "frame" if still and relation == "copy" else relation, mean)
 
 
-def candidates(
-    hashes: np.ndarray, owner: np.ndarray, queries: np.ndarray, whose: np.ndarray, stickers: int
-) -> np.ndarray:
-    """Which stickers may be near copies: `query's sticker * stickers + entry's sticker`, sorted, each once.
-
-    Args:
-        hashes: `p 32` uint8, what is looked through.
-        owner: `p`, the sticker of each.
-        queries: `q 32` uint8.
-        whose: `q`, the sticker of each.
-        stickers: how many there are.
-    """
-    if not len(hashes) or not len(queries):
-        return np.zeros(0, np.int64)
-    chance = np.random.default_rng(_SEED)
-    # so many bits that a bucket of unrelated hashes holds about one
-    width = int(np.clip(np.ceil(np.log2(len(hashes) + 1)), 12, 40))
-    found = [np.zeros(0, np.int64)]
-    entries64, queries64 = hashes.view(np.uint64), np.ascontiguousarray(queries).view(np.uint64)
-    for _ in range(TABLES):
-        bits = np.sort(chance.choice(8 * HASH_BYTES, width, replace=False))
-        keys, asked = _keys(hashes, bits), _keys(queries, bits)
-        # within a bucket by the whole hash, so that in a crowded one neighbors are near
-        order = np.lexsort((entries64[:, 1], entries64[:, 0], keys))
-        keys = keys[order]
-        first, last = np.searchsorted(keys, asked, "left"), np.searchsorted(keys, asked, "right")
-        crowded = last - first > _BUCKET
-        middle = (first + last) // 2
-        if crowded.any():
-            places = first[crowded] + np.array(
-                [
-                    np.searchsorted(entries64[order[a:b], 0], value)
-                    for a, b, value in zip(first[crowded], last[crowded], queries64[crowded, 0], strict=True)
-                ]
-            )
-            middle[crowded] = places
-        first = np.where(crowded, np.maximum(first, middle - _BUCKET // 2), first)
-        last = np.where(crowded, np.minimum(last, middle + _BUCKET // 2), last)
-        part = _compared(entries64, order, owner, queries64, whose, first, last, stickers)
-        found = [np.union1d(found[0], part)]
-    return found[0]
-
-
-def _compared(
-    entries: np.ndarray,
-    order: np.ndarray,
-    owner: np.ndarray,
-    queries: np.ndarray,
-    whose: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-    stickers: int,
-) -> np.ndarray:
-    """Of each query and the entries `first` to `last`, the pairs of stickers that differ in few enough bits."""
-    counts = last - first
-    ends = np.cumsum(counts)
-    found = [np.zeros(0, np.int64)]
-    start = 0
-    while start < len(counts):
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, "right")))
-        part = counts[start:stop]
-        query = np.repeat(np.arange(start, stop), part)
-        offset = np.arange(len(query)) - np.repeat(np.cumsum(part) - part, part)
-        entry = order[first[query] + offset]
-        other = whose[query] != owner[entry]
-        query, entry = query[other], entry[other]
-        bits = np.bitwise_count(entries[entry] ^ queries[query]).sum(axis=1, dtype=np.int64)
-        near = bits <= MOST_BITS
-        found.append(np.unique(whose[query[near]] * stickers + owner[entry[near]]))
-        start = stop
-    return np.unique(np.concatenate(found))
-
-
-def _keys(hashes: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Some bits of each hash as one number: `n` uint64."""
-    keys = np.zeros(len(hashes), np.uint64)
-    for bit in bits.tolist():
-        value = (hashes[:, bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
-        keys = (keys << np.uint64(1)) | value.astype(np.uint64)
-    return keys
+def _one_way(codes: np.ndarray, count: int) -> np.ndarray:
+    """Codes of pairs with the smaller place first, each once."""
+    first, second = np.divmod(codes, max(1, count))
+    return np.unique(np.minimum(first, second) * count + np.maximum(first, second))
 
 
 def compare(prints: AllPrints, first: int, second: int, relation: str, limits: Limits) -> float | None:
@@ -302,7 +248,7 @@ def compare(prints: AllPrints, first: int, second: int, relation: str, limits: L
     means = []
     for one in ones:
         for other in others:
-            mean, local = differences(one, other)
+            mean, local = differences(one, other, limits.mean)
             clear, clear_too = contrast(one) >= _LEAST_CONTRAST, contrast(other) >= _LEAST_CONTRAST
             near = clear[:, None] & clear_too & (mean <= limits.mean) & (local <= limits.local)
             if not near.any():
@@ -322,12 +268,21 @@ def contrast(pictures: np.ndarray) -> np.ndarray:
     return pictures.reshape(len(pictures), -1).std(axis=1)
 
 
-def differences(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and largest local absolute difference of each picture of `a ...` from each of `b ...`: two `a b`."""
-    step = np.abs(one[:, None].astype(np.int16) - other[None].astype(np.int16)).max(axis=-1).astype(np.float32)
-    a, b = step.shape[:2]
-    blurred = np.stack([cv2.blur(picture, (3, 3)) for picture in step.reshape(a * b, THUMB, THUMB)])
-    return step.mean(axis=(2, 3)), blurred.reshape(a, b, -1).max(axis=-1)
+def differences(one: np.ndarray, other: np.ndarray, most: float = 255.0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and largest local absolute difference of each picture of `a ...` from each of `b ...`: two `a b`.
+
+    Args:
+        one: `a THUMB THUMB 3` uint8.
+        other: `b THUMB THUMB 3` uint8.
+        most: where the mean is above, the local difference is not looked for, and is infinite.
+    """
+    step = np.maximum(one[:, None], other[None]) - np.minimum(one[:, None], other[None])  # uint8 holds it
+    levels = step.max(axis=-1)  # a b THUMB THUMB
+    mean = levels.mean(axis=(2, 3), dtype=np.float32)
+    local = np.full(mean.shape, np.inf, np.float32)
+    for a, b in np.argwhere(mean <= most).tolist():
+        local[a, b] = cv2.blur(levels[a, b].astype(np.float32), (3, 3)).max()
+    return mean, local
 
 
 class Groups:

@@ -123,7 +123,7 @@ class Ingest:
 
     def settings(self) -> Mapping[str, Any]:
         """What results depend on."""
-        return {"version": 1, "max_pixels": self.max_pixels, "small": SMALL, "drawn": DRAWN, "frames": MAX_FRAMES}
+        return {"version": 2, "max_pixels": self.max_pixels, "small": SMALL, "drawn": DRAWN, "frames": MAX_FRAMES}
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         """See `ingest_file`."""

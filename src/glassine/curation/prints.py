@@ -30,6 +30,7 @@ _FLAT = 18  # levels by which a painted background may differ from one color: wh
 _FLAT_SHARE = 0.9  # of the border that must have that color
 _LEAST_HOLE = 0.004  # of the area
 _LEAST_VISIBLE = 24  # alpha
+_FILLED = 0.97  # of both sides: a border of less is none
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Prints:
 
     Attributes:
         hashes: `v*m 32` uint8, PDQ of the frames at `MOMENTS`, one of a still; of a transparent sticker again as it
-            looks when it was flattened onto white and onto black, see `variants`.
+            looks when it was flattened onto white and onto black, see `variants`; and of one that does not fill its
+            canvas once more with all of the canvas: a ground that hides the end of a drawing moves its border.
         mirrored: `m 32` uint8, of the frames mirrored.
         cropped: `32` uint8, of the first of them cut to its middle, as crawled copies often are.
         cropped_thumb: `THUMB THUMB 3` uint8, of that.
@@ -115,6 +117,8 @@ def make_prints(frames: np.ndarray, durations: Sequence[int], chosen: Sequence[i
     places = list(moments(durations) if chosen is None else chosen)
     looks = variants(frames)
     pictures = [canonical(look, places) for look in looks]  # v m SIDE SIDE 3
+    if not _fills(looks[0]):
+        pictures.append(canonical(looks[0], places, whole=True))
     hashed = [pdqhash.compute(np.ascontiguousarray(one)) for look in pictures for one in look]
     mirrored = [pdqhash.compute(np.ascontiguousarray(one[:, ::-1]))[0] for one in pictures[0]]
     top, left = (round(side * (1 - CROP) / 2) for side in frames.shape[1:3])
@@ -138,10 +142,12 @@ def variants(frames: np.ndarray) -> list[np.ndarray]:
     """A sticker as it is and, if it is transparent, as what is left of it after it was flattened onto white or black.
 
     White parts of a drawing on white cannot be told from the ground: a flattened copy has lost them, and is found by
-    what the original looks like when it loses them, too.
+    what the original looks like when it loses them, too. An opaque one is also taken with all that its border does not
+    reach: parts of a drawing may have the ground's color by chance.
     """
     if frames[..., 3].min() >= 250:
-        return [without_flat_background(frames)]
+        holes, filled = without_flat_background(frames), without_flat_background(frames, holes=False)
+        return [holes] if np.array_equal(holes, filled) else [holes, filled]
     looks = [frames]
     for ground in ((255, 255, 255), (0, 0, 0)):
         opaque = np.full_like(frames, 255)
@@ -158,22 +164,38 @@ def _packed(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits.astype(np.uint8))
 
 
-def canonical(frames: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
+def _box(frames: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what is visible in any frame, as of a slice; all 0 where nothing is."""
+    seen = frames[..., 3].max(axis=0) >= _LEAST_VISIBLE
+    if not seen.any():
+        return 0, 0, 0, 0
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _fills(frames: np.ndarray) -> bool:
+    """Whether what is visible reaches the borders, or there is nothing visible."""
+    top, bottom, left, right = _box(frames)
+    height, width = frames.shape[1:3]
+    return not bottom or min((bottom - top) / height, (right - left) / width) >= _FILLED
+
+
+def canonical(frames: np.ndarray, chosen: Sequence[int], whole: bool = False) -> np.ndarray:
     """Frames as they are compared: what is visible, fitted into a square, on mid gray.
 
     Args:
         frames: `f h w 4` uint8 straight RGBA, all of them: what is visible is looked for in all. Flat backgrounds are
             gone already, see `without_flat_background`.
         chosen: which ones are returned.
+        whole: all of the canvas instead of what is visible.
 
     Returns:
         `m SIDE SIDE 3` uint8.
     """
-    seen = frames[..., 3].max(axis=0) >= _LEAST_VISIBLE
-    if not seen.any():
+    top, bottom, left, right = (0, frames.shape[1], 0, frames.shape[2]) if whole else _box(frames)
+    if not bottom:
         return np.full((len(chosen), SIDE, SIDE, 3), GRAY[0], np.uint8)
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    part = frames[chosen, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = frames[chosen, top:bottom, left:right]
     opaque = composite_frames(part, GRAY)
     side = max(opaque.shape[1:3])
     top, left = (side - opaque.shape[1]) // 2, (side - opaque.shape[2]) // 2
@@ -183,10 +205,14 @@ def canonical(frames: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
     return np.stack([cv2.resize(one, (SIDE, SIDE), interpolation=how) for one in square])
 
 
-def without_flat_background(frames: np.ndarray) -> np.ndarray:
+def without_flat_background(frames: np.ndarray, holes: bool = True) -> np.ndarray:
     """Opaque frames whose border is of one color lose areas of that color; others stay.
 
     A sticker that was flattened onto white, or whose GIF has a painted ground, then compares like the original.
+
+    Args:
+        frames: `f h w 4` uint8.
+        holes: also areas that the border does not reach: holes in a drawing show the ground, too.
     """
     if frames[..., 3].min() < 250:
         return frames
@@ -201,7 +227,7 @@ def without_flat_background(frames: np.ndarray) -> np.ndarray:
     for alpha, one in zip(out[..., 3], differs.astype(np.uint8), strict=True):
         flat = cv2.medianBlur(one, 3) <= _FLAT
         _, labels, about, _ = cv2.connectedComponentsWithStats(flat.astype(np.uint8), connectivity=4)
-        ground = about[:, cv2.CC_STAT_AREA] >= _LEAST_HOLE * flat.size  # holes in a drawing show the ground, too
+        ground = (about[:, cv2.CC_STAT_AREA] >= _LEAST_HOLE * flat.size) & holes
         edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         ground[edge] = True
         ground[0] = False  # what is not flat

@@ -36,6 +36,8 @@ TABLE_2 = (
 )
 _STOP = frozenset(
     [
+        "sticker",  # said of each
+        "stickers",
         "a",
         "an",
         "the",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,20 @@ _LABELS = {
     "visible": ("Largest visible share of a frame", "share", "min_visible"),
     "transparent": ("Mean transparent share", "share", "min_transparent"),
 }
+_CHARTS = (
+    ("VSD2M figure 3: words in descriptions", ["word_cloud.png"]),
+    (
+        "VSD2M figure 4, TASD figure 3",
+        [
+            "trigger_words_25.png",
+            "frames.png",
+            "description_letters.png",
+            "description_words.png",
+            "trigger_words_15.png",
+        ],
+    ),
+)
+_WIDE = ("word_cloud.png", "trigger_words_25.png", "description_words.png", "trigger_words_15.png")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#1c1c1e;background:#fafaf9}
 table{border-collapse:collapse;margin:.5em 0 1.5em}
@@ -47,7 +61,9 @@ th{font-weight:600}h2{margin-top:2em}img{max-width:100%}
 .cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:12px}
 .cell{font-size:12px;overflow-wrap:anywhere}.cell img{width:128px;height:128px;object-fit:contain;
 background:repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0/16px 16px}.small{color:#66666c;font-size:13px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:10px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:10px}.wide{grid-column:1/-1}
+.tables{display:flex;flex-wrap:wrap;gap:0 3.5em;align-items:flex-start}.tables h2{margin-top:1em}
+.published{background:#f1efe9;color:#66666c}
 """
 
 
@@ -80,7 +96,7 @@ def write_report(dataset: Path, to: Path | None = None) -> Path:
     content = {"statistics": stats, "tables": tables, "curation": record}
     with atomic_path(beside / "report.json") as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    page = page_html(dataset.name, stats, tables, record, samples, sorted(path.name for path in beside.glob("*.png")))
+    page = page_html(dataset.name, stats, tables, record, samples, {path.name for path in beside.glob("*.png")})
     (beside / "index.html").write_text(page, encoding="utf-8")
     if _NOTES in there:  # of `glassine curate demo --check`
         shutil.copyfile(to / _NOTES, beside / _NOTES)
@@ -145,7 +161,7 @@ def page_html(
     tables: dict[str, list[list[str]]],
     record: dict[str, Any],
     samples: Sequence[tuple[str, StickerInfo]],
-    pictures: Sequence[str],
+    pictures: Collection[str],
 ) -> str:
     """The page; whatever comes from a crawl is escaped, and no address of it is a link."""
     text = html.escape
@@ -165,7 +181,7 @@ def page_html(
     for title, rows in tables.items():
         parts += [f"<h2>{text(title)}</h2>", _table(rows[0], rows[1:])]
     parts.append(
-        "<p class='small'>Numbers marked as published are from the papers' texts.</p>"
+        "<p class='small'>Tinted numbers are published: from the papers' texts. Nobody here has measured them.</p>"
         "<h2>Samples</h2><div class='cells'>"
     )
     for file, info in samples:
@@ -181,13 +197,24 @@ def page_html(
             f"<div class='cell'><img src='{text(file)}' alt=''><br>{'<br>'.join(filter(None, said))}"
             f"<br>{text(facts)}</div>"
         )
-    parts.append("</div><h2>Charts</h2><div class='charts'>")
-    parts += [f"<img src='{text(picture)}' alt='{text(picture)}'>" for picture in pictures]
     parts.append("</div>")
+    filters = sorted(name for name in pictures if name.startswith("all_"))
+    for title, names in (*_CHARTS, ("What filters look at, thresholds in red", [*filters, "text_letters.png"])):
+        there = [name for name in names if name in pictures]
+        if there:
+            parts += [f"<h2>{title}</h2><div class='charts'>", *(_chart(name) for name in there), "</div>"]
+    parts.append("<div class='tables'>")
     for title in ("licenses", "sources", "domains", "kinds", "motions", "colors", "descriptions_by"):
         rows = [[key or "-", f"{count:,}", f"{count / n:.1%}"] for key, count in stats[title].items()]
-        parts += [f"<h2>{text(title.replace('_', ' ').capitalize())}</h2>", _table(["", "stickers", "share"], rows)]
+        head = ["", "stickers", "share"]
+        parts.append(f"<div><h2>{text(title.replace('_', ' ').capitalize())}</h2>{_table(head, rows)}</div>")
+    parts.append("</div>")
     return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def _chart(name: str) -> str:
+    kind = " class='wide'" if name in _WIDE else ""
+    return f"<img{kind} src='{html.escape(name)}' alt='{html.escape(name.removesuffix('.png').replace('_', ' '))}'>"
 
 
 def _curation_html(record: dict[str, Any]) -> list[str]:
@@ -202,10 +229,11 @@ def _curation_html(record: dict[str, Any]) -> list[str]:
         ["left out", f"{sum(counts['rejected'].values()):,}"],
         ["kept", f"{counts['kept']:,}"],
     ]
-    parts.append(_table(["", "count"], rows))
+    parts.append(f"<div class='tables'><div><h3>Files</h3>{_table(['', 'count'], rows)}</div>")
     for title, found in (("Broken files by cause", counts["broken"]), ("Near copies by kind", counts["pairs"])):
-        parts += [f"<h3>{title}</h3>", _table(["", "count"], [[name, f"{count:,}"] for name, count in found.items()])]
-    parts.append("<h3>Left out by reason</h3>")
+        rows = [[name, f"{count:,}"] for name, count in found.items()] or [["none", "0"]]
+        parts.append(f"<div><h3>{title}</h3>{_table(['', 'count'], rows)}</div>")
+    parts.append("</div><h3>Left out by reason</h3>")
     limits = record.get("settings", {}).get("thresholds", {})
     for reason, count in counts["rejected"].items():
         parts.append(f"<p><b>{text(reason)}</b>: {count:,} ({text(REASONS.get(reason, ''))})</p>")
@@ -218,7 +246,14 @@ def _curation_html(record: dict[str, Any]) -> list[str]:
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table; columns and rows whose head says that they are published are tinted."""
     cell: Callable[[str], str] = lambda value: html.escape(str(value))  # noqa: E731
-    top = "".join(f"<th>{cell(one)}</th>" for one in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell(one)}</td>' for one in row)}</tr>" for row in rows)
+    head = list(head)
+    tints = [" class='published'" if "(published)" in one else "" for one in head]
+    top = "".join(f"<th{tint}>{cell(one)}</th>" for tint, one in zip(tints, head, strict=True))
+    body = ""
+    for row in map(list, rows):
+        whole = " class='published'" if "(published)" in str(row[0]) else ""
+        cells = "".join(f"<td{tint}>{cell(one)}</td>" for tint, one in zip(tints, row, strict=True))
+        body += f"<tr{whole}>{cells}</tr>"
     return f"<table><tr>{top}</tr>{body}</table>"

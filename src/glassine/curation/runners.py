@@ -274,9 +274,10 @@ def ray_session(address: str | None, workers: int, object_store_bytes: int = OBJ
                 logging_level=logging.ERROR,
                 runtime_env=environment,
             )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises plain ones where a busy machine starts its processes too slowly
+        where = f"at {address}" if address else "on this machine"
         raise UserError(
-            f"Ray at {address or 'this machine'} cannot be used ({' '.join(str(error).split())})"
+            f"Ray {where} cannot be used ({' '.join(str(error).split())[:200]}): try again, or use --no-ray"
         ) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

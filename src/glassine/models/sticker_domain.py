@@ -24,6 +24,11 @@ class StickerDomain(nn.Module):
         super().__init__()
         self.size, self.train_encoder = size, train_encoder
         self.encoder: Any = timm.create_model(name, num_classes=2)
+        head = self.encoder.get_classifier()
+        nn.init.zeros_(
+            head.weight
+        )  # timm's are up to 0.7 for two answers: random logits of tens, which a fit must undo
+        nn.init.zeros_(head.bias)
         self.register_buffer("temperature", torch.ones(()))
 
     def train(self, mode: bool = True) -> "StickerDomain":

@@ -5,6 +5,7 @@ from tests.helpers.small_crawl import drawing, file_bytes, jpeg, sticker
 from glassine.curation.duplicates import Groups, PrintStore, near_copies
 from glassine.curation.ingest import decode
 from glassine.curation.prints import Prints, make_prints, moments
+from glassine.data.alpha import composite_frames
 from glassine.data.sticker import Sticker
 
 pytest.importorskip("pdqhash")
@@ -71,3 +72,23 @@ def test_groups_hang_together_whatever_the_order():
     for a, b in ((3, 2), (5, 1), (5, 4)):
         other.join(a, b)
     assert one.roots().tolist() == other.roots().tolist() == [0, 1, 2, 2, 1, 1]
+
+
+def on_color(one: Sticker, color: tuple[int, int, int]) -> Sticker:
+    opaque = np.full_like(one.frames, 255)
+    opaque[..., :3] = composite_frames(one.frames, color)
+    return Sticker(opaque, one.durations)
+
+
+def test_a_ground_that_hides_a_part_of_the_drawing_does_not_hide_the_copy(tmp_path):
+    """A stalk at the border, and a spot within, of the very color that the copy is flattened onto."""
+    brown = (150, 90, 60)
+    frames = np.zeros((1, 96, 96, 4), np.uint8)
+    blob = drawing(3, 1, 72)[0]
+    frames[0, 4:76, 12:84] = blob
+    stalk = frames.copy()
+    stalk[0, 66:92, 42:54] = (*brown, 255)
+    spot = frames.copy()
+    spot[0, 30:50, 38:58] = (*brown, 255)
+    for one in (Sticker(stalk, (1000,)), Sticker(spot, (1000,))):
+        assert [(p.left, p.right) for p in pairs_of(tmp_path, [one, on_color(one, brown), sticker(9)])] == [(0, 1)]

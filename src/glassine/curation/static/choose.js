@@ -3,6 +3,7 @@
 const plan = window.PLAN;
 const answers = new Map();
 const state = document.getElementById("state");
+let saving = Promise.resolve(); // one request after the other, or an older one could be written last
 
 async function send(path, more) {
   const body = JSON.stringify({ study: plan.study, rater: "", ...more });
@@ -30,15 +31,28 @@ function mark(section, value) {
   }
 }
 
-async function answer(section, name, value) {
+function answer(section, name, value) {
   answers.set(name, value);
   mark(section, value);
-  try {
-    await send("/api/answers", { answers: [...answers].map(([one, given]) => ({ name: one, value: given })) });
-    say();
-  } catch (error) {
-    say(`not saved: ${error.message}`);
-  }
+  saving = saving.then(async () => {
+    try {
+      await send("/api/answers", { answers: [...answers].map(([one, given]) => ({ name: one, value: given })) });
+      say();
+    } catch (error) {
+      say(`not saved, answer again later: ${error.message}`);
+    }
+  });
+}
+
+// keys 1 to 9 answer the first question that has no answer, and show the next one
+function byKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || !/^[1-9]$/.test(event.key)) return;
+  const open = plan.questions.filter((question) => !answers.has(question.name));
+  if (!open.length) return;
+  const button = sections.get(open[0].name).querySelectorAll("button")[Number(event.key) - 1];
+  if (!button) return;
+  button.click();
+  if (open.length > 1) sections.get(open[1].name).scrollIntoView({ block: "center" });
 }
 
 function ask(question) {
@@ -50,12 +64,14 @@ function ask(question) {
   const options = document.createElement("div");
   options.className = "options";
   const choices = question.clip ? question.options : [...question.options, { value: "", clip: "" }];
-  for (const option of choices) {
+  for (const [place, option] of choices.entries()) {
     const button = document.createElement("button");
     button.type = "button";
     button.dataset.value = option.value;
-    if (option.clip) button.append(picture(option.clip));
-    else button.append(option.value || "none of them");
+    if (option.clip) {
+      button.append(picture(option.clip));
+      button.setAttribute("aria-label", `Sticker ${place + 1}`);
+    } else button.append(option.value || "none of them");
     button.addEventListener("click", () => answer(section, question.name, option.value));
     options.append(button);
   }
@@ -75,3 +91,4 @@ send("/api/start", {}).then((content) => {
   }
   say();
 }).catch((error) => say(error.message));
+document.addEventListener("keydown", byKey);

@@ -59,10 +59,11 @@ class FolderStickers:
         domain: domain of files for which the table gives none.
         size: longer side in pixels for rendering Lottie and SVG; None for their own size.
         fps: maximum frames per second rendered from a Lottie; None for all.
+        listed: only the files that the table names.
 
     Raises:
-        UserError: no such folder, no media files in it, an unreadable table, an unknown column or split, one group in
-            two splits, or files in the table that do not exist.
+        UserError: no such folder, no media files in it, `listed` without a table, an unreadable table, an unknown
+            column or split, one group in two splits, or files in the table that do not exist.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class FolderStickers:
         domain: str = "cartoon",
         size: int | None = None,
         fps: float | None = None,
+        listed: bool = False,
     ) -> None:
         self._folder, self._domain = Path(folder), domain
         self._read = partial(read_sticker, size=size, fps=fps)
@@ -89,6 +91,10 @@ class FolderStickers:
         rows = Path(table) if table is not None else _find_table(self._folder)
         self._rows = {} if rows is None else self._match(rows)
         self._splits = {} if rows is None else self._given_splits(rows)
+        if listed:
+            if rows is None:
+                raise UserError(f"listed needs a table of files, got none in {folder}: name one with --table")
+            self._paths = [path for path in self._paths if path in self._rows]
 
     def __len__(self) -> int:
         return len(self._paths)

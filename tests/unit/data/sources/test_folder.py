@@ -120,3 +120,12 @@ def test_a_table_can_say_which_files_are_the_test_set(folder: Path) -> None:
     table.write_text("file,split\ncat.webp,train\nmore/cat.png,test\n")
     with pytest.raises(UserError, match="gives the group 'cat' to"):
         FolderStickers(folder)
+
+
+def test_listed_reads_only_what_the_table_names(folder: Path) -> None:
+    table = folder / "labels.csv"
+    table.write_text("file,domain\nmore/cat.png,real\n")
+    items = list(FolderStickers(folder, table, listed=True).items())
+    assert [(item.key, item.info["domain"]) for item in items] == [("more-cat", "real")]
+    with pytest.raises(UserError, match="listed needs a table"):
+        FolderStickers(folder, listed=True)
