@@ -91,7 +91,7 @@ def chain_sampler(source: str, guided: Animation, device: torch.device) -> tuple
     how = sampling_of(network, guided)
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
-        frames, _, height, width = wanted[0].rgba.shape
+        frames, height, width = (wanted[0].rgba.shape[axis] for axis in (0, 2, 3))
         stills = torch.stack([one.rgba[frames // 2] for one in wanted]).to(device)
         captions = [one.caption for one in wanted]
         return network.sample(captions, list(seeds), (height, width), frames, sampling=how, base=stills)

@@ -23,11 +23,10 @@ class StickerDomain(nn.Module):
     def __init__(self, name: str = "tf_efficientnet_lite0", size: int = 160, train_encoder: bool = False) -> None:
         super().__init__()
         self.size, self.train_encoder = size, train_encoder
-        self.encoder: Any = timm.create_model(name, num_classes=2)
-        head = self.encoder.get_classifier()
-        nn.init.zeros_(
-            head.weight
-        )  # timm's are up to 0.7 for two answers: random logits of tens, which a fit must undo
+        encoder: Any = timm.create_model(name, num_classes=2)
+        self.encoder, head = encoder, encoder.get_classifier()
+        # timm's weights are up to 0.7 for two answers: random logits of tens, which a short fit could not undo
+        nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self.register_buffer("temperature", torch.ones(()))
 
