@@ -1,12 +1,12 @@
 """The review over HTTP."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from tests.helpers.running_app import client
+from tests.helpers.serving import in_thread
 from tests.helpers.tiny_review import answers_of, tiny_review
 
 from glassine.app.review import ReviewServer, review_site
@@ -67,12 +67,11 @@ def test_the_key_is_not_served(page: TestClient, key: ReviewKey):
 
 
 def test_it_is_served_until_it_is_stopped(key: ReviewKey, tmp_path: Path):
-    with ReviewServer(tmp_path / "review") as server:
-        thread = threading.Thread(target=server.serve)
-        thread.start()
+    with (
+        ReviewServer(tmp_path / "review") as server,
+        in_thread(server.serve, server.shutdown, server.port),
+    ):
         assert server.url.startswith("http://127.0.0.1:")
-        server.shutdown()
-        thread.join()
     with pytest.raises(UserError, match="is no review"):
         ReviewServer(tmp_path)
 

@@ -3,13 +3,13 @@
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.helpers.running_app import client
+from tests.helpers.serving import in_thread
 from tests.helpers.tiny_study import answers_of, tiny_study
 
 from glassine.app.study import StudyServer
@@ -22,12 +22,11 @@ from glassine.utils.errors import UserError
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[StudyServer]:
     tiny_study(tmp_path, items=2)
-    with StudyServer(tmp_path / "study") as server:
-        thread = threading.Thread(target=server.serve)
-        thread.start()
+    with (
+        StudyServer(tmp_path / "study") as server,
+        in_thread(server.serve, server.shutdown, server.port),
+    ):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(server: StudyServer, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:

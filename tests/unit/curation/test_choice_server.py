@@ -1,10 +1,10 @@
 import json
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.helpers.serving import in_thread
 
 from glassine.cli.curate_page import ChoiceServer, write_site
 from glassine.curation.choosing import Question, load_answers, page_plan
@@ -18,10 +18,11 @@ def server(tmp_path: Path):
     site.mkdir()
     plan = page_plan("VSD-C", QUESTIONS, {"aa": "aa.webp", "bb": "bb.webp"})
     write_site(site, plan)
-    with ChoiceServer(site, tmp_path / "choice.json", QUESTIONS, plan["study"], "Ann") as one:
-        threading.Thread(target=one.serve, daemon=True).start()
+    with (
+        ChoiceServer(site, tmp_path / "choice.json", QUESTIONS, plan["study"], "Ann") as one,
+        in_thread(one.serve, one.shutdown, one.port),
+    ):
         yield one, plan["study"]
-        one.shutdown()
 
 
 def ask(server: ChoiceServer, path: str, content: dict | None = None, **headers: str) -> tuple[int, bytes]:
