@@ -68,6 +68,7 @@ def still(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.full  # 16 s
 def test_teachers_of_two_stages_make_clips_that_are_kept_when_it_goes_on(tmp_path, capsys):
     image = save_tiny_generator(tmp_path / "image")
     task = "image_to_video.ImageToVideoTask"
