@@ -64,13 +64,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description=ONNX,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    onnx.add_argument(
-        "source",
-        nargs="?",
-        default="glassine:tiny-ildiff",
-        metavar="NAME|FOLDER",
-        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
-    )
+    _add_source(onnx)
     onnx.add_argument("--to", type=Path, required=True, metavar="FILE.onnx", help="file to write")
     onnx.add_argument(
         "--size",
@@ -87,19 +81,23 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description=WEB,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    web.add_argument(
-        "source",
-        nargs="?",
-        default="glassine:tiny-ildiff",
-        metavar="NAME|FOLDER",
-        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
-    )
+    _add_source(web)
     web.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new or empty folder to write")
     web.add_argument(
         "--runtime",
         type=Path,
         metavar="FOLDER",
         help="ONNX Runtime Web's files, the folder dist of its npm package (default: fetched through npm)",
+    )
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default="glassine:tiny-ildiff",
+        metavar="NAME|FOLDER",
+        help="weights that ship with glassine, or a folder from `glassine export weights` (default: %(default)s)",
     )
 
 

@@ -39,7 +39,7 @@ _ROWS_AT_ONCE = 2000
 
 @dataclass
 class Joined:
-    """What came of joining.
+    """The result of joining.
 
     Attributes:
         files: files that were listed.
@@ -145,7 +145,7 @@ def merge_files(rows: Sequence[Row]) -> Row:
 
 
 def ordered(counts: Counter[str]) -> dict[str, int]:
-    """Words by how often they came, then by the alphabet."""
+    """Words by count, the most frequent first, then alphabetically."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 

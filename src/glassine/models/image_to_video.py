@@ -12,7 +12,6 @@ from glassine.models.animation import (
     MOTION_GUIDANCE,
     Animation,
     as_animation,
-    check_base,
     motion_condition,
     sample_latents,
 )
@@ -205,8 +204,7 @@ class ImageToVideo(TransparentVideo):
         if base is not None:
             if cond_latents is not None or cond_mask is not None:
                 raise ValueError("either base or cond_latents must be given, got both")
-            check_base(base, (len(prompts), *size))
-            still = self.encode_transparent(base[:, None, :3], base[:, None, 3:])
+            still = self.encode_base(base, (len(prompts), *size))
             cond_latents, cond_mask = self.around(still, num_frames, reference)
         if cond_latents is None or cond_mask is None:
             raise UserError("a still must be given to this network, which animates pictures and generates none")
@@ -240,12 +238,6 @@ class ImageToVideo(TransparentVideo):
         if self.unet.config["guidance_inputs"]:  # type: ignore[index]
             more["scales"] = torch.tensor([scales] * clips, device=next(self.unet.parameters()).device)
         return replace(how, guidance_scale=1.0, image_guidance_scale=1.0, motion_guidance_scale=1.0), more
-
-    def around(self, still: Tensor, num_frames: int, reference: Reference | None = None) -> tuple[Tensor, Tensor]:
-        """`cond_latents` `b f c h w` and `cond_mask` `b f` of a clip whose reference frame is `still` `b 1 c h w`."""
-        cond_mask = torch.zeros(len(still), num_frames, dtype=torch.bool, device=still.device)
-        cond_mask[:, self.reference_index(num_frames, reference)] = True
-        return still.expand(-1, num_frames, -1, -1, -1), cond_mask
 
     def reference_index(self, num_frames: int, reference: Reference | None = None) -> int:
         """Number of the frame that is the still; `reference` None is the network's own."""

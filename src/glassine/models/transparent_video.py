@@ -225,10 +225,7 @@ class TransparentVideo(TextToVideo):
         if base is not None:
             if cond_latents is not None or cond_mask is not None:
                 raise ValueError("either base or cond_latents must be given, got both")
-            if not self.animates:
-                raise UserError("base must be None for a network without motion modules, which makes single pictures")
-            check_base(base, (len(prompts), *size))
-            still = self.encode_transparent(base[:, None, :3], base[:, None, 3:])
+            still = self.encode_base(base, (len(prompts), *size))
             cond_latents, cond_mask = self.around(still, num_frames)
         elif rounds == 2:
             tell: Progress = lambda done, of: progress(done, 2 * of)  # noqa: E731
@@ -244,10 +241,25 @@ class TransparentVideo(TextToVideo):
         )
         return self.decode_transparent(latents)
 
-    def around(self, still: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
-        """`cond_latents` `b f c h w` and `cond_mask` `b f` of a clip whose reference frame is `still` `b 1 c h w`."""
+    def encode_base(self, base: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """Latents `b 1 c h w` of straight RGBA pictures `b 4 h w` in [0, 1]; `shape` is the b, h and w asked for.
+
+        Raises:
+            UserError: a network that makes single pictures, or pictures of another shape.
+        """
+        if not self.animates:
+            raise UserError("base must be None for a network without motion modules, which makes single pictures")
+        check_base(base, shape)
+        return self.encode_transparent(base[:, None, :3], base[:, None, 3:])
+
+    def around(self, still: Tensor, num_frames: int, reference: Any = None) -> tuple[Tensor, Tensor]:
+        """`cond_latents` `b f c h w` and `cond_mask` `b f` of a clip whose reference frame is `still` `b 1 c h w`.
+
+        `reference` is what the network's `reference_index` takes beside the number of frames; None for its own.
+        """
         cond_mask = torch.zeros(len(still), num_frames, dtype=torch.bool, device=still.device)
-        cond_mask[:, self.reference_index(num_frames)] = True
+        place = () if reference is None else (reference,)
+        cond_mask[:, self.reference_index(num_frames, *place)] = True
         return still.expand(-1, num_frames, -1, -1, -1), cond_mask
 
     def sample_pictures(
