@@ -33,7 +33,9 @@ def opened(downloads: Path) -> Iterator[Browser]:
     arguments = ["--headless=new", "--window-size=1280,800", "--force-device-scale-factor=1", "--disable-dev-shm-usage"]
     for argument in [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]:
         options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    # several downloads in a row need a person's click otherwise, and a script's is none
+    automatic = "profile.default_content_setting_values.automatic_downloads"
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads), automatic: 1})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.set_script_timeout(60)

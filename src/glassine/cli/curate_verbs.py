@@ -148,6 +148,49 @@ def _measure(parser: argparse.ArgumentParser, arguments: list[str], console: Con
     console.print(scale_tables(record), highlight=False, markup=False)
 
 
+def _accuracy(parser: argparse.ArgumentParser, arguments: list[str], console: Console) -> None:
+    import tempfile
+
+    from rich.progress import track
+
+    from glassine.curation.accuracy import accuracy_tables, measure_accuracy
+    from glassine.curation.ocr import RapidOcr
+    from glassine.curation.scale import write_record
+
+    parser.description = (
+        "Count near copies found among copies made of known stickers, and rendered texts read. DATASET is a folder of "
+        "shards, or of folders of shards."
+    )
+    parser.add_argument("--count", type=int, default=40, help="stickers of each source (default: %(default)s)")
+    parser.add_argument(
+        "--earlier",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="COUNT",
+        help="leave out the groups that measurements with these counts took",
+    )
+    parser.add_argument("--no-ocr", action="store_true", help="near copies only")
+    parser.add_argument(
+        "--chinese-fonts", type=Path, nargs="*", default=[], metavar="FILE.ttf", help="to measure Chinese text, too"
+    )
+    to = Path("benchmarks/results/curation/accuracy.json")
+    parser.add_argument("--to", type=Path, default=to, metavar="FILE.json")
+    args = parser.parse_args(arguments)
+    if args.count < 1:
+        raise UserError(f"--count must be at least 1, got {args.count}")
+    inner = sorted(path for path in args.dataset.iterdir() if path.is_dir()) if args.dataset.is_dir() else []
+    sources = [path for path in inner if any(path.glob("*.tar"))] or [args.dataset]
+    ticks = iter(track(range(args.count * len(sources)), "making copies", console=console, transient=True))
+    with tempfile.TemporaryDirectory(prefix="glassine-") as work:
+        engine = None if args.no_ocr else RapidOcr()
+        record = measure_accuracy(
+            sources, args.count, Path(work), args.earlier, engine, args.chinese_fonts, lambda: next(ticks, None)
+        )
+    write_record(record, args.to)
+    console.print(accuracy_tables(record), highlight=False, markup=False)
+
+
 VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] = {
     "choose": _choose,
     "freeze": _freeze,
@@ -156,4 +199,5 @@ VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] 
     "check": _check,
     "demo": _demo,
     "measure": _measure,
+    "accuracy": _accuracy,
 }

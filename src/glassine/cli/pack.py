@@ -59,7 +59,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         choices=["refuse", "still"],
         default="refuse",
         help="for platforms without animated stickers, or that do not mix them with stills: report an error, or use "
-        "each sticker's first frame (default: %(default)s)",
+        "one frame of each sticker (default: %(default)s)",
     )
     parser.add_argument(
         "--no-crop", action="store_true", help="keep each sticker's canvas, so that all have the same scale"

@@ -21,7 +21,9 @@ from glassine.pipelines.pack.encoders import QUALITIES, Encoded, OneBit, encode
 from glassine.pipelines.pack.limits import Limits
 from glassine.pipelines.pack.report import Fidelity, fidelity
 from glassine.pipelines.pack.timing import (
+    REPRESENTS,
     TooLong,
+    begin_visible,
     fewer_frames,
     fit_length,
     fit_rate,
@@ -29,6 +31,7 @@ from glassine.pipelines.pack.timing import (
     merge_repeats,
     plays,
     split_frames,
+    visible_shares,
 )
 from glassine.utils.errors import UserError
 
@@ -125,7 +128,7 @@ class Fitter:
 
         Args:
             limits: limits of the file.
-            still: keep the first frame only.
+            still: keep one frame only: the first that shows at least half of the sticker.
 
         Raises:
             CannotFitError: it stays too large.
@@ -162,9 +165,12 @@ class Fitter:
     def _timed(self, limits: Limits, still: bool, done: list[str]) -> Sticker:
         """The frames at their times, before any loss; stills last one second."""
         if still or not limits.can_move:
-            if self.animated and not still:
+            number = int(np.argmax(visible_shares(self._whole.frames) >= REPRESENTS))
+            if number:
+                done.append(f"frame {number + 1} only: those before show less than half of the sticker")
+            elif self.animated and not still:
                 done.append("first frame only")
-            return Sticker(self._whole.frames[:1], (1000,), 0)
+            return Sticker(self._whole.frames[number : number + 1], (1000,), 0)
         sticker, told = fit_length(self._sticker, limits.max_ms, self._settings.too_long)
         done.append(told)
         if limits.whole_seconds:
@@ -175,6 +181,9 @@ class Fitter:
         loop, told = plays(sticker, limits)
         done.append(told)
         sticker = Sticker(sticker.frames, sticker.durations, loop)
+        least_alpha = self._settings.one_bit.least_alpha if limits.format == "gif" else 1
+        sticker, told = begin_visible(sticker, least_alpha)
+        done.append(told)
         _, told = split_frames(sticker, limits.min_frames or 1)
         done.append(told)
         return sticker

@@ -12,6 +12,8 @@ from glassine.pipelines.pack.limits import Limits
 from glassine.utils.errors import UserError
 
 TooLong = Literal["refuse", "trim", "speed-up"]
+SHOWS = 0.02  # visible pixels of a frame over those of the fullest one, from which it shows something
+REPRESENTS = 0.5  # the same, from which a frame can stand for the sticker
 
 
 def merge_repeats(sticker: Sticker) -> Sticker:
@@ -122,6 +124,50 @@ def fit_rate(sticker: Sticker, limits: Limits) -> tuple[Sticker, str]:
     rule = f"{limits.max_fps:g} frames a second" if limits.max_fps else f"{limits.max_frames} frames"
     rule = rule if limits.max_fps or limits.max_frames else f"frames of {shortest} ms"
     return sticker, f"{sticker.num_frames} of {before} frames, evenly spaced: the platform allows at most {rule}"
+
+
+def visible_shares(frames: np.ndarray, least_alpha: int = 1) -> np.ndarray:
+    """Visible pixels of each frame over those of the fullest one, `f` in [0, 1]; zeros if nothing is visible.
+
+    Args:
+        frames: `f h w 4` uint8.
+        least_alpha: alpha from which a pixel is visible.
+    """
+    counts = np.array([np.count_nonzero(frame[..., 3] >= least_alpha) for frame in frames])
+    return counts / max(1, counts.max())
+
+
+def begin_visible(sticker: Sticker, least_alpha: int) -> tuple[Sticker, str]:
+    """Begin with a frame that shows something, since chats show the first frame before they play.
+
+    A sticker that plays forever begins later in its loop, which looks the same. One that ends keeps its end: its first
+    visible frame is shown from the start.
+
+    Args:
+        sticker: frames with their final loop count.
+        least_alpha: alpha that the format keeps: 1, or the threshold of 1-bit alpha.
+
+    Raises:
+        UserError: no pixel has that much.
+    """
+    shows = np.flatnonzero(visible_shares(sticker.frames, least_alpha) >= SHOWS)
+    if not len(shows):
+        raise UserError(
+            f"some pixels must have an alpha of at least {least_alpha}, got at most {sticker.frames[..., 3].max()}: "
+            "lower --alpha-threshold"
+        )
+    if not shows[0]:
+        return sticker, ""
+    first = int(shows[0])
+    what = "1 frame shows" if first == 1 else f"{first} frames show"
+    if sticker.loop == 0:
+        frames = np.roll(sticker.frames, -first, axis=0)
+        durations = (*sticker.durations[first:], *sticker.durations[:first])
+        return Sticker(frames, durations, 0), f"first {what} nothing there: the loop begins after, and is the same"
+    frames = sticker.frames.copy()
+    frames[:first] = frames[first]
+    told = f"first {what} nothing there: the next one is shown from the start"
+    return merge_repeats(Sticker(frames, sticker.durations, sticker.loop)), told
 
 
 def split_frames(sticker: Sticker, least: int) -> tuple[Sticker, str]:

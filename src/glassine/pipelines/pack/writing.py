@@ -59,7 +59,7 @@ class PackSettings:
         fit: settings for fitting stickers.
         name: name and author of the pack.
         mixed: for platforms without animated stickers, or that do not mix them with stills: "refuse", or
-            "still" for each sticker's first frame.
+            "still" for one frame of each sticker.
         cover: index of the cover sticker.
         zipped: write a zip per platform instead of a folder. LINE, whose upload page needs a zip, gets both.
     """

@@ -107,6 +107,27 @@ def test_a_still_is_the_first_frame():
     assert fitted.fidelity.psnr is None
 
 
+def test_a_still_of_one_that_fades_in_is_a_frame_that_shows_it():
+    sticker = moving()
+    sticker.frames[:3, ..., 3] = 0
+    fitted = Fitter(sticker, FitSettings()).fit(limits("png"), still=True)
+    assert decode_bytes(fitted.data).frames[..., 3].any()
+    assert fitted.done[0].startswith("frame 4 only")
+
+
+@pytest.mark.parametrize("format", ["webp", "apng", "gif"])
+def test_one_that_begins_empty_begins_later_in_its_loop(format):
+    sticker = moving()
+    sticker.frames[:3, ..., 3] = 0
+    sticker.frames[3, ..., 3] = np.minimum(sticker.frames[3, ..., 3], 90)  # a GIF keeps nothing of it
+    fitted = Fitter(sticker, FitSettings()).fit(limits(format))
+    frames = decode_bytes(fitted.data).frames
+    assert frames[0, ..., 3].any()
+    assert not frames[-1, ..., 3].any()
+    assert fitted.duration_ms == sticker.duration_ms
+    assert any("the loop begins after" in one for one in fitted.done)
+
+
 def test_an_opaque_sticker_is_refused_where_the_background_must_be_clear():
     opaque = Sticker(np.full((1, 8, 8, 4), 255, np.uint8), (100,), 0)
     with pytest.raises(UserError, match="cut it out first"):

@@ -7,6 +7,7 @@ from glassine.data.sticker import Sticker
 from glassine.pipelines.pack.limits import Limits
 from glassine.pipelines.pack.timing import (
     at_even_times,
+    begin_visible,
     fewer_frames,
     fit_length,
     fit_rate,
@@ -142,3 +143,39 @@ def test_plays_are_as_many_as_fit(loop, ms, expected):
 def test_a_loop_stays_one():
     assert plays(counted(100), limits()) == (0, "")
     assert plays(counted(100, loop=2), limits()) == (0, "plays forever there; the file says 2 times")
+
+
+def fading_in(loop: int = 0) -> Sticker:
+    """Frame n of five is gray n, and as opaque as it is late; the first is empty."""
+    sticker = counted(10, 20, 30, 40, 50, loop=loop)
+    sticker.frames[..., 3] = np.array([0, 60, 120, 200, 255])[:, None, None]
+    return sticker
+
+
+def test_an_endless_sticker_begins_where_it_shows_something_and_is_the_same_loop():
+    begun, told = begin_visible(fading_in(), 1)
+    assert numbers(begun) == [1, 2, 3, 4, 0]
+    assert begun.durations == (20, 30, 40, 50, 10)
+    assert "first 1 frame shows nothing" in told
+    begun, told = begin_visible(fading_in(), 128)  # 1-bit alpha keeps less
+    assert numbers(begun) == [3, 4, 0, 1, 2]
+    assert "first 3 frames show nothing" in told
+
+
+def test_one_that_ends_keeps_its_end():
+    begun, told = begin_visible(fading_in(loop=2), 128)
+    assert numbers(begun) == [3, 4]
+    assert begun.durations == (100, 50)
+    assert "from the start" in told
+
+
+def test_what_shows_at_once_is_not_touched():
+    sticker = counted(10, 20)
+    assert begin_visible(sticker, 255) == (sticker, "")
+
+
+def test_a_sticker_that_one_bit_alpha_would_lose_is_refused():
+    sticker = counted(10, 20)
+    sticker.frames[..., 3] = 90
+    with pytest.raises(UserError, match="alpha of at least 128, got at most 90"):
+        begin_visible(sticker, 128)
