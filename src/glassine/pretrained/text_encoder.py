@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPTextModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, CLIPTextModel, T5EncoderModel
 from transformers.utils import logging
 
 from glassine.pretrained.hub import check_complete, hub_errors
@@ -17,6 +17,7 @@ from glassine.utils.minilm import minilm_folder
 from glassine.utils.tensors import weights_digest
 
 TINY_TEXT = "glassine:tiny-text"
+MOST_POSITIONS = 512  # of a T5, which has no limit: the longest texts that it was trained on
 MOST_TOKENS = 77  # the limit of every CLIP, and therefore of Stable Diffusion
 TooLong = Literal["error", "cut"]
 
@@ -25,7 +26,8 @@ class TextEncoder(nn.Module):
     """Encodes texts as `prompt_embeds` `b n d` with a fixed number n of tokens, to condition diffusion networks.
 
     CLIP's text network is used as in Stable Diffusion: without a mask, keeping its outputs for padding. A BERT-like
-    network masks the padding, and its embeddings there are zero. Both return the last layer's states.
+    network and the encoder of a T5 (such as FLAN-T5) mask the padding, and their embeddings there are zero. All return
+    the last layer's states.
 
     Args:
         source: hub id or folder in transformers' format; or, as for all our networks, `glassine:tiny-text` or a folder
@@ -35,6 +37,7 @@ class TextEncoder(nn.Module):
         layer: number of layers to use, followed by the final norm; None for all. Stable Diffusion 2
             uses 23 of OpenCLIP ViT-H's 24; its own checkpoints only contain these.
         length: n, including the start and end tokens; None is the number of the network's positions, at most 77.
+            A T5 has relative positions, so that there is no limit to what may be asked of it.
         too_long: whether longer texts are an `error` or are `cut`.
         frozen: use eval mode and no gradients.
         revision: branch, tag or commit on the hub.
@@ -71,7 +74,7 @@ class TextEncoder(nn.Module):
         config: Any = network.config
         self.masks_padding = not config.model_type.startswith("clip")
         self.width = int(config.hidden_size)
-        positions = int(config.max_position_embeddings)
+        positions = int(getattr(config, "max_position_embeddings", None) or MOST_POSITIONS)
         self.length = min(positions, MOST_TOKENS) if length is None else length
         if not 3 <= self.length <= positions:
             raise UserError(f"length must be in [3, {positions}] tokens for {source}, got {length}")
@@ -156,12 +159,13 @@ def load_network(source: str, subfolder: str | None, layer: int | None, revision
         config = AutoConfig.from_pretrained(source, **place)
         clip = config.model_type in ("clip", "clip_text_model")
         config = getattr(config, "text_config", config) if clip else config
-        if config.is_encoder_decoder or not hasattr(config, "num_hidden_layers"):
-            raise UserError(f"{source} must hold a CLIP or BERT-like network, got a {config.model_type}")
+        t5 = config.model_type == "t5"
+        if (config.is_encoder_decoder and not t5) or not hasattr(config, "num_hidden_layers"):
+            raise UserError(f"{source} must hold a CLIP, T5 or BERT-like network, got a {config.model_type}")
         if layer is not None and not 1 <= layer <= config.num_hidden_layers:
             raise UserError(f"layer must be in [1, {config.num_hidden_layers}] for {source}, got {layer}")
         config.num_hidden_layers = layer or config.num_hidden_layers
-        kind: Any = CLIPTextModel if clip else AutoModel
+        kind: Any = CLIPTextModel if clip else T5EncoderModel if t5 else AutoModel
         with quiet():  # its report of unused weights is very long
             network, loaded = kind.from_pretrained(source, config=config, output_loading_info=True, **place)
     check_complete(loaded, source, allow_missing=lambda name: name.startswith("pooler."))

@@ -85,6 +85,14 @@ def test_the_verb_writes_a_row_for_each_experiment(tmp_path, capsys):
     row = next(line for line in text.splitlines() if "`paper.yaml`" in line)
     assert "| 16 GB | nothing |" in row
     assert "paper.yaml" in capsys.readouterr().out
+    (tmp_path / "paper_other.yaml").write_text(yaml.safe_dump(SMALL))
+    assert main(["benchmark", "memory", str(tmp_path / "paper_other.yaml"), "--readme", str(readme)]) == 0
+    assert row in readme.read_text()  # rows of others stay
+    assert "`paper_other.yaml`" in readme.read_text()
+    (tmp_path / "paper.yaml").unlink()
+    assert main(["benchmark", "memory", "--readme", str(readme)]) == 0
+    assert "`paper.yaml`" not in readme.read_text()
+    capsys.readouterr()
     readme.write_text("no markers")
     assert main(["benchmark", "memory", "--readme", str(readme)]) == 2
     assert "must have <!-- table:memory -->" in capsys.readouterr().err

@@ -1,9 +1,11 @@
 import pytest
 import torch
+from tests.helpers.official_files import flan_t5
 from torch.nn import functional as F
 from transformers import AutoModel, BertModel, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
 from glassine.bench.text_tokenizer import make_tokenizer
+from glassine.models.text_pair import TextEncoderPair
 from glassine.pretrained.text_encoder import TextEncoder, minilm, small_bert
 from glassine.pretrained.weights import save_bundle
 from glassine.utils.errors import UserError
@@ -173,3 +175,34 @@ def test_the_shipped_one_knows_likeness_in_both_languages():
     assert likeness[0, 1] > likeness[0, 2] + 0.1
     assert likeness[3, 4] > likeness[3, 5] + 0.1
     assert encoder(texts).shape == (6, encoder.length, encoder.width)
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory):
+    """A folder of a small FLAN-T5 in transformers' format, decoder included."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("t5")
+    flan_t5(folder)
+    return str(folder)
+
+
+def test_the_encoder_of_a_t5_is_used_with_a_mask(t5):
+    encoder = TextEncoder(t5)
+    embeds = encoder(["a cat waves", "a cat"])
+    assert embeds.shape == (2, 77, 16)
+    assert not any("decoder" in name for name in encoder.state_dict())
+    used = embeds.abs().amax(2) > 0
+    assert used.sum(1).tolist() == [5, 4]
+    torch.testing.assert_close(encoder(["a cat"])[0], embeds[1])
+    assert TextEncoder(t5, length=100)(["a"]).shape == (1, 100, 16)
+
+
+def test_a_pair_gives_the_tokens_of_both(bert, t5):
+    first, second = TextEncoder(bert), TextEncoder(t5)
+    pair = TextEncoderPair(first, second)
+    embeds = pair(TEXTS)
+    assert embeds.shape == (3, pair.length, pair.width) == (3, 12 + 77, 16)
+    torch.testing.assert_close(embeds[:, :12], first(TEXTS))
+    assert (embeds[:, 12:].abs().amax(2) > 0).all()  # no padding is left
+    assert pair.identity.keys() == {"length", "digest", "second_length", "second_digest"}
+    assert not any(p.requires_grad for p in pair.parameters())
