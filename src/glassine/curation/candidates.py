@@ -16,9 +16,9 @@ TABLES = 32
 MOST_BITS = 76  # of 256 that candidates may differ in; PDQ's own advice is 31 for photos, drawings differ in fewer
 MOST_PIXEL_BITS = 44  # an angle of 31 degrees
 _BUCKET = 48  # entries of a table's bucket that are compared with each query
-_PAIRS_AT_ONCE = 2_000_000
+_PAIRS_AT_ONCE = 250_000
 _SEED = 0x57C3
-_ROWS_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 4096
 
 
 def pixel_hashes(thumbs: np.ndarray, places: np.ndarray, mirrored: bool = False) -> np.ndarray:

@@ -6,6 +6,7 @@ depends on chance: the same stickers give the same groups in whatever order they
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from glassine.curation.candidates import MOST_PIXEL_BITS, candidates, pixel_hash
 from glassine.curation.prints import HASH_BYTES, THUMB, Prints
 
 LEAST_QUALITY = 5  # of a print that is compared at all
+_CODES_AT_ONCE = 4096
 _LEAST_CONTRAST = 6.0  # gray levels; flatter pictures are alike whatever they show
 
 
@@ -152,6 +154,11 @@ class AllPrints:
         """Of its frames alone: `k THUMB THUMB 3`."""
         return np.asarray(self.thumbs[self.starts[sticker] + self.counts[sticker] + 1 : self.starts[sticker + 1]])
 
+    def forget(self) -> None:
+        """Take the pictures that were looked at out of this process's memory; they stay on the disk."""
+        if isinstance(self.thumbs, np.memmap):
+            self.thumbs._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
     def places(self, relation: str) -> np.ndarray:
         """Where in `thumbs` the pictures lie that a relation asks about, in the order of its hashes.
 
@@ -173,12 +180,14 @@ class AllPrints:
         return np.asarray(self.thumbs[place : place + 1])
 
 
-def near_copies(prints: AllPrints, limits: Limits | None = None) -> Iterator[Pair]:
+def near_copies(prints: AllPrints, limits: Limits | None = None, groups: Groups | None = None) -> Iterator[Pair]:
     """Pairs of near copies, each once, in a fixed order.
 
     Args:
         prints: of all stickers.
         limits: what counts as near.
+        groups: pairs are joined in it, and those that are in one group already are not compared: of a sticker that
+            lies n times in a crawl n - 1 pairs are given, not n (n - 1) / 2. None compares and gives every pair.
     """
     limits = limits or Limits()
     strict = replace(limits, mean=limits.mean / 2)  # of pairs that PDQ holds to be different: thin drawings are alike
@@ -199,23 +208,35 @@ def near_copies(prints: AllPrints, limits: Limits | None = None) -> Iterator[Pai
     seen: set[int] = set()
     for relation, (hashes, places, whose) in queries.items():
         asked = pixel_hashes(prints.thumbs, places, relation == "mirrored") if relation != "copy" else pixels
+        prints.forget()
         met = [
             candidates(prints.hashes, owner, hashes, whose, count),
             candidates(pixels, owner, asked, whose, count, MOST_PIXEL_BITS),
         ]
         if relation in ("copy", "mirrored"):  # each pair once, whichever was asked about
             met = [_one_way(codes, count) for codes in met]
-        unsure = set(np.setdiff1d(met[1], met[0]).tolist())
-        for code in np.union1d(*met).tolist():
-            first, second = divmod(code, count)
+        for first, second, unsure in _coded_pairs((met[0], met[1]), count, prints):
             small, large = min(first, second), max(first, second)
-            if small * count + large in seen:
+            if small * count + large in seen if groups is None else groups.root(small) == groups.root(large):
                 continue
-            mean = compare(prints, first, second, relation, strict if code in unsure else limits)
+            mean = compare(prints, first, second, relation, strict if unsure else limits)
             if mean is not None:
-                seen.add(small * count + large)
+                if groups is None:
+                    seen.add(small * count + large)
+                else:
+                    groups.join(small, large)
                 still = prints.animated[first] != prints.animated[second]
                 yield Pair(small, large, "frame" if still and relation == "copy" else relation, mean)
+
+
+def _coded_pairs(met: tuple[np.ndarray, np.ndarray], count: int, prints: AllPrints) -> Iterator[tuple[int, int, bool]]:
+    """Candidates of two sorted arrays of codes, each pair once, and whether it is among the second's alone."""
+    codes = np.union1d(*met)
+    for start in range(0, len(codes), _CODES_AT_ONCE):
+        part = codes[start : start + _CODES_AT_ONCE]
+        first, second = np.divmod(part, count)
+        yield from zip(first.tolist(), second.tolist(), np.isin(part, met[0], invert=True).tolist(), strict=True)
+        prints.forget()
 
 
 def _one_way(codes: np.ndarray, count: int) -> np.ndarray:

@@ -185,11 +185,9 @@ def join(
     for prints, animated in table.prints():
         store.add(prints, animated)
     everything = store.finish()
-    pairs = list(near_copies(everything, limits))
     groups = Groups(len(everything.animated))
-    for pair in pairs:
-        groups.join(pair.left, pair.right)
-        counts.pairs[pair.relation] += 1
+    pairs = list(near_copies(everything, limits, groups))
+    counts.pairs.update(pair.relation for pair in pairs)
     roots = groups.roots()
     counts.stickers = len(roots)
     counts.groups = len(np.unique(roots))

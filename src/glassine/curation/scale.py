@@ -74,25 +74,29 @@ def own_peak() -> float:
     raise UserError("the memory of a process must be in /proc/self/status: measure on Linux")
 
 
-def small_files(sources: Sequence[Path], to: Path, count: int, bases: int = 400) -> None:
-    """A crawl of small stills: stickers of shards again and again, in other colors, sizes and encodings.
+def small_files(sources: Sequence[Path], to: Path, count: int, copies: int = 5) -> None:
+    """A crawl of small stills: stickers of shards, each some times in a row in other colors, sizes and encodings.
 
     Args:
         sources: folders of shards.
         to: a new folder.
         count: files.
-        bases: how many stickers they are made of; further ones are those again, changed.
+        copies: files made of one sticker, more if there are not enough stickers; so that crawls of different sizes
+            have equally many near copies.
     """
     shards = StickerShards(list(sources))
-    rows = np.linspace(0, len(shards) - 1, min(bases, count, len(shards))).round().astype(int)
-    first = [Image.fromarray(shards.read(int(row), [0])[0]) for row in rows]
+    rows = np.linspace(0, len(shards) - 1, min(-(-count // copies), len(shards))).round().astype(int)
     chance = np.random.default_rng(0)
+    known, picture = -1, Image.new("RGBA", (1, 1))
     for number in range(count):
-        picture = first[number % len(first)]
+        base = number * len(rows) // count
+        if base != known:
+            known, again, picture = base, False, Image.fromarray(shards.read(int(rows[base]), [0])[0])
         side = int(chance.integers(_SIDE, _SIDE + 24))
         pixels = np.array(picture.resize((side, side)))
         order = chance.permutation(3)
-        pixels[..., :3] = pixels[..., order] if number >= len(first) else pixels[..., :3]
+        pixels[..., :3] = pixels[..., order] if again else pixels[..., :3]
+        again = True
         if number % 3 == 1:
             pixels = pixels[:, ::-1]
         data = io.BytesIO()

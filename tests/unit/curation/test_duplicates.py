@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.helpers.small_crawl import drawing, file_bytes, jpeg, sticker
@@ -92,3 +94,16 @@ def test_a_ground_that_hides_a_part_of_the_drawing_does_not_hide_the_copy(tmp_pa
     spot[0, 30:50, 38:58] = (*brown, 255)
     for one in (Sticker(stalk, (1000,)), Sticker(spot, (1000,))):
         assert [(p.left, p.right) for p in pairs_of(tmp_path, [one, on_color(one, brown), sticker(9)])] == [(0, 1)]
+
+
+def test_of_many_copies_each_is_compared_until_it_has_its_group(tmp_path: Path) -> None:
+    store = PrintStore(tmp_path / "thumbs.bin")
+    one, other = (make_prints(sticker(seed, frames=2).frames, (100, 100)) for seed in (1, 2))
+    for prints in (one, one, other, one, one):
+        store.add(prints, True)
+    everything = store.finish()
+    assert len(list(near_copies(everything))) == 6
+    groups = Groups(5)
+    pairs = list(near_copies(everything, groups=groups))
+    assert [(pair.left, pair.right) for pair in pairs] == [(0, 1), (0, 3), (0, 4)]
+    assert groups.roots().tolist() == [0, 0, 2, 0, 0]
