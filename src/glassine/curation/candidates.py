@@ -8,6 +8,8 @@ is plain, and signs of random projections of the small pictures themselves (SimH
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 
 from glassine.curation.prints import HASH_BYTES, THUMB
@@ -42,7 +44,14 @@ def pixel_hashes(thumbs: np.ndarray, places: np.ndarray, mirrored: bool = False)
         out[start : start + len(part)] = np.packbits(
             small.reshape(len(part), -1).astype(np.float32) @ signs > 0, axis=1
         )
+        forget_pages(thumbs)
     return out
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Take what was read of an array in a file out of this process's memory; it stays on the disk."""
+    if isinstance(array, np.memmap):
+        array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def candidates(

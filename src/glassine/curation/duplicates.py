@@ -6,7 +6,6 @@ depends on chance: the same stickers give the same groups in whatever order they
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from glassine.curation.candidates import MOST_PIXEL_BITS, candidates, pixel_hashes
+from glassine.curation.candidates import MOST_PIXEL_BITS, candidates, forget_pages, pixel_hashes
 from glassine.curation.prints import HASH_BYTES, THUMB, Prints
 
 LEAST_QUALITY = 5  # of a print that is compared at all
-_CODES_AT_ONCE = 4096
+_CODES_AT_ONCE = 1024
 _LEAST_CONTRAST = 6.0  # gray levels; flatter pictures are alike whatever they show
 
 
@@ -67,10 +66,11 @@ class PrintStore:
     def __init__(self, file: Path) -> None:
         self._path = file
         self._file = file.open("wb")
-        self._hashes: list[np.ndarray] = []
-        self._mirrored: list[np.ndarray] = []
-        self._cropped: list[np.ndarray] = []
-        self._alone: list[np.ndarray] = []
+        self._hashes = bytearray()
+        self._mirrored = bytearray()
+        self._cropped = bytearray()
+        self._alone = bytearray()
+        self._contrasts = bytearray()
         self._moments: list[int] = []
         self._counts: list[int] = []
         self._alone_counts: list[int] = []
@@ -79,15 +79,19 @@ class PrintStore:
     def add(self, prints: Prints, animated: bool) -> None:
         """Append a sticker; nearly flat ones have prints that fit everything, and are compared with none."""
         count = len(prints.hashes) if prints.quality >= LEAST_QUALITY else 0
-        self._hashes.append(prints.hashes[:count])
-        self._mirrored.append(prints.mirrored if count else prints.mirrored[:0])
+        self._hashes += prints.hashes[:count].tobytes()
+        self._mirrored += prints.mirrored.tobytes() if count else b""
         self._moments.append(len(prints.mirrored))
-        self._cropped.append(prints.cropped)
+        self._cropped += prints.cropped.tobytes()
         alone = len(prints.alone) if count else 0
-        self._alone.append(prints.alone[:alone])
-        self._file.write(prints.thumbs[:count].tobytes())
-        self._file.write(prints.cropped_thumb[None][: min(count, 1)].tobytes())
-        self._file.write(prints.alone_thumbs[:alone].tobytes())
+        self._alone += prints.alone[:alone].tobytes()
+        for pictures in (
+            prints.thumbs[:count],
+            prints.cropped_thumb[None][: min(count, 1)],
+            prints.alone_thumbs[:alone],
+        ):
+            self._file.write(pictures.tobytes())
+            self._contrasts += contrast(pictures).tobytes()
         self._counts.append(count)
         self._alone_counts.append(alone)
         self._animated.append(animated)
@@ -98,15 +102,19 @@ class PrintStore:
         counts, alone = np.array(self._counts, np.int64), np.array(self._alone_counts, np.int64)
         sizes = counts + (counts > 0) + alone  # pictures of each
         total = int(sizes.sum())
-        empty = np.zeros((0, HASH_BYTES), np.uint8)
+        hashes, mirrored, cropped, alone_hashes = (
+            np.frombuffer(part, np.uint8).reshape(-1, HASH_BYTES)
+            for part in (self._hashes, self._mirrored, self._cropped, self._alone)
+        )
         shape = (total, THUMB, THUMB, 3)
         thumbs = np.memmap(self._path, np.uint8, "r", shape=shape) if total else np.zeros((0, *shape[1:]), np.uint8)
         return AllPrints(
-            np.concatenate([empty, *self._hashes]),
-            np.concatenate([empty, *self._mirrored]),
-            np.stack(self._cropped) if self._cropped else empty,
-            np.concatenate([empty, *self._alone]),
+            hashes,
+            mirrored,
+            cropped,
+            alone_hashes,
             thumbs,
+            np.frombuffer(self._contrasts, np.float32),
             np.array(self._moments, np.int64),
             counts,
             alone,
@@ -126,6 +134,7 @@ class AllPrints:
         alone: `k 32`.
         thumbs: `p+k THUMB THUMB 3`, on disk: of each sticker those of its prints, of its middle, of its
             frames alone.
+        contrasts: `p+k` float32, see `contrast`, of each of `thumbs`.
         moments: `n`, frames that were compared of each sticker.
         counts: `n`, prints of each sticker, its variants included.
         alone_counts: `n`, frames alone of each.
@@ -138,26 +147,32 @@ class AllPrints:
     cropped: np.ndarray
     alone: np.ndarray
     thumbs: np.ndarray
+    contrasts: np.ndarray
     moments: np.ndarray
     counts: np.ndarray
     alone_counts: np.ndarray
     starts: np.ndarray
     animated: np.ndarray
 
-    def thumbs_of(self, sticker: int) -> np.ndarray:
-        """Of its prints: `v m THUMB THUMB 3`."""
-        start = self.starts[sticker]
-        flat = np.asarray(self.thumbs[start : start + self.counts[sticker]])
-        return flat.reshape(-1, int(self.moments[sticker]), *flat.shape[1:])
+    def pictures(self, sticker: int, relation: str = "copy") -> tuple[np.ndarray, np.ndarray]:
+        """What a relation looks at of a sticker: pictures `v m THUMB THUMB 3` uint8, their contrasts `v m`.
 
-    def alone_of(self, sticker: int) -> np.ndarray:
-        """Of its frames alone: `k THUMB THUMB 3`."""
-        return np.asarray(self.thumbs[self.starts[sticker] + self.counts[sticker] + 1 : self.starts[sticker + 1]])
-
-    def forget(self) -> None:
-        """Take the pictures that were looked at out of this process's memory; they stay on the disk."""
-        if isinstance(self.thumbs, np.memmap):
-            self.thumbs._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        Args:
+            sticker: its place.
+            relation: `copy` (all prints, v variants of m moments), `frame` (frames alone), `mirrored` (the first
+                variant), `cropped` (the middle).
+        """
+        start, count = int(self.starts[sticker]), int(self.counts[sticker])
+        moments = int(self.moments[sticker])
+        first, last = {
+            "copy": (start, start + count),
+            "mirrored": (start, start + min(count, moments)),
+            "cropped": (start + count, start + count + 1),
+            "frame": (start + count + 1, int(self.starts[sticker + 1])),
+        }[relation]
+        shape = (-1, moments) if relation in ("copy", "mirrored") else (1, last - first)
+        thumbs = np.asarray(self.thumbs[first:last])
+        return thumbs.reshape(*shape, *thumbs.shape[1:]), self.contrasts[first:last].reshape(shape)
 
     def places(self, relation: str) -> np.ndarray:
         """Where in `thumbs` the pictures lie that a relation asks about, in the order of its hashes.
@@ -173,11 +188,6 @@ class AllPrints:
         elif relation == "mirrored":
             counts = np.where(counts > 0, self.moments, 0)
         return np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-
-    def cropped_of(self, sticker: int) -> np.ndarray:
-        """Of its middle: `1 THUMB THUMB 3`."""
-        place = self.starts[sticker] + self.counts[sticker]
-        return np.asarray(self.thumbs[place : place + 1])
 
 
 def near_copies(prints: AllPrints, limits: Limits | None = None, groups: Groups | None = None) -> Iterator[Pair]:
@@ -208,7 +218,6 @@ def near_copies(prints: AllPrints, limits: Limits | None = None, groups: Groups 
     seen: set[int] = set()
     for relation, (hashes, places, whose) in queries.items():
         asked = pixel_hashes(prints.thumbs, places, relation == "mirrored") if relation != "copy" else pixels
-        prints.forget()
         met = [
             candidates(prints.hashes, owner, hashes, whose, count),
             candidates(pixels, owner, asked, whose, count, MOST_PIXEL_BITS),
@@ -236,7 +245,7 @@ def _coded_pairs(met: tuple[np.ndarray, np.ndarray], count: int, prints: AllPrin
         part = codes[start : start + _CODES_AT_ONCE]
         first, second = np.divmod(part, count)
         yield from zip(first.tolist(), second.tolist(), np.isin(part, met[0], invert=True).tolist(), strict=True)
-        prints.forget()
+        forget_pages(prints.thumbs)
 
 
 def _one_way(codes: np.ndarray, count: int) -> np.ndarray:
@@ -255,22 +264,18 @@ def compare(prints: AllPrints, first: int, second: int, relation: str, limits: L
         relation: `copy`, `frame`, `mirrored` or `cropped`.
         limits: what counts as near.
     """
-    ones, others = prints.thumbs_of(first), prints.thumbs_of(second)  # v m THUMB THUMB 3
+    if relation == "frame" and prints.animated[second]:
+        return None
+    ones, ones_contrasts = prints.pictures(first, relation)  # v m THUMB THUMB 3 and v m
+    others, others_contrasts = prints.pictures(second)
     if relation == "mirrored":
-        ones = ones[:1, :, :, ::-1]
-    elif relation == "frame":
-        if prints.animated[second]:
-            return None
-        ones = prints.alone_of(first)[None]
-    elif relation == "cropped":
-        ones = prints.cropped_of(first)[None]
+        ones = ones[:, :, :, ::-1]
     if relation != "copy":
-        others = others[:1]
+        others, others_contrasts = others[:1], others_contrasts[:1]
     means = []
-    for one in ones:
-        for other in others:
+    for one, clear in zip(ones, ones_contrasts >= _LEAST_CONTRAST, strict=True):
+        for other, clear_too in zip(others, others_contrasts >= _LEAST_CONTRAST, strict=True):
             mean, local = differences(one, other, limits.mean)
-            clear, clear_too = contrast(one) >= _LEAST_CONTRAST, contrast(other) >= _LEAST_CONTRAST
             near = clear[:, None] & clear_too & (mean <= limits.mean) & (local <= limits.local)
             if not near.any():
                 continue
@@ -285,8 +290,8 @@ def compare(prints: AllPrints, first: int, second: int, relation: str, limits: L
 
 
 def contrast(pictures: np.ndarray) -> np.ndarray:
-    """Standard deviation over the pixels of each picture `m THUMB THUMB 3`, in gray levels."""
-    return pictures.reshape(len(pictures), -1).std(axis=1)
+    """Standard deviation over the pixels of each picture `m THUMB THUMB 3`, in gray levels, `m` float32."""
+    return pictures.reshape(len(pictures), THUMB * THUMB * 3).std(axis=1, dtype=np.float32)
 
 
 def differences(one: np.ndarray, other: np.ndarray, most: float = 255.0) -> tuple[np.ndarray, np.ndarray]:
