@@ -23,15 +23,15 @@ Browser = Any
 
 
 @contextmanager
-def opened(downloads: Path) -> Iterator[Browser]:
-    """A browser that saves to `downloads`."""
+def opened(downloads: Path, *flags: str) -> Iterator[Browser]:
+    """A browser with more flags that saves to `downloads`."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     arguments = ["--headless=new", "--window-size=1280,800", "--force-device-scale-factor=1", "--disable-dev-shm-usage"]
-    for argument in [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]:
+    for argument in [*arguments, *flags, *(["--no-sandbox"] if os.geteuid() == 0 else [])]:
         options.add_argument(argument)
     # several downloads in a row need a person's click otherwise, and a script's is none
     automatic = "profile.default_content_setting_values.automatic_downloads"

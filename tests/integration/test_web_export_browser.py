@@ -140,6 +140,43 @@ def test_alpha_is_pythons(browser: Browser, site: Path, tmp_path: Path, side: in
     assert "/network/alpha.onnx" in asked
 
 
+SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
+                "--use-vulkan=swiftshader", "--ignore-gpu-blocklist")  # fmt: skip
+
+
+def test_webgpu_gives_the_same_alpha(site: Path, tmp_path: Path):
+    """On SwiftShader, which computes on the CPU what a graphics card would."""
+    sticker = opaque((256, 256), 1, (250, 240, 90))
+    source = tmp_path / "in.png"
+    write_sticker(sticker, source)
+    expected = CutoutPipeline.from_pretrained(device="cpu")(sticker, method="network")
+    with opened(tmp_path / "downloads", *SOFTWARE_GPU) as browser, served(site, SHARED) as (url, asked):
+        browser.get(url)
+        ask = "navigator.gpu ? navigator.gpu.requestAdapter().then(arguments[0]) : arguments[0](null)"
+        if browser.execute_async_script(ask) is None:
+            pytest.skip("this Chromium has no software WebGPU")
+        until(lambda: not browser.execute_script("return document.getElementById('gpu-row').hidden"))
+        browser.execute_script("document.getElementById('gpu').click()")
+        found, _ = cut_in_page(browser, "in.png", source.read_bytes(), tmp_path / "downloads")
+    assert any("webgpu" in path for path in asked)
+    assert far_off(found.frames, expected.frames) <= 0.001
+
+
+@pytest.mark.parametrize("size", [(256, 144), (120, 256), (300, 512)])
+def test_alpha_of_a_sticker_that_is_not_square_is_pythons(
+    browser: Browser, site: Path, tmp_path: Path, size: tuple[int, int]
+):
+    sticker = opaque(size, 2, (250, 240, 90))
+    write_sticker(sticker, tmp_path / "in.png")
+    expected = CutoutPipeline.from_pretrained(device="cpu")(sticker, method="network")
+    with served(site, {}) as (url, _):
+        browser.get(url)
+        found, _ = cut_in_page(browser, "in.png", (tmp_path / "in.png").read_bytes(), tmp_path / "downloads")
+    assert found.frames.shape == expected.frames.shape
+    assert 0.02 < (found.frames[..., 3] > 0).mean() < 0.98
+    assert far_off(found.frames, expected.frames) <= 0.001
+
+
 def test_gif_webp_still_and_what_is_no_picture(browser: Browser, site: Path, tmp_path: Path):
     sticker = opaque((96, 128), 2, (255, 255, 255))
     write_sticker(sticker, tmp_path / "in.gif")
