@@ -61,6 +61,7 @@ def evaluators(tmp_path) -> Evaluators:
     return Evaluators(save_evaluator(tmp_path / "evaluator"), torch.device("cpu"))
 
 
+@pytest.mark.full
 def test_a_method_is_trained_scored_on_the_way_and_at_its_end_and_kept(tmp_path, monkeypatch, evaluators, capsys):
     build_shards(ProceduralStickers(size=32, num_frames=3, length=30), tmp_path / "shards", ShardFormat(), workers=1)
     save_bundle(SmallVAE(**VAE), {"class_path": "glassine.models.vae.SmallVAE", "init_args": VAE}, tmp_path / "vae")

@@ -69,7 +69,7 @@ def train_one_step(to: Path, devices: int, train_spatial: bool) -> None:
     trainer.fit(KnownNoise(to, train_spatial), loader)
 
 
-@pytest.mark.parametrize("train_spatial", [True, False])
+@pytest.mark.parametrize("train_spatial", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_gradients_are_those_of_one_process_with_twice_the_batch(train_spatial, tmp_path):
     alone, together = tmp_path / "one.pt", tmp_path / "two.pt"
     train_one_step(alone, 1, train_spatial)

@@ -8,6 +8,7 @@ from glassine.bench.gpu import Size, measure_speed
 from glassine.models.vae import SmallVAE
 
 
+@pytest.mark.full
 def test_every_number_of_the_record_is_measured(tmp_path):
     size = Size(SIZE, (4, 3, 8, 8), (5, TEXT_WIDTH), 1, lambda: SmallVAE(width=8, decoder_width=8, blocks=1))
     record = measure_speed(tmp_path, torch.device("cpu"), size, compiled=False)
