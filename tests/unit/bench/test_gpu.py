@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import torch
 from tests.helpers.tiny_video_unet import SIZE, TEXT_WIDTH
 
