@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from glassine.bench import pretrain
 
 
@@ -41,6 +43,13 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     tokenizer.add_argument(
         "--words", type=int, default=12000, help="words taken from MiniLM's vocabulary (default: %(default)s)"
     )
+    areas = kinds.add_parser("closed-areas", help="train the network that tells holes in damaged files")
+    areas.add_argument(
+        "--from", dest="sources", type=Path, default=Path("data/world"), metavar="FOLDER", help="of shard folders"
+    )
+    areas.add_argument("--limit", type=int, default=60, help="stickers of each folder (default: %(default)s)")
+    areas.add_argument("--rendered", type=int, default=30, help="of each procedural family (default: %(default)s)")
+    areas.add_argument("--to", type=Path, default=None, metavar="FOLDER", help="default: the shipped weights")
     calibrate = kinds.add_parser(
         "calibrate", help="fit the mixing weights of an exported ILDiff on the validation groups"
     )
@@ -72,12 +81,44 @@ def run(args: argparse.Namespace) -> None:
         from glassine.bench.text_tokenizer import make
 
         make(args.to, args.vocab_size, args.words)
+    elif args.kind == "closed-areas":
+        closed_areas(args)
     else:
         from glassine.bench.calibrate_mixing import calibrate_mixing
         from glassine.bench.tables import print_table
         from glassine.utils.devices import pick_device
 
         print_table(calibrate_mixing(args.folder, args.data, pick_device(args.device), args.size))
+
+
+def closed_areas(args: argparse.Namespace) -> None:
+    """Gather examples, say how well styles are told that training left out, and write the network."""
+    import json
+
+    from rich.progress import Progress
+
+    from glassine.bench.closed_areas import DAMAGED, fit, gather, left_out, write_network
+    from glassine.bench.style_cases import find_cases
+    from glassine.bench.tables import print_table
+    from glassine.pipelines.damaged_areas import WEIGHTS
+    from glassine.utils.errors import UserError
+    from glassine.utils.files import atomic_path
+
+    inner = sorted(path for path in args.sources.iterdir() if path.is_dir()) if args.sources.is_dir() else []
+    folders = [path for path in inner if any(path.glob("*.tar"))]
+    if not folders:
+        raise UserError(f"{args.sources} must hold folders of shards: run `glassine data fetch world`")
+    cases = find_cases(folders, "train", args.limit, args.rendered)
+    with Progress() as bar:
+        task = bar.add_task("closed areas", total=len(cases) * len(DAMAGED))
+        examples = gather(cases, advance=lambda: bar.advance(task))
+    net, told = fit(examples, np.ones(len(examples.holes), bool)), left_out(examples)
+    to = WEIGHTS.parent if args.to is None else args.to
+    write_network(net, to / WEIGHTS.name)
+    with atomic_path(to / "left_out.json") as path:
+        path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    head = ["style left out", "areas", "holes, of the area", "right by the fit on clean files", "right here"]
+    print_table((head, [[style, *(f"{value:g}" for value in row.values())] for style, row in told.items()]))
 
 
 def carry(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.pipelines.closed_form import Evidence
+from glassine.pipelines.damaged_areas import damaged_evidence, shape_features
 from glassine.pipelines.insets import largest_difference
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -37,11 +38,15 @@ BIAS = 3.6
 
 @dataclass(frozen=True)
 class Area:
-    """One closed area in one frame: its number in `ClosedForm.areas`, its pixels, and its features."""
+    """One closed area in one frame: its number in `ClosedForm.areas`, its pixels, and its features.
+
+    `shapes` are those of `damaged_areas.SHAPES`, of damaged files only.
+    """
 
     number: int
     pixels: int
     features: NDArray[np.float64]
+    shapes: NDArray[np.float32] | None = None
 
 
 def describe(
@@ -62,6 +67,7 @@ def describe(
     behind, distance = evidence.behind, evidence.distance
     sticker = max(1, int((~outside).sum()))
     from_outside = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3)
+    shapes = shape_features(evidence, outside, areas) if evidence.damaged else None
     found = []
     for number in range(1, count + 1):
         rows, columns = np.nonzero(areas == number)
@@ -97,10 +103,13 @@ def describe(
             white * float(np.clip(1.5 - from_outside[rows, columns].min() / 8, 0, 1)),
             (1 - white) * float(dark) * float(len(rows) > 0.3 * sticker),
         )
-        found.append(Area(number, len(rows), np.asarray(features)))
+        seen = None if shapes is None else shapes[number - 1]
+        found.append(Area(number, len(rows), np.asarray(features), seen))
     return found
 
 
 def hole_evidence(area: Area) -> float:
     """Log odds that a closed area is a hole."""
+    if area.shapes is not None:
+        return damaged_evidence(area.features, area.shapes)
     return float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))

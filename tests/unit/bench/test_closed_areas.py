@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glassine.bench.closed_areas import Examples, fit, gather, left_out, log_odds, write_network
+from glassine.bench.style_cases import find_cases
+from glassine.pipelines import damaged_areas
+from glassine.pipelines.damaged_areas import SHAPES, damaged_evidence
+from glassine.pipelines.regions import FEATURES
+
+COUNT = len(FEATURES) + len(SHAPES)
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    """Areas whose first shape says what they are, of three styles."""
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(900, COUNT)).astype(np.float32)
+    holes = features[:, len(FEATURES)] + 0.2 * features[:, 0] > 0
+    styles = np.array(["fluent", "noto", "rendered text"])[np.arange(900) % 3]
+    return Examples(features, holes, chance.uniform(0.01, 0.5, 900).astype(np.float32), styles)
+
+
+def test_a_style_that_was_left_out_is_told_right(examples: Examples):
+    told = left_out(examples)
+    assert set(told) == {"fluent", "noto", "rendered text"}
+    assert all(row["areas"] == 300 and row["here"] > 0.8 for row in told.values())
+
+
+def test_what_is_written_is_what_a_cut_out_reads(examples: Examples, tmp_path: Path, monkeypatch):
+    net = fit(examples, np.ones(900, bool))
+    again = fit(examples, np.ones(900, bool))
+    assert all(np.array_equal(net[name], again[name]) for name in net)
+    write_network(net, tmp_path / "areas.npz")
+    monkeypatch.setattr(damaged_areas, "WEIGHTS", tmp_path / "areas.npz")
+    damaged_areas._network.cache_clear()
+    try:
+        one = examples.features[0]
+        found = damaged_evidence(one[: len(FEATURES)].astype(np.float64), one[len(FEATURES) :])
+        assert found == pytest.approx(float(np.clip(log_odds(net, one[None])[0], -5, 5)), abs=1e-4)
+    finally:
+        damaged_areas._network.cache_clear()
+
+
+def test_areas_of_damaged_stickers_are_gathered_with_their_truth():
+    cases = [case for case in find_cases([], "train", 1, 2) if case.style in ("rendered holes", "rendered border")]
+    examples = gather(cases, ["white+jpeg75", "gray+gif"])
+    assert examples.features.shape == (len(examples.holes), COUNT)
+    assert np.isfinite(examples.features).all()
+    assert len(examples.holes) > 2
+    assert ((examples.shares > 0) & (examples.shares < 10)).all()
+    assert set(examples.styles) <= {"rendered holes", "rendered border"}

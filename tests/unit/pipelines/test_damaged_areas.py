@@ -1,0 +1,44 @@
+import cv2
+import numpy as np
+
+from glassine.pipelines.closed_form import closed_form, look
+from glassine.pipelines.damaged_areas import SHAPES, shape_features
+from glassine.pipelines.regions import describe, hole_evidence
+
+
+def two_eyes(damage: bool):
+    """A dark disc on white with two white eyes, as JPEG or as drawn."""
+    picture = np.full((96, 96, 3), 255, np.uint8)
+    cv2.circle(picture, (48, 48), 36, (40, 60, 150), -1)
+    for x in (34, 62):
+        cv2.circle(picture, (x, 40), 7, (255, 255, 255), -1)
+    if damage:
+        picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+    return look(picture, np.full(picture.shape, 255, np.float32))
+
+
+def column(features: np.ndarray, name: str) -> np.ndarray:
+    return features[:, SHAPES.index(name)]
+
+
+def test_shapes_say_where_and_what_an_area_is():
+    evidence = two_eyes(damage=True)
+    assert evidence.damaged
+    found = closed_form(evidence)
+    features = shape_features(evidence, found.alpha <= 0, found.areas)
+    assert features.shape == (2, len(SHAPES))
+    assert (column(features, "twin") > 0.8).all()
+    assert (column(features, "round") > 0.6).all()
+    assert (column(features, "height") < 0.5).all()
+    np.testing.assert_allclose(column(features, "off center"), 0.2, atol=0.05)
+    assert (column(features, "background's luma") > 0.99).all()
+
+
+def test_only_damaged_files_ask_the_network():
+    for damage in (False, True):
+        evidence = two_eyes(damage)
+        found = closed_form(evidence)
+        areas = describe(evidence, found.alpha <= 0, found.areas)
+        assert len(areas) == 2
+        assert all((area.shapes is not None) == damage for area in areas)
+        assert all(-5 <= hole_evidence(area) <= 5 for area in areas)
