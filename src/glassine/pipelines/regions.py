@@ -34,6 +34,7 @@ FEATURES = (
 # is drawn on paper, and what its lines enclose is the paper's white; and a face on its own color is no hole
 WEIGHTS = np.asarray([2.0, -3.7, 1.8, 0.5, -3.2, -2.7, -4.5, 0.9, 0.6, -6.0])
 BIAS = 3.6
+UNDECIDED = 0.15  # weight of the rule beside the network in damaged files
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def describe(
 
 def hole_evidence(area: Area) -> float:
     """Log odds that a closed area is a hole."""
-    if area.shapes is not None:
-        return damaged_evidence(area.features, area.shapes)
-    return float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))
+    rule = float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))
+    if area.shapes is None:
+        return rule
+    # the network, and the rule where it is undecided: a thin ring on white
+    return float(np.clip(damaged_evidence(area.features, area.shapes) + UNDECIDED * rule, -5, 5))
