@@ -1,14 +1,12 @@
 """The review's page in a real browser: Chromium without a window, driven through its own driver."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.helpers.browser import MARKS, Browser, opened, serious, until
+from tests.helpers.serving import Serving
 from tests.helpers.tiny_review import tiny_review
 
 from glassine.__main__ import main
@@ -28,33 +26,15 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         yield driver
 
 
-class Serving:
-    """`glassine review serve` in a process of its own, which can be killed and started again."""
-
-    def __init__(self, review: Path) -> None:
-        self.review, self.port = review, "0"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "glassine", "review", "serve", str(self.review), "--port", self.port]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().split()[0]
-        self.port = self.url.rstrip("/").rpartition(":")[2]
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
-
-    def lines(self, name: str) -> list[dict]:
-        """The answers in an annotator's file."""
-        return [json.loads(line) for line in (self.review / "answers" / f"{name}.jsonl").read_text().splitlines()[1:]]
+def lines(serving: Serving, name: str) -> list[dict]:
+    """The answers in an annotator's file."""
+    return [json.loads(line) for line in (serving.folder / "answers" / f"{name}.jsonl").read_text().splitlines()[1:]]
 
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
     tiny_review(tmp_path, prompts=3)
-    server = Serving(tmp_path / "review")
+    server = Serving("review", tmp_path / "review")
     yield server
     server.kill()
 
@@ -110,14 +90,14 @@ def test_chosen_by_keys_undone_reloaded_finished_and_reported(
     press(browser, "zz")
     assert pressed(browser) == ["1", "2"]
     press(browser, "z" + Keys.ENTER, "Prompt 2 of 3")
-    until(lambda: len(serving.lines("anna")) == 1)  # on the disk before the next one is answered
+    until(lambda: len(lines(serving, "anna")) == 1)  # on the disk before the next one is answered
 
     # nothing is chosen, which is told; then undo opens the first prompt again with its choice
     press(browser, Keys.ENTER)
     assert "Choose at least one clip" in text(browser, "notice")
     press(browser, "z", "Prompt 1 of 3")
     assert pressed(browser) == ["1"]
-    until(lambda: [line["chosen"] is None for line in serving.lines("anna")] == [False, True])
+    until(lambda: [line["chosen"] is None for line in lines(serving, "anna")] == [False, True])
     press(browser, "12" + Keys.ENTER, "Prompt 2 of 3")
 
     # a page that is closed loses nothing, not even what was chosen and not saved; Z still takes back the last answer
@@ -135,14 +115,14 @@ def test_chosen_by_keys_undone_reloaded_finished_and_reported(
     until(lambda: "Your answers are saved" in text(browser, "done-text"))
     assert serious(browser) == []
 
-    key = load_key(serving.review)
-    (anna,) = read_annotators([serving.review / "answers" / "anna.jsonl"], key)
+    key = load_key(serving.folder)
+    (anna,) = read_annotators([serving.folder / "answers" / "anna.jsonl"], key)
     assert sorted(len(answer.chosen or ()) for answer in anna.answers.values()) == [0, 1, 2]
     first = next(iter(anna.answers.values()))
     assert first.chosen == (first.shown[1],)
     assert first.ms > 0
     assert not anna.mixed
-    assert main(["review", "report", str(serving.review), "--resamples", "20"]) == 0
+    assert main(["review", "report", str(serving.folder), "--resamples", "20"]) == 0
     assert "3 of 3" in capsys.readouterr().out
 
 
@@ -162,9 +142,9 @@ def test_answers_reach_a_server_that_was_killed(browser: Browser, serving: Servi
     serving.kill()
     press(browser, "1" + Keys.ENTER)
     until(lambda: "the server does not answer" in text(browser, "notice"))
-    assert serving.lines("ben") == []
+    assert lines(serving, "ben") == []
     serving.start()
-    until(lambda: len(serving.lines("ben")) == 1)
+    until(lambda: len(lines(serving, "ben")) == 1)
     press(browser, "", "Prompt 2 of 3")  # clips that could not be loaded meanwhile are there, too
     until(lambda: not browser.find_element(By.ID, "notice").is_displayed())
 
@@ -173,7 +153,7 @@ def test_a_second_person_of_that_name_is_told(browser: Browser, serving: Serving
     begin(browser, serving.url, "anna")
     press(browser, "", "Prompt 1 of 3")
     press(browser, "1" + Keys.ENTER, "Prompt 2 of 3")
-    until(lambda: len(serving.lines("anna")) == 1)
+    until(lambda: len(lines(serving, "anna")) == 1)
     browser.execute_script("localStorage.clear()")  # another browser, as it were
     begin(browser, serving.url, "Anna")
     until(lambda: browser.find_element(By.ID, "taken").is_displayed())

@@ -1,9 +1,6 @@
 """The study's page in a real browser: Chromium without a window, driven through its own driver."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.helpers.browser import MARKS, Browser, opened, serious, until
+from tests.helpers.serving import Serving
 from tests.helpers.tiny_study import tiny_study
 
 from glassine.__main__ import main
@@ -80,29 +78,10 @@ def stage_colors(browser: Browser) -> np.ndarray:
     return np.stack([screen[int(y), int(x)] for x, y in boxes]).astype(int)
 
 
-class Serving:
-    """`glassine study serve` in a process of its own, which can be killed and started again."""
-
-    def __init__(self, study: Path) -> None:
-        self.study, self.port = study, "0"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "glassine", "study", "serve", str(self.study), "--port", self.port]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().split()[0]
-        self.port = self.url.rstrip("/").rpartition(":")[2]
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
-
-
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
     tiny_study(tmp_path, questions=PRESETS["vsd2m"], items=3)
-    server = Serving(tmp_path / "study")
+    server = Serving("study", tmp_path / "study")
     yield server
     server.kill()
 
@@ -157,7 +136,7 @@ def test_two_tabs_of_a_rater_lose_no_answer(browser: Browser, tmp_path: Path):
 
 
 def test_served_each_answer_is_in_the_file_at_once(browser: Browser, serving: Serving):
-    file = serving.study / "answers" / "anna.jsonl"
+    file = serving.folder / "answers" / "anna.jsonl"
     begin(browser, serving.url, "Anna", "Comparison 1 of 3, question 1 of 2")
     for number, (key, question) in enumerate([("1", "question 2 of 2"), ("2", "Comparison 2 of 3")], 1):
         press(browser, key, question)
@@ -174,11 +153,11 @@ def test_served_each_answer_is_in_the_file_at_once(browser: Browser, serving: Se
     press(browser, "1", "question 2 of 2")
     press(browser, "1", "Done")
     until(lambda: "Your 6 answers are saved" in text(browser, "done-text"))
-    assert len(read_answers(file, load_key(serving.study)).answers) == 6
+    assert len(read_answers(file, load_key(serving.folder)).answers) == 6
 
 
 def test_answers_reach_a_server_that_was_down(browser: Browser, serving: Serving):
-    file = serving.study / "answers" / "ben.jsonl"
+    file = serving.folder / "answers" / "ben.jsonl"
     begin(browser, serving.url, "Ben", "Comparison 1 of 3, question 1 of 2")
     serving.kill()
     press(browser, "1", "question 2 of 2")
@@ -233,7 +212,7 @@ def test_both_clips_show_the_same_frame_at_any_moment(browser: Browser, tmp_path
 
 @pytest.mark.parametrize("served", [True, False])
 def test_both_clips_start_again_at_the_same_moment(browser: Browser, numbered: StudyKey, tmp_path: Path, served: bool):
-    server = Serving(tmp_path / "study") if served else None
+    server = Serving("study", tmp_path / "study") if served else None
     address = server.url if server else (tmp_path / "study/site/index.html").as_uri()
     try:
         begin(browser, address, "anna", "question 1 of 2")

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from glassine.bench.style_cases import CONDITIONS, Case, show
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter
-from glassine.pipelines.damaged_areas import SHAPES
+from glassine.pipelines.damaged_areas import MOST, SHAPES, log_odds
 from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
 from glassine.utils.files import atomic_path
 
@@ -82,18 +82,20 @@ def gather(
     )
 
 
-def fit(examples: Examples, chosen: NDArray[np.bool_], seed: int = 0) -> dict[str, NDArray[np.float32]]:
+def fit(
+    examples: Examples, chosen: NDArray[np.bool_] | slice = slice(None), seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
     """The network's arrays, trained on the chosen examples, each style with the same weight.
 
     Args:
         examples: of `gather`.
-        chosen: `n`.
+        chosen: `n`; all by default.
         seed: of weights and batches.
     """
     generator = torch.Generator().manual_seed(seed)
     features = examples.features[chosen]
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
-    inputs = torch.from_numpy((features - mean) / scale).clamp(-4, 4)
+    inputs = torch.from_numpy((features - mean) / scale).clamp(-MOST, MOST)
     truth = torch.from_numpy(examples.holes[chosen].astype(np.float32))
     weights = np.sqrt(np.minimum(examples.shares[chosen], MOST_SHARE))
     for style in np.unique(examples.styles[chosen]):
@@ -122,18 +124,12 @@ def fit(examples: Examples, chosen: NDArray[np.bool_], seed: int = 0) -> dict[st
     }
 
 
-def log_odds(net: Mapping[str, NDArray[np.float32]], features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of `n` areas to be holes, as `damaged_areas.damaged_evidence` has them."""
-    values = np.clip((features - net["mean"]) / net["scale"], -4, 4)
-    return np.maximum(values @ net["w1"] + net["b1"], 0) @ net["w2"] + net["b2"][0]
-
-
 def left_out(examples: Examples) -> dict[str, dict[str, float]]:
-    """Share of the area that is told right on each style, by a network that saw nothing of its family.
+    """Share of the area that is classified correctly on each style, by a network trained without its family.
 
     Returns:
-        Style -> `areas` (number), `holes` (share of the area), and what is right of it by the fit on undamaged files
-        (`clean`) and by this one (`here`).
+        Style -> `areas` (number), `holes` (share of the area), and the share of it that is classified correctly by the
+        fit on undamaged files (`clean`) and by this one (`here`).
     """
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}

@@ -156,6 +156,7 @@ def _accuracy(parser: argparse.ArgumentParser, arguments: list[str], console: Co
     from glassine.curation.accuracy import accuracy_tables, measure_accuracy
     from glassine.curation.ocr import RapidOcr
     from glassine.curation.scale import write_record
+    from glassine.data.shards import shard_folders
 
     parser.description = (
         "Count near copies found among copies made of known stickers, and rendered texts read. DATASET is a folder of "
@@ -179,7 +180,7 @@ def _accuracy(parser: argparse.ArgumentParser, arguments: list[str], console: Co
     args = parser.parse_args(arguments)
     if args.count < 1:
         raise UserError(f"--count must be at least 1, got {args.count}")
-    sources = _sources(args.dataset)
+    sources = shard_folders(args.dataset)
     with tempfile.TemporaryDirectory(prefix="glassine-") as work, Progress(console=console, transient=True) as bar:
         engine = None if args.no_ocr else RapidOcr()
         task = bar.add_task("making copies", total=args.count * len(sources))
@@ -195,7 +196,7 @@ def _thresholds(parser: argparse.ArgumentParser, arguments: list[str], console: 
 
     from glassine.curation.scale import write_record
     from glassine.curation.thresholds import draw_thresholds, measured_rows, threshold_record, threshold_table
-    from glassine.data.shards import StickerShards
+    from glassine.data.shards import StickerShards, shard_folders
 
     parser.description = (
         "Measure the stickers of DATASET (shards, or folders of shards), and what the default thresholds reject."
@@ -204,7 +205,7 @@ def _thresholds(parser: argparse.ArgumentParser, arguments: list[str], console: 
     to = Path("benchmarks/results/curation/thresholds.json")
     parser.add_argument("--to", type=Path, default=to, metavar="FILE.json")
     args = parser.parse_args(arguments)
-    sources = _sources(args.dataset)
+    sources = shard_folders(args.dataset)
     total = len(StickerShards(sources))
     rows = list(track(measured_rows(sources), "measuring", total, console=console, transient=True))
     record = threshold_record(rows)
@@ -212,12 +213,6 @@ def _thresholds(parser: argparse.ArgumentParser, arguments: list[str], console: 
     if args.picture is not None:
         draw_thresholds(record, args.picture)
     console.print(threshold_table(record), highlight=False, markup=False, soft_wrap=True)
-
-
-def _sources(folder: Path) -> list[Path]:
-    """The folders of shards in a folder, or itself."""
-    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return [path for path in inner if any(path.glob("*.tar"))] or [folder]
 
 
 VERBS: dict[str, Callable[[argparse.ArgumentParser, list[str], Console], None]] = {

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from glassine.bench import pretrain
 
 
@@ -92,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def closed_areas(args: argparse.Namespace) -> None:
-    """Gather examples, say how well styles are told that training left out, and write the network."""
+    """Gather examples, measure on styles that training left out, and write the network."""
     import json
 
     from rich.progress import Progress
@@ -100,19 +98,15 @@ def closed_areas(args: argparse.Namespace) -> None:
     from glassine.bench.closed_areas import DAMAGED, fit, gather, left_out, write_network
     from glassine.bench.style_cases import find_cases
     from glassine.bench.tables import print_table
+    from glassine.data.shards import shard_folders
     from glassine.pipelines.damaged_areas import WEIGHTS
-    from glassine.utils.errors import UserError
     from glassine.utils.files import atomic_path
 
-    inner = sorted(path for path in args.sources.iterdir() if path.is_dir()) if args.sources.is_dir() else []
-    folders = [path for path in inner if any(path.glob("*.tar"))]
-    if not folders:
-        raise UserError(f"{args.sources} must hold folders of shards: run `glassine data fetch world`")
-    cases = find_cases(folders, "train", args.limit, args.rendered)
+    cases = find_cases(shard_folders(args.sources), "train", args.limit, args.rendered)
     with Progress() as bar:
         task = bar.add_task("closed areas", total=len(cases) * len(DAMAGED))
         examples = gather(cases, advance=lambda: bar.advance(task))
-    net, told = fit(examples, np.ones(len(examples.holes), bool)), left_out(examples)
+    net, told = fit(examples), left_out(examples)
     to = WEIGHTS.parent if args.to is None else args.to
     write_network(net, to / WEIGHTS.name)
     with atomic_path(to / "left_out.json") as path:

@@ -6,9 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glassine.curation.copies_accuracy import COPIES, CopyAccuracy, copies_accuracy, known_stickers, print_copies
+from glassine.curation.copies_accuracy import (
+    COPIES,
+    CopyAccuracy,
+    copies_accuracy,
+    known_groups,
+    known_stickers,
+    print_copies,
+)
 from glassine.curation.ocr import OcrEngine
 from glassine.curation.ocr_accuracy import CHINESE, ENGLISH, bundled_fonts, ocr_accuracy
+from glassine.data.shards import StickerShards
 
 Z = 1.96  # of a 95% interval
 
@@ -50,12 +58,11 @@ def measure_accuracy(
         advance: called after each sticker.
 
     Returns:
-        `stickers`, `sources`, `copies` (kind -> `n`, `found`), `pairs` (`right`, `wrong`), and `text` (language -> see
-        `glassine.curation.ocr_accuracy.ocr_accuracy`).
+        `sources` (name -> stickers), `groups_left_out`, `copies` (kind -> `n`, `found`), `pairs` (`right`, `wrong`),
+        and `text` (language -> see `glassine.curation.ocr_accuracy.ocr_accuracy`).
     """
-    seen: set[str] = set()
-    for number in earlier:
-        seen |= {group for _, group in known_stickers(sources, number)}
+    shards = [StickerShards(source) for source in sources]
+    seen = {group for part in shards for number in earlier for group in known_groups(part, number)}
     found = [list(known_stickers([source], count, seen)) for source in sources]
     stickers = [sticker for part in found for sticker, _ in part]
     groups = [group for part in found for _, group in part]

@@ -50,6 +50,14 @@ class CopyAccuracy:
         return self.right / max(1, self.right + len(self.wrong))
 
 
+def known_groups(shards: StickerShards, count: int, leave_out: Container[str] = frozenset()) -> dict[str, int]:
+    """Groups and the row of each group's first sticker, `count` evenly over all; see `known_stickers`."""
+    groups = {shards.group(row): row for row in range(len(shards) - 1, -1, -1)}
+    names = sorted(name for name in groups if name not in leave_out)
+    places = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
+    return {names[place]: groups[names[place]] for place in places}
+
+
 def known_stickers(
     sources: Sequence[Path], count: int, leave_out: Container[str] = frozenset()
 ) -> Iterator[tuple[Sticker, str]]:
@@ -62,14 +70,11 @@ def known_stickers(
     """
     for source in sources:
         shards = StickerShards(source)
-        groups = {shards.group(row): row for row in range(len(shards) - 1, -1, -1)}
-        names = sorted(name for name in groups if name not in leave_out)
-        for place in np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int):
-            row = groups[names[place]]
+        for name, row in known_groups(shards, count, leave_out).items():
             durations = shards.durations(row)
             frames = np.unique(np.linspace(0, len(durations) - 1, min(_FRAMES, len(durations))).round().astype(int))
             read = shards.read(row, frames.tolist())
-            yield fit_size(Sticker(read, tuple(durations[n] for n in frames)), _SIDE), names[place]
+            yield fit_size(Sticker(read, tuple(durations[n] for n in frames)), _SIDE), name
 
 
 def make_copy(kind: str, sticker: Sticker, chance: np.random.Generator) -> Sticker:

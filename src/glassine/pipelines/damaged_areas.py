@@ -4,6 +4,7 @@ JPEG, palettes and dithering move colors, so that what `regions` looks at is blu
 around an area say more there. The network is a layer of 24 numbers, trained by `glassine pretrain closed-areas`.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from glassine.pipelines.closed_form import LUMA, Evidence
 
+Places = tuple[NDArray[np.intp], ...]  # rows and columns
 WEIGHTS = Path(__file__).parents[1] / "assets" / "closed-areas" / "areas.npz"
 SHAPES = (
     "touches outside",  # background within 10 pixels, over the length of the rim
@@ -25,24 +27,30 @@ SHAPES = (
     "background's luma", "background's saturation", "noise", "damaged", "patterned",
     "sticker's size", "sticker tall", "contrast",
 )  # fmt: skip
+MOST = 4  # standard deviations of a number from its mean
 BLACK, SEEN = 75, 8  # luma below which a wall is a black line, difference from which a pixel is a wall
 
 
-def shape_features(evidence: Evidence, outside: NDArray[np.bool_], areas: NDArray[np.int32]) -> NDArray[np.float32]:
+def shape_features(
+    evidence: Evidence,
+    outside: NDArray[np.bool_],
+    areas: NDArray[np.int32],
+    places: Sequence[Places],
+    depth: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """What the network looks at, of each closed area besides `regions.FEATURES`: `n len(SHAPES)`.
 
     Args:
         evidence: the picture.
         outside: `h w`, what is surely background.
-        areas: `h w`, see `ClosedForm.areas`; n is its largest number, and each number up to it is an area.
+        areas: `h w`, see `ClosedForm.areas`.
+        places: rows and columns of the pixels of areas 1 to n.
+        depth: `h w`, pixels to the outside.
     """
     body = ~outside
     rows, columns = np.nonzero(body)
     top, left = int(rows.min()), int(columns.min())
     tall, wide = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
-    depth = cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 3)
-    masks = [areas == number for number in range(1, int(areas.max(initial=0)) + 1)]
-    places = [np.nonzero(mask) for mask in masks]
     middles = [(float(r.mean()), float(c.mean()), len(r)) for r, c in places]
     largest = max((count for _, _, count in middles), default=1)
     common = (
@@ -53,11 +61,11 @@ def shape_features(evidence: Evidence, outside: NDArray[np.bool_], areas: NDArra
         tall / wide,
     )
     found = []
-    for number, (mask, (r, c), (row, column, count)) in enumerate(zip(masks, places, middles, strict=True)):
+    for number, ((r, c), (row, column, count)) in enumerate(zip(places, middles, strict=True)):
         box = tuple(
             slice(max(0, int(values.min()) - 6), int(values.max()) + 7) for values in (r, c)
         )  # cut off at the far side by numpy
-        outline, walls, inner = _looks(evidence, mask[box], outside[box], box)
+        outline, walls, inner = _looks(evidence, areas[box] == number + 1, outside[box], box)
         others = [other for place, other in enumerate(middles) if place != number]
         height, width = int(np.ptp(r)) + 1, int(np.ptp(c)) + 1
         found.append(
@@ -69,10 +77,10 @@ def shape_features(evidence: Evidence, outside: NDArray[np.bool_], areas: NDArra
                 count / (height * width),
                 (row - top) / tall,
                 abs(column - left - wide / 2) / wide,
-                np.log(len(masks)),
+                np.log(len(places)),
                 np.log(count / largest),
                 max((_twin((row, column, count), other, tall, wide) for other in others), default=0.0),
-                min(float(depth[mask].min()), 40.0) / 8,
+                min(float(depth[r, c].min()), 40.0) / 8,
                 *walls[:5],
                 *inner[:4],
                 *common,
@@ -136,6 +144,17 @@ def _network() -> dict[str, NDArray[np.float32]]:
         return {name: file[name].astype(np.float32) for name in file.files}
 
 
+def log_odds(net: Mapping[str, NDArray[np.float32]], features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log odds that closed areas are holes: `...` from their numbers, `... len(FEATURES) + len(SHAPES)`.
+
+    Args:
+        net: `mean`, `scale`, `w1`, `b1`, `w2`, `b2` of `glassine.bench.closed_areas.fit`.
+        features: `regions.FEATURES` and `SHAPES` of each.
+    """
+    values = np.clip((features - net["mean"]) / net["scale"], -MOST, MOST)
+    return np.asarray(np.maximum(values @ net["w1"] + net["b1"], 0) @ net["w2"] + net["b2"][0])
+
+
 def damaged_evidence(features: NDArray[np.float64], shapes: NDArray[np.float32]) -> float:
     """Log odds that a closed area of a damaged file is a hole.
 
@@ -143,8 +162,5 @@ def damaged_evidence(features: NDArray[np.float64], shapes: NDArray[np.float32])
         features: `regions.FEATURES` of it.
         shapes: `SHAPES` of it.
     """
-    net = _network()
-    values = np.concatenate([features.astype(np.float32), shapes])
-    values = np.clip((values - net["mean"]) / net["scale"], -4, 4)
-    hidden = np.maximum(values @ net["w1"] + net["b1"], 0)
-    return float(np.clip(hidden @ net["w2"] + net["b2"][0], -5, 5))
+    both = np.concatenate([features.astype(np.float32), shapes])
+    return float(np.clip(log_odds(_network(), both), -5, 5))

@@ -67,11 +67,11 @@ def describe(
     height, width = areas.shape
     behind, distance = evidence.behind, evidence.distance
     sticker = max(1, int((~outside).sum()))
-    from_outside = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3)
-    shapes = shape_features(evidence, outside, areas) if evidence.damaged else None
+    from_outside = np.asarray(cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
+    places = [np.nonzero(areas == number) for number in range(1, count + 1)]
+    shapes = shape_features(evidence, outside, areas, places, from_outside) if evidence.damaged else None
     found = []
-    for number in range(1, count + 1):
-        rows, columns = np.nonzero(areas == number)
+    for number, (rows, columns) in enumerate(places, 1):
         top, bottom = max(0, rows.min() - 4), min(height, rows.max() + 5)
         left, right = max(0, columns.min() - 4), min(width, columns.max() + 5)
         part = (areas[top:bottom, left:right] == number).astype(np.uint8)

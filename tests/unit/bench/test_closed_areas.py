@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glassine.bench.closed_areas import Examples, fit, gather, left_out, log_odds, write_network
+from glassine.bench.closed_areas import Examples, fit, gather, left_out, write_network
 from glassine.bench.style_cases import find_cases
 from glassine.pipelines import damaged_areas
-from glassine.pipelines.damaged_areas import SHAPES, damaged_evidence
+from glassine.pipelines.damaged_areas import SHAPES, damaged_evidence, log_odds
 from glassine.pipelines.regions import FEATURES
 
 COUNT = len(FEATURES) + len(SHAPES)
@@ -29,8 +29,8 @@ def test_a_style_that_was_left_out_is_told_right(examples: Examples):
 
 
 def test_what_is_written_is_what_a_cut_out_reads(examples: Examples, tmp_path: Path, monkeypatch):
-    net = fit(examples, np.ones(900, bool))
-    again = fit(examples, np.ones(900, bool))
+    net = fit(examples)
+    again = fit(examples)
     assert all(np.array_equal(net[name], again[name]) for name in net)
     write_network(net, tmp_path / "areas.npz")
     monkeypatch.setattr(damaged_areas, "WEIGHTS", tmp_path / "areas.npz")

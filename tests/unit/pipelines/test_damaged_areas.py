@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 
 from glassine.pipelines.closed_form import closed_form, look
-from glassine.pipelines.damaged_areas import SHAPES, shape_features
+from glassine.pipelines.damaged_areas import SHAPES
 from glassine.pipelines.regions import describe, hole_evidence
 
 
@@ -25,7 +25,7 @@ def test_shapes_say_where_and_what_an_area_is():
     evidence = two_eyes(damage=True)
     assert evidence.damaged
     found = closed_form(evidence)
-    features = shape_features(evidence, found.alpha <= 0, found.areas)
+    features = np.stack([area.shapes for area in describe(evidence, found.alpha <= 0, found.areas)])
     assert features.shape == (2, len(SHAPES))
     assert (column(features, "twin") > 0.8).all()
     assert (column(features, "round") > 0.6).all()

@@ -12,7 +12,7 @@ from glassine.data.shards.index import (
     rebuild_index,
 )
 from glassine.data.shards.info import StickerInfo
-from glassine.data.shards.reader import StickerShards, find_tars
+from glassine.data.shards.reader import StickerShards, find_tars, shard_folders
 from glassine.data.shards.writer import EncodedSticker, ShardFormat, ShardWriter, encode_sticker
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "rebuild_index",
     "regroup_shards",
     "resize_frames",
+    "shard_folders",
 ]

@@ -271,6 +271,15 @@ def find_tars(root: Path) -> list[Path]:
     return tars
 
 
+def shard_folders(root: Path) -> list[Path]:
+    """The folders in which a folder's shards lie, itself among them, sorted; a tar file gives a list of one.
+
+    Raises:
+        UserError: see `find_tars`.
+    """
+    return [root] if root.is_file() else sorted({tar.parent for tar in find_tars(root)})
+
+
 def _listed(damaged: dict[str, str], most: int = 5) -> str:
     shown = [f"{name} ({reason})" for name, reason in list(damaged.items())[:most]]
     return printable(", ".join(shown)) + (f" and {len(damaged) - most} more" if len(damaged) > most else "")
