@@ -112,13 +112,16 @@ def test_translucent_explains_the_picture_by_the_least_alpha(tmp_path):
     np.testing.assert_allclose(clear[40, 40, :3] * share + 255 * (1 - share), (155, 205, 255), atol=2)
 
 
-def test_a_subject_is_found_where_the_user_points(tmp_path):
+def square_on_clutter() -> np.ndarray:
     rng = np.random.default_rng(1)
     clutter = cv2.resize(rng.integers(0, 90, (20, 20, 3)).astype(np.uint8), (SIZE, SIZE))
     clutter[:, :, 2] += 60
     clutter[28:56, 50:76] = (250, 220, 40)
-    clutter = np.clip(clutter + rng.integers(-25, 26, clutter.shape), 0, 255).astype(np.uint8)
-    result, report = cutout(clutter, tmp_path, "--quiet", "--subject", "63,42")
+    return np.clip(clutter + rng.integers(-25, 26, clutter.shape), 0, 255).astype(np.uint8)
+
+
+def test_a_subject_is_found_where_the_user_points(tmp_path):
+    result, report = cutout(square_on_clutter(), tmp_path, "--quiet", "--subject", "63,42")
     assert report["warnings"]
     assert (result[32:52, 54:72, 3] > 200).mean() > 0.9
     assert (result[:, :40, 3] > 0).mean() < 0.1
@@ -150,3 +153,27 @@ def test_tiny_frames_are_not_enlarged():
     results = list(pipeline.stream((frame, 20) for frame in frames))
     assert len(results) == 200
     assert all((frame[..., 3] > 0).sum() == 1 for frame, _ in results)
+
+
+def test_a_prior_finds_the_subject_on_clutter(tmp_path):
+    asked = ("--prior", "glassine:tiny-sam", "--subject", "49,27,77,57")
+    result, report = cutout(square_on_clutter(), tmp_path, "--quiet", *asked)
+    assert (result[32:52, 54:72, 3] > 200).mean() > 0.9
+    assert (result[:, :40, 3] > 128).mean() < 0.1
+    assert report["method"] == "prior"
+    assert any("--prior" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--prior", "glassine:tiny-sam"], "--subject"),
+        (["--prior", "missing.onnx"], "no file at missing.onnx"),
+        (["--prior", "glassine:tiny-sam", "--method", "network"], "leave one out"),
+    ],
+)
+def test_a_prior_that_cannot_be_used_is_the_users_mistake(options, said, tmp_path, capsys):
+    Image.fromarray(square_on_clutter()).save(tmp_path / "in.png")
+    assert main(["cutout", str(tmp_path / "in.png"), str(tmp_path / "out.png"), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()

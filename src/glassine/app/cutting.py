@@ -30,7 +30,7 @@ MOST_STROKES = 2000
 # what the report says in words of the command line
 IN_WORDS = {
     "it is kept as it is (--force cuts it out all the same)": "it is kept as it is unless force is chosen",
-    "give --background, or --subject X,Y": "choose the background's color, or mark the sticker (subject)",
+    "give --background, --subject X,Y or --prior FILE": "choose the background's color, or mark the sticker (subject)",
     "give --background": "choose the background's color",
 }
 

@@ -33,6 +33,7 @@ from glassine.utils.progress import progress_bar
 if TYPE_CHECKING:
     from glassine.pipelines.cutout import CutoutPipeline
     from glassine.pipelines.preview import PreviewStrip
+    from glassine.pipelines.subject_priors import SubjectPrior
     from glassine.pipelines.unknown_background import Subject
 
 Frame = NDArray[np.uint8]
@@ -93,6 +94,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--subject",
         metavar="X,Y|L,T,R,B",
         help="a pixel of the sticker, or the box around it, for backgrounds that are photographs or clutter",
+    )
+    parser.add_argument(
+        "--prior",
+        metavar="FILE|FOLDER|NAME",
+        help="a network that finds the sticker on photographs or clutter: BiRefNet, IS-Net or U2-Net (.onnx), or SAM "
+        "or SAM 2 (Meta's .pth or .pt), which need --subject; glassine:tiny-sam ships",
     )
     parser.add_argument("--force", action="store_true", help="cut out a sticker that is transparent already")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was found and how sure it is")
@@ -157,6 +164,10 @@ def run(args: argparse.Namespace) -> None:
         UserError: an invalid path, setting or file. With `--to`, the remaining files are still processed.
     """
     jobs = plan(args.paths, args.to, args.suffix, args.preview, args.format)
+    if args.prior is not None and args.method == "network":
+        raise UserError(
+            "--prior is for backgrounds that fit no model, and --method network for flat ones: leave one out"
+        )
     check_report(args.report, [path for job in jobs for path in job], args.preview)
     tool = Cutter(args)
     if args.to is None:
@@ -263,6 +274,7 @@ class Cutter:
         self._args = args
         self._console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
         self._pipeline: CutoutPipeline | None = None
+        self._prior: SubjectPrior | None = None
         self._surround = surround(args)
         self._reports: list[dict[str, object]] = []
 
@@ -323,6 +335,7 @@ class Cutter:
             "opacity": self._args.opacity,
             "force": self._args.force,
             "subject": parse_subject(self._args.subject, reader.width, reader.height),
+            "prior": self._load_prior(),
         }
         pipeline = self._load()
         strip = PreviewStrip() if preview is not None else None
@@ -348,6 +361,13 @@ class Cutter:
             return pair
 
         return map(watch, reader)  # a loop would keep a frame alive until the next one arrives
+
+    def _load_prior(self) -> "SubjectPrior | None":
+        if self._prior is None and self._args.prior is not None:
+            from glassine.pipelines.subject_priors import load_prior
+
+            self._prior = load_prior(self._args.prior, self._args.device)
+        return self._prior
 
     def _load(self) -> "CutoutPipeline":
         from glassine.pipelines.cutout import CutoutPipeline

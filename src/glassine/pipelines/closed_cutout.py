@@ -6,6 +6,7 @@ the next.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,7 +19,10 @@ from glassine.pipelines.file_noise import disc
 from glassine.pipelines.insets import Floats, Picture
 from glassine.pipelines.regions import Area, describe, hole_evidence
 from glassine.pipelines.report import CutoutReport
-from glassine.pipelines.unknown_background import Subject, guess_alpha
+from glassine.pipelines.unknown_background import Subject, alpha_of_layout, guess_alpha
+
+if TYPE_CHECKING:
+    from glassine.pipelines.subject_priors import SubjectPrior
 
 Levels = NDArray[np.uint8]
 CLOSED_RESOLUTION = 1024  # pixels of the longer side: larger pictures are worked on at this size and enlarged
@@ -83,10 +87,17 @@ class ClosedCutter:
     Args:
         track: the background over time.
         subject: where the sticker is, for pictures whose background fits no model.
+        prior: a network that finds it there; None guesses.
+
+    Attributes:
+        asked: frames that the prior was asked about.
     """
 
-    def __init__(self, track: BackgroundTrack, subject: Subject | None = None) -> None:
-        self.track, self.subject = track, subject
+    def __init__(
+        self, track: BackgroundTrack, subject: Subject | None = None, prior: "SubjectPrior | None" = None
+    ) -> None:
+        self.track, self.subject, self.prior = track, subject, prior
+        self.asked = 0
         self._last_picture: Picture | None = None
         self._last: FrameCut | None = None
         self._before: FrameCut | None = None  # of the last window, for areas that go on
@@ -117,7 +128,11 @@ class ClosedCutter:
         return self._last
 
     def _guess(self, evidence: Evidence, still: bool) -> ClosedForm:
-        alpha = guess_alpha(evidence.picture, self.subject, evidence.distance if still else None)
+        if self.prior is not None:
+            self.asked += 1
+            alpha = alpha_of_layout(evidence.picture, self.prior(evidence.picture, self.subject))
+        else:
+            alpha = guess_alpha(evidence.picture, self.subject, evidence.distance if still else None)
         return ClosedForm(alpha, alpha, np.zeros(alpha.shape, np.int32), 1)
 
     def decide(self, cuts: Sequence[FrameCut], report: CutoutReport | None = None) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a cut-out in closed form
 
     from glassine.models.ildiff import ILDiff, PixelSource
     from glassine.models.transparency import TestTimeAugmentation
+    from glassine.pipelines.subject_priors import SubjectPrior
 
 RESOLUTION, CHUNK = 256, 32
 Method = Literal["auto", "closed-form", "network"]
@@ -79,6 +80,14 @@ class NetworkSettings:
     chunk: int
     pixel_source: PixelSource | None
     tta: TestTimeAugmentation
+
+
+@dataclass(frozen=True)
+class ClosedSettings:
+    """What is known about backgrounds that fit no model; see `CutoutPipeline.stream`."""
+
+    subject: Subject | None
+    prior: SubjectPrior | None
 
 
 SMALL = 48  # pixels of the longer side: the network has not seen such stickers, and enlarging them costs too much
@@ -197,6 +206,7 @@ class CutoutPipeline:
         opacity: Opacity = "auto",
         force: bool = False,
         subject: Subject | None = None,
+        prior: SubjectPrior | None = None,
     ) -> Sticker:
         """Cut out a whole sticker in memory; durations and loop count are kept.
 
@@ -211,9 +221,10 @@ class CutoutPipeline:
             opacity: whether areas may be half-transparent.
             force: cut out a sticker that is transparent already.
             subject: where the sticker is, if its background cannot be told.
+            prior: a network that finds it there.
         """
         pairs = zip(sticker.frames, sticker.durations, strict=True)
-        how = (background, resolution, chunk, pixel_source, tta, method, opacity, force, subject)
+        how = (background, resolution, chunk, pixel_source, tta, method, opacity, force, subject, prior)
         frames = np.stack([frame for frame, _ in self.stream(pairs, *how)])
         return Sticker(frames, sticker.durations, sticker.loop)
 
@@ -229,6 +240,7 @@ class CutoutPipeline:
         opacity: Opacity = "auto",
         force: bool = False,
         subject: Subject | None = None,
+        prior: SubjectPrior | None = None,
     ) -> Iterator[tuple[Frame, int]]:
         """Cut out frame by frame: `(h w 4 uint8 straight, duration)` in and out, in order, all of one size.
 
@@ -250,6 +262,7 @@ class CutoutPipeline:
                 picture (for glass, smoke and glows on a flat background); `auto` is `opaque` in closed form.
             force: cut out a sticker that is transparent already, which otherwise is kept as it is.
             subject: where the sticker is, for pictures whose background fits no model.
+            prior: a network that finds it there (`subject_priors.load_prior`); None guesses.
 
         Raises:
             UserError: a setting out of range, or frames of another type or of changing size.
@@ -267,7 +280,7 @@ class CutoutPipeline:
             self.report.method = "network"
             return self._stream_network(iter(frames), background, resolution, chunk, pixel_source, tta)
         how = NetworkSettings(resolution, chunk, pixel_source, tta) if method == "auto" else None
-        return self._stream(iter(frames), background, opacity, force, subject, how)
+        return self._stream(iter(frames), background, opacity, force, ClosedSettings(subject, prior), how)
 
     def _stream(
         self,
@@ -275,7 +288,7 @@ class CutoutPipeline:
         background: Color | None,
         opacity: Opacity,
         force: bool,
-        subject: Subject | None,
+        closed: ClosedSettings,
         network: NetworkSettings | None,
     ) -> Iterator[tuple[Frame, int]]:
         head = list(islice(source, 1))
@@ -301,7 +314,7 @@ class CutoutPipeline:
             seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
             track.look_for_still_picture(seen)
         del seen
-        cutter, store = ClosedCutter(track, subject), FrameStore()
+        cutter, store = ClosedCutter(track, closed.subject, closed.prior), FrameStore()
 
         def prepare(pair: tuple[Frame, int]) -> Cut:
             frame, duration = pair
@@ -316,6 +329,8 @@ class CutoutPipeline:
         for window in overlapping_windows(prepared, pooled, 0):
             cuts = [item.closed for item in window.items]
             cutter.decide(cuts, report)
+            if cutter.asked:
+                report.method = "prior"
             if network is not None and not report.frames and needs_network(cuts, size):
                 report.method = "network"
             if network is not None and report.method == "network":

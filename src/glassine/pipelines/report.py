@@ -22,7 +22,8 @@ class CutoutReport:
         fit: mean share of the border that the background explains.
         noise: mean noise near edges in 255ths; 0 for undamaged files.
         kept: mean share of the picture that is visible in the result.
-        method: `closed-form`, `network`, `both`, or `kept` for a sticker that was transparent already.
+        method: `closed-form`, `network`, `prior` where a network of the user's told where the sticker is, or `kept` for
+            a sticker that was transparent already.
         areas: closed areas of the background's color.
         holes: how many of them were opened.
         doubtful: share of the picture in areas about which the evidence is weak.
@@ -73,10 +74,12 @@ class CutoutReport:
             said.append("nothing stands out from the background, the result is empty: give --background")
         elif self.kept > NEARLY_ALL:
             said.append("everything stands out from the background, nothing was cut out: give --background")
-        if self.fit < LITTLE_FITS or self.background == "unknown":
+        if self.method == "prior" and not said:
+            said.append("the background fits no model, so the network of --prior decided: look at the result")
+        elif self.fit < LITTLE_FITS or self.background == "unknown":
             said.append(
                 f"only {self.fit:.0%} of the border fits the background that was found, so the result is a guess: "
-                "give --background, or --subject X,Y"
+                "give --background, --subject X,Y or --prior FILE"
             )
         elif not said and self.confidence < UNSURE:
             said.append("the result is uncertain, look at it")
