@@ -31,7 +31,7 @@ from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
 STILL = "still"  # in place of a teacher and seed, where files are named
-SHARED = ("answer_store.js", "player.js", "study.css")
+SHARED = ("answer_store.js", "page.js", "player.js", "study.css")
 BACKGROUNDS = ("checker", "#ffffff", "#000000")
 
 

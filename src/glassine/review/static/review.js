@@ -2,19 +2,17 @@
 
 (() => {
   const study = window.STUDY;
-  const at = (id) => document.getElementById(id);
   const store = new AnswerStore(study);
   const most = Math.max(...study.trials.map((trial) => trial.clips.length));
   const session = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const notices = { saving: "", clips: "", choice: "" };
-  let player, stages, buttons;
+  const page = new AskingPage(study, store, ["start", "taken", "ask", "done"]);
+  const { buttons } = page;
+  let player;
   let place = 0; // of the prompt that is asked
   let shown = 0; // when it was shown
   let busy = true; // the clips are not there yet
-  let failed = false; // they could not be loaded
   let given = 0; // answers since the page was opened
-  let background = 0;
   let picked = new Set(); // clips chosen
   let none = false; // none of them, said so
   let steps = []; // choices before this one, of this prompt
@@ -36,81 +34,18 @@
   const doneCount = () => study.forms[store.form].filter((_, number) => answered(number)).length;
   const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-  function say(about, text) {
-    notices[about] = text;
-    at("notice").textContent = Object.values(notices).filter(Boolean).join(" ");
-    at("notice").hidden = !at("notice").textContent;
-  }
-
-  function only(section) {
-    for (const id of ["start", "taken", "ask", "done"]) at(id).hidden = id !== section;
-  }
-
-  function key(text) {
-    const element = document.createElement("kbd");
-    element.textContent = text;
-    return element;
-  }
-
   function makeClips() {
-    stages = [];
-    buttons = [];
     for (let number = 1; number <= most; number++) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "clip";
-      button.setAttribute("aria-label", `Clip ${number}`);
-      button.setAttribute("aria-keyshortcuts", `${number}`);
-      button.addEventListener("click", () => toggle(number - 1));
-      const stage = document.createElement("div");
-      stage.className = "stage";
-      const name = document.createElement("span");
-      name.className = "name";
       const verdict = document.createElement("span");
       verdict.className = "verdict";
-      name.append(key(number), verdict);
-      button.append(stage, name);
-      at("clips").append(button);
-      stages.push(stage);
-      buttons.push(button);
+      page.addClip(`Clip ${number}`, `${number}`, [key(number), verdict], () => toggle(number - 1));
     }
-    player = new Player(stages);
+    player = new Player(page.stages);
   }
 
-  function setBackground(number) {
-    background = number % study.backgrounds.length;
-    const color = study.backgrounds[background];
-    const paint = (element) => {
-      element.classList.toggle("checker", color === "checker");
-      element.style.background = color === "checker" ? "" : color;
-    };
-    [...stages, at("still")].forEach(paint);
-    const swatch = document.createElement("span");
-    swatch.className = "swatch";
-    paint(swatch);
-    at("background").replaceChildren(swatch, "Background");
-    at("background").setAttribute("aria-label", `Background: ${color}. Change it`);
-  }
+  const changeBackground = () => page.setBackground(page.background + 1, at("still"));
 
-  const backgroundName = () =>
-    study.backgrounds[background] === "checker" && dark.matches ? "checker, dark" : study.backgrounds[background];
-
-  async function play(work) {
-    at("clips").setAttribute("aria-busy", "true");
-    try {
-      const mine = await work;
-      if (mine) {
-        at("clips").removeAttribute("aria-busy");
-        say("clips", "");
-        failed = false;
-      }
-      return mine;
-    } catch (error) {
-      failed = true;
-      say("clips", `${error.message} Press R to try again; your answers are kept.`);
-      return false;
-    }
-  }
+  const backgroundName = () => (page.color === "checker" && dark.matches ? "checker, dark" : page.color);
 
   /* What was chosen and not yet saved outlives a crash of the browser, too. */
   const draftName = () => `${store.rater}/draft`;
@@ -137,10 +72,10 @@
     at("progress").max = total();
     at("progress").value = doneCount();
     at("progress").hidden = false;
-    say("choice", "");
+    page.say("choice", "");
     if (number >= total()) return finish();
     busy = true;
-    only("ask");
+    page.only("ask");
     const { id, clips, caption, caption_zh, still } = ask(number);
     const before = store.answers.findLast((answer) => answer.trial === id && answer.chosen !== null);
     const draft = store.read(draftName());
@@ -161,12 +96,11 @@
       button.setAttribute("aria-label", `Clip ${index + 1} of ${clips.length}`);
     });
     const columns = clips.length <= 3 ? clips.length : clips.length === 4 ? 2 : 3;
-    at("clips").style.setProperty("--columns", columns);
-    at("clips").style.setProperty("--rows", Math.ceil(clips.length / columns));
+    page.setColumns(columns, clips.length);
     mark();
     at("said").textContent = `Prompt ${number + 1} of ${total()}: ${caption}. ${counted(clips.length, "clip")}.`;
     const same = player.names.join() === clips.join();
-    if (same || (await play(player.show(clips)))) {
+    if (same || (await page.play(player.show(clips)))) {
       if (place !== number) return;
       busy = false;
       shown = performance.now();
@@ -178,7 +112,7 @@
     if (busy || at("ask").hidden) return;
     steps.push({ picked: new Set(picked), none });
     work();
-    say("choice", "");
+    page.say("choice", "");
     keepDraft();
     mark();
     at("said").textContent = text();
@@ -223,7 +157,7 @@
 
   function next() {
     if (busy || at("ask").hidden) return;
-    if (!none && !picked.size) return say("choice", "Choose at least one clip, or 0: I wouldn’t share any of these.");
+    if (!none && !picked.size) return page.say("choice", "Choose at least one clip, or 0: I wouldn’t share any of these.");
     given++;
     add(ask(place).clips.filter((clip) => picked.has(clip)));
     history.push(place);
@@ -248,11 +182,11 @@
 
   function restart() {
     if (busy) show(place);
-    else play(player.restart());
+    else page.play(player.restart());
   }
 
   function finish() {
-    only("done");
+    page.only("done");
     at("progress-text").textContent = `Done · ${store.rater}`;
     const all = study.forms[store.form].map((_, number) => answered(number));
     const shared = all.reduce((sum, answer) => sum + answer.chosen.length, 0);
@@ -265,23 +199,8 @@
     if (!store.server && given) store.download();
   }
 
-  function tellSaved() {
-    at("help-saved").textContent = store.server
-      ? "Every answer is saved at once. You can close the page and come back."
-      : store.lost
-        ? "The server does not answer. Every answer is kept in this browser and sent when it does."
-        : "Every answer is kept in this browser at once. You can close the page and come back.";
-  }
-
   function tellDone() {
-    const file = `${store.rater}-${study.id}.jsonl`;
-    at("done-text").textContent = store.lost
-      ? `The server does not answer, so your answers are not saved there yet. Leave this page open; they are also in the file ${file} among your downloads.`
-      : !store.server
-        ? `Your answers are in the file ${file} among your downloads. Please send it to whoever asked you.`
-        : store.pending.length
-          ? "Your last answers are being saved; leave this page open."
-          : "Your answers are saved. You can close this page.";
+    page.tellDone("Your answers", "Your last answers");
   }
 
   function act(pressed) {
@@ -294,7 +213,7 @@
       case "z":
         return undo();
       case "b":
-        return setBackground(background + 1);
+        return changeBackground();
       case "r":
         return restart();
       case "ArrowLeft":
@@ -331,75 +250,47 @@
   }
 
   async function begin(event) {
-    event.preventDefault();
-    at("begin-button").disabled = true;
-    try {
-      await store.open(at("rater").value);
-      if (!store.lost) say("saving", "");
-      const others = store.elsewhere.length;
-      if (!others || store.answers.length > others) return goOn();
-      // given in another browser: the same person, or another one of that name
-      const last = new Date(store.elsewhere.at(-1).time);
-      const when = Number.isNaN(last.getTime()) ? "" : `, last on ${last.toLocaleString()}`;
-      at("taken-title").textContent = `Somebody called “${store.rater}” is reviewing already`;
-      at("taken-text").textContent =
-        `${doneCount()} of ${counted(total(), "prompt")} answered in another browser${when}. If that was you, go on where you stopped. ` +
-        "If not, take another name: two people must not answer under one.";
-      only("taken");
-      at("taken-title").focus();
-    } catch (error) {
-      say("saving", error.message[0].toUpperCase() + error.message.slice(1));
-    } finally {
-      at("begin-button").disabled = false;
-    }
+    if (!(await page.begin(event))) return;
+    const others = store.elsewhere.length;
+    if (!others || store.answers.length > others) return goOn();
+    // given in another browser: the same person, or another one of that name
+    const last = new Date(store.elsewhere.at(-1).time);
+    const when = Number.isNaN(last.getTime()) ? "" : `, last on ${last.toLocaleString()}`;
+    at("taken-title").textContent = `Somebody called “${store.rater}” is reviewing already`;
+    at("taken-text").textContent =
+      `${doneCount()} of ${counted(total(), "prompt")} answered in another browser${when}. If that was you, go on where you stopped. ` +
+      "If not, take another name: two people must not answer under one.";
+    page.only("taken");
+    at("taken-title").focus();
   }
 
   function takeAnother() {
     store.forget();
     at("rater").value = "";
     at("begin-button").textContent = "Begin";
-    only("start");
+    page.only("start");
     at("rater").focus();
   }
 
   async function start() {
-    document.title = study.title;
-    at("title").textContent = study.title;
     makeClips();
-    setBackground(0);
+    page.setBackground(0, at("still"));
     at("help-digits").replaceChildren(key(1), " to ", key(most));
     at("task").textContent =
       `You will see ${counted(total(), "prompt")}, each with ${most === 1 ? "one clip" : `up to ${most} clips`} of one still picture, in ` +
       "random order. Choose any number of clips that you would send to a friend, or none. By touch, by click, or by keys: digits " +
       "choose, Enter goes on, Z undoes; ? lists all keys.";
-    store.onTrouble = (text) => {
-      say("saving", text);
-      tellSaved();
-      if (!at("done").hidden) tellDone();
-      if (!text && failed && !at("ask").hidden) restart(); // the server is back
-    };
-    await store.findServer();
-    tellSaved();
-    at("begin").addEventListener("submit", begin);
     at("taken-mine").addEventListener("click", goOn);
     at("taken-other").addEventListener("click", takeAnother);
     at("none").addEventListener("click", toggleNone);
     at("next").addEventListener("click", next);
     at("undo").addEventListener("click", undo);
     at("done-undo").addEventListener("click", undo);
-    at("restart").addEventListener("click", restart);
-    at("background").addEventListener("click", () => setBackground(background + 1));
-    at("help-button").addEventListener("click", () => at("help").showModal());
-    at("download").addEventListener("click", () => store.download());
-    at("done-download").addEventListener("click", () => store.download());
-    document.addEventListener("keydown", onKey);
-    window.addEventListener("beforeunload", (event) => {
-      if (store.pending.length) event.preventDefault();
-    });
-    at("rater").value = store.lastRater();
-    if (at("rater").value) at("begin-button").textContent = "Go on";
-    only("start");
-    at("rater").focus();
+    const onTrouble = (text) => {
+      if (!at("done").hidden) tellDone();
+      if (!text && page.failed && !at("ask").hidden) restart(); // the server is back
+    };
+    await page.open({ begin, restart, changeBackground, onKey, onTrouble });
   }
 
   start();

@@ -2,18 +2,17 @@
 
 (() => {
   const study = window.STUDY;
-  const at = (id) => document.getElementById(id);
   const store = new AnswerStore(study);
   const most = Math.max(...study.trials.map((trial) => trial.clips.length));
   const pairs = most === 2;
-  let player, stages, buttons;
+  const page = new AskingPage(study, store, ["start", "ask", "done"]);
+  const { buttons } = page;
+  let player;
   let place = 0; // of the question that is asked, among all questions of all comparisons
   let shown = 0; // when it was shown
   let busy = true; // the clips are not there yet
   let locked = false; // an answer was given and is shown for a moment
   let given = 0; // answers since the page was opened
-  const notices = { saving: "", clips: "" };
-  let background = 0;
 
   const questions = study.questions.length;
   const total = () => study.forms[store.form].length * questions;
@@ -31,77 +30,16 @@
     return total();
   };
 
-  function say(about, text) {
-    notices[about] = text;
-    at("notice").textContent = Object.values(notices).filter(Boolean).join(" ");
-    at("notice").hidden = !at("notice").textContent;
-  }
-
-  function only(section) {
-    for (const id of ["start", "ask", "done"]) at(id).hidden = id !== section;
-  }
-
-  function key(text) {
-    const element = document.createElement("kbd");
-    element.textContent = text;
-    return element;
-  }
-
   function makeClips() {
-    stages = [];
-    buttons = [];
     for (let number = 1; number <= most; number++) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "clip";
-      button.setAttribute("aria-label", `Sticker ${number}`);
-      button.setAttribute("aria-keyshortcuts", pairs ? `${number} ${number === 1 ? "ArrowLeft" : "ArrowRight"}` : `${number}`);
-      button.addEventListener("click", () => answer(number - 1));
-      const stage = document.createElement("div");
-      stage.className = "stage";
-      const name = document.createElement("span");
-      name.className = "name";
-      name.append(key(number), ` Sticker ${number}`);
-      button.append(stage, name);
-      at("clips").append(button);
-      stages.push(stage);
-      buttons.push(button);
+      const shortcuts = pairs ? `${number} ${number === 1 ? "ArrowLeft" : "ArrowRight"}` : `${number}`;
+      page.addClip(`Sticker ${number}`, shortcuts, [key(number), ` Sticker ${number}`], () => answer(number - 1));
     }
-    const columns = Math.min(most, most === 4 ? 2 : 3);
-    at("clips").style.setProperty("--columns", columns);
-    at("clips").style.setProperty("--rows", Math.ceil(most / columns));
-    player = new Player(stages);
+    page.setColumns(Math.min(most, most === 4 ? 2 : 3), most);
+    player = new Player(page.stages);
   }
 
-  function setBackground(number) {
-    background = number % study.backgrounds.length;
-    const color = study.backgrounds[background];
-    const paint = (element) => {
-      element.classList.toggle("checker", color === "checker");
-      element.style.background = color === "checker" ? "" : color;
-    };
-    stages.forEach(paint);
-    const swatch = document.createElement("span");
-    swatch.className = "swatch";
-    paint(swatch);
-    at("background").replaceChildren(swatch, "Background");
-    at("background").setAttribute("aria-label", `Background: ${color}. Change it`);
-  }
-
-  async function play(work) {
-    at("clips").setAttribute("aria-busy", "true");
-    try {
-      const mine = await work;
-      if (mine) {
-        at("clips").removeAttribute("aria-busy");
-        say("clips", "");
-      }
-      return mine;
-    } catch (error) {
-      say("clips", `${error.message} Press R to try again; your answers are kept.`);
-      return false;
-    }
-  }
+  const changeBackground = () => page.setBackground(page.background + 1);
 
   async function show(number) {
     place = number;
@@ -110,7 +48,7 @@
     at("progress").hidden = false;
     if (number >= total()) return finish();
     busy = true;
-    only("ask");
+    page.only("ask");
     const { clips, prompt, question } = ask(number);
     const before = answered(number);
     const turn = Math.floor(number / questions) + 1;
@@ -127,7 +65,7 @@
     });
     at("tie").setAttribute("aria-pressed", String(Boolean(before) && before.choice === null));
     const same = player.names.join() === clips.join();
-    if (same || (await play(player.show(clips)))) {
+    if (same || (await page.play(player.show(clips)))) {
       if (place !== number) return;
       busy = false;
       shown = performance.now();
@@ -146,7 +84,7 @@
       question: question.name,
       choice: index < 0 ? null : clips[index],
       shown: clips,
-      background: study.backgrounds[background],
+      background: page.color,
       ms: Math.round(performance.now() - shown),
       time: new Date().toISOString(),
     });
@@ -168,34 +106,19 @@
 
   function restart() {
     if (busy) show(place);
-    else play(player.restart());
+    else page.play(player.restart());
   }
 
   function finish() {
-    only("done");
+    page.only("done");
     at("progress-text").textContent = "Done";
     tellDone();
     at("done-title").focus();
     if (!store.server && given) store.download();
   }
 
-  function tellSaved() {
-    at("help-saved").textContent = store.server
-      ? "Every answer is saved at once. You can close the page and come back."
-      : store.lost
-        ? "The server does not answer. Every answer is kept in this browser and sent when it does."
-        : "Every answer is kept in this browser at once. You can close the page and come back.";
-  }
-
   function tellDone() {
-    const file = `${store.rater}-${study.id}.jsonl`;
-    at("done-text").textContent = store.lost
-      ? `The server does not answer, so your answers are not saved there yet. Leave this page open; they are also in the file ${file} among your downloads.`
-      : !store.server
-      ? `Your ${total()} answers are in the file ${file} among your downloads. Please send it to whoever asked you.`
-      : store.pending.length
-        ? "Your last answers are being saved; leave this page open."
-        : `Your ${total()} answers are saved. You can close this page.`;
+    page.tellDone(`Your ${total()} answers`, "Your last answers");
   }
 
   function act(pressed) {
@@ -209,7 +132,7 @@
         return keep();
       case "b":
       case "B":
-        return setBackground(background + 1);
+        return changeBackground();
       case "r":
       case "R":
         return restart();
@@ -242,25 +165,14 @@
   }
 
   async function begin(event) {
-    event.preventDefault();
-    at("begin-button").disabled = true;
-    try {
-      await store.open(at("rater").value);
-      if (!store.lost) say("saving", "");
-      document.activeElement.blur();
-      show(firstOpen());
-    } catch (error) {
-      say("saving", error.message[0].toUpperCase() + error.message.slice(1));
-    } finally {
-      at("begin-button").disabled = false;
-    }
+    if (!(await page.begin(event))) return;
+    document.activeElement.blur();
+    show(firstOpen());
   }
 
   async function start() {
-    document.title = study.title;
-    at("title").textContent = study.title;
     makeClips();
-    setBackground(0);
+    page.setBackground(0);
     at("tie").hidden = !study.ties;
     for (const element of document.querySelectorAll(".ties")) element.hidden = !study.ties;
     at("help-digits").replaceChildren(key(1), pairs ? " " : " to ", key(most));
@@ -273,31 +185,14 @@
     at("task").textContent =
       `You will see ${what}, made in different ways, in random order. There are ${study.forms[0].length} ` +
       `comparisons${each}. Choose by touch, by click or with the keys ${pairs ? "1 and 2" : `1 to ${most}`}; ? lists all keys.`;
-    store.onTrouble = (text) => {
-      say("saving", text);
-      tellSaved();
-      if (!at("done").hidden) tellDone();
-    };
-    await store.findServer();
-    tellSaved();
-    at("begin").addEventListener("submit", begin);
     at("tie").addEventListener("click", () => answer(-1));
     at("keep").addEventListener("click", keep);
     at("back").addEventListener("click", back);
     at("done-back").addEventListener("click", back);
-    at("restart").addEventListener("click", restart);
-    at("background").addEventListener("click", () => setBackground(background + 1));
-    at("help-button").addEventListener("click", () => at("help").showModal());
-    at("download").addEventListener("click", () => store.download());
-    at("done-download").addEventListener("click", () => store.download());
-    document.addEventListener("keydown", onKey);
-    window.addEventListener("beforeunload", (event) => {
-      if (store.pending.length) event.preventDefault();
-    });
-    at("rater").value = store.lastRater();
-    if (at("rater").value) at("begin-button").textContent = "Go on";
-    only("start");
-    at("rater").focus();
+    const onTrouble = () => {
+      if (!at("done").hidden) tellDone();
+    };
+    await page.open({ begin, restart, changeBackground, onKey, onTrouble });
   }
 
   start();
