@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.helpers.tiny_evaluator import save_evaluator
 from tests.helpers.tiny_generator import save_tiny_generator
+from tests.helpers.tiny_image_to_video import save_tiny_image_to_video
 
 from glassine.__main__ import main
 from glassine.bench import video_methods
@@ -112,6 +113,17 @@ def test_a_network_makes_several_clips_a_caption(place, tmp_path, monkeypatch, c
     assert "4 clips of 2 groups" in capsys.readouterr().out
     (path,) = (tmp_path / "scores").glob("*.json")
     assert len(json.loads(path.read_text())["conditions"]["clips"]["draws"]["kvd_glassine_native_8f_white"]) == 200
+
+
+def test_an_image_to_video_network_animates_the_middle_frames_of_the_test_set(place, tmp_path, capsys):
+    bundle = save_tiny_image_to_video(tmp_path / "network", num_inference_steps=2, guidance_scale=3.0)
+    more = ["--metrics", "clip", "motion", "--limit", "2", "--to", str(tmp_path / "scores")]
+    assert main(score(place, bundle, *more)) == 0
+    (record,) = read_records(tmp_path / "scores")
+    assert record.method == "ImageToVideo"
+    assert record.settings["sampler"] == "ddim 2"
+    assert record.conditions["clips"].stickers == 2
+    assert str(tmp_path.parent) not in record.weights  # nobody's folders
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,23 @@ from torch import Tensor
 from glassine.bench.evaluate_video import VideoEvaluator, on_white
 from glassine.bench.evaluators import BATCH, ClipScoring, Evaluators
 from glassine.bench.loading import load_network
-from glassine.bench.methods import Method, Setting
+from glassine.bench.methods import Method
 from glassine.bench.progress import ShowProgress, no_progress
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet
 from glassine.bench.records import Record, plain
 from glassine.bench.speed import shortest_in_turns
-from glassine.bench.video_methods import REFERENCE_TITLES, VideoSampler, reference_method, training_clips, true_clips
+from glassine.bench.video_methods import (
+    REFERENCE_TITLES,
+    VideoSampler,
+    around_stills,
+    reference_method,
+    training_clips,
+    true_clips,
+)
 from glassine.metrics.looping import loop_gap
 from glassine.metrics.temporal import alpha_flicker
 from glassine.models.animation import Animation
 from glassine.models.image_to_video import ImageToVideo
-from glassine.models.sampling import SamplerConfig
 from glassine.nn.conditioning import motion_amount
 from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
@@ -88,22 +94,7 @@ def chain_sampler(source: str, guided: Animation, device: torch.device) -> tuple
     if not isinstance(network, ImageToVideo):
         raise UserError(f"{source} must be an ImageToVideo, got a {type(network).__name__}")
     network.to(device)
-    how = sampling_of(network, guided)
-
-    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
-        frames, height, width = (wanted[0].rgba.shape[axis] for axis in (0, 2, 3))
-        stills = torch.stack([one.rgba[frames // 2] for one in wanted]).to(device)
-        captions = [one.caption for one in wanted]
-        return network.sample(captions, list(seeds), (height, width), frames, sampling=how, base=stills)
-
-    settings: dict[str, Setting] = {"sampler": f"{how.solver} {how.num_inference_steps}"}
-    if network.distilled is None:
-        settings |= {"guidance_scale": how.guidance_scale or 0.0, "image_guidance_scale": how.image_guidance_scale}
-    else:
-        settings |= {name: scale for name, scale, _ in network.distilled.scales}
-    parameters = sum(p.numel() for p in network.parameters())
-    sampler = VideoSampler(make, parameters, loaded.digest, reference=network.reference_index, settings=settings)
-    return sampler, network, loaded.origin
+    return around_stills(network, sampling_of(network, guided), loaded.digest), network, loaded.origin
 
 
 def sampling_of(network: ImageToVideo, guided: Animation) -> Animation:

@@ -102,7 +102,8 @@ def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Metho
     if path.is_dir() and not is_network:
         return folder_of_clips(path, real)
     part = request.part or part_of(path)
-    network = load_network(source, part).network
+    loaded = load_network(source, part)
+    network = loaded.network
     if isinstance(network, ILDiff):
         return alpha_methods.ildiff_method(source, request.device)
     if isinstance(network, TransparencyVAE):
@@ -112,7 +113,9 @@ def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Metho
     if isinstance(network, Sam):
         return alpha_methods.sam(source, request.device)
     sampler = load_sampler(source, part, request.device)
-    return Method(part, source, weights=source, digest=sampler.digest, parameters=sampler.parameters), sampler
+    how = dict(sampler.settings)
+    name, digest = type(network).__name__, sampler.digest
+    return Method(name, source, how, weights=loaded.origin, digest=digest, parameters=sampler.parameters), sampler
 
 
 def part_of(path: Path) -> str:

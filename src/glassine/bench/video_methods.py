@@ -17,6 +17,7 @@ from glassine.bench.protocols import CaptionedClip, CaptionedSet
 from glassine.bench.run import Run
 from glassine.data.sticker import Sticker
 from glassine.models.animation import MOTION_GUIDANCE, Animation
+from glassine.models.image_to_video import ImageToVideo
 from glassine.models.sampling import SCALE_WITH_MEAN, SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparency import TransparencyVAE
@@ -132,6 +133,8 @@ def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
     loaded = load_network(source, part)
     network = loaded.network.to(device)
     parameters = sum(p.numel() for p in network.parameters())
+    if isinstance(network, ImageToVideo):
+        return around_stills(network, network.usual_sampling, loaded.digest)
     if isinstance(network, TransparentVideo) and network.needs_base:
         make = partial(from_captions, network)
         return VideoSampler(make, parameters, loaded.digest, reference=network.reference_index)
@@ -139,7 +142,31 @@ def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
         return VideoSampler(partial(from_captions, network), parameters, loaded.digest)
     if isinstance(network, VideoGPT):
         return VideoSampler(partial(from_tags, network), parameters, loaded.digest)
-    raise UserError(f"{source} must be a TextToVideo or a VideoGPT, got a {type(network).__name__}")
+    raise UserError(f"{source} must be a TextToVideo, an ImageToVideo or a VideoGPT, got a {type(network).__name__}")
+
+
+def around_stills(network: ImageToVideo, how: Animation, digest: str) -> VideoSampler:
+    """Clips around the middle frames of the captioned ones, by their captions.
+
+    Args:
+        network: on the device where it runs.
+        how: its sampler.
+        digest: of its weights.
+    """
+
+    def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
+        size, frames = shape_of(wanted)
+        stills = torch.stack([one.rgba[frames // 2] for one in wanted]).to(next(network.parameters()).device)
+        captions = [one.caption for one in wanted]
+        return network.sample(captions, list(seeds), size, frames, sampling=how, base=stills)
+
+    settings: dict[str, Setting] = {"sampler": f"{how.solver} {how.num_inference_steps}"}
+    if network.distilled is None:
+        settings |= {"guidance_scale": how.guidance_scale or 0.0, "image_guidance_scale": how.image_guidance_scale}
+    else:
+        settings |= {name: scale for name, scale, _ in network.distilled.scales}
+    parameters = sum(p.numel() for p in network.parameters())
+    return VideoSampler(make, parameters, digest, reference=network.reference_index, settings=settings)
 
 
 def from_captions(
