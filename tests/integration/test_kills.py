@@ -16,6 +16,7 @@ import pytest
 from tests.helpers.drawings import as_json, layer, lottie, square
 from tests.helpers.killing import check_whole, files_of, fork
 from tests.helpers.tiny_generator import save_tiny_generator
+from tests.helpers.tiny_image_to_video import save_tiny_image_to_video
 from tests.helpers.tiny_review import answers_of as shares_of
 from tests.helpers.tiny_review import tiny_review
 from tests.helpers.tiny_review import write_answers as write_shares
@@ -122,6 +123,13 @@ def reviewed(folder: Path) -> None:
     write_shares(folder / "chosen" / "review" / "answers" / "anna.jsonl", key, "anna", lines)
 
 
+def teacher(folder: Path) -> None:
+    """A student of two steps, with a recipe, so that it can teach, too."""
+    (folder / "teacher").mkdir()
+    save_tiny_image_to_video(folder / "teacher", num_inference_steps=2, guidance_scale=3.0)
+    (folder / "teacher" / "recipe.yaml").write_text("model: {}\n", encoding="utf-8")
+
+
 def trained(folder: Path) -> None:
     """A run with a checkpoint."""
     assert fork(["fit", "-c", YAML, "--trainer.logger.init_args.save_dir", "logs"], folder)[0] == 0
@@ -173,6 +181,15 @@ VERBS = {
     "animate": Verb(
         f"animate INPUTS/still.png waves cat.webp {' '.join(MAKES)} --weights INPUTS/animates", (media, weights)
     ),
+    "animate-few-steps": Verb(
+        "animate INPUTS/still.png waves cat.webp --size 32 --frames 2 --device cpu --weights INPUTS/teacher "
+        "--method animated-stickers",
+        (media, teacher),
+    ),
+    "teach": Verb(
+        "teach --procedural 2 --to clips --frames 2 --size 32 --device cpu --teacher few=INPUTS/teacher", (teacher,)
+    ),
+    "pack": Verb("pack INPUTS/media --for slack --to packs", (media,), kills=0.5, never_over="packs"),
     "build": Verb("data build --from INPUTS/media --to shards --workers 2", (media,)),
     "fetch": Verb(
         "data fetch noto-animated --from INPUTS/given --cache cache --to shards --size 64 --workers 0",
@@ -203,6 +220,7 @@ VERBS = {
     "study-build": Verb(f"study build study {METHODS}", (study,)),
     "review-build": Verb("review build INPUTS/chosen/clips review", (reviewed,)),
     "review-report": Verb("review report chosen/review --resamples 50", (reviewed,), ("chosen",)),
+    "review-choose": Verb("review choose chosen/review --worst 0.1", (reviewed,), ("chosen",)),
     "review-export": Verb("review export INPUTS/chosen/review shards", (reviewed,), never_over="shards"),
     "study-report": Verb("study report asked/study --resamples 50", (study,), ("asked",)),
 }
