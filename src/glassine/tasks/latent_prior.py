@@ -48,6 +48,7 @@ class LatentPriorTask(StickerTask):
             kinds = f"{type(prior).__name__} and {type(generator).__name__}"
             raise TypeError(f"prior and generator must be a LatentPrior and a TextToVideo, got {kinds}")
         self.prior, self.drop_prompt = prior, drop_prompt
+        self._no_prompt: Tensor | None = None
         self.generator = generator.requires_grad_(False).eval()
 
     def on_fit_start(self) -> None:
@@ -66,7 +67,9 @@ class LatentPriorTask(StickerTask):
         """One step on `latents` (`b f c h w`, not normalized) and `prompt_embeds` (`b n d`)."""
         latents, embeds = self.generator.normalize(batch["latents"]), batch["prompt_embeds"]
         dropped = torch.rand(len(embeds), 1, 1, device=embeds.device) < self.drop_prompt
-        embeds = torch.where(dropped, self.generator.text_encoder([""]).to(embeds), embeds)
+        if self._no_prompt is None:  # encoded once: the encoder takes longer than a step of these layers
+            self._no_prompt = self.generator.text_encoder([""]).detach()
+        embeds = torch.where(dropped, self._no_prompt.to(embeds), embeds)
         loss = self.error(latents, embeds)
         self.log("train/loss", loss)
         return loss
