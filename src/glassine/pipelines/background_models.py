@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.pipelines.insets import NO_INSET, Floats, Inset, Picture, find_inset, largest_difference
+from glassine.pipelines.ramps import find_ramp
 
 Kind = Literal["flat", "profile", "gradient", "checkerboard", "picture", "unknown"]
 NEAR = 16  # of 255: colors this close are one color under compression
@@ -115,9 +116,13 @@ def _simplest(picture: Picture) -> Behind:
         return flat
     best = flat
     # a gradient of few levels passes for a noisy flat color: what explains the border more closely is taken
-    for fitted in (_profile, _checkerboard, _gradient):
+    for fitted in (_profile, _checkerboard, _gradient, _ramp):
         other = fitted(picture)
-        if other is not None and _better(other, best) and (flat.fit < 0.4 or _leaves_something(other, picture)):
+        if other is None or (flat.fit >= 0.4 and not _leaves_something(other, picture)):
+            continue
+        if best.kind == other.kind == "gradient":
+            best = max(best, other, key=lambda model: _reach(model, picture))
+        elif _better(other, best):
             best = other
         if best.fit > 0.95 and best.noise <= 2:
             break
@@ -129,6 +134,13 @@ def _simplest(picture: Picture) -> Behind:
 def _leaves_something(model: Behind, picture: Picture) -> bool:
     """Whether anything stands out: a wide banner on white is no background of three stripes."""
     return float((largest_difference(picture, model.picture(picture)) > 20).mean()) > 0.002
+
+
+def _reach(model: Behind, picture: Picture) -> float:
+    """Share of the picture, from the border inward, that a model explains closely: two surfaces may share a border."""
+    tolerance = 2 + model.noise
+    near = largest_difference(picture, model.picture(picture)) <= tolerance
+    return float(connected_to_border(near).mean()) / (1 + 0.02 * tolerance)
 
 
 def _better(other: Behind, best: Behind) -> bool:
@@ -227,6 +239,14 @@ def _gradient(picture: Picture) -> Behind | None:
     if filled.any():
         colors = colors + _smooth_residual(picture - colors, filled)
     return _judged("gradient", np.clip(colors, 0, 255), picture)
+
+
+def _ramp(picture: Picture) -> Behind | None:
+    """A linear gradient in any direction, of any stops."""
+    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
+    places = [border_of(plane[..., None])[:, 0] for plane in (x, y)]
+    colors = find_ramp(picture, border_of(picture).astype(np.float32), *places)
+    return None if colors is None else _judged("gradient", colors, picture)
 
 
 def _solve(powers: NDArray, values: NDArray) -> NDArray:

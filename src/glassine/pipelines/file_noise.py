@@ -34,7 +34,7 @@ def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0
     An undamaged edge leaves hardly a pixel there. Soft glows and shading do, but they are smooth, where ringing is
     rough; and where a generous fill runs deep into something, that is no noise but the sticker.
     """
-    least = max(EXACT, 1.2 * border_noise)
+    least = max(EXACT, 1.2 * border_noise + (1.5 if border_noise > 1 else 0.0))
     exact = distance <= least
     outside = connected_to_border(exact)
     # single pixels of a noisy background are not what lies before an edge

@@ -35,10 +35,21 @@ def board(period: int, light: int, dark: int, shift: tuple[int, int] = (0, 0)) -
 
 
 LEFT, RIGHT = np.array([250.0, 240, 200]), np.array([60.0, 110, 190])
+
+
+def ramp(degrees: float, *stops: tuple[int, int, int]) -> np.ndarray:
+    """A linear gradient of any stops in any direction."""
+    along = X * np.cos(np.radians(degrees)) + Y * np.sin(np.radians(degrees))
+    places = np.linspace(along.min(), along.max(), len(stops))
+    return np.stack([np.interp(along, places, channel) for channel in np.transpose(stops)], axis=-1)
+
+
 BACKGROUNDS = {
     "flat": np.array([12.0, 200, 90]),
     "gradient down": LEFT + (RIGHT - LEFT) * Y[..., None] / SIZE,
     "gradient askew": LEFT + (RIGHT - LEFT) * ((0.6 * X + 0.3 * Y) / SIZE)[..., None],
+    "three stops askew": ramp(40, (255, 120, 60), (255, 240, 230), (80, 140, 255)),
+    "four stops askew": ramp(115, (250, 80, 120), (255, 220, 90), (90, 220, 160), (80, 90, 240)),
     "two colors": np.where((X < 41)[..., None], LEFT, RIGHT),
     "horizon": np.where((Y < 60)[..., None], LEFT, RIGHT),
     "checkerboard 8": board(8, 255, 204),

@@ -370,3 +370,23 @@ def test_undamaged_edges_are_exact_in_closed_form():
 def test_settings_that_do_not_exist_are_named(settings, said):
     with pytest.raises(UserError, match=f"{said} must be one of"):
         CutoutPipeline(ByColor(), device="cpu").stream([], **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quality", [None, 75])
+def test_gradients_of_many_stops_leave_nothing_behind(quality):
+    """A stripe stayed where the colors turn; after JPEG specks of the whole background stayed."""
+    y, x = np.mgrid[0:160, 0:160]
+    along, stops = 0.8 * x + 0.6 * y, ((250, 80, 120), (255, 220, 90), (90, 220, 160), (80, 90, 240))
+    places = np.linspace(0, along.max(), len(stops))
+    picture = np.stack([np.interp(along, places, channel) for channel in np.transpose(stops)], axis=-1)
+    picture, truth = picture.round().astype(np.uint8), np.zeros((160, 160), np.uint8)
+    for radius, color in ((55, (20, 20, 20)), (50, (130, 60, 170))):
+        cv2.circle(picture, (80, 80), radius, color, -1, cv2.LINE_AA)
+    cv2.circle(truth, (80, 80), 55, (255,), -1, cv2.LINE_AA)
+    if quality is not None:
+        data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+    frame = np.dstack([picture, np.full((160, 160), 255, np.uint8)])
+    sticker = Sticker(frame[None], (40,))
+    alpha = CutoutPipeline.from_pretrained(device="cpu")(sticker, method="closed-form").frames[0, ..., 3]
+    assert 10 * np.log10(255**2 / np.square(alpha.astype(float) - truth).mean()) > 38
