@@ -37,9 +37,20 @@ def test_transparent_stickers_are_cut_out(weights, tmp_path):
     assert read_sticker(out).frames.shape == (2, 32, 32, 4)
 
 
+@pytest.mark.parametrize("transparent", [[], ["--transparent"]])
+def test_a_still_sticker_is_one_plain_picture(weights, tmp_path, transparent):
+    out = tmp_path / "cat.png"
+    fast = FAST[:2] + FAST[4:]  # without --frames
+    assert main(["generate", "a cat", str(out), "--still", *transparent, *fast, *weights]) == 0
+    assert read_sticker(out).frames.shape == (1, 32, 32, 4)
+    assert getattr(Image.open(out), "n_frames", 1) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (["a cat", "OUT.png", "--still", "--frames", "3"], "--frames must be 1 or left out with --still, got 3"),
+        (["a cat", "OUT.png", "--still", "--transparent", "--transparency", "latents"], "leave --transparency latents"),
         (["  ", "OUT.webp"], "prompt must not be empty"),
         (["a cat", "OUT.mp4"], ".mp4 is written without transparency"),
         (["a cat", "nowhere/OUT.webp"], "does not exist; create it first"),

@@ -24,7 +24,15 @@ from glassine.bench.methods import CPU, TITLES, AlphaMethod, Method, make_method
 from glassine.bench.progress import ShowProgress, no_progress, parallel_map
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet, unique_samples
 from glassine.bench.records import Cell, Record, fingerprint
-from glassine.bench.video_methods import REFERENCES, VideoSampler, load_sampler, rgba_of, training_clips, true_clips
+from glassine.bench.video_methods import (
+    REFERENCES,
+    SHORT_SETTINGS,
+    VideoSampler,
+    load_sampler,
+    rgba_of,
+    training_clips,
+    true_clips,
+)
 from glassine.data.sticker import Split
 from glassine.data.transforms import evaluation_conditions
 from glassine.metrics.matting_scores import MattingScores
@@ -113,9 +121,9 @@ def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Metho
     if isinstance(network, Sam):
         return alpha_methods.sam(source, request.device)
     sampler = load_sampler(source, part, request.device)
-    how = dict(sampler.settings)
-    name, digest = type(network).__name__, sampler.digest
-    return Method(name, source, how, weights=loaded.origin, digest=digest, parameters=sampler.parameters), sampler
+    how = {**SHORT_SETTINGS, **sampler.settings}
+    name, origin, digest = type(network).__name__, loaded.origin, sampler.digest
+    return Method(name, origin, how, weights=origin, digest=digest, parameters=sampler.parameters), sampler
 
 
 def part_of(path: Path) -> str:

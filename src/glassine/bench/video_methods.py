@@ -132,9 +132,9 @@ def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
     """
     loaded = load_network(source, part)
     network = loaded.network.to(device)
-    parameters = sum(p.numel() for p in network.parameters())
     if isinstance(network, ImageToVideo):
         return around_stills(network, network.usual_sampling, loaded.digest)
+    parameters = sum(p.numel() for p in network.parameters())
     if isinstance(network, TransparentVideo) and network.needs_base:
         make = partial(from_captions, network)
         return VideoSampler(make, parameters, loaded.digest, reference=network.reference_index)

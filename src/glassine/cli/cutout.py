@@ -168,6 +168,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "--prior is for backgrounds that fit no model, and --method network for flat ones: leave one out"
         )
+    if args.prior is not None and args.background != "auto":
+        raise UserError("--prior is for backgrounds that fit no model, --background names one: leave one out")
     check_report(args.report, [path for job in jobs for path in job], args.preview)
     tool = Cutter(args)
     if args.to is None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from glassine.cli import generation_options
 from glassine.utils.errors import UserError
 
-OPAQUE, CARRIES_ALPHA = "glassine:tiny-sti", "glassine:tiny-layer-animate"
+OPAQUE, CARRIES_ALPHA, STILL = "glassine:tiny-sti", "glassine:tiny-layer-animate", "glassine:image"
 DESCRIPTION = """\
 Generate animated stickers from text. OUT's suffix sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder
 of PNGs without a suffix. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ...
@@ -17,7 +17,8 @@ of their training captions (emoji: faces, animals, food, things), in English and
 EPILOG = f"""\
 There are two ways to get transparent stickers. --transparent generates opaque stickers and cuts them out (ILDiff, as in
 `glassine cutout`). --transparent --transparency latents generates a transparent image and then animates it, with alpha
-in the latents throughout (Layer-Animate, as in `glassine animate`); --weights then defaults to {CARRIES_ALPHA}."""
+in the latents throughout (Layer-Animate, as in `glassine animate`); --weights then defaults to {CARRIES_ALPHA}.
+--still makes single pictures with {STILL}, in three styles; `glassine animate` moves them."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,6 +35,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     generation_options.add_arguments(parser)
     parser.add_argument("--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width")
     parser.add_argument("--transparent", action="store_true", help="generate transparent stickers")
+    parser.add_argument("--still", action="store_true", help="generate still stickers, of one frame")
     parser.add_argument(
         "--transparency",
         choices=("ildiff", "latents"),
@@ -73,6 +75,10 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.cutout_weights is not None and (latents or not args.transparent):
         raise UserError("--cutout-weights needs --transparent --transparency ildiff")
+    if args.still and latents:
+        raise UserError("--still stickers are cut out: leave --transparency latents out")
+    if args.still and args.frames not in (None, 1):
+        raise UserError(f"--frames must be 1 or left out with --still, got {args.frames}")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     make = generation_options.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
     generation_options.make_and_write(args, targets, make, console)
@@ -87,6 +93,7 @@ def opaque(args: argparse.Namespace) -> generation_options.Make:
     cut_out = None
     if args.transparent:
         cut_out = CutoutPipeline.from_pretrained(args.cutout_weights or generation_options.CUTS_OUT, device=args.device)
-    pipeline = TextToStickerPipeline.from_pretrained(args.weights or OPAQUE, cut_out, args.device)
-    settings = generation_options.call_settings(args)
+    source = args.weights or (STILL if args.still else OPAQUE)
+    pipeline = TextToStickerPipeline.from_pretrained(source, cut_out, args.device)
+    settings = generation_options.call_settings(args) | ({"num_frames": 1} if args.still else {})
     return lambda progress: pipeline(args.prompt, **settings, progress=progress)

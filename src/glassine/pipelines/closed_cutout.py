@@ -19,7 +19,7 @@ from glassine.pipelines.file_noise import disc
 from glassine.pipelines.insets import Floats, Picture
 from glassine.pipelines.regions import Area, describe, hole_evidence
 from glassine.pipelines.report import CutoutReport
-from glassine.pipelines.unknown_background import Subject, alpha_of_layout, guess_alpha
+from glassine.pipelines.unknown_background import Subject, alpha_of_mask, guess_alpha
 
 if TYPE_CHECKING:
     from glassine.pipelines.subject_priors import SubjectPrior
@@ -130,7 +130,7 @@ class ClosedCutter:
     def _guess(self, evidence: Evidence, still: bool) -> ClosedForm:
         if self.prior is not None:
             self.asked += 1
-            alpha = alpha_of_layout(evidence.picture, self.prior(evidence.picture, self.subject))
+            alpha = alpha_of_mask(evidence.picture, self.prior(evidence.picture, self.subject))
         else:
             alpha = guess_alpha(evidence.picture, self.subject, evidence.distance if still else None)
         return ClosedForm(alpha, alpha, np.zeros(alpha.shape, np.int32), 1)

@@ -14,6 +14,8 @@ from glassine.pipelines.background_models import connected_to_border
 from glassine.pipelines.file_noise import CROSS, Mask, disc, noise_near_edges
 from glassine.pipelines.insets import Floats, Picture, largest_difference
 
+NEARLY_FLAT = 8  # of 255: a background that changes by less over the picture
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -51,7 +53,8 @@ def look(picture: Picture, behind: Floats, border_noise: float = 0.0, patterned:
         patterned: whether the background is a checkerboard, which the picture must show wherever it is background.
     """
     distance = largest_difference(picture, behind)
-    noise, tolerance = noise_near_edges(picture, distance, min(border_noise, 12.0))
+    uneven = not patterned and float(np.ptp(behind[::8, ::8].reshape(-1, 3), axis=0).max()) > NEARLY_FLAT
+    noise, tolerance = noise_near_edges(picture, distance, min(border_noise, 12.0), uneven)
     return Evidence(picture, behind, distance, noise, tolerance, patterned)
 
 

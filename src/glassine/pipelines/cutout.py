@@ -83,8 +83,8 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
-class ClosedSettings:
-    """What is known about backgrounds that fit no model; see `CutoutPipeline.stream`."""
+class SubjectHints:
+    """What tells where the sticker is on a background that fits no model; see `CutoutPipeline.stream`."""
 
     subject: Subject | None
     prior: SubjectPrior | None
@@ -280,7 +280,7 @@ class CutoutPipeline:
             self.report.method = "network"
             return self._stream_network(iter(frames), background, resolution, chunk, pixel_source, tta)
         how = NetworkSettings(resolution, chunk, pixel_source, tta) if method == "auto" else None
-        return self._stream(iter(frames), background, opacity, force, ClosedSettings(subject, prior), how)
+        return self._stream(iter(frames), background, opacity, force, SubjectHints(subject, prior), how)
 
     def _stream(
         self,
@@ -288,7 +288,7 @@ class CutoutPipeline:
         background: Color | None,
         opacity: Opacity,
         force: bool,
-        closed: ClosedSettings,
+        hints: SubjectHints,
         network: NetworkSettings | None,
     ) -> Iterator[tuple[Frame, int]]:
         head = list(islice(source, 1))
@@ -314,7 +314,7 @@ class CutoutPipeline:
             seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
             track.look_for_still_picture(seen)
         del seen
-        cutter, store = ClosedCutter(track, closed.subject, closed.prior), FrameStore()
+        cutter, store = ClosedCutter(track, hints.subject, hints.prior), FrameStore()
 
         def prepare(pair: tuple[Frame, int]) -> Cut:
             frame, duration = pair
@@ -325,17 +325,19 @@ class CutoutPipeline:
             return Cut(store.put(frame), duration, closed)
 
         prepared = map(prepare, chain(_drain(head), source))
+        by_network = False
         pooled = max(1, min(POOLED, POOLED_PIXELS // max(1, size.inner[0] * size.inner[1])))
         for window in overlapping_windows(prepared, pooled, 0):
             cuts = [item.closed for item in window.items]
             cutter.decide(cuts, report)
-            if cutter.asked:
-                report.method = "prior"
-            if network is not None and not report.frames and needs_network(cuts, size):
+            if not report.frames and not cutter.asked:  # decided once: alpha must not change its kind on the way
+                by_network = network is not None and needs_network(cuts, size)
+            report.asked = cutter.asked
+            if by_network and network is not None:
                 report.method = "network"
-            if network is not None and report.method == "network":
                 yield from self._with_network(window.items, size, under, network)
                 continue
+            report.method = "prior" if cutter.asked else report.method
             for item in window.items:
                 frame = finish_closed(item.original.load(), item.closed, size, under, opacity)
                 item.original.drop()

@@ -9,6 +9,7 @@ from glassine.pipelines.insets import Floats, Picture
 
 Mask = NDArray[np.bool_]
 EXACT = 1.5
+UNEVEN = 2.5  # 255ths: blocks of a gradient that compression has touched are noisy themselves, some more than others
 GENEROUS = (12.0, 8.0, 4.0)  # tolerances, in 255ths, that an undamaged file may have
 SHARP, CLEAR = 0.9, 60.0  # share of an edge, 255ths: see `ends_clearly`
 THIN = 4.0
@@ -26,15 +27,20 @@ def disc(radius: int) -> NDArray[np.uint8]:
     return (np.add.outer(squares, squares) <= radius * (radius + 1)).astype(np.uint8)
 
 
-def noise_near_edges(picture: Picture, distance: Floats, border_noise: float = 0.0) -> tuple[float, float]:
+def noise_near_edges(
+    picture: Picture, distance: Floats, border_noise: float = 0.0, uneven: bool = False
+) -> tuple[float, float]:
     """How far compression has moved background pixels, in 255ths (0 for an undamaged file); and a tolerance for it.
 
     The border of a picture is often exact even after JPEG: blocks without an edge stay as they are. What blocks with an
     edge have done to the background lies between what a fill without tolerance reaches and what a generous one does.
     An undamaged edge leaves hardly a pixel there. Soft glows and shading do, but they are smooth, where ringing is
-    rough; and where a generous fill runs deep into something, that is no noise but the sticker.
+    rough; and where a generous fill runs deep into something, that is no noise but the sticker. A background that
+    changes (`uneven`) is exact nowhere after JPEG: more of its noise is let through than its border shows.
     """
-    least = max(EXACT, 1.2 * border_noise + (1.5 if border_noise > 1 else 0.0))
+    least = max(EXACT, 1.2 * border_noise)
+    if uneven:
+        least = max(least, min(1.2 * border_noise + UNEVEN * float(np.clip((border_noise - 0.4) / 0.4, 0, 1)), THIN))
     exact = distance <= least
     outside = connected_to_border(exact)
     # single pixels of a noisy background are not what lies before an edge

@@ -8,13 +8,13 @@ import numpy as np
 
 from glassine.pipelines.insets import Floats, Picture
 
-BINS, EACH, FINE = (
-    96,
-    8,
-    3,
-)  # of the ramp, at most; border pixels in each, on average, while it is looked for; at the end
+MOST_BINS = 96  # of the ramp, while its direction is looked for
+PIXELS_A_BIN = 8  # of the border, on average, at least
+PIXELS_A_BIN_AT_LAST = 3  # bins of about a pixel of the ramp, so that an edge is told from a slope
 AGREES = 10  # of 255: a border pixel that is this close to the ramp belongs to it
 STEEP = 12.0  # of 255 a pixel: what changes faster is an edge
+COARSE = 12  # bins of the ramp, at first
+CHANGES = 30  # of 255, from one place to the next
 LEAST = 0.8  # of the border
 
 
@@ -39,12 +39,25 @@ def find_ramp(picture: Picture, border: Floats, px: Floats, py: Floats) -> Float
         for angle in _angles(best[1] - np.radians(4 * step), best[1] + np.radians(4 * step), np.radians(step)):
             best = max(best, (_share(border, px, py, angle), angle))
     angle = best[1]
-    places, colors = _line(border, px, py, angle, FINE)
-    if (np.abs(np.diff(colors, axis=0)).max(axis=1, initial=0) > STEEP * np.diff(places)).any():
+    places, colors = _line(border, px, py, angle, at_last=True)
+    if _has_edge(border, px * np.cos(angle) + py * np.sin(angle), places, colors):
         return None
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     along = x * np.cos(angle) + y * np.sin(angle)
     return np.stack([np.interp(along, places, colors[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+
+def _has_edge(border: Floats, along: Floats, places: Floats, colors: Floats) -> bool:
+    """Whether colors change as at an edge: too fast, or over a gap in which the border has those of its ends."""
+    change = np.abs(np.diff(colors, axis=0)).max(axis=1, initial=0)
+    if (change > STEEP * np.maximum(np.diff(places), 1)).any():
+        return True
+    for k in np.flatnonzero(change > CHANGES):
+        between = border[(along > places[k]) & (along < places[k + 1])]
+        ends = np.minimum(*(np.abs(between - colors[end]).max(axis=1, initial=0) for end in (k, k + 1)))
+        if len(between) and (ends <= AGREES).mean() > 0.5:
+            return True
+    return False
 
 
 def _angles(first: float, last: float, step: float) -> list[float]:
@@ -68,21 +81,27 @@ def _away(border: Floats, along: Floats, places: Floats, colors: Floats) -> Floa
     return np.abs(border - expected).max(axis=1).astype(np.float32)
 
 
-def _line(border: Floats, px: Floats, py: Floats, angle: float, each: int = EACH) -> tuple[Floats, Floats]:
-    """The ramp's colors `k 3` at `k` places along the direction: means of bins, without what disagrees with them."""
+def _line(border: Floats, px: Floats, py: Floats, angle: float, at_last: bool = False) -> tuple[Floats, Floats]:
+    """The ramp's colors `k 3` at `k` places along the direction, from coarse to fine.
+
+    A sticker may hide most of the border at some places: medians of wide bins tell what it hides, and what is far from
+    them has no part in the means of narrow ones.
+    """
     along = px * np.cos(angle) + py * np.sin(angle)
     least, most = float(along.min()), float(along.max())
-    many = int(np.clip(len(border) // each, 2, BINS))
-    bins = np.minimum(((along - least) / max(most - least, 1e-6) * many).astype(int), many - 1)
-    known = np.ones(len(border), bool)
-    places, colors = np.array([least], np.float32), border.mean(axis=0, keepdims=True).astype(np.float32)
-    for limit in (60.0, 30.0, 16.0):
-        counts = np.bincount(bins[known], minlength=many)
-        full = counts > 0
-        sums = [np.bincount(bins[known], weight, minlength=many)[full] for weight in (along[known], *border[known].T)]
-        places = (sums[0] / counts[full]).astype(np.float32)
-        colors = (np.stack(sums[1:], axis=1) / counts[full, None]).astype(np.float32)
+    share = (along - least) / max(most - least, 1e-6)
+    last = len(border) // PIXELS_A_BIN_AT_LAST if at_last else min(len(border) // PIXELS_A_BIN, MOST_BINS)
+    bins = np.minimum((share * COARSE).astype(int), COARSE - 1)
+    full = np.unique(bins)
+    places = np.array([along[bins == k].mean() for k in full], np.float32)
+    colors = np.array([np.median(border[bins == k], axis=0) for k in full], np.float32)
+    for many, limit in ((4 * COARSE, 40.0), (last, 20.0), (last, 12.0)):
         known = _away(border, along, places, colors) <= limit
         if not known.any():
             break
+        bins = np.minimum((share * many).astype(int), many - 1)[known]
+        counts = np.bincount(bins, minlength=many)
+        sums = np.stack([np.bincount(bins, weight, minlength=many) for weight in (along[known], *border[known].T)])
+        means = (sums[:, counts > 0] / counts[counts > 0]).astype(np.float32)
+        places, colors = means[0], np.ascontiguousarray(means[1:].T)
     return places, colors

@@ -26,6 +26,7 @@ class CutoutReport:
             a sticker that was transparent already.
         areas: closed areas of the background's color.
         holes: how many of them were opened.
+        asked: frames in which the prior was asked.
         doubtful: share of the picture in areas about which the evidence is weak.
         was_transparent: whether the input came with transparency.
     """
@@ -39,6 +40,7 @@ class CutoutReport:
     method: str = "closed-form"
     areas: int = 0
     holes: int = 0
+    asked: int = 0
     doubtful: float = 0.0
     was_transparent: bool = False
     _sums: dict[str, float] = field(default_factory=dict, repr=False)
@@ -74,8 +76,10 @@ class CutoutReport:
             said.append("nothing stands out from the background, the result is empty: give --background")
         elif self.kept > NEARLY_ALL:
             said.append("everything stands out from the background, nothing was cut out: give --background")
-        if self.method == "prior" and not said:
-            said.append("the background fits no model, so the network of --prior decided: look at the result")
+        if self.method == "prior":
+            how = "is a picture" if self.background == "picture" else "fits no model"
+            frames = f"in {self.asked} of {self.frames} frames " if self.asked < self.frames else ""
+            said.append(f"{frames}the background {how}, so the network of --prior decided: look at the result")
         elif self.fit < LITTLE_FITS or self.background == "unknown":
             said.append(
                 f"only {self.fit:.0%} of the border fits the background that was found, so the result is a guess: "

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CENTERED = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # IS-Net's mean and deviation
+NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # ONNX Runtime's names
+FAINT = 0.25  # below, a mask counts as clear, see `alpha_of_mask`
 SIDE = 1024  # pixels, for a file that takes any size
 
 
@@ -41,12 +43,13 @@ class OnnxPrior:
 
     Args:
         path: the file.
+        device: `cpu` or `cuda`.
 
     Raises:
         UserError: ONNX Runtime is not installed, or the file is something else.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -54,25 +57,37 @@ class OnnxPrior:
         if not path.is_file():
             raise UserError(f"no file at {path}: give an .onnx file of BiRefNet, IS-Net or U2-Net")
         try:
-            self._session: Any = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
+            wanted = ["CUDAExecutionProvider"] * device.startswith("cuda") + ["CPUExecutionProvider"]
+            known = [name for name in wanted if name in onnxruntime.get_available_providers()]
+            self._session: Any = onnxruntime.InferenceSession(path, providers=known)
         except Exception as error:  # its errors share no base class of their own
             raise UserError(f"{path} cannot be read as ONNX ({str(error).partition(chr(10))[0]})") from error
         self._path = path
         self._mean, self._deviation = CENTERED if "isnet" in path.name.lower() else IMAGENET
         entry = self._session.get_inputs()[0]
         shape = entry.shape
-        if len(self._session.get_inputs()) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-            raise UserError(f"{path} must take one picture `1 3 s s`, got inputs of {shape}")
-        self._name, self._half = entry.name, entry.type == "tensor(float16)"
+        fixed = [side if isinstance(side, int) else known for side, known in zip(shape, (1, 3), strict=False)]
+        if len(self._session.get_inputs()) != 1 or len(shape) != 4 or fixed != [1, 3] or entry.type not in NUMBERS:
+            raise UserError(f"{path} must take one picture `1 3 s s` of floats, got {entry.type} {shape}")
+        self._name, self._numbers = entry.name, NUMBERS[entry.type]
         height, width = (side if isinstance(side, int) and side > 0 else SIDE for side in shape[2:])
         self._size = width, height
 
     def __call__(self, picture: Picture, subject: Subject | None) -> Floats:
-        """The mask, `s s`; only what is in the subject's box counts, and for a point the part that it lies on."""
-        small = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        """The mask, `s s`; only what is in the subject's box counts, and for a point the part that it lies on.
+
+        Raises:
+            UserError: the network fails, or gives something else.
+        """
+        shrinks = self._size[0] < picture.shape[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        small = cv2.resize(picture, self._size, interpolation=how).astype(np.float32) / 255
         normal = (small - np.asarray(self._mean, np.float32)) / np.asarray(self._deviation, np.float32)
-        entry = np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
-        found = self._session.run(None, {self._name: entry.astype(np.float16) if self._half else entry})[0]
+        entry = np.ascontiguousarray(normal.transpose(2, 0, 1)[None], self._numbers)
+        try:
+            found = self._session.run(None, {self._name: entry})[0]
+        except Exception as error:  # its errors share no base class of their own
+            raise UserError(f"{self._path} fails on a picture ({str(error).partition(chr(10))[0]})") from error
         mask = np.asarray(found, np.float32)
         if mask.ndim != 4 or mask.shape[:2] != (1, 1):
             raise UserError(f"{self._path} must give a mask `1 1 s s` first, got {mask.shape}")
@@ -164,7 +179,9 @@ def load_prior(source: str, device: str = "auto") -> SubjectPrior:
     """
     path = Path(source)
     if path.suffix.lower() == ".onnx":
-        return OnnxPrior(path)
+        return OnnxPrior(path, "cuda" if device == "auto" else device)
+    if path.suffix.lower() in (".pth", ".pt", ".safetensors") and not path.is_file():
+        raise UserError(f"no file at {path}: give Meta's sam_vit_*.pth or sam2*_hiera_*.pt, or an .onnx file")
     from segment_anything.modeling import Sam
 
     from glassine.pretrained.sam import sam2_video, sam_of_file
@@ -183,17 +200,18 @@ def load_prior(source: str, device: str = "auto") -> SubjectPrior:
 
 
 def _part_of(mask: Floats, subject: Subject | None) -> Floats:
-    """What of a mask belongs to the subject: the connected part at its point, or all within its box."""
+    """What of a mask belongs to the subject: the connected part at its point (all, if none is there), or its box."""
     if subject is None:
         return mask
     height, width = mask.shape
     x, y = (min(int(share * side), side - 1) for share, side in ((subject.left, width), (subject.top, height)))
     if subject.right is not None and subject.bottom is not None:
         kept = np.zeros_like(mask)
-        box = slice(y, round(subject.bottom * height)), slice(x, round(subject.right * width))
+        rows = slice(y, max(y + 1, round(subject.bottom * height)))
+        box = rows, slice(x, max(x + 1, round(subject.right * width)))
         kept[box] = mask[box]
         return kept
-    count, parts = cv2.connectedComponents((mask > 0.1).astype(np.uint8))
+    count, parts = cv2.connectedComponents((mask > FAINT).astype(np.uint8))
     if count < 3 or parts[y, x] == 0:  # one part, or a point beside all of them
         return mask
     return np.where(parts == parts[y, x], mask, 0).astype(np.float32)

@@ -66,20 +66,19 @@ def guess_alpha(picture: Picture, subject: Subject | None = None, moving: Floats
     return guided_upsampling(soft, picture.astype(np.float32) / np.float32(255))
 
 
-def alpha_of_layout(picture: Picture, layout: Floats) -> Floats:
-    """Alpha of a picture `h w 3` from a network's mask of it at another resolution, `h' w'` in [0, 1]: `h w`.
+def alpha_of_mask(picture: Picture, mask: Floats) -> Floats:
+    """Alpha of a picture `h w 3` from a network's mask of it at any resolution, `h' w'` in [0, 1]: `h w`.
 
-    A network that is half sure does not see half through: values are stretched, 0.25 to clear and 0.75 to opaque. Edges
-    follow the picture's colors; a mask that finds nothing loses nothing.
+    A network that is half sure does not see half through: values are stretched, 0.25 to clear and 0.75 to opaque. The
+    mask is brought to half the picture's size, or its own if that is less, and its edges then follow the picture's
+    colors. A mask that finds nothing loses nothing.
     """
     height, width = picture.shape[:2]
-    if layout.mean() < LEAST:
+    sure = np.clip(2 * np.nan_to_num(mask) - np.float32(0.5), 0, 1)
+    if sure.mean() < LEAST:
         return np.ones((height, width), np.float32)
-    layout = np.clip(2 * layout - np.float32(0.5), 0, 1)
-    size = min(width, layout.shape[1]), min(height, layout.shape[0])
-    coarse = np.asarray(cv2.resize(layout, size, interpolation=cv2.INTER_AREA), np.float32)
-    if size == (width, height):
-        return coarse
+    size = min(max(1, width // 2), mask.shape[1]), min(max(1, height // 2), mask.shape[0])
+    coarse = np.asarray(cv2.resize(sure, size, interpolation=cv2.INTER_AREA), np.float32)
     return guided_upsampling(coarse, picture.astype(np.float32) / np.float32(255))
 
 

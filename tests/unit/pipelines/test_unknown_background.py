@@ -48,3 +48,35 @@ def test_a_sticker_that_moves_before_a_still_picture_is_found():
 def test_a_guess_that_finds_nothing_loses_nothing():
     flat = np.full((40, 40, 3), 90, np.uint8)
     assert (guess_alpha(flat) == 1).all()
+
+
+def test_a_prior_that_was_asked_keeps_its_answer():
+    """A damaged file whose background fits halfway: the network for flat backgrounds must not take over."""
+    rng = np.random.default_rng(4)
+    frames = []
+    for _ in range(4):
+        picture = np.full((SIZE, SIZE, 3), 200, np.uint8)
+        picture[:, 50:] = clutter(1)[:, 50:] + 60
+        picture, _ = with_ball(picture, 48)
+        picture = (picture + rng.normal(0, 6, picture.shape)).clip(0, 255).astype(np.uint8)
+        frames.append((np.dstack([picture, np.full((SIZE, SIZE), 255, np.uint8)]), 40))
+    asked = []
+
+    def prior(picture: np.ndarray, subject: Subject | None) -> np.ndarray:
+        asked.append(subject)
+        mask = np.zeros(picture.shape[:2], np.float32)
+        mask[20:40, 20:40] = 1
+        return mask
+
+    class Fails:
+        def __call__(self) -> None:
+            raise AssertionError("no network is needed here")
+
+    pipeline = CutoutPipeline(Fails(), device="cpu")
+    results = [frame[..., 3] for frame, _ in pipeline.stream(frames, prior=prior)]
+    assert asked
+    assert pipeline.report.method == "prior"
+    assert pipeline.report.asked == len(asked)
+    for alpha in results:
+        assert (alpha[24:36, 24:36] > 200).all()
+        assert (alpha[60:] < 60).all()
