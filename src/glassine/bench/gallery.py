@@ -37,11 +37,23 @@ DRAWN = {
 SEEDS = tuple(range(8))
 # captions of training stickers, new combinations of their words, and Chinese
 PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
-SHOWN = {"笑脸": "smiling face, in Chinese"}  # the picture's font has no Chinese letters
+STILL_PROMPTS = (
+    "grinning face", "red heart", "rocket", "pizza", "a dancing cat", "thumbs up", "ghost", "birthday cake",
+    "crying face", "a waving panda", "blue car", "微笑的脸",
+)  # fmt: skip
+SHOWN = {
+    "笑脸": "smiling face, in Chinese",
+    "微笑的脸": "smiling face, in Chinese",
+}  # the picture's font has no Chinese letters
 # prompt, seeds and `progress` to a sticker for each seed
 Make = Callable[[str, Sequence[int], StepProgress], Sequence[Sticker]]
 # how stickers are made, and what the picture of them is called
-WAYS = {"opaque": "generated", "ildiff": "generated_ildiff", "latents": "generated_latents"}
+WAYS = {
+    "opaque": "generated",
+    "ildiff": "generated_ildiff",
+    "latents": "generated_latents",
+    "still": "generated_stills",
+}
 
 
 @dataclass(frozen=True)
@@ -185,11 +197,12 @@ def grid_maker(way: str, weights: str | None, device: str) -> Make:
     from glassine.pipelines.animate import TINY as ANIMATES
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.cutout import CutoutPipeline
-    from glassine.pipelines.text_to_sticker import TINY, TextToStickerPipeline
+    from glassine.pipelines.text_to_sticker import STILL, TINY, TextToStickerPipeline
 
     if way == "latents":
         animate = AnimatePipeline.from_pretrained(weights or ANIMATES, device=device)
         return lambda prompt, seeds, progress: animate(prompt, seed=seeds, progress=progress)
-    cut_out = CutoutPipeline.from_pretrained(device=device) if way == "ildiff" else None
-    generate = TextToStickerPipeline.from_pretrained(weights or TINY, cut_out, device=device)
-    return lambda prompt, seeds, progress: generate(prompt, seed=seeds, progress=progress)
+    cut_out = CutoutPipeline.from_pretrained(device=device) if way in ("ildiff", "still") else None
+    shipped, frames = (STILL, 1) if way == "still" else (TINY, None)
+    generate = TextToStickerPipeline.from_pretrained(weights or shipped, cut_out, device=device)
+    return lambda prompt, seeds, progress: generate(prompt, frames, seed=seeds, progress=progress)

@@ -281,9 +281,10 @@ def prompts(args: argparse.Namespace) -> None:
 
 def grid(args: argparse.Namespace) -> None:
     """Draw a grid of seeds."""
-    from glassine.bench.gallery import WAYS, grid_maker, make_grid
+    from glassine.bench.gallery import PROMPTS, STILL_PROMPTS, WAYS, grid_maker, make_grid
 
-    paths = make_grid(grid_maker(args.way, args.weights, args.device), args.to / WAYS[args.way])
+    prompts = STILL_PROMPTS if args.way == "still" else PROMPTS
+    paths = make_grid(grid_maker(args.way, args.weights, args.device), args.to / WAYS[args.way], prompts)
     print("wrote", " and ".join(str(path) for path in paths))
 
 

@@ -100,7 +100,10 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add_prompts(add("prompts", "score a text-to-sticker network on randomly chosen emoji names", add_to))
     one = add("grid", "sample grid of a shipped network, not cherry-picked", add_to)
     one.add_argument(
-        "--way", choices=("opaque", "ildiff", "latents"), default="opaque", help="how transparency is obtained"
+        "--way",
+        choices=("opaque", "ildiff", "latents", "still"),
+        default="opaque",
+        help="how transparency is obtained; still: of single pictures, cut out",
     )
     one.add_argument("--weights", help="default: the shipped ones")
     one.add_argument("--device", default="auto", help="auto, cpu or gpu")

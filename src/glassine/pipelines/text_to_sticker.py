@@ -146,6 +146,7 @@ def to_bytes(clips: Tensor) -> np.ndarray:
 
 
 TINY = "glassine:tiny-sti"
+STILL = "glassine:image"  # single pictures
 
 
 class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
