@@ -14,7 +14,7 @@ PIXELS_A_BIN_AT_LAST = 3  # bins of about a pixel of the ramp, so that an edge i
 AGREES = 10  # of 255: a border pixel that is this close to the ramp belongs to it
 STEEP = 12.0  # of 255 a pixel: what changes faster is an edge
 COARSE = 12  # bins of the ramp, at first
-CHANGES = 30  # of 255, from one place to the next
+CHANGES = 30  # of 255: less is noise
 LEAST = 0.8  # of the border
 
 
@@ -40,6 +40,8 @@ def find_ramp(picture: Picture, border: Floats, px: Floats, py: Floats) -> Float
             best = max(best, (_share(border, px, py, angle), angle))
     angle = best[1]
     places, colors = _line(border, px, py, angle, at_last=True)
+    if np.ptp(colors, axis=0).max() < CHANGES:  # noise on a flat color
+        return None
     if _has_edge(border, px * np.cos(angle) + py * np.sin(angle), places, colors):
         return None
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
