@@ -41,10 +41,8 @@ STILL_PROMPTS = (
     "grinning face", "red heart", "rocket", "pizza", "a dancing cat", "thumbs up", "ghost", "birthday cake",
     "crying face", "a waving panda", "blue car", "微笑的脸",
 )  # fmt: skip
-SHOWN = {
-    "笑脸": "smiling face, in Chinese",
-    "微笑的脸": "smiling face, in Chinese",
-}  # the picture's font has no Chinese letters
+# the picture's font has no Chinese letters
+SHOWN = dict.fromkeys(("笑脸", "微笑的脸"), "smiling face, in Chinese")
 # prompt, seeds and `progress` to a sticker for each seed
 Make = Callable[[str, Sequence[int], StepProgress], Sequence[Sticker]]
 # how stickers are made, and what the picture of them is called

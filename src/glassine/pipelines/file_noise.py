@@ -9,8 +9,8 @@ from glassine.pipelines.insets import Floats, Picture
 
 Mask = NDArray[np.bool_]
 EXACT = 1.5
-MOST_TAIL = 12.0  # 255ths, with it
 TAIL = 1.5  # 255ths: the border's noise is its 95th percentile, and what is left beyond it stays as specks
+MOST_TAIL = 12.0  # 255ths: a tolerance that the tail does not raise any further
 UNEVEN = 2.5  # 255ths: blocks of a gradient that compression has touched are noisy themselves, some more than others
 GENEROUS = (12.0, 8.0, 4.0)  # tolerances, in 255ths, that an undamaged file may have
 SHARP, CLEAR = 0.9, 60.0  # share of an edge, 255ths: see `ends_clearly`
@@ -40,10 +40,11 @@ def noise_near_edges(
     rough; and where a generous fill runs deep into something, that is no noise but the sticker. A background that
     changes (`uneven`) is exact nowhere after JPEG: more of its noise is let through than its border shows.
     """
-    tail = (
-        UNEVEN * np.clip((border_noise - 0.4) / 0.4, 0, 1) if uneven else TAIL * np.clip(5 * border_noise - 4.5, 0, 1)
-    )
-    least = max(EXACT, 1.2 * border_noise, min(1.2 * border_noise + float(tail), THIN if uneven else MOST_TAIL))
+    if uneven:
+        tail, most = UNEVEN * np.clip((border_noise - 0.4) / 0.4, 0, 1), THIN
+    else:
+        tail, most = TAIL * np.clip(5 * border_noise - 4.5, 0, 1), MOST_TAIL
+    least = max(EXACT, 1.2 * border_noise, min(1.2 * border_noise + float(tail), most))
     exact = distance <= least
     outside = connected_to_border(exact)
     # single pixels of a noisy background are not what lies before an edge

@@ -10,7 +10,7 @@ from glassine.pipelines.insets import Floats, Picture
 
 MOST_BINS = 96  # of the ramp, while its direction is looked for
 PIXELS_A_BIN = 8  # of the border, on average, at least
-PIXELS_A_BIN_AT_LAST = 3  # bins of about a pixel of the ramp, so that an edge is told from a slope
+PIXELS_A_BIN_AT_LAST = 3  # bins about a pixel wide: wider ones would blur an edge into a slope
 AGREES = 10  # of 255: a border pixel that is this close to the ramp belongs to it
 STEEP = 12.0  # of 255 a pixel: what changes faster is an edge
 COARSE = 12  # bins of the ramp, at first
