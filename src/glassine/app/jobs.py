@@ -26,6 +26,7 @@ from glassine.utils.files import atomic_path
 State = Literal["waiting", "running", "done", "failed", "canceled"]
 RECORD = "job.json"
 KEPT_JOBS = 1000  # the oldest finished ones are forgotten beyond that
+SECONDS_TO_STOP = 5.0  # how long the app waits at its end for jobs between two steps
 
 
 @dataclass
@@ -141,6 +142,7 @@ class JobQueue:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._lanes: dict[str, SimpleQueue[tuple[_Entry, Work] | None]] = {}
+        self._threads: list[threading.Thread] = []
         self._load()
 
     def submit(self, kind: str, title: str, work: Work, settings: dict[str, Any], lane: str = "cpu") -> Job:
@@ -161,7 +163,8 @@ class JobQueue:
             self._entries[job.id] = entry
             if lane not in self._lanes:
                 self._lanes[lane] = SimpleQueue()
-                threading.Thread(target=self._run_lane, args=(self._lanes[lane],), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._run_lane, args=(self._lanes[lane],), daemon=True))
+                self._threads[-1].start()
         self._save(entry)
         self._lanes[lane].put((entry, work))
         return job
@@ -236,12 +239,15 @@ class JobQueue:
         return len(old)
 
     def close(self) -> None:
-        """Cancel everything; running jobs stop at their next step."""
+        """Cancel everything, and wait a little for running jobs to stop at their next step and write their records."""
         for job in self.jobs():
             if not job.is_over:
                 self._entries[job.id].canceled.set()
         for lane in self._lanes.values():
             lane.put(None)
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _entry(self, name: str) -> _Entry:
         with self._lock:
