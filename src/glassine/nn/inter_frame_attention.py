@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -74,6 +74,7 @@ class InterFrameAttention(nn.Module):
             raise UserError(f"inter_frame_attention must be {' or '.join(get_args(Mode))}, got {mode!r}")
         reference_frame(reference, frames=1 if isinstance(reference, str) else reference + 1)
         self.current, self.reference, self.mode = current, reference, mode
+        self.fused = True
         before = attn.get_processor()
         self.self_attention: Any = before if isinstance(before, LayerAttention) else AttnProcessor2_0()
         self.to_q = nn.Linear(attn.to_q.in_features, attn.to_q.out_features, bias=False)
@@ -88,6 +89,12 @@ class InterFrameAttention(nn.Module):
             self.to_out.weight.zero_()
         else:
             self.to_out.weight.copy_(plain_weight(attn.to_out[0]))
+
+    def without_fused_attention(self) -> None:
+        """Use plain matrix products from now on, whose backward pass is faster on a CPU."""
+        self.fused = False
+        if type(self.self_attention) is AttnProcessor2_0:
+            self.self_attention = AttnProcessor()
 
     def forward(
         self,
@@ -116,7 +123,11 @@ class InterFrameAttention(nn.Module):
         key, value = (
             rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (attn.to_k(reference), attn.to_v(reference))
         )
-        seen = F.scaled_dot_product_attention(query, key, value)  # b h (f n) d
+        if self.fused:
+            seen = F.scaled_dot_product_attention(query, key, value)  # b h (f n) d
+        else:
+            scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # b h (f n) n
+            seen = scores.softmax(dim=-1).to(value.dtype) @ value
         seen = rearrange(seen, "b h (f n) d -> (b f) n (h d)", f=frames)
         return F.linear(seen, self.to_out.weight, bias)
 

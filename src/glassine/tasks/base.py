@@ -22,6 +22,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 
 from glassine.metrics.matting_scores import MattingScores
+from glassine.nn.inter_frame_attention import InterFrameAttention
 from glassine.pretrained.weights import load_partial, read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
 from glassine.utils.colors import checkerboard
@@ -38,6 +39,8 @@ def without_fused_attention(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
             module.set_processor(AttnProcessor())
+        elif isinstance(module, InterFrameAttention):
+            module.without_fused_attention()
 
 
 class StickerTask(LightningModule):

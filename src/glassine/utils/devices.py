@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -55,6 +56,19 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"device must be auto, cpu, gpu or like cuda:1, and available, got {name!r}") from error
     return device
+
+
+def fast_autocast(device: torch.device | str) -> contextlib.AbstractContextManager[object]:
+    """Autocast to bfloat16 where the device computes in it: GPUs, and CPUs with AVX-512 BF16 or AMX."""
+    import torch
+
+    kind = torch.device(device).type
+    fast = kind == "cuda"
+    if kind == "cpu":
+        info = Path("/proc/cpuinfo")
+        flags = info.read_text(encoding="utf-8") if info.is_file() else ""
+        fast = "avx512_bf16" in flags or "amx_bf16" in flags
+    return torch.autocast(kind, torch.bfloat16) if fast else contextlib.nullcontext()
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h

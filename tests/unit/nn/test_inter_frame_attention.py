@@ -50,6 +50,15 @@ def test_it_is_equation_3_beside_self_attention(reference, index):
 
 
 @torch.no_grad()
+def test_plain_matrix_products_give_the_same():
+    attn, processor = attention()
+    nn.init.normal_(processor.to_out.weight)
+    fused = attn(tokens())
+    processor.without_fused_attention()
+    torch.testing.assert_close(attn(tokens()), fused, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_it_starts_as_self_attention_bit_for_bit_and_w_q_as_its_own():
     attn, processor = attention()
     assert torch.equal(processor.to_q.weight, attn.to_q.weight)

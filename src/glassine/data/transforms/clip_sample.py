@@ -227,9 +227,11 @@ class ManyStyles(StickerTransform):
         picture_share: How often the background is no flat color; the hint knows flat ones alone, so that the network
             has to do those by itself.
         clean: How often a clip gets no degradation at all.
+        fade: Whether some stickers are half-clear as a whole. One picture does not tell such a sticker from an opaque
+            one in paler colors.
     """
 
-    def __init__(self, picture_share: float = 0.2, clean: float = 0.25) -> None:
+    def __init__(self, picture_share: float = 0.2, clean: float = 0.25, fade: bool = True) -> None:
         degradations = [
             Resize(probability=0.15),
             Enlarged(probability=0.1),
@@ -241,7 +243,8 @@ class ManyStyles(StickerTransform):
             GifPalette(probability=0.2),
             OrderedDither(probability=0.06),
         ]
-        super().__init__(wide_backgrounds(training_backgrounds(), picture_share), degradations, None, clean)
+        augmentations = [one for one in training_augmentations() if fade or not isinstance(one, Fade)]
+        super().__init__(wide_backgrounds(training_backgrounds(), picture_share), degradations, augmentations, clean)
 
 
 @dataclass(frozen=True)
