@@ -14,7 +14,7 @@ from glassine.__main__ import main
 from glassine.data.codecs import read_sticker
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers
-from glassine.pretrained.weights import load_part, read_run_config
+from glassine.pretrained.run_parts import load_part, read_run_config
 
 FRAME = plain(IMAGE) | {"attention_head_dim": 8}
 ANIMATED = plain(MOTION) | {"motion_buckets": 10, "motion_max_seq_length": 16, "num_attention_heads": [2, 4]}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from glassine.pretrained.weights import SHIPPED, load_bundle, load_part, read_run_config
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import SHIPPED, load_bundle
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 

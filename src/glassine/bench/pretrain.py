@@ -42,6 +42,7 @@ class Step:
         part: the task's argument that holds the network to export.
         weights: name of the exported bundle, `glassine:NAME`; None exports nothing.
         precision: of its numbers, see `glassine export weights`.
+        shared_with: bundle whose equal tensors are not exported again.
         needs: names of the steps that it depends on.
         overrides: further arguments of `glassine fit`.
     """
@@ -52,6 +53,7 @@ class Step:
     part: str = ""
     weights: str | None = None
     precision: str = "float16"
+    shared_with: str | None = None
     needs: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
@@ -228,7 +230,8 @@ class Queue:
 
     def _export(self, step: Step, checkpoint: Path) -> bool:
         folder = self.state / "weights" / str(step.weights)
-        how = ("--precision", step.precision)
+        how = ["--precision", step.precision]
+        how += ["--shared-with", step.shared_with] if step.shared_with is not None else []
         return self._call(["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder), *how])
 
     def _call(self, arguments: Sequence[str]) -> bool:

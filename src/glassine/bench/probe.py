@@ -25,7 +25,8 @@ from glassine.bench.run import steps_of
 from glassine.bench.tables import Table, markdown, print_table, write_text
 from glassine.data.sticker import Split
 from glassine.models.layout_encoder import MaskedReconstruction
-from glassine.pretrained.weights import build_network, load_part, read_run_config
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import build_network
 from glassine.utils.devices import hardware, pick_device
 from glassine.utils.errors import UserError
 from glassine.utils.experiments import dataset_values, training_root

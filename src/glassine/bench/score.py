@@ -39,7 +39,7 @@ from glassine.metrics.matting_scores import MattingScores
 from glassine.models.ildiff import ILDiff
 from glassine.models.matting_anything import MattingAnything
 from glassine.models.transparency import TransparencyVAE
-from glassine.pretrained.weights import read_run_config
+from glassine.pretrained.run_parts import read_run_config
 from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
 

@@ -33,7 +33,7 @@ from glassine.bench.speed import Load, time_together
 from glassine.bench.video_methods import REFERENCE_TITLES, REFERENCES, reference_method
 from glassine.bench.video_report import ROUTES
 from glassine.data.sticker import Split
-from glassine.pretrained.weights import read_run_config
+from glassine.pretrained.run_parts import read_run_config
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 from glassine.utils.experiments import read_experiment, training_root

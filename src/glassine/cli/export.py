@@ -6,7 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from glassine.pretrained.weights import load_part, read_run_config, save_bundle
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import save_bundle
 from glassine.utils.errors import UserError
 
 PRECISIONS = ("float32", "float16", "int8")
@@ -55,6 +56,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         choices=PRECISIONS,
         default="float16",
         help="of the numbers in the file; int8 halves float16 (default: %(default)s)",
+    )
+    weights.add_argument(
+        "--shared-with",
+        metavar="NAME|FOLDER",
+        help="weights whose equal tensors are not stored again; they must be there when these are loaded",
     )
     weights.add_argument("--config", type=Path, help="the run's config.yaml; default: the one above the checkpoint")
 
@@ -117,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
 
     config = read_run_config(args.checkpoint, args.config)
     network, description = load_part(args.checkpoint, args.part, config)
-    save_bundle(network, description, args.to, getattr(torch, args.precision))
+    save_bundle(network, description, args.to, getattr(torch, args.precision), args.shared_with)
     print(f"wrote {args.to}/config.yaml and {args.to}/model.safetensors")
 
 

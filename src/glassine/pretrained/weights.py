@@ -1,4 +1,4 @@
-"""Loading of weights: files, our own bundles, those shipped with the package, and parts of a run's checkpoint.
+"""Loading of weights: files, our own bundles, and those shipped with the package.
 
 `load_partial` is the only way to load a state dict into a network: it renames, allows listed tensors to be missing, and
 reports everything else that does not match in one error.
@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from glassine.pretrained.shared_tensors import find_shared, shared_header, shared_of, take_shared
 from glassine.utils.class_paths import build, read_yaml
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
@@ -30,6 +31,7 @@ from glassine.utils.tensors import in_eight_bits, out_of_eight_bits, write_tenso
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
+WEIGHTS_FILE = "model.safetensors"
 SEARCHED = "GLASSINE_WEIGHTS"
 """Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
 Shape = tuple[int, ...]
@@ -49,7 +51,7 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
         raise UserError(f"no weight file at {path}: give a .safetensors, .pt, .pth or .ckpt file that exists")
     try:
         if path.suffix == ".safetensors":
-            return out_of_eight_bits(load_file(path))
+            return with_shared(out_of_eight_bits(load_file(path)), path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
         reason = str(error).partition("\n")[0]
@@ -68,6 +70,22 @@ def read_state(path: Path, averaged: bool = True) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path} contains no named tensors: give a network's weights or a run's checkpoint")
     return state
+
+
+def with_shared(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file, and those that it shares with another bundle, see `shared_tensors`.
+
+    Raises:
+        UserError: the other bundle is missing, or another one.
+    """
+    shared = shared_of(path)
+    if shared is None:
+        return state
+    source, digest, names = shared
+    folder = locate(source)
+    with being_loaded(folder, source):  # which would never end if two shared with each other
+        file = folder / WEIGHTS_FILE
+        return state | take_shared(path, source, file, digest, names, read_state(file))
 
 
 @dataclass(frozen=True)
@@ -187,7 +205,7 @@ def with_weights(network: nn.Module, weights: str, prefix: str = "", fresh: tupl
         UserError: the file is missing, unreadable or incompatible.
     """
     bundle = weights.startswith(SHIPPED) or Path(weights).is_dir()
-    state = read_state(locate(weights) / "model.safetensors" if bundle else Path(weights))
+    state = read_state(locate(weights) / WEIGHTS_FILE if bundle else Path(weights))
     load_partial(
         network,
         state,
@@ -246,7 +264,7 @@ def load_bundle(source: str, frozen: bool = False) -> nn.Module:
     folder = locate(source)
     with being_loaded(folder, source):
         network = build_network(read_yaml(folder / "config.yaml"), f"{source}/config.yaml")
-        load_trained(network, read_state(folder / "model.safetensors"), source)
+        load_trained(network, read_state(folder / WEIGHTS_FILE), source)
     return network.eval().requires_grad_(False) if frozen else network.eval()
 
 
@@ -282,12 +300,19 @@ def load_trained(network: nn.Module, state: Mapping[str, Tensor], source: str) -
     load_partial(network, state, allow_missing=lambda name: is_frozen(network, name), source=source)
 
 
-def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+def save_bundle(
+    network: nn.Module,
+    config: dict,
+    folder: Path,
+    dtype: torch.dtype = torch.float16,
+    shared_with: str | None = None,
+) -> None:
     """Write a bundle for `load_bundle`; parameters without gradients are left out, unless that is all of them.
 
     Floating-point tensors are stored as `dtype`, or unchanged if out of its range; half precision halves the file and
     is converted back to the network's precision when loaded. `torch.int8` halves it again: the weights of layers are
-    stored in eight bits with one scale per output channel, all other tensors in half precision.
+    stored in eight bits with one scale per output channel, all other tensors in half precision. Tensors that equal one
+    of the bundle `shared_with`, bit for bit, are not stored: that bundle must be there when this one is loaded.
 
     Raises:
         UserError: a weight is not finite, or the folder cannot be written.
@@ -296,12 +321,18 @@ def save_bundle(network: nn.Module, config: dict, folder: Path, dtype: torch.dty
     if any(p.requires_grad for p in network.parameters()):
         state = {name: tensor for name, tensor in state.items() if not is_frozen(network, name)}
     check_finite(state, "weights must be finite to be written", {name for name, _ in network.named_buffers()})
+    header = {}
+    if shared_with is not None:
+        file = locate(shared_with) / WEIGHTS_FILE
+        names = find_shared(state, read_state(file))
+        state = {name: tensor for name, tensor in state.items() if name not in names}
+        header = shared_header(shared_with, file, names) if names else {}
     if dtype == torch.int8:
         state, dtype = in_eight_bits(state), torch.float16
     stored = {name: stored_as(tensor, dtype) for name, tensor in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "config.yaml") as description, atomic_path(folder / "model.safetensors") as weights:
-        write_tensors(stored, weights)
+    with atomic_path(folder / "config.yaml") as description, atomic_path(folder / WEIGHTS_FILE) as weights:
+        write_tensors(stored, weights, header)
         description.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
@@ -334,74 +365,3 @@ def is_frozen(network: nn.Module, name: str) -> bool:
         if parameters or not place:
             return bool(parameters) and not any(p.requires_grad for p in parameters)
         place = place.rpartition(".")[0]
-
-
-NOT_PARTS = ("optimizer", "lr_scheduler")
-
-
-def read_run_config(checkpoint: Path, config: Path | None = None) -> dict[str, Any]:
-    """The `config.yaml` of the run that wrote `checkpoint`; raises UserError if either file is missing."""
-    file = config or checkpoint.parent.parent / "config.yaml"
-    for needed in (checkpoint, file):
-        if not needed.is_file():
-            raise UserError(f"no file at {needed}: give the checkpoint of a `glassine fit` run")
-    try:
-        content = with_current_names(read_yaml(file))
-        content["model"]["init_args"].items()
-    except (UserError, AttributeError, LookupError, TypeError) as error:
-        raise UserError(f"{file} is not the configuration of a run: give the one written by `glassine fit`") from error
-    return content
-
-
-def load_part(checkpoint: Path, part: str, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained `part` of a checkpoint, with averaged weights if available, and its `class_path` and `init_args`.
-
-    Args:
-        checkpoint: a `.ckpt` file; read without running any code in it.
-        part: the task argument that is the network: `vae`, `codec`, `ildiff`; a dot selects one of its own
-            arguments: `reconstruction.encoder`.
-        config: config of the run, see `read_run_config`.
-
-    Raises:
-        UserError: the run has no such part, or a trained tensor is missing or incompatible.
-    """
-    arguments = config["model"]["init_args"]
-    description: dict[str, Any] = {}
-    for name in part.split("."):
-        parts = {n: v for n, v in arguments.items() if n not in NOT_PARTS and isinstance(v, dict) and "class_path" in v}
-        if name not in parts:
-            raise UserError(f"the run of {checkpoint} has no part {part!r}; its parts are {', '.join(parts)}")
-        description = parts[name]
-        arguments = description.get("init_args") or {}
-    network = build_network(description, f"the config.yaml of {checkpoint}")
-    state = read_state(checkpoint)
-    prefix = f"{part}."
-    trained = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    load_trained(network, trained, str(checkpoint))
-    return network.eval(), without_loaders(description, network)
-
-
-LOADERS = {
-    "glassine.pretrained.weights.with_weights": "network",
-    "glassine.pretrained.image_unet.with_image_unet": "unet",
-    "glassine.pretrained.motion_adapter.with_motion_adapter": "unet",
-    "glassine.pretrained.priors.with_latent_mean": "latent_mean",
-}
-"""Functions that fill a network with weights from elsewhere, and their argument that is the network."""
-
-
-def without_loaders(description: Any, network: nn.Module) -> Any:
-    """The description of a trained network without where its weights first came from, so that it stands alone.
-
-    Args:
-        description: its `class_path` and `init_args`; nested ones describe its parts of the same names.
-        network: what they describe; frozen parts keep their loaders, since a bundle leaves their weights out.
-    """
-    if not isinstance(description, dict) or "class_path" not in description:
-        return description
-    arguments = description.get("init_args") or {}
-    inner = LOADERS.get(description["class_path"])
-    if inner is not None and any(parameter.requires_grad for parameter in network.parameters()):
-        return without_loaders(arguments[inner], network)
-    parts = {name: part for name, part in network.named_children() if isinstance(arguments.get(name), dict)}
-    return {**description, "init_args": {**arguments, **{n: without_loaders(arguments[n], parts[n]) for n in parts}}}

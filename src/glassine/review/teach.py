@@ -15,7 +15,8 @@ from glassine.data.shards import resize_frames
 from glassine.models.sampling import Progress
 from glassine.models.transparent_video import TransparentVideo
 from glassine.pipelines.animate import AnimatePipeline
-from glassine.pretrained.weights import load_bundle, load_part, locate, read_run_config
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import load_bundle, locate
 from glassine.review.clip_writer import ClipWriter
 from glassine.review.manifest import Teacher
 from glassine.review.prompts import Prompt

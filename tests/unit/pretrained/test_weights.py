@@ -9,16 +9,8 @@ from tests.helpers.tiny_transparent import tiny_frame_unet
 from torch import nn
 
 from glassine.models.vae import SmallVAE
-from glassine.pretrained.weights import (
-    ASSETS,
-    load_bundle,
-    load_part,
-    read_run_config,
-    read_state,
-    save_bundle,
-    save_model,
-    with_weights,
-)
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, save_model, with_weights
 from glassine.utils.errors import UserError
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}

@@ -12,7 +12,8 @@ from torch import nn
 
 from glassine.models.vae import SmallVAE
 from glassine.nn.temporal import make_method
-from glassine.pretrained.weights import build_network, load_bundle, load_part, read_run_config, save_bundle
+from glassine.pretrained.run_parts import load_part, read_run_config
+from glassine.pretrained.weights import build_network, load_bundle, save_bundle
 from glassine.utils import tensors
 from glassine.utils.class_paths import (
     FOREIGN,
