@@ -1,7 +1,7 @@
-"""Rows of the matting table that have networks.
+"""Rows of the matting table that use a network or a prompt.
 
-LayerDiffuse and ILDiff read alpha off latents; ILDiff without one of its parts comes from runs of `glassine benchmark
-variants`; GrabCut, SAM, SAM-2 and Matting Anything get a prompt from the target alpha.
+LayerDiffuse and ILDiff decode alpha from latents. The ablated variants of ILDiff are loaded from the runs of `glassine
+benchmark variants`. GrabCut, SAM, SAM-2 and Matting Anything get a prompt made from the target alpha.
 """
 
 import dataclasses
@@ -39,8 +39,9 @@ from glassine.models.transparency import TransparencyVAE
 from glassine.pipelines.cutout import CutoutPipeline
 from glassine.utils.errors import UserError
 
-# arms of the ablation, which are trained for few steps each: they compare with each other and with the paper's ILDiff
-# after as many steps, not with the shipped one, so they are evaluated under the conditions of the paper's table alone
+# Row -> prefix of its run folders. These ablation arms are trained for few steps, so they are compared with each other
+# and with the paper's ILDiff after the same number of steps, not with the shipped one. They are therefore evaluated
+# only under the conditions of the paper's table.
 ARMS = {
     "layer_diffuse_tuned": "variants-no_adapter",
     "ildiff_paper": "depth5",
@@ -53,7 +54,20 @@ ARMS = {
 def layer_diffuse(
     source: str = SHIPPED_TRANSPARENCY, device: torch.device = CPU, encoder: str | None = None, vae: str = SD15
 ) -> AlphaMethod:
-    """LayerDiffuse's transparency decoder on plain latents and the VAE's reconstruction, as the ILDiff paper has it."""
+    """LayerDiffuse's transparency decoder on plain latents and the VAE's reconstruction, as in the ILDiff paper.
+
+    Args:
+        source: see `load_codec`.
+        device: where the network runs.
+        encoder: see `load_codec`.
+        vae: see `load_codec`.
+
+    Returns:
+        The row; with `missing` set and no function if the weights cannot be loaded.
+
+    Raises:
+        UserError: the weights are of another network.
+    """
     try:
         loaded = load_codec(source, encoder, vae)
     except UserError as error:
@@ -69,10 +83,21 @@ def layer_diffuse(
 def ildiff_method(
     source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], name: str = "ildiff"
 ) -> AlphaMethod:
-    """ILDiff from a bundle, a run or a checkpoint, in one of three uses.
+    """ILDiff from a bundle, a run or a checkpoint, used in one of three ways.
 
-    `name` is `ildiff`, `ildiff_own` before the hint's candidates are mixed in, or `cutout` for all of `glassine cutout`
-    but reading and writing files, which is what its users get.
+    Args:
+        source: see `load_network`.
+        device: where the network runs.
+        title: of the row.
+        name: `ildiff_own` for the decoder's alpha before the hint's candidates are mixed in; `cutout` for the whole
+            pipeline of `glassine cutout` except reading and writing files; any other name, such as `ildiff`, for the
+            network's alpha with the candidates mixed in.
+
+    Returns:
+        The row; with `missing` set and no function if the weights cannot be loaded.
+
+    Raises:
+        UserError: the weights are of another network.
     """
     try:
         loaded = load_network(source, "ildiff")
@@ -86,7 +111,7 @@ def ildiff_method(
 
 
 def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> AlphaFunction:
-    """What the network reads off a clip."""
+    """A function that decodes alpha with the network; `mixed` adds the hint's candidates."""
 
     def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
         return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
@@ -95,7 +120,7 @@ def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> Alpha
 
 
 def cutting_out(network: ILDiff, device: torch.device) -> AlphaFunction:
-    """What the pipeline makes of a clip's frames."""
+    """A function that computes alpha with the cut-out pipeline, on frames rounded to 8 bits."""
     pipeline = CutoutPipeline(network, device=str(device))
 
     def function(clip: Tensor, background: Tensor | None, _: Tensor | None) -> Tensor:
@@ -112,7 +137,7 @@ def cutting_out(network: ILDiff, device: torch.device) -> AlphaFunction:
 def network_method(
     name: str, title: str, network: ILDiff, loaded: Loaded, device: torch.device, function: AlphaFunction
 ) -> AlphaMethod:
-    """The row of a `network` that `function` uses."""
+    """The row of an ILDiff whose alpha `function` computes."""
     parameters = sum(p.numel() for p in network.parameters())
     settings: dict[str, Setting] = {"pixel_source": network.pixel_source}
     return AlphaMethod(
@@ -130,12 +155,15 @@ def network_method(
 
 
 def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> list[AlphaMethod]:
-    """The row of the longest runs of that variant, one a seed.
+    """The row of a variant, one method for each seed, from the runs with the most steps.
 
     Args:
         name: key of `ARMS`.
         runs: folder of the ablation's runs.
         device: where the network runs.
+
+    Returns:
+        The finished seeds; one method with `missing` set if there is none.
     """
     pattern = re.compile(re.escape(ARMS[name]) + r"-seed(\d+)-(\d+)steps")
     found = [(match, path) for path in runs.glob("*") if (match := pattern.fullmatch(path.name))]
@@ -153,19 +181,19 @@ def variant(name: str, runs: Path = RUNS, device: torch.device = CPU) -> list[Al
 
 
 def grab_cut() -> AlphaMethod:
-    """GrabCut in the true box."""
+    """GrabCut, initialized with the bounding box of the true alpha."""
     network = GrabCut()
 
     def function(clip: Tensor, _: Tensor | None, target: Tensor | None) -> Tensor:
         if target is None:
-            raise ValueError("target must be given, GrabCut gets its box from it")
+            raise ValueError("target must be given: GrabCut gets its box from it")
         return network(clip, true_boxes(target))
 
     return AlphaMethod("grab_cut", TITLES["grab_cut"], settings_of(network), function=function)
 
 
 def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> AlphaMethod:
-    """SAM on each frame alone: center point and outer rectangle of the true alpha, as in the ILDiff paper."""
+    """SAM on single frames, prompted with the center and the bounding box of the true alpha, as in the ILDiff paper."""
     try:
         loaded = load_sam(source)
         network = PromptedSam(loaded.network).to(device)
@@ -179,7 +207,7 @@ def sam(source: str = SHIPPED_SAM, device: torch.device = CPU) -> AlphaMethod:
 def matting_anything(
     source: str = SHIPPED_MATTING, device: torch.device = CPU, sam_source: str = SHIPPED_SAM
 ) -> AlphaMethod:
-    """Matting Anything on each frame alone, with the same prompts; the authors' file needs SAM's beside it."""
+    """Matting Anything on single frames, with SAM's prompts; the authors' file also needs Meta's file `sam_source`."""
     name = "matting_anything"
     try:
         loaded = load_matting_anything(source, sam_source)
@@ -191,7 +219,7 @@ def matting_anything(
 
 
 def sam2(source: str | None = None, device: torch.device = CPU) -> AlphaMethod:
-    """SAM-2 on the whole clip, prompted on one frame; nothing small enough to ship learns it on a CPU."""
+    """SAM-2 on the whole clip, prompted on one frame. No weights ship: it is too large to train on a CPU."""
     if source is None:
         missing = "needs weights: give --sam2 facebook/sam2.1-hiera-tiny, the folder of a copy, or Meta's .pt file"
         return AlphaMethod("sam2", TITLES["sam2"], missing=missing)
@@ -207,11 +235,11 @@ def sam2(source: str | None = None, device: torch.device = CPU) -> AlphaMethod:
 
 
 def prompted(name: str, network: nn.Module, loaded: Loaded, device: torch.device) -> AlphaMethod:
-    """The row of a network that is called with the clip and the true alpha, and makes its prompts of that."""
+    """The row of a network that is called with the clip and the true alpha, from which it makes its prompts."""
 
     def function(clip: Tensor, _: Tensor | None, target: Tensor | None) -> Tensor:
         if target is None:
-            raise ValueError(f"target must be given, {name} gets its prompts from it")
+            raise ValueError(f"target must be given: {name} gets its prompts from it")
         return decode(clip.to(device), target.to(device))
 
     decode = network.decode if isinstance(network, MattingAnything) else network

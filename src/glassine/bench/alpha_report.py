@@ -1,4 +1,4 @@
-"""The matting tables from records: the overview, the ILDiff paper's tables II and III, and one page a condition."""
+"""The matting tables from records: an overview, the ILDiff paper's tables II and III, and details by condition."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +45,7 @@ TABLE_II = {
     "sam": "SAM",
     "sam2": "SAM-2",
     "layer_diffuse": "LayerDiffuse",
-    "layer_diffuse_tuned": "",  # this and the next four are not in the paper's table; its text asks for them
+    "layer_diffuse_tuned": "",  # this row and the next four are not in the paper's table but discussed in its text
     "ildiff_paper": "",
     "ildiff_no_layout": "",
     "ildiff_no_time": "",
@@ -67,7 +67,7 @@ SHORT = " The rows of short training are networks of `ablate_variants.md`: compa
 
 
 def overview(records: Sequence[Record]) -> Table:
-    """Mean PSNR (share under 20 dB) of every row and condition, then its costs."""
+    """One row per method: mean PSNR (share under 20 dB) under each condition, then its costs."""
     conditions = conditions_of(records)
     head = ["method", *(CONDITION_TITLES[name] for name in conditions), "ms a frame", "parameters"]
     rows = []
@@ -79,7 +79,7 @@ def overview(records: Sequence[Record]) -> Table:
 
 
 def alpha_detail(records: Sequence[Record], condition: str) -> Table:
-    """How good alpha and the colored result are under one condition."""
+    """PSNR and SSIM of alpha and of the composite under one condition."""
     head = ["method", "PSNR mean ↑", "median ↑", "under 20 dB ↓", "pooled ↑", "SSIM ↑"]
     head += ["composite PSNR ↑", "composite SSIM ↑"]
     rows = []
@@ -95,7 +95,7 @@ def alpha_detail(records: Sequence[Record], condition: str) -> Table:
 
 
 def matting_detail(records: Sequence[Record], condition: str) -> Table:
-    """The errors of the matting field under one condition."""
+    """The usual matting errors under one condition."""
     head = ["method", *(f"{title} ↓" for title in (*ERRORS.values(), *SHARES.values()))]
     rows = []
     for row in (row for row in to_rows(records) if row.belongs(condition)):
@@ -105,7 +105,7 @@ def matting_detail(records: Sequence[Record], condition: str) -> Table:
 
 
 def table_two(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> Table:
-    """ILDiff's table II: PSNR and SSIM of its methods, by background and degradation, with what they cost here."""
+    """ILDiff's table II: PSNR and SSIM of its methods under each of its conditions, and their costs here."""
     conditions = [name for name in PAPER_CONDITIONS if name in conditions_of(records)]
     head = ["method", *PUBLISHED]
     head += [f"{score}, {CONDITION_TITLES[name]}" for name in conditions for score in ("PSNR", "SSIM")]
@@ -125,17 +125,17 @@ def table_two(records: Sequence[Record], published: Sequence[dict[str, Any]]) ->
 
 
 def scores_of(row: Row, condition: str) -> tuple[str, str]:
-    """PSNR and SSIM."""
+    """PSNR and SSIM as two table cells."""
     return spread(row.score(condition, "psnr_mean"), fixed(1)), spread(row.score(condition, "ssim"), fixed(3))
 
 
 def printed_rows(published: Sequence[dict[str, Any]], table: str) -> dict[str, dict[str, Any]]:
-    """The published rows of ILDiff's table of that number, by name."""
+    """The published rows of ILDiff's `table` (`II` or `III`), by name."""
     return {row["name"]: row for entry in published if entry["table"] == table for row in entry["rows"]}
 
 
 def after_steps(record: Record) -> str:
-    """One sentence: what the numbers of an ablation's table are of."""
+    """One sentence: training steps, metric and test set of an ablation's table."""
     return (
         f"After {record.costs['steps']:.0f} steps each; mean alpha PSNR in dB (share under 20 dB) over "
         f"{len(record.stickers)} stickers of `{record.data}`, split `{record.split}`, {record.num_frames} frames of "
@@ -144,7 +144,7 @@ def after_steps(record: Record) -> str:
 
 
 def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> Table:
-    """Quality and cost of each depth; the numbers of the paper's table III, if given, in columns of their own."""
+    """Quality and cost of each depth; numbers of the paper's table III, if given, get their own columns."""
     conditions = conditions_of(records)
     printed = printed_rows(published, "III")
     head = ["depth", *(PUBLISHED if printed else ()), *(f"PSNR, {CONDITION_TITLES[name]}" for name in conditions)]
@@ -166,7 +166,7 @@ def depth_table(records: Sequence[Record], published: Sequence[dict[str, Any]] =
 
 
 def about_depths(records: Sequence[Record]) -> str:
-    """What the table's numbers are of."""
+    """The paragraph below the table of depths: how its numbers were measured and what they can be compared with."""
     first = trained(records)[0]
     return (
         f"{after_steps(first)} {start_said(records)}SSIM, dtSSD and flicker: mean over the conditions. The published "
@@ -177,12 +177,12 @@ def about_depths(records: Sequence[Record]) -> str:
 
 
 def depth_of(row: Row) -> int:
-    """`depth 5` is 5; of what is not trained -1."""
+    """5 for the row `depth 5`; -1 for the row of step 0."""
     return -1 if is_start(row.records[0]) else int(row.title.split()[-1])
 
 
 def sorted_by_depth(records: Sequence[Record]) -> list[Row]:
-    """By depth."""
+    """The rows in order of depth, step 0 first."""
     return sorted(to_rows(records), key=depth_of)
 
 
@@ -209,9 +209,10 @@ def variants_table(records: Sequence[Record]) -> Table:
 
 
 def alike(records: Sequence[Record], one: Record | None = None) -> list[Record]:
-    """The finished records of one kind, which one table may show, after those of networks that are not trained.
+    """The records that one ablation table may show: networks before training, then finished runs of one kind.
 
-    The kind is that of `one`; or, of the test split where it has any, the one with most records.
+    The kind (see `kind_of`) is that of `one`. Without `one` it is the kind with the most records, of the test split if
+    that has any.
     """
     wanted = set(ABLATION_CONDITIONS)
     whole = [record for record in records if wanted <= set(record.conditions)]
@@ -224,27 +225,30 @@ def alike(records: Sequence[Record], one: Record | None = None) -> list[Record]:
 
 
 def kind_of(record: Record) -> tuple[object, ...]:
-    """What must be equal for two records of an ablation to be compared."""
+    """Split, setup and training steps; records of an ablation are compared only if these are equal."""
     return record.split, record.setup, record.costs.get("steps")
 
 
 def is_start(record: Record) -> bool:
-    """Whether its network was not trained."""
+    """Whether the record is of a network before training (step 0)."""
     return record.costs.get("steps") == 0
 
 
 def trained(records: Sequence[Record]) -> list[Record]:
-    """Those of networks that were trained."""
+    """The records of trained networks, without step 0."""
     return [record for record in records if not is_start(record)]
 
 
 def start_said(records: Sequence[Record]) -> str:
-    """What the row of step 0 is, where there is one."""
+    """An explanation of the row of step 0; empty if there is none."""
     return START_SAID if any(map(is_start, records)) else ""
 
 
 def above_start(row: Row, records: Sequence[Record], conditions: Sequence[str]) -> str:
-    """How much PSNR training has added, with its interval: against the start of the same experiment, or else of all."""
+    """PSNR gained by training, with its interval.
+
+    The baseline is step 0 of the same experiment, or the first step 0 if that experiment has none of its own.
+    """
     starts = [record for record in records if is_start(record)]
     if not starts or is_start(row.records[0]):
         return NOTHING
@@ -253,7 +257,7 @@ def above_start(row: Row, records: Sequence[Record], conditions: Sequence[str]) 
 
 
 def config_of(record: Record) -> str:
-    """The last YAML that its network was trained by, which tells it from others of the same base."""
+    """The last YAML in the record's config; it differs between arms that share a base."""
     return [word for word in record.config.split() if word.endswith(".yaml")][-1]
 
 
@@ -262,7 +266,7 @@ def full_tables(
     published: Sequence[dict[str, Any]],
     by_depth: Sequence[Record] = (),
 ) -> str:
-    """All of `benchmarks/tables.md`."""
+    """Text of `benchmarks/tables.md`."""
     parts = [
         "# Scores\n\nGenerated by `glassine benchmark tables` from `results/alpha/*.json`; edit nothing here.",
         f"## Overview\n\n{describe(records)}\n\n{markdown(transposed(overview(records)))}",
@@ -286,24 +290,24 @@ def full_tables(
 
 
 def paper_block(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
-    """ILDiff's table II, and what to know of it."""
+    """ILDiff's table II and its caption."""
     about = PROMPTED + (SHORT if any(record.method in BRIEF and record.conditions for record in records) else "")
     return f"{markdown(table_two(records, published))}\n\n{about}{without_weights(records)}"
 
 
 def depth_block(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
-    """ILDiff's table III, and what to know of it."""
+    """ILDiff's table III and its caption."""
     return f"{markdown(depth_table(records, published))}\n\n{about_depths(records)}"
 
 
 def without_weights(records: Sequence[Record]) -> str:
-    """Why rows are empty."""
+    """A list of the rows without weights and why; empty if all were measured."""
     lines = [f"- {row.title}: {row.records[0].missing}" for row in to_rows(records) if row.records[0].missing]
     return "\n\n" + "\n".join(["Not measured:", "", *lines]) if lines else ""
 
 
 def describe(records: Sequence[Record]) -> str:
-    """One sentence: what the numbers of a table are of."""
+    """The caption of a table: metric, test set, what methods are told, and hardware."""
     first = records[0]
     machines = sorted({record.costs_on for record in records if record.costs_on})
     return (
@@ -316,7 +320,7 @@ def describe(records: Sequence[Record]) -> str:
 
 
 def overview_block(records: Sequence[Record]) -> str:
-    """The overview, and what its numbers are of."""
+    """The overview and its caption."""
     return f"{markdown(transposed(overview(records)))}\n\n{describe(records)}"
 
 
@@ -325,7 +329,7 @@ FRONT_CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75")
 
 
 def front_block(records: Sequence[Record]) -> str:
-    """The README's table: a few methods under a few conditions, and what its numbers are of."""
+    """The README's table, a few methods under a few conditions, and its caption."""
     conditions = [name for name in FRONT_CONDITIONS if name in conditions_of(records)]
     rows = to_rows(record for record in records if record.method in FRONT_METHODS)
     body = [[row.label, *(psnr_and_share(row, name) for name in conditions)] for row in rows]
@@ -334,7 +338,7 @@ def front_block(records: Sequence[Record]) -> str:
 
 
 def depth_page(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> str:
-    """All of `ablate_depth.md`."""
+    """Text of `ablate_depth.md`."""
     return (
         "# ILDiff by temporal depth\n\nGenerated by `glassine benchmark tables` from `results/ablate_depth/*.json`.\n\n"
         f"{depth_block(records, published)}\n"
@@ -342,7 +346,7 @@ def depth_page(records: Sequence[Record], published: Sequence[dict[str, Any]] = 
 
 
 def variants_page(records: Sequence[Record]) -> str:
-    """All of `ablate_variants.md`."""
+    """Text of `ablate_variants.md`."""
     first = trained(records)[0]
     return (
         "# Variants of ILDiff\n\nGenerated by `glassine benchmark tables` from `results/ablate_variants/*.json`."
@@ -355,7 +359,7 @@ def variants_page(records: Sequence[Record]) -> str:
 
 
 def print_scores(records: Sequence[Record], title: str = "") -> None:
-    """The overview of `records` in the terminal, and what its numbers are."""
+    """Print the overview of `records` with a caption, and why rows are missing."""
     from rich.console import Console
 
     first = records[0]

@@ -1,9 +1,10 @@
-"""Calibrate how much the parts of ILDiff's mix count, on stickers it was not trained on: `glassine pretrain calibrate`.
+"""Calibrate ILDiff's mixing weights on held-out stickers: `glassine pretrain calibrate`.
 
-This is stacking (D. Wolpert, Neural Networks 5, 1992). The decoder is better on its training stickers than on others,
-so trust that is learned beside it, or after it on the same stickers, relies on it too much. Here the frozen network is
-run on clips of groups it has never seen, and the trust of the hint alone, a few hundred numbers, is fitted to its
-results. The gain on new stickers is reported, too: from a fit on one half of the groups, evaluated on the other.
+This is stacking (D. Wolpert, Neural Networks 5, 1992). ILDiff mixes its decoder's alpha with the hint's candidates,
+weighted by a learned trust. The decoder is better on its training stickers than on others, so a trust that is fitted on
+the training stickers relies on the decoder too much. Here the network is frozen and run on clips of held-out groups,
+and only the hint's trust, a few hundred parameters, is fitted to its outputs. The gain on new stickers is estimated by
+two-fold cross-fitting over groups.
 """
 
 import copy
@@ -29,25 +30,25 @@ from glassine.models.vae import RoundTrip
 from glassine.pretrained.weights import load_bundle, save_bundle
 from glassine.utils.errors import UserError
 
-PIXELS = 12_000  # of a frame; more tell nothing new
-FLOOR = 1e-5  # 50 dB: little is gained beyond
-# flat backgrounds, damaged as files are; not faded stickers, which no picture tells from pale ones
+PIXELS = 12_000  # sampled from each frame; more do not change the fit
+FLOOR = 1e-5  # added to the squared error, so that gains beyond 50 dB hardly count
+# flat backgrounds with typical file damage; not faded stickers, which cannot be told from pale opaque ones
 CONDITIONS = ("white", "gray", "own_color", "own_color_jpeg75", "white_gif_palette", "vae_decoded")
 TRAINING = "as in training"
-DRAWS = 2  # of the random backgrounds and damages of training
+DRAWS = 2  # how often each sticker is drawn with training's random backgrounds and damage
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the network gives for n frames, at some of their pixels.
+    """The network's outputs for `n` frames, at `p` sampled pixels of each.
 
     Attributes:
-        statistics: `n s`, what trust is made of.
+        statistics: `n s`, the input from which trust is computed.
         choices: `n m p`, the alphas that are mixed, the decoder's own first.
-        logits: `n m p`, how the decoder would mix them.
-        truth: `n p`.
-        conditions: how each frame was shown.
-        groups: of the stickers.
+        logits: `n m p`, the decoder's mixing logits.
+        truth: `n p`, true alpha.
+        conditions: condition of each frame, `n`.
+        groups: group of each frame's sticker, `n`.
     """
 
     statistics: Tensor
@@ -58,18 +59,18 @@ class Answers:
     groups: tuple[str, ...]
 
     def psnr(self, trust: Tensor, rows: Tensor) -> Tensor:
-        """Of alpha mixed by `trust` `n m`, dB, of some rows."""
+        """PSNR in dB of the alpha mixed by `trust` `n m`, of the frames with the indices `rows`."""
         return -10 * squared_error(trust[rows], self.logits[rows], self.choices[rows], self.truth[rows]).log10()
 
 
 @torch.no_grad()
 def collect(ildiff: ILDiff, samples: Iterable[tuple[str, dict[str, Any]]], seed: int = 0) -> Answers:
-    """Run the network.
+    """Run the network on held-out samples.
 
     Args:
         ildiff: with a hint, in eval mode.
-        samples: condition and sample (`clip` `f 3 h w`, `alpha` `f 1 h w`, `group`), of stickers not trained on.
-        seed: of the pixels.
+        samples: pairs of condition and sample (`clip` `f 3 h w`, `alpha` `f 1 h w`, `group`).
+        seed: of the sampled pixels.
     """
     generator, device = torch.Generator().manual_seed(seed), next(ildiff.parameters()).device
     rows: list[Any] = []
@@ -91,12 +92,20 @@ def collect(ildiff: ILDiff, samples: Iterable[tuple[str, dict[str, Any]]], seed:
 
 
 def fit_trust(hint: LayoutHint, answers: Answers, rows: Tensor | None = None, steps: int = 800, seed: int = 0) -> None:
-    """Fit the trust of `hint` anew, for the mean PSNR over frames: those of some rows, or all."""
+    """Fit the trust of `hint` in place, from a fresh initialization, to maximize the mean PSNR over frames.
+
+    Args:
+        hint: whose trust is fitted.
+        answers: outputs of the frozen network.
+        rows: indices of the frames to fit on; None for all.
+        steps: of the optimizer.
+        seed: of the initialization and the batches.
+    """
     generator = torch.Generator().manual_seed(seed)
     first, *others = hint.trust.parameters()
-    nn.init.kaiming_uniform_(first, a=5**0.5, generator=generator)  # torch's own for linear layers
+    nn.init.kaiming_uniform_(first, a=5**0.5, generator=generator)  # torch's default for linear layers
     for parameter in others:
-        nn.init.zeros_(parameter)  # all are trusted alike at first
+        nn.init.zeros_(parameter)  # start from equal trust
     rows = torch.arange(len(answers.truth)) if rows is None else rows
     optimizer = torch.optim.AdamW(hint.trust.parameters(), lr=0.01, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, steps)
@@ -113,8 +122,10 @@ def fit_trust(hint: LayoutHint, answers: Answers, rows: Tensor | None = None, st
 
 
 def cross_fitted(hint: LayoutHint, answers: Answers, steps: int = 800) -> Tensor:
-    """Trust `n m`, that of each row from a fit on the other half of the groups: what it is worth on new stickers."""
+    """Trust `n m` by two-fold cross-fitting: each frame's is from a fit on the half of the groups without its own."""
     half = torch.tensor([hashlib.sha256(group.encode()).digest()[-1] % 2 for group in answers.groups])
+    if half.float().mean() in (0, 1):
+        raise UserError(f"the groups must fall into two halves, got {len(set(answers.groups))} in one: give more data")
     trust = torch.zeros_like(answers.choices[:, :, 0])
     for side in (0, 1):
         copied = copy.deepcopy(hint)
@@ -125,7 +136,7 @@ def cross_fitted(hint: LayoutHint, answers: Answers, steps: int = 800) -> Tensor
 
 
 def squared_error(trust: Tensor, logits: Tensor, choices: Tensor, truth: Tensor) -> Tensor:
-    """Mean over pixels, `n`, of alpha mixed by `trust` `n m`."""
+    """Mean squared error over pixels, `n`, plus `FLOOR`, of the alpha mixed by `trust` `n m`."""
     weights = (logits + trust[..., None]).softmax(dim=1)  # n m p
     return ((weights * choices).sum(dim=1) - truth).square().mean(dim=1) + FLOOR
 
@@ -138,16 +149,16 @@ def calibrate_mixing(
     Args:
         folder: weights of an `ILDiff` with a hint, as `glassine export weights` writes them.
         data: shard folder; its validation groups are used.
-        device: where the network answers.
-        size: height and width of the clips.
-        vae: of the condition `vae_decoded`.
-        steps: of each fit.
+        device: where the network runs.
+        size: height and width of the clips, pixels.
+        vae: VAE of the condition `vae_decoded`, see `load_network`.
+        steps: optimizer steps of each fit.
 
     Returns:
-        PSNR by condition, cross-fitted: before, and after.
+        Table of PSNR by condition: before, and after (cross-fitted).
 
     Raises:
-        UserError: no such weights, a network without a hint, or no animated sticker in the validation groups.
+        UserError: the weights are missing or have no hint, or the validation groups have no animated sticker.
     """
     network = load_bundle(str(folder))
     if not isinstance(network, ILDiff) or not isinstance(network.hint, LayoutHint):
@@ -165,7 +176,7 @@ def calibrate_mixing(
 
 
 def answers_of(network: ILDiff, data: str, size: int, round_trip: RoundTrip) -> Answers:
-    """The network's answers for one animated sticker of each validation group, two frames of it in every condition."""
+    """Outputs for two frames of one animated sticker of each validation group, under every condition."""
     eval_set = AlphaEvalSet(data, "val", size, num_frames=2, round_trip=round_trip)
     sets = [(name, eval_set.dataset(name)) for name in CONDITIONS]
     parts = [ShardClips(eval_set.shards, eval_set.rows)]
@@ -183,7 +194,7 @@ def answers_of(network: ILDiff, data: str, size: int, round_trip: RoundTrip) -> 
 
 
 def compared(answers: Answers, before: torch.Tensor, after: torch.Tensor) -> Table:
-    """Mean PSNR and share under 20 dB by condition."""
+    """Table of mean PSNR (share under 20 dB) by condition, for the trust `before` and `after`, each `n m`."""
     lines = []
     for name in dict.fromkeys(answers.conditions):
         rows = torch.tensor([place for place, condition in enumerate(answers.conditions) if condition == name])

@@ -1,7 +1,8 @@
-"""The networks of Animated Stickers on the same stills and texts: base, in-domain, teachers, student, few steps.
+"""Evaluate the networks of the Animated Stickers chain: base, in-domain, teachers, student, few-step students.
 
-Each row is a network from a folder of weights or a run. All animate the middle frames of held-out stickers by their
-captions; a distilled network takes its own solver and steps, any other the guided ones that are asked for.
+Each row is a network from a folder of weights or a run. All networks animate the same images, the middle frames of
+held-out stickers, with the stickers' captions. A network with distilled steps uses its own solver and number of steps;
+the others use the given guided sampler.
 """
 
 import re
@@ -60,34 +61,40 @@ class ChainRow:
     """A network of the table.
 
     Attributes:
-        name: of `TITLES`, or `teacher_NAME`.
+        name: key of `TITLES`, or `teacher_NAME`.
         source: folder of weights, run folder or checkpoint.
+
+    Raises:
+        UserError: `name` is neither.
     """
 
     name: str
     source: str
 
     def __post_init__(self) -> None:
-        """Raise UserError for a name that has no row."""
+        """Raise UserError if `name` is no row of the table."""
         if self.name not in TITLES and re.fullmatch(TEACHER + r"[\w-]+", self.name) is None:
             raise UserError(f"row must be one of {', '.join(TITLES)} or {TEACHER}NAME, got {self.name!r}")
 
     @property
     def title(self) -> str:
-        """As the table shows it."""
+        """The row's name in the table."""
         return TITLES.get(self.name) or f"teacher {self.name.removeprefix(TEACHER).replace('_', ' ')}"
 
 
 def chain_sampler(source: str, guided: Animation, device: torch.device) -> tuple[VideoSampler, ImageToVideo, str]:
-    """What animates the middle frame of each captioned clip, its network, and how a record names the weights.
+    """Load a network that animates the middle frame of each captioned clip.
 
     Args:
         source: folder of weights, run folder or checkpoint.
-        guided: the sampler of a network whose steps are not distilled.
+        guided: sampler for a network whose steps are not distilled.
         device: where it runs.
 
+    Returns:
+        The sampler, its network, and the name of the weights in records.
+
     Raises:
-        UserError: nothing there, or another network.
+        UserError: `source` does not exist, or holds another network.
     """
     loaded = load_network(source, "generator")
     network = loaded.network
@@ -98,7 +105,10 @@ def chain_sampler(source: str, guided: Animation, device: torch.device) -> tuple
 
 
 def sampling_of(network: ImageToVideo, guided: Animation) -> Animation:
-    """The sampler of a network: its own if steps are distilled; without guidance if that is; else `guided`."""
+    """The sampler of a network.
+
+    Its own if its steps are distilled; the steps and solver of `guided` if only its guidance is; else `guided`.
+    """
     made_for = network.distilled
     if made_for is None:
         return guided
@@ -108,25 +118,25 @@ def sampling_of(network: ImageToVideo, guided: Animation) -> Animation:
 
 
 class ChainEvaluator(VideoEvaluator):
-    """As `VideoEvaluator`, and of each clip, in `CLIP_SCORES`:
+    """Like `VideoEvaluator`, with these additional scores of each clip (`CLIP_SCORES`):
 
     `image_agreement`
-        Mean cosine of the frames and the still, by the image-text evaluator.
+        Mean cosine similarity of the frames and the still, by the image-text evaluator.
     `motion`, `motion_over_seeds`
-        See `glassine.nn.conditioning.motion_amount`, x1000; and its standard deviation over the clips of one still.
+        `glassine.nn.conditioning.motion_amount` x1000, and its standard deviation over the clips of one still.
     `loop_gap`, `alpha_flicker`
         See `glassine.metrics.looping` and `glassine.metrics.temporal`.
     """
 
     def metric_names(self) -> Sequence[str]:
-        """Those of the evaluators, and of each clip."""
+        """Names of the evaluators' scores and `CLIP_SCORES`."""
         return [*super().metric_names(), *CLIP_SCORES]
 
     @torch.no_grad()
     def scores(
         self, real: CaptionedSet, made: Tensor, sampler: VideoSampler, wanted: Sequence[CaptionedClip]
     ) -> ClipScoring:
-        """Of straight RGBA clips `n f 4 h w` in [0, 1]."""
+        """Scores of straight RGBA clips `n f 4 h w` in [0, 1]."""
         found = super().scores(real, made, sampler, wanted)
         motion = 1000 * motion_amount(made[:, :, :3], made[:, :, 3:])
         stills = torch.stack([one.rgba[made.shape[1] // 2, None] for one in wanted])  # n 1 4 h w
@@ -142,7 +152,7 @@ class ChainEvaluator(VideoEvaluator):
         return found
 
     def agreement(self, made: Tensor, stills: Tensor) -> Tensor:
-        """Mean cosine `n` of the frames of clips `n f 4 h w` and their stills `n 1 4 h w`."""
+        """Mean cosine similarity, `n`, of the frames of clips `n f 4 h w` and their stills `n 1 4 h w`."""
         embed, found = self.evaluators.image_text.embed_pictures, []
         for clips, pictures in zip(made.split(BATCH), stills.split(BATCH), strict=True):
             frames, still = (on_white(part).to(self.evaluators.device).flatten(0, 1) for part in (clips, pictures))
@@ -152,7 +162,7 @@ class ChainEvaluator(VideoEvaluator):
 
 
 def spread_over_seeds(values: Tensor, keys: Sequence[str]) -> Tensor:
-    """The standard deviation of the values of each key, at each of its `n` places; NaN where there is but one."""
+    """Standard deviation, `n`, of the values that share each item's key; NaN for a key with a single value."""
     found = torch.full_like(values, float("nan"))
     for key in set(keys):
         places = [number for number, other in enumerate(keys) if other == key]
@@ -162,7 +172,7 @@ def spread_over_seeds(values: Tensor, keys: Sequence[str]) -> Tensor:
 
 
 def evaluations(network: ImageToVideo, make: partial[Tensor]) -> int:
-    """How many clips the UNet sees in a call of `make`."""
+    """Number of clips, summed over its forward passes, that the UNet processes in one call of `make`."""
     counted = 0
 
     def count(_: object, inputs: tuple[Tensor, ...]) -> None:
@@ -187,26 +197,30 @@ def evaluate_chain(
     progress: ShowProgress = no_progress,
     clips_to: Path | None = None,
 ) -> list[Record]:
-    """Fill a record a row, and those of the floors; cells that are there are kept, so that a stopped call resumes.
+    """Fill the record of each row and of the floors. Existing cells are kept, so a stopped call resumes.
 
     Args:
-        rows: the networks, of different names.
+        rows: the networks, with distinct names.
         tested: held-out stickers.
-        seeds: clips of each still, at least 2.
-        guided: the sampler of networks whose steps are not distilled.
-        evaluators: of distances, and of pictures and texts.
+        seeds: clips made from each still, at least 2.
+        guided: sampler for networks whose steps are not distilled.
+        evaluators: with the families `distances` and `clip`.
         folder: of the records.
-        progress: gives, as a context, a function that is called with clips done.
+        progress: context manager that gives a function called with the number of clips done.
         clips_to: see `VideoEvaluator`.
 
+    Returns:
+        The records of the rows, then of the floors.
+
     Raises:
-        UserError: no rows, names that come twice, one seed alone, or weights that are not there or of other networks.
+        UserError: there are no rows, a name occurs twice, `seeds` is below 2, or weights are missing or of another
+            network.
     """
     names = [row.name for row in rows]
     if not names or len(set(names)) < len(names):
         raise UserError(f"rows must be of different names, got {', '.join(names) or 'none'}")
     if seeds < 2:
-        raise UserError(f"seeds must be at least 2, for the spread of motion over them, got {seeds}")
+        raise UserError(f"seeds must be at least 2 to compute the spread of motion over seeds, got {seeds}")
     evaluator = ChainEvaluator(
         VideoEvalSet({tested.name: tested}, seeds * len(tested.clips)), evaluators, progress, clips_to
     )

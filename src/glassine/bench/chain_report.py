@@ -1,4 +1,4 @@
-"""The page of Animated Stickers from records: its networks on the same stills, and what distillation changes."""
+"""The page of Animated Stickers from records: all networks on the same stills, and the effect of distillation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from glassine.bench.tables import NOTHING, Table, fixed, markdown, one_setup, sh
 
 RESULTS = Path("results") / "animated_stickers"
 DISTILLED = ("guidance", "steps_8", "steps_4")  # compared with the student
-DAMPED = 0.15  # a change of motion that distillation must not exceed
+DAMPED = 0.15  # largest acceptable relative change of motion by distillation
 COLUMNS: dict[str, tuple[str, Any]] = {
     "fvd_glassine_native_{frames}f_white": ("fvd_glassine ↓", short),
     "kvd_glassine_native_{frames}f_white": ("kvd_glassine ↓", short),
@@ -30,14 +30,14 @@ COSTS = {"evaluations": ("evaluations a clip", short), "seconds_per_clip": ("s a
 
 
 def place(record: Record) -> tuple[int, str]:
-    """Of a record's row in the table: as the chain goes, the teachers before the student, the floors last."""
+    """Sort key of a record: base, in-domain, teachers, student and its distillations, then the floors."""
     order = [*list(TITLES)[:2], TEACHER, *list(TITLES)[2:], *FLOORS]
     kind = TEACHER if record.method.startswith(TEACHER) else record.method
     return (order.index(kind) if kind in order else len(order)), record.title
 
 
 def chain_table(records: Sequence[Record], condition: str) -> Table:
-    """A row a network, then real clips."""
+    """One row per network, then the floors of real clips."""
     columns = {name.format(frames=records[0].num_frames): column for name, column in COLUMNS.items()}
     head = ["network", *(title for title, _ in columns.values()), *(title for title, _ in COSTS.values())]
     rows = []
@@ -50,7 +50,7 @@ def chain_table(records: Sequence[Record], condition: str) -> Table:
 
 
 def distilled_table(records: Sequence[Record], condition: str) -> Table:
-    """What distillation changes: differences from the student and the ratio of motion, with 95% intervals."""
+    """Distilled networks against the student: differences and the ratio of motion, with 95% confidence intervals."""
     by_name = {record.method: record for record in records}
     student, rows = by_name.get("student"), []
     distance = f"fvd_glassine_native_{records[0].num_frames}f_white"
@@ -66,7 +66,7 @@ def distilled_table(records: Sequence[Record], condition: str) -> Table:
 
 
 def motion_ratio(record: Record, other: Record, condition: str) -> Interval:
-    """The mean motion of one row by that of another; stills are drawn, each with the mean over its seeds."""
+    """Ratio of the mean motion of two records, with a bootstrap over stills; seeds of a still are averaged first."""
     means = []
     for one in (record, other):
         found: dict[str, list[float]] = {}
@@ -79,7 +79,7 @@ def motion_ratio(record: Record, other: Record, condition: str) -> Interval:
 
 
 def chain_page(records: Sequence[Record], split: str) -> str:
-    """The page; `records` are of one setup."""
+    """Text of the page; all `records` must be of one setup."""
     parts = [
         f"# Animated Stickers, split {split}",
         f"{records[0].num_frames} frames at {records[0].size} px. Each network animates the middle frames of held-out "
@@ -111,7 +111,7 @@ def chain_page(records: Sequence[Record], split: str) -> str:
 
 
 def write_chain(benchmarks: Path, split: str = "test") -> Path | None:
-    """Write the page of a split from the records; None where there are none."""
+    """Write the page of a split from its records and return its path; None if there are no records."""
     from glassine.bench.report import one_test_set, page_of
 
     records = one_test_set(one_setup(read_records(benchmarks / RESULTS), split))

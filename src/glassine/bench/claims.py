@@ -1,8 +1,8 @@
-"""The orderings that the papers' tables print, judged on our records: each holds, is reversed, or is undecided.
+"""Check the orderings in the papers' tables against our records: each holds, is reversed, or is undecided.
 
-`benchmarks/claims.yaml` says which of our scores stands for which published column and which of our rows for which
-published row; the orderings and their directions are then those of the published numbers. Claims that a text makes
-without a number name their two rows. The page and the block of the results are written with all other tables.
+`benchmarks/claims.yaml` maps published columns to our scores and published rows to our rows. The orderings and their
+directions follow from the published numbers. Claims that a paper makes in its text, without numbers, name their two
+rows in the file. `glassine benchmark tables` writes the page and the block in the results.
 """
 
 from collections import Counter
@@ -24,22 +24,22 @@ WORDS = ("holds", "reversed", "undecided", "not measured")
 
 @dataclass(frozen=True)
 class Claim:
-    """One ordering: `better` stands before `worse` in a score.
+    """One ordering: in some score, `better` is ahead of `worse`.
 
     Attributes:
         paper: short name.
-        table: of the paper.
-        what: the published column, or what the text claims.
-        better: name of the row in the paper.
-        worse: likewise.
-        published: both numbers as they are printed; empty for a claim of the text.
-        rows: names of our records of the two rows, see `rows_of`.
-        scores: ours that stand for the column; the first that both rows have is judged.
+        table: number of the table in the paper.
+        what: the published column, or the claim in the text.
+        better: the paper's name of the better row.
+        worse: the paper's name of the worse row.
+        published: both numbers as printed; empty for a claim in the text.
+        rows: names of our two rows, see `rows_of`.
+        scores: our scores for the column; the first that both rows have is judged.
         higher: whether a higher score is better.
-        conditions: over which it is averaged.
+        conditions: over which the score is averaged.
         results: folder of the records below `results`.
-        own: whether `better` or `worse` is what the paper proposes, or the text makes the claim.
-        incomparable: why the rows do not compare here.
+        own: whether one of the rows is the method that the paper proposes, or the claim is made in the text.
+        incomparable: why the rows cannot be compared here; empty if they can.
     """
 
     paper: str
@@ -59,7 +59,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim, what our records say of it, and the score they say it in."""
+    """A claim, the verdict on it, and the score that was judged."""
 
     claim: Claim
     score: str
@@ -67,10 +67,10 @@ class Judged:
 
 
 def read_claims(benchmarks: Path) -> list[Claim]:
-    """All claims of `claims.yaml` in that folder; none where there is no such file.
+    """All claims in `claims.yaml` of that folder; an empty list without such a file.
 
     Raises:
-        UserError: the file does not have the form that its head describes.
+        UserError: the file does not have the format described in its header.
     """
     found: list[Claim] = []
     for entry in read_optional(benchmarks / CLAIMS) or ():
@@ -85,7 +85,7 @@ def read_claims(benchmarks: Path) -> list[Claim]:
 
 
 def printed_claims(entry: Mapping[str, Any], benchmarks: Path) -> list[Claim]:
-    """Every pair of rows of a published table, in every column that a score of ours stands for."""
+    """Claims from every pair of rows of a published table, in every column that has a score of ours."""
     if "published" not in entry:
         return []
     tables = read_optional(benchmarks / entry["published"]) or ()
@@ -104,7 +104,7 @@ def printed_claims(entry: Mapping[str, Any], benchmarks: Path) -> list[Claim]:
 
 
 def text_claims(entry: Mapping[str, Any]) -> list[Claim]:
-    """What a paper says without numbers, or with numbers in a figure."""
+    """Claims that a paper makes without numbers, or with numbers in a figure."""
     found = []
     for one in entry.get("texts", ()):
         for column in one["columns"]:
@@ -116,7 +116,7 @@ def text_claims(entry: Mapping[str, Any]) -> list[Claim]:
 def claim_of(
     entry: Mapping[str, Any], score: Mapping[str, Any], what: str, better: str, worse: str, published: str
 ) -> Claim:
-    """A claim between two rows of an entry."""
+    """Build the claim that `better` is ahead of `worse`, two rows of an entry of `claims.yaml`."""
     names, data = score["score"], f"/{score['data']}" if "data" in score else ""
     return Claim(
         entry["paper"],
@@ -136,7 +136,7 @@ def claim_of(
 
 
 def judge_all(claims: Sequence[Claim], records: Mapping[str, Sequence[Record]]) -> list[Judged]:
-    """All verdicts; `records` are those that the tables show, by the folder of their results."""
+    """All verdicts; `records` are those shown in the tables, by the name of their results folder."""
     return [judge_claim(claim, records.get(claim.results, ())) for claim in claims]
 
 
@@ -153,7 +153,7 @@ def judge_claim(claim: Claim, records: Sequence[Record]) -> Judged:
 
 
 def rows_of(records: Sequence[Record], name: str, conditions: Sequence[str]) -> list[Record]:
-    """The seeds of a row that are scored under one of the conditions.
+    """The records (seeds) of a row that are scored under at least one of the conditions.
 
     Args:
         records: of all rows.
@@ -170,20 +170,20 @@ def rows_of(records: Sequence[Record], name: str, conditions: Sequence[str]) -> 
 
 
 def has_score(records: Sequence[Record], score: str) -> bool:
-    """Whether every record has it somewhere."""
+    """Whether every record has the score under some condition; False without records."""
     return bool(records) and all(
         any(cell.scores.get(score) is not None for cell in record.conditions.values()) for record in records
     )
 
 
 def verdict_table(judged: Sequence[Judged]) -> Table:
-    """A line for each claim."""
+    """One row per claim."""
     head = ["table", "ordering", "in", "published", "our score", "here [95%]", "clips (groups)", "verdict"]
     return head, [line_of(one) for one in judged]
 
 
 def line_of(judged: Judged) -> list[str]:
-    """Cells of a claim; the gap is above 0 where it agrees with the paper."""
+    """The cells of a claim's row; a gap above 0 agrees with the paper."""
     claim, verdict = judged.claim, judged.verdict
     gap = verdict.gap
     counted = f"{gap.items} ({gap.groups})" if gap and gap.groups else NOTHING
@@ -202,7 +202,7 @@ def line_of(judged: Judged) -> list[str]:
 
 
 def counts(judged: Sequence[Judged]) -> str:
-    """How many orderings of each table have which verdict."""
+    """Markdown table of the number of orderings by table and verdict."""
     tables: dict[str, Counter[str]] = {}
     for one in judged:
         tables.setdefault(f"{one.claim.paper}, table {one.claim.table}", Counter())[one.verdict.word] += 1
@@ -221,7 +221,7 @@ ABOUT = (
 
 
 def claims_page(judged: Sequence[Judged]) -> str:
-    """All of `claims.md`."""
+    """Text of `claims.md`."""
     return (
         "# What the papers' tables say, and what our records say of it\n\n"
         "Generated by `glassine benchmark tables` from `claims.yaml` and the records; edit nothing here.\n\n"
@@ -230,7 +230,7 @@ def claims_page(judged: Sequence[Judged]) -> str:
 
 
 def verdict_block(judged: Sequence[Judged]) -> str:
-    """What the page of results shows: the counts, and the orderings that each paper is about."""
+    """The block in the page of results: the counts, and the orderings about each paper's own method."""
     shown = [one for one in judged if one.claim.own and one.verdict.word != "not measured"]
     table = f"\n\n{markdown(verdict_table(shown), text_columns=5)}" if shown else ""
     return f"{counts(judged)}{table}\n\n{ABOUT} All orderings are in `benchmarks/claims.md`."

@@ -1,4 +1,4 @@
-"""Folders of clips, as test sets and as what methods have made: sticker files, and `prompts.json` beside them."""
+"""Folders of clips, used as test sets or as results of methods: sticker files and an optional `prompts.json`."""
 
 import hashlib
 import json
@@ -25,9 +25,13 @@ PROMPTS = "prompts.json"
 
 
 def clip_files(folder: Path) -> list[Path]:
-    """The clips of a folder by name; UserError where there are none, or two of one name."""
+    """The clip files of a folder, sorted by name.
+
+    Raises:
+        UserError: the folder is missing, has no clips, or has two files that differ only in their suffix.
+    """
     if not folder.is_dir():
-        raise UserError(f"{folder} must be a folder of clips, got none there")
+        raise UserError(f"{folder} must be a folder of clips, got no such folder")
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in READABLE]
     files = [path for path in files if not path.name.startswith(".")]
     names = [path.stem for path in files]
@@ -39,7 +43,11 @@ def clip_files(folder: Path) -> list[Path]:
 
 
 def read_prompts(folder: Path) -> dict[str, str]:
-    """Prompts by the files' stems; none without `prompts.json`. UserError where it is not a mapping of texts."""
+    """Prompts by file stem; empty without `prompts.json`.
+
+    Raises:
+        UserError: `prompts.json` cannot be read or is not a mapping.
+    """
     file = folder / PROMPTS
     if not file.is_file():
         return {}
@@ -52,17 +60,17 @@ def read_prompts(folder: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def opened(path: Path) -> Sticker:
-    """A clip, read once for a few uses."""
+    """A clip; the last few are cached, since each is read several times in a row."""
     return read_sticker(path)
 
 
 class FolderClips:
-    """See `glassine.data.clips.Clips`: the clips of a folder.
+    """The clips of a folder, as `glassine.data.clips.Clips`.
 
     Args:
-        files: of the clips.
-        captions: by the files' stems.
-        groups: likewise; a clip without one is of its own.
+        files: one per clip.
+        captions: by file stem.
+        groups: by file stem; a clip without one is its own group.
         fps: see `glassine.data.clips.ShardClips`.
     """
 
@@ -75,13 +83,13 @@ class FolderClips:
         return len(self.files)
 
     def name(self, row: int) -> str:
-        """The file's name."""
+        """File name of a clip."""
         return self.files[row].name
 
     def clip(
         self, row: int, epoch: int, num_frames: int, generator: torch.Generator | None
     ) -> tuple[np.ndarray, float, StickerInfo]:
-        """See `Clips`; the same in every epoch."""
+        """See `Clips`; `epoch` has no effect."""
         stem, sticker = self.files[row].stem, opened(self.files[row])
         span: Span = "start" if self.fps else "part"
         frames, fps = sample_frames(sticker.durations, num_frames, generator, self.fps, span)
@@ -95,19 +103,19 @@ class FolderClips:
 
 
 class FolderSet(CaptionedSet):
-    """A folder of clips as a test set; each clip is a group of its own.
+    """A folder of clips as a test set; by default each clip is its own group.
 
     Args:
-        folder: with clips, and where captions are wanted `prompts.json`, which maps file names to prompts.
-        count: most clips, evenly spread; None for all.
+        folder: with clips and, for captions, `prompts.json`, which maps file names to prompts.
+        count: maximum number of clips, evenly spread over the folder; None for all.
         size: height and width in pixels.
         num_frames: of each clip, evenly spaced over it.
         paced: see `CaptionedSet`.
-        captions: by the files' stems, laid over the folder's own prompts.
-        groups: by the files' stems.
+        captions: by file stem; they override the folder's prompts.
+        groups: by file stem.
 
     Raises:
-        UserError: no clips there.
+        UserError: see `clip_files` and `read_prompts`.
     """
 
     def __init__(
@@ -122,7 +130,7 @@ class FolderSet(CaptionedSet):
     ) -> None:
         files = clip_files(folder)
         self.files = [files[row] for row in spread_rows(np.arange(len(files)), count)]
-        # the names of test clips stand for their captions, style and all, which prompts of a study leave out
+        # captions of test clips include the style, which `prompts.json` leaves out, so they take precedence
         self.captions, self.groups_of_files = {**read_prompts(folder), **(captions or {})}, dict(groups or {})
         self.name, self.title, self.split, self.root = folder.name, folder.name, "test", str(folder)
         self.size, self.num_frames, self.paced = size, num_frames, paced
@@ -132,12 +140,16 @@ class FolderSet(CaptionedSet):
         return FolderClips(self.files, self.captions, self.groups_of_files, fps)
 
     def training_clips(self, count: int) -> list[CaptionedClip]:
-        """A folder has no training split: UserError."""
+        """Not supported.
+
+        Raises:
+            UserError: always, since a folder has no training split.
+        """
         raise UserError(f"{self.root} must be a folder of shards to have a training split, got clips")
 
     @property
     def digest(self) -> str:
-        """Changes with any file."""
+        """Hash of the names and contents of all files."""
         state = hashlib.blake2b(digest_size=6)
         for path in self.files:
             state.update(path.name.encode() + path.read_bytes())
@@ -145,11 +157,14 @@ class FolderSet(CaptionedSet):
 
 
 def matching(stems: Sequence[str], keys: Mapping[str, str]) -> dict[str, str]:
-    """The test clip that each made one belongs to: that of its name, or of its name without a number at the end.
+    """Match generated clips to test clips by name, ignoring a number at the end (`NAME-1`).
 
     Args:
-        stems: of the made clips' files.
-        keys: names of files to the keys of the test clips.
+        stems: file stems of the generated clips.
+        keys: file name of each test clip to its key.
+
+    Returns:
+        File stem to the key of the test clip; unmatched stems are left out.
     """
     found = {}
     for stem in stems:

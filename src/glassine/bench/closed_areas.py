@@ -1,7 +1,7 @@
-"""Train the small network that tells holes from parts of a sticker in damaged files (`pipelines.damaged_areas`).
+"""Train the small classifier that separates holes from parts of a sticker in damaged files (`pipelines.damaged_areas`).
 
-Examples are closed areas of stickers of the training split on flat, patterned and graded backgrounds after JPEG and GIF
-palettes. The reported accuracy is on styles that were left out of the training, one family of styles at a time.
+The examples are closed areas in stickers of the training split, on flat, patterned and graded backgrounds, after JPEG
+and GIF-palette compression. Accuracy is reported by leave-one-family-out cross-validation over sticker styles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,21 +23,22 @@ from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
 from glassine.utils.files import atomic_path
 
 DAMAGED = tuple(name for name in CONDITIONS if "+" in name and "scene" not in name)
-FAMILIES = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))  # left out together; others alone
+# styles that are held out together; every other style is held out alone
+FAMILIES = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
 HIDDEN, STEPS, BATCH, RATE, DECAY = 24, 1500, 512, 0.01, 0.003
-SURE = 0.7  # share of an area's true alpha from which it is an example of a part; of a hole below 1 - SURE
-MOST_SHARE = 0.3  # an area's weight is the root of its share of the sticker, at most of this
+SURE = 0.7  # mean true alpha from which an area counts as a part; below 1 - SURE it counts as a hole
+MOST_SHARE = 0.3  # an area is weighted by the square root of its share of the sticker, capped at this share
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Closed areas with their truth.
+    """Labelled closed areas.
 
     Attributes:
-        features: `n len(FEATURES) + len(SHAPES)`.
-        holes: `n` bool.
-        shares: `n`, pixels over those of the sticker.
-        styles: `n`, the style of the sticker.
+        features: `n d`, with `d = len(FEATURES) + len(SHAPES)`.
+        holes: `n` bool, the label: hole or part.
+        shares: `n`, pixels of the area over visible pixels of the sticker.
+        styles: `n`, style of the sticker.
     """
 
     features: NDArray[np.float32]
@@ -49,11 +50,11 @@ class Examples:
 def gather(
     cases: Sequence[Case], conditions: Sequence[str] = DAMAGED, advance: Callable[[], None] = lambda: None
 ) -> Examples:
-    """The closed areas that the closed form finds in damaged files.
+    """Collect the closed areas that the closed form finds in damaged files.
 
     Args:
         cases: stickers with true alpha.
-        conditions: of `style_cases.CONDITIONS`.
+        conditions: keys of `style_cases.CONDITIONS`.
         advance: called after each sticker of each condition.
     """
     features, holes, shares, styles = [], [], [], []
@@ -85,12 +86,15 @@ def gather(
 def fit(
     examples: Examples, chosen: NDArray[np.bool_] | slice = slice(None), seed: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """The network's arrays, trained on the chosen examples, each style with the same weight.
+    """Train the classifier, with equal total weight for each style.
 
     Args:
-        examples: of `gather`.
-        chosen: `n`; all by default.
-        seed: of weights and batches.
+        examples: from `gather`.
+        chosen: mask `n` of the training examples; all by default.
+        seed: of initialization, batches and dropout.
+
+    Returns:
+        The network's arrays by name, as `damaged_areas.log_odds` takes them.
     """
     generator = torch.Generator().manual_seed(seed)
     features = examples.features[chosen]
@@ -125,11 +129,11 @@ def fit(
 
 
 def left_out(examples: Examples) -> dict[str, dict[str, float]]:
-    """Share of the area that is classified correctly on each style, by a network trained without its family.
+    """Accuracy on each style, weighted by area, of a network trained without that style's family.
 
     Returns:
-        Style -> `areas` (number), `holes` (share of the area), and the share of it that is classified correctly by the
-        fit on undamaged files (`clean`) and by this one (`here`).
+        Style -> `areas` (number of areas), `holes` (share of holes), and the accuracies of the logistic fit on
+        undamaged files (`clean`) and of this network (`here`); shares and accuracies in [0, 1], weighted by area.
     """
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}
@@ -155,7 +159,7 @@ def left_out(examples: Examples) -> dict[str, dict[str, float]]:
 
 
 def write_network(net: Mapping[str, Any], path: Path) -> None:
-    """Write the arrays, in the place of what is there."""
+    """Write the arrays as `.npz`, replacing an existing file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **net)

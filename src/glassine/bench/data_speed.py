@@ -1,8 +1,8 @@
-"""How fast clips are read: our shards against Pillow, PyAV, decord and webdataset, on the same stickers in one run.
+"""Reading speed of clips: our shards against Pillow, PyAV, decord and webdataset, on the same stickers in one run.
 
 Each reader loads 8 evenly spaced frames of every sticker into memory as uint8 arrays, in one process on one thread.
-Readers take turns, and the best round of each counts. Speed is in clips per second of processor time, so other programs
-on the machine disturb it little; ratios are to Pillow on the original files.
+Readers take turns, and the fastest round of each counts. Speed is in clips per second of CPU time, so that other
+programs on the machine hardly affect it; ratios are to Pillow on the original files.
 """
 
 import datetime as dt
@@ -42,10 +42,10 @@ class Reader:
 
     Attributes:
         name: row of the table.
-        files: what it reads.
-        alpha: whether the pixels it gives are RGBA with the true alpha.
-        read: reads every sticker's clip once, `f h w c` uint8 each.
-        seconds: processor time of the best round for all clips.
+        files: the files that it reads, as named in the table.
+        alpha: whether it returns RGBA with the true alpha.
+        read: yields every sticker's clip once, `f h w c` uint8 each.
+        seconds: CPU time of the fastest round over all clips.
     """
 
     name: str
@@ -60,10 +60,10 @@ def prepare_readers(originals: Sequence[Path], folder: Path) -> tuple[list[int],
 
     Args:
         originals: animated WebP files with at least 8 frames.
-        folder: empty, for the converted files.
+        folder: empty folder for the converted files.
 
     Returns:
-        How many frames each sticker has, and the readers; Pillow on the original files is the first.
+        The number of frames of each sticker, and the readers; the first is Pillow on the original files.
     """
     counts: list[int] = []
     tar = folder / "original.tar"
@@ -116,7 +116,7 @@ def _write_apng(sticker: Sticker, path: Path) -> None:
 
 
 def _write_mp4(sticker: Sticker, path: Path) -> None:
-    height, width = (side - side % 2 for side in (sticker.height, sticker.width))  # H.264 wants even sides
+    height, width = (side - side % 2 for side in (sticker.height, sticker.width))  # H.264 requires even sides
     opaque = np.ascontiguousarray(composite_frames(sticker.frames, (255, 255, 255))[:, :height, :width])
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=24, options={"crf": "18", "preset": "veryfast"})
@@ -170,7 +170,7 @@ def _from_frames(sample: dict, chosen: list[int]) -> np.ndarray:
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there to be measured."""
+    """Whether a package is installed."""
     try:
         return bool(version(package))
     except PackageNotFoundError:
@@ -178,7 +178,7 @@ def installed(package: str) -> bool:
 
 
 def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:
-    """Convert the stickers to what each reader can read, then time all readers.
+    """Convert the stickers to each reader's format, then time all readers.
 
     Args:
         originals: animated WebP files with at least 8 frames.
@@ -188,7 +188,7 @@ def measure(originals: Sequence[Path], rounds: int = 3) -> dict[str, object]:
         The record: settings, versions, hardware, date, and a row for each reader.
 
     Raises:
-        UserError: no file, or a reader that gave something else than 8 frames.
+        UserError: `originals` is empty, or a reader did not return 8 frames for every clip.
     """
     if not originals:
         raise UserError("no animated sticker to measure with: run `glassine data fetch fluent` first")
@@ -235,7 +235,7 @@ def _versions() -> dict[str, str]:
 
 
 def table(record: dict) -> str:
-    """The record as a Markdown table, in the order of speed."""
+    """The record as a Markdown table, slowest reader first."""
     lines = ["| reader | files | true alpha | clips/s on one core | against Pillow |", "|---|---|---|--:|--:|"]
     for row in sorted(record["rows"], key=lambda row: row["clips_per_second"]):
         alpha = "yes" if row["alpha"] else "no"
@@ -250,7 +250,17 @@ def table(record: dict) -> str:
 
 
 def measure_and_write(folder: Path | None, stickers: int, rounds: int, file: Path) -> None:
-    """Measure on `stickers` of `folder`, print the table, and write it beside the record in `file`."""
+    """Measure, print the table, and write the record and the table.
+
+    Args:
+        folder: of WebP files; None for the cached Fluent stickers.
+        stickers: maximum number of stickers to measure on.
+        rounds: how often each reader reads every clip.
+        file: of the JSON record; the table gets the same name with `.md`.
+
+    Raises:
+        UserError: see `measure`.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     record = measure(_originals(folder, stickers), rounds)
     with atomic_path(file) as temporary:
@@ -261,7 +271,7 @@ def measure_and_write(folder: Path | None, stickers: int, rounds: int, file: Pat
 
 
 def _originals(folder: Path | None, count: int) -> list[Path]:
-    """Files of 48 frames and more where a folder has enough of them, evenly spread over it."""
+    """At most `count` files, evenly spread over the folder: of 48 frames or more, or of 8 or more if none has 48."""
     if folder is None:
         paths = [item.path for item in FluentStickers(default_cache()).items() if item.path is not None]
     else:

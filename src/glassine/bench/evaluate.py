@@ -1,7 +1,7 @@
-"""Evaluate methods on an evaluation set and keep what is measured: the part that both halves of the benchmark share.
+"""Evaluate methods on an evaluation set and keep the results in records: shared by both halves of the benchmark.
 
-An `Evaluator` opens the record of a method, finds the cells that are missing, measures them, and saves each as soon as
-it is known. `AlphaEvaluator` does it for mattes; `VideoEvaluator` in `evaluate_video` for generated clips.
+An `Evaluator` opens the record of a method, finds the missing cells, measures them, and saves each as soon as it is
+measured. `AlphaEvaluator` evaluates mattes; `VideoEvaluator` in `evaluate_video` evaluates generated clips.
 """
 
 import warnings
@@ -27,9 +27,9 @@ from glassine.nn.background import estimate_background
 from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
 
-# not a background of any condition, on which a color un-mixed from any alpha would come out right
+# not the background of any condition: on that background, colors un-mixed with a wrong alpha would still look right
 COMPOSITE_ON = "black"
-# scores that gaps between rows are judged by, under the names of their means
+# per-clip score -> name of its mean; gaps between rows are judged by these
 ITEM_SCORES = {
     "psnr": "psnr_mean",
     "ssim": "ssim",
@@ -47,10 +47,10 @@ MEASURED = (
 
 
 class Evaluator(ABC):
-    """Fills records of methods.
+    """Measures methods and fills their records.
 
     Attributes:
-        eval_set: what methods are evaluated on.
+        eval_set: on which methods are evaluated.
     """
 
     eval_set: EvalSet
@@ -61,30 +61,37 @@ class Evaluator(ABC):
 
     @abstractmethod
     def inputs(self, record: Record, condition: str) -> str:
-        """Fingerprint of all that decides the scores of a cell, except for the names of the metrics."""
+        """Fingerprint of everything that determines the scores of a cell, except the names of the metrics."""
 
     @abstractmethod
     def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
-        """Whether the record of a run is complete, as far as is known without loading its network."""
+        """Whether the record of a run is known to be complete without loading its network."""
 
     @abstractmethod
     def fill(self, run: Run, checkpoint: Path, folder: Path, steps: int) -> Record:
-        """Measure and save what is missing of a trained run.
+        """Measure and save the missing cells of a trained run.
 
         Args:
-            run: of `checkpoint`.
-            checkpoint: of the network, at the end of the training or along the way.
+            run: the run of `checkpoint`.
+            checkpoint: the last one, or one saved during training.
             folder: of the records.
-            steps: of the training until then.
+            steps: training steps at that checkpoint.
+
+        Returns:
+            The complete record.
         """
 
     def open(self, new: Record, folder: Path, any_weights: bool = False) -> Record:
-        """The record of earlier calls where eval set, settings and weights are the same, else `new`.
+        """The saved record if its eval set, settings and weights are those of `new`, else `new`.
 
         Args:
-            new: without scores.
+            new: record without scores.
             folder: of the records.
-            any_weights: where the weights of `new` are not loaded; its settings then identify them.
+            any_weights: do not compare the weights' digests, for when the weights of `new` are not loaded and its
+                settings identify them.
+
+        Raises:
+            UserError: the saved record is unreadable.
         """
         path = folder / new.file_name
         if not path.is_file():
@@ -94,29 +101,30 @@ class Evaluator(ABC):
             return new
         kept = replace(old, title=new.title, config=new.config, missing=new.missing, measured=new.measured)
         if (old.title, old.config) != (new.title, new.config):
-            kept.save(folder)  # the same numbers, now in another row of the table
+            kept.save(folder)  # same numbers, but now in another row of the table
         return kept
 
     def missing(self, record: Record, conditions: Sequence[str]) -> list[str]:
-        """The conditions without a current cell."""
-        expected, names = len(record.stickers), self.metric_names()  # a cell with fewer stickers left damaged ones out
+        """The conditions of the record without a current cell."""
+        # a cell with fewer stickers than the record, because some were damaged, is measured again
+        expected, names = len(record.stickers), self.metric_names()
         cells = {name: record.conditions.get(name) for name in conditions}
         return [n for n, c in cells.items() if c is None or not c.is_current(self.inputs(record, n), names, expected)]
 
 
 class AlphaEvaluator(Evaluator):
-    """Evaluates matting methods. Clips are made once a condition; stickers are scored side by side, one a core.
+    """Evaluates matting methods. Clips are made once for each condition; stickers are scored in parallel, one per core.
 
     Args:
         eval_set: the stickers.
-        conditions: names; None for all there are.
-        data: what records call the data.
-        device: of the networks of runs.
-        arm_method: what records of runs call the method.
-        progress: gives, as a context, a function that is called after every step.
+        conditions: names; None for all of the eval set.
+        data: name of the data in records.
+        device: for the networks of runs.
+        arm_method: name of the method in records of runs.
+        progress: context manager that gives a function called after every step.
 
     Raises:
-        UserError: an unknown condition.
+        UserError: a condition is unknown.
     """
 
     eval_set: AlphaEvalSet
@@ -136,11 +144,11 @@ class AlphaEvaluator(Evaluator):
         self.clips = {name: eval_set.fingerprint(name) for name in self.conditions}
 
     def metric_names(self) -> Sequence[str]:
-        """Those of `MattingScores`."""
+        """Names of the scores of `MattingScores`."""
         return SCORE_NAMES
 
     def inputs(self, record: Record, condition: str) -> str:
-        """Of the method and of the clips."""
+        """Fingerprint of the method, its weights and settings, and the clips."""
         return fingerprint(record.method, record.digest, sorted(record.settings.items()), self.clips[condition])
 
     def evaluate(self, methods: Sequence[AlphaMethod], folder: Path, again: bool = False) -> list[Record]:
@@ -149,13 +157,14 @@ class AlphaEvaluator(Evaluator):
         Args:
             methods: rows; those with missing weights get a record that says so.
             folder: of the records.
-            again: measure current cells, too.
+            again: also measure current cells again.
 
         Returns:
-            The records, one a method.
+            The records, one per method.
 
         Raises:
-            UserError: a size that a method cannot take, or an unreadable record.
+            UserError: the size of the eval set is no multiple of a method's `size_multiple`, or a saved record is
+                unreadable.
         """
         size = self.eval_set.size
         for method in methods:
@@ -173,7 +182,7 @@ class AlphaEvaluator(Evaluator):
                 record.save(folder)
         working = [row for row in rows if row[0].function is not None]
         if again or any(processor(method.device) != record.costs_on for method, record in working):
-            self.measure_costs(working)  # all together, so that the times compare
+            self.measure_costs(working)  # all in one go, so that the times are comparable
             for _, record in working:
                 record.save(folder)
         with self.progress() as tell:
@@ -188,7 +197,7 @@ class AlphaEvaluator(Evaluator):
         return [record for _, record in rows]
 
     def load_clips(self, condition: str, step: Callable[[], None]) -> list[dict[str, Any]]:
-        """All packed clips of a condition; damaged stickers are left out and named in a warning."""
+        """All packed clips of a condition; damaged stickers are skipped and named in a warning."""
         dataset = self.eval_set.dataset(condition)
         samples = parallel_map(lambda row: pack(dataset[row]), range(len(dataset)), step)
         if damaged := dataset.damaged:
@@ -197,7 +206,7 @@ class AlphaEvaluator(Evaluator):
         return unique_samples(samples)
 
     def measure_costs(self, rows: Sequence[tuple[AlphaMethod, Record]]) -> None:
-        """Milliseconds a frame, on the first sticker on white, and parameters."""
+        """Set the records' costs: milliseconds per frame on the first sticker on white, and parameters."""
         sample = self.eval_set.dataset("white")[0]
         times = milliseconds_per_frame([method for method, _ in rows], sample["clip"][None], sample["alpha"][None])
         for (method, record), milliseconds in zip(rows, times, strict=True):
@@ -205,11 +214,15 @@ class AlphaEvaluator(Evaluator):
             record.costs = {"ms_per_frame": plain(milliseconds, 3), "parameters": method.parameters}
 
     def is_complete(self, run: Run, checkpoint: Path, folder: Path) -> bool:
-        """Never: cells depend on the digest of the weights."""
+        """Always False: cells depend on the digest of the weights, which must be loaded for it."""
         return False
 
     def fill(self, run: Run, checkpoint: Path, folder: Path, steps: int) -> Record:
-        """See `Evaluator.fill`; the record is that of an arm of an ablation, with its costs."""
+        """See `Evaluator.fill`. The record is that of an ablation arm and includes its costs.
+
+        Raises:
+            UserError: the checkpoint cannot be loaded, or see `evaluate`.
+        """
         method = ildiff_method(str(checkpoint), self.device, run.spec.title)
         if method.function is None:
             raise UserError(method.missing)
@@ -234,36 +247,41 @@ def evaluate(
     data: str = "",
     progress: ShowProgress = no_progress,
 ) -> list[Record]:
-    """The records of matting methods; see `AlphaEvaluator` and its `evaluate`."""
+    """Evaluate matting methods and return their records; see `AlphaEvaluator` and `AlphaEvaluator.evaluate`."""
     return AlphaEvaluator(eval_set, conditions, data, progress=progress).evaluate(methods, folder, again)
 
 
 class Count:
-    """Counts steps and passes them on."""
+    """Counts steps and reports them to `progress`.
+
+    Args:
+        total: number of steps.
+        progress: called with the text, the steps done, and the total.
+    """
 
     def __init__(self, total: int, progress: Progress) -> None:
         self.done, self.total, self.progress = 0, total, progress
 
     def step(self, text: str) -> None:
-        """One more."""
+        """Count one step of the work named `text`."""
         self.done += 1
         self.progress(text, self.done, self.total)
 
 
 def pack(sample: dict[str, Any]) -> dict[str, Any]:
-    """The part of a sample that scoring needs, with pixels in 8 bits as in the clip: a third of the memory."""
+    """The part of a sample that scoring needs, with colors as uint8, which takes a third of the memory."""
     packed = {name: (sample[name] * 255).round().byte() for name in ("clip", "foreground")}
     return {**packed, "alpha": sample["alpha"], "key": sample["key"], "group": sample["group"]}
 
 
 def score_clip(method: AlphaMethod, sample: dict[str, Any]) -> MattingScores:
-    """Scores of one packed clip; the method gets no background, and the target for nothing but a prompt."""
+    """Scores of one packed clip. The method is not given the background; it may use the target only for prompts."""
     clip = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
     return score_alpha(method.alpha(clip, None, sample["alpha"].unsqueeze(0)), sample)
 
 
 def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:
-    """Scores of a method's `alpha`, `1 f 1 h w`, for one packed clip."""
+    """Scores of a predicted `alpha`, `1 f 1 h w`, for one packed clip."""
     clip, foreground = (sample[name].float().unsqueeze(0) / 255 for name in ("clip", "foreground"))  # 1 f 3 h w
     scores = MattingScores(COMPOSITE_ON)
     scores.update(alpha, sample["alpha"].unsqueeze(0), unmix(clip, alpha), foreground)
@@ -271,9 +289,9 @@ def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:
 
 
 def unmix(clip: Tensor, alpha: Tensor) -> Tensor:
-    """Straight colors `b f 3 h w` in [0, 1] of an opaque clip for a given alpha, the same way for all methods.
+    """Straight colors `b f 3 h w` in [0, 1] of an opaque clip for a given alpha, computed alike for all methods.
 
-    C = alpha F + (1 - alpha) B, solved for F; B is estimated from the border.
+    Solves C = alpha F + (1 - alpha) B for F; the background B is estimated from the border.
     """
     background = estimate_background(clip)[:, None, :, None, None]  # b 1 3 1 1
     return ((clip - (1 - alpha) * background) / alpha.clamp(min=1 / 255)).clamp(0, 1)
@@ -283,9 +301,9 @@ def make_cell(inputs: str, samples: Sequence[dict[str, Any]], results: Sequence[
     """Summarize the clips of one condition.
 
     Args:
-        inputs: the fingerprint of the cell.
+        inputs: fingerprint of the cell.
         samples: packed samples.
-        results: the scores of each.
+        results: scores of each sample; the first is changed.
     """
     total, *others = results
     for other in others:

@@ -1,4 +1,4 @@
-"""Metrics of generated clips and their networks: the shipped ones, and the field's where weights are given."""
+"""Metrics of generated clips: by the networks that ship, and by public ones (I3D, CLIP, RAFT) if weights are given."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,21 +23,21 @@ from glassine.utils.tensors import weights_digest
 TINY_VIDEO, TINY_CLIP = "glassine:tiny-video", "glassine:tiny-clip"
 BATCH = 16
 FAMILIES = ("distances", "clip", "vqa", "motion")
-# Layer-Animate's clips lie on gray, which "significantly skews" the flow; so does any other flat color
+# as in Layer-Animate, whose clips are on gray, which "significantly skews" the flow; so does any other flat color
 FLOW_BACKGROUND = "gray"
 
 
 @dataclass(frozen=True)
 class EvaluatorSources:
-    """Where the networks come from.
+    """Sources of the networks.
 
     Attributes:
         video: bundle or run of a `StickerCLIP` with temporal layers.
-        image_text: bundle or run of one without.
+        image_text: bundle or run of a `StickerCLIP` without temporal layers.
         i3d: path of `i3d_pretrained_400.pt`, for FVD.
-        clip: hub id or path of a CLIP, for CLIP score and similarity.
+        clip: hub id or path of a CLIP model, for CLIP score and similarity.
         fast_vqa: path of FAST-VQA-B's weights.
-        raft: path of one of torchvision's RAFT files, for dynamic degrees.
+        raft: path of one of torchvision's RAFT checkpoints, for dynamic degrees.
     """
 
     video: str = TINY_VIDEO
@@ -49,7 +49,7 @@ class EvaluatorSources:
 
 
 class VideoFeatures(nn.Module):
-    """A `StickerCLIP`'s features as `FVD` takes them.
+    """The features of a `StickerCLIP`, with the interface that `FVD` and `KVD` expect.
 
     Args:
         network: the evaluator.
@@ -62,7 +62,7 @@ class VideoFeatures(nn.Module):
         self.network, self.num_features = network, network.encoder.out_channels
 
     def forward(self, clips: Tensor) -> Tensor:
-        """`b f 3 h w` in [0, 1] to `b d`."""
+        """Features `b d` of clips `b f 3 h w` in [0, 1]."""
         return self.network.features(clips)
 
 
@@ -71,9 +71,9 @@ class ClipScoring:
     """Scores of a set of clips.
 
     Attributes:
-        scores: by their names.
-        items: score to its value for each made clip.
-        draws: distance to its values in draws of groups, see `Cell.draws`.
+        scores: name -> value for the whole set.
+        items: name -> values `n`, one for each generated clip.
+        draws: name of a distance -> its bootstrap values, see `Cell.draws`.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -83,14 +83,14 @@ class ClipScoring:
     def add_distances(
         self, name: str, real: Tensor, made: Tensor, groups: Sequence[str], made_groups: Sequence[str]
     ) -> None:
-        """Add both distances of features `n d` and `m d`, under the name of the kernel distance and its twin.
+        """Add the kernel distance and the Fréchet distance of two sets of features.
 
         Args:
-            name: of the kernel distance.
-            real: of the real clips.
-            made: of the made ones.
-            groups: of each real clip; these are drawn.
-            made_groups: of each made clip.
+            name: of the kernel distance; the Fréchet distance is named by `frechet_name`.
+            real: features of the real clips, `n d`.
+            made: features of the generated clips, `m d`.
+            groups: of the real clips, `n`; the bootstrap draws from these.
+            made_groups: of the generated clips, `m`.
         """
         counts = {"n_real": len(real), "n_fake": len(made)}
         weights = group_weights(groups, DISTANCE_DRAWS)
@@ -114,7 +114,10 @@ def frechet_name(kernel_name: str) -> str:
 def halved(
     real: Tensor, made: Tensor, groups: Sequence[str], made_groups: Sequence[str], halves: bool
 ) -> tuple[Tensor, Tensor, Sequence[str], Sequence[str]]:
-    """Features and groups of both sets; of two disjoint `halves` of the real set's groups, every other one each."""
+    """Features and groups of both sets, unchanged; or with `halves`, of two disjoint halves of the real set's groups.
+
+    Groups are assigned to the halves alternately, in sorted order.
+    """
     if not halves:
         return real, made, groups, made_groups
     number = {group: place for place, group in enumerate(sorted(set(groups)))}
@@ -126,12 +129,12 @@ class Evaluators:
     """All metrics of generated clips, on white unless stated otherwise.
 
     Args:
-        sources: of the networks.
-        device: where they run.
-        families: of metrics, of `FAMILIES`; None for all.
+        sources: of the networks; None for the shipped ones.
+        device: where they run; None for the CPU.
+        families: which of `FAMILIES` to compute; None for all.
 
     Raises:
-        UserError: weights that are not there or are another network's.
+        UserError: the weights of our own evaluators are missing or of another network.
     """
 
     def __init__(
@@ -144,21 +147,21 @@ class Evaluators:
         self.families = families
         needed = {"distances": "video", "clip": "image_text"}
         for network in (network for family, network in needed.items() if self.asks_for(family)):
-            getattr(self, network)  # weights that are missing are known before anything is made
+            getattr(self, network)  # load now, so that missing weights are reported before clips are generated
 
     @cached_property
     def video(self) -> StickerCLIP:
-        """Our encoder of clips."""
+        """Our clip encoder, loaded on first use."""
         return own_network(self.sources.video).to(self.device)
 
     @cached_property
     def image_text(self) -> StickerCLIP:
-        """Our model of pictures and texts."""
+        """Our image-text model, loaded on first use."""
         return own_network(self.sources.image_text).to(self.device)
 
     @cached_property
     def identity(self) -> str:
-        """Changes with any weight of our own networks, and with the sources of the others."""
+        """Changes with any weight of our own networks and with the sources of the other networks."""
         own = [
             weights_digest(self.video) if self.asks_for("distances") else "",
             weights_digest(self.image_text) if self.asks_for("clip") else "",
@@ -176,16 +179,16 @@ class Evaluators:
         made_groups: Sequence[str] | None = None,
         halves: bool = False,
     ) -> ClipScoring:
-        """Scores by their names, see `glassine.metrics.generated`.
+        """Score generated clips; for the names of the scores see `glassine.metrics.generated`.
 
         Args:
             real: clips `n f c h w` in [0, 1], straight RGBA, or RGB on white.
-            made: clips `m f c h w` of as many frames.
-            captions: of the made clips, m.
-            backgrounds: of the clips that Fréchet and kernel distances are computed on.
-            groups: of the real clips; None where each is one of its own.
-            made_groups: of the made clips; None where they are those of the real ones.
-            halves: `made` are the real clips: the distances are those of one half of their groups from the other.
+            made: generated clips `m f c h w` with as many frames.
+            captions: of the generated clips, `m`.
+            backgrounds: on which Fréchet and kernel distances are computed.
+            groups: of the real clips, `n`; None if each is its own group.
+            made_groups: of the generated clips, `m`; None if they are those of the real clips.
+            halves: for `made` equal to `real`: compute the distances between two halves of the groups.
         """
         real_groups = [str(row) for row in range(len(real))] if groups is None else list(groups)
         of_made = real_groups if made_groups is None else list(made_groups)
@@ -212,7 +215,7 @@ class Evaluators:
         return found
 
     def metric_names(self, frames: int, backgrounds: Sequence[str] = ("white",)) -> list[str]:
-        """Names of the scores of clips of so many frames, without the counts beside them."""
+        """Names of the scores of clips with `frames` frames, without the counts of the distances."""
         quality = [self.quality.name] if self.quality is not None else []
         distances = [name for one in self.distances(frames, backgrounds) for name in one.names]
         fits = [name for one in self.fits() for name in one.names]
@@ -220,7 +223,7 @@ class Evaluators:
 
     @cached_property
     def quality(self) -> VQA | None:
-        """FAST-VQA, where its weights are given."""
+        """FAST-VQA; None without its weights or if its family is not asked for."""
         if self.sources.fast_vqa is None or not self.asks_for("vqa"):
             return None
         from glassine.pretrained.fast_vqa import fast_vqa
@@ -229,17 +232,17 @@ class Evaluators:
 
     @cached_property
     def flows(self) -> list[DynamicDegree]:
-        """See `dynamic_degrees`."""
+        """See `dynamic_degrees`; empty if motion is not asked for."""
         return dynamic_degrees(self.sources.raft) if self.asks_for("motion") else []
 
     def asks_for(self, family: str) -> bool:
-        """Whether a family of metrics is computed."""
+        """Whether a family of metrics is to be computed."""
         return self.families is None or family in self.families
 
     def distances(self, frames: int, backgrounds: Sequence[str]) -> list[KVD]:
-        """Kernel distances: of our own video encoder, and of I3D where its weights are given.
+        """Kernel distances with our own video encoder, and with I3D if its weights are given.
 
-        They keep the features, from which the Fréchet distances are computed, too.
+        They store the features, from which the Fréchet distances are computed as well.
         """
         if not self.asks_for("distances"):
             return []
@@ -250,7 +253,7 @@ class Evaluators:
         return [KVD(*network, backgrounds).to(self.device) for network in networks]
 
     def fits(self) -> list[ClipScores]:
-        """How well clips fit captions: by our own image-text model, and by CLIP where one is given."""
+        """Agreement of clips and captions by our own image-text model, and by CLIP if one is given."""
         if not self.asks_for("clip"):
             return []
         own = self.image_text
@@ -265,21 +268,25 @@ class Evaluators:
 
     @cached_property
     def i3d(self) -> Any:
-        """I3D; its weights are given."""
+        """I3D, loaded on first use; its weights must be given."""
         from glassine.pretrained.i3d import i3d
 
         return i3d(str(self.sources.i3d))
 
     @cached_property
     def clip(self) -> Any:
-        """CLIP; its weights are given."""
+        """CLIP, loaded on first use; its weights must be given."""
         from glassine.pretrained.clip import CLIP
 
         return CLIP(str(self.sources.clip)).to(self.device)
 
 
 def own_network(source: str) -> StickerCLIP:
-    """The evaluator in a bundle or run; UserError where it is none."""
+    """The evaluator of a bundle or run, in eval mode.
+
+    Raises:
+        UserError: `source` does not exist or does not hold a `StickerCLIP`.
+    """
     network = load_network(source, "clip").network
     if not isinstance(network, StickerCLIP):
         raise UserError(f"evaluator must be a StickerCLIP, such as {TINY_CLIP}, got a {type(network).__name__}")
@@ -287,7 +294,7 @@ def own_network(source: str) -> StickerCLIP:
 
 
 def dynamic_degrees(raft_weights: str | None) -> list[DynamicDegree]:
-    """Dynamic degrees by Farnebäck's flow, and by RAFT's where its weights are given."""
+    """Dynamic degrees by Farnebäck's flow, and by RAFT's flow if its weights are given."""
     found = [DynamicDegree(farneback_flow, "farneback", FLOW_BACKGROUND)]
     if raft_weights:
         from glassine.pretrained.raft import raft

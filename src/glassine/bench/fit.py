@@ -1,8 +1,9 @@
 """`fit`, `validate`, `test` and `predict` as functions: LightningCLI over the project's tasks and its data module.
 
-A YAML of these verbs is a program: it says which classes are imported and called, and with what. Run one only if you
-trust its author, as you would a script. Its names are restricted all the same: to torch, lightning, glassine, the
-classes that a folder of weights may name, and what `--allow` adds; classes that load or start other code are refused.
+A YAML for these verbs is a program: it chooses which classes are imported and called, and with which arguments. Run one
+only if you trust its author, as you would with a script. As a second line of defense, class names are restricted to
+torch, lightning, glassine, the classes that a folder of weights may name, and modules added with `--allow`. Classes
+that load or start other code are refused.
 """
 
 import argparse
@@ -31,12 +32,11 @@ from glassine.utils.renamed import check_data_arguments, current_name
 from glassine.utils.signals import forward_sigterm
 
 VERBS = ("fit", "validate", "test", "predict")
-EPILOG = """A YAML is a program: it chooses the classes that are imported and called. Run one only if you trust who
-wrote it. It may name what is in torch, lightning and glassine and the parts of diffusers, timm, transformers and
-segment-anything that glassine uses; --allow MODULE (as often as needed, on the command line only) adds a module of
-your own."""
+EPILOG = """A YAML is a program: it chooses which classes are imported and called. Run one only if you trust its author.
+It may name classes in torch, torchmetrics, lightning and glassine, and those parts of diffusers, timm, transformers and
+segment-anything that glassine uses. --allow MODULE (repeatable, on the command line only) adds a module of your own."""
 ROOTS = ("torch", "lightning", "glassine", "torchmetrics")
-LOADS_CODE = (  # within those: what unpickles, compiles, downloads or starts code
+LOADS_CODE = (  # refused parts of ROOTS: these unpickle, compile, download or start code
     "glassine.bench",
     "lightning.fabric.cli",
     "lightning.pytorch.cli",
@@ -66,9 +66,9 @@ def fit(files: Sequence[Path], overrides: Sequence[str] = (), checkpoint: Path |
     """Train.
 
     Args:
-        files: YAMLs, each laid over the ones before it.
-        overrides: arguments such as `--seed_everything 1`, laid over the YAMLs.
-        checkpoint: to resume from.
+        files: YAMLs; later ones override earlier ones.
+        overrides: arguments such as `--seed_everything 1`, which override the YAMLs.
+        checkpoint: to resume from; None to start anew.
 
     Raises:
         UserError: see `run_lightning`.
@@ -82,11 +82,15 @@ def run_lightning(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) 
     """Run `fit|validate|test|predict -c FILE.yaml [--overrides]`.
 
     Args:
-        arguments: the verb, then those of LightningCLI.
-        callbacks: of the trainer, beside those of the YAML.
+        arguments: the verb, then the arguments of LightningCLI.
+        callbacks: of the trainer, in addition to those in the YAML.
+
+    Returns:
+        The CLI object, with the trainer and the task.
 
     Raises:
-        UserError: the YAML or an override is not understood, or names what it may not; one line that names the key.
+        UserError: the YAML or an override cannot be parsed, or names a class that is not allowed. The message is one
+            line that names the key.
     """
     arguments = take_allowed(arguments)
     check_data_arguments(data_arguments(arguments), "the command line")
@@ -95,14 +99,14 @@ def run_lightning(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) 
         check_names(content, str(file))
         if isinstance(content, dict) and isinstance(content.get("data"), dict):
             check_data_arguments(content["data"], str(file))
-    # workers and precision are set in the YAML; Lightning's advice says otherwise on small machines
+    # workers and precision are set in the YAML on purpose; Lightning's advice does not suit small machines
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    # the averaged weights are the checkpoint's own: they are what is scored
+    # the checkpoint's own weights are the averaged ones, which are those to be scored
     warnings.filterwarnings("ignore", ".*WeightAveraging state cannot be restored.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")  # Lightning's own use of torch
-    warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # what does not learn
+    warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")  # frozen parts
     torch.set_float32_matmul_precision("high")
     how = {"exit_on_error": False, "epilog": EPILOG}
     try:
@@ -112,51 +116,55 @@ def run_lightning(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) 
                 StickerDataModule,
                 subclass_mode_model=True,
                 trainer_class=Trainer,
-                # other verbs would write theirs over the run's
+                # other verbs would overwrite the run's config
                 save_config_callback=WholeConfig if arguments[0] == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults={"callbacks": list(callbacks)},
                 auto_configure_optimizers=False,
                 parser_kwargs={"exit_on_error": False, **dict.fromkeys(VERBS, how)},
-                # a checkpoint may come from anywhere: read tensors, run no code
+                # a checkpoint may come from anywhere: load tensors without running pickled code
                 args=[*arguments[:1], "--weights_only", "true", *arguments[1:]],
             )
     except (ArgumentError, argparse.ArgumentError) as error:
         message = one_line(str(error)).replace('"<unicode string>"', configs(arguments))
         raise UserError(f"{message} (see `glassine {arguments[0]} --help`)") from error
     except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes exit code 1 of it
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns it into exit code 1
             raise stop.__context__ from stop
         raise
 
 
 def policy() -> AbstractContextManager[None]:
-    """While it is entered, the parser imports what a YAML may name and nothing else."""
+    """A context in which the parser may import only what a YAML may name."""
     return import_policy([*ROOTS, *FOREIGN, *FOREIGN.values(), *allowed_by_user()], LOADS_CODE)
 
 
 class StickerCLI(LightningCLI):
-    """LightningCLI that says what is wrong with a checkpoint before it builds anything."""
+    """LightningCLI that reports a bad checkpoint before it builds anything, and locks the folders of a training."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, which writes checkpoints whole and lets SIGTERM end it."""
+        """The trainer, with atomic checkpoints and a clean stop on SIGTERM."""
         trainer = super().instantiate_trainer(**kwargs)
         write_atomically(trainer)
         forward_sigterm(trainer)
         return trainer
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Raise UserError where `ckpt_path`, wherever it was set, is missing, damaged, or no checkpoint."""
+        """Parse, then check `ckpt_path`, wherever it was set.
+
+        Raises:
+            UserError: the checkpoint is missing or damaged, or the file is no checkpoint.
+        """
         super().parse_arguments(parser, args)
         path = self.config[self.config.subcommand].get("ckpt_path")
         if path not in (None, "best", "last"):
             read_state(Path(path))
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; a training keeps others out of its folders meanwhile.
+        """Run a verb; `fit` locks its output folders against other trainings.
 
         Raises:
-            UserError: another training writes into one of them.
+            UserError: another training writes into one of the folders.
         """
         with ExitStack() as locks:
             if subcommand == "fit":
@@ -165,16 +173,16 @@ class StickerCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def _parse_ckpt_path(self) -> None:
-        """Take no settings from a checkpoint: Lightning would build the class that one names."""
+        """Do nothing: Lightning would take settings from the checkpoint and build the class that it names."""
 
 
 class WholeConfig(SaveConfigCallback):
-    """The run's `config.yaml`, which appears whole or not at all, since `glassine export` needs it."""
+    """Writes the run's `config.yaml` atomically, since `glassine export` depends on it."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it; all processes must ask for the folder together."""
+        """Write the file; `trainer.log_dir` is collective, so all processes must read it."""
         folder = str(trainer.log_dir)
-        if "://" in folder:  # of an object store, which replaces whole files itself
+        if "://" in folder:  # an object store, whose writes are atomic anyway
             super().setup(trainer, pl_module, stage)
         elif trainer.is_global_zero and not self.already_saved:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -184,8 +192,12 @@ class WholeConfig(SaveConfigCallback):
 
 
 def written_folders(trainer: Trainer) -> list[Path]:
-    """Folders of this disk that a training writes into, made if need be; none in the processes that help the first."""
-    log_dir = trainer.log_dir  # all processes must ask for it together
+    """Local folders that a training writes into, created if missing; empty except on rank 0.
+
+    Raises:
+        UserError: a folder cannot be created.
+    """
+    log_dir = trainer.log_dir  # collective: all processes must read it
     if not trainer.is_global_zero:
         return []
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
@@ -205,9 +217,12 @@ def written_folders(trainer: Trainer) -> list[Path]:
 
 
 def take_allowed(arguments: Sequence[str]) -> list[str]:
-    """The arguments without `--allow MODULE`, which is done; UserError where it names no module.
+    """Apply every `--allow MODULE` and return the other arguments.
 
-    It is no argument of the parser's, or a YAML could give itself leave.
+    It is not an argument of the parser, since then a YAML could allow its own modules.
+
+    Raises:
+        UserError: `--allow` names no module.
     """
     rest, names = [], []
     pending = iter(arguments)
@@ -222,7 +237,15 @@ def take_allowed(arguments: Sequence[str]) -> list[str]:
 
 
 def check_names(content: Any, origin: str) -> None:
-    """UserError where a configuration names a class that it may not, whether or not the parser would come to it."""
+    """Check all class names in a configuration, including those in parts that the parser would not reach.
+
+    Args:
+        content: of the YAML.
+        origin: name of the file, for the message.
+
+    Raises:
+        UserError: a class is not allowed, or was renamed.
+    """
     allowed = (*ROOTS, *FOREIGN, *FOREIGN.values(), *allowed_by_user())
     pending = [content]
     while pending:
@@ -232,41 +255,42 @@ def check_names(content: Any, origin: str) -> None:
             for renamed in (v for v in value.values() if isinstance(v, str) and current_name(v) != v):
                 raise UserError(f"{origin} names {renamed!r}, which is {current_name(renamed)} now: change it there")
             name = value.get("class_path")
-            if not isinstance(name, str) or "." not in name:  # the parser finds short names among what is imported
+            if not isinstance(name, str) or "." not in name:  # the parser looks up short names in imported modules
                 continue
             if not covers(allowed, name) or (covers(LOADS_CODE, name) and not covers(allowed_by_user(), name)):
                 raise UserError(
-                    f"{origin} names {name[:200]!r}, which must be in {', '.join(ROOTS)} and not load other code: give "
-                    "--allow MODULE if you trust who wrote it"
+                    f"{origin} names {name[:200]!r}, but a class must be in {', '.join(ROOTS)} and must not load other "
+                    "code: if you trust its author, give --allow MODULE"
                 )
         elif isinstance(value, list):
             pending += value
 
 
 def covers(names: Sequence[str], name: str) -> bool:
-    """Whether `name` is one of `names` or in one of them."""
+    """Whether `name` is one of the modules `names` or inside one of them."""
     return any(f"{name}.".startswith(f"{prefix}.") for prefix in names)
 
 
 def config_files(arguments: Sequence[str]) -> list[Path]:
-    """The YAML files that `arguments` name as configurations."""
+    """The existing YAML files given with `-c FILE`, `-cFILE`, `-c=FILE`, `--config FILE` or `--config=FILE`."""
     files = [value for name, value in pairwise(arguments) if name in ("-c", "--config")]
     files += [value for name, _, value in (a.partition("=") for a in arguments) if name == "--config" and value]
+    files += [a[2:].removeprefix("=") for a in arguments if a.startswith("-c") and len(a) > 2]
     return [Path(file) for file in files if len(file) < 1000 and "\n" not in file and Path(file).exists()]
 
 
 def data_arguments(arguments: Sequence[str]) -> list[str]:
-    """The part after `--data.` of each of the arguments, up to the next dot or equals sign."""
+    """The names after `--data.` in the arguments, each up to the next dot, equals sign or plus sign."""
     return [re.split(r"[.=+]", argument)[1] for argument in arguments if argument.startswith("--data.")]
 
 
 def configs(arguments: Sequence[str]) -> str:
-    """The YAML files among `arguments`; the parser does not say which of them it could not read."""
+    """The YAML files among `arguments`, for messages: the parser does not say which of them it could not read."""
     return " ".join(value for name, value in pairwise(arguments) if name in ("-c", "--config")) or "the configuration"
 
 
 def one_line(message: str) -> str:
-    """The parser's message without line breaks, the type it tried first, and the whole value that it was given."""
+    """The parser's message on one line, reduced to the innermost errors, without the one for None and the value."""
     message = " ".join(message.split())
     message = message.split(" - Expected a <class 'NoneType'>")[0]
     message = message.rpartition("Errors: - ")[2]

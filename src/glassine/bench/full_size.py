@@ -1,7 +1,7 @@
-"""Experiments at full size without their files: the networks on the meta device, and the files they would load.
+"""Build full-size experiments without their weights, on the meta device, and list the files they would load.
 
-Loaders are taken out of a YAML's model, and networks of the published sizes without weights stand in for those that
-come from a hub id. Nothing is read, downloaded or allocated, so that every `paper.yaml` is built by a test.
+Loaders are removed from a YAML's model, and networks from a hub id are replaced by ones of the published sizes without
+weights. Nothing is read, downloaded or allocated, so a test can build every `paper.yaml`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from glassine.tasks.base import StickerTask
 from glassine.utils.experiments import read_experiment
 
 TOKENS = 77  # of Stable Diffusion's text encoders
-# loader -> the argument that holds the network, and those that name files or hub ids with what lies below them
+# loader -> (argument with the network, {argument with a file or hub id: subfolder that is read there})
 LOADERS: dict[str, tuple[str, dict[str, str]]] = {
     "glassine.pretrained.weights.with_weights": ("network", {"weights": ""}),
     "glassine.pretrained.image_unet.with_image_unet": ("unet", {"source": "/unet"}),
@@ -39,8 +39,8 @@ class BlankText(nn.Module):
     """A published text encoder without weights and tokenizer: every text has the same tokens.
 
     Args:
-        source: hub id or path, which tells FLAN-T5-XL from Stable Diffusion's, and of these version 2 (OpenCLIP ViT-H,
-            23 layers) from version 1 (CLIP ViT-L).
+        source: hub id or path. Its name selects FLAN-T5-XL (contains `t5`), Stable Diffusion 2's OpenCLIP ViT-H with 23
+            layers (contains `diffusion-2`), or else Stable Diffusion 1's CLIP ViT-L.
     """
 
     def __init__(self, source: str) -> None:
@@ -53,14 +53,14 @@ class BlankText(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, texts: list[str]) -> Tensor:
-        """`prompt_embeds` `b n d`."""
+        """Embeddings of the texts, `b n d`."""
         device = next(self.parameters()).device
         tokens = torch.zeros(len(texts), TOKENS, dtype=torch.long, device=device)
         return self.network(input_ids=tokens).last_hidden_state
 
 
 def clip_l_text() -> nn.Module:
-    """The text encoder of CLIP ViT-L/14, which Stable Diffusion 1.5 has."""
+    """The text encoder of CLIP ViT-L/14, which Stable Diffusion 1.5 uses."""
     sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
     return CLIPTextModel(CLIPTextConfig(**sizes, projection_dim=768))  # type: ignore[arg-type]
 
@@ -72,7 +72,12 @@ def t5_xl_encoder() -> nn.Module:
 
 
 def without_files(described: Any, files: list[str]) -> Any:
-    """A part of a YAML whose loaders are replaced by what they would fill; appends to `files` what they would read."""
+    """Replace the loaders in a part of a YAML by the networks that they would load weights into.
+
+    Args:
+        described: the part of the YAML.
+        files: paths and hub ids that the loaders would read are appended.
+    """
     if isinstance(described, list):
         return [without_files(one, files) for one in described]
     if not isinstance(described, Mapping):
@@ -103,12 +108,12 @@ def without_files(described: Any, files: list[str]) -> Any:
 
 @dataclass(frozen=True)
 class FullSize:
-    """An experiment whose networks were built without files.
+    """An experiment whose networks were built without weights.
 
     Attributes:
-        content: of its YAML, overlays laid over.
+        content: of its YAML, with overlays applied.
         task: with all its networks.
-        files: paths and hub ids with subfolders that a training would read, in the order of the YAML.
+        files: paths, and hub ids with subfolders, that a training would read, in the order of the YAML.
     """
 
     content: dict[str, Any]
@@ -117,21 +122,21 @@ class FullSize:
 
     @property
     def parameters(self) -> int:
-        """Of all networks, frozen ones included."""
+        """Number of parameters of all networks, including frozen ones."""
         return sum(p.numel() for p in self.task.parameters())
 
     @property
     def trained(self) -> int:
-        """Of what is trained."""
+        """Number of parameters that are trained."""
         return sum(p.numel() for p in self.task.parameters() if p.requires_grad)
 
 
 def build_full_size(experiment: Path, device: Callable[[], Any] = lambda: torch.device("meta")) -> FullSize:
-    """Build an experiment's task at full size without its files.
+    """Build an experiment's task at full size without its weights.
 
     Args:
         experiment: a YAML, or an overlay beside its base.
-        device: makes what is entered while networks are built; by default they are made on the meta device.
+        device: returns a context manager in which the networks are built; by default, the meta device.
 
     Raises:
         UserError: see `read_experiment`.
@@ -142,7 +147,7 @@ def build_full_size(experiment: Path, device: Callable[[], Any] = lambda: torch.
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(StickerTask, "model", subclass_mode=True)
     parsed = parser.parse_object({"model": model})
-    # a digest of weights that are not there
+    # meta tensors have no data to compute a digest of
     with patch("glassine.models.sam.weights_digest", lambda _: "none"), device():
         task = parser.instantiate_classes(parsed).model
     return FullSize(content, task, tuple(dict.fromkeys(files)))

@@ -1,4 +1,4 @@
-"""Pictures of results, still and animated: labelled cells, mattes beside input and truth, and a grid of seeds."""
+"""Pictures of results, still and animated: grids of labelled cells, mattes with input and truth, grids of seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 CELL, GAP, MARGIN, CAPTION, HEAD = 208, 14, 20, 26, 34  # pixels
 PAPER, INK, SOFT_INK = (250, 250, 248), (28, 28, 30), (110, 110, 115)
 SQUARE = 13  # pixels
-# no third-party stickers: the README shows these
+# procedural stickers, so that the README shows no third-party art: title -> (family, condition)
 DRAWN = {
     "line drawing on white": ("line_art", "white"),
     "emoji on its color, JPEG 75": ("emoji", "own_color_jpeg75"),
@@ -35,17 +35,17 @@ DRAWN = {
     "glass on white": ("glass", "white"),
 }
 SEEDS = tuple(range(8))
-# captions of training stickers, new combinations of their words, and Chinese
+# captions of training stickers, new combinations of their words, and a Chinese caption
 PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
 STILL_PROMPTS = (
     "grinning face", "red heart", "rocket", "pizza", "a dancing cat", "thumbs up", "ghost", "birthday cake",
     "crying face", "a waving panda", "blue car", "微笑的脸",
 )  # fmt: skip
-# the picture's font has no Chinese letters
+# the font has no Chinese characters
 SHOWN = dict.fromkeys(("笑脸", "微笑的脸"), "smiling face, in Chinese")
-# prompt, seeds and `progress` to a sticker for each seed
+# (prompt, seeds, progress) -> a sticker for each seed
 Make = Callable[[str, Sequence[int], StepProgress], Sequence[Sticker]]
-# how stickers are made, and what the picture of them is called
+# way of generating stickers -> name of its picture
 WAYS = {
     "opaque": "generated",
     "ildiff": "generated_ildiff",
@@ -56,11 +56,11 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture and the line under it.
+    """One picture and its caption.
 
     Attributes:
         frames: `f h w 3` or straight RGBA `f h w 4`, uint8, square; RGBA is shown on a checkerboard.
-        caption: a few words.
+        caption: shown below, a few words.
     """
 
     frames: Pixels
@@ -68,9 +68,9 @@ class Cell:
 
 
 def draw_gallery(rows: Sequence[Sequence[Cell]], columns: Sequence[str]) -> Pixels:
-    """Lay out `rows` of cells under the names of their `columns`: `f H W 3` uint8.
+    """Lay out `rows` of cells under the names of the `columns`, `f H W 3` uint8.
 
-    All clips have the same number of frames.
+    All cells must have the same number of frames.
     """
     height = HEAD + len(rows) * (CELL + CAPTION + GAP) - GAP + 2 * MARGIN
     width = len(columns) * (CELL + GAP) - GAP + 2 * MARGIN
@@ -94,13 +94,13 @@ def draw_gallery(rows: Sequence[Sequence[Cell]], columns: Sequence[str]) -> Pixe
 
 
 def fit(frames: Pixels) -> Pixels:
-    """Resize to the cell."""
+    """Resize frames to the size of a cell; RGBA becomes premultiplied."""
     how = cv2.INTER_AREA if frames.shape[1] >= CELL else cv2.INTER_LINEAR
     return np.stack([cv2.resize(frame, (CELL, CELL), interpolation=how) for frame in premultiplied(frames)])
 
 
 def premultiplied(frames: Pixels) -> Pixels:
-    """Colors times alpha, so that resizing brings no color out of clear pixels."""
+    """RGBA with colors multiplied by alpha, so that resizing does not mix in the color of clear pixels."""
     if frames.shape[-1] == 3:
         return frames
     alpha = frames[..., 3:].astype(np.uint16)
@@ -108,7 +108,7 @@ def premultiplied(frames: Pixels) -> Pixels:
 
 
 def over_checkerboard(frames: Pixels) -> Pixels:
-    """Premultiplied `f h w 4` on gray squares; `f h w 3` as it is."""
+    """Premultiplied `f h w 4` composited on a checkerboard; `f h w 3` unchanged."""
     if frames.shape[-1] == 3:
         return frames
     board = checkerboard(frames.shape[1], frames.shape[2], SQUARE)
@@ -126,12 +126,22 @@ def write_gallery(frames: Pixels, frame_ms: Sequence[int], stem: Path) -> tuple[
 
 
 def draw_procedural(eval_set: AlphaEvalSet, methods: Sequence[AlphaMethod], stem: Path) -> tuple[Path, Path]:
-    """Input, truth and results of procedural stickers of the same split."""
+    """Draw input, truth and results of the procedural stickers in `DRAWN`; see `draw`."""
     return draw([(title, eval_set.procedural(*drawn)) for title, drawn in DRAWN.items()], methods, stem)
 
 
 def draw(shown: Sequence[tuple[str, StickerDataset]], methods: Sequence[AlphaMethod], stem: Path) -> tuple[Path, Path]:
-    """Input, truth and results: a row for a sticker of each named data set, evenly spread and not chosen by hand."""
+    """Draw input, truth and results in a row for each data set.
+
+    Args:
+        shown: title and data set of each row. One sticker of each is drawn, at evenly spread positions, not
+            hand-picked.
+        methods: the columns after input and truth; those without weights get a blank cell.
+        stem: path of the files without suffix.
+
+    Returns:
+        The PNG and the animated WebP.
+    """
     rows, duration = [], 125
     for number, (title, dataset) in enumerate(shown):
         sample = pack(dataset[(2 * number + 1) * len(dataset) // (2 * len(shown))])
@@ -152,26 +162,29 @@ def draw(shown: Sequence[tuple[str, StickerDataset]], methods: Sequence[AlphaMet
 
 
 def rgba(color: torch.Tensor, alpha: torch.Tensor) -> Pixels:
-    """`f 3 h w` and `f 1 h w` in [0, 1] to `f h w 4` uint8."""
+    """Join color `f 3 h w` and alpha `f 1 h w`, both in [0, 1], to `f h w 4` uint8."""
     frames = rearrange(torch.cat([color, alpha], dim=1), "f c h w -> f h w c")
     return (frames * 255).round().byte().numpy()
 
 
 def blank(clip: Pixels) -> Pixels:
-    """Clear pixels as large as `clip`: `f h w 4`."""
+    """Transparent frames `f h w 4` of the size of `clip`."""
     return rgba(torch.zeros(len(clip), 3, *clip.shape[1:3]), torch.zeros(len(clip), 1, *clip.shape[1:3]))
 
 
 def make_grid(
     make: Make, to: Path, prompts: Sequence[str] = PROMPTS, seeds: Sequence[int] = SEEDS
 ) -> tuple[Path, Path]:
-    """Write a picture and an animation: a row a prompt, a column a seed.
+    """Write a picture and an animation with a row for each prompt and a column for each seed.
 
     Args:
-        make: prompt, seeds and `progress` to the stickers of a row.
-        to: of both, without their suffixes.
-        prompts: what they show.
-        seeds: of each row.
+        make: generates the stickers of a row from a prompt, seeds and `progress`.
+        to: path of both files without suffix.
+        prompts: one for each row.
+        seeds: one for each column.
+
+    Returns:
+        The PNG and the animated WebP.
     """
     stickers: list[Sticker] = []
     with progress_bar() as tell:
@@ -186,12 +199,18 @@ def make_grid(
 
 
 def in_row(done: int, of: int, tell: Callable[[int, int], None], row: int, rows: int) -> None:
-    """Progress of the whole grid from that of a row."""
+    """Report the progress of the whole grid, given that of one row."""
     tell(row * of + done, rows * of)
 
 
 def grid_maker(way: str, weights: str | None, device: str) -> Make:
-    """A pipeline in one of `WAYS`, with its default size and length."""
+    """A pipeline for one of `WAYS`, with its default size and number of frames.
+
+    Args:
+        way: key of `WAYS`.
+        weights: of the generator; None for the shipped ones.
+        device: `auto`, `cpu` or `cuda`.
+    """
     from glassine.pipelines.animate import TINY as ANIMATES
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.cutout import CutoutPipeline

@@ -1,4 +1,4 @@
-"""Gaps between two rows of a table, with paired intervals, and what they say of an ordering that a paper prints."""
+"""Gaps between two rows of a table with paired confidence intervals, and verdicts on a paper's ordering of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from glassine.bench.intervals import DISTANCE_DRAWS, Interval, gap_interval, gro
 from glassine.bench.records import Cell, Record
 
 Word = Literal["holds", "reversed", "undecided", "not measured"]
-SEEDS = 3  # fewer trainings than this decide nothing
+SEEDS = 3  # with fewer trainings, an ordering is undecided
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,12 @@ class Gap:
     """The first row's value minus the second's.
 
     Attributes:
-        interval: the gap and its ends; ends are NaN where the records do not hold what they are computed from.
-        items: clips of each row, and 0 where the records do not say.
-        groups: of these.
-        seeds: trainings of the first and of the second row.
-        values: of the two rows.
+        interval: the gap and its 95% confidence interval; the ends are NaN if the records hold no per-clip values or
+            draws to compute them from.
+        items: number of clips of each row; 0 if unknown.
+        groups: number of groups of these clips; 0 if unknown.
+        seeds: number of trainings of the first and of the second row.
+        values: mean score of the first and of the second row.
     """
 
     interval: Interval
@@ -34,21 +35,21 @@ class Gap:
 
     @property
     def has_interval(self) -> bool:
-        """Whether its ends are known."""
-        return self.interval.low == self.interval.low
+        """Whether the ends of the interval are known."""
+        return self.interval.low == self.interval.low  # False for NaN
 
 
 def row_gap(first: Sequence[Record], second: Sequence[Record], score: str, conditions: Sequence[str]) -> Gap | None:
     """The gap between two rows in one score, averaged over conditions.
 
     Args:
-        first: the seeds of one row.
-        second: the seeds of the other.
-        score: its name.
-        conditions: those that both rows have are averaged.
+        first: records (seeds) of the first row.
+        second: records (seeds) of the second row.
+        score: name of the score.
+        conditions: those under which all records have the score are averaged.
 
     Returns:
-        None where a row has no value.
+        The gap; None if the rows share no condition with the score.
     """
     records = [*first, *second]
     shared = [name for name in conditions if all(value_of(record, name, score) is not None for record in records)]
@@ -67,30 +68,30 @@ def row_gap(first: Sequence[Record], second: Sequence[Record], score: str, condi
 
 
 def value_of(record: Record, condition: str, score: str) -> float | None:
-    """A score of a record; None where there is none."""
+    """A score of a record under a condition; None if it was not measured."""
     cell = record.conditions.get(condition)
     return None if cell is None else cell.scores.get(score)
 
 
 def mean(record: Record, conditions: Sequence[str], score: str) -> float:
-    """Over conditions that the record has."""
+    """Mean of a score over those `conditions` that the record has it for, at least one."""
     values = [value for name in conditions if (value := value_of(record, name, score)) is not None]
     return sum(values) / len(values)
 
 
 def shared_groups(records: Sequence[Record], conditions: Sequence[str], score: str) -> list[str]:
-    """The groups that all cells have in common; none where they are not paired, or where a cell does not say."""
+    """The groups of the cells, if all cells have the same ones; else an empty list, since they cannot be paired."""
     sets = [groups_of(record.conditions[name], score) for record in records for name in conditions]
     return sorted(sets[0]) if all(one == sets[0] for one in sets) else []
 
 
 def groups_of(cell: Cell, score: str) -> set[str]:
-    """Those that the cell's draws are of, or its items."""
+    """The groups that the score's draws or per-clip values in the cell are of."""
     return set(cell.groups) if score in cell.draws else {group for group, _ in cell.per_item(score).values()}
 
 
 def draws_of(record: Record, conditions: Sequence[str], score: str, groups: Sequence[str]) -> Tensor:
-    """The record's value in each draw of the groups, averaged over conditions, `draws` float64."""
+    """The record's score in each bootstrap draw of the groups, averaged over conditions, `draws` float64."""
     found = []
     for name in conditions:
         cell = record.conditions[name]
@@ -104,7 +105,7 @@ def draws_of(record: Record, conditions: Sequence[str], score: str, groups: Sequ
 
 
 def signed(gap: Gap | None, digits: int = 2) -> str:
-    """`+0.41 [0.10, 0.72]`; without ends where these are not known."""
+    """The gap as text, such as `+0.41 [0.10, 0.72]`; without the interval if it is unknown; a dash for None."""
     if gap is None:
         return "–"
     value, low, high = gap.interval
@@ -114,12 +115,12 @@ def signed(gap: Gap | None, digits: int = 2) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of an ordering.
+    """The verdict on an ordering.
 
     Attributes:
-        word: `holds` and `reversed` only where nothing speaks against it.
-        reason: why it is undecided, or not measured.
-        gap: how much better the row is that the paper has before the other: above 0 agrees with the paper.
+        word: `holds` or `reversed` only if none of the reasons against a decision applies, see `judge`.
+        reason: why the ordering is undecided; may be empty.
+        gap: by how much the paper's better row is better here; above 0 agrees with the paper.
     """
 
     word: Word
@@ -136,18 +137,22 @@ def judge(
     starts: Sequence[Record] = (),
     floors: Sequence[Record] = (),
 ) -> Verdict:
-    """Whether a row that a paper has before another is before it here, too.
+    """Judge whether a row that a paper reports as better than another is also better here.
 
     Args:
-        better: the seeds of the row that the paper has before.
-        worse: the seeds of the other.
-        score: what is compared.
+        better: records (seeds) of the paper's better row.
+        worse: records (seeds) of the paper's worse row.
+        score: the score that is compared.
         conditions: see `row_gap`.
-        higher_is_better: of the score.
-        starts: the networks of both rows before they were trained: a training that has not even passed its start
-            decides nothing, and neither does one whose start is not known.
-        floors: real clips scored as if they had been made, for distances: two rows that are as near to the test clips
-            as these cannot be told apart.
+        higher_is_better: whether a higher score is better.
+        starts: networks before training (step 0). If a trained row is worse than step 0, or no step 0 is known, the
+            ordering is undecided.
+        floors: for distances, real clips scored as if they had been generated. Two rows that are at least as close to
+            the test clips as these cannot be distinguished, so their ordering is undecided.
+
+    Returns:
+        `not measured` without a gap; `undecided` with few seeds, no interval, an interval that contains 0, or for the
+        reasons above; else `holds` or `reversed`.
     """
     gap = row_gap(better, worse, score, conditions)
     if gap is None:
@@ -163,7 +168,7 @@ def judge(
     known = [mean(r, conditions, score) for r in starts if all(value_of(r, c, score) is not None for c in conditions)]
     if not known and any(record.costs.get("steps") for record in (*better, *worse)):
         return Verdict("undecided", "no step 0 beside it", agreeing)
-    if any(sign * (row - start) < 0 for row in gap.values for start in known[:1]):
+    if any(sign * (row - start) < 0 for row in gap.values for start in known):
         return Verdict("undecided", "not better than step 0", agreeing)
     real = [mean(r, conditions, score) for r in floors if any(value_of(r, c, score) is not None for c in conditions)]
     if real and not higher_is_better and max(gap.values) <= max(real):

@@ -1,8 +1,8 @@
 """Speed of full-size text-to-sticker networks on a CUDA GPU.
 
-Weights are random: time does not depend on them. The network with STI layers is measured against diffusers' unmodified
-`UNet3DConditionModel` in the same run: sampling as in VSD2M's table 4 (one clip of 8 x 256 x 256, guidance), and a
-training step. The record is `results/gpu_generation.json`, its page `gpu.md`.
+Weights are random, since time does not depend on them. The network with STI layers is measured against diffusers'
+unmodified `UNet3DConditionModel` in the same run: sampling as in VSD2M's table 4 (one clip of 8 x 256 x 256, with
+guidance), and a training step. The record is `results/gpu_generation.json`; its page is `gpu.md`.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from glassine.nn.sti import STI
 from glassine.utils.devices import hardware
 from glassine.utils.files import atomic_path
 
-PAPER_SECONDS = 11.71  # STI, one V100, table 4
-# dense bf16 TFLOP/s that makers state, by a part of the device's name
+PAPER_SECONDS = 11.71  # for one clip by STI on one V100, VSD2M's table 4
+# part of the device's name -> the vendor's dense bf16 TFLOP/s
 PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "4090": 165.0, "V100": 125.0}
 
 
@@ -41,11 +41,11 @@ class Size:
     """Sizes of networks and inputs, by default those of the paper.
 
     Attributes:
-        unet: arguments of both UNets.
-        latents: `c f h w`.
-        text: tokens and width of the prompt's embedding.
-        repeats: how often each time is taken.
-        vae: makes the VAE.
+        unet: constructor arguments of both UNets.
+        latents: shape `c f h w`.
+        text: number of tokens and width of the prompt's embedding.
+        repeats: number of measurements of each time, after warm-up.
+        vae: builds the VAE.
     """
 
     unet: dict[str, Any] = field(default_factory=dict)
@@ -56,19 +56,19 @@ class Size:
 
 
 def built(make: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    """The network in bf16, made on its device."""
+    """The network in bf16 and eval mode, built directly on its device."""
     with device:
         return make().to(torch.bfloat16).eval().requires_grad_(False)
 
 
 def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Tensor]:
-    """Noise `b c f h w` and prompt embeddings `b n d`, bf16."""
+    """Random latents `b c f h w` and prompt embeddings `b n d`, bf16."""
     noise = torch.randn(clips, *size.latents, device=device, dtype=torch.bfloat16)
     return noise, torch.randn(clips, *size.text, device=device, dtype=torch.bfloat16)
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """Wall time of one call, including the GPU's work."""
+    """Wall time of one call in seconds, including the work it queued on the GPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     synchronize(device)
     start = time.perf_counter()
@@ -78,13 +78,13 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the GPU's work."""
+    """Wait until the GPU is idle; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def free() -> None:
-    """Give memory back between networks."""
+    """Free memory between networks."""
     gc.collect()
     torch.compiler.reset()
     if torch.cuda.is_available():
@@ -93,7 +93,7 @@ def free() -> None:
 
 @contextlib.contextmanager
 def quiet_compiler() -> Iterator[None]:
-    """Suppress the tables of the autotuner."""
+    """Suppress the autotuner's tables."""
     import torch._inductor.config as inductor
 
     with inductor.patch(autotune_num_choices_displayed=0):
@@ -101,7 +101,7 @@ def quiet_compiler() -> Iterator[None]:
 
 
 def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str, Any]:
-    """All numbers of the record."""
+    """Measure everything in the record; `compiled` adds rows for `torch.compile`."""
     networks: dict[str, Callable[[], Any]] = {
         "diffusers UNet3D": lambda: UNet3DConditionModel(**size.unet),
         "STI": lambda: VideoUNet(temporal=STI(), **size.unet),
@@ -132,7 +132,7 @@ def measure(size: Size, device: torch.device, compiled: bool = True) -> dict[str
 
 @torch.no_grad()
 def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: int, solver: str) -> Tensor:
-    """Latents of one clip, with guidance."""
+    """Sample the latents of one clip with guidance, `1 c f h w`."""
     from diffusers import DDPMScheduler
 
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
@@ -140,7 +140,7 @@ def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: in
     latents, _ = inputs(size, device)
     _, embeds = inputs(size, device, clips=2)
     for step in stepper.timesteps:
-        both = unet(torch.cat([latents, latents]), step.expand(2), embeds).sample.clone()  # a graph reuses its output
+        both = unet(torch.cat([latents, latents]), step.expand(2), embeds).sample.clone()  # CUDA graphs reuse outputs
         noise_pred_uncond, noise_pred_text = both.chunk(2)
         noise_pred = noise_pred_uncond + 7.5 * (noise_pred_text - noise_pred_uncond)
         latents = stepper.step(noise_pred, step, latents).prev_sample.to(torch.bfloat16)
@@ -148,7 +148,7 @@ def sample(unet: Callable[..., Any], size: Size, device: torch.device, steps: in
 
 
 def sampling_times(unet: Callable[..., Any], size: Size, device: torch.device) -> dict[str, float]:
-    """Seconds a clip with the paper's 25 steps of DDIM and with 8 of DPM-Solver++: median after two runs to warm up."""
+    """Seconds per clip with the paper's 25 DDIM steps and with 8 DPM-Solver++ steps: median after two warm-up runs."""
     found = {}
     for name, steps, solver in (("ddim_25_s", 25, "ddim"), ("dpm_8_s", 8, "dpm++")):
         taken = [seconds(lambda s=steps, v=solver: sample(unet, size, device, s, v)) for _ in range(2 + size.repeats)]  # type: ignore[misc]
@@ -158,7 +158,7 @@ def sampling_times(unet: Callable[..., Any], size: Size, device: torch.device) -
 
 @torch.no_grad()
 def decode_time(size: Size, device: torch.device) -> float:
-    """Seconds that the VAE takes for the frames."""
+    """Seconds to decode the frames of one clip with the VAE: median after two warm-up runs."""
     vae: Any = built(size.vae, device)
     latents = torch.randn(size.latents[1], *size.latents[:1], *size.latents[2:], device=device, dtype=torch.bfloat16)
     return statistics.median([seconds(lambda: vae.decode(latents)) for _ in range(2 + size.repeats)][2:])
@@ -166,7 +166,7 @@ def decode_time(size: Size, device: torch.device) -> float:
 
 @torch.no_grad()
 def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str, Any]]:
-    """The ten kinds of operations that take most of a pass with guidance, and their share."""
+    """The ten most expensive kinds of operations in a forward pass with guidance, and their shares of its time."""
     noise, embeds = inputs(size, device, clips=2)
     step = torch.tensor(500, device=device).expand(2)
     unet(noise, step, embeds)
@@ -184,7 +184,19 @@ def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str
 def training_cost(
     make: Callable[[], nn.Module], size: Size, device: torch.device, checkpointing: bool, spatial: bool
 ) -> dict[str, float | None]:
-    """Seconds and model-FLOP utilization of a training step on one clip in bf16 autocast, and the peak of memory."""
+    """Cost of a training step on one clip in bf16 autocast.
+
+    Args:
+        make: builds the UNet.
+        size: of the inputs.
+        device: where it runs.
+        checkpointing: use gradient checkpointing.
+        spatial: train all weights; otherwise only the temporal layers.
+
+    Returns:
+        `step_s` (seconds), `model_tflop_s`, `mfu` in [0, 1] (None if the peak is unknown or `spatial` is False), and
+        `peak_gib` (None on a CPU).
+    """
     with device:
         unet = make()
     unet.train()
@@ -209,7 +221,7 @@ def training_cost(
     taken = statistics.median([seconds(once) for _ in range(size.repeats)])
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         unet(noise, step, embeds)
-    # backward is twice the forward where all weights learn; what checkpointing computes again is no model FLOP
+    # backward costs twice the forward if all weights are trained; recomputation by checkpointing is not counted
     flops = counter.get_total_flops() * (3 if spatial else 2)
     peak = peak_tflops(device)
     return {
@@ -221,7 +233,7 @@ def training_cost(
 
 
 def peak_tflops(device: torch.device) -> float | None:
-    """What the maker states for dense bf16; None where it is not known here."""
+    """The vendor's dense bf16 TFLOP/s; None for a device that is not in `PEAK_TFLOPS`."""
     name = torch.cuda.get_device_name() if device.type == "cuda" else ""
     return next((peak for part, peak in PEAK_TFLOPS.items() if part in name), None)
 
@@ -250,7 +262,7 @@ def measure_speed(
 
 
 def gpu_page(record: dict[str, Any]) -> str:
-    """`gpu.md`."""
+    """Text of `gpu.md`."""
     rows = [
         [name, f"{times['ddim_25_s']:.3f}", f"{times['dpm_8_s']:.3f}"] for name, times in record["sampling"].items()
     ]
@@ -272,5 +284,5 @@ def gpu_page(record: dict[str, Any]) -> str:
 
 
 def shown(value: float | None) -> str:
-    """A number or a dash."""
+    """A number with two decimals; a dash for None."""
     return "–" if value is None else f"{value:.2f}"

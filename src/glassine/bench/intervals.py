@@ -1,8 +1,8 @@
-"""Intervals by resampling: of means, of ratios, and of gaps between two rows that share their stickers.
+"""Bootstrap confidence intervals: of means, of ratios, and of gaps between two rows with the same stickers.
 
-What is drawn with replacement is groups, never single clips: several clips of one group (seeds of a caption, variants
-of an emoji) say the same thing several times. The draws of a set of groups are the same in every process, so the draws
-of two rows that were measured on different days are paired.
+Groups are drawn with replacement, never single clips, since several clips of one group (seeds of a caption, variants of
+an emoji) are not independent. The draws for a set of groups are the same in every process, so two rows can be compared
+in pairs even if they were measured on different days.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-DRAWS = 2000  # of means
-DISTANCE_DRAWS = 200  # of distances, each of which is computed anew
+DRAWS = 2000  # for means
+DISTANCE_DRAWS = 200  # for distances, which must be computed again for each draw
 
 
 class Interval(NamedTuple):
@@ -24,19 +24,22 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """The mean of one value an item, `n`.
+    """Bootstrap interval of the mean of `n` values.
 
     Args:
-        values: of independent items, such as names; several stickers of one name are averaged first.
-        level: of the interval.
-        draws: of `n` items with replacement.
+        values: `n`, of independent items such as names; average several stickers of one name first.
+        level: confidence level, in (0, 1).
+        draws: number of draws, each of `n` items with replacement.
         seed: of the draws.
+
+    Raises:
+        ValueError: `level` is outside (0, 1).
     """
     return ratio_interval(values, torch.ones_like(values), level, draws, seed)
 
 
 def ratio_interval(over: Tensor, under: Tensor, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """The mean of `over` by the mean of `under`, where both have a value for each item: the items are drawn in pairs.
+    """Bootstrap interval of the mean of `over` divided by the mean of `under`; items are drawn in pairs.
 
     Args:
         over: `n`.
@@ -46,7 +49,7 @@ def ratio_interval(over: Tensor, under: Tensor, level: float = 0.95, draws: int 
         seed: see `mean_interval`.
 
     Raises:
-        ValueError: other numbers of values, or a level outside (0, 1).
+        ValueError: `over` and `under` are not both `n`, or `level` is outside (0, 1).
     """
     if over.shape != under.shape or over.ndim != 1:
         raise ValueError(f"over and under must be n and n, got {tuple(over.shape)} and {tuple(under.shape)}")
@@ -64,15 +67,15 @@ def ratio_interval(over: Tensor, under: Tensor, level: float = 0.95, draws: int 
 
 
 def group_weights(groups: Sequence[str], draws: int = DRAWS, among: Sequence[str] | None = None) -> Tensor:
-    """How often the group of each item is drawn, `draws n` float64: as many groups as there are, with replacement.
+    """Bootstrap weights of items: how often the group of each item is drawn. Each draw has as many groups as the pool.
 
     Args:
-        groups: of each item, n.
-        draws: how many.
-        among: all groups that are drawn from; None for those of the items. Items of other groups are drawn apart.
+        groups: group of each item, `n`.
+        draws: number of draws.
+        among: pool of groups to draw from; None for those of the items. Items of other groups get independent draws.
 
     Returns:
-        The same for the same set of groups, whatever the items' order.
+        `draws n` float64. The weights of a group depend only on the set of groups, not on the order of the items.
     """
     pool = sorted(set(groups if among is None else among))
     others = sorted(set(groups) - set(pool))
@@ -88,7 +91,7 @@ def group_weights(groups: Sequence[str], draws: int = DRAWS, among: Sequence[str
 
 
 def mean_draws(values: Tensor, weights: Tensor) -> Tensor:
-    """Means of `n` values over draws of their groups, `draws`; NaN values are left out.
+    """Weighted mean of `n` values in each draw, `draws` float64; NaN and infinite values are left out.
 
     Args:
         values: `n`.
@@ -100,16 +103,19 @@ def mean_draws(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def gap_interval(gap: float, first: Sequence[Tensor], second: Sequence[Tensor], level: float = 0.95) -> Interval:
-    """The interval of a gap between two rows, over paired draws of groups and over draws of each row's seeds.
+    """Bootstrap interval of a gap between two rows, over paired draws of groups and draws of each row's seeds.
 
-    It is laid around the gap: a Fréchet distance of a draw is larger than that of the whole set, of both rows alike, so
-    the draws tell how wide the interval is and not where it lies.
+    The interval is centered on the gap: the Fréchet distance of a draw is larger than that of the whole set, so the
+    draws determine the width of the interval but not its location.
 
     Args:
         gap: the first row's value minus the second's.
-        first: of each seed of the first row, its value in each draw of groups, `draws`.
-        second: likewise, of the same draws.
-        level: of the interval.
+        first: for each seed of the first row, its value in each draw of groups, `draws`.
+        second: for each seed of the second row, its value in the same draws.
+        level: confidence level, in (0, 1).
+
+    Returns:
+        The gap and its interval; the ends are NaN if no draw is finite.
     """
     generator = torch.Generator().manual_seed(0)
     drawn = seed_draws(first, generator) - seed_draws(second, generator)
@@ -122,7 +128,7 @@ def gap_interval(gap: float, first: Sequence[Tensor], second: Sequence[Tensor], 
 
 
 def seed_draws(seeds: Sequence[Tensor], generator: torch.Generator) -> Tensor:
-    """The mean over seeds in each draw, `draws`, where seeds are drawn with replacement, too."""
+    """Mean over seeds in each draw, `draws`; the seeds are drawn with replacement as well."""
     table = torch.stack([seed.double() for seed in seeds])  # k draws
     chosen = torch.randint(len(table), table.shape, generator=generator)
     return table.gather(0, chosen).mean(0)

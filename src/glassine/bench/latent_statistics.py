@@ -1,7 +1,8 @@
-"""Write the mean and the spread of a VAE's latents into its bundle: `python -m glassine.bench.latent_statistics`.
+"""Write the mean and standard deviation of a VAE's latents into its bundle.
 
-A diffusion model takes latents of mean 0 and standard deviation 1 per channel; `TextToVideo.normalize` reads both from
-the VAE's configuration, by diffusers' names. The queue of `glassine pretrain` runs this module.
+A diffusion model expects latents of mean 0 and standard deviation 1 per channel. `TextToVideo.normalize` reads both
+from the VAE's configuration, under diffusers' names. The queue of `glassine pretrain` runs this module as
+`python -m glassine.bench.latent_statistics`.
 """
 
 import argparse
@@ -27,12 +28,14 @@ BATCH = 32
 
 @torch.no_grad()
 def latent_statistics(vae: Any, frames: CachedFrames, background: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation `c` of the latents' means over all pictures and places.
+    """Mean and standard deviation per channel, `c` each, of the latents over all pictures and positions.
+
+    The latents are the means of the VAE's posteriors.
 
     Args:
-        vae: diffusers interface.
-        frames: single pictures; one of each group is taken.
-        background: level in [0, 1] of the gray that they are composited on.
+        vae: with the interface of diffusers.
+        frames: cached frames; one frame of each subject is used.
+        background: level in [0, 1] of the gray on which they are composited.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for start in range(0, len(frames), BATCH):
@@ -48,10 +51,15 @@ def latent_statistics(vae: Any, frames: CachedFrames, background: float = 1.0) -
 
 
 def write_statistics(source: str, folders: Sequence[str], split: str = "train") -> None:
-    """Measure, and put `latents_mean` and `latents_std` into the bundle's `config.yaml`.
+    """Measure the statistics and write `latents_mean` and `latents_std` into the bundle's `config.yaml`.
+
+    Args:
+        source: bundle, a folder or `glassine:NAME`.
+        folders: caches of frames.
+        split: of the stickers, or `all`.
 
     Raises:
-        UserError: no such bundle, one that loads its network from elsewhere, or no such frames.
+        UserError: the bundle or the frames do not exist, or the bundle is not a VAE with `init_args`.
     """
     file = locate(source) / "config.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -67,19 +75,23 @@ def write_statistics(source: str, folders: Sequence[str], split: str = "train") 
 
 @torch.no_grad()
 def write_captions(source: str, folders: Sequence[str]) -> None:
-    """Let the `LatentPrior` of a bundle remember the first English caption of every sticker in caches of latents.
+    """Store the embedding of each sticker's first English caption in the `LatentPrior` of a bundle.
+
+    Args:
+        source: bundle, a folder or `glassine:NAME`.
+        folders: caches of latents.
 
     Raises:
-        UserError: no such bundle, another network, or no such caches.
+        UserError: the bundle or a cache does not exist, or the bundle holds another network or has too little room.
     """
     folder = locate(source)
-    prior = load_bundle(source).train()  # as they are: not yet compared with captions
+    prior = load_bundle(source).train()  # in eval mode, `pooled` would return the nearest known captions
     if not isinstance(prior, LatentPrior):
         raise UserError(f"{source} must hold a LatentPrior, got a {type(prior).__name__}")
     known: dict[str, Tensor] = {}
     for place in folders:
         cache = LatentFolder(Path(place), None, None, 0.0, 0, by_group=False)
-        known.setdefault("", prior.pooled(cache.empty_prompt_embeds[None])[0])  # for guidance
+        known.setdefault("", prior.pooled(cache.empty_prompt_embeds[None])[0])  # the unconditional prompt of guidance
         for number, stickers in enumerate(cache.about):
             embeds = cache.files.file(number).get_tensor("prompt_embeds").float()  # m n d
             for row, about in enumerate(stickers):
@@ -88,16 +100,16 @@ def write_captions(source: str, folders: Sequence[str]) -> None:
     prior.remember(torch.stack(list(known.values())))
     content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     save_bundle(prior, content, folder)
-    print(f"{folder}: remembers {len(known) - 1} captions and the empty one")
+    print(f"{folder}: stored {len(known) - 1} captions and the empty one")
 
 
 def rounded(values: Tensor) -> list[float]:
-    """Four decimals, more than float16 weights resolve."""
+    """The values with four decimals, which is more precise than float16 weights."""
     return [round(float(value), 4) for value in values]
 
 
 def command(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser("python -m glassine.bench.latent_statistics", description=__doc__)
     parser.add_argument("vae", help="bundle: a folder or glassine:NAME")
     parser.add_argument("frames", nargs="+", help="caches of `glassine data cache-frames`")

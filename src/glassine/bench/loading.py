@@ -1,4 +1,4 @@
-"""Networks to measure: from a folder of weights, or from what a training run left behind."""
+"""Load networks to measure from a folder of weights, a training run or a checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from glassine.utils.tensors import weights_digest
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network in eval mode, and what a record says of it.
+    """A network in eval mode with its origin for records.
 
     Attributes:
-        network: all parameters loaded.
-        origin: the bundle, or the run's folder or checkpoint relative to the working folder.
-        seed: of the training, where it is known.
+        network: with all parameters loaded.
+        origin: the bundle, or the run's folder or checkpoint as named by `shown`.
+        seed: of the training; None if unknown.
     """
 
     network: nn.Module
@@ -27,7 +27,7 @@ class Loaded:
 
     @property
     def digest(self) -> str:
-        """Twelve letters that change with any weight, frozen parts included."""
+        """Hash of all weights, including frozen parts: twelve hexadecimal digits."""
         return weights_digest(self.network)
 
 
@@ -35,11 +35,11 @@ def load_network(source: str, part: str = "ildiff") -> Loaded:
     """Load a network to measure.
 
     Args:
-        source: `glassine:NAME` or a folder of weights (`load_bundle`), a run's folder or a `.ckpt` file in it.
-        part: which argument of the trained task holds the network; for runs and checkpoints only.
+        source: `glassine:NAME` or a folder of weights (`load_bundle`), a run's folder, or a `.ckpt` file in it.
+        part: argument of the trained task that holds the network; for runs and checkpoints only.
 
     Raises:
-        UserError: nothing there, or it was made for other code.
+        UserError: `source` does not exist, has no such part, or does not fit this version of the code.
     """
     path = Path(source)
     if path.is_dir() and not (path / "model.safetensors").is_file():
@@ -52,7 +52,7 @@ def load_network(source: str, part: str = "ildiff") -> Loaded:
 
 
 def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
-    """The trained `part` of a checkpoint, built as its run's `config.yaml` says; averaged weights where it has them.
+    """Load `part` from a checkpoint, built from its run's `config.yaml`, with averaged weights if there are any.
 
     Raises:
         UserError: a file is missing, the run has no such part, or a trained tensor is missing or does not fit.
@@ -64,9 +64,10 @@ def load_checkpoint(checkpoint: Path, part: str) -> Loaded:
 
 
 def shown(path: Path) -> str:
-    """How a record names a path: relative to the working folder, else its end, so that nobody's home folder shows.
+    """The name of a path in records.
 
-    The last checkpoint of a run goes by the run's folder.
+    It is relative to the working folder; a path outside is cut to its last four parts, so that no home folder is
+    published. A run's last checkpoint is named by the run's folder.
     """
     path = path.resolve()
     if path.parts[-2:] == ("checkpoints", "last.ckpt"):

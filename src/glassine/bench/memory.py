@@ -1,9 +1,9 @@
-"""Memory of a full-size training step, estimated without its GPU: the step runs on tensors that have no data.
+"""Estimate the GPU memory of a full-size training step without a GPU, by running it on tensors without data.
 
-torch's fake tensors have shapes and no memory; a ledger counts the bytes of each storage from when it is made until it
-is freed, so that the peak is known. CUDA's mixed precision is imitated on the CPU's: normalizations and softmax run in
-float32 there, attention is fused. Optimizer states, an average of the weights and DDP's buckets are added. What is not
-counted: cuDNN's workspaces, fragmentation, the CUDA context (about half a GB).
+torch's fake tensors have shapes but no memory. A ledger counts the bytes of each storage from allocation until it is
+freed, which gives the peak. CUDA's mixed precision is emulated on the CPU: normalizations and softmax run in float32,
+and attention is fused. Optimizer states, averaged weights and DDP's buckets are added. Not counted are cuDNN's
+workspaces, fragmentation, and the CUDA context (about half a GB).
 """
 
 import gc
@@ -31,19 +31,19 @@ from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
 GIB = 2**30
-# what a card of so many GB leaves a process, in GiB
+# GPU by memory size -> GiB that are available to a process
 GPUS = {"16 GB": 14.5, "24 GB": 22.0, "40 GB": 38.0, "48 GB": 44.5, "80 GB": 77.0, "141 GB": 136.0}
 MARKERS = ("<!-- table:memory -->", "<!-- /table:memory -->")
 
 
 class Ledger(TorchDispatchMode):
-    """While it is entered, counts the bytes of storages as they are made and freed.
+    """Context manager that counts the bytes of tensor storages as they are allocated and freed.
 
-    Questions that only data could answer (`any()`, `item()`) are answered with no and 0.
+    Operations whose result depends on data (`any()`, `item()`) return False or 0.
 
     Attributes:
-        now: bytes alive.
-        peak: the most of them at a time.
+        now: bytes currently allocated.
+        peak: maximum of `now`.
     """
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Ledger(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and note its results."""
+        """Run an operation and count the storages of its results."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return False if args[0].dtype == torch.bool else 0
-        if func is torch.ops.aten.bincount.default:  # its size depends on data unless all fall below `minlength`
+        if func is torch.ops.aten.bincount.default:  # its size depends on data; assume all values are below `minlength`
             return args[0].new_empty((kwargs or {}).get("minlength", args[-1]))
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
@@ -64,7 +64,7 @@ class Ledger(TorchDispatchMode):
         return result
 
     def note(self, tensor: Tensor) -> None:
-        """Count the tensor's storage unless it is known."""
+        """Count the tensor's storage unless it is counted already."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:
@@ -76,36 +76,36 @@ class Ledger(TorchDispatchMode):
         weakref.finalize(storage, self.freed, key, size)
 
     def freed(self, key: int, size: int) -> None:
-        """A storage is gone."""
+        """Subtract a storage that was freed."""
         self._known.discard(key)
         self.now -= size
 
 
 class Fused(torch.autograd.Function):
-    """Attention as a fused kernel keeps it: inputs, output and one number a query; no scores."""
+    """Attention with the memory of a fused kernel: it saves inputs, output and one float per query, but no scores."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The output's shape."""
+        """An empty output of the right shape."""
         out = q.new_empty((*q.shape[:-1], v.shape[-1]))
         ctx.save_for_backward(q, k, v, out, q.new_empty(q.shape[:-1], dtype=torch.float32))
         return out
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        """The gradients' shapes."""
+        """Empty gradients of the right shapes."""
         return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> Tensor:
-    """In the place of torch's, which would choose a kernel for a CPU."""
+    """Replacement for torch's `scaled_dot_product_attention`, which would choose a CPU kernel."""
     if torch.is_autocast_enabled("cpu"):
         q, k, v = (x.to(torch.get_autocast_dtype("cpu")) for x in (q, k, v))
     return Fused.apply(q, k, v)
 
 
 def in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function that CUDA's autocast runs in float32 and the CPU's does not."""
+    """Wrap a function that autocast runs in float32 on CUDA but not on a CPU."""
 
     def run(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return function(x.float() if torch.is_autocast_enabled("cpu") else x, *args, **kwargs)
@@ -115,7 +115,7 @@ def in_float32(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @contextmanager
 def imitated_cuda() -> Iterator[None]:
-    """Functions in the form that a training on a CUDA GPU has."""
+    """A context in which functions use as much memory as in a training on a CUDA GPU."""
     with ExitStack() as stack:
         for name in ("group_norm", "layer_norm", "softmax", "instance_norm"):
             stack.enter_context(patch.object(F, name, in_float32(getattr(F, name))))
@@ -130,12 +130,12 @@ class Estimate:
 
     Attributes:
         experiment: its YAML.
-        parameters: of all networks, frozen ones included.
-        trained: of what is trained.
-        batch: clips on a GPU, before accumulation.
-        step: peak of a step: weights, gradients, activations.
-        beside: optimizer states, averaged weights, DDP's buckets.
-        files: what the training would read.
+        parameters: number of parameters of all networks, including frozen ones.
+        trained: number of trained parameters.
+        batch: clips per GPU, before gradient accumulation.
+        step: peak of a step in bytes: weights, gradients, activations.
+        beside: bytes of optimizer states, averaged weights and DDP's buckets.
+        files: paths and hub ids that the training would read.
     """
 
     experiment: Path
@@ -148,21 +148,21 @@ class Estimate:
 
     @property
     def gib(self) -> float:
-        """All of it in GiB."""
+        """Total memory in GiB."""
         return (self.step + self.beside) / GIB
 
     @property
     def gpu(self) -> str:
-        """The smallest card that holds it."""
+        """The smallest of `GPUS` with enough memory, or `none`."""
         return next((name for name, room in GPUS.items() if self.gib <= room), "none")
 
 
 def estimate(experiment: Path, batch: int | None = None) -> Estimate:
-    """Run a step of an experiment at full size on tensors without data.
+    """Estimate the memory of an experiment by running a full-size training step on tensors without data.
 
     Args:
         experiment: a YAML, or an overlay beside its base.
-        batch: clips on a GPU; None for what the YAML says.
+        batch: clips per GPU; None for the YAML's batch size.
 
     Raises:
         UserError: see `read_experiment`.
@@ -183,7 +183,7 @@ def estimate(experiment: Path, batch: int | None = None) -> Estimate:
 
 
 def losses(built: FullSize, count: int) -> Iterator[Tensor]:
-    """The losses of a training step, each to be descended before the next is computed."""
+    """The losses of a training step; call `backward` on each before the next is computed."""
     task: Any = built.task
     task.log = task.log_dict = lambda *_, **__: None
     precision = str(built.content["trainer"].get("precision", "32-true"))
@@ -196,7 +196,7 @@ def losses(built: FullSize, count: int) -> Iterator[Tensor]:
             yield torch.stack(list(named.values())).sum()
             if task.discriminator is not None:
                 yield task.discriminator.hinge_loss(real, fake)
-        elif isinstance(task, MattingAnythingTask):  # its prompts are made from data
+        elif isinstance(task, MattingAnythingTask):  # its prompts depend on data
             pictures, truth = batch["clip"][:, 0], batch["alpha"][:, 0]
             prompts = [Prompts(boxes=torch.zeros(1, 4)) for _ in pictures]
             mattes = task.network(pictures, prompts)
@@ -206,7 +206,7 @@ def losses(built: FullSize, count: int) -> Iterator[Tensor]:
 
 
 def fake_batch(built: FullSize, count: int) -> dict[str, Any]:
-    """A batch of the shapes that the experiment's training data have."""
+    """A batch of `count` random clips with the shapes of the experiment's training data."""
     arguments = built.content["data"]["train"]["init_args"]
     (height, width), frames = arguments["size"], arguments["num_frames"]
     batch: dict[str, Any] = {
@@ -224,7 +224,7 @@ def fake_batch(built: FullSize, count: int) -> dict[str, Any]:
 
 
 def beside_step(built: FullSize) -> int:
-    """Bytes of Adam's two states, of averaged weights, and of the buckets in which DDP sends gradients."""
+    """Bytes of Adam's two states, of averaged weights, and of DDP's gradient buckets."""
     trainer = built.content["trainer"]
     trained = sum(p.numel() * p.element_size() for p in built.task.parameters() if p.requires_grad)
     everything = sum(p.numel() * p.element_size() for p in built.task.parameters())
@@ -234,7 +234,7 @@ def beside_step(built: FullSize) -> int:
 
 
 def memory_table(estimates: Sequence[Estimate], root: Path) -> str:
-    """The estimates as a Markdown table; YAMLs are named from `root`."""
+    """The estimates as a Markdown table; paths of YAMLs are relative to `root`."""
     rows = [
         [
             f"`{one.experiment.relative_to(root)}`",
@@ -255,15 +255,15 @@ def memory_table(estimates: Sequence[Estimate], root: Path) -> str:
 def write_memory(experiments: Sequence[Path], readme: Path, tell: Callable[[Estimate], None]) -> None:
     """Estimate the experiments and write their rows into the table between the README's markers.
 
-    Rows of other experiments stay as they are, except of YAMLs that are gone.
+    Rows of other experiments are kept, unless their YAML no longer exists.
 
     Args:
-        experiments: their YAMLs, below the README's folder.
+        experiments: YAMLs below the README's folder.
         readme: file with the markers.
-        tell: called after each.
+        tell: called with each estimate.
 
     Raises:
-        UserError: no README with the markers, or a YAML elsewhere.
+        UserError: the README or its markers are missing, or a YAML is in another folder.
     """
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     if any(text.count(marker) != 1 for marker in MARKERS):
@@ -271,7 +271,7 @@ def write_memory(experiments: Sequence[Path], readme: Path, tell: Callable[[Esti
             f"{readme} must have {MARKERS[0]} and {MARKERS[1]} once each: the table is written between them"
         )
     if elsewhere := [file for file in experiments if not file.is_relative_to(readme.parent)]:
-        raise UserError(f"experiments must lie below {readme.parent}, got {elsewhere[0]}")
+        raise UserError(f"experiments must be below {readme.parent}, got {elsewhere[0]}")
     estimates = []
     for file in experiments:
         estimates.append(estimate(file))

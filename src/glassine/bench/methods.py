@@ -1,7 +1,7 @@
-"""Methods: the rows of all tables, and how those of the matting table are chosen.
+"""Methods, which are the rows of all tables, and the selection of those of the matting table.
 
-A `Method` is a way from an input to a result, with what a record says of it: weights, settings, seed. Matting methods
-(`AlphaMethod`) read alpha off an opaque clip; methods that generate clips are in `video_methods`.
+A `Method` has the metadata for records: weights, settings, seed. Matting methods (`AlphaMethod`) also have a function
+that computes alpha from an opaque clip. Methods that generate clips are in `video_methods`.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ TITLES = {
     "ildiff": "ILDiff",
     "cutout": "ILDiff in `glassine cutout`",
 }
-# trained for few steps: shown in their paper's table and the details, not in the overview
+# trained for few steps: shown in the paper's table and the details, but not in the overview
 BRIEF = frozenset(
     ["layer_diffuse_tuned", "ildiff_paper", "ildiff_no_layout", "ildiff_no_time", "ildiff_explicit_masks"]
 )
@@ -54,15 +54,15 @@ class Method:
     """One row of a table.
 
     Attributes:
-        name: short; keys of `TITLES`, or another that the caller chose.
-        title: the row; methods of one title are seeds of it.
+        name: short name; a key of `TITLES`, or another that the caller chose.
+        title: of the row; methods with the same title are seeds of one row.
         settings: arguments other than weights.
-        weights: bundle, or run that left the checkpoint.
-        config: the YAMLs it was trained with and their overrides, where these are known.
-        digest: changes with the weights.
-        seed: of the training, where it is known.
-        parameters: number of them.
-        missing: why it cannot be called.
+        weights: the bundle, or the run of the checkpoint.
+        config: the YAMLs it was trained with and their overrides; empty if unknown.
+        digest: hash of the weights.
+        seed: of the training; None if unknown.
+        parameters: number of parameters.
+        missing: why it cannot be called; empty if it can.
         device: where it runs.
     """
 
@@ -81,9 +81,9 @@ class Method:
         """A record without scores.
 
         Args:
-            eval_set: what it is evaluated on.
+            eval_set: on which the method is evaluated.
             data: name of the data.
-            measured: how, for readers.
+            measured: description of the measurement.
         """
         return Record(
             method=self.name,
@@ -105,12 +105,12 @@ class Method:
 
 @dataclass(frozen=True)
 class AlphaMethod(Method):
-    """A way from an opaque clip to alpha.
+    """A method that computes alpha from an opaque clip.
 
     Attributes:
-        function: clip, background, target alpha to alpha; None where the weights are missing.
-        size_multiple: what height and width must be multiples of.
-        conditions: those it is evaluated under; None for all.
+        function: `(clip, background, target alpha) -> alpha`; None if the weights are missing.
+        size_multiple: height and width must be multiples of it.
+        conditions: under which it is evaluated; None for all.
     """
 
     function: AlphaFunction | None = None
@@ -118,7 +118,7 @@ class AlphaMethod(Method):
     conditions: tuple[str, ...] | None = None
 
     def is_scored(self, condition: str) -> bool:
-        """Whether it is evaluated under that condition, given weights."""
+        """Whether it has weights and is evaluated under the condition."""
         return self.function is not None and (self.conditions is None or condition in self.conditions)
 
     @torch.no_grad()
@@ -127,8 +127,8 @@ class AlphaMethod(Method):
 
         Args:
             clip: `b f 3 h w` in [0, 1], opaque.
-            background: `b 3`; None lets the method estimate it, as it must for a user's file.
-            target: alpha `b f 1 h w`; read by methods that need a prompt, and by no other.
+            background: color `b 3`; None if the method must estimate it, as for a user's file.
+            target: true alpha `b f 1 h w`; used only by methods that need a prompt.
 
         Raises:
             UserError: the method's weights are missing.
@@ -139,7 +139,7 @@ class AlphaMethod(Method):
 
 
 def settings_of(network: nn.Module) -> dict[str, Setting]:
-    """The numbers and tuples among the constructor arguments that a small module keeps."""
+    """The numbers and tuples among a module's attributes; for small modules, these are the constructor arguments."""
     kept = {n: v for n, v in vars(network).items() if n[0] != "_" and n != "training"}
     plain = {n: v for n, v in kept.items() if isinstance(v, int | float)}
     return plain | {n: str(v) for n, v in kept.items() if isinstance(v, tuple)}
@@ -147,16 +147,16 @@ def settings_of(network: nn.Module) -> dict[str, Setting]:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the networks of the matting rows come from: bundles, runs, checkpoints or official files (`official`).
+    """Sources of the networks in the matting rows: bundles, runs, checkpoints or official files (see `official`).
 
     Attributes:
-        ildiff: several are seeds of one row.
-        transparency: LayerDiffuse's VAE with alpha: ours, or its official decoder's file.
-        sam: a SAM of ours, or Meta's file.
-        matting_anything: a Matting Anything of ours, or the authors' file, which needs Meta's file as `sam`.
+        ildiff: one or more; several are seeds of one row.
+        transparency: LayerDiffuse's VAE with alpha: ours, or the official decoder's file.
+        sam: our SAM, or Meta's file.
+        matting_anything: our Matting Anything, or the authors' file, which needs Meta's file as `sam`.
         sam2: a hub id or a folder in transformers' format, or Meta's file; None for no weights.
-        variants: folder of the runs of `glassine benchmark variants`.
-        transparency_encoder: LayerDiffuse's official encoder's file; None looks beside the decoder's.
+        variants: folder with the runs of `glassine benchmark variants`.
+        transparency_encoder: file of LayerDiffuse's official encoder; None looks for it in the decoder's folder.
         sd_vae: hub id or folder of the Stable Diffusion whose VAE LayerDiffuse's files belong to.
     """
 
@@ -175,15 +175,15 @@ def make_methods(
     sources: Sources | None = None,
     device: torch.device = CPU,
 ) -> list[AlphaMethod]:
-    """The matting rows asked for, in the order of the table.
+    """The requested matting rows, in the order of the table.
 
     Args:
         names: keys of `TITLES`; None for all.
-        sources: where their networks come from; None for the shipped ones.
+        sources: of the networks; None for the shipped ones.
         device: where the networks run.
 
     Raises:
-        UserError: an unknown name.
+        UserError: a name is unknown, or a source holds another network.
     """
     from glassine.bench import alpha_methods as rows
     from glassine.models.classic import ColorProjection, FloodFill, Threshold, for_damaged_files
@@ -208,7 +208,7 @@ def make_methods(
             rows.layer_diffuse(sources.transparency, device, sources.transparency_encoder, sources.sd_vae)
         ],
         **{name: partial(one_variant, name, sources, device) for name in rows.ARMS},
-        # without the candidates of the hint in the mix; the decoder still reads them
+        # the hint's candidates are not mixed in, but the decoder still gets them as input
         "ildiff_own": lambda: [
             rows.ildiff_method(s, device, TITLES["ildiff_own"] + label, "ildiff_own") for s in ildiff
         ],
@@ -219,13 +219,13 @@ def make_methods(
 
 
 def one_variant(name: str, sources: Sources, device: torch.device) -> list[AlphaMethod]:
-    """A row of ILDiff without one of its parts, one method a seed."""
+    """An ablated variant of ILDiff, one method for each seed."""
     from glassine.bench.alpha_methods import variant
 
     return variant(name, sources.variants, device)
 
 
 def classic(name: str, network: nn.Module) -> AlphaMethod:
-    """A method without learning that reads the clip and its background."""
+    """A method without learned weights, called with the clip and its background."""
     function = lambda clip, background, _: network(clip, background)  # noqa: E731
     return AlphaMethod(name, TITLES[name], settings_of(network), function=function)

@@ -1,7 +1,7 @@
-"""Emoji names drawn at random over all groups of stickers, and scores of stickers generated for them.
+"""Draw emoji names at random from all groups of stickers, and score stickers generated for them.
 
-The scores say whether stickers are recognized, as sharp as true ones, varied over seeds, and not copies of training
-stickers; see `score_names`.
+The scores measure whether generated stickers are recognized, as sharp as true ones, diverse over seeds, and not copies
+of training stickers; see `score_names`.
 """
 
 import random
@@ -22,18 +22,18 @@ from glassine.models.sticker_clip import StickerNames
 from glassine.utils.errors import UserError
 
 BATCH = 64
-CLOSE = 0.05  # share of true drawings that lie nearer to another drawing than what is called close
+CLOSE = 0.05  # quantile of the true drawings' distances to other drawings, below which a distance counts as close
 
 
 @dataclass(frozen=True)
 class EmojiName:
-    """A name to make stickers of.
+    """A name to generate stickers for.
 
     Attributes:
-        group: of the stickers that show it.
-        name: as people write it, without style.
-        rows: of the shards, one sticker of each drawing.
-        drawings: which ones, by number or by source.
+        group: the group of stickers that show it.
+        name: as people write it, without a style.
+        rows: rows of the shards, one sticker for each drawing.
+        drawings: the drawing of each row: its index in `DRAWINGS`, or the source if that is not listed.
     """
 
     group: str
@@ -49,19 +49,19 @@ def draw_names(
     known: Collection[str] | None = None,
     drawings: Sequence[Sequence[str]] = DRAWINGS,
 ) -> list[EmojiName]:
-    """Names of different groups, each as likely as the next; the same for a seed and the same stickers.
+    """Draw names of distinct groups uniformly; the result depends only on the stickers and the seed.
 
-    Of several stickers of a group that differ by skin tone or gender, the one with the shortest name represents all.
+    Of the stickers of a group, which differ by skin tone or gender, the one with the shortest name represents all.
 
     Args:
         shards: all stickers.
-        count: how many names.
+        count: number of names, at least 1.
         seed: of the draw.
         known: groups that may be drawn; None for all that have a name.
-        drawings: sources that show the same drawing.
+        drawings: lists of sources that show the same drawing.
 
     Raises:
-        UserError: fewer groups than names.
+        UserError: `count` is below 1 or above the number of groups.
     """
     family = {source: number for number, sources in enumerate(drawings) for source in sources}
     by_group = defaultdict[str, list[tuple[int, StickerInfo]]](list)
@@ -69,7 +69,7 @@ def draw_names(
         try:
             info = shards.metadata(row)
         except ValueError:
-            continue  # opening the shards has named it
+            continue  # damaged; a warning was given when the shards were opened
         subject = subject_of(info)
         if info.description and (known is None or subject in known):
             by_group[subject].append((row, info))
@@ -80,7 +80,7 @@ def draw_names(
 
 
 def named(group: str, stickers: Sequence[tuple[int, StickerInfo]], family: dict[str, int]) -> EmojiName:
-    """The name of a group, and the plainest sticker of each drawing."""
+    """The shortest name in a group, and the sticker with the shortest name of each drawing."""
     plainest = sorted(stickers, key=lambda sticker: (len(sticker[1].description), sticker[1].key))
     rows: dict[int | str, int] = {}
     for row, info in plainest:
@@ -90,10 +90,10 @@ def named(group: str, stickers: Sequence[tuple[int, StickerInfo]], family: dict[
 
 
 def true_pictures(shards: StickerShards, name: EmojiName, size: tuple[int, int]) -> Tensor:
-    """The middle frame of each drawing, `d 4 h w` straight RGBA in [0, 1], fitted into `size`.
+    """The middle frame of each of the `d` drawings of a name, fitted into `size`: `d 4 h w` straight RGBA in [0, 1].
 
     Raises:
-        UserError: one of them is damaged.
+        UserError: a sticker is damaged.
     """
     try:
         frames = [shards.read(row, [len(shards.durations(row)) // 2])[0] for row in name.rows]
@@ -105,12 +105,12 @@ def true_pictures(shards: StickerShards, name: EmojiName, size: tuple[int, int])
 
 @dataclass(frozen=True)
 class Bank:
-    """Features of all training stickers on one background.
+    """Features of all `m` training stickers on one background.
 
     Attributes:
-        features: `m d`, by `StickerNames.appearance`.
-        groups: `m`.
-        drawings: `m`.
+        features: `m d`, from `StickerNames.appearance`.
+        groups: group of each sticker, `m`.
+        drawings: drawing of each sticker, `m`; see `EmojiName`.
     """
 
     features: Tensor
@@ -120,11 +120,11 @@ class Bank:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Stickers of one name, or of several, on one background.
+    """Stickers of one or more names on one background.
 
     Attributes:
         pictures: `n 3 h w` in [0, 1].
-        names: `n`, places of their names.
+        names: index of each picture's name, `n`.
     """
 
     pictures: Tensor
@@ -137,20 +137,20 @@ class Pictures:
 
 
 def on_background(stickers: Sequence[Tensor], background: str) -> Pictures:
-    """Straight RGBA `k 4 h w` of each name, on a color."""
+    """Composite the straight RGBA `k 4 h w` of each name on a color."""
     flat = torch.cat([composite_on(rgba[:, None], background_color(background))[:, 0] for rgba in stickers])
     return Pictures(flat, [place for place, rgba in enumerate(stickers) for _ in rgba])
 
 
 @torch.no_grad()
 def make_bank(network: StickerNames, dataset: Thumbnails, drawings: Sequence[int | str], background: str) -> Bank:
-    """Features of the first frame of each row.
+    """Compute the features of the picture in each row of a data set.
 
     Args:
-        network: the evaluator.
-        dataset: of pictures, as for validation.
-        drawings: which drawing each row is.
-        background: a name or `#rrggbb`.
+        network: the evaluator, in eval mode.
+        dataset: pictures, as for validation.
+        drawings: the drawing of each row.
+        background: a color's name or `#rrggbb`.
     """
     color = torch.tensor(background_color(background)).view(3, 1, 1)
     features, groups = [], []
@@ -164,7 +164,7 @@ def make_bank(network: StickerNames, dataset: Thumbnails, drawings: Sequence[int
 
 @torch.no_grad()
 def in_batches(function: object, pictures: Tensor) -> Tensor:
-    """A network's `function` on all pictures."""
+    """The result of a network's `function` on all pictures, computed in batches."""
     return torch.cat([function(part) for part in pictures.split(BATCH)])  # type: ignore[operator]
 
 
@@ -179,22 +179,33 @@ def score_names(
 ) -> dict[str, Interval]:
     """Scores with 95% bootstrap intervals over names; the stickers of a name are averaged first.
 
-    `top1`, `top5`: the evaluator finds the right name first, or among five, of all it knows; `true_top1`, `true_top5`:
-    the same of the true stickers. `sharpness`: mean gradient magnitude of made over true. `seed_distance`: mean
-    pairwise distance between the seeds of a name; `drawing_distance`: between its drawings; `variety`: the first by the
-    second, over names that have two of each. `nearest`: distance to the nearest sticker of the bank; `true_nearest`:
-    the same of true stickers, to those of other drawings; `close`: share of the made nearer than 5% of the true ones
-    are, which is 0.05 where made stickers are as far from training as another drawing is; `nearest_is_asked`: share
-    whose nearest is of the group that was asked for. Distances are 1 - cosine of `StickerNames.appearance`.
+    Distances are 1 - cosine similarity of `StickerNames.appearance`.
+
+    `top1`, `top5`
+        Accuracy of the evaluator in naming generated stickers, among all names it knows; `true_top1`, `true_top5`:
+        the same for true stickers.
+    `sharpness`
+        Mean gradient magnitude of generated stickers, divided by that of true ones.
+    `seed_distance`, `drawing_distance`, `variety`
+        Mean pairwise distance between the seeds of a name; between its drawings; the ratio of the two. All are over
+        names with at least two seeds and two drawings.
+    `nearest`, `true_nearest`
+        Distance from generated stickers to the nearest sticker of the bank; from true stickers to the nearest one of
+        another drawing.
+    `close`
+        Share of generated stickers whose nearest distance is below the 5% quantile of the true stickers'. About 0.05 if
+        generated stickers are as far from the training stickers as another drawing is.
+    `nearest_is_asked`
+        Share of generated stickers whose nearest sticker is of the requested group.
 
     Args:
         network: the evaluator, in eval mode.
-        groups: of each name.
-        made: straight RGBA `k 4 h w` in [0, 1] of each name, one a seed.
-        true: `d 4 h w` of each name, one a drawing, of the same size.
-        drawings: which drawings these are.
-        bank: of the same background.
-        background: a name or `#rrggbb`.
+        groups: group of each name.
+        made: generated stickers of each name, one per seed, `k 4 h w` straight RGBA in [0, 1].
+        true: true stickers of each name, one per drawing, `d 4 h w` of the same size.
+        drawings: the drawings in `true`, see `EmojiName`.
+        bank: features of the training stickers on the same background.
+        background: a color's name or `#rrggbb`.
     """
     classes = {name: place for place, name in enumerate(network.names)}
     sets = {"": on_background(made, background), "true_": on_background(true, background)}
@@ -240,7 +251,7 @@ def nearness(
     distances, rows = nearest(features[""], bank.features)
     others = torch.tensor([[theirs != own for theirs in bank.drawings] for own in drawings])
     true_distances, _ = nearest(features["true_"], bank.features, others)
-    true_distances = true_distances.clamp(max=2)  # where all of the bank are of its own drawing
+    true_distances = true_distances.clamp(max=2)  # infinite if the bank has only stickers of the same drawing
     asked = [bank.groups[row] == groups[name] for row, name in zip(rows.tolist(), sets[""].names, strict=True)]
     close = distances < true_distances.quantile(CLOSE)
     return {

@@ -1,4 +1,4 @@
-"""Networks to measure from official files: Meta's SAM, Matting Anything's head, LayerDiffuse's two files."""
+"""Load networks to measure from official files: Meta's SAM, Matting Anything's head, LayerDiffuse's codec."""
 
 from pathlib import Path
 
@@ -16,28 +16,28 @@ FILES = (".pth", ".pt", ".safetensors")
 
 
 def is_file(source: str) -> bool:
-    """Whether a source is a file of weights rather than a bundle, a run or one of its checkpoints."""
+    """Whether a source is an official file of weights rather than a bundle, a run or a checkpoint of ours."""
     return Path(source).suffix in FILES
 
 
 def load_sam(source: str) -> Loaded:
-    """SAM from Meta's file (`sam_vit_*.pth`), or as `load_network` loads it.
+    """Load SAM from Meta's file (`sam_vit_*.pth`), or from a bundle, run or checkpoint with `load_network`.
 
     Raises:
-        UserError: nothing there, or something else.
+        UserError: `source` does not exist or does not fit.
     """
     return Loaded(sam_of_file(Path(source)), shown(Path(source))) if is_file(source) else load_network(source, "sam")
 
 
 def load_matting_anything(source: str, sam: str) -> Loaded:
-    """Matting Anything from the authors' file of its head and Meta's file of SAM, or as `load_network` loads it.
+    """Load Matting Anything from the authors' head and Meta's SAM, or from a bundle, run or checkpoint of ours.
 
     Args:
-        source: the authors' `mam_*.pth`, or a bundle, run or checkpoint of ours.
-        sam: Meta's `sam_vit_*.pth` for the authors' head; not read otherwise.
+        source: the authors' `mam_*.pth`, or see `load_network`.
+        sam: Meta's `sam_vit_*.pth` for the authors' head; otherwise not read.
 
     Raises:
-        UserError: nothing there, something else, or a head without SAM's file.
+        UserError: `source` does not exist or does not fit, or the authors' head is given without SAM's file.
     """
     if not is_file(source):
         return load_network(source, "network")
@@ -51,15 +51,15 @@ def load_matting_anything(source: str, sam: str) -> Loaded:
 
 
 def load_codec(source: str, encoder: str | None = None, vae: str = SD15) -> Loaded:
-    """LayerDiffuse's `TransparencyVAE` from its two files, or as `load_network` loads it.
+    """Load LayerDiffuse's `TransparencyVAE` from its two official files, or from a bundle, run or checkpoint of ours.
 
     Args:
-        source: `layer_sd15_vae_transparent_decoder.safetensors`, or a bundle, run or checkpoint of ours.
-        encoder: `layer_sd15_vae_transparent_encoder.safetensors`; None looks for it beside the decoder's.
-        vae: hub id or folder of the Stable Diffusion whose VAE the two belong to.
+        source: `layer_sd15_vae_transparent_decoder.safetensors`, or see `load_network`.
+        encoder: `layer_sd15_vae_transparent_encoder.safetensors`; None looks for it in the decoder's folder.
+        vae: hub id or folder of the Stable Diffusion whose VAE the two files belong to.
 
     Raises:
-        UserError: a file is missing or does not fit, or there is no such VAE.
+        UserError: a file or the VAE is missing, or a file does not fit.
     """
     if not is_file(source):
         return load_network(source, "codec")

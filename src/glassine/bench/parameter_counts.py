@@ -1,7 +1,7 @@
-"""Parameters of the full-size networks, part by part, to hold against VSD2M's table 4 (arXiv 2412.08259) and others.
+"""Parameter counts of the full-size networks by part, to compare with VSD2M's table 4 (arXiv 2412.08259) and others.
 
-Nothing is allocated: the networks are built on the meta device, from the arguments that stand in the `config.json`
-files of the public repositories named here.
+Nothing is allocated: the networks are built on the meta device, with the arguments in the `config.json` files of the
+public repositories named here.
 """
 
 from collections import Counter
@@ -64,7 +64,7 @@ def clip_h_vision() -> nn.Module:
 
 
 def video_unet_parts(method: TemporalMethod) -> Parts:
-    """A `VideoUNet` with what Stable Diffusion 2.1 brings."""
+    """A `VideoUNet` with Stable Diffusion 2.1's VAE and text encoder."""
     return {
         "UNet": lambda: VideoUNet(temporal=method),
         "VAE": stable_diffusion_vae,
@@ -73,7 +73,7 @@ def video_unet_parts(method: TemporalMethod) -> Parts:
 
 
 def video_gpt_prior() -> nn.Module:
-    """VideoGPT's second stage for 500 tags, without its first."""
+    """VideoGPT's second stage for 500 tags, without the VQ-VAE of the first stage."""
     prior: nn.Module = VideoGPT(VideoVQVAE(), [str(tag) for tag in range(500)])
     del prior.vqvae
     return prior
@@ -95,13 +95,13 @@ METHODS: dict[str, Parts] = {
 
 
 def count_parameters(parts: Parts) -> dict[str, int]:
-    """Parameters of each part; the method's are their sum."""
+    """Number of parameters of each part."""
     with torch.device("meta"):
         return {name: sum(parameter.numel() for parameter in make().parameters()) for name, make in parts.items()}
 
 
 def count_layer_animate() -> dict[str, int]:
-    """Parameters of Layer-Animate's network by part: SD 1.5's UNet, AnimateDiff v2's adapter, Inter-Frame Attention."""
+    """Parameter counts of Layer-Animate by part: SD 1.5's UNet, AnimateDiff v2's adapter, Inter-Frame Attention."""
     with torch.device("meta"):
         unet = MotionUNet()
     counts: Counter[str] = Counter()

@@ -24,7 +24,12 @@ STEP_COLORS = ("#777777", "#d1603d", "#3a8f5c", "#9467bd", "#c9a227", "#2a6fbb")
 
 
 def plot_depths(records: Sequence[Record], path: Path) -> None:
-    """Three panels over depth: PSNR, dtSSD, seconds a clip; the mean as a line, each seed as a dot."""
+    """Plot PSNR, dtSSD and seconds per clip against depth, in three panels: the mean as a line, each seed as a dot.
+
+    Args:
+        records: of the depth ablation; step 0 is not shown.
+        path: of a PNG.
+    """
     rows, conditions = sorted_by_depth(trained(records)), conditions_of(records)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
@@ -46,24 +51,24 @@ def plot_depths(records: Sequence[Record], path: Path) -> None:
 
 
 def draw_line(axis: Axes, rows: Sequence[Row], values: Sequence[Sequence[float]], color: str, label: str = "") -> None:
-    """Means over the depths that have any, and all the values as dots."""
+    """Draw the mean at each depth as a line, and the value of each seed as a dot; depths without values are skipped."""
     points = [(depth_of(row), seeds) for row, seeds in zip(rows, values, strict=True) if seeds]
     axis.plot([d for d, _ in points], [statistics.fmean(s) for _, s in points], color=color, label=label or None)
     axis.plot([d for d, seeds in points for _ in seeds], [v for _, s in points for v in s], "o", color=color, ms=4)
 
 
 def curve(records: Sequence[Record], method: str, score: str) -> list[tuple[float, float]]:
-    """Steps and score of a method's first seed on real stickers, in order."""
+    """Pairs of training step and score, sorted by step, of a method's first seed on real stickers."""
     chosen = [r for r in records if (r.method, r.data, r.seed) == (method, TEST_SET, 0) and TEST_SET in r.conditions]
     points = [(r.costs.get("steps"), r.conditions[TEST_SET].scores.get(score)) for r in chosen]
     return sorted((steps, value) for steps, value in points if steps is not None and value is not None)
 
 
 def plot_steps(records: Sequence[Record], path: Path) -> None:
-    """Write the plot.
+    """Plot scores against training steps, with a panel for each of `SCORES`.
 
     Args:
-        records: of the ends of training and of the networks on the way.
+        records: of checkpoints during training and at its end.
         path: of a PNG.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -1,14 +1,14 @@
-"""The queue on a machine that is lent for minutes: `glassine pretrain pack`, `run-pack` and `unpack`.
+"""Run the pretraining queue on a borrowed machine, minutes at a time: `glassine pretrain pack`, `run-pack`, `unpack`.
 
-A pack is the cached frames as lossy WebP, small enough to be carried (64 MiB); latents are cached again over there in
-seconds. What comes back are weights in half precision, in parts of a size that may be carried.
+A pack holds the cached frames as lossy WebP, small enough for the transfer (64 MiB); latents are computed again on the
+remote machine in seconds. The results are weights in half precision, split into parts below the transfer limit.
 
-    glassine pretrain pack                          here: data/frames to data/pack
-    glassine pretrain run-pack --minutes 9 --out OUT there: unpack what is missing, run the queue, write weights to OUT
-    glassine pretrain unpack OUT                    here: join the parts, as weights of the queue
+    glassine pretrain pack                            local: pack data/frames into data/pack
+    glassine pretrain run-pack --minutes 9 --out OUT  remote: unpack, run the queue, write weights to OUT
+    glassine pretrain unpack OUT                      local: join the parts into weights of the queue
 
-A second `run-pack` on the same machine resumes the first one. One on a fresh machine starts its trainings again, except
-for those whose weights were packed: `pack` includes the finished weights of the queue.
+A second `run-pack` on the same machine resumes the first. On a fresh machine, trainings start over, except those whose
+weights are in the pack: `pack` includes the finished weights of the queue.
 """
 
 import io
@@ -37,22 +37,25 @@ from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 
 FRAMES_FOLDER, PACK = Path("data/frames"), Path("data/pack")
-PART_BYTES = 15 * 2**20  # a lent machine gives back files of at most 16 MiB
-PACK_BYTES = 64 * 2**20
+PART_BYTES = 15 * 2**20  # files of at most 16 MiB can be fetched from the machine
+PACK_BYTES = 64 * 2**20  # limit of an upload
 ABOUT = "about.json"
 
 
 def pack_frames(source: Path, target: Path, quality: int = 75, variants: int = 2) -> int:
-    """Write a cache of frames as one tar of WebP files; returns its bytes.
+    """Write a cache of frames as one tar of WebP files.
 
     Args:
         source: folder of the cache.
-        target: the tar.
-        quality: of the lossy colors, 0 to 100; alpha is kept.
-        variants: stickers (skin tones, genders) of each group, evenly spread.
+        target: the tar file.
+        quality: of the lossy colors, 0 to 100; alpha is lossless.
+        variants: maximum number of stickers (skin tones, genders) of each group, evenly spread.
+
+    Returns:
+        Size of the tar in bytes.
 
     Raises:
-        UserError: no such cache.
+        UserError: the cache does not exist.
     """
     cache = CacheFiles(FRAMES, source)
     about = list(chain.from_iterable(json.loads(header["about"]) for header in cache.headers))
@@ -71,7 +74,7 @@ def pack_frames(source: Path, target: Path, quality: int = 75, variants: int = 2
 
 
 def to_webp(frames: np.ndarray, quality: int) -> bytes:
-    """Frames `f h w 4` uint8 as one WebP, lossy in color; clear pixels hold nothing."""
+    """Encode frames `f h w 4` uint8 as one WebP with lossy colors; the color of clear pixels is discarded."""
     shown = np.where(frames[..., 3:] > 0, frames, 0)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "frames.webp"
@@ -80,17 +83,25 @@ def to_webp(frames: np.ndarray, quality: int) -> bytes:
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """One member, without a time, so that equal packs are equal files."""
+    """Add a member without a timestamp, so that equal content gives equal files."""
     member = tarfile.TarInfo(name)
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
 
 
 def unpack_frames(source: Path, target: Path, workers: int | None = None) -> int:
-    """Make a cache of frames again; returns how many files were written. A stopped call goes on.
+    """Restore a cache of frames from a pack. A stopped call resumes.
+
+    Args:
+        source: tar from `pack_frames`.
+        target: folder of the cache.
+        workers: number of processes; None for one per core.
+
+    Returns:
+        Number of files written.
 
     Raises:
-        UserError: no pack, or a damaged one.
+        UserError: the pack does not exist or is damaged.
     """
     try:
         with tarfile.open(source) as tar:
@@ -114,7 +125,11 @@ def unpack_frames(source: Path, target: Path, workers: int | None = None) -> int
 
 
 def read_member(tar: tarfile.TarFile, name: str) -> bytes:
-    """The bytes of a member; KeyError where there is none."""
+    """The bytes of a member of a tar file.
+
+    Raises:
+        KeyError: there is no such file in it.
+    """
     file = tar.extractfile(name)
     if file is None:
         raise KeyError(name)
@@ -122,7 +137,11 @@ def read_member(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 def from_webp(data: bytes, count: int) -> np.ndarray:
-    """`count` color-padded frames `f h w 4` uint8."""
+    """Decode a packed sticker to color-padded frames `f h w 4` uint8.
+
+    Raises:
+        UserError: it does not have `count` frames.
+    """
     torch.set_num_threads(1)
     frames = decode_bytes(data, "webp").frames
     if len(frames) != count:
@@ -133,8 +152,15 @@ def from_webp(data: bytes, count: int) -> np.ndarray:
 def pack(frames: Path, target: Path, state: Path, quality: int, variants: int) -> None:
     """Pack all caches of frames and the queue's finished weights.
 
+    Args:
+        frames: folder of the caches.
+        target: folder for the tar files.
+        state: folder of the queue.
+        quality: see `pack_frames`.
+        variants: see `pack_frames`.
+
     Raises:
-        UserError: no cache, or a pack that is too large to be carried.
+        UserError: there is no cache, or the pack is larger than `PACK_BYTES`.
     """
     folders = sorted({file.parent for file in frames.glob("*/frames-*.safetensors")})
     if not folders:
@@ -160,7 +186,16 @@ def pack(frames: Path, target: Path, state: Path, quality: int, variants: int) -
 def run_pack(
     source: Path, frames: Path, out: Path, minutes: float, accelerator: str, only: Sequence[str] | None
 ) -> None:
-    """Unpack what is missing, run the queue for some minutes, and write finished and unfinished weights to `out`."""
+    """Unpack missing frames, run the queue for some minutes, and write finished and unfinished weights.
+
+    Args:
+        source: folder of the pack.
+        frames: folder of the caches of frames.
+        out: folder for the parts of the weights.
+        minutes: time limit of the queue.
+        accelerator: see `Queue`.
+        only: names of the steps to run; None for all.
+    """
     for file in sorted(source.glob("*.tar")):
         if file.stem != "weights":
             unpack_frames(file, frames / file.stem)
@@ -181,7 +216,7 @@ def run_pack(
 
 
 def split(weights: Path, out: Path, part_bytes: int = PART_BYTES) -> Iterator[Path]:
-    """One tar of all weights, in parts `weights.tar.000`, `.001`, ..."""
+    """Write a tar of all weights in parts `weights.tar.000`, `.001`, ...; yields the path of each."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(weights, "weights")
@@ -194,10 +229,17 @@ def split(weights: Path, out: Path, part_bytes: int = PART_BYTES) -> Iterator[Pa
 
 
 def join(parts: Path, state: Path) -> list[str]:
-    """Put parts together again, into the queue's weights; returns the names of the bundles.
+    """Join the parts from `split` and extract them into the queue's weights.
+
+    Args:
+        parts: folder of the parts.
+        state: folder of the queue.
+
+    Returns:
+        Names of all bundles in the queue's weights.
 
     Raises:
-        UserError: no parts, one missing, or damaged ones.
+        UserError: there are no parts, one is missing, or they are damaged.
     """
     files = sorted(parts.glob("weights.tar.*"))
     if [file.suffix for file in files] != [f".{number:03d}" for number in range(len(files))] or not files:
@@ -207,8 +249,8 @@ def join(parts: Path, state: Path) -> list[str]:
             state.mkdir(parents=True, exist_ok=True)
             tar.extractall(state, filter="data")
     except (tarfile.TarError, OSError) as error:
-        raise UserError(f"the parts in {parts} must make one tar file, got {error}: get them again") from error
+        raise UserError(f"the parts in {parts} must make one tar file, got {error}: fetch them again") from error
     found = sorted(file.parent for file in (state / "weights").glob("*/model.safetensors"))
     for folder in found:
-        load_file(folder / "model.safetensors")  # whole
+        load_file(folder / "model.safetensors")  # raises if the file is truncated
     return [folder.name for folder in found]

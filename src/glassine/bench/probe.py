@@ -1,8 +1,8 @@
-"""Linear probing of a distillation: what the student's features know, `glassine benchmark probe RUN`.
+"""Linear probing of a distilled encoder: `glassine benchmark probe RUN`.
 
-A logistic regression predicts foreground or background from each frozen feature alone, before and after the
-distillation, beside the teacher's features and beside pixels. Stickers lie on their own main color, where pixels alone
-say little.
+A logistic regression predicts foreground or background from single frozen feature vectors: of the student before and
+after distillation, of the teacher, and of raw pixels as a baseline. Stickers are on a background of their own main
+color, so that pixels alone are a weak predictor.
 """
 
 import json
@@ -61,17 +61,17 @@ def probe_run(
 
     Args:
         run: folder with `config.yaml` and `checkpoints/last.ckpt`.
-        data: shard folder; None for the one of the run.
-        train_stickers: to fit on, of other groups than those of the probe's test.
-        split: to read on.
-        folder: of `results/distill` and of the table.
+        data: shard folder; None for the one that the run was trained on.
+        train_stickers: maximum number of stickers to fit on, from the training split.
+        split: on which the probe is evaluated.
+        folder: with `results/distill`; the table is written there.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
         The record.
 
     Raises:
-        UserError: there is no such run, or no data.
+        UserError: the run does not exist or is no distillation, or it has no data and none is given.
     """
     checkpoint = run / "checkpoints" / "last.ckpt"
     config = read_run_config(checkpoint)
@@ -114,7 +114,7 @@ def probe_run(
 
 @torch.no_grad()
 def tokens(encoder: Encoder, eval_set: AlphaEvalSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All features of the stickers, `n c`, and whether each is foreground, `n` bool."""
+    """All feature vectors of the stickers, `n c`, and their labels, `n` bool: whether each is foreground."""
     features, labels = [], []
     for pictures, alpha in batches(eval_set):
         feature = encoder(pictures.to(device)).float().cpu()  # n c g g
@@ -125,7 +125,7 @@ def tokens(encoder: Encoder, eval_set: AlphaEvalSet, device: torch.device) -> tu
 
 
 def batches(eval_set: AlphaEvalSet, size: int = 16) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures `n 3 h w` and alphas `n 1 h w`."""
+    """Batches of at most `size` pictures `n 3 h w` with their alphas `n 1 h w`."""
     dataset = eval_set.dataset(CONDITION)
     for start in range(0, len(dataset), size):
         samples = [dataset[row] for row in range(start, min(start + size, len(dataset)))]
@@ -135,7 +135,7 @@ def batches(eval_set: AlphaEvalSet, size: int = 16) -> Iterator[tuple[Tensor, Te
 def probe(
     encoder: Encoder, known: AlphaEvalSet, unknown: AlphaEvalSet, device: torch.device
 ) -> dict[str, float | None]:
-    """`accuracy` and `auroc` on the unknown stickers of a regression fitted on the known ones."""
+    """`accuracy` and `auroc`, in [0, 1], on the `unknown` stickers of a regression fitted on the `known` ones."""
     x, y = tokens(encoder, known, device)
     mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
     weight, bias = fit_logistic((x - mean) / std, y)
@@ -146,7 +146,17 @@ def probe(
 
 
 def fit_logistic(x: Tensor, y: Tensor, ridge: float = 1e-4, steps: int = 100) -> tuple[Tensor, Tensor]:
-    """Weights `c` and bias of the regression from `n c` to `n` bool that costs the least entropy, by L-BFGS."""
+    """Fit a logistic regression from `x` `n c` to `y` `n` bool with L-BFGS.
+
+    Args:
+        x: standardized features.
+        y: labels.
+        ridge: weight of the L2 penalty.
+        steps: maximum number of iterations.
+
+    Returns:
+        Weights `c` and bias.
+    """
     weight, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
 
@@ -161,7 +171,7 @@ def fit_logistic(x: Tensor, y: Tensor, ridge: float = 1e-4, steps: int = 100) ->
 
 
 def probe_table(scores: dict[str, dict[str, float | None]]) -> Table:
-    """A row for each kind of feature."""
+    """One row per kind of feature."""
     rows = [
         [title, f"{100 * (scores[n]['accuracy'] or 0):.1f}%", f"{scores[n]['auroc']:.3f}"]
         for n, title in TITLES.items()
@@ -170,7 +180,7 @@ def probe_table(scores: dict[str, dict[str, float | None]]) -> Table:
 
 
 def write_report(record: dict[str, Any], folder: Path) -> None:
-    """Write the record, and the tables of all records in the folder."""
+    """Write the record, and `distill.md` from all records in the folder."""
     results = folder / "results" / "distill"
     results.mkdir(parents=True, exist_ok=True)
     name = record["run"].replace("/", "-")
@@ -181,7 +191,7 @@ def write_report(record: dict[str, Any], folder: Path) -> None:
 
 
 def probe_page(records: Sequence[dict[str, Any]]) -> str:
-    """All of `distill.md`."""
+    """Text of `distill.md`."""
     parts = ["# Linear probing of layout encoders"]
     parts.append("Generated by `glassine benchmark tables` from `results/distill/*.json`.")
     for one in records:

@@ -1,4 +1,4 @@
-"""Work that takes long: its progress bar in the terminal, and a map over threads for work that uses one core."""
+"""A progress bar in the terminal for long work, and a parallel map over threads for work that uses one core."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +12,9 @@ from glassine.utils.devices import cores
 
 R = TypeVar("R")
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and of how many."""
+"""Called with the current work, the number of steps done, and the total."""
 ShowProgress = Callable[[], AbstractContextManager[Progress]]
-"""Gives a `Progress` as a context."""
+"""Returns a context manager that gives a `Progress`."""
 
 
 @contextmanager
@@ -37,10 +37,18 @@ def progress_bar() -> Iterator[Progress]:
 def parallel_map(
     function: Callable[[Any], R], items: Sequence[Any] | range, step: Callable[[], None] = lambda: None
 ) -> list[R]:
-    """Call `function` on each item, one thread a core, and `step` after each; the results in order.
+    """Call `function` on each item in parallel, with one thread per core.
 
-    OpenCV's graph cuts and connected components use one core and release the interpreter; torch does as well when it is
-    limited to one thread, and its own threads would only compete for the same cores.
+    OpenCV's graph cuts and connected components use one core and release the GIL. So does torch when limited to one
+    thread; with more, its threads would only compete for the same cores.
+
+    Args:
+        function: called with each item.
+        items: its inputs.
+        step: called after each item.
+
+    Returns:
+        The results, in the order of the items.
     """
     torch_threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -48,7 +56,7 @@ def parallel_map(
     try:
         return list(_stepping(pool.map(function, items), step))
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, drop the items that wait
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, drop the waiting items
         torch.set_num_threads(torch_threads)
         cv2.setNumThreads(cv2_threads)
 

@@ -1,4 +1,4 @@
-"""Score text-to-sticker networks by the names of emoji, drawn over all groups: `glassine benchmark prompts`."""
+"""Score text-to-sticker networks on emoji names drawn from all groups: `glassine benchmark prompts`."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 
 Make = Callable[[str, Sequence[int]], Sequence[Sticker]]
-"""A prompt and seeds to one sticker a seed."""
+"""`(prompt, seeds)` -> one sticker for each seed."""
 
 TINY_NAMES = "glassine:tiny-names"
 MEASURED = (
@@ -44,29 +44,31 @@ def score_prompts(
     backgrounds: Sequence[str] = ("white", "gray"),
     progress: Progress = lambda *_: None,
 ) -> Record:
-    """Make stickers for names, score them, and write the record.
+    """Generate stickers for emoji names, score them, and write the record.
 
     Args:
-        make: what is scored.
+        make: generates the stickers.
         network: the evaluator.
         shards: all true stickers.
-        thumbnails: of the same, for the nearest in training; all of them count.
+        thumbnails: cache of the same stickers, among which the nearest one is searched.
         folder: of the records.
-        method: short name of what is scored.
-        weights: where it comes from.
-        count: names.
-        seeds: of the stickers for each name; two at least for distances between them.
-        draw: seed of the names.
+        method: short name of the scored method.
+        weights: source of its weights.
+        count: number of names.
+        seeds: one sticker per seed for each name; distances between seeds need at least two.
+        draw: seed of the drawn names.
         prompt: `{}` is replaced by the name.
-        backgrounds: what stickers are laid on.
-        progress: called with what is being done, how much of it is done, and of how much.
+        backgrounds: on which stickers are composited.
+        progress: called with the current work, the number of steps done, and the total.
 
     Raises:
-        UserError: fewer groups than names, an evaluator that knows none of them, no seed, or a prompt without a place
-            for the name.
+        UserError: the evaluator knows fewer groups with stickers than `count`, there are no seeds, or the prompt has no
+            `{}`.
     """
     if "{}" not in prompt or not seeds:
-        raise UserError(f"prompt must contain {{}} for the name and seeds a number, got {prompt!r} and {list(seeds)}")
+        raise UserError(
+            f"prompt must contain {{}} for the name, and seeds at least one number, got {prompt!r} and {list(seeds)}"
+        )
     names = draw_names(shards, count, draw, set(network.names))
     network = network.eval()
     made = []
@@ -100,19 +102,19 @@ def score_prompts(
 
 
 def middle_frames(stickers: Sequence[Sticker]) -> Tensor:
-    """Straight RGBA `k 4 h w` in [0, 1] of the middle frame of each."""
+    """The middle frame of each of `k` stickers, `k 4 h w` straight RGBA in [0, 1]."""
     frames = [torch.from_numpy(sticker.frames[sticker.num_frames // 2].copy()) for sticker in stickers]
     return torch.stack(frames).permute(0, 3, 1, 2).float() / 255
 
 
 def names_fingerprint(names: Sequence[EmojiName], record: Record) -> str:
-    """Changes with the names, the true drawings, and how they are asked for and judged."""
+    """Fingerprint of the names and their drawings, the settings of the record, and the weights."""
     what = [(name.group, name.name, name.drawings) for name in names], sorted(record.settings.items()), record.weights
     return hashlib.blake2b(repr(what).encode(), digest_size=6).hexdigest()
 
 
 def lines(record: Record) -> list[str]:
-    """For a terminal: n, groups and seeds, and each score with its interval."""
+    """Lines for the terminal: number of names, groups and seeds, then each score with its interval."""
     settings = record.settings
     known, true = settings["candidates"], settings["true_stickers"]
     text = [
@@ -128,13 +130,13 @@ def lines(record: Record) -> list[str]:
 
 
 def prompt_maker(source: str, size: int, transparency: str, num_frames: int | None) -> Make:
-    """A pipeline as `score_prompts` takes it.
+    """A pipeline as the argument `make` of `score_prompts`.
 
     Args:
-        source: bundle of a `TextToVideo`, or with `latents` of a `TransparentVideo`.
-        size: both sides in pixels.
-        transparency: `opaque`, `ildiff` or `latents`, as `glassine generate` has them.
-        num_frames: of each sticker; None for the network's own.
+        source: bundle of a `TextToVideo`; of a `TransparentVideo` if `transparency` is `latents`.
+        size: height and width in pixels.
+        transparency: `opaque`, `ildiff` or `latents`, as for `glassine generate`.
+        num_frames: of each sticker; None for the network's default.
     """
     if transparency == "latents":
         from glassine.pipelines.animate import AnimatePipeline
@@ -150,7 +152,11 @@ def prompt_maker(source: str, size: int, transparency: str, num_frames: int | No
 
 
 def names_network(source: str) -> StickerNames:
-    """The evaluator in a bundle or run; UserError where it is none."""
+    """The evaluator of a bundle or run, in eval mode.
+
+    Raises:
+        UserError: `source` does not exist or does not hold a `StickerNames`.
+    """
     network = load_network(source, "network").network
     if not isinstance(network, StickerNames):
         raise UserError(f"evaluator must be a StickerNames, such as {TINY_NAMES}, got a {type(network).__name__}")
@@ -171,26 +177,26 @@ def score_bundle(
     draw: int = 0,
     prompt: str = "{}",
 ) -> Record:
-    """Load what `score_prompts` takes, and call it.
+    """Load the networks and data, and call `score_prompts`.
 
     Args:
-        weights: bundle of what is scored.
+        weights: bundle of the scored network.
         evaluator: bundle or run of a `StickerNames`.
         data: shards of all true stickers.
-        thumbnails: folder of their cache.
+        thumbnails: folder of their thumbnail cache.
         folder: of the records.
         transparency: `opaque`, `ildiff` or `latents`.
-        size: both sides of the generated stickers, pixels.
-        num_frames: of each; None for the default of the network.
-        count: names.
-        seeds: stickers for each name.
-        draw: seed of the names.
-        prompt: `{}` is the name.
+        size: height and width of the generated stickers, pixels.
+        num_frames: of each sticker; None for the network's default.
+        count: number of names.
+        seeds: number of stickers for each name.
+        draw: seed of the drawn names.
+        prompt: `{}` is replaced by the name.
 
     Raises:
-        UserError: data or weights that are missing, or as `score_prompts` does.
+        UserError: data or weights are missing, or see `score_prompts`.
     """
-    network, shards = names_network(evaluator), StickerShards(data)  # before the slow parts
+    network, shards = names_network(evaluator), StickerShards(data)  # first, so that errors show before slow work
     make = prompt_maker(weights, size, transparency, num_frames)
     with progress_bar() as progress:
         return score_prompts(

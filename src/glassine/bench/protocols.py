@@ -1,8 +1,8 @@
-"""What methods are compared on: evaluation sets and their conditions.
+"""Evaluation sets and their conditions.
 
-An `EvalSet` has conditions, the columns or pages of a table: for mattes, what held-out stickers lie on and how
-they are damaged (`AlphaEvalSet`); for generated clips, sets of held-out stickers whose captions are prompts
-(`VideoEvalSet`).
+The conditions of an `EvalSet` are the columns or pages of a table. For mattes (`AlphaEvalSet`), they are backgrounds
+and kinds of damage of held-out stickers. For generated clips (`VideoEvalSet`), they are sets of held-out stickers whose
+captions are the prompts.
 """
 
 import hashlib
@@ -42,18 +42,18 @@ CONDITION_TITLES = {
 }
 PROCEDURAL = "procedural_"  # followed by a family of the procedural source
 SETS = {"stickers": "real stickers", "procedural": "procedural stickers"}
-PROCEDURAL_CLIPS = 200  # of a test set, where no other number is asked for
-RATE = 8.0  # frames a second of made clips, and so of all clips that motion is measured of
+PROCEDURAL_CLIPS = 200  # default size of the procedural test set
+RATE = 8.0  # frames per second of generated clips, and so of all clips whose motion is measured
 WHITE = FlatBackground((1.0, 1.0, 1.0), "white")
 
 
 class EvalSet(ABC):
-    """Held-out stickers under named conditions.
+    """Stickers of a split under named conditions.
 
     Attributes:
         split: of the stickers.
         size: height and width, pixels.
-        num_frames: of each clip.
+        num_frames: number of frames of each clip.
         conditions: names, in the order of the table.
     """
 
@@ -64,31 +64,31 @@ class EvalSet(ABC):
 
     @abstractmethod
     def keys(self) -> list[str]:
-        """The stickers' keys that records name."""
+        """The keys of the stickers, for records."""
 
     @abstractmethod
     def fingerprint(self, condition: str) -> str:
-        """Changes with the stickers and with what the condition makes of them."""
+        """Hash that changes with the stickers and with their appearance under the condition."""
 
 
 class AlphaEvalSet(EvalSet):
-    """One animated sticker of each held-out group (its first), so that skin tones do not count sixfold.
+    """The first animated sticker of each group of a split; only one, so that skin tones do not count sixfold.
 
     Args:
-        root: folder of shards, or several.
-        split: `test`; `val` for choosing settings.
-        size: height and width in pixels.
-        num_frames: frames of each clip, evenly spaced over the sticker.
-        limit: most groups, evenly spread over all; None for all.
-        round_trip: encodes and decodes `f 3 h w` in [0, 1]; None leaves the condition `vae_decoded` out.
+        root: one or more folders of shards.
+        split: `test` for published tables; `val` for choosing settings.
+        size: height and width in pixels, a multiple of 16.
+        num_frames: number of frames of each clip, evenly spaced over the sticker, at least 1.
+        limit: maximum number of groups, evenly spread over all, at least 1; None for all.
+        round_trip: encodes and decodes `f 3 h w` in [0, 1]; without it, the condition `vae_decoded` is missing.
 
     Attributes:
-        name: of the folder, or of all of them.
+        name: names of the folders, joined by `+`.
         rows: the stickers' rows in the shards.
-        conditions: names, in the table's order.
+        conditions: names, in the order of the table.
 
     Raises:
-        UserError: no such folder, no sticker in the split, or numbers out of range.
+        UserError: a folder does not exist, the split has no animated sticker, or a number is out of range.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class AlphaEvalSet(EvalSet):
         return len(self.rows)
 
     def dataset(self, condition: str) -> StickerDataset:
-        """The clips of one condition, as samples of the data module.
+        """The clips under one condition.
 
         Raises:
-            UserError: an unknown condition.
+            UserError: the condition is unknown.
         """
         if condition not in self.conditions:
             raise UserError(f"condition must be one of {', '.join(self.conditions)}, got {condition!r}")
@@ -134,17 +134,17 @@ class AlphaEvalSet(EvalSet):
         return StickerDataset([clips], self.num_frames, (self.size, self.size), self._transforms[condition])
 
     def procedural(self, family: str, condition: str = "white") -> StickerDataset:
-        """As many procedural stickers of a family as there are real ones, under a condition for those."""
-        # the seed of this split in the data module, whose training split has another
+        """Procedural stickers of a family, as many as there are real ones, under one of the other conditions."""
+        # training, validation and test draw from disjoint series of seeds, see `glassine.data.dataset.Stickers`
         clips = ProceduralClips(len(self), SPLITS.index(self.split), self.size, [family])
         return StickerDataset([clips], self.num_frames, (self.size, self.size), self._transforms[condition])
 
     def keys(self) -> list[str]:
-        """The stickers' keys."""
+        """Keys of the stickers."""
         return [self.shards.key(int(row)) for row in self.rows]
 
     def fingerprint(self, condition: str) -> str:
-        """Changes with the stickers, and with what the condition makes of the first of them."""
+        """Hash of the stickers' keys, the size, and the first clip under the condition."""
         sample = self.dataset(condition)[0]
         state = hashlib.blake2b(repr((self.keys(), self.size, self.num_frames)).encode(), digest_size=6)
         for name in ("clip", "alpha"):
@@ -153,7 +153,7 @@ class AlphaEvalSet(EvalSet):
 
 
 def first_of_groups(shards: StickerShards, split: Split, limit: int | None = None) -> np.ndarray:
-    """Rows of the first animated sticker of each group of a split; at most `limit`, evenly spread. `n` int64."""
+    """Rows, `n` int64, of the first animated sticker of each group of a split; at most `limit`, evenly spread."""
     first: dict[str, int] = {}
     for row in shards.select(split, stills=False).tolist():
         first.setdefault(shards.group(row), row)
@@ -161,24 +161,24 @@ def first_of_groups(shards: StickerShards, split: Split, limit: int | None = Non
 
 
 def unique_samples(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each sticker once: the data set puts the next one in the place of a damaged one."""
+    """Drop duplicates: the data set replaces a damaged sticker by the next one, which then occurs twice."""
     return list({sample["key"]: sample for sample in samples}.values())
 
 
 @dataclass(frozen=True)
 class CaptionedClip:
-    """One held-out sticker.
+    """One held-out sticker with its caption.
 
     Attributes:
         key: of the sticker.
         caption: `[Domain]\\t[Description]`.
         trigger_words: its search words.
         clip: `f 3 h w` in [0, 1], on white.
-        rgba: `f 4 h w` in [0, 1]: straight colors, padded where it is clear (`glassine.data.alpha.pad_color`).
-        fps: frames a second of the clip, whose frames are spread over the whole sticker.
+        rgba: `f 4 h w` in [0, 1], straight, with colors padded into clear pixels (`glassine.data.alpha.pad_color`).
+        fps: frames per second of the clip, whose frames are spread over the whole sticker.
         group: of the sticker.
-        paced: as `rgba`, but `RATE` frames a second from the sticker's start: what metrics of motion see. None where a
-            clip has that rate already.
+        paced: like `rgba`, but at `RATE` frames per second from the sticker's start, for metrics of motion. None if it
+            was not requested.
     """
 
     key: str
@@ -192,22 +192,24 @@ class CaptionedClip:
 
 
 class CaptionedSet:
-    """The first animated sticker of each group of a held-out split, on white.
+    """The first animated sticker of each group of a held-out split, on white, with captions.
 
-    VSD2M has two test sets, of real scenes (VSD-R) and of cartoons (VSD-C); here they are `stickers`, those of the
-    shards, and `procedural`, rendered with seeds that training does not use.
+    VSD2M has two test sets, real scenes (VSD-R) and cartoons (VSD-C). Here they are `stickers`, from shards, and
+    `procedural`, rendered with seeds that training does not use.
 
     Args:
         name: key of `SETS`.
         root: shard folder, for `stickers`.
-        split: `test`; `val` for choosing settings.
-        count: most groups, evenly spread over all; None for all there are (`PROCEDURAL_CLIPS` rendered ones).
-        size: height and width in pixels.
-        num_frames: of each clip, evenly spaced over the sticker.
-        paced: whether clips at `RATE` frames a second are wanted, too.
+        split: `test` for published tables; `val` for choosing settings.
+        count: maximum number of groups, evenly spread over all, at least 2; None for all (for `procedural`,
+            `PROCEDURAL_CLIPS`).
+        size: height and width in pixels, at least 16.
+        num_frames: number of frames of each clip, evenly spaced over the sticker, at least 1.
+        paced: also sample the clips at `RATE` frames per second.
 
     Raises:
-        UserError: an unknown name, no such folder, no sticker in the split, or numbers out of range.
+        UserError: the name is unknown, the folder does not exist, the split has no animated sticker, or a number is out
+            of range.
     """
 
     def __init__(
@@ -245,13 +247,18 @@ class CaptionedSet:
         return ShardClips(self._shards, self._rows, fps, "start" if fps else "part")
 
     def samples(self, fps: float | None = None, transform: EvalCondition | None = None) -> StickerDataset:
-        """All stickers, spread over their time or at a rate; on white unless stated otherwise."""
+        """The stickers as a data set.
+
+        Args:
+            fps: frame rate from the sticker's start; None spreads the frames over the whole sticker.
+            transform: background and damage; None for white.
+        """
         transform = transform or EvalCondition("white", WHITE)
         return StickerDataset([self._part(fps)], self.num_frames, (self.size, self.size), transform)
 
     @cached_property
     def clips(self) -> list[CaptionedClip]:
-        """All clips; a damaged sticker is left out."""
+        """All clips, without damaged stickers."""
         samples = unique_samples([self.dataset[row] for row in range(len(self.dataset))])
         found = [captioned(sample) for sample in samples]
         if not self.paced:
@@ -262,20 +269,20 @@ class CaptionedSet:
         return [replace(one, paced=at_rate.get(one.key)) for one in found]
 
     def training_clips(self, count: int) -> list[CaptionedClip]:
-        """As many clips of the training split, the first of each group: what a floor is made of."""
+        """At most `count` clips of the training split, one of each group, as the floor of distances."""
         return CaptionedSet(self.name, self.root, "train", count, self.size, self.num_frames, self.paced).clips
 
     def stacked(self) -> Tensor:
-        """All clips, `n f 3 h w`."""
+        """All clips on white, `n f 3 h w`."""
         return torch.stack([one.clip for one in self.clips])
 
     @property
     def groups(self) -> list[str]:
-        """Of each clip."""
+        """Group of each clip; its key if it has none."""
         return [one.group or one.key for one in self.clips]
 
     def fingerprint(self) -> str:
-        """Changes with the stickers and with how they are shown."""
+        """Hash of the stickers' keys and captions, the size and frame rate, and the first clip."""
         what = [(one.key, one.caption) for one in self.clips], self.size, self.num_frames, self.paced
         state = hashlib.blake2b(repr(what).encode(), digest_size=6)
         state.update((self.clips[0].clip * 255).round().byte().numpy().tobytes())
@@ -283,11 +290,11 @@ class CaptionedSet:
 
 
 class VideoEvalSet(EvalSet):
-    """Sets of captioned stickers, each a condition.
+    """Sets of captioned stickers; each set is a condition.
 
     Args:
-        sets: by name; of one size, number of frames and split.
-        least: how many clips are made for each set at least: several seeds a caption where there are fewer captions.
+        sets: by name; all of the same size, number of frames and split.
+        least: minimum number of clips to generate for each set; with fewer captions, each gets several seeds.
     """
 
     def __init__(self, sets: Mapping[str, CaptionedSet], least: int = 1) -> None:
@@ -297,31 +304,31 @@ class VideoEvalSet(EvalSet):
         self.conditions = tuple(self.sets)
 
     def keys(self) -> list[str]:
-        """None: the fingerprint stands for the stickers."""
+        """An empty list: the fingerprints identify the stickers."""
         return []
 
     def fingerprint(self, condition: str) -> str:
-        """That of the set."""
+        """Fingerprint of the set."""
         return self.sets[condition].fingerprint()
 
     def wanted(self, condition: str, seeded: bool = True) -> list[CaptionedClip]:
-        """What clips are made for: every clip of a set, again and again until there are enough.
+        """The captioned clips to generate for: all of a set, repeated until there are at least `least`.
 
         Args:
             condition: name of the set.
-            seeded: whether another seed makes another clip; without it each is wanted once.
+            seeded: whether different seeds give different clips; if not, nothing is repeated.
         """
         clips = self.sets[condition].clips
         return clips * (-(-self.least // len(clips)) if seeded else 1)
 
     @property
     def first_clip(self) -> CaptionedClip:
-        """One clip, for measurements of time."""
+        """The first clip of the first set, for timing."""
         return next(iter(self.sets.values())).clips[0]
 
 
 def captioned(sample: dict[str, Any]) -> CaptionedClip:
-    """A sample of the data set."""
+    """Convert a sample of the data set."""
     rgba = torch.cat([sample["foreground"], sample["alpha"]], dim=1)  # f 4 h w
     words = tuple(sample["trigger_words"])
     fps, group = float(sample["fps"]), sample["group"]

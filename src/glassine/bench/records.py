@@ -1,7 +1,7 @@
-"""Run records: what was measured, with what, on what, and when. Every number in a table comes from one.
+"""Benchmark records: scores with the method, data, software and hardware they were measured with.
 
-A cell is kept for as long as its fingerprint and the names of its metrics say that it would come out the same: the
-method, its weights and settings, the clips, and what is asked of them.
+Every number in a table comes from a record. A cell is reused as long as its fingerprint (of the method, its weights and
+settings, and the clips) and the names of its metrics are unchanged.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ class Cell:
 
     Attributes:
         inputs: fingerprint of the method and of the clips, see `fingerprint`.
-        stickers: how many.
-        scores: name to value, by the names of the metrics; None where nothing could be measured.
-        psnr: key of each sticker to its mean alpha PSNR in dB; in records of before `items` alone.
-        metrics: names of the scores that were asked for; by default those that the cell holds.
-        keys: of each item, that is of each clip: the sticker, and where there are several clips of it their seed.
-        groups: of each item.
-        items: score to its value for each item; None where it is not defined there.
-        draws: score that has no value for single clips, that is a distance, to its values in the draws of
+        stickers: number of stickers or clips.
+        scores: name of the metric -> value; None if it could not be measured.
+        psnr: key of the sticker -> its mean alpha PSNR in dB; only used in old records, which have no `items`.
+        metrics: names of the requested scores; by default those in `scores`.
+        keys: key of each item (clip): the sticker's key, with a number if there are several clips of it.
+        groups: group of each item.
+        items: score -> its value for each item; None where it is undefined.
+        draws: distance, which has no value for single clips -> its values in the bootstrap draws of
             `glassine.bench.intervals.group_weights`.
     """
 
@@ -57,18 +57,18 @@ class Cell:
         self.metrics = self.metrics or list(self.scores)
 
     def is_current(self, inputs: str, metrics: Sequence[str], stickers: int = 0) -> bool:
-        """Whether it was measured on the same inputs, by all of `metrics`, for at least so many `stickers`."""
+        """Whether it was measured on the same inputs, with all of `metrics`, and for at least `stickers` stickers."""
         return self.inputs == inputs and self.stickers >= stickers and set(metrics) <= set(self.metrics)
 
     @property
     def num_groups(self) -> int | None:
-        """How many groups the items are of; None in records that do not say."""
+        """Number of distinct groups; None if the record has no groups."""
         return len(set(self.groups)) or None
 
     def per_item(self, score: str) -> dict[str, tuple[str, float]]:
-        """Group and value by the items' keys; nothing where only the mean was kept."""
+        """Item's key -> group and value of a score; empty if only the mean was recorded."""
         if score == "psnr_mean" and not self.items:
-            return {key: (key, value) for key, value in self.psnr.items()}  # one sticker a group, always
+            return {key: (key, value) for key, value in self.psnr.items()}  # always one sticker per group
         values = self.items.get(score, [])
         found = zip(self.keys, self.groups, values, strict=bool(values))
         return {key: (group, value) for key, group, value in found if value is not None}
@@ -80,25 +80,25 @@ class Record:
 
     Attributes:
         method: short name.
-        title: row of the table; records of one title are seeds of it.
+        title: of the row; records with the same title are seeds of one row.
         split: of the stickers.
         size: height and width, pixels.
-        num_frames: frames of a clip.
-        stickers: keys.
-        data: name of the data folder.
-        weights: bundle, or run that left the checkpoint.
-        config: the YAML it was trained with and what was changed in it, where that is known.
-        digest: of the weights.
-        seed: of the training, where it is known.
+        num_frames: number of frames of a clip.
+        stickers: keys of the stickers.
+        data: name of the data folder, or of the training set.
+        weights: the bundle, or the run of the checkpoint.
+        config: the YAMLs it was trained with and their overrides; empty if unknown.
+        digest: hash of the weights.
+        seed: of the training; None if unknown.
         settings: other arguments of the method.
-        missing: why there are no scores.
-        costs: `parameters`, `ms_per_frame`, and what else was measured.
-        costs_on: the processor or GPU that they were measured on.
-        conditions: condition to its cell.
-        measured: how.
-        versions: of the packages.
+        missing: why there are no scores; empty if there are.
+        costs: name -> value, such as `parameters`, `ms_per_frame` and `steps` (of training).
+        costs_on: the processor or GPU on which costs were measured.
+        conditions: name of the condition -> its cell.
+        measured: description of the measurement.
+        versions: of Python and packages.
         hardware: of the machine.
-        date: of the last change, UTC.
+        date: time of the last change, UTC.
     """
 
     method: str
@@ -124,18 +124,18 @@ class Record:
 
     @property
     def setup(self) -> tuple[str, int, int, tuple[str, ...]]:
-        """What must be equal for two records to stand in one table."""
+        """Split, size, number of frames and stickers; these must be equal for records in one table."""
         return self.split, self.size, self.num_frames, tuple(self.stickers)
 
     @property
     def file_name(self) -> str:
-        """One file a method and its weights, and a set of stickers."""
+        """Name of the file: one for each method, its weights, and set of stickers."""
         clips = f"{len(self.stickers)}x{self.num_frames}"
         parts = [self.data, self.split, f"{self.size}px", clips, self.method, self.weights]
         return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, parts))).strip("-").lower() + ".json"
 
     def save(self, folder: Path) -> Path:
-        """Write the file, with today's versions, hardware and date."""
+        """Set versions, hardware and date to the current ones, write the file, and return its path."""
         self.versions, self.hardware = versions(), hardware()
         self.date = datetime.now(UTC).isoformat(timespec="minutes")
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,15 +146,15 @@ class Record:
 
 
 def on_one_line(found: re.Match[str]) -> str:
-    """A list of plain values without its line breaks: there are thousands of them."""
+    """A JSON list of numbers without line breaks, since records hold thousands of numbers."""
     return "[" + re.sub(r"\n\s*", " ", found[1]) + "]"
 
 
 def read_record(path: Path) -> Record:
-    """Read one file.
+    """Read a record.
 
     Raises:
-        UserError: it is no record.
+        UserError: the file cannot be read or is no record.
     """
     try:
         content = json.loads(read_plain(path))
@@ -165,22 +165,22 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All records of a folder, by file name; none where there is no folder."""
+    """All records of a folder, sorted by file name; empty if there is no folder."""
     return [read_record(path) for path in sorted(folder.glob("*.json"))]
 
 
 def fingerprint(*parts: Any) -> str:
-    """Twelve letters that change with the version of the package and with any of `parts`."""
+    """Hash, twelve hexadecimal digits, of `parts` and the version of the package."""
     return hashlib.blake2b(repr((__version__, *parts)).encode(), digest_size=6).hexdigest()
 
 
 def plain(value: float, digits: int = 5) -> float | None:
-    """A number as JSON may hold it: rounded, None for NaN and infinity."""
+    """A number for JSON: rounded to significant digits; None for NaN and infinity."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that scores depend on."""
+    """Versions of Python and of the packages on which scores depend."""
     found = {"python": platform.python_version()}
     for package in (*PACKAGES, "opencv-python-headless"):
         try:

@@ -1,6 +1,7 @@
-"""All pages of `benchmarks/` from the records there, and the tables of the README. Nothing is measured.
+"""Write all pages of `benchmarks/` and the tables in the README from records, without measuring anything.
 
-`write_all` is `glassine benchmark tables`. A page whose records are missing is not written; what fills it is returned.
+`write_all` implements `glassine benchmark tables`. A page without records is not written; the command that would create
+its records is returned instead.
 """
 
 import json
@@ -28,7 +29,7 @@ from glassine.utils.errors import UserError
 
 ALPHA_RESULTS = Path("results") / "alpha"
 GENERATION_RESULTS = Path("results") / "generation"
-GENERATION_STEPS = Path("results") / "generation_steps"  # of checkpoints along the way
+GENERATION_STEPS = Path("results") / "generation_steps"  # of checkpoints during training
 ANIMATION_RESULTS = Path("results") / "animation"
 DATA_RECORD = Path("results") / "data_speed.json"
 GPU_RECORD = Path("results") / "gpu_generation.json"
@@ -42,17 +43,17 @@ def ablation_records(
     """The records of an ablation that one table may show.
 
     Args:
-        benchmarks: folder of the records.
+        benchmarks: folder with `results`.
         name: of the ablation, `depth` or `variants`.
-        one: the others are of its kind; None for the kind with most records.
-        configs: YAMLs of the arms; earlier calls' seeds and arms belong to the same table, those of other YAMLs do not.
+        one: a record whose kind selects the others; None for the kind with the most records. See `alike`.
+        configs: YAMLs of the arms, to exclude records of other YAMLs; None for all.
     """
     records = alike(read_records(benchmarks / "results" / f"ablate_{name}"), one)
     return [record for record in records if configs is None or config_of(record) in configs]
 
 
 def write_ablation(name: str, records: Sequence[Record], benchmarks: Path) -> None:
-    """Write `ablate_NAME.md`, and for the depths the plot."""
+    """Write `ablate_NAME.md`, and for the depth ablation also the plot."""
     if name == "depth":
         from glassine.bench.plots import plot_depths
 
@@ -66,15 +67,14 @@ def write_ablation(name: str, records: Sequence[Record], benchmarks: Path) -> No
 def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     """Write `tables.md` and the README's blocks, and return the records that are shown.
 
-    Only records of the test split that share the largest set of stickers are shown, and those of the depth ablation, if
-    there are any.
+    Shown are the records of the test split with the largest common set of stickers, and those of the depth ablation.
 
     Args:
         benchmarks: folder with `results/alpha` and `published.yaml`.
-        readme: file with markers; None, or one that does not exist, for none.
+        readme: file with markers; None, or a file that does not exist, for none.
 
     Returns:
-        The records; none, and nothing is written, without a score.
+        The records; an empty list, and nothing is written, if there are no scores.
     """
     records = one_setup(read_records(benchmarks / ALPHA_RESULTS))
     if not any(record.conditions for record in records):
@@ -88,11 +88,13 @@ def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
 
 
 def generation_records(benchmarks: Path, steps: float | None = None, split: str = "test") -> list[Record]:
-    """The records of one training length, test set and split that one page may show, and those of what is not trained.
+    """The records that one page of generation may show: one number of training steps, test set and split.
+
+    Records of networks before training and of references are included.
 
     Args:
-        benchmarks: folder of the records.
-        steps: of the runs; None for what most were trained for.
+        benchmarks: folder with `results`.
+        steps: training steps of the runs; None for the most frequent number.
         split: of the stickers.
     """
     found = [record for record in read_records(benchmarks / GENERATION_RESULTS) if record.split == split]
@@ -104,7 +106,10 @@ def generation_records(benchmarks: Path, steps: float | None = None, split: str 
 
 
 def one_test_set(records: Sequence[Record]) -> list[Record]:
-    """Without cells on other test stickers than those of most groups; records that have none left are left out."""
+    """Keep only cells on the same test stickers, those with the most groups; the floors keep all cells.
+
+    Records without cells left are dropped, unless they have `missing` set.
+    """
     shown: dict[str, frozenset[str]] = {}
     for record in records:
         for condition, cell in record.conditions.items():
@@ -129,10 +134,11 @@ def write_generation(
     """Write `generation.md` and `generation.png`, and return the records that are shown.
 
     Args:
-        benchmarks: folder of the records.
-        steps: of the runs; None for what most were trained for.
-        readme: gets the first part of table 4.
-        split: of the stickers; the pages of `val` have other names, and the README never gets their numbers.
+        benchmarks: folder with `results`.
+        steps: training steps of the runs; None for the most frequent number.
+        readme: file for the first part of table 4.
+        split: of the stickers. Pages of splits other than `test` have their own names, and their numbers are never
+            written into the README.
     """
     from glassine.bench.parameter_counts import METHODS as FULL_SIZE
     from glassine.bench.parameter_counts import count_parameters
@@ -158,12 +164,12 @@ def write_generation(
 
 
 def page_of(path: Path, split: str) -> Path:
-    """The path of a page: its own for the published tables, another for the split that choices are made on."""
+    """The path of a page: unchanged for `test`, which is published; with the split in its name for other splits."""
     return path if split == "test" else path.with_stem(f"{path.stem}_{split}")
 
 
 def animation_records(benchmarks: Path, split: str = "test") -> list[Record]:
-    """Those that the page of a split shows."""
+    """The records on the animation page of a split."""
     return one_test_set([one for one in read_records(benchmarks / ANIMATION_RESULTS) if one.split == split])
 
 
@@ -180,7 +186,7 @@ def write_animation(benchmarks: Path, readme: Path | None = None, split: str = "
 
 
 def write_claims(benchmarks: Path, readme: Path | None = None) -> bool:
-    """Write `claims.md` and the block of verdicts; whether there are claims and records to judge them by."""
+    """Write `claims.md` and the block of verdicts; returns whether there are claims and records."""
     claims = read_claims(benchmarks)
     shown = {
         "alpha": one_setup(read_records(benchmarks / ALPHA_RESULTS)),
@@ -198,7 +204,7 @@ def write_claims(benchmarks: Path, readme: Path | None = None) -> bool:
 
 
 def write_probes(benchmarks: Path, readme: Path | None = None) -> bool:
-    """Write `distill.md`; whether there are records."""
+    """Write `distill.md`; returns whether there are records."""
     from glassine.bench.probe import probe_page
 
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((benchmarks / PROBES).glob("*.json"))]
@@ -208,7 +214,7 @@ def write_probes(benchmarks: Path, readme: Path | None = None) -> bool:
 
 
 def write_data_speed(benchmarks: Path, readme: Path | None = None) -> bool:
-    """Write `results/data_speed.md`; whether there is a record."""
+    """Write `results/data_speed.md`; returns whether there is a record."""
     from glassine.bench.data_speed import table
 
     file = benchmarks / DATA_RECORD
@@ -218,7 +224,7 @@ def write_data_speed(benchmarks: Path, readme: Path | None = None) -> bool:
 
 
 def write_gpu(benchmarks: Path, readme: Path | None = None) -> bool:
-    """Write `gpu.md`; whether there is a record."""
+    """Write `gpu.md`; returns whether there is a record."""
     from glassine.bench.gpu import gpu_page
 
     file = benchmarks / GPU_RECORD
@@ -228,7 +234,7 @@ def write_gpu(benchmarks: Path, readme: Path | None = None) -> bool:
 
 
 def ablation_page(name: str) -> Callable[[Path, Path | None], bool]:
-    """Writes the page of an ablation; whether there are records."""
+    """A function that writes the page of an ablation and returns whether there are records."""
 
     def write(benchmarks: Path, readme: Path | None) -> bool:
         if records := ablation_records(benchmarks, name):
@@ -244,8 +250,8 @@ class Page:
 
     Attributes:
         file: relative to that folder.
-        command: what fills its records.
-        write: writes it and says whether there were records.
+        command: creates its records.
+        write: called with the folder and the README; writes the page and returns a false value without records.
     """
 
     file: str
@@ -281,13 +287,13 @@ def write_all(benchmarks: Path, readme: Path | None = None) -> tuple[list[Path],
 
     Args:
         benchmarks: folder of the records and the pages.
-        readme: file with `<!-- table:NAME -->` markers; None, or one that does not exist, for none.
+        readme: file with `<!-- table:NAME -->` markers; None, or a file that does not exist, for none.
 
     Returns:
-        The pages written; and those without records, with the command that fills each.
+        The written pages; and the pages without records, each with the command that creates them.
 
     Raises:
-        UserError: no page has records, or one of them is unreadable.
+        UserError: no page has records, or a record is unreadable.
     """
     written, empty = [], {}
     for page in PAGES:

@@ -1,7 +1,7 @@
-"""A run: what is trained, from a spec to a checkpoint. Ablations, both benchmarks and `glassine pretrain` share it.
+"""Training runs, from a spec to a checkpoint; shared by ablations, both benchmarks and `glassine pretrain`.
 
 A `Spec` is a list of stages, each an experiment (a whole YAML or an overlay). With a seed, a training set and a
-`Budget` it is a `Run`, which trains what is missing: finished stages are kept, stopped ones are resumed.
+`Budget` it becomes a `Run`, which trains only missing stages: finished ones are kept, stopped ones are resumed.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from glassine.utils.files import atomic_path
 ASKED = "asked.json"
 DATA = "data/fluent"
 LATENTS = Path("data/latents")
-# argument of a later stage's task: checkpoint of the stage before it
+# argument by which a stage gets the checkpoint of the previous stage
 INIT_FROM = "--model.init_args.init_from"
 
 
@@ -36,10 +36,10 @@ class FitRun:
     """One call of `fit`.
 
     Attributes:
-        config: the experiment; of an overlay its own file, see `experiment_files`.
+        config: YAML of the experiment; for an overlay, the overlay itself, see `experiment_files`.
         folder: where the run writes, `save_dir/name/version` of its logger.
-        steps: optimizer steps after which it is finished; 0 leaves the networks as they start.
-        overrides: further arguments, for instance `--seed_everything 1`.
+        steps: number of optimizer steps; 0 saves the initial networks.
+        overrides: additional arguments, for instance `--seed_everything 1`.
     """
 
     config: Path
@@ -49,26 +49,26 @@ class FitRun:
 
     @property
     def checkpoint(self) -> Path:
-        """Its last state."""
+        """Path of the last checkpoint."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
     def steps_done(self) -> int:
-        """Of an earlier call; 0 without a checkpoint."""
+        """Optimizer steps in the last checkpoint; 0 without one."""
         return steps_of(self.checkpoint)
 
     @property
     def description(self) -> str:
-        """For records: the experiment and the overrides."""
+        """The experiment and the overrides, for records."""
         return " ".join([self.config.as_posix(), *self.overrides])
 
     def arguments(self) -> list[str]:
-        """Of a child process `glassine`; it resumes if there is a checkpoint."""
+        """Command line arguments for a child process `glassine`, which resumes if there is a checkpoint."""
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
         return ["fit", *config_arguments(self.config), *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
-        """All that decides the result: the YAMLs, the overrides except for the device, and shipped weights."""
+        """Everything that determines the result: the YAMLs, the overrides except the device, and shipped weights."""
         others = list(self.overrides)
         if "--trainer.accelerator" in others:
             device = others.index("--trainer.accelerator")
@@ -77,12 +77,12 @@ class FitRun:
         return {"config": config, "overrides": others, "weights": shipped_digests(config)}
 
     def asked_before(self) -> dict[str, Any] | None:
-        """`asked` of the call that made the folder; None where `glassine fit` was called by hand."""
+        """`asked` as saved in the folder; None if the folder was made by a manual `glassine fit`."""
         file = self.folder / ASKED
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def finish(self) -> None:
-        """Train, or resume, unless all steps are done.
+        """Train or resume until all steps are done.
 
         Raises:
             UserError: training failed, or the folder holds a run of other YAMLs, overrides or weights.
@@ -101,7 +101,7 @@ class FitRun:
         try:
             resumed = self.checkpoint if self.checkpoint.is_file() else None
             cli = fit(experiment_files(self.config), self.overrides, resumed)
-            if not self.steps:  # nothing is trained and so nothing was saved: the networks as they start
+            if not self.steps:  # without training, Lightning saved no checkpoint
                 cli.trainer.save_checkpoint(self.checkpoint)
         except UserError as error:
             raise UserError(f"{error} ({self.folder} is kept, the same command resumes)") from error
@@ -109,13 +109,13 @@ class FitRun:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What methods are trained on.
+    """A training set of the benchmark.
 
     Attributes:
         title: in tables.
-        caches: names of the latent caches below `data/latents`.
+        caches: names of the latent caches, see `Budget.latents`.
         clips: arguments of `fit` for a task that takes clips instead of latents.
-        tested_on: test sets.
+        tested_on: names of the test sets.
     """
 
     title: str
@@ -130,12 +130,12 @@ class Spec:
 
     Attributes:
         name: of its records and of its runs' folders.
-        title: its row in tables.
-        stages: experiments, trained one after the other; of an overlay its own file.
+        title: of its row in tables.
+        stages: YAMLs of the experiments, trained one after the other; for an overlay, the overlay itself.
         part: argument of the last stage's task that holds the network.
-        overrides: further arguments of every stage.
-        seeds: how many are trained by default.
-        handover: argument by which a later stage gets the checkpoint of the stage before it.
+        overrides: additional arguments of every stage.
+        seeds: default number of seeds.
+        handover: argument by which a stage gets the checkpoint of the previous stage.
     """
 
     name: str
@@ -149,15 +149,15 @@ class Spec:
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run of a comparison gets.
+    """Settings that all runs of a comparison share.
 
     Attributes:
         steps: optimizer steps of each stage.
-        accelerator: as Lightning's.
+        accelerator: of Lightning's trainer.
         latents: folder of the latent caches.
-        data: shard folder; None for the one of the YAML.
-        marks: into how many parts training is divided where scores along the way are wanted, see `Run.marks`.
-        overrides: further arguments of `fit`.
+        data: shard folder; None for the one in the YAML.
+        marks: number of equal parts of a training after which checkpoints are scored, see `Run.marks`.
+        overrides: additional arguments of `fit`.
     """
 
     steps: int = 200
@@ -170,14 +170,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Run:
-    """One spec, training set and seed.
+    """A spec with a training set and a seed.
 
     Attributes:
-        spec: what is trained.
+        spec: what to train.
         seed: of weights and data.
-        budget: what it gets.
-        training_set: name; empty for the data of the YAML.
-        trained_on: the training set of that name.
+        budget: steps, device and data.
+        training_set: name of the training set; empty for the data in the YAML.
+        trained_on: the training set; None for the data in the YAML.
     """
 
     spec: Spec
@@ -188,28 +188,28 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the last stage's folder."""
+        """Name of the last stage's folder."""
         parts = [self.spec.name, self.training_set, f"seed{self.seed}", f"{self.budget.steps}steps"]
         return "-".join(filter(None, parts))
 
     @property
     def checkpoint(self) -> Path:
-        """Of the last stage."""
+        """Last checkpoint of the last stage."""
         return self.stages()[-1].checkpoint
 
     @property
     def followed(self) -> bool:
-        """Whether scores along the way are wanted: for first seeds on real stickers."""
+        """Whether checkpoints during training are scored: only for first seeds on real stickers."""
         return self.seed == 0 and self.training_set == "stickers"
 
     @property
     def mark_every(self) -> int | None:
-        """Steps from one scored network to the next."""
+        """Steps between scored checkpoints; None if only the last one is scored."""
         return self.budget.steps // self.budget.marks or None if self.followed else None
 
     @property
     def marks(self) -> dict[int, Path]:
-        """Steps along the way, and the checkpoints of these."""
+        """Step -> path of the checkpoint, for the scored steps before the end of training."""
         if self.mark_every is None:
             return {}
         folder = self.stages()[-1].folder / "checkpoints"
@@ -217,7 +217,7 @@ class Run:
         return {step: folder / f"step-{step:06d}.ckpt" for step in steps}
 
     def stages(self) -> list[FitRun]:
-        """The trainings, in order; each later one starts from the checkpoint of the one before it."""
+        """The trainings, in order; each starts from the checkpoint of the previous one."""
         runs: list[FitRun] = []
         for number, config in enumerate(self.spec.stages):
             content = read_experiment(config)
@@ -226,7 +226,7 @@ class Run:
             arguments += ["--trainer.logger.init_args.version", version]
             arguments += ["--trainer.accelerator", self.budget.accelerator]
             arguments += schedule_overrides(content, self.budget.steps)
-            if "max_time" in content["trainer"]:  # steps alone end a run that is compared with others
+            if "max_time" in content["trainer"]:  # compared runs must all end after the same number of steps
                 arguments += ["--trainer.max_time", "null"]
             arguments += ["--trainer.limit_val_batches", "0", *self.data_arguments(content)]
             if self.mark_every is not None:
@@ -240,11 +240,11 @@ class Run:
 
     @property
     def asked(self) -> str:
-        """Fingerprint of all that decides the result."""
+        """Fingerprint of everything that determines the result."""
         return hashlib.blake2b(repr([stage.asked() for stage in self.stages()]).encode(), digest_size=6).hexdigest()
 
     def data_arguments(self, content: Mapping[str, Any]) -> Sequence[str]:
-        """Arguments of `fit` for the training set."""
+        """Arguments of `fit` that select the training set."""
         root = dataset_arguments(content, "root", self.budget.data) if self.budget.data else []
         if self.trained_on is None:
             return root
@@ -254,10 +254,10 @@ class Run:
         return [*root, "--data.train.init_args.folders", f"[{folders}]"]
 
     def train(self) -> None:
-        """Train all stages, or what is missing of them.
+        """Train all stages that are not finished.
 
         Raises:
-            UserError: training failed, or a stage's folder holds a run of other settings.
+            UserError: training failed, or a stage's folder holds a run with other settings.
         """
         for stage in self.stages():
             print(f"{self.name}: {stage.steps_done} of {stage.steps} steps done of {stage.config}", flush=True)
@@ -265,14 +265,14 @@ class Run:
 
 
 def steps_of(checkpoint: Path) -> int:
-    """How many optimizer steps led to it; 0 where there is none."""
+    """Number of optimizer steps of a checkpoint; 0 if the file does not exist."""
     if not checkpoint.is_file():
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 def shipped_digests(config: Any) -> dict[str, str]:
-    """Digests of all weights that a YAML names as `glassine:NAME`."""
+    """Hashes of all shipped weights that a YAML names as `glassine:NAME`; `missing` for those that do not exist."""
     if isinstance(config, dict | list):
         parts = config.values() if isinstance(config, dict) else config
         return {name: digest for part in parts for name, digest in shipped_digests(part).items()}
@@ -283,13 +283,13 @@ def shipped_digests(config: Any) -> dict[str, str]:
 
 
 def logger_folder(config: Mapping[str, Any], version: str | None = None) -> Path:
-    """Where a run of this YAML writes; with another version of it if given."""
+    """Folder of a run of this YAML, with the given or the YAML's own version."""
     logger = config["trainer"]["logger"]["init_args"]
     return Path(logger["save_dir"]) / logger["name"] / (version or logger["version"])
 
 
 def schedule_overrides(config: Mapping[str, Any], steps: int) -> Sequence[str]:
-    """Arguments that end training and its learning rate schedule after `steps`."""
+    """Arguments that end the training and its learning rate schedule after `steps`."""
     found = ["--trainer.max_steps", str(steps)]
     schedule = config["model"]["init_args"].get("lr_scheduler", {}).get("init_args", {})
     for name in ("T_max", "total_steps"):

@@ -1,7 +1,8 @@
-"""Score anything that makes clips or mattes against any test set: what `glassine score` does.
+"""Score any source of clips or mattes against any test set: implements `glassine score`.
 
-A source is a folder of clips, a network (bundle, run or checkpoint) or a pipeline by name. It is measured by the
-evaluators and kept in the records of the benchmark; what a record holds already is not measured again.
+A source is a folder of clips, a network (bundle, run or checkpoint), or the name of a matting method or pipeline.
+Results are kept in records like those of the benchmark. Scores of clips that are already in a record are not measured
+again.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from glassine.bench.loading import load_network
 from glassine.bench.methods import CPU, TITLES, AlphaMethod, Method, make_methods
 from glassine.bench.progress import ShowProgress, no_progress, parallel_map
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet, unique_samples
-from glassine.bench.records import Cell, Record, fingerprint
+from glassine.bench.records import Cell, Record, fingerprint, read_record
 from glassine.bench.video_methods import (
     REFERENCES,
     SHORT_SETTINGS,
@@ -44,28 +45,29 @@ from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
 
 METRICS = ("psnr", "ssim", "alpha", "fvd", "kvd", "clip", "vqa", "motion")
-PARTS = ("ildiff", "codec", "sam", "network", "generator", "prior")  # of tasks, that hold what can be scored
+PARTS = ("ildiff", "codec", "sam", "network", "generator", "prior")  # arguments of tasks that hold scorable networks
 PIPELINES = {"generate": "ildiff", "animate": "latents", "true": "true", "train": "train", "codec": "codec"}
-CLIPS = "clips"  # the condition of made clips
+CLIPS = "clips"  # the condition of generated clips
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is scored by what.
+    """A source, a test set, and the scores to compute.
 
     Attributes:
         source: folder of clips, bundle, run, checkpoint, or the name of a matting method or pipeline.
-        against: folder of shards or of clips, or `procedural`.
-        metrics: of `METRICS`.
-        split: of shards.
-        limit: most groups of the test set.
+        against: test set: folder of shards or of clips, or `procedural`.
+        metrics: some of `METRICS`.
+        split: of the test set.
+        limit: maximum number of groups of the test set; None for all.
         size: height and width, pixels.
         num_frames: of each clip.
-        clips: made for the test set at least, see `VideoEvalSet`.
-        condition: what opaque clips for matting lie on, see `glassine.data.transforms.evaluation_conditions`.
-        backgrounds: of the clips that distances are computed on.
-        part: of a run's task; None for the first of `PARTS` that it has.
-        device: of the networks.
+        clips: minimum number of clips to generate, see `VideoEvalSet`.
+        condition: background and damage of opaque clips for matting, see
+            `glassine.data.transforms.evaluation_conditions`.
+        backgrounds: on which distances are computed.
+        part: argument of a run's task that holds the network; None for the first of `PARTS` that it has.
+        device: where the networks run.
     """
 
     source: str
@@ -83,7 +85,11 @@ class Request:
 
 
 def test_set(request: Request) -> CaptionedSet:
-    """The test set; UserError where there is none."""
+    """The test set of a request.
+
+    Raises:
+        UserError: there is no such test set, or a number is out of range.
+    """
     paced, how = "motion" in request.metrics, (request.size, request.num_frames)
     if request.against == "procedural":
         return CaptionedSet("procedural", "", request.split, request.limit, *how, paced)
@@ -94,10 +100,14 @@ def test_set(request: Request) -> CaptionedSet:
 
 
 def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Method, VideoSampler]:
-    """How the source makes mattes or clips.
+    """The source as a matting method, or as a method with a sampler of clips.
+
+    Args:
+        request: names the source.
+        real: the test set.
 
     Raises:
-        UserError: nothing that can be scored.
+        UserError: the source does not exist or cannot be scored.
     """
     source, path = request.source, Path(request.source)
     if source in PIPELINES:
@@ -127,7 +137,11 @@ def source_of(request: Request, real: CaptionedSet) -> AlphaMethod | tuple[Metho
 
 
 def part_of(path: Path) -> str:
-    """The argument of a run's task that holds what can be scored; any for a bundle, which is one network."""
+    """The argument of a run's task that holds a scorable network; for a bundle the result has no effect.
+
+    Raises:
+        UserError: the run has none of `PARTS`.
+    """
     checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
     if not checkpoint.is_file():
         return PARTS[0]
@@ -139,7 +153,7 @@ def part_of(path: Path) -> str:
 
 
 def folder_of_clips(folder: Path, real: CaptionedSet) -> tuple[Method, VideoSampler]:
-    """Clips that are there already; those named after test clips have their captions and groups."""
+    """A method for existing clips. Clips that are named after test clips get their captions and groups."""
     keys = {file_name(one.key): one.key for one in real.clips}
     by_key = {one.key: one for one in real.clips}
     whole = FolderSet(folder, None, real.size, real.num_frames)
@@ -156,11 +170,11 @@ def folder_of_clips(folder: Path, real: CaptionedSet) -> tuple[Method, VideoSamp
 
 
 class ClipEvaluator(AnimationEvaluator):
-    """Evaluates made clips, opaque or transparent, by the metrics asked for.
+    """Evaluates generated clips, opaque or transparent, with the requested metrics.
 
     Args:
         eval_set: the test set.
-        evaluators: of the families asked for.
+        evaluators: with the families of the requested metrics.
         request: see `Request`.
         progress: see `VideoEvaluator`.
     """
@@ -172,24 +186,28 @@ class ClipEvaluator(AnimationEvaluator):
         self.request = request
 
     def metric_names(self) -> Sequence[str]:
-        """What was asked for: which scores that gives depends on the clips."""
+        """The requested metrics rather than names of scores, which depend on the clips."""
         return sorted(self.request.metrics)
 
     def inputs(self, record: Record, condition: str) -> str:
-        """Also of how clips are scored."""
+        """See `VideoEvaluator.inputs`; includes the backgrounds."""
         return fingerprint(super().inputs(record, condition), self.request.backgrounds)
 
     def scores(
         self, real: CaptionedSet, made: Tensor, sampler: VideoSampler, wanted: Sequence[CaptionedClip]
     ) -> ClipScoring:
-        """Of clips `n f 3|4 h w`."""
+        """Scores of clips `n f 3|4 h w`.
+
+        Raises:
+            UserError: the CLIP score is requested, but the clips have no captions.
+        """
         captions, groups = [one.caption for one in wanted], [one.group or one.key for one in wanted]
         is_clear, metrics = made.shape[2] == 4, self.request.metrics
         true = torch.stack([one.rgba for one in real.clips]) if is_clear else real.stacked()
         backgrounds = self.request.backgrounds if is_clear else ("white",)
         if "clip" in metrics and not any(caption.strip() for caption in captions):
             raise UserError(
-                "clips must have captions for the CLIP score, got none: add prompts.json, or leave clip out"
+                "clips must have captions for the CLIP score, got none: add prompts.json or leave out the metric clip"
             )
         found = self.evaluators.score(true, made, captions, backgrounds, real.groups, groups, sampler.is_real)
         if sampler.rebuilds and {"psnr", "ssim", "alpha"} & set(metrics):
@@ -207,9 +225,9 @@ class ClipEvaluator(AnimationEvaluator):
 def paired_items(
     real: CaptionedSet, made: Tensor, wanted: Sequence[CaptionedClip], is_clear: bool
 ) -> dict[str, Tensor]:
-    """Scores of made clips against the test clips of their names, by the names of `SCORE_NAMES`; NaN without one.
+    """Scores of generated clips against the test clips with the same keys, by `SCORE_NAMES`; NaN without a match.
 
-    PSNR and SSIM of what is seen are those of composites on white, those of alpha are of clear clips alone.
+    Composite PSNR and SSIM are on white. Scores of alpha are only computed for clips with alpha (`is_clear`).
     """
     by_key = {one.key: one for one in real.clips}
     found: dict[str, list[float]] = {}
@@ -231,7 +249,7 @@ def paired_items(
 
 
 def asked_for(score: str, metrics: Sequence[str]) -> bool:
-    """Whether a score is of one of the metrics: `psnr` and `ssim` are those of alpha and of composites."""
+    """Whether a score belongs to one of the metrics; `psnr` and `ssim` include alpha and composites."""
     family = score.split("_")[0]
     named = {"dynamic": "motion", "composite": score.split("_")[-1]}.get(family, family)
     of_alpha = named not in METRICS
@@ -241,19 +259,19 @@ def asked_for(score: str, metrics: Sequence[str]) -> bool:
 def score(
     request: Request, evaluators: Evaluators, folder: Path, progress: ShowProgress = no_progress
 ) -> tuple[Record, list[Record]]:
-    """Measure a source, or take what its record holds.
+    """Measure a source, or reuse the scores in its record.
 
     Args:
-        request: what by what.
-        evaluators: networks of the metrics of clips, for the families asked for.
+        request: source, test set and metrics.
+        evaluators: of clips, with the families of the requested metrics.
         folder: of the record.
         progress: see `VideoEvaluator`.
 
     Returns:
-        The record; and those of training clips and of true clips, which are the floors of distances.
+        The record; and the records of training clips and true clips, which are the floors of distances.
 
     Raises:
-        UserError: a source or test set that cannot be read, or metrics that the source has no scores for.
+        UserError: the source or test set cannot be read, or a metric is unknown or not available for the source.
     """
     unknown = sorted(set(request.metrics) - set(METRICS))
     if unknown or not request.metrics:
@@ -269,14 +287,14 @@ def score(
 
 
 def floor_names(request: Request, real: CaptionedSet) -> list[str]:
-    """The real clips that distances are to be compared with, where the test set has them."""
+    """Names of the floors, real clips that distances are compared with, that the test set has."""
     if not {"fvd", "kvd"} & set(request.metrics) or request.source == "true":
         return []
     return ["true"] if isinstance(real, FolderSet) else ["train", "true"]
 
 
 def floor(evaluator: ClipEvaluator, name: str, folder: Path) -> Record:
-    """The record of real clips."""
+    """The record of a floor, `train` or `true`; only distances are measured."""
     sampler = {"train": training_clips, "true": true_clips}[name](evaluator.request.device)
     distances = tuple(one for one in evaluator.request.metrics if one in ("fvd", "kvd"))
     alone = ClipEvaluator(
@@ -288,7 +306,12 @@ def floor(evaluator: ClipEvaluator, name: str, folder: Path) -> Record:
 def score_matting(
     method: AlphaMethod, real: CaptionedSet, request: Request, folder: Path, progress: ShowProgress
 ) -> Record:
-    """The record of a matting method on opaque clips of a test set."""
+    """Measure a matting method on opaque clips of a test set and save its record.
+
+    Raises:
+        UserError: no metric applies to mattes, the weights are missing, the size does not fit, or the condition is
+            unknown.
+    """
     if not {"psnr", "ssim", "alpha"} & set(request.metrics):
         raise UserError(f"metrics must be psnr, ssim or alpha for {method.title}, got {', '.join(request.metrics)}")
     if method.function is None:
@@ -311,12 +334,16 @@ def score_matting(
     record = method.new_record(VideoEvalSet({CLIPS: real}), real.name)
     record.stickers, record.conditions = cell.keys, {request.condition: cell}
     record.costs, record.costs_on = {"parameters": method.parameters}, processor(method.device)
+    if (path := folder / record.file_name).is_file():
+        old = read_record(path)
+        if (old.setup, old.digest) == (record.setup, record.digest):
+            record.conditions |= {name: one for name, one in old.conditions.items() if name != request.condition}
     record.save(folder)
     return record
 
 
 def interval_of(cell: Cell, score: str) -> Interval:
-    """A score's 95% interval over draws of the groups; NaN where only the mean is known."""
+    """A score with its 95% bootstrap interval over groups; the ends are NaN if only the mean is known."""
     value = cell.scores.get(score)
     if value is None:
         return Interval(*[float("nan")] * 3)
@@ -328,12 +355,12 @@ def interval_of(cell: Cell, score: str) -> Interval:
     else:
         return Interval(value, float("nan"), float("nan"))
     found = gap_interval(value, [drawn], [torch.zeros_like(drawn)])
-    # around the value it may reach below what the distance can be
+    # the interval is centered on the value, so it could extend below 0, which a Fréchet distance cannot
     return found._replace(low=max(found.low, 0.0)) if score.startswith("fvd") else found
 
 
 def lines(record: Record, floors: Sequence[Record] = ()) -> list[str]:
-    """What the terminal shows: each score with its interval, and the floor of distances beside it."""
+    """Lines for the terminal: each score with its interval, and distances with their floors."""
     (name, cell), *_ = record.conditions.items()
     said = [
         f"{record.title}: {cell.stickers} clips of {cell.num_groups} groups, split {record.split}, "
@@ -352,5 +379,5 @@ def lines(record: Record, floors: Sequence[Record] = ()) -> list[str]:
 
 
 def floor_value(record: Record, score: str) -> float | None:
-    """The distance of real clips."""
+    """A score in the first cell of a floor's record; None if it was not measured."""
     return next((cell.scores.get(score) for cell in record.conditions.values()), None)

@@ -1,7 +1,7 @@
-"""What is trained for tables: VSD2M's and Layer-Animate's methods at the tiny scale, and the ablations of ILDiff.
+"""Specs of the trainings for all tables: VSD2M's and Layer-Animate's methods at the tiny scale, ablations of ILDiff.
 
-Each is a `Spec`: YAMLs below `experiments`, many of them overlays of a few lines. To add an arm to an ablation, add a
-line.
+Each is a `Spec` of YAMLs below `experiments`, many of which are overlays of a few lines. To add an arm to an ablation,
+add one line here.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ VQVAE = "--model.init_args.prior.init_args.vqvae.init_args.weights"
 
 
 def spec(name: str, title: str, *stages: str, part: str = "generator", seeds: int = 1, **more: str) -> Spec:
-    """A `Spec` of experiments."""
+    """A `Spec` whose stages are names of YAMLs below `experiments`, without suffix."""
     return Spec(name, title, tuple(EXPERIMENTS / f"{stage}.yaml" for stage in stages), part, seeds=seeds, **more)  # type: ignore[arg-type]
 
 
@@ -38,16 +38,16 @@ METHODS = by_name(
     spec("i2vgen", "I2VGen-XL", "vsd2m/tiny_i2vgen", seeds=3),
     spec("sti", "STI", "vsd2m/tiny_sti", seeds=3),
 )
-# the two methods that attend over regions, with positions in the attention and without
+# the two methods that attend over regions, with and without positions in the attention
 POSITIONS = by_name(
     METHODS["sti"],
     spec("sti_no_positions", "STI without positions", "vsd2m/tiny_sti_no_positions", seeds=3),
     METHODS["video_factory"],
     spec("video_factory_positions", "VideoFactory with positions", "vsd2m/tiny_video_factory_positions", seeds=3),
 )
-# why a row is not to be compared with the others of its table
+# why a row cannot be compared with the other rows of its table
 NOT_COMPARABLE = {"video_gpt": "trained from nothing, at 64 px"}
-START = "_start"  # ends the names of networks that are not trained
+START = "_start"  # suffix of the names of networks before training
 # the rows of Layer-Animate's table I, then its ablation
 STILL_MOVING = ("layer_animate/tiny_still_moving_motion", "layer_animate/tiny_still_moving")
 ANIMATION = by_name(
@@ -63,7 +63,8 @@ ANIMATION = by_name(
     spec("first_frame", "Layer-Animate, the first frame for the middle one", "layer_animate/tiny_first_frame", seeds=3),
 )
 
-STARTS = ("motion_module", "layer_animate")  # without a base image and with one; Still-Moving starts as the former
+# step 0 without and with a base image; that of Still-Moving is the same as the former
+STARTS = ("motion_module", "layer_animate")
 
 TRAINING_SETS = {
     "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
@@ -79,9 +80,9 @@ TRAINING_SETS = {
     "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
     "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
 }
-# the question of table 5, which is asked of STI alone
+# training sets that are only used in table 5, which is about STI alone
 ONLY_STI = ("stills", "all")
-# what Layer-Animate's methods are trained on: the same stickers, with their alpha
+# training set of Layer-Animate's methods: the same stickers with alpha
 TRANSPARENT = "transparent"
 ALL_TRAINING_SETS = TRAINING_SETS | {
     TRANSPARENT: TrainingSet("transparent stickers", ("transparent_loops",), (), ("stickers",))
@@ -94,12 +95,12 @@ def run_on(one: Spec, training_set: str, seed: int, budget: Budget) -> Run:
 
 
 def start_of(one: Spec, title: str = "") -> Spec:
-    """A spec whose networks are left as they start: a run of it has a budget of no steps."""
+    """The spec of the networks before training; run it with a budget of 0 steps."""
     return replace(one, name=one.name + START, title=title or f"step 0 of {one.title}", stages=one.stages[-1:], seeds=1)
 
 
 def start_run(one: Spec, training_set: str, budget: Budget) -> Run:
-    """The run of a `start_of`: tested on all sets that its training set's kind of clips has."""
+    """The run of a spec from `start_of`, tested on all test sets with the kind of clips of its training set."""
     trained_on = ALL_TRAINING_SETS[training_set]
     tested_on = trained_on.tested_on if training_set == TRANSPARENT else tuple(SETS)
     return Run(one, 0, replace(budget, steps=0), "", replace(trained_on, title="nothing", tested_on=tested_on))
@@ -108,14 +109,15 @@ def start_run(one: Spec, training_set: str, budget: Budget) -> Run:
 def generation_runs(
     methods: Sequence[str], training_sets: Sequence[str], seeds: int | None, budget: Budget
 ) -> list[Run]:
-    """All runs of VSD2M's tables, first seeds first, so that a first table is complete early.
+    """All runs of VSD2M's tables, sorted by seed, so that a first table is complete early.
 
-    The first is the start of all of them, the image network on every frame: their temporal layers begin at zero.
+    The first run is step 0, which all methods share: the image network on every frame, since temporal layers are
+    initialized to zero.
 
     Args:
-        methods: keys of `METHODS` or `POSITIONS`; the latter are trained on real stickers alone.
+        methods: keys of `METHODS` or `POSITIONS`; those only in the latter are only trained on real stickers.
         training_sets: keys of `TRAINING_SETS`.
-        seeds: of each method; None for those of its spec.
+        seeds: number of seeds of each method; None for the number in its spec.
         budget: of each run.
     """
     known = METHODS | POSITIONS
@@ -132,7 +134,7 @@ def generation_runs(
 
 
 def animation_runs(methods: Sequence[str], seeds: int | None, budget: Budget) -> list[Run]:
-    """All runs of Layer-Animate's tables, first seeds first, after two starts; see `generation_runs`."""
+    """All runs of Layer-Animate's tables, sorted by seed, after those of step 0; see `generation_runs`."""
     starts = [start_run(start_of(ANIMATION[name]), TRANSPARENT, budget) for name in STARTS if name in methods]
     runs = [
         run_on(ANIMATION[method], TRANSPARENT, seed, budget)
@@ -144,14 +146,14 @@ def animation_runs(methods: Sequence[str], seeds: int | None, budget: Budget) ->
 
 @dataclass(frozen=True)
 class Ablation:
-    """Arms that differ in one thing each from a base, trained alike.
+    """Arms that each differ from a base in one setting, with the same training budget.
 
     Attributes:
         name: of the verb, of `results/ablate_NAME` and of `ablate_NAME.md`.
-        method: what the records call it.
+        method: name of the method in records.
         title: of the table.
         arms: in the order of the table.
-        starts: networks that are not trained, one for all arms that start alike.
+        starts: networks before training (step 0), one for each group of arms with the same initial network.
     """
 
     name: str
@@ -165,7 +167,7 @@ ILDIFF = EXPERIMENTS / "ildiff"
 BASE = ILDIFF / "tiny_paper.yaml"
 DEPTHS = (0, 3, 5, 8)
 DEPTH = "--model.init_args.ildiff.init_args.adapter.init_args.depth"
-# overlays below experiments/ildiff: a row of the table each
+# YAML below experiments/ildiff -> title of its row
 VARIANTS = {
     "tiny_paper": "as in the paper (depth 5, frozen encoder, RGB weight 1)",
     "variants/no_adapter": "without the adapter: no layout, no time",
@@ -179,21 +181,26 @@ VARIANTS = {
     "variants/rgb03": "RGB weight 0.3",
     "tiny": "ours: with the hint",
 }
-WITH_HINT = "tiny"  # starts elsewhere than all others, whose adapter begins at zero on one decoder
+# has a step 0 of its own; the others share one, since their adapters are zero-initialized on the same decoder
+WITH_HINT = "tiny"
 STEP_0 = "step 0: nothing trained"
-# these differ in depth alone, so that runs of the depth ablation are used here, too
+# variants that differ only in depth share the runs of the depth ablation
 SHARED_DEPTHS = {"tiny_paper": 5, "variants/no_time": 0, "variants/depth10": 10}
 
 
 def depth_arm(depth: int, title: str = "", base: Path = BASE) -> Spec:
-    """The base with so many 3D convolutions; UserError for a negative depth."""
+    """The base with `depth` 3D convolutions.
+
+    Raises:
+        UserError: `depth` is negative.
+    """
     if depth < 0:
         raise UserError(f"depth must be 0 or more, got {depth}")
     return Spec(f"depth{depth}", title or f"depth {depth}", (base,), "ildiff", (DEPTH, str(depth)))
 
 
 def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
-    """How a key of `VARIANTS`, or another YAML of the folder, is trained."""
+    """The spec of a key of `VARIANTS`, or of another YAML in the folder."""
     title = VARIANTS.get(name, name)
     if name in SHARED_DEPTHS:
         return depth_arm(SHARED_DEPTHS[name], title, folder / BASE.name)
@@ -201,13 +208,13 @@ def variant_arm(name: str, folder: Path = ILDIFF) -> Spec:
 
 
 def depth_ablation(depths: Sequence[int] = DEPTHS, base: Path = BASE) -> Ablation:
-    """The ILDiff paper's table III."""
+    """The ablation of the ILDiff paper's table III."""
     arms = tuple(depth_arm(depth, base=base) for depth in depths)
     return Ablation("depth", "depth", "ILDiff by temporal depth", arms, (start_of(arms[0], STEP_0),))
 
 
 def variants_ablation(names: Sequence[str] | None = None, folder: Path = ILDIFF) -> Ablation:
-    """What of ILDiff matters: layout, time, masks, loss weights; None for all of `VARIANTS`."""
+    """The ablation of ILDiff's layout, time, masks and loss weights; `names` are keys of `VARIANTS`, None for all."""
     chosen = tuple(names or VARIANTS)
     arms = tuple(variant_arm(name, folder) for name in chosen)
     starts = [start_of(depth_arm(0, base=folder / BASE.name), STEP_0)] if set(chosen) - {WITH_HINT} else []

@@ -1,4 +1,4 @@
-"""What a method costs: milliseconds a frame, seconds a clip, and the peak memory of a process that runs it once."""
+"""Costs of methods: milliseconds per frame, seconds per clip, and the peak memory of a process that runs it once."""
 
 import multiprocessing
 import re
@@ -21,7 +21,7 @@ from glassine.bench.records import Record, plain
 if TYPE_CHECKING:
     from glassine.bench.video_methods import VideoSampler
 
-# cost that says with how many rows a time was measured
+# name of the cost that records with how many rows a time was measured
 TOGETHER = "timed_together"
 Load = Callable[[], "VideoSampler | None"]
 
@@ -29,9 +29,13 @@ Load = Callable[[], "VideoSampler | None"]
 def milliseconds_per_frame(
     methods: Sequence[AlphaMethod], clip: Tensor, target: Tensor, rounds: int = 5
 ) -> list[float]:
-    """Shortest of each method's runs on a clip `b f 3 h w`, over its b times f frames, after one to warm up.
+    """Milliseconds per frame of each method's fastest run, after one warm-up run; see `shortest_in_turns`.
 
-    See `shortest_in_turns`.
+    Args:
+        methods: with weights.
+        clip: `b f 3 h w` in [0, 1].
+        target: true alpha `b f 1 h w`, for methods with a prompt.
+        rounds: number of timed runs.
     """
     calls = [partial(method.alpha, clip, None, target) for method in methods]
     for call in calls:
@@ -42,15 +46,15 @@ def milliseconds_per_frame(
 def shortest_in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Seconds of each call's shortest run, without a warm-up.
 
-    The shortest one, since other work on the machine can only add: on a busy one the median was ten times as long. The
-    calls take turns, so that a slow minute affects all of them.
+    The minimum is used, since other work on the machine can only add time; on a busy machine, the median was ten times
+    as long. The calls take turns, so that a slow minute affects all of them.
     """
     times = [[seconds(call) for call in calls] for _ in range(rounds)]
     return [min(own) for own in zip(*times, strict=True)]
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call, including the GPU's work."""
+    """Wall time of one call in seconds, including the work it queued on the GPU."""
     synchronize()
     start = time.perf_counter()
     function()
@@ -59,22 +63,22 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def synchronize() -> None:
-    """Wait for the GPU, if there is one."""
+    """Wait until the GPU is idle, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def time_together(rows: Sequence[tuple[Record, Load]], one: CaptionedClip, folder: Path) -> bool:
-    """Measure `seconds_per_clip` of all rows, unless that has been done with as many.
+    """Measure `seconds_per_clip` of all rows, unless all were already timed together with as many rows.
 
     Args:
-        rows: records that are compared, changed and saved here; and functions that load their samplers, None where the
+        rows: records, which are changed and saved; and functions that load their samplers, or return None if the
             network is missing.
-        one: the caption and shape of the clip.
+        one: gives the caption and the shape of the clip.
         folder: of the records.
 
     Returns:
-        Whether the records have their times; False where a network is missing.
+        Whether the records have their times; False if a network is missing.
     """
     if all((record.costs.get(TOGETHER) or 0) >= len(rows) for record, _ in rows):
         return True
@@ -88,7 +92,7 @@ def time_together(rows: Sequence[tuple[Record, Load]], one: CaptionedClip, folde
 
 
 def time_in_turns(samplers: Sequence["VideoSampler"], one: CaptionedClip, rounds: int = 3) -> list[float]:
-    """Seconds of a clip with the paper's 25 steps of DDIM, after one short run to warm up."""
+    """Seconds per clip with the paper's 25 DDIM steps: the fastest of `rounds` runs, after one short warm-up run."""
     from glassine.bench.video_methods import PAPER, SHORT
 
     for sampler in samplers:
@@ -97,9 +101,10 @@ def time_in_turns(samplers: Sequence["VideoSampler"], one: CaptionedClip, rounds
 
 
 def peak_memory(source: str, shape: tuple[int, ...], device: torch.device) -> float:
-    """MiB at the peak of a fresh process that loads ILDiff from `source` and decodes one clip of `shape`.
+    """Peak memory in MiB of a fresh process that loads ILDiff from `source` and decodes one clip of `shape`.
 
-    On a GPU it is what tensors took there, on a CPU the whole resident process, Python and libraries included.
+    On a GPU, it is the memory of tensors; on a CPU, the resident set of the whole process, including Python and
+    libraries.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_decode_once, (source, shape, device))
@@ -110,7 +115,7 @@ def _decode_once(source: str, shape: tuple[int, ...], device: torch.device) -> f
     if device.type != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux; getrusage's peak there is the parent's, where that was larger
+    if status.is_file():  # Linux, where getrusage may report the parent's peak
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10  # type: ignore[index]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB

@@ -1,7 +1,7 @@
-"""The benchmark's studies: runs are trained, evaluated, recorded and shown, each step as soon as it can be.
+"""Run the benchmark's studies: train runs, evaluate them, and update records and tables after each.
 
-`study` is the one line that both halves follow: spec -> fit -> evaluate -> record -> table. What is trained or measured
-already is kept, so that a stopped study resumes. The functions below are what `glassine benchmark` calls.
+Both halves of the benchmark use `study`: spec -> fit -> evaluate -> record -> table. Finished trainings and scores are
+kept, so a stopped study resumes. The other functions implement `glassine benchmark`.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 from glassine.utils.experiments import read_experiment, training_root
 
-NOT_TIMED = "seconds a clip are not measured: that needs the networks of all methods in one call"
+NOT_TIMED = "seconds per clip are not measured: this requires the networks of all methods in one call"
 DRAWN = ("white", "own_color_jpeg75", "gray", GLASS, "own_color")
 
 
@@ -50,18 +50,18 @@ def study(
     steps_folder: Path | None = None,
     prepare: Callable[[Run], None] = lambda _: None,
 ) -> None:
-    """Train and evaluate what is missing, run by run.
+    """Train and evaluate all runs that are not complete, one after the other.
 
     Args:
-        runs: which.
-        evaluator: on what and by what.
+        runs: to train and evaluate.
+        evaluator: with the evaluation set and the metrics.
         folder: of the records.
-        report: called with each new record; writes the tables.
-        steps_folder: of the records of checkpoints along the way; None evaluates the last ones alone.
+        report: called with each new record, to write the tables.
+        steps_folder: of the records of checkpoints during training; None evaluates only the last ones.
         prepare: called before a run is trained, for instance to cache latents.
 
     Raises:
-        UserError: an experiment or data that is missing, or a training that failed.
+        UserError: an experiment or data is missing, or a training failed.
     """
     for run in runs:
         marks = {} if steps_folder is None else run.marks
@@ -88,20 +88,20 @@ def ablate(
     """Train and evaluate all arms of an ablation, seed by seed, and write its table.
 
     Args:
-        ablation: what is compared.
+        ablation: the arms to train.
         seeds: of weights and data.
         budget: of each run.
         benchmarks: folder of the records and the table.
-        split: of the stickers; a choice may be made by them, so not the test split.
-        stickers: how many, each of its own group.
-        size: pixels.
-        table_of: all arms of the table, where `ablation` is a part of them.
+        split: of the stickers; not `test` by default, since choices may be based on the result.
+        stickers: maximum number of stickers, one of each group, at least 1.
+        size: height and width of the clips, pixels.
+        table_of: ablation with all arms of the table, if `ablation` has only some of them.
 
     Returns:
         The records of the table.
 
     Raises:
-        UserError: an experiment or data that is missing, or a training that failed.
+        UserError: a number is out of range, an experiment or data is missing, or a training failed.
     """
     if min(budget.steps, stickers, size) < 1:
         raise UserError(f"steps, stickers and size must be at least 1, got {budget.steps}, {stickers} and {size}")
@@ -116,7 +116,7 @@ def ablate(
 
     def report(record: Record) -> None:
         if not record.costs["steps"]:
-            return  # shown beside what is trained
+            return  # step 0 is only shown together with trained networks
         records[:] = ablation_records(benchmarks, ablation.name, record, configs)
         write_ablation(ablation.name, records, benchmarks)
 
@@ -135,18 +135,21 @@ def generation(
     readme: Path | None = None,
     references: Sequence[str] = (),
 ) -> list[Record]:
-    """VSD2M's tables 4, 5 and 7 and figure 6; the page is written after every record.
+    """Fill VSD2M's tables 4, 5 and 7 and figure 6; the page is written after every record.
 
     Args:
-        runs: which.
-        evaluator: on what and by what.
+        runs: to train and evaluate.
+        evaluator: with the evaluation set and the metrics.
         benchmarks: folder of the records and the tables.
         prepare: see `study`.
         readme: see `write_generation`.
-        references: keys of `REFERENCES`, rows beside the methods: the floors of the distances.
+        references: keys of `REFERENCES`, additional rows as floors of the distances.
 
     Returns:
-        The records of the tables.
+        The records of the tables; empty without runs.
+
+    Raises:
+        UserError: see `study`.
     """
     if not runs:
         return []
@@ -173,22 +176,28 @@ def animation(
     prepare: Callable[[Run], None] = lambda _: None,
     readme: Path | None = None,
 ) -> list[Record]:
-    """Layer-Animate's table I and ablation, and the rows that are not trained here; see `generation`.
+    """Fill Layer-Animate's table I and ablation, and the rows that are not trained by the benchmark.
 
     Args:
-        runs: which methods are trained.
-        references: keys of `REFERENCES`.
-        evaluator: on what and by what.
+        runs: to train and evaluate.
+        references: keys of `REFERENCES`; those without weights are skipped with a message.
+        evaluator: with the evaluation set and the metrics.
         benchmarks: folder of the records and the page.
         prepare: see `study`.
         readme: see `write_animation`.
+
+    Returns:
+        The records of the page.
+
+    Raises:
+        UserError: see `study`.
     """
     folder, split = benchmarks / ANIMATION_RESULTS, evaluator.eval_set.split
     rows: list[tuple[Record, Load]] = []
     for name in references:
         try:
             sampler = REFERENCES[name](evaluator.evaluators.device)
-        except UserError as error:  # weights that are not there; the others do not wait for them
+        except UserError as error:  # missing weights: skip the row
             print(f"{REFERENCE_TITLES[name]}: {error}")
             continue
         record = evaluator.evaluate(reference_method(name, sampler), sampler, folder)
@@ -211,14 +220,14 @@ def evaluate_run(
     transparency: str = SHIPPED_TRANSPARENCY,
     device: str = "auto",
 ) -> tuple[Path, Path]:
-    """Evaluate a run's ILDiff beside LayerDiffuse and two simple methods, print the table, draw the pictures.
+    """Evaluate a run's ILDiff next to LayerDiffuse and two classic methods, print the table, and draw pictures.
 
     Args:
         run: folder with `config.yaml` and `checkpoints/last.ckpt`.
-        data: shard folder; None for the one the run was trained on.
+        data: shard folder; None for the one that the run was trained on.
         split: of the stickers.
-        stickers: how many, each of its own group.
-        size: pixels.
+        stickers: maximum number of stickers, one of each group.
+        size: height and width of the clips, pixels.
         transparency: bundle or run of LayerDiffuse's VAE with alpha.
         device: `auto`, `cpu` or `cuda`.
 
@@ -226,7 +235,7 @@ def evaluate_run(
         The PNG and the animated WebP.
 
     Raises:
-        UserError: there is no such run, or no data.
+        UserError: the run does not exist, or it has no data and none is given.
     """
     from glassine.bench.gallery import draw
 

@@ -1,6 +1,6 @@
-"""What `glassine benchmark styles` compares: the cut-out by each method, closed forms, GrabCut, closed-form matting.
+"""The rows of `glassine benchmark styles`: the cut-out by each method, closed forms, GrabCut, closed-form matting.
 
-All see opaque frames alone, but for GrabCut, which gets the true bounding box as from an interactive tool.
+All methods get only opaque frames, except GrabCut, which also gets the true bounding box, as a user would draw it.
 """
 
 import importlib.util
@@ -20,21 +20,21 @@ from glassine.utils.errors import UserError
 
 Levels = NDArray[np.uint8]  # f h w
 Cut = Callable[[Frames, bool, Levels], Levels]
-"""Opaque frames, whether they are damaged, and the true alpha (for prompts alone) to alpha."""
+"""`(opaque frames, whether they are damaged, true alpha)` -> alpha; the true alpha is for prompts only."""
 CLEAN, DAMAGED = 1 / 255 + 1e-4, 12 / 255 + 1e-4  # tolerances of plain flood fill
-BAND = 5  # pixels of the trimap's unknown band at each side of the hint's edge
+BAND = 5  # width in pixels of the trimap's unknown band on each side of the hint's edge
 
 
 @dataclass(frozen=True)
 class StyleRow:
-    """One row.
+    """One row of the table.
 
     Attributes:
-        name: short.
-        title: as shown.
-        cut: None where a package is missing.
-        settings: what the record keeps.
-        missing: why there is no `cut`.
+        name: short name.
+        title: as shown in the table.
+        cut: the method; None if a package is missing.
+        settings: for the record.
+        missing: why there is no `cut`; empty if there is.
     """
 
     name: str
@@ -48,11 +48,11 @@ def make_rows(names: list[str] | None = None, device: str = "cpu") -> list[Style
     """The rows, in the order of the table.
 
     Args:
-        names: some of them; None for all.
-        device: of the network.
+        names: some of `ROW_NAMES`; None for all.
+        device: of the cut-out's network.
 
     Raises:
-        UserError: an unknown name.
+        UserError: a name is unknown.
     """
     pipeline = CutoutPipeline.from_pretrained(device=device)
     own: dict[str, tuple[str, Method]] = {
@@ -86,7 +86,7 @@ def make_rows(names: list[str] | None = None, device: str = "cpu") -> list[Style
 
 
 ROW_NAMES = ("cutout", "closed_form", "network", "flood_fill", "projection", "calm", "grabcut", "closed_form_matting")
-CLOSED = ("flood_fill", "projection", "calm")  # the plain closed forms that the cut-out must not fall behind
+CLOSED = ("flood_fill", "projection", "calm")  # closed-form baselines of the cut-out
 
 
 def _by_pipeline(pipeline: CutoutPipeline, method: Method, frames: Frames, damaged: bool, truth: Levels) -> Levels:
@@ -112,7 +112,7 @@ def _by_grabcut(frames: Frames, damaged: bool, truth: Levels) -> Levels:
 
 
 def _by_matting(networks: dict[bool, ColorProjection], frames: Frames, damaged: bool, truth: Levels) -> Levels:
-    """Levin, Lischinski and Weiss (CVPR 2006), as pymatting has it, on a trimap from the hint's eroded parts."""
+    """Closed-form matting (Levin, Lischinski and Weiss, CVPR 2006) by pymatting, on a trimap from the eroded hint."""
     from pymatting import cf_laplacian, make_linear_system
     from scipy.sparse.linalg import spsolve
 

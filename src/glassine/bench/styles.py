@@ -1,4 +1,4 @@
-"""Cut-out over styles and backgrounds: every method on every condition, with gaps to the best closed form."""
+"""Evaluate cut-out methods by style and background, with gaps to the best closed form."""
 
 import statistics
 import time
@@ -22,19 +22,19 @@ from glassine.metrics.temporal import dtssd
 from glassine.utils.devices import processor
 from glassine.utils.errors import UserError
 
-BROKEN = 20.0  # dB; less is a broken sticker
+BROKEN = 20.0  # dB of alpha PSNR, below which a sticker counts as broken
 SCORES = ("psnr_mean", "psnr_share_under_20db", "dtssd")
 RESULTS = Path("results") / "styles"
 OURS = "cutout"
 
 
 def psnr(alpha: Levels, truth: Levels) -> float:
-    """Mean over frames of alpha PSNR in dB, at most `PSNR_CAP`; both `f h w`."""
+    """Alpha PSNR in dB, averaged over frames, at most `PSNR_CAP`; both inputs `f h w` uint8."""
     return float(clip_psnr(as_clip(alpha), as_clip(truth))[0])
 
 
 def as_clip(levels: Levels) -> Tensor:
-    """Alpha `f h w` uint8 as the metrics take it: `1 f 1 h w` in [0, 1]."""
+    """Convert alpha `f h w` uint8 to `1 f 1 h w` float64 in [0, 1], as the metrics expect."""
     return torch.from_numpy(levels)[None, :, None].double() / 255
 
 
@@ -48,20 +48,23 @@ def evaluate(
     data: str = "",
     progress: ShowProgress = no_progress,
 ) -> list[Record]:
-    """Fill a record a row; cells that are there are kept, so that a stopped call resumes.
+    """Fill the record of each row. Current cells are kept, so a stopped call resumes.
 
     Args:
-        rows: what is compared.
-        cases: on which stickers.
-        split: of these.
+        rows: the methods.
+        cases: the stickers.
+        split: of the stickers.
         folder: of the records.
-        conditions: of `CONDITIONS`; None for all.
-        again: measure what is there, too.
-        data: what records call the data.
-        progress: gives, as a context, a function that is called after every sticker.
+        conditions: keys of `CONDITIONS`; None for all.
+        again: also measure current cells again.
+        data: name of the data in records.
+        progress: context manager that gives a function called after every sticker.
+
+    Returns:
+        The records, one per row.
 
     Raises:
-        UserError: an unknown condition, or an unreadable record.
+        UserError: a condition is unknown, or a saved record is unreadable.
     """
     names = list(CONDITIONS if conditions is None else conditions)
     if unknown := [name for name in names if name not in CONDITIONS]:
@@ -75,7 +78,7 @@ def evaluate(
         )  # fmt: skip
         if (path := folder / record.file_name).is_file():
             old = read_record(path)
-            if old.setup == record.setup:
+            if old.setup == record.setup and old.settings == record.settings:
                 record = replace(record, conditions=old.conditions, costs=old.costs, costs_on=old.costs_on)
         records.append(record)
     inputs = {name: fingerprint("styles", name, *keys) for name in names}
@@ -125,7 +128,7 @@ def _cell(row: StyleRow, cases: Sequence[Case], condition: str, inputs: str, ste
 
 
 def of_style(record: Record, style: str) -> Record:
-    """The record with the stickers of one style alone; keys begin with it."""
+    """The record reduced to the stickers of one style, whose keys start with `STYLE/`."""
     return replace(record, conditions={name: _part(cell, style) for name, cell in record.conditions.items()})
 
 
@@ -141,7 +144,7 @@ def _part(cell: Cell, style: str) -> Cell:
 
 
 def condition_table(records: Sequence[Record], conditions: Sequence[str]) -> Table:
-    """A row a condition and method: PSNR (share under 20 dB), dtSSD, gap of the cut-out to the best closed form."""
+    """One row per condition and method: PSNR (share under 20 dB), dtSSD, gap of the cut-out to the best closed form."""
     rows = []
     for name in conditions:
         best = best_closed(records, name)
@@ -159,7 +162,7 @@ def condition_table(records: Sequence[Record], conditions: Sequence[str]) -> Tab
 
 
 def style_table(records: Sequence[Record], conditions: Sequence[str]) -> Table:
-    """A row a style and condition, a column a method: PSNR; and the gap of the cut-out to the best closed form."""
+    """PSNR by style and condition, with a column for each method and the cut-out's gap to the best closed form."""
     shown = [record for record in records if record.conditions]
     styles = list(dict.fromkeys(key.partition("/")[0] for record in shown[:1] for key in record.stickers))
     rows = []
@@ -178,13 +181,13 @@ def style_table(records: Sequence[Record], conditions: Sequence[str]) -> Table:
 
 
 def best_closed(records: Sequence[Record], condition: str) -> Record | None:
-    """The closed-form row of the highest mean under a condition."""
+    """The record of the closed form with the highest mean PSNR under a condition; None if there is none."""
     able = [record for record in records if record.method in CLOSED and condition in record.conditions]
     return max(able, key=lambda record: record.conditions[condition].scores["psnr_mean"] or 0, default=None)
 
 
 def worse_than(ours: Cell, best: Record, condition: str, margin: float = 0.3) -> str:
-    """The share of stickers at which a cell is more than `margin` dB below another row."""
+    """Share of stickers, in percent, whose PSNR is more than `margin` dB below that of another record."""
     mine = ours.per_item("psnr_mean")
     other: Mapping[str, tuple[str, float]] = best.conditions[condition].per_item("psnr_mean")
     shared = [key for key in mine if key in other]
@@ -192,7 +195,7 @@ def worse_than(ours: Cell, best: Record, condition: str, margin: float = 0.3) ->
 
 
 def write_styles(benchmarks: Path, split: Split = "test") -> Path | None:
-    """Write the page of a split from the records; None where there are none."""
+    """Write the page of a split from its records and return its path; None if there are no records."""
     from glassine.bench.report import page_of
 
     records = [record for record in one_setup(read_records(benchmarks / RESULTS), split) if record.conditions]

@@ -1,4 +1,4 @@
-"""Records as rows of tables, and tables as Markdown or in the terminal: the same words from the same records."""
+"""Group records into rows of tables, and format tables as Markdown or in the terminal."""
 
 import re
 import statistics
@@ -15,40 +15,40 @@ from glassine.bench.records import Record
 from glassine.utils.files import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
-"""Head and rows."""
+"""Head, and rows with as many cells."""
 NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Row:
-    """All records of one title: one, or one a seed."""
+    """All records with one title: a single one, or one for each seed."""
 
     title: str
     records: tuple[Record, ...]
 
     @property
     def label(self) -> str:
-        """The title, with the number of seeds where there are several, or with what is missing."""
+        """The title, with the number of seeds if there are several, or a note if the weights are missing."""
         if all(record.missing for record in self.records):
             return f"{self.title} (no weights)"
         return f"{self.title} ({len(self.records)} seeds)" if len(self.records) > 1 else self.title
 
     def belongs(self, condition: str) -> bool:
-        """Whether the row is shown there: it is evaluated, or lacks weights."""
+        """Whether the row is shown in the table of a condition: it was evaluated there, or its weights are missing."""
         return any(record.missing or condition in record.conditions for record in self.records)
 
     def score(self, condition: str, name: str) -> list[float]:
-        """The values of one score, one a seed."""
+        """The values of a score, one for each seed."""
         cells = [record.conditions[condition] for record in self.records if condition in record.conditions]
         return [value for cell in cells if (value := cell.scores.get(name)) is not None]
 
     def cost(self, name: str) -> list[float]:
-        """The values of one cost."""
+        """The values of a cost, one for each seed."""
         return [value for record in self.records if (value := record.costs.get(name)) is not None]
 
 
 def to_rows(records: Iterable[Record]) -> list[Row]:
-    """Group by title; methods in the order of `TITLES`, then others in the order of the records."""
+    """Group records by title: first methods in the order of `TITLES`, then others in the order of the records."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.title, []).append(record)
@@ -58,12 +58,12 @@ def to_rows(records: Iterable[Record]) -> list[Row]:
 
 
 def kept(records: Sequence[Record]) -> list[Record]:
-    """Without those that lack weights, where others of the same title have them."""
+    """The records that have weights; all of them if none has."""
     return [record for record in records if not record.missing] or list(records)
 
 
 def one_setup(records: Sequence[Record], split: str = "test") -> list[Record]:
-    """The records of the split that share the largest set of stickers: the only ones that may stand in one table."""
+    """The records of the split with the largest common set of stickers; only these may be in one table."""
     chosen = [record for record in records if record.split == split]
     if not chosen:
         return []
@@ -73,13 +73,13 @@ def one_setup(records: Sequence[Record], split: str = "test") -> list[Record]:
 
 
 def conditions_of(records: Iterable[Record]) -> list[str]:
-    """The conditions that any of them has, in the table's order."""
+    """The conditions of the records, in the order of the table."""
     present = {name for record in records for name in record.conditions}
     return [name for name in CONDITION_TITLES if name in present]
 
 
 def spread(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """One value, mean ± standard deviation of several, or a dash."""
+    """A single value, the mean ± standard deviation of several, or a dash for none."""
     if not values:
         return NOTHING
     mean = write(statistics.fmean(values))
@@ -87,24 +87,24 @@ def spread(values: Sequence[float], write: Callable[[float], str]) -> str:
 
 
 def typical(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """The median of measurements of the same thing, or a dash."""
+    """The median of repeated measurements, or a dash for none."""
     return write(statistics.median(values)) if values else NOTHING
 
 
 def fixed(digits: int) -> Callable[[float], str]:
-    """A number with so many decimals."""
+    """A function that formats a number with `digits` decimals."""
     return lambda value: f"{value:.{digits}f}"
 
 
 def percent(value: float) -> str:
-    """A share as a whole percentage; one decimal where it is small."""
+    """A share in [0, 1] as a percentage, with one decimal below 1%."""
     if 0 < value < 0.0005:
         return "<0.1%"
     return f"{100 * value:.1f}%" if 0 < value < 0.0095 else f"{100 * value:.0f}%"
 
 
 def short(value: float) -> str:
-    """Three significant digits."""
+    """A number with three significant digits, or as an integer from 100."""
     if value == 0:
         return "0"
     if value >= 100:
@@ -120,7 +120,7 @@ def parameters(value: float) -> str:
 
 
 def mean_over(row: Row, conditions: Sequence[str], name: str) -> list[float]:
-    """A score's mean over the conditions, one a seed."""
+    """The mean of a score over the conditions, one value for each seed."""
     per_seed = []
     for record in row.records:
         values = [v for c in conditions if (v := record.conditions[c].scores.get(name)) is not None]
@@ -130,27 +130,27 @@ def mean_over(row: Row, conditions: Sequence[str], name: str) -> list[float]:
 
 
 def transposed(table: Table) -> Table:
-    """A row for each condition instead of a column: there are more conditions than methods."""
+    """Swap rows and columns of a table, for tables with more conditions than methods."""
     head, *rows = [list(line) for line in zip(table[0], *table[1], strict=True)]
     return ["", *head[1:]], rows
 
 
 def psnr_and_share(row: Row, condition: str) -> str:
-    """`33.4 (4%)`."""
+    """Mean PSNR and share of stickers under 20 dB, such as `33.4 (4%)`."""
     mean, share = row.score(condition, "psnr_mean"), row.score(condition, "psnr_share_under_20db")
     text = spread(mean, fixed(1))
     return f"{text} ({percent(sum(share) / len(share))})" if share else text
 
 
 def markdown(table: Table, text_columns: int = 1) -> str:
-    """A Markdown table, numbers to the right."""
+    """A Markdown table; columns after the first `text_columns` are right-aligned."""
     head, rows = table
     rule = ["---" if i < text_columns else "---:" for i in range(len(head))]
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
 
 
 def published_tables(published: Sequence[dict[str, Any]]) -> str:
-    """The numbers of papers, each table marked as published and on which data."""
+    """Tables of the papers' numbers, marked as published and with the data they were measured on."""
     parts = []
     for entry in published:
         head = ["published", *entry["columns"]]
@@ -161,17 +161,17 @@ def published_tables(published: Sequence[dict[str, Any]]) -> str:
 
 
 def shown(published: Any) -> str:
-    """A published number as it is printed; a dash where the paper has none."""
+    """A published number as printed; a dash if the paper has none."""
     return NOTHING if published is None else str(published)
 
 
 def read_optional(path: Path) -> Any:
-    """What a YAML file holds, None where there is none."""
+    """Content of a YAML file; None if the file does not exist."""
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a page."""
+    """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -180,12 +180,15 @@ RESULTS_PAGE = "docs/results.md"
 
 
 def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
-    """Put each block where the README or the page of results has a place for it; whether there is such a README.
+    """Replace the blocks between markers in the README and the page of results.
 
     Args:
-        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; `docs/results.md` beside it may have some, too.
-            None, or one that does not exist, for none.
+        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; the markers may also be in `docs/results.md` next
+            to it. None, or a file that does not exist, for none.
         blocks: Markdown by name.
+
+    Returns:
+        Whether the README exists.
     """
     if readme is None or not readme.is_file():
         return False
@@ -200,17 +203,17 @@ def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
 
 
 def replace_block(text: str, name: str, block: str) -> str:
-    """`text` with the lines between the markers of `name` replaced; unchanged without such markers."""
+    """`text` with the lines between the markers of `name` replaced; unchanged if there are no such markers."""
     pattern = re.compile(rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL)
     return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 
 
 def print_table(table: Table, title: str = "", caption: str = "") -> None:
-    """A table in the terminal."""
+    """Print a table in the terminal."""
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    # a log has no width; Rich's 80 columns would wrap the numbers
+    # output that is no terminal has no width, and Rich's default of 80 columns would wrap numbers
     console = Console(markup=False, emoji=False, width=None if Console().is_terminal else 120)
     head, rows = table
     drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")

@@ -23,19 +23,19 @@ PLAIN = string.ascii_lowercase + string.digits
 def make_tokenizer(
     texts: Sequence[str], words: Sequence[str], vocab_size: int, pieces: int = 1500
 ) -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer, lower case, in which each Chinese character stands alone, as BERT has it.
+    """Make a lower-case WordPiece tokenizer that, like BERT's, splits off each Chinese character.
 
-    All characters and words of the texts are tokens, then pieces of words, then words of the list up to the size. A
-    learned vocabulary would spend a third of its tokens on pieces that only lead to words.
+    The vocabulary consists of all characters and words of the texts, then learned word pieces, then words of the list
+    until it is full. A fully learned vocabulary would spend a third of its tokens on intermediate pieces of words.
 
     Args:
-        texts: whose words are tokens.
-        words: more words, the frequent ones first.
-        vocab_size: tokens at most, the four special ones included.
-        pieces: of words, learned from all words.
+        texts: all their words become tokens.
+        words: additional words, most frequent first.
+        vocab_size: maximum number of tokens, including the four special ones.
+        pieces: approximate number of learned word pieces.
 
     Raises:
-        UserError: the texts alone need more tokens.
+        UserError: the texts alone need more than `vocab_size` tokens.
     """
     lower = " ".join(texts).lower()
     own = sorted(set(re.findall(r"[a-z]{2,}", lower)))
@@ -51,7 +51,7 @@ def make_tokenizer(
 
 
 def learned_pieces(words: Sequence[str], count: int) -> list[str]:
-    """About `count` frequent pieces that continue a word, `##ing`."""
+    """At most `count` frequent pieces that continue a word, such as `##ing`, learned from `words`."""
     tokenizer = bert_like(WordPiece(unk_token="[UNK]"))
     trainer = WordPieceTrainer(vocab_size=2 * count, show_progress=False)
     tokenizer.train_from_iterator(words, trainer)
@@ -59,7 +59,7 @@ def learned_pieces(words: Sequence[str], count: int) -> list[str]:
 
 
 def bert_like(model: WordPiece) -> Tokenizer:
-    """A tokenizer that splits texts as BERT's does."""
+    """A tokenizer with BERT's normalization and pre-tokenization."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = BertNormalizer(lowercase=True, handle_chinese_chars=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
@@ -67,14 +67,19 @@ def bert_like(model: WordPiece) -> Tokenizer:
 
 
 def make(folder: Path, vocab_size: int, words: int) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json` for what `TextPairs` gives.
+    """Write `tokenizer.json` and `tokenizer_config.json` for the texts of `TextPairs`.
+
+    Args:
+        folder: created if missing.
+        vocab_size: maximum number of tokens.
+        words: number of words, see `TextPairs`.
 
     Raises:
-        UserError: too few tokens, or the texts are not there.
+        UserError: `vocab_size` is too small, or the texts are missing.
     """
     pairs = TextPairs(words=words).setup()
     texts = [text for emoji in pairs.known for text in (emoji.label, emoji.label_zh, *emoji.tags, *emoji.tags_zh)]
-    texts += [text for row in pairs.rows for text in row.values() if row["text_zh"]]  # with the phrases' words
+    texts += [text for row in pairs.rows for text in row.values() if row["text_zh"]]  # includes the words of phrases
     tokenizer = make_tokenizer(texts, pairs.words, vocab_size)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Methods that generate clips: trained networks of any kind called in one way, and the reference rows beside them."""
+"""Methods that generate clips: a common interface for all kinds of trained networks, and the reference rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 
 Tell = Callable[[int, int], None]
-# few steps, since a table is of many clips; the times in it are of the paper's 25 steps of DDIM
+# few steps, since tables need many clips; times are measured with `PAPER`
 SHORT = SamplerConfig(num_inference_steps=8, guidance_scale=SCALE_WITH_MEAN, solver="dpm++", guidance_rescale=RESCALE)
 SHORT_SETTINGS: dict[str, Setting] = {
     "sampler": f"{SHORT.solver} {SHORT.num_inference_steps}",
@@ -58,17 +58,18 @@ class VideoSampler:
     """A network that generates clips.
 
     Attributes:
-        make: captioned clips, seeds and sampler to clips `n f 3|4 h w` in [0, 1].
-        parameters: of all its networks.
-        digest: changes with any weight.
+        make: `(captioned clips, seeds, sampler)` -> clips `n f 3|4 h w` in [0, 1].
+        parameters: number of parameters of all its networks.
+        digest: hash of all weights.
         rebuilds: whether its clips are reconstructions of the captioned ones, so that their alpha has a target.
-        is_real: whether its clips are the captioned ones, whose distance from themselves would be 0: that of one half
-            from the other is computed.
-        seeded: whether another seed makes another clip.
-        stand_in: a test set and the least number of clips to those it is made for; None for those of the set.
-        reference: number of the frame that is the base image, in clips of so many frames; the middle one where there is
-            no base image, so that the same frame is compared.
-        settings: where it departs from `SHORT`, for records.
+        is_real: whether its clips are the captioned ones themselves. Since their distance from themselves would be 0,
+            the distance between two halves is computed.
+        seeded: whether different seeds give different clips.
+        stand_in: `(test set, minimum number of clips)` -> the captioned clips to generate for; None for those of the
+            test set.
+        reference: number of frames -> index of the base image. The middle frame if there is no base image, so that the
+            same frame is compared.
+        settings: differences from `SHORT`, for records.
     """
 
     make: Callable[[Sequence[CaptionedClip], Sequence[int], SamplerConfig], Tensor]
@@ -82,7 +83,16 @@ class VideoSampler:
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def clips(self, wanted: Sequence[CaptionedClip], batch: int = 4, tell: Tell = lambda *_: None) -> Tensor:
-        """A clip for each caption, whose number is its seed; `tell` is called with clips done, and of how many."""
+        """Generate a clip for each caption, with its index as seed.
+
+        Args:
+            wanted: captioned clips, `n`.
+            batch: number of clips per call of `make`.
+            tell: called with the number of clips done and the total.
+
+        Returns:
+            Clips `n f 3|4 h w` in [0, 1], on the CPU.
+        """
         made = []
         for start in range(0, len(wanted), batch):
             part = wanted[start : start + batch]
@@ -91,10 +101,14 @@ class VideoSampler:
         return torch.cat(made)
 
     def at_rate(self, made: Tensor, wanted: Sequence[CaptionedClip]) -> Tensor:
-        """The clips that motion is measured of: 8 frames a second, as made clips have.
+        """The clips at `RATE` frames per second, the rate of generated clips, for metrics of motion.
 
-        Frames of true clips are spread over the whole sticker; they are sampled again, and those of reconstructions are
-        reconstructed again.
+        The frames of true clips are spread over the whole sticker, so true clips are sampled again at that rate, and
+        reconstructions are computed again. Other clips are returned unchanged.
+
+        Args:
+            made: clips from `clips`.
+            wanted: for which they were generated.
         """
         if self.seeded or any(one.paced is None for one in wanted):
             return made
@@ -103,7 +117,7 @@ class VideoSampler:
 
 
 def trained_method(run: Run, checkpoint: Path) -> Method:
-    """What a record says of a run's network, whether or not the network is here."""
+    """The method of a run, for its record; the checkpoint does not have to exist."""
     return Method(
         run.spec.name,
         run.spec.title,
@@ -115,12 +129,12 @@ def trained_method(run: Run, checkpoint: Path) -> Method:
 
 
 def reference_method(name: str, sampler: VideoSampler) -> Method:
-    """What a record says of a row of `REFERENCES`."""
+    """The method of a row of `REFERENCES`, for its record."""
     return Method(name, REFERENCE_TITLES[name], {**SHORT_SETTINGS, **sampler.settings}, digest=sampler.digest)
 
 
 def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
-    """The network of a run or of a bundle.
+    """Load the network of a run or a bundle as a sampler.
 
     Args:
         source: see `load_network`.
@@ -128,7 +142,7 @@ def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
         device: where it runs.
 
     Raises:
-        UserError: nothing there, or a network that does not generate clips.
+        UserError: `source` does not exist, or its network does not generate clips.
     """
     loaded = load_network(source, part)
     network = loaded.network.to(device)
@@ -146,12 +160,12 @@ def load_sampler(source: str, part: str, device: torch.device) -> VideoSampler:
 
 
 def around_stills(network: ImageToVideo, how: Animation, digest: str) -> VideoSampler:
-    """Clips around the middle frames of the captioned ones, by their captions.
+    """A sampler that animates the middle frames of the captioned clips with their captions.
 
     Args:
         network: on the device where it runs.
-        how: its sampler.
-        digest: of its weights.
+        how: settings of its sampler.
+        digest: hash of its weights.
     """
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
@@ -172,14 +186,17 @@ def around_stills(network: ImageToVideo, how: Animation, digest: str) -> VideoSa
 def from_captions(
     network: TextToVideo, wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig
 ) -> Tensor:
-    """Clips for the captions."""
+    """Generate clips for the captions, of the size and number of frames of the captioned clips."""
     frames, _, height, width = wanted[0].clip.shape
     captions = [one.caption for one in wanted]
     return network.sample(captions, list(seeds), (height, width), frames, sampling=sampling)
 
 
 def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequence[int], _: SamplerConfig) -> Tensor:
-    """Clips for the trigger words; VideoGPT "can only be controlled with tags". Resized to the captioned clips."""
+    """Generate clips for the trigger words, resized to the captioned clips.
+
+    VideoGPT gets no captions since it "can only be controlled with tags".
+    """
     tags = [list(one.trigger_words) for one in wanted]
     made = network.sample(tags, TokenSampling(), torch.Generator().manual_seed(seeds[0]))  # n f 3 h w
     size = wanted[0].clip.shape[-2:]
@@ -190,17 +207,20 @@ def from_tags(network: VideoGPT, wanted: Sequence[CaptionedClip], seeds: Sequenc
 
 
 def true_clips(device: torch.device) -> VideoSampler:
-    """The held-out stickers themselves."""
+    """A sampler that returns the held-out stickers themselves."""
     return VideoSampler(rgba_of, 0, "true", is_real=True, seeded=False)
 
 
 def rgba_of(wanted: Sequence[CaptionedClip], *_: Any) -> Tensor:
-    """The captioned clips as they are."""
+    """The captioned clips unchanged, `n f 4 h w`."""
     return torch.stack([one.rgba for one in wanted])
 
 
 def training_clips(device: torch.device) -> VideoSampler:
-    """Stickers of the training split, as many as methods make clips: the distance of one real set from another."""
+    """A sampler that returns stickers of the training split, so that distances are those between two real sets.
+
+    It returns at most as many as other methods generate.
+    """
 
     def stand_in(real: CaptionedSet, least: int) -> list[CaptionedClip]:
         return real.training_clips(max(least, len(real.clips)))
@@ -209,7 +229,11 @@ def training_clips(device: torch.device) -> VideoSampler:
 
 
 def through_codec(device: torch.device, source: str = SHIPPED_TRANSPARENCY) -> VideoSampler:
-    """The held-out stickers encoded to adjusted latents and decoded: the best that alpha in these can be."""
+    """A sampler that encodes held-out stickers to adjusted latents and decodes them: an upper bound on alpha quality.
+
+    Raises:
+        UserError: `source` does not exist or does not hold a `TransparencyVAE`.
+    """
     loaded = load_network(source, "codec")
     vae = loaded.network
     if not isinstance(vae, TransparencyVAE):
@@ -227,8 +251,9 @@ def through_codec(device: torch.device, source: str = SHIPPED_TRANSPARENCY) -> V
 
 
 def cut_out_after(device: torch.device) -> VideoSampler:
-    """`glassine generate --transparent` as it ships, in its usual number of frames; the loop is played until it fills
-    the clip, so that no frame is shown for longer than those of other methods.
+    """A sampler that runs `glassine generate --transparent` with its shipped settings and default number of frames.
+
+    The loop is repeated until it fills the clip, so that frames are as long as those of other methods.
     """
     cut_out = CutoutPipeline.from_pretrained(device=str(device))
     pipeline = TextToStickerPipeline.from_pretrained(MAKES, cut_out, device=str(device))
@@ -244,12 +269,17 @@ def cut_out_after(device: torch.device) -> VideoSampler:
 
 
 def alpha_in_latents(device: torch.device, motion: int | None = None) -> VideoSampler:
-    """`glassine generate --transparent --transparency latents` as it ships, with an amount of motion or without."""
+    """A sampler that runs `glassine generate --transparent --transparency latents` with its shipped settings.
+
+    Args:
+        device: where it runs.
+        motion: requested amount of motion; None for none.
+    """
     pipeline = AnimatePipeline.from_pretrained(ANIMATES, device=str(device))
 
     def make(wanted: Sequence[CaptionedClip], seeds: Sequence[int], sampling: SamplerConfig) -> Tensor:
         (height, width), frames = shape_of(wanted)
-        settings = vars(sampling) | {"guidance_scale": None}  # the default of each of the two stages
+        settings = vars(sampling) | {"guidance_scale": None}  # None: the default of each stage
         prompts = [one.caption for one in wanted]
         return stacked(pipeline(prompts, None, frames, height, width, **settings, seed=seeds, motion=motion, domain=""))
 
@@ -264,23 +294,23 @@ def alpha_in_latents(device: torch.device, motion: int | None = None) -> VideoSa
 
 
 def pipeline_sampler(make: Callable[..., Tensor], *networks: torch.nn.Module) -> VideoSampler:
-    """With the parameters and the digest of all networks."""
+    """A sampler with the number of parameters and the digest of all `networks`."""
     parameters = sum(p.numel() for network in networks for p in network.parameters())
     return VideoSampler(make, parameters, "-".join(weights_digest(network) for network in networks))
 
 
 def shape_of(wanted: Sequence[CaptionedClip]) -> tuple[tuple[int, int], int]:
-    """Size and number of frames of the captioned clips."""
+    """Size (height, width) and number of frames of the captioned clips."""
     frames, _, height, width = wanted[0].rgba.shape
     return (height, width), frames
 
 
 def stacked(stickers: Sequence[Sticker]) -> Tensor:
-    """Clips `n f 4 h w` in [0, 1]."""
+    """Convert stickers of equal size and length to clips `n f 4 h w` in [0, 1]."""
     return rearrange(torch.from_numpy(np.stack([one.frames for one in stickers])), "n f h w c -> n f c h w") / 255
 
 
-# the rows of Layer-Animate's tables that are not trained for them
+# rows of Layer-Animate's tables that are not trained by the benchmark
 REFERENCES: dict[str, Callable[[torch.device], VideoSampler]] = {
     "true": true_clips,
     "train": training_clips,

@@ -1,6 +1,6 @@
 """Tables of generated clips from records: VSD2M's tables 4, 5 and 7, and Layer-Animate's table I and ablation.
 
-Published numbers are on other data by other networks; they are shown apart, or in columns that say so.
+Published numbers are of other networks on other data. They are in separate tables or in columns marked as published.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ from glassine.bench.tables import (
 from glassine.bench.video_methods import REFERENCE_TITLES
 
 Full = Mapping[str, Mapping[str, int]]
-# score -> head, digits
+# score -> (title of the column, format of its values)
 GENERATION_COLUMNS = {
     "fvd_glassine_native_8f_white": ("fvd_glassine ↓", short),
     "kvd_glassine_native_8f_white": ("kvd_glassine ↓", short),
@@ -44,7 +44,7 @@ GENERATION_COLUMNS = {
     "clip_glassine_similarity_softmax_white": ("clip_glassine similarity ↑", fixed(3)),
     "clip_glassine_t2v_r5_white": ("clip_glassine text to clip R@5 ↑", percent),
 }
-# of the field's own networks; shown once any record has them
+# scores by public networks (I3D, FAST-VQA); shown if any record has them
 GENERATION_OPTIONAL = {
     "fvd_i3d_rep2_16f_white": ("FVD (I3D, rep2_16f) ↓", short),
     "kvd_i3d_rep2_16f_white": ("KVD (I3D, rep2_16f) ↓", short),
@@ -79,7 +79,7 @@ SEEN = {
     "dynamic_degree_farneback_top5_gray": ("fastest 5% of the flow, px", short),
     "dynamic_degree_farneback_flow_gray": ("mean flow, px", short),
 }
-# of the field's own networks; shown once any record has them
+# scores by public networks (I3D, RAFT); shown if any record has them
 ANIMATION_OPTIONAL = {
     "fvd_i3d_native_16f_white": ("FVD (I3D, 16 frames, white) ↓", short),
     "fvd_i3d_native_16f_black": ("FVD (I3D, 16 frames, black) ↓", short),
@@ -98,7 +98,7 @@ ALPHA = {
 def method_table(
     records: Sequence[Record], training_set: str, test_set: str, methods: Mapping[str, Spec] = METHODS
 ) -> Table:
-    """Rows of the methods that were trained on one set, scored on another; then their start, and real clips."""
+    """The methods trained on `training_set` and scored on `test_set`, followed by step 0 and the floors."""
     tested = [record for record in records if test_set in record.conditions]
     chosen = [record for record in tested if record.data == training_set and record.method in methods]
     beside = [record for record in tested if record.method in FLOORS or record.method.endswith(START)]
@@ -113,7 +113,7 @@ def method_table(
 
 
 def data_table(records: Sequence[Record], test_set: str, method: str = "sti") -> Table:
-    """Rows of what one method was trained on."""
+    """One method on `test_set`, with one row for each of its training sets."""
     chosen = [record for record in records if record.method == method and test_set in record.conditions]
     columns = columns_of(chosen)
     head = ["trained on", *(title for title, _ in columns.values())]
@@ -128,23 +128,23 @@ def data_table(records: Sequence[Record], test_set: str, method: str = "sti") ->
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, tuple[str, Any]]:
-    """Scores that are shown."""
+    """The columns of VSD2M's tables that any record has a score for."""
     return shown_columns(records, GENERATION_COLUMNS | GENERATION_OPTIONAL)
 
 
 def shown_columns(records: Sequence[Record], columns: Mapping[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    """The columns that any record has a score for."""
+    """Those of `columns` for which any record has a score."""
     present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
     return {name: column for name, column in columns.items() if name in present}
 
 
 def last(record: Record) -> int:
-    """Places what is not trained, then the floors, below the methods."""
+    """Sort key of rows below the methods: step 0 first, then the floors."""
     return FLOORS.index(record.method) + 1 if record.method in FLOORS else 0
 
 
 def method_rows(records: Sequence[Record], methods: Mapping[str, Spec] = METHODS) -> list[Row]:
-    """Seeds of a method together, in the paper's order; a row that does not compare says why."""
+    """One row per method with all its seeds, in the paper's order; the title says why a row cannot be compared."""
     found = {name: tuple(record for record in records if record.method == name) for name in methods}
     titles = {
         name: one.title + (f" ({NOT_COMPARABLE[name]})" if name in NOT_COMPARABLE else "")
@@ -186,7 +186,7 @@ SHOWN_TWICE = (
 
 
 def counted(cell: Cell) -> str:
-    """How many clips there are, and of how many groups."""
+    """Text with the number of clips, groups and seeds per caption."""
     if cell.num_groups is None:
         return f"{cell.stickers} clips, groups not recorded"
     seeds = -(-cell.stickers // cell.num_groups)
@@ -194,7 +194,7 @@ def counted(cell: Cell) -> str:
 
 
 def about_generation(records: Sequence[Record]) -> str:
-    """What the numbers are of."""
+    """The caption of the generation tables: how their numbers were measured."""
     has_floors = any(record.method in FLOORS for record in records)
     records = [record for record in records if record.method in METHODS] or list(records)
     first = next(record for record in records if record.conditions)
@@ -213,7 +213,7 @@ def about_generation(records: Sequence[Record]) -> str:
 
 
 def generation_report(records: Sequence[Record], published: Sequence[dict[str, Any]], full: Full) -> str:
-    """All of `generation.md`."""
+    """Text of `generation.md`."""
     parts = [
         "# Text to sticker\n\n"
         "Generated by `glassine benchmark tables` from `results/generation/*.json`; edit nothing here.",
@@ -248,7 +248,14 @@ def animation_table(
     columns: Mapping[str, tuple[str, Any]],
     published: Sequence[dict[str, Any]] = (),
 ) -> Table:
-    """A row each of the methods, or of what they are compared with, true clips last; what is `published` beside it."""
+    """A table of animation methods.
+
+    Args:
+        records: of methods and references.
+        names: methods or references with a row, if they have records; followed by step 0 and `ALWAYS`.
+        columns: score -> (title of the column, format of its values).
+        published: numbers of the paper, which get their own columns if they are of one of the rows.
+    """
     titles = REFERENCE_TITLES | {name: method.title for name, method in ANIMATION.items()}
     starts = {name + START: start_of(ANIMATION[name]).title for name in names if name in ANIMATION}
     titles |= starts
@@ -268,7 +275,7 @@ def animation_table(
 
 
 def animation_report(records: Sequence[Record], published: Sequence[dict[str, Any]]) -> str:
-    """All of `animation.md`."""
+    """Text of `animation.md`."""
     records = one_budget(records)
     parts = [
         "# Transparent clips\n\n"
@@ -285,12 +292,12 @@ def animation_report(records: Sequence[Record], published: Sequence[dict[str, An
 
 
 def full_size() -> Table:
-    """Parameters of the network at full size, in millions."""
+    """Parameters of Layer-Animate's network at full size by part, in millions."""
     return ["part", "parameters"], [[PARTS[part], fixed(3)(n / 1e6)] for part, n in count_layer_animate().items()]
 
 
 def readme_blocks(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
-    """Tables by name, for the README; with the first, what the numbers are of."""
+    """Tables by name, for the README; the first includes the caption."""
     records = one_budget(records)
     found = sections(records, published)
     about = about_animation(records)
@@ -298,7 +305,7 @@ def readme_blocks(records: Sequence[Record], published: Sequence[dict[str, Any]]
 
 
 def about_animation(records: Sequence[Record]) -> str:
-    """What the numbers are of."""
+    """The caption of the animation tables: how their numbers were measured."""
     scored = [record for record in records if record.conditions]
     first = next((record for record in scored if record.method in ANIMATION), scored[0])
     has_floors = any(record.method == "train" for record in records)
@@ -327,7 +334,7 @@ def about_animation(records: Sequence[Record]) -> str:
 
 
 def sections(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()) -> dict[str, str]:
-    """The tables of each of `SECTIONS` that has a row; beside what is seen, what is published."""
+    """The two tables (`SEEN`, with published numbers, and `ALPHA`) of each of `SECTIONS` that has a row."""
     seen = shown_columns(records, SEEN | ANIMATION_OPTIONAL)
     return {
         name: "\n\n".join(markdown(animation_table(records, names, *how)) for how in ((seen, published), (ALPHA, ())))
@@ -337,14 +344,14 @@ def sections(records: Sequence[Record], published: Sequence[dict[str, Any]] = ()
 
 
 def one_budget(records: Sequence[Record]) -> list[Record]:
-    """Those that were trained for as many steps as most were, and those that were not trained for a table."""
+    """Without records of trained methods whose number of steps differs from the most frequent one."""
     steps = [budget for record in records if record.data == TRANSPARENT and (budget := record.costs.get("steps"))]
     chosen = max(steps, key=steps.count, default=None)
     return [record for record in records if record.data != TRANSPARENT or record.costs.get("steps") == chosen]
 
 
 def accuracy(records: Sequence[Record]) -> str:
-    """How true alpha is where the truth is known: that of true clips after the codec."""
+    """A section on the codec's accuracy: alpha of true clips after encoding and decoding; empty without a record."""
     found = [record.conditions[TEST_SET].scores for record in records if record.method == "codec"]
     shown = {"psnr_mean": "PSNR", "ssim": "SSIM", "mad": "MAD", "dtssd": "dtSSD", "flicker": "flicker"}
     values = {title: found[0].get(name) for name, title in shown.items()} if found else {}
