@@ -1,4 +1,4 @@
-"""Scores as torchmetrics classes; clips are `b f c h w` in [0, 1], and every score keeps one value a clip."""
+"""Scores as torchmetrics classes; clips are `b f c h w` in [0, 1], and every score keeps one value per clip."""
 
 from glassine.metrics.base import VideoMetric
 from glassine.metrics.image import AlphaPSNR, AlphaSSIM, CompositePSNR, CompositeSSIM

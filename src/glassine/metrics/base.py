@@ -1,4 +1,4 @@
-"""The base of all clip scores: one value a clip is kept, so means, medians and lists come from the same numbers."""
+"""Base of all clip scores: one value per clip is kept, so that means, medians and lists use the same numbers."""
 
 from abc import ABC, abstractmethod
 
@@ -18,15 +18,15 @@ def check_clips(preds: Tensor, target: Tensor, channels: int = 1) -> tuple[Tenso
     Args:
         preds: predicted clips, `b f c h w`, floating point in [0, 1].
         target: true clips of the same shape.
-        channels: the `c` that is allowed.
+        channels: the required `c`.
 
     Returns:
         Both clips; values outside [0, 1] by at most 0.001 (rounding of half precision) are clamped.
 
     Raises:
         ValueError: wrong shape or an integer type, a mistake in the calling code.
-        UserError: NaN, infinite or out-of-range values. They are refused rather than skipped, because a mean that
-            ignores a diverged clip would look better than the model is.
+        UserError: NaN, infinite or out-of-range values. They are rejected rather than skipped, because a mean without
+            the diverged clips would overrate the model.
     """
     if preds.shape != target.shape or preds.ndim != 5 or preds.shape[2] != channels or preds.numel() == 0:
         raise ValueError(
@@ -46,10 +46,10 @@ def check_clips(preds: Tensor, target: Tensor, channels: int = 1) -> tuple[Tenso
 
 
 class VideoMetric(Metric, ABC):
-    """One value a clip, averaged over clips; the values of several processes are concatenated.
+    """One value per clip, averaged over clips; the values of several processes are concatenated.
 
-    A clip in which the score is not defined (no hole, a single frame) has the value NaN and is left out of the mean;
-    the mean of no value at all is NaN.
+    A clip for which the score is undefined (no hole, a single frame) has the value NaN and is excluded from the mean.
+    The mean over no defined value is NaN.
     """
 
     is_differentiable = False
@@ -64,16 +64,16 @@ class VideoMetric(Metric, ABC):
 
     @abstractmethod
     def score(self, preds: Tensor, target: Tensor) -> Tensor:
-        """Score checked float32 clips `b f c h w` -> `b`."""
+        """Score `b` of validated float32 clips `b f c h w`."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add clips `b f c h w`, floating point in [0, 1]. Raises as `check_clips` does."""
         self.values.append(self.score(*check_clips(preds, target, self.channels)))
 
     def add(self, values: Tensor) -> None:
-        """Add clips by their values `b`, NaN where the score is not defined; for clips that are checked already."""
+        """Add clips by their precomputed values `b`, NaN where the score is undefined."""
         self.values.append(values)
-        # counts as an update: `compute` neither warns nor returns what it has cached
+        # register this as an update, so that `compute` neither warns nor returns its cached result
         self._update_count += 1
         self._computed = None
 
@@ -82,5 +82,5 @@ class VideoMetric(Metric, ABC):
         return dim_zero_cat(self.values) if len(self.values) else torch.empty(0, device=self.device)
 
     def compute(self) -> Tensor:
-        """Return the mean over all clips in which the score is defined."""
+        """Return the mean over all clips for which the score is defined."""
         return self.per_clip().nanmean()

@@ -1,4 +1,4 @@
-"""How well generated clips fit their captions, by a network that embeds pictures and texts into one space."""
+"""Agreement of generated clips with their captions, by a network that embeds images and texts in one space."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,25 +15,25 @@ from glassine.metrics.image import background_color
 from glassine.utils.errors import UserError
 
 Reading = Literal["softmax", "cosine", "relative"]
-ID_COLUMNS = 2  # 24 bits of a caption's digest each, whole numbers that float32 holds
+ID_COLUMNS = 2  # 24 bits of a caption's digest each, integers that float32 represents exactly
 CLIPS_AT_ONCE = 64
-TIE = 1e-6  # what rounding makes of equal clips
+TIE = 1e-6  # similarities of equal clips differ by less than this, due to rounding
 
 
 def caption_id(caption: str) -> list[int]:
-    """Two numbers below 2^24 that tell captions apart on every process alike."""
+    """Two numbers below 2^24 that identify a caption, the same in all processes."""
     digest = hashlib.sha256(caption.encode()).digest()
     return [int.from_bytes(digest[:3]), int.from_bytes(digest[3:6])]
 
 
 def own_probability(frames: Tensor, candidates: Tensor, own: Tensor, logit_scale: float) -> Tensor:
-    """Mean over frames of the softmax over all candidate captions, at the clip's own.
+    """Probability of each clip's own caption: softmax over all candidate captions, averaged over frames.
 
     Args:
         frames: normalized embeddings, `n f d`.
         candidates: normalized embeddings of the captions, `k d`.
-        own: the index of each clip's caption, `n`.
-        logit_scale: what cosines are multiplied by.
+        own: index of each clip's caption, `n`.
+        logit_scale: factor of the cosines.
 
     Returns:
         `n`, 0 to 1.
@@ -46,15 +46,15 @@ def own_probability(frames: Tensor, candidates: Tensor, own: Tensor, logit_scale
 
 
 def recall(similarity: Tensor, matches: Tensor, top: int) -> float:
-    """The share of rows with a match among their `top` most similar columns.
+    """Fraction of rows with a match among their `top` most similar columns.
 
-    A column that is no match and exactly as similar as the best match ranks before it: a model that makes the same clip
-    for every caption finds nothing.
+    In ties, columns that do not match rank before the best match, so that a model that generates the same clip for
+    every caption scores 0.
 
     Args:
         similarity: `q k`.
-        matches: which columns are right answers, bool `q k`, at least one a row.
-        top: how many columns are looked at.
+        matches: bool `q k`, true for correct columns, at least one per row.
+        top: number of columns considered.
     """
     best = similarity.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)  # q 1
     before = ((similarity > best - TIE) & ~matches).sum(1)  # q
@@ -65,30 +65,30 @@ class ClipScores(GeneratedClipMetric):
     """CLIP score, CLIP similarity and retrieval between clips and their captions, in one pass over the networks.
 
     `clip_NAME_score_BACKGROUND`
-        Mean over clips of the mean over frames of 100 cos(frame, caption), at least 0: torchmetrics' `CLIPScore`, which
-        clamps the mean and not each pair, with all frames as samples. Hessel et al. 2021 multiply by 2.5 instead.
+        Mean over clips and frames of 100 cos(frame, caption), at least 0: torchmetrics' `CLIPScore` with all frames as
+        samples, which clamps the mean and not each pair. Hessel et al. 2021 multiply by 2.5 instead.
     `clip_NAME_similarity_READING_BACKGROUND`
         VSD2M's CLIP similarity (arXiv 2412.08259, Metrics), whose "candidates [...] are all texts in the test set". It
         follows GODIVA (arXiv 2104.14806, section 4.2.1): the mean over frames of CLIP(text, frame). GODIVA has no
-        candidates and VSD2M does not say what they do, so the reading is an argument:
-        `softmax` (default): CLIP's zero-shot classification, that is the probability of the clip's own caption among
-        all distinct captions of the updates; score the whole test set. Of the three, only this one has candidates.
-        `cosine`: GODIVA's SIM (equation 14), cosines as they are.
-        `relative`: GODIVA's relative matching (equation 15): SIM divided by that of the real clip with the same
+        candidates and VSD2M does not say how it uses them, so the reading is an argument:
+        `softmax` (default): CLIP's zero-shot classification, i.e. the probability of the clip's own caption among all
+        distinct captions of the updates, which should be the whole test set. Only this reading uses candidates.
+        `cosine`: GODIVA's SIM (equation 14), the plain cosine.
+        `relative`: GODIVA's relative matching (equation 15): SIM divided by the SIM of the real clip with the same
         caption, averaged over pairs; `update` needs the real clips.
     `clip_NAME_t2v_r1_BACKGROUND`, `..._t2v_r5_...`, `..._v2t_r1_...`, `..._v2t_r5_...`
-        Retrieval of clips by text and of texts by clip among all updates, by SIM: the share found first, or among the
-        first five. Equal captions are one text, and every clip made for it is a right answer; see `recall` for ties.
+        Recall at 1 and at 5 of clips by text and of texts by clip among all updates, ranked by SIM. Equal captions are
+        one text, and every clip generated for it is a correct answer; see `recall` for ties.
 
-    Captions are embedded as they are handed in; whether `Cartoon\\t` stays in front is the caller's choice.
+    Captions are embedded unchanged; the caller decides whether to keep a prefix such as `Cartoon\\t`.
 
     Args:
-        images: opaque pictures `n 3 h w` in [0, 1] to embeddings `n d`; resizing and scaling are its own.
+        images: opaque images `n 3 h w` in [0, 1] to embeddings `n d`, including any resizing and normalization.
         texts: list of `n` captions to embeddings `n d`.
-        name: what the network is called in the results: `vit_l_14`, `glassine`.
-        background: what transparent clips are composited on; RGB clips are taken to lie on it.
-        reading: of CLIP similarity, see above.
-        logit_scale: what cosines are multiplied by before the softmax; 100 for OpenAI's CLIP.
+        name: name of the network in the results, such as `vit_l_14` or `glassine`.
+        background: color on which transparent clips are composited; RGB clips are assumed to be on it already.
+        reading: reading of CLIP similarity, see above.
+        logit_scale: factor of the cosines before the softmax; 100 for OpenAI's CLIP.
 
     Raises:
         UserError: an unknown color, reading or name.
@@ -116,7 +116,7 @@ class ClipScores(GeneratedClipMetric):
         wanted = ("score", f"similarity_{reading}", "t2v_r1", "t2v_r5", "v2t_r1", "v2t_r5")
         self.names = [score_name("clip", name, what, background) for what in wanted]
         self.name_n = score_name("clip", name, background, "n")
-        # rows are kept flat: a process without clips has an empty list, which has to be gathered with the others'
+        # rows are flat, so that the empty list of a process without clips can be gathered with those of the others
         self.add_state("rows", default=[], dist_reduce_fx="cat")
         self.add_state("shape", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="max")
 
@@ -128,17 +128,17 @@ class ClipScores(GeneratedClipMetric):
         return functional.normalize(rearrange(flat.float(), "(b f) d -> b f d", b=len(clips)), dim=-1)
 
     def update(self, clips: Tensor, captions: Sequence[str], real: Tensor | None = None) -> None:
-        """Add generated clips and what they were made for.
+        """Add generated clips and their captions.
 
         Args:
-            clips: `b f c h w` in [0, 1], straight RGBA or RGB; all of equally many frames.
-            captions: `b` of them.
-            real: the real clips with these captions; needed and used by the `relative` reading only.
+            clips: `b f c h w` in [0, 1], straight RGBA or RGB; the same number of frames in all updates.
+            captions: one per clip.
+            real: real clips with these captions; only used, and required, by the `relative` reading.
 
         Raises:
-            ValueError: clips of another shape or type, or not as many captions as clips.
-            UserError: values that are NaN or outside [0, 1], clips longer or shorter than those before, or no real
-                clips where they are needed.
+            ValueError: clips of another shape or type, or different numbers of captions and clips.
+            UserError: values that are NaN or outside [0, 1], another number of frames than in earlier updates, or
+                missing real clips.
         """
         if len(captions) != len(clips):
             raise ValueError(f"captions must be as many as clips, {len(clips)}, got {len(captions)}")
@@ -163,7 +163,7 @@ class ClipScores(GeneratedClipMetric):
         self.rows.append(torch.cat(columns, dim=1).flatten())  # (b columns)
 
     def compute(self) -> dict[str, float]:
-        """All scores by their names, NaN if there is no clip, and as `_n` the clips they are made of."""
+        """All scores by name, NaN if there are no clips, and the number of clips as `..._n`."""
         if not self.shape.any():
             return dict.fromkeys(self.names, float("nan")) | {self.name_n: 0}
         similarity, own, read = self.similarities()
@@ -175,9 +175,9 @@ class ClipScores(GeneratedClipMetric):
         return dict(zip(self.names, scores, strict=True)) | {self.name_n: len(own)}
 
     def per_clip(self) -> dict[str, Tensor]:
-        """Score and similarity of each clip, `n`, by the names of their means; nothing if there is no clip.
+        """CLIP score and similarity of each clip, `n`, by the names of their means; empty if there are no clips.
 
-        The score of a clip may be below 0; its mean is clamped, see above.
+        The score of a clip can be negative; only the mean is clamped.
         """
         if not self.shape.any():
             return {}
@@ -185,7 +185,7 @@ class ClipScores(GeneratedClipMetric):
         return {self.names[0]: 100 * similarity.gather(1, own[:, None])[:, 0], self.names[1]: read}
 
     def similarities(self) -> tuple[Tensor, Tensor, Tensor]:
-        """SIM of clips and captions `n k`, the index of each clip's caption `n`, and its CLIP similarity `n`."""
+        """SIM of all clips and captions `n k`, the index of each clip's caption `n`, and its CLIP similarity `n`."""
         length, width = self.shape.tolist()
         table = dim_zero_cat(self.rows).view(-1, ID_COLUMNS + 1 + width * (1 + length))
         ids, reference, texts, frames = table.split([ID_COLUMNS, 1, width, width * length], dim=1)

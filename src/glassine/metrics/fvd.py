@@ -1,8 +1,8 @@
 """Fréchet and kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717), with the feature network as argument.
 
-The name of a result states all that it depends on: network, frames and background. `FVD` is computed from sums of
-features, which can be added over batches and processes. Its value for few clips is far too large; `KVD` is unbiased,
-with expectation zero for two sets of one distribution, at any number of clips.
+The name of a result contains network, frame protocol and background, since it depends on all of them. `FVD` is computed
+from sums over features, which can be added over batches and processes. It has a large positive bias for few clips.
+`KVD` is unbiased: for two sets from the same distribution, its expectation is zero for any number of clips.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Ddof = Literal[0, 1]
 
 
 class Moments(NamedTuple):
-    """What is kept of `n` features of width `d`; the moments of two sets are added field by field."""
+    """Sums over `n` features of width `d`; the moments of a union of sets are the sums of their fields."""
 
     samples: Tensor  # (), int64
     total: Tensor  # d, float64: sum of the features
@@ -28,7 +28,7 @@ class Moments(NamedTuple):
 
 
 def feature_moments(features: Tensor) -> Moments:
-    """Sum up features `n d`, in float64 whatever their type."""
+    """Moments of features `n d`, computed in float64."""
     wide = features.detach().double()
     return Moments(torch.tensor(len(wide), device=wide.device), wide.sum(0), wide.T @ wide)
 
@@ -37,9 +37,9 @@ def mean_and_covariance(moments: Moments, ddof: Ddof = 1) -> tuple[Tensor, Tenso
     """The features' mean `d` and covariance `d d`, float64.
 
     Args:
-        moments: of at least two features.
-        ddof: what is taken off the count that the covariance is divided by. 1 is TF-GAN's and numpy's way, which the
-            first FVD was computed with; 0 is that of StyleGAN-V's and CD-FVD's statistics.
+        moments: moments of at least two features.
+        ddof: the covariance is divided by n - ddof. 1 as in TF-GAN and numpy, and the original FVD; 0 as in StyleGAN-V
+            and CD-FVD.
     """
     mean = moments.total / moments.samples
     scatter = moments.outer - moments.samples * torch.outer(mean, mean)
@@ -49,19 +49,19 @@ def mean_and_covariance(moments: Moments, ddof: Ddof = 1) -> tuple[Tensor, Tenso
 def root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a positive semi-definite matrix `d d`."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # rounding leaves some of the zeros below zero
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # rounding makes some zero eigenvalues negative
 
 
 def frechet_distance(first: Moments, second: Moments, ddof: Ddof = 1) -> float:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson and Landau 1982; Heusel et al. 2017, equation 6).
 
-    S1 S2 has the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2), so no root of an unsymmetric matrix is needed and
-    the result is real. It also holds for fewer features than dimensions; such a distance is far too large for
-    a small set, though, and only comparable at equal counts.
+    S1 S2 has the same eigenvalues as the symmetric S1^(1/2) S2 S1^(1/2), so that no root of an asymmetric matrix is
+    needed and the result is real. It is also defined for fewer features than dimensions. For small sets it has a large
+    positive bias, so compare only at equal counts.
 
     Args:
         first: moments of one set.
-        second: moments of the other, of the same width.
+        second: moments of the other set, of the same width.
         ddof: see `mean_and_covariance`.
 
     Returns:
@@ -69,7 +69,7 @@ def frechet_distance(first: Moments, second: Moments, ddof: Ddof = 1) -> float:
     """
     if min(first.samples.item(), second.samples.item()) < 2:
         return float("nan")
-    # the eigenvalues are wanted in float64 and the same everywhere: not every accelerator has them
+    # on the CPU, for the same result on all machines; some accelerators have no float64
     (mean1, cov1), (mean2, cov2) = (
         mean_and_covariance(Moments(*(part.cpu() for part in moments)), ddof) for moments in (first, second)
     )
@@ -80,7 +80,7 @@ def frechet_distance(first: Moments, second: Moments, ddof: Ddof = 1) -> float:
     return max(distance.item(), 0.0)
 
 
-# which frames of a clip the network sees; the clip must have as many as the largest index asks for
+# indices of the frames given to the network; clips must have exactly as many frames as the largest index requires
 PROTOCOLS: dict[str, tuple[int, ...]] = {
     "rep2_16f": tuple(frame for frame in range(8) for _ in range(2)),
     "pingpong_16f": (*range(8), *reversed(range(8))),
@@ -90,22 +90,22 @@ PROTOCOLS: dict[str, tuple[int, ...]] = {
 
 
 class VideoFeatures(Protocol):
-    """A feature network: opaque clips `b f 3 h w` in [0, 1] to features `b d`; its resizing and scaling are its own."""
+    """A feature network: opaque clips `b f 3 h w` in [0, 1] to features `b d`, including resizing and normalization."""
 
     @property
     def num_features(self) -> int:
-        """The `d` of its features."""
+        """Width `d` of the features."""
 
     @property
     def frames(self) -> tuple[int, int | None]:
-        """The fewest and the most frames it takes; None for no limit."""
+        """Minimum and maximum number of frames; None for no maximum."""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Features `b d` of clips `b f 3 h w`."""
 
 
 def usable_protocols(frames: tuple[int, int | None]) -> str:
-    """The names of the protocols that give a network as many frames as it takes."""
+    """Names of the protocols whose number of frames is within this minimum and maximum, as text."""
     fewest, most = frames
     return ", ".join(
         f"{name} (clips of {max(index) + 1} frames)"
@@ -115,21 +115,22 @@ def usable_protocols(frames: tuple[int, int | None]) -> str:
 
 
 class VideoDistance(GeneratedClipMetric):
-    """What distances between two sets of clips share: which frames a network sees of them, and on what background.
+    """Base class of distances between two sets of clips: frame protocol, background and feature network.
 
-    I3D takes at least 9 frames and stickers have 8, so a protocol says what the network sees instead: `rep2_16f` each
-    frame twice, `pingpong_16f` the clip forwards and then backwards, `native_8f` and `native_16f` the clip as it is.
-    Numbers of different protocols, backgrounds or networks cannot be compared; their names keep them apart.
+    I3D needs at least 9 frames, but stickers have 8. The protocol determines the network's input: `rep2_16f` repeats
+    each frame, `pingpong_16f` is the clip forwards and then backwards, `native_8f` and `native_16f` are unchanged
+    clips. Results for different protocols, backgrounds or networks are not comparable and have different names.
 
     Args:
-        family: of the results' names, `fvd` or `kvd`.
+        family: `fvd` or `kvd`, the first part of the results' names.
         network: see `VideoFeatures`; for instance `glassine.pretrained.i3d.I3D`. It is frozen.
-        name: what the network is called in the results: `i3d`, `videomae`, `glassine`.
+        name: name of the network in the results, such as `i3d`, `videomae` or `glassine`.
         protocol: a key of `PROTOCOLS`.
-        backgrounds: what transparent clips are composited on, one result each; names or `#rrggbb`.
+        backgrounds: colors on which transparent clips are composited, with one result each; names or `#rrggbb`.
 
     Raises:
-        UserError: an unknown protocol, color or name, or a protocol that gives other frames than the network takes.
+        UserError: an unknown protocol or color, an invalid name, or a protocol with a number of frames that the network
+            does not support.
     """
 
     higher_is_better = False
@@ -155,14 +156,14 @@ class VideoDistance(GeneratedClipMetric):
         self.names = [score_name(family, name, protocol, background) for background in backgrounds]
 
     def features(self, clips: Tensor) -> list[Tensor]:
-        """Features `b d` of clips on each background.
+        """Features of clips, `b d` for each background.
 
         Args:
-            clips: `b f c h w` in [0, 1], straight RGBA, or RGB that lies on the one background of this metric.
+            clips: `b f c h w` in [0, 1]: straight RGBA, or RGB if this metric has a single background.
 
         Raises:
             ValueError: clips of another shape or type.
-            UserError: another number of frames than the protocol takes, RGB clips for several backgrounds, values that
+            UserError: a number of frames that does not fit the protocol, RGB clips for several backgrounds, values that
                 are NaN or outside [0, 1], or features that are not finite.
         """
         index = PROTOCOLS[self.protocol]
@@ -189,15 +190,15 @@ class VideoDistance(GeneratedClipMetric):
 class FVD(VideoDistance):
     """Fréchet video distance (Unterthiner et al. 2018, arXiv 1812.01717) of clips of 8 or 16 frames.
 
-    The states are sums, so processes add theirs, and so may you: score the real clips once in a metric of
-    their own and `merge_state` it into that of each method.
+    The states are sums, which are added over processes. Real clips only need to be processed once: add them to a
+    separate metric and `merge_state` it into the metric of each method.
 
     Args:
         network: see `VideoDistance`.
         name: see `VideoDistance`.
         protocol: see `VideoDistance`.
         backgrounds: see `VideoDistance`.
-        ddof: divisor of the covariance, see `mean_and_covariance`.
+        ddof: see `mean_and_covariance`.
 
     Raises:
         UserError: see `VideoDistance`.
@@ -217,7 +218,7 @@ class FVD(VideoDistance):
     ) -> None:
         super().__init__("fvd", network, name, protocol, backgrounds)
         self.ddof = ddof
-        sets, width = 2 * len(self.names), network.num_features  # first the generated clips of all backgrounds
+        sets, width = 2 * len(self.names), network.num_features  # generated clips of all backgrounds first, then real
         self.add_state("count", torch.zeros(sets, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(sets, width, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", torch.zeros(sets, width, width, dtype=torch.float64), dist_reduce_fx="sum")
@@ -227,7 +228,7 @@ class FVD(VideoDistance):
 
         Args:
             clips: see `VideoDistance.features`, also for the errors.
-            real: whether they are real ones or generated.
+            real: whether the clips are real or generated.
         """
         for place, features in enumerate(self.features(clips)):
             slot = torch.tensor([place + real * len(self.names)], device=features.device)
@@ -237,9 +238,9 @@ class FVD(VideoDistance):
             self.outer = self.outer.index_add(0, slot, moments.outer[None])
 
     def compute(self) -> dict[str, float]:
-        """The distance on each background, and beside it, as `_n_real` and `_n_fake`, the clips it is made of.
+        """The distance on each background, and its numbers of clips as `..._n_real` and `..._n_fake`.
 
-        A distance of fewer than two real or two generated clips is NaN.
+        The distance is NaN for fewer than two real or two generated clips.
         """
         sets = [Moments(*parts) for parts in zip(self.count, self.total, self.outer, strict=True)]
         result: dict[str, float] = {}
@@ -255,12 +256,12 @@ def kernel_distance(first: Tensor, second: Tensor, degree: int = 3) -> float:
 
     Args:
         first: features `n d` of one set.
-        second: features `m d` of the other.
-        degree: of the polynomial; 3 in KID and in KVD.
+        second: features `m d` of the other set.
+        degree: degree of the polynomial kernel; 3 in KID and KVD.
 
     Returns:
-        In float64; around 0, and so also below, where both sets are drawn from the same. NaN if a set has fewer than
-        two features.
+        The distance, computed in float64; around 0, possibly negative, for sets from the same distribution. NaN if a
+        set has fewer than two features.
     """
     n, m = len(first), len(second)
     if min(n, m) < 2:
@@ -277,19 +278,20 @@ def kernel_distance(first: Tensor, second: Tensor, degree: int = 3) -> float:
 def weighted_kernel_distance(
     first: Tensor, second: Tensor, first_weights: Tensor, second_weights: Tensor, degree: int = 3
 ) -> Tensor:
-    """`kernel_distance` of weighted sets: of resampled ones, whose weights say how often each clip was drawn.
+    """`kernel_distance` of weighted sets, for bootstrap resampling, where weights count how often a clip was drawn.
 
-    No clip is compared with itself, however often it was drawn, so that resampling does not raise the distance.
+    A clip is never compared with itself, even if it was drawn several times, so that resampling does not increase the
+    distance.
 
     Args:
         first: features `n d` of one set.
-        second: features `m d` of the other.
-        first_weights: `k n`, at least 0; all ones for the set as it is.
+        second: features `m d` of the other set.
+        first_weights: `k n`, at least 0; all ones for the original set.
         second_weights: `k m`.
-        degree: of the polynomial.
+        degree: degree of the polynomial kernel.
 
     Returns:
-        A distance for each of the k weightings, float64.
+        `k` float64: the distance for each of the k weightings; NaN if a set has fewer than two features.
     """
     x, y = (features.detach().double().cpu() for features in (first, second))
     u, v = (weights.double().cpu() for weights in (first_weights, second_weights))
@@ -311,10 +313,10 @@ def weighted_kernel_distance(
 def weighted_frechet_distance(
     first: Tensor, second: Tensor, first_weights: Tensor, second_weights: Tensor, ddof: Ddof = 1
 ) -> Tensor:
-    """`frechet_distance` of weighted sets; see `weighted_kernel_distance`.
+    """`frechet_distance` of weighted sets, `k` float64; see `weighted_kernel_distance` for the arguments.
 
-    Clips that were drawn several times make it larger than that of the set as it is: only differences between draws
-    mean something.
+    Repeated clips increase it, so it is not comparable with the distance of the original sets, only with other
+    resampled ones.
     """
     x, y = (features.detach().double().cpu() for features in (first, second))
     found = []
@@ -328,17 +330,17 @@ def weighted_frechet_distance(
 
 
 class KVD(VideoDistance):
-    """Kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717, section 3), unbiased and over all pairs.
+    """Kernel video distance (Unterthiner et al. 2018, arXiv 1812.01717, section 3), unbiased, over all pairs of clips.
 
-    A Fréchet distance of few clips is too large by much, and by another amount for each number of clips; this one is
-    not, so it can be read at n = 200. Features are kept, `n d` of each set, and processes join theirs.
+    The Fréchet distance of few clips has a large bias that depends on their number. This one has none, so it is
+    meaningful for n = 200. The features of both sets, `n d` each, are kept and gathered over processes.
 
     Args:
         network: see `VideoDistance`.
         name: see `VideoDistance`.
         protocol: see `VideoDistance`.
         backgrounds: see `VideoDistance`.
-        degree: of the kernel, see `kernel_distance`.
+        degree: degree of the kernel, see `kernel_distance`.
 
     Raises:
         UserError: see `VideoDistance`.
@@ -363,15 +365,15 @@ class KVD(VideoDistance):
 
         Args:
             clips: see `VideoDistance.features`, also for the errors.
-            real: whether they are real ones or generated.
+            real: whether the clips are real or generated.
         """
         for place, features in enumerate(self.features(clips)):
             getattr(self, f"{'real' if real else 'fake'}_{place}").append(features)
 
     def compute(self) -> dict[str, float]:
-        """The distance on each background, and beside it, as `_n_real` and `_n_fake`, the clips it is made of.
+        """The distance on each background, and its numbers of clips as `..._n_real` and `..._n_fake`.
 
-        A distance of fewer than two real or two generated clips is NaN.
+        The distance is NaN for fewer than two real or two generated clips.
         """
         result: dict[str, float] = {}
         for place, name in enumerate(self.names):
@@ -381,7 +383,7 @@ class KVD(VideoDistance):
         return result
 
     def kept(self, state: str) -> Tensor:
-        """The features `n d` of one set."""
+        """The features `n d` of one set, by the name of its state."""
         features = getattr(self, state)
-        # a list until processes have joined theirs; nothing has come yet where it is empty
+        # a list before processes are synchronized; empty before the first update
         return dim_zero_cat(features) if len(features) else torch.zeros(0, self.network.num_features)

@@ -1,20 +1,20 @@
-"""What scores of generated clips and pictures share: names of results, opaque clips, sharpness and variety.
+"""Shared parts of scores for generated clips and images: names of results, compositing, sharpness and diversity.
 
-A result is called FAMILY_NETWORK_HOW_BACKGROUND, in lower case:
+A result is named FAMILY_NETWORK_HOW_BACKGROUND, in lower case:
 
-| part | says | examples |
+| part | meaning | examples |
 | --- | --- | --- |
 | FAMILY | what is measured | `fvd`, `clip`, `vqa` |
 | NETWORK | the network, by the name that the metric was given | `i3d`, `videomae`, `vit_l_14`, `fast_b`, `glassine` |
-| HOW | what else numbers must share to be compared | `rep2_16f`, `score`, `similarity_softmax`, `t2v_r1` |
-| BACKGROUND | the color that transparent clips lie on | `white`, `black`, `ff8800` |
+| HOW | other settings that must agree for a comparison | `rep2_16f`, `score`, `similarity_softmax`, `t2v_r1` |
+| BACKGROUND | the color on which transparent clips are composited | `white`, `black`, `ff8800` |
 
-So `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no bare `fvd` or `clip_score`:
-results of the suite's own networks are `fvd_glassine_...` and `clip_glassine_...`. The number of clips is returned
-beside each result, as `..._n`, or `..._n_real` and `..._n_fake`.
+Examples: `fvd_i3d_rep2_16f_white`, `clip_vit_l_14_score_white`, `vqa_fast_b_white`. There is no plain `fvd` or
+`clip_score`: results of the suite's own networks are `fvd_glassine_...` and `clip_glassine_...`. The number of clips is
+returned with each result, as `..._n`, or `..._n_real` and `..._n_fake`.
 
-`Sharpness` and the cosine distances at the top are for single pictures: how sharp they are compared with real ones, how
-different from each other, and how far from the nearest picture of a bank.
+`Sharpness` and the cosine distances are for single images: their sharpness relative to real ones, their distance from
+each other, and their distance from the nearest image of a bank.
 """
 
 import re
@@ -33,10 +33,10 @@ from glassine.utils.errors import UserError
 
 
 def gradient_magnitude(pictures: Tensor) -> Tensor:
-    """Mean length of the gradient over channels and pixels, `b`, of opaque pictures `b c h w` in [0, 1].
+    """Mean gradient magnitude `b` over channels and pixels of opaque images `b c h w` in [0, 1].
 
-    Differences to the next pixel, so values of different picture sizes do not compare. It counts edges whatever they
-    are edges of: noise is sharp, too.
+    The gradient is the difference to the next pixel, so values for different image sizes are not comparable. It does
+    not distinguish details from noise.
     """
     pictures = pictures.float()
     down = (pictures[..., 1:, :-1] - pictures[..., :-1, :-1]).square()
@@ -45,9 +45,9 @@ def gradient_magnitude(pictures: Tensor) -> Tensor:
 
 
 class Sharpness(Metric):
-    """Mean gradient magnitude of generated pictures by that of true ones: 1 is as sharp, 0 is flat.
+    """Mean gradient magnitude of generated images divided by that of real ones: 1 is equally sharp, 0 is flat.
 
-    Both sets must have one size and lie on one background.
+    Both sets must have the same image size and background.
     """
 
     is_differentiable = False
@@ -62,23 +62,23 @@ class Sharpness(Metric):
         self.add_state("count", tensor([0, 0]), dist_reduce_fx="sum")
 
     def update(self, pictures: Tensor, real: bool) -> None:
-        """Add opaque pictures `b c h w` in [0, 1], and whether they are true ones."""
+        """Add opaque images `b c h w` in [0, 1]; `real` tells whether they are real or generated."""
         self.total[int(real)] += gradient_magnitude(pictures).sum()
         self.count[int(real)] += len(pictures)
 
     def compute(self) -> Tensor:
-        """The ratio; NaN before both sets have a picture."""
+        """The ratio; NaN if either set has no images."""
         made, true = self.total / self.count
         return made / true
 
 
 def cosine_distances(first: Tensor, second: Tensor) -> Tensor:
-    """1 - cosine, `n m` in [0, 2], of features `n d` and `m d`."""
+    """Cosine distances `n m` in [0, 2] between features `n d` and `m d`."""
     return 1 - F.normalize(first.float(), dim=1) @ F.normalize(second.float(), dim=1).T
 
 
 def mean_pairwise_distance(features: Tensor) -> float:
-    """The mean over all pairs of different rows of `n d`; NaN for fewer than two."""
+    """Mean cosine distance over all pairs of different rows of `n d`; NaN for fewer than two rows."""
     count = len(features)
     if count < 2:
         return float("nan")
@@ -87,15 +87,15 @@ def mean_pairwise_distance(features: Tensor) -> float:
 
 
 def nearest(features: Tensor, bank: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The nearest of a bank to each row.
+    """The nearest row of a bank for each row of `features`.
 
     Args:
         features: `n d`.
         bank: `m d`.
-        allowed: `n m` bool, which of the bank may be taken; None for all.
+        allowed: `n m` bool, rows of the bank that may be chosen; None for all.
 
     Returns:
-        Cosine distances `n` and rows of the bank `n`; infinity where nothing is allowed.
+        Cosine distances `n`, infinite where no row is allowed, and indices of rows of the bank `n`.
     """
     distances = cosine_distances(features, bank)
     if allowed is not None:
@@ -111,7 +111,8 @@ def score_name(family: str, network: str, *details: str) -> str:
     """The name of a result: `score_name("fvd", "i3d", "rep2_16f", "white")` is `fvd_i3d_rep2_16f_white`.
 
     Raises:
-        UserError: the network's name is empty or not made of lower-case letters, digits and single underscores.
+        UserError: the network's name is empty or contains other characters than lower-case letters, digits and single
+            underscores.
     """
     if not NETWORK.fullmatch(network):
         raise UserError(
@@ -121,10 +122,10 @@ def score_name(family: str, network: str, *details: str) -> str:
 
 
 def opaque_clips(clips: Tensor, background: str) -> Tensor:
-    """Check clips and composite them on a background.
+    """Validate clips and composite them on a background.
 
     Args:
-        clips: `b f c h w`, floating point in [0, 1]; straight RGBA with alpha last, or RGB, which is taken to lie on
+        clips: `b f c h w`, floating point in [0, 1]; straight RGBA with alpha last, or RGB, which is assumed to be on
             the background already.
         background: a name or `#rrggbb`.
 
@@ -149,7 +150,7 @@ def opaque_clips(clips: Tensor, background: str) -> Tensor:
 
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
-    """Run frozen networks without gradients and without autocast, whatever precision the caller trains in."""
+    """Context without gradients and without autocast, so that scores do not depend on the caller's precision."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
@@ -161,10 +162,10 @@ class GeneratedClipMetric(Metric):
     full_state_update = False
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode, even inside a module that is trained."""
+        """Stay in eval mode, even inside a module in training."""
         super().train(False)
         return self
 
     def hold(self, network: Any) -> Any:
-        """The network as a frozen part of the metric; functions are returned as they are."""
+        """Freeze a network and set it to eval mode; plain functions are returned unchanged."""
         return network.eval().requires_grad_(False) if isinstance(network, torch.nn.Module) else network

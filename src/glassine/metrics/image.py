@@ -1,7 +1,7 @@
-"""PSNR and SSIM, of alpha and of what people see: the sticker composited on a named background color.
+"""PSNR and SSIM of alpha, and of stickers composited on a background color.
 
-PSNR of a set is summarized by mean, median, the share under 20 dB and the PSNR of the pooled error, so that a few
-dropped objects cannot hide in a mean.
+The PSNR of a set of clips is summarized by mean, median, share under 20 dB and PSNR of the pooled error, since a mean
+alone hides a few failed objects.
 """
 
 import torch
@@ -21,12 +21,12 @@ PSNR_CAP = 60.0
 def psnr(preds: Tensor, target: Tensor, cap: float = PSNR_CAP) -> Tensor:
     """Mean over frames of the frame's PSNR in dB, peak 1.
 
-    A frame's PSNR is `10 log10(1 / MSE)`, at most `cap`: a perfect frame would be infinite and take the mean with it.
+    A frame's PSNR is `10 log10(1 / MSE)`, limited to `cap`: a perfect frame would make the mean infinite.
 
     Args:
         preds: `b f c h w` in [0, 1].
         target: the same shape.
-        cap: the highest value of one frame, dB.
+        cap: maximum PSNR of a frame, dB.
 
     Returns:
         `b`, dB.
@@ -36,17 +36,17 @@ def psnr(preds: Tensor, target: Tensor, cap: float = PSNR_CAP) -> Tensor:
 
 
 def summarise_psnr(values: Tensor, errors: Tensor, pixels: Tensor, cap: float = PSNR_CAP) -> dict[str, Tensor]:
-    """Sum up the PSNR of a set of stickers in four numbers.
+    """Summarize the PSNR of a set of stickers in four numbers.
 
     Args:
         values: each sticker's PSNR, `n`, dB.
         errors: each sticker's mean squared error, `n`.
-        pixels: how many values (frames x height x width) that error is the mean of, `n`.
-        cap: the highest pooled PSNR, dB.
+        pixels: number of values (frames x height x width) in each of these means, `n`.
+        cap: maximum pooled PSNR, dB.
 
     Returns:
         `mean` and `median` over stickers (dB), `share_under_20db` (0 to 1) and `pooled`: the PSNR of the mean squared
-        error over all pixels of all stickers (dB). All NaN for no sticker.
+        error over all pixels of all stickers (dB). All are NaN if there are no stickers.
     """
     if values.numel() == 0:
         nan = torch.full((), torch.nan, device=values.device)
@@ -64,7 +64,7 @@ class AlphaPSNR(Metric):
     """PSNR of alpha over stickers: mean, median, share under 20 dB and PSNR of the pooled error.
 
     Args:
-        cap: the highest PSNR of one frame, and of the pooled error, in dB.
+        cap: maximum PSNR of a frame, and of the pooled error, in dB.
     """
 
     is_differentiable = False
@@ -98,14 +98,14 @@ class AlphaPSNR(Metric):
         return summarise_psnr(dim_zero_cat(self.values), dim_zero_cat(self.errors), dim_zero_cat(self.pixels), self.cap)
 
 
-WINDOW = 11  # a Gaussian of sigma 1.5, reaching 5 pixels to each side
+WINDOW = 11  # size of the Gaussian window in pixels, sigma 1.5
 
 
 def ssim(preds: Tensor, target: Tensor) -> Tensor:
     """Mean SSIM of a clip's frames (Wang et al. 2004), data range 1, channels averaged.
 
-    The map covers the whole frame, reflected at its borders, as in torchmetrics; kornia computes it, since it is
-    several times faster on a CPU and agrees within 1e-4 (a test keeps this).
+    The map covers the whole frame with reflected borders, as in torchmetrics. It is computed by kornia, which is
+    several times faster on a CPU and agrees within 1e-4 (there is a test).
 
     Args:
         preds: `b f c h w` in [0, 1].
@@ -122,9 +122,9 @@ def ssim(preds: Tensor, target: Tensor) -> Tensor:
             f"frames must be at least {WINDOW // 2 + 1} pixels on each side for SSIM, got "
             f"{preds.shape[-1]}x{preds.shape[-2]}: score larger frames"
         )
-    # channels are filtered apart, so frames may lie among them: 7x faster on a CPU than one-channel images
+    # channels are filtered independently, so frames can be channels: 7x faster on a CPU than one-channel images
     flat_preds, flat_target = (rearrange(clip, "b f c h w -> b (f c) h w") for clip in (preds, target))
-    if preds.is_cuda:  # float32 convolutions may run as TF32 there, too coarse for the differences of squares inside
+    if preds.is_cuda:  # float32 convolutions may use TF32, too inexact for SSIM's differences of squares
         flat_preds, flat_target = flat_preds.double(), flat_target.double()
     return ssim_map(flat_preds, flat_target, WINDOW, max_val=1.0, eps=0.0).mean(dim=(1, 2, 3)).float()  # b
 
@@ -140,7 +140,11 @@ class AlphaSSIM(VideoMetric):
 
 
 def background_color(name: str) -> tuple[float, float, float]:
-    """Return the RGB in [0, 1] of a color such as `white`, `gray` or `#ff8800`; UserError for an unknown one."""
+    """Return the RGB in [0, 1] of a color such as `white`, `gray` or `#ff8800`.
+
+    Raises:
+        UserError: an unknown color.
+    """
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
@@ -152,7 +156,7 @@ def composite_on(rgba: Tensor, background: tuple[float, float, float]) -> Tensor
     """Composite straight RGBA clips on one flat color.
 
     Args:
-        rgba: `b f 4 h w` in [0, 1], alpha last, colors not multiplied by it.
+        rgba: `b f 4 h w` in [0, 1], straight alpha last.
         background: RGB in [0, 1].
 
     Returns:
@@ -167,9 +171,9 @@ class CompositePSNR(VideoMetric):
     """Mean over stickers of the PSNR (dB) of composites; input straight RGBA clips `b f 4 h w` in [0, 1].
 
     Args:
-        background: the color composited on, a name or `#rrggbb`. Mid gray by default: white and black stickers both
-            stand out from it.
-        cap: the highest PSNR of one frame, dB.
+        background: background color, a name or `#rrggbb`; by default mid gray, which differs from both white and black
+            stickers.
+        cap: maximum PSNR of a frame, dB.
     """
 
     higher_is_better = True
@@ -189,7 +193,7 @@ class CompositeSSIM(VideoMetric):
     """Mean over stickers of the SSIM of composites; input straight RGBA clips `b f 4 h w` in [0, 1].
 
     Args:
-        background: the color composited on, a name or `#rrggbb`; mid gray by default.
+        background: background color, a name or `#rrggbb`; mid gray by default.
     """
 
     higher_is_better = True

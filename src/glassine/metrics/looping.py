@@ -1,4 +1,4 @@
-"""How well a clip loops: does its last frame go over into its first as its frames go over into each other?"""
+"""How well a clip loops: the change from the last to the first frame, compared with that between neighboring frames."""
 
 from torch import Tensor
 
@@ -6,14 +6,13 @@ from glassine.metrics.base import VideoMetric
 
 
 def loop_gap(clips: Tensor) -> Tensor:
-    """The change from the last frame to the first, as a multiple of the mean change between neighboring frames.
+    """The change from the last frame to the first, divided by the mean change between neighboring frames.
 
-    1 where the end goes over into the start as evenly as everything else; `f-1` for a thing that drifts in one
-    direction and jumps back; 0 where the last frame repeats the first. For a clip that hardly moves, the change between
-    neighbors counts as a thousandth.
+    It is 1 for a perfect loop, f - 1 for a steady change in one direction that jumps back, and 0 if the last frame
+    repeats the first. The mean change between neighbors is at least 0.001, for clips that hardly move.
 
     Args:
-        clips: premultiplied RGBA, so that invisible colors do not count, or any channels in [0, 1], `b f c h w`.
+        clips: `b f c h w` in [0, 1]: premultiplied RGBA, so that invisible colors do not count, or any other channels.
 
     Returns:
         `b`, at least 0; NaN for clips of a single frame.
@@ -24,12 +23,12 @@ def loop_gap(clips: Tensor) -> Tensor:
 
 
 class LoopGap(VideoMetric):
-    """Mean over clips of `loop_gap`; 1 is a loop, true clips tell what else is usual."""
+    """Mean over clips of `loop_gap`; 1 is a perfect loop, real clips show which values are usual."""
 
     channels = 4
 
     def update(self, preds: Tensor, target: Tensor | None = None) -> None:
-        """Add premultiplied clips `b f 4 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
+        """Add premultiplied clips `b f 4 h w` in [0, 1]; `target` is ignored. Raises as `check_clips` does."""
         super().update(preds, preds)
 
     def score(self, preds: Tensor, target: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Errors of a predicted alpha against the target: MAD, MSE, gradient, connectivity, soft pixels, holes and interior.
 
-Each score is a function of checked clips `b f 1 h w` in [0, 1] that returns one value a clip, and a torchmetrics class
-that averages it. MAD, MSE, gradient and connectivity have the units of the video-matting field (Robust Video Matting,
-Lin et al. 2022, section 5; gradient and connectivity after Rhemann et al. 2009). The error on semi-transparent pixels
-(soft edges, glass, shadows, fades) and hole residue (target holes that the prediction fills, solid interior that it
-drops) are glassine's own.
+Each score is a function of validated clips `b f 1 h w` in [0, 1] that returns one value per clip, and a torchmetrics
+class that averages it. MAD, MSE, gradient and connectivity have the units used in video matting (Robust Video Matting,
+Lin et al. 2022, section 5; gradient and connectivity after Rhemann et al. 2009). Ours are the error on semi-transparent
+pixels (soft edges, glass, shadows, fades) and two errors of large areas: target holes that the prediction fills, and
+solid interior that it removes.
 """
 
 import math
@@ -20,7 +20,7 @@ from glassine.metrics.base import VideoMetric
 
 
 def mad(preds: Tensor, target: Tensor) -> Tensor:
-    """Mean |preds - true| over the whole clip, x1000, as the video-matting field prints it.
+    """Mean |preds - true| over the whole clip, x1000 as usual in video matting.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
@@ -41,7 +41,7 @@ class MAD(VideoMetric):
 
 
 def mse(preds: Tensor, target: Tensor) -> Tensor:
-    """Mean (preds - true)^2 over the whole clip, x1000, as the video-matting field prints it.
+    """Mean (preds - true)^2 over the whole clip, x1000 as usual in video matting.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
@@ -70,11 +70,11 @@ def semi_transparent_mad(preds: Tensor, target: Tensor, low: float = 0.05, high:
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        low: true alphas up to this are transparent.
-        high: true alphas from this on are opaque.
+        low: true alphas up to this value are transparent.
+        high: true alphas from this value on are opaque.
 
     Returns:
-        `b`, 0 to 1000; NaN for a clip without such a pixel.
+        `b`, 0 to 1000; NaN for a clip without such pixels.
     """
     inside = (target > low) & (target < high)  # b f 1 h w
     total = ((preds - target).abs() * inside).sum(dim=(1, 2, 3, 4))  # b
@@ -85,8 +85,8 @@ class SemiTransparentMAD(VideoMetric):
     """Mean absolute difference of alpha x1000 where the true alpha is neither transparent nor opaque.
 
     Args:
-        low: true alphas up to this are transparent.
-        high: true alphas from this on are opaque.
+        low: true alphas up to this value are transparent.
+        high: true alphas from this value on are opaque.
     """
 
     def __init__(self, low: float = SEMI_TRANSPARENT[0], high: float = SEMI_TRANSPARENT[1]) -> None:
@@ -103,8 +103,8 @@ MIN_RANGE = 1 / 255
 
 
 def _filters(sigma: float, epsilon: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Return a Gaussian and its derivative, 1D of the same odd length, whose outer product has the norm 1."""
-    # the radius at which the Gaussian falls to epsilon
+    """Return a Gaussian and its derivative as 1D filters of the same odd length, whose outer product has norm 1."""
+    # radius at which the Gaussian falls to epsilon
     radius = math.ceil(sigma * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * sigma * epsilon)))
     x = torch.arange(-radius, radius + 1, dtype=torch.float64)
     gaussian = torch.exp(-x.square() / (2 * sigma**2))
@@ -116,7 +116,7 @@ def _filters(sigma: float, epsilon: float = 1e-2) -> tuple[Tensor, Tensor]:
 def _filtered(frames: Tensor, kernel: Tensor, dim: int) -> Tensor:
     """Correlate along one dimension, without padding.
 
-    A sum of shifted frames rather than a convolution: mixed precision and TF32 cannot touch it, and it is faster here.
+    A sum of shifted frames is not affected by mixed precision and TF32, unlike a convolution, and is faster here.
     """
     length = frames.shape[dim] - len(kernel) + 1
     total = torch.zeros_like(frames.narrow(dim, 0, length))
@@ -138,22 +138,22 @@ def _stretch(frames: Tensor) -> Tensor:
     """Stretch each frame `n 1 h w` to [0, 1]; a constant one becomes 0."""
     low, high = frames.amin(dim=(1, 2, 3), keepdim=True), frames.amax(dim=(1, 2, 3), keepdim=True)
     spread = high - low
-    # without this guard rounding noise on an empty frame would be stretched into the strongest of edges
+    # otherwise rounding noise in a constant frame would be stretched to strong edges
     return torch.where(spread < MIN_RANGE, 0.0, (frames - low) / spread.clamp(min=MIN_RANGE))
 
 
 def grad(preds: Tensor, target: Tensor, sigma: float = SIGMA) -> Tensor:
     """Mean over frames of the sum over pixels of (|grad preds| - |grad target|)^2, / 1000.
 
-    Gaussian-derivative filters of unit norm (sigma 1.4: 9x9), borders replicated. Each frame is first stretched to
-    its own minimum and maximum, as the field's evaluation does: the score sees the edges' shape, not a faded alpha.
-    A frame whose values span less than 1/255 counts as constant, without edges. The sum grows with the frame size, so
-    compare at one size only.
+    Uses Gaussian-derivative filters of unit norm (9x9 for sigma 1.4) with replicated borders. As in published
+    evaluations, each frame is first stretched to the range [0, 1], so that the score measures the shape of edges and
+    not a scaled alpha. A frame whose values span less than 1/255 has no edges. The sum grows with the frame size, so
+    only compare values for the same size.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        sigma: of the Gaussian, pixels.
+        sigma: standard deviation of the Gaussian in pixels.
 
     Returns:
         `b`, at least 0.
@@ -167,7 +167,7 @@ class Grad(VideoMetric):
     """Gradient error of alpha (Rhemann et al. 2009; Robust Video Matting, Lin et al. 2022, section 5).
 
     Args:
-        sigma: of the Gaussian, pixels.
+        sigma: standard deviation of the Gaussian in pixels.
     """
 
     def __init__(self, sigma: float = SIGMA) -> None:
@@ -184,21 +184,21 @@ TOLERANCE = 0.15
 
 
 def _largest_component(mask: np.ndarray) -> np.ndarray:
-    """Return the largest 4-connected component of `h w` bool, the first in reading order among equals."""
+    """Return the largest 4-connected component of `h w` bool; of equal ones, the first in row order."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
     return labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
 
 
 def _connected_level(overlap: np.ndarray) -> np.ndarray:
-    """Return the level up to which each pixel hangs together with the main body, `h w` in [0, 1] by 0.1.
+    """Return the highest threshold at which each pixel is still connected to the main body, `h w` in [0, 1] by 0.1.
 
-    `overlap` is the smaller of both alphas, so `overlap >= t` is the intersection of both sets above the threshold t.
+    `overlap` is the minimum of both alphas, so `overlap >= t` is the intersection of both thresholded alphas.
     """
     level = np.zeros_like(overlap)
     rows, columns = (np.flatnonzero((overlap >= 1 / STEPS).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return level
-    # nothing reaches the first threshold outside this box
+    # outside this box, no pixel reaches the first threshold
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside, level_inside = overlap[box], level[box]
     connected = np.ones(inside.shape, dtype=bool)
@@ -208,7 +208,7 @@ def _connected_level(overlap: np.ndarray) -> np.ndarray:
         size = int(np.count_nonzero(above))
         if size == 0:
             break
-        if size != last_size:  # the sets are nested: equal sizes mean the same set, as happens with hard alphas
+        if size != last_size:  # the sets are nested, so equal sizes mean equal sets, which is common for hard alphas
             connected &= _largest_component(above)
             last_size = size
         level_inside[connected] = step / STEPS
@@ -227,12 +227,12 @@ def conn_frame(preds: np.ndarray, target: np.ndarray) -> float:
 
 
 def conn(preds: Tensor, target: Tensor) -> Tensor:
-    """Mean over frames of the connectivity error, / 1000 (Rhemann et al. 2009, section 3.2, as evaluated in video).
+    """Mean over frames of the connectivity error, / 1000 (Rhemann et al. 2009, section 3.2, as in video matting).
 
-    For the thresholds 0.1, 0.2, ... 1 the largest 4-connected component of the pixels at which both alphas reach
-    the threshold is taken. A pixel's level is the last threshold up to which it belonged to all of them (0 for none).
-    With d = alpha - level, phi = 1 - d where d >= 0.15, else 1; the error is the sum of |phi_preds - phi_target|.
-    It grows with the frame size, so compare at one size only. Runs on the CPU wherever the clips are.
+    For each threshold 0.1, 0.2, ... 1, take the largest 4-connected component of the pixels where both alphas reach the
+    threshold. A pixel's level is the last threshold up to which it belongs to all these components (0 for none). With
+    d = alpha - level, phi = 1 - d where d >= 0.15, else 1; the error is the sum of |phi_preds - phi_target|. It grows
+    with the frame size, so only compare values for the same size. Computed on the CPU for any device.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
@@ -257,8 +257,8 @@ class Conn(VideoMetric):
 def enclosed_holes(alpha: np.ndarray, transparent: float = 0.05, min_area: int = 16) -> np.ndarray:
     """Return the mask `h w` bool of enclosed transparent regions.
 
-    A hole is a 4-connected region of pixels with alpha < `transparent` that has at least `min_area` pixels and does
-    not touch the frame's border.
+    A hole is a 4-connected region of at least `min_area` pixels with alpha < `transparent` that does not touch the
+    frame's border.
     """
     empty = (alpha < transparent).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
@@ -277,9 +277,9 @@ def holes_filled(
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        transparent: true alphas below this are transparent.
-        min_area: regions with fewer pixels are no holes (gaps of a few pixels inside soft edges).
-        filled: predicted alphas from this on fill the hole.
+        transparent: true alphas below this value are transparent.
+        min_area: smaller regions, such as gaps of a few pixels in soft edges, are not holes.
+        filled: predicted alphas from this value on fill the hole.
 
     Returns:
         `b`, 0 to 1; NaN for a clip without a hole.
@@ -296,20 +296,20 @@ def interior_punched(
     """Share of the pixels of a clip's solid interior with predicted alpha < `punched`.
 
     The interior is the set of pixels with true alpha > `solid`, eroded by a square of 2 `margin` + 1 pixels, so that
-    the prediction's edge may be off by `margin` pixels. The frame's border does not erode.
+    edges may be off by `margin` pixels. There is no erosion at the frame's border.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        solid: true alphas above this are solid.
-        margin: pixels that the erosion takes off.
-        punched: predicted alphas below this are transparent.
+        solid: true alphas above this value are solid.
+        margin: width of the erosion in pixels.
+        punched: predicted alphas below this value are transparent.
 
     Returns:
         `b`, 0 to 1; NaN for a clip without an interior.
     """
     outside = (target <= solid).flatten(0, 1).float()  # (b f) 1 h w
-    # growing the outside erodes the inside; a square grows along x, then along y
+    # erosion as dilation of the outside; the square is separable
     size = 2 * margin + 1
     outside = functional.max_pool2d(outside, (1, size), stride=1, padding=(0, margin))
     outside = functional.max_pool2d(outside, (size, 1), stride=1, padding=(margin, 0))
@@ -321,9 +321,9 @@ class HolesFilled(VideoMetric):
     """Mean over stickers of `holes_filled`: the share of true holes that the prediction fills in.
 
     Args:
-        transparent: true alphas below this are transparent.
-        min_area: pixels that a hole has at least.
-        filled: predicted alphas from this on fill the hole.
+        transparent: true alphas below this value are transparent.
+        min_area: minimum number of pixels of a hole.
+        filled: predicted alphas from this value on fill the hole.
     """
 
     def __init__(self, transparent: float = 0.05, min_area: int = 16, filled: float = 0.5) -> None:
@@ -336,12 +336,12 @@ class HolesFilled(VideoMetric):
 
 
 class InteriorPunched(VideoMetric):
-    """Mean over stickers of `interior_punched`: the share of solid interior that the prediction drops.
+    """Mean over stickers of `interior_punched`: the share of solid interior that the prediction removes.
 
     Args:
-        solid: true alphas above this are solid.
-        margin: pixels that the erosion takes off.
-        punched: predicted alphas below this are transparent.
+        solid: true alphas above this value are solid.
+        margin: width of the erosion in pixels.
+        punched: predicted alphas below this value are transparent.
     """
 
     def __init__(self, solid: float = 0.95, margin: int = 3, punched: float = 0.5) -> None:

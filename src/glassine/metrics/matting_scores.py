@@ -1,4 +1,4 @@
-"""All alpha and composite scores of a set of clips as one `MetricCollection`: the columns of the tables."""
+"""All alpha and composite scores of a set of clips as one `MetricCollection`: the columns of the score tables."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def alpha_metrics(
     semi_transparent: tuple[float, float] = SEMI_TRANSPARENT,
     still_threshold: float = STILL_THRESHOLD,
 ) -> dict[str, AlphaPSNR | VideoMetric]:
-    """The scores of alpha by name; see `MattingScores`."""
+    """The alpha metrics by name; see `MattingScores` for the arguments."""
     return {
         "psnr": AlphaPSNR(psnr_cap),
         "ssim": AlphaSSIM(),
@@ -57,21 +57,21 @@ def alpha_metrics(
 
 ALPHA_SCORES = tuple(alpha_metrics())
 COMPOSITE_SCORES = ("composite_psnr", "composite_ssim")
-# what `MattingScores.compute` returns
+# keys of the result of `MattingScores.compute`
 SCORE_NAMES = (*(f"psnr_{name}" for name in PSNR_SUMMARY), *ALPHA_SCORES[1:], *COMPOSITE_SCORES)
 
 
 class MattingScores(MetricCollection):
-    """Every alpha and composite score of this package, as a flat dict of floats and as one value a clip.
+    """All alpha and composite scores of this package, as a flat dict of floats and as one value per clip.
 
-    NaN stands for "nothing to measure": no semi-transparent pixel, no hole, a single frame, no colors given. The mean
-    over clips leaves such clips out.
+    NaN means that a score is undefined: no semi-transparent pixel, no hole, a single frame, no colors given. Such clips
+    are excluded from the mean.
 
     Args:
-        background: color of the composites, a name or `#rrggbb`.
-        psnr_cap: the highest PSNR of one frame, dB (that of a perfect frame is infinite).
-        skip_first: do not count frame 0 in dtSSD.
-        semi_transparent: the target alphas between which a pixel is semi-transparent.
+        background: background color of the composites, a name or `#rrggbb`.
+        psnr_cap: maximum PSNR of a frame, dB (that of a perfect frame is infinite).
+        skip_first: exclude frame 0 from dtSSD.
+        semi_transparent: a pixel with a target alpha between these two values is semi-transparent.
         still_threshold: change of the target alpha below which a pixel counts as constant, for flicker.
 
     Raises:
@@ -90,7 +90,7 @@ class MattingScores(MetricCollection):
             "composite_psnr": CompositePSNR(background, psnr_cap),
             "composite_ssim": CompositeSSIM(background),
         }
-        # groups are formed of metrics whose states are equal after the first update, as two scores may be by chance
+        # compute groups merge metrics whose states are equal after the first update, which can happen by chance
         super().__init__(metrics, compute_groups=False)  # type: ignore[arg-type]
         self.background, self.psnr_cap = background_color(background), psnr_cap
 
@@ -111,7 +111,7 @@ class MattingScores(MetricCollection):
         """
         if (preds_rgb is None) != (target_rgb is None):
             raise ValueError("preds_rgb and target_rgb must be given together, got only one of them")
-        # checked and composited once, not by every metric: that would take half as long again
+        # validate and composite once for all metrics; doing it in each takes 1.5 times as long
         preds, target = check_clips(preds, target)
         composites = [torch.full((len(preds),), torch.nan, device=preds.device)] * len(COMPOSITE_SCORES)
         if preds_rgb is not None and target_rgb is not None:
@@ -127,17 +127,17 @@ class MattingScores(MetricCollection):
             metrics[name].add(values)
 
     def per_clip(self) -> dict[str, Tensor]:
-        """This process's scores, name -> `n` in the order of the updates; `psnr` is a clip's mean over frames, dB."""
+        """This process's scores, name to `n` in the order of the updates; `psnr` is the mean over frames, dB."""
         metrics: dict[str, Any] = dict(self.items())
         return {name: metrics[name].per_clip() for name in (*ALPHA_SCORES, *COMPOSITE_SCORES)}
 
     def merge_state(self, other: "MattingScores") -> None:
-        """Add the clips of another collection after those of this one."""
+        """Append the clips of another collection."""
         for name in (*ALPHA_SCORES, *COMPOSITE_SCORES):
             self[name].merge_state(other[name])
 
     def compute(self) -> dict[str, float]:
-        """The scores by `SCORE_NAMES`: four summaries of PSNR, and the mean over clips of all others."""
+        """The scores by `SCORE_NAMES`: four summaries of PSNR, and the means over clips of all other scores."""
         psnr = self["psnr"].compute()
         scores = {f"psnr_{name}": psnr[name].item() for name in PSNR_SUMMARY}
         return scores | {name: self[name].compute().item() for name in SCORE_NAMES[len(PSNR_SUMMARY) :]}

@@ -1,8 +1,8 @@
-"""Temporal scores of alpha: does it change from frame to frame as the target does, and how much does it move?
+"""Temporal scores of alpha: agreement of its changes with a target, and amount of motion.
 
-`DtSSD` and `Flicker` compare with a target. Layer-Animate has no metric of transparency and asks people instead, so
-clips that are made around a base image are measured by what needs that image alone (`AlphaOverlap`, `AlphaLevels`) or
-nothing (`AlphaMotion`, `alpha_flicker`); true clips show which values are right.
+`DtSSD` and `Flicker` need a target clip. Layer-Animate evaluates transparency by a user study only, so for clips
+generated around a base image we use scores that only need this image (`AlphaOverlap`, `AlphaLevels`) or no reference
+(`AlphaMotion`, `alpha_flicker`); real clips show which values are realistic.
 """
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from glassine.metrics.base import VideoMetric
 
 
 def temporal_error(preds: Tensor, target: Tensor) -> Tensor:
-    """Squared difference of the changes between neighbor frames, `b f c h w` -> `b f-1 c h w`."""
+    """Squared difference of the changes between neighboring frames, `b f c h w` to `b f-1 c h w`."""
     return (preds.diff(dim=1) - target.diff(dim=1)).square()
 
 
@@ -21,8 +21,8 @@ def dtssd(preds: Tensor, target: Tensor, skip_first: bool = True) -> Tensor:
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         target: the same shape.
-        skip_first: average over the f-1 frames that have a predecessor. False also counts frame 0 as 0, as the
-            field's published evaluation does; a clip of 8 frames then reads 7/8 of its true value.
+        skip_first: average over the f-1 frames that have a predecessor. False also counts frame 0, with an error of 0,
+            as in published evaluations; a clip of 8 frames then scores 7/8 of its actual value.
 
     Returns:
         `b`, 0 to 200; NaN for clips of a single frame if `skip_first`, else 0.
@@ -36,7 +36,7 @@ class DtSSD(VideoMetric):
     """dtSSD of alpha x100 (Erofeev et al. 2015; Robust Video Matting, Lin et al. 2022, section 5).
 
     Args:
-        skip_first: do not count frame 0, which has no predecessor, as a perfect one.
+        skip_first: exclude frame 0, which has no predecessor, instead of counting it with an error of 0.
     """
 
     def __init__(self, skip_first: bool = True) -> None:
@@ -88,25 +88,25 @@ class Flicker(VideoMetric):
 
 
 def alpha_overlap(preds: Tensor, base: Tensor) -> Tensor:
-    """How far the shapes coincide: sum of min(p, b) divided by sum of max(p, b) over a clip.
+    """Soft IoU of a clip's alpha with its base image: sum of min(p, b) divided by sum of max(p, b).
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
         base: alpha of the base image in every frame, the same shape.
 
     Returns:
-        `b`, 0 to 1; lower for what moves, too. NaN where both are clear everywhere.
+        `b`, 0 to 1; motion also lowers it. NaN if both are fully transparent.
     """
     both, either = preds.minimum(base), preds.maximum(base)
     return both.sum(dim=(1, 2, 3, 4)) / either.sum(dim=(1, 2, 3, 4))
 
 
 def alpha_levels(preds: Tensor, base: Tensor) -> Tensor:
-    """How far the levels of alpha are from those of the base image, wherever they lie, x1000.
+    """Distance between the histograms of alpha of a clip and its base image, x1000, regardless of positions.
 
-    The mean over frames of the earth mover's distance between the values of both, which is the mean absolute difference
-    of the sorted pixels. A thing that moves as it is changes nothing; one that grows, fills its holes, turns
-    see-through or drags a veil behind it does.
+    Mean over frames of the earth mover's distance between both distributions of values, i.e. the mean absolute
+    difference of the sorted pixels. Rigid motion does not change it; growth, filled holes, a loss of opacity and
+    semi-transparent trails do.
 
     Args:
         preds: alpha `b f 1 h w` in [0, 1].
@@ -132,16 +132,16 @@ def alpha_motion(alpha: Tensor) -> Tensor:
 
 
 def alpha_flicker(alpha: Tensor) -> Tensor:
-    """Mean of what comes and goes within one frame, over all pixels and inner frames, x1000.
+    """Changes of alpha that are reversed in the next frame, averaged over all pixels and inner frames, x1000.
 
-    Of two successive changes of a pixel in opposite directions it is the smaller one, else 0. Unlike `flicker` it needs
-    no truth; a thing that passes a pixel within one frame counts, too, so true clips tell what is little.
+    If two successive changes of a pixel have opposite signs, the smaller one counts, else 0. Unlike `flicker`, it needs
+    no target. An object that passes a pixel within one frame also counts, so compare with the values of real clips.
 
     Args:
         alpha: `b f 1 h w` in [0, 1].
 
     Returns:
-        `b`, 0 to 1000; NaN for clips of less than three frames.
+        `b`, 0 to 1000; NaN for clips of fewer than three frames.
     """
     before, after = alpha.diff(dim=1)[:, :-1], alpha.diff(dim=1)[:, 1:]  # b f-2 1 h w
     turns = before.sign() * after.sign() < 0
@@ -178,12 +178,12 @@ class AlphaLevels(OfBaseImage):
 
 
 class AlphaMotion(VideoMetric):
-    """Mean over clips of `alpha_motion`; neither more nor less is better, true clips tell what is right."""
+    """Mean over clips of `alpha_motion`; neither higher nor lower is better, compare with real clips."""
 
     higher_is_better = None  # type: ignore[assignment]
 
     def update(self, preds: Tensor, target: Tensor | None = None) -> None:
-        """Add clips `b f 1 h w` in [0, 1]; a truth is not looked at. Raises as `check_clips` does."""
+        """Add clips `b f 1 h w` in [0, 1]; `target` is ignored. Raises as `check_clips` does."""
         super().update(preds, preds)
 
     def score(self, preds: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Perceived video quality by FAST-VQA: what the network is shown, and how its answer becomes a score."""
+"""Perceived video quality by FAST-VQA: sampling of its input, and scaling of its output to a score."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ PATCH = 32
 
 
 def frame_index(frames: int, clip_len: int = 32, frame_interval: int = 2, num_clips: int = 4) -> Tensor:
-    """Which frames of a clip are looked at, int64 `num_clips clip_len`.
+    """Indices of the sampled frames, int64 `num_clips clip_len`.
 
-    The windows are spread evenly, as in FAST-VQA's test mode; a clip shorter than a window is begun again until it is
-    long enough, and all windows begin at its first frame.
+    Windows are evenly spaced, as in FAST-VQA's test mode. A clip that is shorter than a window is repeated, and all
+    windows start at its first frame.
     """
     spare = frames - clip_len * frame_interval + 1
     starts = torch.zeros(num_clips, dtype=torch.int64)
@@ -31,16 +31,16 @@ def frame_index(frames: int, clip_len: int = 32, frame_interval: int = 2, num_cl
 def spatial_fragments(clip: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
     """Cut a patch of raw pixels out of each cell of a 7 x 7 grid and join them: FAST-VQA's grid mini-patch sampling.
 
-    A patch lies at a random place of its cell, at the same place in all frames of a window. Frames with a side under
-    224 are enlarged (bilinear, same aspect) until the shorter side is 224.
+    A patch is at a random position in its cell, the same in all frames of a window. Frames with a side below 224 are
+    upsampled (bilinear, same aspect ratio) until the shorter side is 224.
 
-    The authors' code enlarges such frames too, but goes on with the grid of the original size, so that it looks at
-    their upper left part only; here the grid covers the whole frame. Frames of 224 and more are cut as there.
+    The authors' code also upsamples such frames, but then uses the grid of the original size, which only covers their
+    upper left part. Here the grid covers the whole frame. For frames of 224 and more, the results are the same.
 
     Args:
         clip: `f c h w`.
-        index: the frames of each window, see `frame_index`.
-        generator: of the places, on the CPU; the row of all patches is drawn before the column.
+        index: indices of the frames of each window, see `frame_index`.
+        generator: CPU generator for the positions; rows of all patches are sampled before columns.
 
     Returns:
         `n t c 224 224`.
@@ -55,7 +55,7 @@ def spatial_fragments(clip: Tensor, index: Tensor, generator: torch.Generator) -
     for size in (height, width):
         cell = size // GRID
         shape = (GRID, GRID, len(index))
-        # cells that are as large as a patch leave nothing to draw
+        # cells that are as large as a patch have a single position
         places = torch.randint(cell - PATCH, shape, generator=generator) if cell > PATCH else torch.zeros(shape).long()
         starts = (torch.arange(GRID) * cell).clamp(max=size - PATCH)
         pieces.append((starts, places))
@@ -64,7 +64,7 @@ def spatial_fragments(clip: Tensor, index: Tensor, generator: torch.Generator) -
     columns = (lefts[None, :, None] + right)[..., None] + torch.arange(PATCH)  # i j n q
     windows = []
     for place, frames in enumerate(index):
-        shown, again = frames.unique(return_inverse=True)  # a short clip's frames are shown several times, but cut once
+        shown, again = frames.unique(return_inverse=True)  # repeated frames of short clips are only cut once
         cut = clip[shown.to(clip.device)][..., rows[:, :, place, :, None], columns[:, :, place, None, :]]
         windows.append(rearrange(cut, "f c i j p q -> f c (i p) (j q)")[again.to(clip.device)])  # t c 224 224
     return torch.stack(windows)
@@ -73,22 +73,23 @@ def spatial_fragments(clip: Tensor, index: Tensor, generator: torch.Generator) -
 class VQA(GeneratedClipMetric):
     """Mean over clips of FAST-VQA's quality (Wu et al. 2022, arXiv 2207.02595), 0 to 1; a raw score of mu gives 0.5.
 
-    It was trained on natural videos: compare stickers with stickers only. Short clips are repeated until there are 32
-    frames, two apart, as in the authors' data sets; so every other frame of a sticker of 8 is never seen. Their command
-    for single videos has an interval of 1, which shows all.
+    It was trained on natural videos, so scores of stickers are only comparable with each other. Short clips are
+    repeated to fill a window of 32 frames with an interval of 2, as in the authors' data sets; every other frame of a
+    sticker of 8 is therefore never used. The authors' command for single videos has an interval of 1, which uses all
+    frames.
 
-    A clip's score depends on the clip and the seed only, not on the clips around it. Frames are not rounded to 8 bits.
+    A clip's score only depends on the clip and the seed, not on the batch. Frames are not rounded to 8 bits.
 
     Args:
-        network: opaque fragments `n 3 t 224 224` in [0, 1] to raw scores `n`; normalizing is its own. For instance
+        network: opaque fragments `n 3 t 224 224` in [0, 1] to raw scores `n`, including normalization; for instance
             `glassine.pretrained.fast_vqa.FastVQA`.
-        name: what the network is called in the results: `fast_b`.
-        background: what transparent clips are composited on; RGB clips are taken to lie on it.
-        seed: of the patches' places.
-        clip_len: frames of one window.
-        frame_interval: from one frame of a window to the next.
-        num_clips: windows a clip, whose raw scores are averaged.
-        mean: mu of sigmoid((score - mu) / sd); the authors' number for FAST-VQA by default.
+        name: name of the network in the results, such as `fast_b`.
+        background: color on which transparent clips are composited; RGB clips are assumed to be on it already.
+        seed: seed of the patch positions.
+        clip_len: frames per window.
+        frame_interval: distance between the frames of a window.
+        num_clips: windows per clip, whose raw scores are averaged.
+        mean: mu in sigmoid((score - mu) / sd); the default is the authors' value for FAST-VQA.
         std: sd.
 
     Raises:
@@ -136,6 +137,6 @@ class VQA(GeneratedClipMetric):
         return ((raw.double() - self.mean) / self.std).sigmoid()
 
     def compute(self) -> dict[str, float]:
-        """The mean by its name, NaN if there is no clip, and as `_n` the clips it is made of."""
+        """The mean by name, NaN if there are no clips, and the number of clips as `..._n`."""
         scores = self.per_clip()
         return {self.name: scores.mean().item(), f"{self.name}_n": len(scores)}

@@ -1,4 +1,4 @@
-"""Sampling of clips around a base image: settings, checks of the inputs, and the loop over the latents."""
+"""Sampling clips around a base image: settings, input checks, and the sampling loop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOTION_GUIDANCE = 4.0
 
 
 class Branch(NamedTuple):
-    """The conditions of one prediction."""
+    """Which conditions one prediction has."""
 
     text: bool
     image: bool
@@ -27,16 +27,20 @@ class Branch(NamedTuple):
 
 @dataclass(frozen=True)
 class Animation(SamplerConfig):
-    """Settings of the sampler around a base image.
+    """Sampler settings for clips around a base image.
 
     Attributes:
-        image_guidance_scale: guidance by the base image, as `guidance_scale` by the text; 1, as in the paper, is no
-            guidance. Any other value costs one more forward pass a step, without the image, and another one without
-            the text if that has no guidance.
-        motion_guidance_scale: guidance by the amount of motion, if that is given; 1 is no guidance. Any other value
-            costs one more forward pass a step. The tiny network needs it for the amount to have an effect.
-        motion_adapter_scale: of Still-Moving's motion adapters: 0 removes them, as the paper does for sampling; 1 is
-            the frozen video that they were trained on; a negative value increases motion.
+        image_guidance_scale: scale of guidance by the base image, at least 0; 1, as in the paper, is no guidance. Any
+            other value needs an additional forward pass per step without the image, and one without the text if there
+            is no text guidance.
+        motion_guidance_scale: scale of guidance by the amount of motion, if that is given, at least 0; 1 is no
+            guidance. Any other value needs an additional forward pass per step. In the tiny network, the amount of
+            motion has no effect without it.
+        motion_adapter_scale: scale of Still-Moving's motion adapters: 0 removes them, as the paper does for sampling; 1
+            gives the static videos that they were trained on; a negative value increases motion.
+
+    Raises:
+        UserError: a setting out of range.
     """
 
     image_guidance_scale: float = 1.0
@@ -50,14 +54,14 @@ class Animation(SamplerConfig):
                 raise UserError(f"{name} must be at least 0 (1 is no guidance), got {scale}")
 
     def branches(self, guidance_scale: float, image: bool = False, motion: bool = False) -> dict[Branch, float]:
-        """The predictions that are needed and their weights, which sum up to 1; the one with all conditions is last.
+        """The required predictions and their weights, which sum to 1; the prediction with all conditions is last.
 
         InstructPix2Pix, equation 3 (arXiv 2211.09800): e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
-        Without an image this is plain classifier-free guidance. If there is an amount of motion M, all predictions have
-        it, and (s_M - 1) (e(I, T, M) - e(I, T)) is added.
+        Without an image this is plain classifier-free guidance. With an amount of motion M, all predictions above are
+        conditioned on it, and (s_M - 1) (e(I, T, M) - e(I, T)) is added.
 
         Args:
-            guidance_scale: s_T, of the text.
+            guidance_scale: s_T, for the text.
             image: whether there is a base image; s_I is `image_guidance_scale`.
             motion: whether there is an amount of motion; s_M is `motion_guidance_scale`.
         """
@@ -77,14 +81,14 @@ class Animation(SamplerConfig):
 
 
 def as_animation(sampling: SamplerConfig | None) -> Animation:
-    """`sampling` with the defaults of `Animation` for what it does not have."""
+    """`sampling` as an `Animation`, with that class's defaults for missing settings."""
     if isinstance(sampling, Animation):
         return sampling
     return Animation(**vars(sampling)) if sampling else Animation()
 
 
 def check_motion_adapters(unet: nn.Module, how: Animation) -> None:
-    """Raise UserError if a scale of motion adapters is set for a `unet` without them."""
+    """Raise UserError if `motion_adapter_scale` is not 0 for a `unet` without motion adapters."""
     if how.motion_adapter_scale and not has_lora(unet, "motion"):
         raise UserError(
             f"motion_adapter_scale must be 0 for a network without motion adapters, got {how.motion_adapter_scale}"
@@ -92,7 +96,7 @@ def check_motion_adapters(unet: nn.Module, how: Animation) -> None:
 
 
 def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:
-    """Raise UserError if `base` is not an RGBA picture for each clip; `shape` is their number, height and width."""
+    """Raise UserError unless `base` has one visible RGBA image in [0, 1] per clip; `shape` is b, h and w."""
     needed = (shape[0], 4, *shape[1:])
     if not ((base >= 0) & (base <= 1)).all():
         raise UserError("base images must be straight RGBA in [0, 1], got values outside of it or NaN")
@@ -103,7 +107,11 @@ def check_base(base: Tensor, shape: tuple[int, int, int]) -> None:
 
 
 def motion_condition(unet: nn.Module, motion: int, count: int) -> Tensor:
-    """The bucket of each of `count` clips, `count` long; UserError if the `unet` does not take it."""
+    """The bucket `motion` for each clip, a tensor of length `count`.
+
+    Raises:
+        UserError: `unet` has no such bucket.
+    """
     config: Any = unet.config
     buckets = config.get("motion_buckets", 0)
     if not 0 <= motion < buckets:
@@ -127,33 +135,32 @@ def sample_latents(
     scheduler: Any = None,
     more: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Latents `b f c h/8 w/8`, sampled with guidance by text and by image.
+    """Sample latents `b f c h/8 w/8` with guidance by text and image.
 
     Args:
         network: a `TransparentVideo`.
-        prompts: one for each clip.
-        seeds: one for each clip.
-        shape: frames, height and width of the clips.
-        negative_prompt: what guidance leads away from.
+        prompts: one per clip.
+        seeds: one per clip.
+        shape: frames, height and width of the clips in pixels.
+        negative_prompt: prompt of the predictions without text.
         how: settings.
-        cond_latents: clean latents `b f c h w`, read where `cond_mask`.
-        cond_mask: `b f` bool, true for frames that are given.
-        motion: buckets `b` of the amount of motion; None leaves it open.
+        cond_latents: clean latents `b f c h w`, used where `cond_mask` is true.
+        cond_mask: `b f` bool, true for given frames.
+        motion: buckets `b` of the amount of motion; None if unknown.
         progress: called after each step with its number and the number of steps.
         scheduler: noise schedule; None for the network's.
-        more: further conditions of the network by name, `b ...` each, the same in every prediction.
+        more: additional conditions of the network by name, `b ...` each, the same in every prediction.
 
     Raises:
-        UserError: numbers of prompts and seeds that differ.
+        UserError: different numbers of prompts and seeds.
     """
     check_seeds(prompts, seeds)
-    around = cond_mask is not None
+    around = cond_latents is not None and cond_mask is not None
     branches = how.branches(network.guidance_scale(how, around), image=around, motion=motion is not None)
     texts = [text if branch.text else negative_prompt for branch in branches for text in prompts]
     embeds = network.text_encoder(texts)  # (k b) n d
-    base = cond_latents is not None and cond_mask is not None
-    # one frame more around a base image: the noise of the first frame is that of a base image of the same seed
-    noise = network.draw_noise(seeds, (shape[0] + base, *shape[1:])).to(embeds)[:, -shape[0] :]  # b f c h w
+    # with a base image, skip one frame of noise: the base image of the same seed was generated from it
+    noise = network.draw_noise(seeds, (shape[0] + around, *shape[1:])).to(embeds)[:, -shape[0] :]  # b f c h w
     scheduler = scheduler or network.scheduler
     solver = make_solver(scheduler, how, embeds.device)
     latents = noise * solver.init_noise_sigma
@@ -169,7 +176,7 @@ def sample_latents(
     for number, timestep in enumerate(solver.timesteps):
         timesteps = timestep.expand(len(prompts))
         if cond_latents is not None and cond_mask is not None:
-            # predictions without the image see its frame as noisy as the others
+            # in predictions without the image, its frame is as noisy as the others
             noised = scheduler.add_noise(cond_latents, noise, timesteps)
             latents = torch.where(cond_mask[:, :, None, None, None], noised, latents)
         noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))

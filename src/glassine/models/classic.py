@@ -1,8 +1,8 @@
-"""Classic methods without learning: the baselines of the table.
+"""Classic methods without learning, the baselines in the score tables.
 
-All but GrabCut start from the distance to the background color and from what is connected to the border: a threshold,
-flood fill as the magic wand of paint programs, and flood fill with closed-form un-mixing of edges, the strongest of
-them on clean flat backgrounds. GrabCut gets the true bounding box, as from an interactive tool.
+`Threshold` uses the color distance to the background. `FloodFill` also uses connectivity to the border, like the magic
+wand of paint programs; `ColorProjection` adds closed-form un-mixing of edge colors, and is the best of them on clean
+flat backgrounds. `GrabCut` is given the true bounding box, as by the user of an interactive tool.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +21,17 @@ Pixels = NDArray[np.float32]
 
 
 def clip_pixels(clip: Tensor, background: Tensor | None) -> tuple[Pixels, Pixels]:
-    """Take a clip to numpy, beside the background of each frame.
+    """Convert a clip to numpy, with the background color of each frame.
 
     Args:
         clip: `b f 3 h w` in [0, 1].
         background: `b 3`, or None for `estimate_background(clip)`.
 
     Returns:
-        Frames `n h w 3` and backgrounds `n 3`, where n is b times f.
+        Frames `n h w 3` and backgrounds `n 3`, where n = b * f.
 
     Raises:
-        ValueError: Where `clip` has another shape, or `background` does not fit it.
+        ValueError: `clip` or `background` has the wrong shape.
     """
     if clip.ndim != 5 or clip.shape[2] != 3:
         raise ValueError(f"the clip is {tuple(clip.shape)}; it must be b f 3 h w")
@@ -44,29 +44,29 @@ def clip_pixels(clip: Tensor, background: Tensor | None) -> tuple[Pixels, Pixels
 
 
 def background_distance(frame: Pixels, background: Pixels) -> Pixels:
-    """Largest difference of any channel: `h w 3` and `3` to `h w` in [0, 1]."""
+    """Largest absolute difference over the channels of `h w 3` and `3`: `h w` in [0, 1]."""
     largest = np.abs(frame[..., 0] - background[0])
-    for channel in (1, 2):  # numpy's maximum over an axis of three takes twenty times as long
+    for channel in (1, 2):  # twenty times as fast as numpy's maximum over an axis of length 3
         np.maximum(largest, np.abs(frame[..., channel] - background[channel]), out=largest)
     return largest
 
 
 def connected_to_border(near: Mask) -> NDArray[np.uint8]:
-    """Return 1 where `near` (`h w`) holds and is connected, side by side, to the frame's border; else 0."""
-    # A ring around the frame joins all border pixels, so that one fill reaches them all
+    """Return 1 where `near` (`h w`) is true and 4-connected to the frame's border, else 0."""
+    # a ring around the frame connects all border pixels, so that a single fill reaches them
     canvas = np.pad(near.astype(np.uint8), 1, constant_values=1)
     cv2.floodFill(canvas, None, (0, 0), (2,), flags=4)
     return (canvas[1:-1, 1:-1] == 2).astype(np.uint8)
 
 
 class FloodFill(nn.Module):
-    """Alpha is 0 where the background's color is connected to the border; the edge between is a soft ramp.
+    """Alpha is 0 in regions of the background color that are connected to the border; edges are a soft ramp.
 
-    Regions of the background's color inside the sticker (eye whites, but real holes too) stay opaque.
+    Enclosed regions of the background color stay opaque: eye whites, but also real holes.
 
     Args:
-        tolerance: Largest difference of any channel from the background, in parts of the full range.
-        softness: Standard deviation of the soft edge in pixels; 0 leaves it hard.
+        tolerance: maximum difference of any channel from the background, in [0, 1].
+        softness: standard deviation of the soft edge in pixels; 0 gives hard edges.
     """
 
     def __init__(self, tolerance: float = 0.02, softness: float = 1.0) -> None:
@@ -81,7 +81,7 @@ class FloodFill(nn.Module):
         for frame, color in zip(frames, colors, strict=True):
             inside = 1 - connected_to_border(background_distance(frame, color) <= self.tolerance).astype(np.float32)
             if self.softness > 0:
-                # The fill stops where the edge's ramp begins, so the ramp lies inside: never outside the filled region
+                # the fill stops at the outer end of an anti-aliased edge, so the ramp lies entirely inside the sticker
                 inside = inside * np.clip(2 * cv2.GaussianBlur(inside, (0, 0), self.softness) - 1, 0, 1)
             planes.append(inside)
         return rearrange(torch.from_numpy(np.stack(planes)).to(clip), "(b f) h w -> b f 1 h w", b=len(clip))
@@ -91,7 +91,7 @@ class Threshold(nn.Module):
     """Alpha is 1 where any channel differs from the background by more than a tolerance, else 0.
 
     Args:
-        tolerance: In parts of the full range.
+        tolerance: maximum difference of any background pixel, in [0, 1].
     """
 
     def __init__(self, tolerance: float = 0.02) -> None:
@@ -108,24 +108,24 @@ class Threshold(nn.Module):
 
 
 class ColorProjection(nn.Module):
-    """Flood fill from the border, then alpha by color in a band along the edge.
+    """Flood fill from the border, then alpha from colors in a band along the edge.
 
-    A pixel there is taken as a mixture of the background B and of the nearest solid color F further in; alpha is its
-    color C projected on the line between both, (C - B)(F - B) / |F - B|^2.
+    A pixel of the band is modeled as a mixture of the background B and the nearest solid color F inside the sticker.
+    Alpha is the projection of its color C onto the line between them, (C - B)(F - B) / |F - B|^2.
 
     Args:
-        tolerance: Largest difference of any channel from the background while filling, in parts of the full range.
-        band: Width of the edge band in pixels.
-        median: Width of the median filter (3 or 5) that takes compression noise from what is filled and from F; 0 for
-            none.
-        gap: The fill passes no opening that a disc of this radius in pixels does not pass, so that it does not run
-            through a thin outline with a hole in it; 0 lets it.
+        tolerance: maximum difference of any channel from the background in filled regions, in [0, 1].
+        band: width of the edge band in pixels.
+        median: size of the median filter, 3 or 5, that removes compression noise from the filled image and from F; 0
+            for none.
+        gap: the fill does not pass openings narrower than a disc of this radius in pixels, so that it does not leak
+            through a gap in a thin outline; 0 passes all openings.
 
     Raises:
         ValueError: `median` is not 0, 3 or 5.
 
-    The defaults are one compromise for all files at 256 px. For 40 stickers of the training split, tolerance 0.012 and
-    band 1 are best on undamaged pictures; `for_damaged_files` on their own color with JPEG 75.
+    The defaults are a compromise for all files at 256 px. On 40 stickers of the training split, tolerance 0.012 and
+    band 1 are best on undamaged images, and `for_damaged_files` on their own color with JPEG 75.
     """
 
     def __init__(self, tolerance: float = 0.02, band: int = 2, median: int = 0, gap: int = 0) -> None:
@@ -136,7 +136,7 @@ class ColorProjection(nn.Module):
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> Tensor:
         """Find alpha `b f 1 h w` in [0, 1] of `clip` (`b f 3 h w` in [0, 1]); `background` is `b 3` or estimated."""
-        with ThreadPoolExecutor() as threads:  # numpy and OpenCV let go of Python's lock
+        with ThreadPoolExecutor() as threads:  # numpy and OpenCV release the GIL
             planes = list(threads.map(self._plane, *clip_pixels(clip, background)))
         return rearrange(torch.from_numpy(np.stack(planes)).to(clip), "(b f) h w -> b f 1 h w", b=len(clip))
 
@@ -147,7 +147,7 @@ class ColorProjection(nn.Module):
         alpha = 1 - outside.astype(np.float32)
         offsets = np.square(np.arange(-self.band, self.band + 1))
         disc = (np.add.outer(offsets, offsets) <= self.band**2).astype(np.uint8)
-        solid = cv2.erode(1 - outside, disc) > 0  # more than `band` pixels away from all that is outside
+        solid = cv2.erode(1 - outside, disc) > 0  # more than `band` pixels from the outside
         if not solid.any():
             return alpha
         edge = (outside == 0) & ~solid
@@ -158,7 +158,7 @@ class ColorProjection(nn.Module):
         return alpha
 
     def _fill(self, near: Mask) -> NDArray[np.uint8]:
-        """Return 1 outside the sticker: where `near` holds and is connected to the border by openings wide enough."""
+        """Return 1 outside the sticker: where `near` is true and connected to the border without narrow openings."""
         if not self.gap:
             return connected_to_border(near)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self.gap + 1, 2 * self.gap + 1))
@@ -168,17 +168,17 @@ class ColorProjection(nn.Module):
 
 
 def for_damaged_files() -> ColorProjection:
-    """The best of 180 settings on 40 stickers of the training split, on their own colors with JPEG 75."""
+    """The best of 180 settings on 40 stickers of the training split, on backgrounds of their own color with JPEG 75."""
     return ColorProjection(tolerance=0.02, band=4, median=5, gap=1)
 
 
 def _nearest(frame: Pixels, solid: Mask, wanted: Mask) -> Pixels:
-    """Return for each of n `wanted` pixels the color, `n 3`, of the nearest pixel where `solid` holds."""
+    """Return the colors `n 3` of the nearest `solid` pixel for each of the n `wanted` pixels."""
     _, labels = cv2.distanceTransformWithLabels(
         1 - solid.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     places = np.flatnonzero(solid)
-    place_of = np.zeros(len(places) + 1, np.int64)  # each solid pixel has a label of its own, from 1
+    place_of = np.zeros(len(places) + 1, np.int64)  # each solid pixel has its own label, from 1
     place_of[labels.reshape(-1)[places]] = places
     return frame.reshape(-1, 3)[place_of[labels[wanted]]]
 
@@ -187,10 +187,10 @@ Box = tuple[int, int, int, int]
 
 
 class GrabCut(nn.Module):
-    """Rother, Kolmogorov and Blake, "GrabCut" (SIGGRAPH 2004), as OpenCV has it, frame by frame; alpha is 0 or 1.
+    """GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) as implemented in OpenCV, per frame; alpha is 0 or 1.
 
     Args:
-        iterations: Of its alternation between color models and graph cut.
+        iterations: iterations of color model fitting and graph cut.
     """
 
     def __init__(self, iterations: int = 4) -> None:
@@ -198,12 +198,12 @@ class GrabCut(nn.Module):
         self.iterations = iterations
 
     def forward(self, clip: Tensor, boxes: Tensor) -> Tensor:
-        """Find alpha.
+        """Segment the content of each box.
 
         Args:
             clip: `b f 3 h w` in [0, 1].
             boxes: `b f 4` integers: left, top, right, bottom in pixels, the last two exclusive; see `true_boxes`.
-                A box without area gives alpha 0.
+                An empty box gives alpha 0.
 
         Returns:
             Alpha `b f 1 h w`, 0 or 1.
@@ -222,8 +222,8 @@ class GrabCut(nn.Module):
             return mask
         mask[top:bottom, left:right] = cv2.GC_PR_FGD
         if mask.all():
-            return np.ones_like(mask)  # a box that leaves no background outside says no more than that
-        cv2.setRNGSeed(0)  # its color models start from random samples
+            return np.ones_like(mask)  # no pixel outside the box from which to learn the background
+        cv2.setRNGSeed(0)  # the color models are initialized from random samples
         cv2.grabCut(
             frame, mask, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), self.iterations, cv2.GC_INIT_WITH_MASK
         )
@@ -231,9 +231,9 @@ class GrabCut(nn.Module):
 
 
 def true_boxes(alpha: Tensor, threshold: float = 0.02) -> Tensor:
-    """Return the box `b f 4` (left, top, right, bottom, the last two exclusive) around the true `alpha` `b f 1 h w`.
+    """Return the bounding box `b f 4` (left, top, right, bottom, the last two exclusive) of `alpha` `b f 1 h w`.
 
-    Pixels count from `threshold` up; a frame without any gets 0, 0, 0, 0.
+    Pixels above `threshold` count; a frame without such pixels gets 0, 0, 0, 0.
     """
     visible = alpha[:, :, 0] > threshold  # b f h w
     return torch.stack(

@@ -1,9 +1,10 @@
 """ILDiff: alpha of an opaque animated sticker by implicit layout distillation (arXiv 2412.20901, section II).
 
-`LayoutHint` is not in the paper. ILDiff predicts alpha from latents and pixels. On a clean flat background closed-form
-un-mixing is more precise than a small network; under compression, or if the sticker has colors of the background, it
-fails and the network does not. `LayoutHint` computes the closed-form candidates and evidence of damage; the decoder
-predicts a weight for each candidate at each pixel, starting from weights that depend on the damage of the frame.
+`LayoutHint` is not in the paper. ILDiff predicts alpha from latents and pixels. On a clean flat background, closed-form
+un-mixing is more precise than a small network. It fails under compression, or if the sticker contains the background
+color, where the network still works. `LayoutHint` therefore computes closed-form candidates and statistics of
+compression damage; the decoder predicts a weight per candidate and pixel, added to weights per frame that depend on the
+damage.
 """
 
 import math
@@ -25,14 +26,15 @@ from glassine.utils.errors import UserError
 
 
 class LayoutHint(nn.Module):
-    """Background evidence, the alphas of classic methods, and a weight for each.
+    """Background evidence, candidate alphas of classic methods, and a weight per frame for each candidate.
 
     Args:
-        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default color projection, once set for
-            undamaged pictures and three times for compressed ones.
-        width: of the hidden layer from a frame's statistics to weights.
+        candidates: classic methods `(clip, background) -> alpha b f 1 h w`; by default color projection with four
+            settings, one for undamaged files and three for compressed ones.
+        width: hidden channels of the network that predicts the weights.
 
-    Trust is learned: a hidden layer over the frame's `DamageStatistics` and how much each two candidates differ.
+    The weights ("trust") are predicted by a network with one hidden layer from the frame's `DamageStatistics` and the
+    differences between all pairs of candidates.
     """
 
     def __init__(self, candidates: Sequence[nn.Module] | None = None, width: int = 32) -> None:
@@ -41,7 +43,7 @@ class LayoutHint(nn.Module):
         self.candidates = nn.ModuleList(
             candidates
             or [
-                # chosen one after the other on the training split, each for what those before it get wrong
+                # selected greedily on the training split, each for the pixels that the earlier ones get wrong
                 ColorProjection(tolerance=0.012, band=1),
                 for_damaged_files(),
                 ColorProjection(tolerance=0.012, band=4, median=5),
@@ -55,21 +57,26 @@ class LayoutHint(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of the hint picture: the evidence and one for each candidate."""
+        """Channels of the hint image: the evidence and one per candidate."""
         return self.evidence.channels + len(self.candidates)
 
     def forward(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture `b f k h w`; the n candidates `b f n h w` in [0, 1]; their logits `b f n+1 1 1`.
+        """Hint image, candidates and weights of a clip.
 
-        `clip` is `b f 3 h w` in [0, 1]; `background` is `b 3` or estimated. The candidates run on the CPU whatever the
-        device. Trust is in logits, the decoder's own alpha first.
+        Args:
+            clip: opaque clips `b f 3 h w` in [0, 1].
+            background: flat background color `b 3` in [0, 1]; None estimates it.
+
+        Returns:
+            The hint image `b f k h w`, the n candidate alphas `b f n h w` in [0, 1] (computed on the CPU for any
+            device), and the weights as logits `b f n+1 1 1`, of which the first is for the decoder's own alpha.
         """
         hint, alphas, statistics = self.look(clip, background)
         return hint, alphas, self.weigh(statistics)[..., None, None]
 
     @torch.no_grad()
     def look(self, clip: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The hint picture and the candidates as above, and the statistics `b f s` that determine the weights."""
+        """Hint image and candidates as in `forward`, and the statistics `b f s` from which `weigh` predicts weights."""
         if background is None:
             background = estimate_background(clip)
         alphas = torch.cat([method(clip, background) for method in self.candidates], dim=2)  # b f n h w
@@ -77,19 +84,19 @@ class LayoutHint(nn.Module):
         return hint, alphas, self.statistics(clip, background, alphas)
 
     def statistics(self, clip: Tensor, background: Tensor, alphas: Tensor) -> Tensor:
-        """Statistics `b f s`: traces of compression, and how far the candidates `b f n h w` disagree."""
+        """Statistics `b f s`: damage by compression, and the disagreement between the candidates `b f n h w`."""
         found = torch.cat([self.damage(clip, background), disagreement(alphas)], dim=2)
-        # both live along edges, whose share of the pixels falls as pictures grow
+        # both are nonzero mostly along edges, whose share of the pixels falls with the image size
         found = found * math.sqrt(clip.shape[-2] * clip.shape[-1]) / 256
-        return 8 * (spread_small(found, unit=0.001) - 0.2)  # scales for an even learning rate
+        return 8 * (spread_small(found, unit=0.001) - 0.2)  # to a similar scale, so that one learning rate fits
 
     def weigh(self, statistics: Tensor) -> Tensor:
-        """Trust `... n+1` in logits, from statistics `... s`."""
+        """Weights as logits `... n+1`, from statistics `... s`."""
         return 4 * self.trust(statistics)
 
 
 def disagreement(alphas: Tensor) -> Tensor:
-    """Mean absolute difference of each two of `b f n h w`: `b f n(n-1)/2`."""
+    """Mean absolute difference of all pairs of the n alphas `b f n h w`: `b f n(n-1)/2`."""
     pairs = list(combinations(range(alphas.shape[2]), 2))
     if not pairs:
         return alphas.new_zeros((*alphas.shape[:2], 0))
@@ -101,11 +108,15 @@ PixelSource = Literal["reconstruction", "input"]
 
 @dataclass
 class ILDiffOutput:
-    """Unclipped results of one pass: alpha `b f 1 h w`, straight color `b f 3 h w`, adjusted latents `b f 4 h/8 w/8`.
+    """Unclipped results of a forward pass.
 
-    `own_alpha` is what the decoder says before other methods' alphas are mixed in; without a hint it is `alpha`.
-    `reconstruction` (`b f 3 h w` in [-1, 1], unclipped) is what the frozen VAE decodes from the adjusted latents, where
-    the pass needed it.
+    Attributes:
+        alpha: `b f 1 h w`.
+        foreground: straight color `b f 3 h w`.
+        latents: adjusted latents `b f 4 h/8 w/8`.
+        own_alpha: the decoder's alpha `b f 1 h w` before candidates are mixed in; equals `alpha` without a hint.
+        reconstruction: the frozen VAE's decoding of the adjusted latents, `b f 3 h w` in [-1, 1], unclipped; None if
+            the pass did not compute it.
     """
 
     alpha: Tensor
@@ -116,26 +127,27 @@ class ILDiffOutput:
 
 
 class ILDiff(nn.Module):
-    """Frozen VAE latents plus the layout adapter's features, read by the transparency decoder.
+    """Frozen VAE latents plus the layout adapter's output, decoded by the transparency decoder (figure 1).
 
     Args:
         vae: any 8x VAE with the diffusers interface; frozen.
-        decoder: LayerDiffuse's `TransparencyDecoder`, fine-tuned here (typed as a module so that a loader may make it).
+        decoder: LayerDiffuse's `TransparencyDecoder`, fine-tuned here (typed as a module so that a loader can create
+            it).
         adapter: the layout adapter; None gives LayerDiffuse's decoder on plain latents.
-        pixel_source: what the decoder's picture is: the VAE's `reconstruction` of the adjusted latents, as in the
-            papers, or the `input` itself, which keeps edges that the VAE blurs and saves its decoder.
-        hint: `layout_hint.LayoutHint`, ours; None is the paper. The decoder then needs its `channels` as
-            `hint_channels` and, as `mix_channels`, one more than it has candidates: alpha becomes a mean of the
-            decoder's own and the candidates', with softmax weights from what the decoder gives each pixel and the
-            hint each frame.
-
-        alpha_gain: ours; None, the paper, takes the decoder's first channel x for alpha as it is, unclipped. A number
-            makes alpha sigmoid(alpha_gain * (x - 0.5)): nearly all of a sticker is quite clear or quite opaque, which
-            a saturating function says with ease where a linear one must hit 0 and 1 exactly. At 8, a decoder trained
-            without it starts nearly unchanged.
+        pixel_source: the decoder's input image: the VAE's `reconstruction` of the adjusted latents, as in the papers,
+            or the `input` clip itself, which preserves edges that the VAE blurs and saves the pass of the VAE's
+            decoder.
+        hint: a `LayoutHint` (ours); None as in the paper. The decoder then needs `hint_channels` equal to
+            `hint.channels`, and `mix_channels` equal to the number of candidates plus 1. Alpha is a mean of the
+            decoder's own alpha and the candidates; its softmax weights are the sum of the decoder's logits per pixel
+            and the hint's logits per frame.
+        alpha_gain: ours; None, as in the paper, uses the decoder's first channel x as alpha, unclipped. A number g
+            gives alpha = sigmoid(g * (x - 0.5)): nearly all pixels are fully clear or fully opaque, which is easier for
+            a saturating function than for a linear one. With 8, the results of a decoder trained without gain hardly
+            change at first.
 
     Raises:
-        ValueError: the decoder has other channels than the hint, or the gain is not positive.
+        ValueError: the decoder's hint or mix channels do not fit the hint, or `alpha_gain` is not positive.
     """
 
     def __init__(
@@ -155,10 +167,10 @@ class ILDiff(nn.Module):
         self.decoder, self.adapter, self.hint, self.pixel_source = decoder, adapter, hint, pixel_source
         check_hint(decoder, hint)
         for convolutional in (vae, decoder, *([adapter.image_encoder] if adapter is not None else [])):
-            convolutional.to(memory_format=torch.channels_last)  # an eighth less time for a clip on a CPU
+            convolutional.to(memory_format=torch.channels_last)  # saves an eighth of the time per clip on a CPU
 
     def train(self, mode: bool = True) -> "ILDiff":
-        """Train mode for all but the VAE, which stays frozen."""
+        """Set the mode of all parts except the VAE, which stays in eval mode."""
         super().train(mode)
         self.vae.eval()
         return self
@@ -178,7 +190,7 @@ class ILDiff(nn.Module):
         """Posterior mean of each frame plus the adapter's output: `b f 3 h w` in [0, 1] to `b f 4 h/8 w/8`.
 
         Raises:
-            UserError: a side is no multiple of what the networks need.
+            UserError: height or width is not a multiple of `size_multiple`.
         """
         height, width = clip.shape[-2:]
         if height % self.size_multiple or width % self.size_multiple:
@@ -191,14 +203,23 @@ class ILDiff(nn.Module):
         return latents
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """The frozen VAE's decode of `b f 4 h/8 w/8`: `b f 3 h w` in [-1, 1], unclipped."""
+        """The frozen VAE's decoding of latents `b f 4 h/8 w/8`: `b f 3 h w` in [-1, 1], unclipped."""
         sample = self.vae.decode(rearrange(latents, "b f c h w -> (b f) c h w")).sample  # type: ignore[operator]
         return rearrange(sample, "(b f) c h w -> b f c h w", f=latents.shape[1])
 
     def forward(
         self, clip: Tensor, background: Tensor | None = None, pixel_source: PixelSource | None = None
     ) -> ILDiffOutput:
-        """Decode an opaque `clip` (`b f 3 h w` in [0, 1]) on the flat color `background` (`b 3`, for the hint)."""
+        """Predict alpha and color of opaque clips.
+
+        Args:
+            clip: `b f 3 h w` in [0, 1].
+            background: flat background color `b 3` for the hint; None estimates it.
+            pixel_source: overrides the attribute of this name.
+
+        Raises:
+            UserError: height or width is not a multiple of `size_multiple`.
+        """
         latents = self.adjusted_latents(clip)
         inputs, reconstruction = self.decoder_inputs(clip, latents, background, pixel_source)
         decoded = self.saturate(self.decoder(*inputs[:3]))  # (b f) 4(+m) h w, alpha first
@@ -216,14 +237,23 @@ class ILDiff(nn.Module):
         frames_a_pass: int = 8,
         mixed: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Alpha (`b f 1 h w`) and straight color (`b f 3 h w`), clipped to [0, 1], with test-time augmentation.
+        """Alpha `b f 1 h w` and straight color `b f 3 h w`, clipped to [0, 1].
 
-        `own` are the frames to decode; the others are only context for the adapter. Without `mixed`, alpha is what the
-        decoder says before the hint's candidates are mixed in. Few frames go through the decoder at a time, which
-        bounds memory and, on a CPU, saves the page faults that large tensors cost.
+        Args:
+            clip: opaque clips `b f 3 h w` in [0, 1].
+            background: flat background color `b 3` for the hint; None estimates it from all frames.
+            pixel_source: overrides the attribute of this name.
+            tta: test-time augmentation, see `average_views`.
+            own: frames to decode; the others only provide context for the adapter.
+            frames_a_pass: frames decoded at a time, to limit memory; on a CPU, small passes are also faster because
+                large tensors cause page faults.
+            mixed: False returns the decoder's own alpha, without the hint's candidates.
+
+        Raises:
+            UserError: height or width is not a multiple of `size_multiple`.
         """
         if background is None and self.hint is not None:
-            background = estimate_background(clip)  # once, from all frames
+            background = estimate_background(clip)  # from all frames, not only from those of one pass
         latents, clip = self.adjusted_latents(clip)[:, own], clip[:, own]
         passes = []
         for part, seen in zip(clip.split(frames_a_pass, dim=1), latents.split(frames_a_pass, dim=1), strict=True):
@@ -237,7 +267,10 @@ class ILDiff(nn.Module):
     def decoder_inputs(
         self, clip: Tensor, latents: Tensor, background: Tensor | None, pixel_source: PixelSource | None
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Picture, latents (and hint, candidates, trust) with frames in the batch; then the reconstruction."""
+        """The decoder's inputs `(b f) c h w`, and the reconstruction if it was computed.
+
+        The inputs are image and latents, and with a hint also hint image, candidates and weights.
+        """
         picture, reconstruction = self.picture(clip, latents, pixel_source)
         inputs = [picture, latents, *(self.hint(clip, background) if self.hint is not None else ())]
         return [rearrange(x, "b f c h w -> (b f) c h w") for x in inputs], reconstruction
@@ -245,7 +278,7 @@ class ILDiff(nn.Module):
     def picture(
         self, clip: Tensor, latents: Tensor, pixel_source: PixelSource | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """What the decoder looks at, `b f 3 h w` in [0, 1], and the reconstruction where that is from it."""
+        """The decoder's input image `b f 3 h w` in [0, 1], and the reconstruction if it was computed from that."""
         if (pixel_source or self.pixel_source) == "input":
             return clip, None
         reconstruction = self.reconstruct(latents)
@@ -256,15 +289,18 @@ class ILDiff(nn.Module):
         return self.mix(self.saturate(self.decoder(pixel, latents, hint)), *mixed)
 
     def saturate(self, decoded: Tensor) -> Tensor:
-        """`n 4(+m) h w` with `alpha_gain` applied to the first channel."""
+        """Apply `alpha_gain` to the first channel of `n 4(+m) h w`."""
         if self.alpha_gain is None:
             return decoded
         return torch.cat([(self.alpha_gain * (decoded[:, :1] - 0.5)).sigmoid(), decoded[:, 1:]], dim=1)
 
     def mix(self, decoded: Tensor, alphas: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
-        """The decoder's alpha and the candidates' (`n m-1 h w`), weighed by the last m channels of `n 4+m h w`.
+        """Mix the candidates into the decoder's alpha: RGBA `n 4 h w`, alpha first.
 
-        `trust` (`n m 1 1`) is added to these.
+        Args:
+            decoded: the decoder's output `n 4+m h w`: alpha, color and m logits per pixel.
+            alphas: the m - 1 candidates `n m-1 h w`; None returns the first four channels of `decoded`.
+            trust: logits per frame `n m 1 1`, added to those per pixel.
         """
         if alphas is None or trust is None:
             return decoded[:, :4]
@@ -274,9 +310,9 @@ class ILDiff(nn.Module):
 
 
 def check_hint(decoder: nn.Module, hint: nn.Module | None) -> None:
-    """Raise ValueError where the decoder does not read what the hint gives, so that it is said before training."""
+    """Raise ValueError if the decoder's hint and mix channels do not fit the hint, before a training fails on it."""
     needed = (0, 0) if hint is None else (hint.channels, len(hint.candidates) + 1)  # type: ignore[arg-type]
-    config = getattr(decoder, "config", None)  # of diffusers; other decoders see for themselves
+    config = getattr(decoder, "config", None)  # of diffusers; decoders of other kinds are not checked
     if config is None:
         return
     given = (config["hint_channels"], config["mix_channels"])

@@ -1,4 +1,4 @@
-"""Animated Stickers (arXiv 2402.06088): a still and a text to a clip, with alpha in the latents."""
+"""Animated Stickers (arXiv 2402.06088): clips from a still and a text, with alpha in the latents."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,18 +28,18 @@ RATES = (0.1, 100.0)
 class ImageToVideo(TransparentVideo):
     """Latent diffusion of a clip around a still.
 
-    The still's latents are repeated over the frames and stand beside the noisy ones, with a mask channel that says
-    which frame it is; both are zero where the still is dropped. Unlike in `MotionUNet`, its own frame is as noisy as
-    the others and predicted, too. With z_t the noisy latents, c_I the still and c_T the text, guidance is
-    InstructPix2Pix's (arXiv 2211.09800, equation 3):
+    The still's latents are repeated over all frames and concatenated to the noisy latents, with a mask channel that
+    marks the still's frame; both are zero if the still is dropped. Unlike in `MotionUNet`, this frame is as noisy as
+    the others and is also predicted. With noisy latents z_t, still c_I and text c_T, guidance is InstructPix2Pix's
+    (arXiv 2211.09800, equation 3):
 
         e(z_t, 0, 0) + s_I (e(z_t, c_I, 0) - e(z_t, 0, 0)) + s_T (e(z_t, c_I, c_T) - e(z_t, c_I, 0))
 
-    where s_I is `image_guidance_scale` and s_T is `guidance_scale`. Into a `distilled` network both are built: a
-    step is one pass.
+    where s_I is `image_guidance_scale` and s_T is `guidance_scale`. A `distilled` network predicts the guided result in
+    a single pass.
 
-    The UNet is trained on opaque latents of the VAE or, to keep alpha, on the codec's adjusted latents; both have the
-    same shape, so that the one training goes on from the other, as Layer-Animate's do.
+    The UNet is trained on the VAE's latents of opaque clips, or on the codec's adjusted latents, which include alpha.
+    Both have the same shape, so that weights trained on one can be trained further on the other, as in Layer-Animate.
 
     Args:
         unet: an `ImageToVideoUNet`.
@@ -47,10 +47,15 @@ class ImageToVideo(TransparentVideo):
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type.
         latent_mean: see `TextToVideo`.
-        mean_of_given: see `TextToVideo`: whether the mean is that of the still, where one is given.
+        mean_of_given: see `TextToVideo`: whether a given still corrects the predicted mean.
         alpha_levels: see `TransparentVideo`.
         styles: see `TextToVideo`.
-        distilled: what it was distilled for; None for a network that was not.
+        distilled: the settings for which the network was distilled; None if it was not.
+
+    Raises:
+        TypeError: `unet` is not an `ImageToVideoUNet`.
+        ValueError: `unet` has other input channels than the still and its mask need, or its `guidance_inputs` do not
+            match `distilled`.
     """
 
     def __init__(
@@ -89,35 +94,35 @@ class ImageToVideo(TransparentVideo):
 
     @property
     def read_channels(self) -> int:
-        """Input channels of the UNet without the mask: the noisy latents', their mean's and the still's."""
+        """Input channels of the UNet without the mask: noisy latents, predicted mean and still."""
         return super().read_channels + self.latent_channels
 
     @property
     def animates(self) -> bool:
-        """Whether the UNet makes clips: it does."""
+        """True: the UNet generates clips."""
         return True
 
     @property
     def needs_base(self) -> bool:
-        """Whether clips are made around a still: they are, and it must be given."""
+        """True: clips are generated around a still, which must be given."""
         return True
 
     @property
     def usual_frames(self) -> int:
-        """Default number of frames: the paper's 8, or that of the `MotionPrior`."""
+        """Default number of frames: that of the `MotionPrior` if there is one, else 8 as in the paper."""
         return int(getattr(self.latent_mean, "num_frames", 8))
 
     @property
     def usual_sampling(self) -> Animation:
-        """The sampler's settings where none are given."""
+        """Default sampler settings."""
         steps = None if self.distilled is None else self.distilled.num_inference_steps
         if steps is None or self.distilled is None:
             return Animation()
         return Animation(num_inference_steps=steps, solver=self.distilled.solver)
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
-        """Raise UserError if the networks cannot make clips of that size."""
-        super(TransparentVideo, self).check_size(size, num_frames)  # there is no limit to the number of frames
+        """Raise UserError if the networks cannot generate clips of this size."""
+        super(TransparentVideo, self).check_size(size, num_frames)  # the number of frames is not limited
 
     def forward(
         self,
@@ -136,11 +141,14 @@ class ImageToVideo(TransparentVideo):
             noisy: latents `b f c h w`.
             timesteps: `b`.
             prompt_embeds: `b n d`.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`.
-            cond_mask: `b f` bool, true for the still's frame; for none of a clip without still.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true.
+            cond_mask: `b f` bool, true for the still's frame; all false for a clip without still.
             motion: buckets `b`, for a network with `motion_buckets`.
-            rate: `b` frames per second, 0 for unknown, for a network with `frame_rate`.
-            scales: `b 2`, for a network with `guidance_inputs`.
+            rate: frames per second `b`, 0 if unknown, for a network with `frame_rate`.
+            scales: guidance scales `b 2` for text and image, for a network with `guidance_inputs`.
+
+        Raises:
+            UserError: a condition that the network does not have, or missing `scales`.
         """
         still, mask = torch.zeros_like(noisy), noisy.new_zeros(noisy.shape[:2])
         if cond_latents is not None and cond_mask is not None:
@@ -174,24 +182,26 @@ class ImageToVideo(TransparentVideo):
         """Straight RGBA clips `b f 4 h w` in [0, 1].
 
         Args:
-            prompts: one for each clip.
-            seeds: one for each clip; prompt, seed and settings determine the clip, up to rounding in batches.
+            prompts: one per clip.
+            seeds: one per clip; prompt, seed and settings determine the clip, up to rounding that depends on the batch.
             size: height and width in pixels.
             num_frames: f.
-            negative_prompt: what guidance leads away from; empty for a distilled network.
-            sampling: an `Animation`, or a `SamplerConfig` for its defaults; None for the network's own settings.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`, instead of `base`.
-            cond_mask: `b f` bool, true for the frame that is given.
+            negative_prompt: prompt of the predictions without text; must be empty for a distilled network.
+            sampling: an `Animation`, or a `SamplerConfig`, which is completed by the defaults of `Animation`; None for
+                `usual_sampling`.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true; an alternative to `base`.
+            cond_mask: `b f` bool, true for the given frame.
             progress: called after each step with its number and the number of steps.
-            base: straight, color-padded RGBA pictures `b 4 h w` in [0, 1] to be animated.
-            motion: bucket of the amount of motion, from 0; None leaves it open.
-            rate: frames per second at which a clip of training would have been sampled: a low one moves more from frame
-                to frame; None leaves it open.
-            reference: frame of the still, `first`, `middle` or a number; None is the network's own.
+            base: straight, color-padded RGBA images `b 4 h w` in [0, 1] to be animated.
+            motion: bucket of the amount of motion, from 0; None if unknown.
+            rate: sampling frame rate in frames per second, in [0.1, 100]; a low rate gives larger changes from frame to
+                frame. None if unknown.
+            reference: position of the still: `first`, `middle` or an index; None uses the network's default.
 
         Raises:
-            UserError: no still; sizes, frames, pictures, conditions, steps or guidance that the networks cannot take;
-                or numbers of prompts and seeds that differ.
+            UserError: no still; sizes, frames, images, conditions, steps or guidance that the networks do not support;
+                or different numbers of prompts and seeds.
+            ValueError: both `base` and conditioning latents are given.
         """
         self.check_size(size, num_frames)
         how = as_animation(self.usual_sampling if sampling is None else sampling)
@@ -217,10 +227,12 @@ class ImageToVideo(TransparentVideo):
         return self.decode_transparent(latents)
 
     def settings(self, how: Animation, negative_prompt: str, clips: int) -> tuple[Animation, dict[str, Tensor]]:
-        """The sampler's settings and, for a distilled network, its guidance scales as conditions; warns of other steps.
+        """Settings for the sampling loop, and the guidance scales as conditions of a distilled network.
+
+        Warns if a distilled network is sampled with other steps than it was distilled for.
 
         Raises:
-            UserError: steps, a solver or guidance that the distilled network cannot take.
+            UserError: steps, a solver or guidance that the network does not support.
         """
         if how.motion_adapter_scale:
             raise UserError(f"motion_adapter_scale must be 0 for this network, got {how.motion_adapter_scale:g}")
@@ -229,10 +241,10 @@ class ImageToVideo(TransparentVideo):
         self.distilled.check_steps(how)
         if negative_prompt:
             raise UserError("negative_prompt must be empty: guidance is distilled into this network")
-        if how.motion_guidance_scale not in (1, MOTION_GUIDANCE):  # the latter is the default of other networks
+        if how.motion_guidance_scale not in (1, MOTION_GUIDANCE):  # the default of `Animation` is accepted and ignored
             got = f"{how.motion_guidance_scale:g}"
             raise UserError(f"motion_guidance_scale must be left out for this distilled network, got {got}")
-        image = None if how.image_guidance_scale == 1 else how.image_guidance_scale  # 1 is what nobody asked for
+        image = None if how.image_guidance_scale == 1 else how.image_guidance_scale  # 1 is the default: not set
         scales = self.distilled.checked_scales(how.guidance_scale, image)
         more = {}
         if self.unet.config["guidance_inputs"]:  # type: ignore[index]
@@ -240,5 +252,5 @@ class ImageToVideo(TransparentVideo):
         return replace(how, guidance_scale=1.0, image_guidance_scale=1.0, motion_guidance_scale=1.0), more
 
     def reference_index(self, num_frames: int, reference: Reference | None = None) -> int:
-        """Number of the frame that is the still; `reference` None is the network's own."""
+        """Index of the still's frame; `reference` None uses the network's default."""
         return self.unet.reference_index(num_frames, reference)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The network of Animated Stickers (arXiv 2402.06088): a `VideoUNet` that is told about the still and the clip."""
+"""The network of Animated Stickers (arXiv 2402.06088): a `VideoUNet` conditioned on a still and on clip properties."""
 
 import re
 from typing import Any
@@ -18,22 +18,23 @@ from glassine.utils.errors import UserError
 
 
 class ImageToVideoUNet(VideoUNet):
-    """A `VideoUNet` with conditions for a whole clip, for `ImageToVideo`.
+    """A `VideoUNet` with conditions per clip, for `ImageToVideo`.
 
-    Of figure 2 of the paper: temporal layers "after convolution and spatial transformers, with
-    identity-initialization". `in_channels` are the noisy latents', their mean's if there is one, the still's, and one
-    for the mask. All new parts start at zero: with the weights of an image network, it is that on every frame.
+    As in figure 2 of the paper, temporal layers come "after convolution and spatial transformers, with
+    identity-initialization". `in_channels` is the sum of the channels of the noisy latents, of their predicted mean if
+    any, of the still, and one for the mask. All new parts are zero-initialized: with the weights of an image network,
+    the untrained network equals that network on every frame.
 
     Arguments up to `temporal` are those of `VideoUNet`.
 
     Args:
-        motion_buckets: number of amounts of motion, a condition of the network; 0 for none.
-        frame_rate: whether the frame rate at which a clip was sampled is a condition.
-        guidance_inputs: whether guidance scales are, for a network into which guidance is distilled.
-        reference_frame: `first`, `middle` (number f // 2 of f) or a number: where the still is unless told otherwise.
-        loops: whether temporal layers wrap around, see `glassine.nn.looping`; no weights depend on it.
-        second_text: tokens of the first and width of the second text encoder, for the embeddings of a
-            `glassine.models.text_pair.TextEncoderPair`; None for one encoder.
+        motion_buckets: number of buckets for the amount of motion, a condition of the network; 0 for none.
+        frame_rate: whether the sampling frame rate of the clip is a condition.
+        guidance_inputs: whether guidance scales are conditions, for a network into which guidance is distilled.
+        reference_frame: default position of the still: `first`, `middle` (index f // 2 of f frames) or an index.
+        loops: whether temporal layers wrap around, see `glassine.nn.looping`; does not change the weights.
+        second_text: number of tokens of the first and width of the second text encoder, for the embeddings of a
+            `glassine.models.text_pair.TextEncoderPair`; None for a single encoder.
 
     Raises:
         UserError: an argument out of range.
@@ -68,15 +69,15 @@ class ImageToVideoUNet(VideoUNet):
             self.second_reader = SecondText(tokens, self.config["cross_attention_dim"], width)
 
     def wrap_around(self, loops: bool) -> None:
-        """Let the temporal layers see clips as loops, or not."""
+        """Set whether temporal layers treat clips as loops."""
         wrap_around(self.temporal_layers().values(), loops)
 
     def reference_index(self, frames: int, reference: Reference | None = None) -> int:
-        """Index of the still in a clip of that many frames; `reference` None is the network's own."""
+        """Index of the still in a clip of `frames` frames; `reference` None uses the network's `reference_frame`."""
         return reference_frame(self.config["reference_frame"] if reference is None else reference, frames)
 
     def freeze_spatial(self) -> None:
-        """Train the temporal layers, the first convolution, which reads the still, and the clip's conditions."""
+        """Train only temporal layers, conditions per clip, and the first convolution, which reads the still."""
         super().freeze_spatial()
         self.conv_in.requires_grad_(True)
         for name, parameter in self.named_parameters():
@@ -86,10 +87,10 @@ class ImageToVideoUNet(VideoUNet):
     def conditions(
         self, clips: int, motion: Tensor | None = None, rate: Tensor | None = None, scales: Tensor | None = None
     ) -> ClipConditions:
-        """The conditions for a number of clips, unknown where they are not given; see `ClipConditions`.
+        """Conditions for `clips` clips; None stands for an unknown value. See `ClipConditions`.
 
         Raises:
-            UserError: one that this network does not take, or no scales for one that needs them.
+            UserError: a condition that this network does not have, or no `scales` for a network with `guidance_inputs`.
         """
         device, config = next(self.parameters()).device, self.config
         for name, value, takes in (
@@ -118,11 +119,11 @@ class ImageToVideoUNet(VideoUNet):
         """The prediction for noisy latents, `b c f h w`.
 
         Args:
-            sample: noisy latents with all further channels, `b c f h w`.
+            sample: noisy latents with all additional channels, `b c f h w`.
             timestep: `b`, or one for all.
-            encoder_hidden_states: text embeddings `b n d`, with `second_text` of both encoders.
-            conditions: of `conditions`; None for unknown ones.
-            return_dict: false gives a tuple.
+            encoder_hidden_states: text embeddings `b n d`; with `second_text`, those of both encoders.
+            conditions: result of `conditions`; None if all are unknown.
+            return_dict: False returns a tuple.
 
         Raises:
             UserError: shapes that do not fit.

@@ -1,9 +1,8 @@
-"""Image UNets called as video UNets, every frame by itself: Stable Diffusion 2's and 1.5's.
+"""Image UNets with the call signature of video UNets, applied to each frame: those of Stable Diffusion 2 and 1.5.
 
-These and the video UNets take the arguments of diffusers' constructors by `inherit_arguments`, without declaring them
-again. They stay classes, and are not functions such as `with_lora`, for three reasons: bundles and checkpoints name
-them as `class_path`; diffusers' `from_pretrained` fills only layers that exist when the constructor returns; and each
-of them has its own forward pass.
+These and the video UNets copy the arguments of diffusers' constructors with `inherit_arguments`. They are classes and
+not functions such as `with_lora`, because bundles and checkpoints refer to them by `class_path`, diffusers'
+`from_pretrained` only fills layers that exist when the constructor returns, and each has its own forward pass.
 """
 
 import inspect
@@ -20,15 +19,15 @@ from glassine.nn.layout_adapter import add_layer_attention
 
 
 def inherit_arguments(base: type, *names: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator of an `__init__(self, inherited, own...)`: its signature gets arguments of the base class's.
+    """Decorator for `__init__(self, inherited, own...)` that adds constructor arguments of the base class.
 
     Command lines, YAML files and diffusers' configuration see one flat signature with names, types and defaults; the
-    decorated function gets the inherited arguments as one dictionary.
+    decorated function receives the inherited arguments as one dictionary.
 
     Args:
-        base: one of diffusers' models.
-        names: arguments that are inherited; none stands for all.
-        defaults: those that differ from the base class's.
+        base: a diffusers model.
+        names: inherited arguments; if none are given, all of them.
+        defaults: defaults that differ from those of the base class.
     """
     theirs = dict(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
     chosen = names or tuple(theirs)[1:]
@@ -57,7 +56,7 @@ def inherit_arguments(base: type, *names: str, **defaults: Any) -> Callable[[Cal
 
 
 def any_length(annotation: Any) -> Any:
-    """diffusers writes `int | tuple[int]` for one number or one for each block, which parsers read as a single one."""
+    """Replace diffusers' `int | tuple[int]`, meaning one number or one per block, which parsers take for a 1-tuple."""
     return int | tuple[int, ...] if annotation == int | tuple[int] else annotation
 
 
@@ -68,14 +67,14 @@ SIZES = (
 
 
 class FrameUNet(UNet2DConditionModel):
-    """diffusers' `UNet2DConditionModel` on each frame: a text-to-image model among the video models.
+    """diffusers' `UNet2DConditionModel`, applied to each frame.
 
-    Its weights fit the spatial part of a `VideoUNet` with the same arguments. Other arguments are diffusers'; the
+    Its weights fit the spatial part of a `VideoUNet` with the same arguments. All other arguments are diffusers'; the
     defaults are Stable Diffusion 2.1's.
 
     Args:
-        attention_head_dim: channels of an attention head, as in `VideoUNet`; in diffusers' image UNet this name stands
-            for their number.
+        attention_head_dim: channels per attention head, as in `VideoUNet`. In diffusers' image UNet, the argument of
+            this name is the number of heads.
     """
 
     @register_to_config
@@ -88,12 +87,13 @@ class FrameUNet(UNet2DConditionModel):
     def forward(
         self, sample: Tensor, timestep: Tensor | float | int, encoder_hidden_states: Tensor, **options: Any
     ) -> UNet2DConditionOutput:
-        """The prediction `b c f h w` for noisy latents `b c f h w`; `options` are diffusers'.
+        """The prediction `b c f h w` for noisy latents.
 
         Args:
-            sample: noisy latents.
+            sample: noisy latents `b c f h w`.
             timestep: `b`, or one for all.
             encoder_hidden_states: text embeddings `b n d`.
+            options: passed on to diffusers.
         """
         frames = sample.shape[2]
         if isinstance(timestep, Tensor) and timestep.ndim:
@@ -108,16 +108,16 @@ class FrameUNet(UNet2DConditionModel):
 
 
 class ImageUNet(FrameUNet):
-    """The network of Layer-Animate's first stage at full size: `FrameUNet` as SD 1.5, with one number of heads.
+    """The network of Layer-Animate's first stage at full size: `FrameUNet` with the layout of SD 1.5.
 
-    `attention_head_dim` is the number of heads, as in diffusers' image UNets. Other arguments are diffusers'; the
-    defaults are SD 1.5's, 859.521 M parameters.
+    `attention_head_dim` is the number of heads, as in diffusers' image UNets. All other arguments are diffusers'; the
+    defaults are SD 1.5's, with 859.521 M parameters.
 
     Args:
-        layer_attention: whether the attentions are LayerDiffuse's, see `LayerAttention`.
+        layer_attention: whether the attention layers are LayerDiffuse's, see `LayerAttention`.
     """
 
-    # loaded weights are copied: used in place, unaligned in a mapped file, they change the last digits of results
+    # copy loaded weights: used in place, unaligned in the mapped file, they change the last digits of results
     _supports_param_buffer_assignment = False
 
     @register_to_config

@@ -1,12 +1,12 @@
 """EfficientSAM's image encoder and its pretraining SAMI (arXiv 2312.00863, section 3).
 
-`LayoutEncoder` is the plain ViT, whose official weights load by name. `MaskedReconstruction` is SAMI (section 3.2), for
-which there is no public code: a student ViT sees a part of the patches; a decoder of cross-attention blocks predicts
-the features of the others; both pass a linear head and are compared with the features of SAM. Decoder and head are
-discarded after training.
+`LayoutEncoder` is the plain ViT; the official weights load by name. `MaskedReconstruction` is SAMI (section 3.2), which
+has no public code: a student ViT encodes the visible patches, a decoder of cross-attention blocks predicts the features
+of the masked ones, and after a linear head both are compared with SAM's features. Decoder and head are discarded after
+training.
 
-Letters: n pictures, l tokens of a picture, v visible ones, m masked ones (l = v + m), d the student's width, e the
-decoder's, c the teacher's channels.
+Shapes: n images, l tokens per image, v visible and m masked tokens (l = v + m), d the student's width, e the decoder's
+width, c the teacher's channels.
 """
 
 from functools import partial
@@ -23,27 +23,27 @@ from glassine.utils.errors import UserError
 
 
 class LayoutEncoder(nn.Module):
-    """Pictures `n 3 h w` in [0, 1] to features `n c h/16 w/16`; global attention in every block, no class token.
+    """Images `n 3 h w` in [0, 1] to features `n c h/16 w/16`; global attention in every block, no class token.
 
-    The published students are ViT-T (width 192, 3 heads) and ViT-S (width 384, 6 heads), both 12 blocks deep; with
-    their necks they have 6,163,840 and 22,353,664 parameters. Other sizes than the official 1024 px are allowed.
+    The published students are ViT-T (width 192, 3 heads) and ViT-S (width 384, 6 heads), both with 12 blocks; including
+    their necks they have 6,163,840 and 22,353,664 parameters. Image sizes other than the official 1024 px are allowed.
 
     Args:
         width: channels of the tokens; the default is ViT-T's.
         depth: number of blocks.
-        num_heads: attention heads of each.
-        patch_size: pixels to a token.
-        position_size: picture size in pixels whose position embeddings are stored (with an unused one for a class
-            token); for other pictures they are resized bicubically. Official 224.
-        neck_channels: output channels of the neck, which brings the features into the form that SAM's mask decoder
-            reads; official 256. None leaves it out: SAMI trains the blocks, and the layout adapter reads those.
+        num_heads: attention heads per block.
+        patch_size: side of a patch in pixels.
+        position_size: image size in pixels for which position embeddings are stored (including an unused one for a
+            class token); they are resized bicubically for other sizes. Officially 224.
+        neck_channels: output channels of the neck, which adapts the features to SAM's mask decoder; officially 256.
+            None leaves it out: SAMI only trains the blocks, and the layout adapter uses their output.
 
     Attributes:
         out_channels: channels of the features.
-        stride: pixels to a feature.
+        stride: pixels per feature.
 
     Raises:
-        ValueError: the heads do not divide the width.
+        ValueError: `width` is not a multiple of `num_heads`.
     """
 
     mean: Tensor
@@ -83,59 +83,66 @@ class LayoutEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """The features."""
+        """Features `n c h/16 w/16` of images `n 3 h w` in [0, 1].
+
+        Raises:
+            UserError: height or width is not a multiple of `stride`.
+        """
         return self.neck(self.blocks_output(pictures))
 
     def blocks_output(self, pictures: Tensor) -> Tensor:
-        """What the blocks alone, which SAMI trains, make of the pictures: `n d h/16 w/16`."""
+        """Features before the neck, the part that SAMI trains: `n d h/16 w/16`."""
         tokens = self.transform(self.embed(pictures))  # n l d
         return rearrange(tokens, "n (h w) d -> n d h w", h=self.grid(pictures)[0])
 
     def grid(self, pictures: Tensor) -> tuple[int, int]:
-        """Rows and columns of features that a picture gives; UserError if a side is no multiple of `stride`."""
+        """Rows and columns of the feature map.
+
+        Raises:
+            UserError: height or width is not a multiple of `stride`.
+        """
         height, width = pictures.shape[-2:]
         if height % self.stride or width % self.stride:
             raise UserError(f"height and width must be multiples of {self.stride}, got {height} x {width}")
         return height // self.stride, width // self.stride
 
     def embed(self, pictures: Tensor) -> Tensor:
-        """Tokens with their positions, row by row: `n 3 h w` to `n l d`."""
+        """Tokens with position embeddings, in row order: `n 3 h w` to `n l d`."""
         patches = self.patch_embed.proj((pictures - self.mean) / self.std)  # type: ignore[operator]  # n d h' w'
         patches = patches + self.positions(self.grid(pictures))
         return rearrange(patches, "n d h w -> n (h w) d")
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
-        """Position embeddings of a grid, `1 d *grid`."""
+        """Position embeddings `1 d *grid` for a grid of rows and columns."""
         side = int((self.pos_embed.shape[1] - 1) ** 0.5)
         stored = rearrange(self.pos_embed[:, 1:], "1 (h w) d -> 1 d h w", h=side)
         return stored if grid == (side, side) else F.interpolate(stored, grid, mode="bicubic", align_corners=False)
 
     def transform(self, tokens: Tensor) -> Tensor:
-        """The blocks, on any subset of the tokens: `n v d` to the same."""
+        """Apply the blocks to any subset of the tokens: `n v d` to the same shape."""
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
 
 
 class MaskedReconstruction(nn.Module):
-    """Student, cross-attention decoder and linear projection head.
+    """SAMI: student, cross-attention decoder and linear projection head.
 
-    The paper leaves three things open. The student's features and the decoder's may differ in width: a linear layer
-    takes the former to the latter before they meet, as in MAE. Positions reach the decoder as fixed sine-cosine
-    embeddings, as in MAE, added to what is attended to and to the mask token, not to what is merged. The decoder's
-    output is normalized before it is merged, the visible features on entering the decoder.
+    Three details that the paper does not give: a linear layer maps the student's features to the decoder's width, as in
+    MAE; the decoder uses fixed sine-cosine position embeddings, as in MAE, which are added to keys and queries but not
+    to the visible features that are merged; visible features are normalized before the decoder, and masked ones after
+    it.
 
     Args:
-        encoder: the student; its neck, if it has one, takes no part.
+        encoder: the student; its neck, if any, is not used.
         target_channels: channels of the teacher's features (c).
-        mask_ratio: share of the tokens that the student does not see; 0.75 in the paper. At 0 nothing is left to
-            rebuild, and the student learns by plain feature distillation.
+        mask_ratio: fraction of tokens masked, in [0, 1); 0.75 in the paper. 0 is plain feature distillation.
         decoder_width: e; 512 in MAE. A multiple of 4 and of `decoder_heads`.
         decoder_depth: blocks of the decoder; 8 in MAE.
-        decoder_heads: heads of each; 16 in MAE.
+        decoder_heads: attention heads per block; 16 in MAE.
 
     Raises:
-        ValueError: a ratio outside [0, 1), or a width that does not divide.
+        ValueError: `mask_ratio` is out of range, or `decoder_width` is not such a multiple.
     """
 
     def __init__(
@@ -161,9 +168,11 @@ class MaskedReconstruction(nn.Module):
         self.head = nn.Linear(decoder_width, target_channels)
 
     def forward(self, pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Rebuilt features `n c h' w'` of `n 3 h w` in [0, 1], visible and masked tokens alike.
+        """Reconstructed features `n c h' w'` of all tokens, visible and masked.
 
-        `generator` (on the CPU) draws the masks; None is torch's default one.
+        Args:
+            pictures: images `n 3 h w` in [0, 1].
+            generator: CPU generator that samples the masks; None is torch's default.
         """
         height, width = self.encoder.grid(pictures)
         order = self.draw_order(len(pictures), height * width, generator).to(pictures.device)  # n l
@@ -179,22 +188,22 @@ class MaskedReconstruction(nn.Module):
         for block in self.decoder:
             masked = block(masked, anchors)  # n m e
 
-        merged = torch.cat([visible, self.decoder_norm(masked)], dim=1)  # n l e, visible ones first
-        merged = take(merged, order.argsort(dim=1))  # n l e, in the picture's order
+        merged = torch.cat([visible, self.decoder_norm(masked)], dim=1)  # n l e, visible tokens first
+        merged = take(merged, order.argsort(dim=1))  # n l e, in the image's order
         return rearrange(self.head(merged), "n (h w) c -> n c h w", h=height)
 
     def visible_count(self, tokens: int) -> int:
-        """How many of a picture's tokens the student sees: at least one."""
+        """Number of visible tokens out of `tokens`, at least one."""
         return max(1, round(tokens * (1 - self.mask_ratio)))
 
     @staticmethod
     def draw_order(pictures: int, tokens: int, generator: torch.Generator | None = None) -> Tensor:
-        """A random order of each picture's tokens, `n l`; the first ones are shown."""
+        """A random order of each image's tokens, `n l`; the first `visible_count` are visible."""
         return torch.rand(pictures, tokens, generator=generator).argsort(dim=1)
 
 
 class CrossAttentionBlock(nn.Module):
-    """Queries are masked tokens, keys are visible and masked tokens (section 3.2, "Cross-Attention Decoder")."""
+    """Cross-attention of masked tokens to visible and masked tokens (section 3.2, "Cross-Attention Decoder")."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -203,18 +212,18 @@ class CrossAttentionBlock(nn.Module):
         self.mlp_norm, self.mlp = nn.LayerNorm(width), Mlp(width, 4 * width)
 
     def forward(self, masked: Tensor, visible: Tensor) -> Tensor:
-        """`masked` `n m e` and `visible` `n v e` to new masked tokens `n m e`; the visible ones are not changed."""
+        """Update the masked tokens `n m e`; the visible tokens `n v e` are only read."""
         context = self.context_norm(torch.cat([visible, masked], dim=1))  # n l e
         masked = masked + self.attention(self.query_norm(masked), context, context, need_weights=False)[0]
         return masked + self.mlp(self.mlp_norm(masked))
 
 
 def take(tokens: Tensor, places: Tensor) -> Tensor:
-    """The tokens at `places` (`n k`) of `n l d`: `n k d`."""
+    """Select tokens of `n l d` by their indices `places` `n k`: `n k d`."""
     return tokens.gather(1, repeat(places, "n k -> n k d", d=tokens.shape[-1]))
 
 
 def sine_cosine(grid: tuple[int, int], like: Tensor) -> Tensor:
-    """Fixed position embeddings `1 l e`, of the type and on the device of `like` (`... e`)."""
+    """Fixed sine-cosine position embeddings `1 l e`, with the dtype and device of `like` (`... e`)."""
     positions = build_sincos2d_pos_embed(list(grid), dim=like.shape[-1], interleave_sin_cos=False)
     return rearrange(positions, "... e -> 1 (...) e").to(like)

@@ -1,7 +1,7 @@
 """Matting Anything (arXiv 2306.05399): a frozen SAM, and a small head that turns its mask into alpha.
 
-What the paper leaves open is as in the authors' code (SHI-Labs/Matting-Anything, MIT), but for the initialization,
-which is torch's.
+Details that the paper does not give follow the authors' code (SHI-Labs/Matting-Anything, MIT), except for the
+initialization, which is torch's default.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ from glassine.models.sam import (
 from glassine.nn.diffusion import zero_module
 from glassine.utils.errors import UserError
 
-SURE = 1 / 255  # alphas this near to 0 or 1 are not refined
+SURE = 1 / 255  # alphas within this distance of 0 or 1 are not refined
 
 
 @dataclass(frozen=True)
 class Mattes:
-    """One pass: alpha as read at strides 8, 4 and 1, and SAM's mask (0 or 1), all `n 1 h w` of the picture's size."""
+    """Output of one pass: alpha predicted at strides 8, 4 and 1, and SAM's binary mask, all `n 1 h w` at image size."""
 
     os8: Tensor
     os4: Tensor
@@ -42,21 +42,23 @@ class Mattes:
 
 
 class MattingAnything(nn.Module):
-    """Alpha of the object at a prompt, picture by picture (section 3).
+    """Alpha of a prompted object, one image at a time (section 3).
 
     Args:
-        sam: a segment_anything `Sam`; frozen (typed as a module so that a loader may make it).
-        head: what is trained.
-        multimask: let SAM draw three masks and take the one it prefers, as the authors do; without it SAM draws one, as
-            it was meant to for anything but a single point.
-        bands: diameters, in pixels, by which uncertain regions grow before the next finer scale replaces them.
-        one_sided: keep what a coarser scale is sure to be foreground, as the authors do; see `uncertain_band`.
-        within_mask: cut the coarsest alpha to the box around SAM's mask, as the authors do for pictures of one thing.
-        center_point: beside the box, prompts made from a true alpha have its center point, as ILDiff compares (arXiv
-            2412.20901, V-B); it need not help a SAM that learnt from one prompt at a time.
+        sam: a segment_anything `Sam`; frozen (typed as a module so that a loader can create it).
+        head: the trained part.
+        multimask: SAM predicts three masks, and the one with the highest predicted IoU is used, as in the authors'
+            code. False predicts one mask, which SAM recommends for every prompt except a single point.
+        bands: diameters in pixels by which uncertain regions are dilated before the next finer scale replaces them.
+        one_sided: keep pixels that a coarser scale classifies as foreground, as the authors do; see `uncertain_band`.
+        within_mask: set the coarsest alpha to 0 outside the bounding box of SAM's mask, as the authors do for images
+            of one object.
+        center_point: prompts made from a true alpha have its center point in addition to its box, as in ILDiff's
+            comparison (arXiv 2412.20901, V-B). It does not always help a SAM trained with one prompt at a time.
 
     Raises:
-        TypeError, ValueError: `sam` is something else, or has other channels than the head reads.
+        TypeError: `sam` is not a segment_anything `Sam`.
+        ValueError: the head expects another number of feature channels than SAM has.
     """
 
     def __init__(
@@ -77,13 +79,17 @@ class MattingAnything(nn.Module):
         self.bands, self.one_sided, self.within_mask = bands, one_sided, within_mask
 
     def train(self, mode: bool = True) -> "MattingAnything":
-        """Train mode for all but SAM, which stays frozen."""
+        """Set the mode of the head; SAM stays in eval mode."""
         super().train(mode)
         self.sam.eval()
         return self
 
     def forward(self, pictures: Tensor, prompts: Sequence[Prompts]) -> Mattes:
-        """The three alphas of `n 3 h w` in [0, 1], one prompt for each picture; UserError if it lies outside."""
+        """The three alphas for images `n 3 h w` in [0, 1], one prompt per image.
+
+        Raises:
+            UserError: a prompt lies outside its image.
+        """
         size = (pictures.shape[-2], pictures.shape[-1])
         height, width = seen = seen_size(self.sam, *size)
         pictures = F.interpolate(pictures, seen, mode="bilinear", antialias=True, align_corners=False)
@@ -97,7 +103,11 @@ class MattingAnything(nn.Module):
         return Mattes(os8, os4, os1, mask)
 
     def mask_logits(self, embedding: Tensor, prompt: Prompts, size: tuple[int, int]) -> Tensor:
-        """The mask that SAM itself prefers, `1 1 s' s'`, for one prompt on the picture of `1 c g g`."""
+        """Logits `1 1 s' s'` of the mask with the highest predicted IoU, for one prompt on the embedding `1 c g g`.
+
+        Raises:
+            UserError: more than one prompt, or one outside the image of `size` (height, width).
+        """
         logits, iou = decode_masks(self.sam, embedding, prompt, size, self.multimask)  # k m s' s', k m
         if len(logits) != 1:
             raise UserError(f"there must be one prompt for a picture, got {len(logits)}: repeat the picture for others")
@@ -105,15 +115,16 @@ class MattingAnything(nn.Module):
 
     @torch.no_grad()
     def decode(self, clip: Tensor, true_alpha: Tensor | None = None, prompts: Sequence[Prompts | None] = ()) -> Tensor:
-        """Refined alpha `b f 1 h w` in [0, 1] of an opaque clip `b f 3 h w` in [0, 1], each frame alone.
+        """Refined alpha `b f 1 h w` in [0, 1] of an opaque clip `b f 3 h w` in [0, 1], frame by frame.
 
         Args:
-            clip: what to cut out of.
-            true_alpha: `b f 1 h w`, which the prompts are made from.
-            prompts: without it, one for each frame, clip after clip; None for a frame with nothing in it, which gets 0.
+            clip: opaque clips `b f 3 h w` in [0, 1].
+            true_alpha: `b f 1 h w`; prompts are made from it.
+            prompts: used if `true_alpha` is None: one for each of the b * f frames, clip after clip. A frame whose
+                prompt is None gets alpha 0.
 
         Raises:
-            UserError: numbers of prompts and frames that differ.
+            UserError: the numbers of prompts and frames differ.
         """
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
         if true_alpha is not None:
@@ -131,13 +142,13 @@ class MattingAnything(nn.Module):
 
 
 def prompts_of(alpha: Tensor, points: bool) -> list[Prompts | None]:
-    """The box around each alpha of `n 1 h w`, and with `points` its center, too; None where nothing is visible."""
+    """Bounding box, and with `points` also center point, of each alpha of `n 1 h w`; None where nothing is visible."""
     masks = visible_part(alpha)  # n 1 h w
     return [Prompts(center_points(m) if points else None, boxes_of(m)) if m.any() else None for m in masks]
 
 
 def refine(mattes: Mattes, bands: tuple[int, int], one_sided: bool, within_mask: bool) -> Tensor:
-    """The coarsest alpha; where it is uncertain the finer one; where that still is, the finest (section 3)."""
+    """Start from the coarsest alpha and replace uncertain regions by stride 4, then by stride 1 (section 3)."""
     alpha = mattes.os8 * box_around(mattes.mask > 0) if within_mask else mattes.os8
     for finer, width in zip((mattes.os4, mattes.os1), bands, strict=True):
         alpha = torch.where(uncertain_band(alpha, width, one_sided), finer, alpha)
@@ -145,41 +156,44 @@ def refine(mattes: Mattes, bands: tuple[int, int], one_sided: bool, within_mask:
 
 
 def uncertain_band(alpha: Tensor, width: int, one_sided: bool = False) -> Tensor:
-    """Where `n 1 h w` is neither 0 nor 1, grown by `width`; one-sided: from the foreground, too, but never into it."""
+    """Bool mask of pixels of `n 1 h w` that are neither 0 nor 1, dilated by `width` pixels.
+
+    With `one_sided`, all pixels that are not 0 are dilated, and pixels that are 1 are excluded from the result.
+    """
     some, full = alpha >= SURE, alpha > 1 - SURE
     return dilated(some, width) & ~full if one_sided else dilated(some & ~full, width)
 
 
 def dilated(region: Tensor, width: int) -> Tensor:
-    """A bool region `n 1 h w` grown by a disc (OpenCV's ellipse) `width` pixels across; 1 leaves it as it is."""
+    """A bool region `n 1 h w` dilated by a disc (OpenCV's ellipse) of `width` pixels diameter; 1 changes nothing."""
     disc = torch.from_numpy(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))).to(region.device).float()
     before, after = width // 2, (width - 1) // 2
     return F.conv2d(F.pad(region.float(), (before, after, before, after)), disc[None, None]) > 0.5
 
 
 def box_around(mask: Tensor) -> Tensor:
-    """The rectangle around a bool mask `n 1 h w`, filled; the whole picture for an empty mask."""
+    """The filled bounding box of a bool mask `n 1 h w`; the whole image for an empty mask."""
     sides = [mask.any(-2).int(), mask.any(-1).int()]  # n 1 w, n 1 h
     columns, rows = (s.cummax(-1).values * s.flip(-1).cummax(-1).values.flip(-1) > 0 for s in sides)
     return (columns[..., None, :] & rows[..., :, None]) | ~mask.any(-1).any(-1)[..., None, None]
 
 
 def resized(picture: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """`n c h w` at another size, as the authors' head resizes everything."""
+    """`n c h w` resized bilinearly to another size, as everywhere in the authors' head."""
     return picture if picture.shape[-2:] == size else F.interpolate(picture, size, mode="bilinear", align_corners=False)
 
 
 class MaskToMatte(nn.Module):
-    """M2M (section 3): SAM's features, the picture and the mask to alpha at strides 8, 4 and 1.
+    """M2M (section 3): alpha at strides 8, 4 and 1 from SAM's features, the image and the mask.
 
-    Each stage has the picture and the mask laid beside its features, and doubles the grid. The defaults, those of the
-    authors' code, have the paper's 2.7 M parameters (2,714,619).
+    Each stage concatenates the image and the mask to its features and doubles the resolution. The defaults are those of
+    the authors' code: 2,714,619 parameters, the paper's 2.7 M.
 
     Args:
-        feature_channels: of SAM's embedding.
-        widths: of the stages at strides 8, 4 and 2.
-        blocks: of each stage.
-        matte_width: at stride 1, and in the three heads that read the alphas.
+        feature_channels: channels of SAM's embedding.
+        widths: channels of the stages at strides 8, 4 and 2.
+        blocks: residual blocks per stage.
+        matte_width: channels at stride 1 and in the three output heads.
     """
 
     def __init__(
@@ -208,9 +222,12 @@ class MaskToMatte(nn.Module):
         )
 
     def forward(self, features: Tensor, picture: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """Three alphas `n 1 h w` of features `n c g g`, the picture `n 3 h w` as SAM sees it and the mask `n 1 h' w'`.
+        """Three alphas `n 1 h w` in [0, 1], coarsest first.
 
-        The grid and the mask, 0 or 1, may be of any size; strides are given for 16 pixels to a feature.
+        Args:
+            features: SAM's embedding `n c g g` of any grid size; the strides assume 16 pixels per feature.
+            picture: SAM's preprocessed input `n 3 h w`.
+            mask: binary mask `n 1 h' w'` of any size.
         """
         mattes = []
         for stage, head in zip(self.stages, self.heads, strict=True):
@@ -221,7 +238,7 @@ class MaskToMatte(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block, on twice the grid if it is to upsample; it begins as its shortcut."""
+    """Residual block, optionally upsampling by 2. Its branch is zero at initialization."""
 
     def __init__(self, in_channels: int, out_channels: int, upsample: bool) -> None:
         super().__init__()
@@ -232,15 +249,15 @@ class Block(nn.Module):
         zero_module(norms[1])
         self.branch = nn.Sequential(first, norms[0], nn.LeakyReLU(0.2), second, norms[1])
         self.shortcut: nn.Module = nn.Identity()
-        if upsample:  # after the convolution, not before it as the authors do: the same for a quarter of the work
+        if upsample:  # the authors upsample before the 1x1 convolution: the same result at four times the cost
             narrow = spectral_norm(nn.Conv2d(in_channels, out_channels, 1, bias=False))
             self.shortcut = nn.Sequential(narrow, nn.BatchNorm2d(out_channels), nn.UpsamplingNearest2d(scale_factor=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`n c h w` to `n c' 2h 2w` or `n c' h w`."""
+        """`n c h w` to `n c' 2h 2w` if upsampling, else to `n c' h w`."""
         return F.leaky_relu(self.branch(x) + self.shortcut(x), 0.2)
 
 
 def upsampling(in_channels: int, out_channels: int) -> nn.Module:
-    """A transposed convolution to twice the grid, normalized as the authors do it, over its input channels."""
+    """A transposed convolution that upsamples by 2; spectral norm over input channels, as in the authors' code."""
     return spectral_norm(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False), dim=0)

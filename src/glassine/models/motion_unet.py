@@ -40,28 +40,28 @@ Part = Literal[
 
 
 class MotionUNet(TemporalUNet, UNetMotionModel):
-    """diffusers' `UNetMotionModel`, called as our video UNets, with Inter-Frame Attention; saved as diffusers' models.
+    """diffusers' `UNetMotionModel` with Inter-Frame Attention and the call signature of our video UNets.
 
-    Its weights are an image UNet's (see `glassine.pretrained.image_unet`), a `MotionAdapter`'s (AnimateDiff, arXiv
-    2307.04725; see `glassine.pretrained.motion_adapter`) and new ones, under diffusers' names. The defaults are SD 1.5
-    with AnimateDiff v2: 859.521 M and 453.209 M parameters. As in AnimateDiff's own code, unlike in diffusers, the last
-    layers of untrained motion modules are zero: it starts as the image UNet on every frame. As in diffusers, unlike in
-    AnimateDiff's code, the spatial GroupNorms compute their statistics over all frames of a clip, including the
-    reference frame.
+    Its weights are those of an image UNet (see `glassine.pretrained.image_unet`), those of a `MotionAdapter`
+    (AnimateDiff, arXiv 2307.04725; see `glassine.pretrained.motion_adapter`) and new ones; diffusers' weights keep
+    their names. The defaults are SD 1.5 with AnimateDiff v2: 859.521 M and 453.209 M parameters. As in AnimateDiff's
+    code, but unlike in diffusers, the last layers of motion modules are zero-initialized, so that the untrained network
+    equals the image UNet on every frame. As in diffusers, but unlike in AnimateDiff's code, spatial GroupNorms compute
+    their statistics over all frames of a clip, including the reference frame.
 
-    Arguments up to `use_motion_mid_block` are diffusers'; those of an image UNet are given under the same names, with
-    `CrossAttnDownBlockMotion` for a `CrossAttnDownBlock2D`. `motion_max_seq_length` is the largest number of frames, 32
-    in AnimateDiff v2, 24 in v1; v1 has no `use_motion_mid_block`.
+    Arguments up to `use_motion_mid_block` are diffusers'. Arguments of an image UNet keep their names, with
+    `CrossAttnDownBlockMotion` instead of `CrossAttnDownBlock2D`. `motion_max_seq_length` is the maximum number of
+    frames: 32 in AnimateDiff v2, 24 in v1. v1 has no `use_motion_mid_block`.
 
     Args:
-        inter_frame_attention: `add` is Layer-Animate; `replace` see `InterFrameAttention`; None is without.
-        reference_frame: see `InterFrameAttention`. Without that it is still the frame of the base image.
-        base_image: whether clips are made around a base image, so that one is generated if none is given; None if and
-            only if there is Inter-Frame Attention.
-        layer_attention: whether the spatial attentions are LayerDiffuse's, see `LayerAttention`.
-        motion_buckets: number of amounts of motion, a condition of the network; 0 for none.
-        spatial_rank: of LoRA in the spatial attentions (Still-Moving's spatial adapters); 0 for none.
-        motion_rank: of LoRA in the motion modules (its motion adapters); 0 for none.
+        inter_frame_attention: `add` is Layer-Animate, `replace` is described in `InterFrameAttention`, None is none.
+        reference_frame: position of the base image, also without Inter-Frame Attention; see `InterFrameAttention`.
+        base_image: whether clips are generated around a base image, which is generated first if none is given. None
+            means only with Inter-Frame Attention.
+        layer_attention: whether the spatial attention layers are LayerDiffuse's, see `LayerAttention`.
+        motion_buckets: number of buckets for the amount of motion, a condition of the network; 0 for none.
+        spatial_rank: rank of LoRA in the spatial attention layers (Still-Moving's spatial adapters); 0 for none.
+        motion_rank: rank of LoRA in the motion modules (Still-Moving's motion adapters); 0 for none.
 
     Raises:
         UserError: an argument out of range.
@@ -102,22 +102,22 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
             add_lora(self, motion_rank, "motion")
 
     def reference_index(self, frames: int) -> int:
-        """Index of the reference frame in a clip of that many frames."""
+        """Index of the reference frame in a clip of `frames` frames."""
         return reference_frame(self.config["reference_frame"], frames)
 
     def temporal_layers(self) -> dict[str, nn.Module]:
-        """The motion modules by name."""
+        """All motion modules by name."""
         return {name: layer for name, layer in self.named_modules() if isinstance(layer, AnimateDiffTransformer3D)}
 
     def start_inter_frame_attention(self) -> None:
-        """Initialize it from the self-attention; loaders call this once that is loaded."""
+        """Initialize Inter-Frame Attention from the self-attention; loaders call this after loading those weights."""
         for layer in self.modules():
             processor = getattr(layer, "processor", None)
             if isinstance(processor, InterFrameAttention):
                 processor.start_from(layer)
 
     def train_only(self, *parts: Part) -> None:
-        """Freeze all other parts; every parameter belongs to one.
+        """Train these parts and freeze all others; every parameter belongs to exactly one part.
 
         Raises:
             UserError: an unknown part, or one that this network does not have.
@@ -131,12 +131,12 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
             parameter.requires_grad_(part_of(name) in parts)
 
     def freeze_spatial(self) -> None:
-        """Train the motion modules alone, as AnimateDiff does."""
+        """Train only the motion modules, as AnimateDiff does."""
         self.train_only("motion_modules")
 
     @contextmanager
     def without_motion(self) -> Iterator[None]:
-        """Within, this is the image UNet: every frame by itself. For sampling only, not for training."""
+        """Context in which this is the image UNet, with independent frames; for sampling only, not for training."""
         layers = list(self.temporal_layers().values())
         before = [layer.__dict__.get("forward") for layer in layers]
         for layer in layers:
@@ -152,7 +152,7 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
                     layer.forward = forward
 
     def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
-        """Called by diffusers' `enable_gradient_checkpointing`; its own method does not reach all motion modules."""
+        """Called by diffusers' `enable_gradient_checkpointing`; diffusers' version misses some motion modules."""
         for name, layer in self.named_modules():
             if LAYER.fullmatch(name):
                 checkpoint_layer(layer, enable)
@@ -185,8 +185,8 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
             sample: noisy latents `b c f h w`.
             timestep: `b`, or one for all.
             encoder_hidden_states: text embeddings `b n d`.
-            motion: buckets `b` from 0; `motion_buckets` itself stands for an unknown amount, None for that everywhere.
-            return_dict: false gives a tuple.
+            motion: buckets `b` from 0; the value `motion_buckets` stands for an unknown amount. None: unknown for all.
+            return_dict: False returns a tuple.
 
         Raises:
             UserError: shapes that do not fit, or `motion` for a network without `motion_buckets`.
@@ -205,7 +205,7 @@ class MotionUNet(TemporalUNet, UNetMotionModel):
 
 
 def part_of(name: str) -> Part:
-    """The part that the parameter called `name` belongs to."""
+    """The part to which the parameter `name` belongs."""
     motion = ".motion_modules." in name
     if ".lora_" in name:
         return "motion_adapters" if motion else "spatial_adapters"
@@ -217,5 +217,5 @@ def part_of(name: str) -> Part:
 
 
 def same(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-    """The forward pass of a motion module that is switched off."""
+    """The identity: the forward pass of a disabled motion module."""
     return hidden_states

@@ -1,7 +1,7 @@
-"""SAM and SAM 2 with prompts from the true alpha, as comparisons of the ILDiff paper (arXiv 2412.20901, section V-B).
+"""SAM and SAM 2 with prompts from the true alpha, as in ILDiff's comparison (arXiv 2412.20901, section V-B).
 
-SAM segments every frame with a prompt of its own; its masks also serve as explicit layout. SAM 2 gets a prompt on one
-frame and tracks the subject through the others.
+SAM is prompted in each frame; its masks are also used as explicit layout. SAM 2 is prompted in one frame and tracks the
+subject through the others.
 """
 
 import torch
@@ -26,7 +26,7 @@ from glassine.nn.background import estimate_background
 
 
 class PromptedSam(nn.Module):
-    """Masks of frames, asked for by the center and the outer rectangle of the true alpha, as ILDiff's authors do.
+    """SAM's masks, prompted by center point and bounding box of the true alpha in each frame, as in ILDiff.
 
     Args:
         sam: a `segment_anything` network, frozen here.
@@ -38,7 +38,12 @@ class PromptedSam(nn.Module):
 
     @torch.no_grad()
     def forward(self, clip: Tensor, true_alpha: Tensor) -> Tensor:
-        """Alpha `b f 1 h w`, 0 or 1, of `b f 3 h w` in [0, 1]; 0 in frames whose `true_alpha` shows nothing."""
+        """Alpha `b f 1 h w`, 0 or 1; all 0 in frames whose true alpha is empty.
+
+        Args:
+            clip: opaque clips `b f 3 h w` in [0, 1].
+            true_alpha: `b f 1 h w` in [0, 1], from which prompts are made.
+        """
         frames = clip.shape[1]
         pictures = rearrange(clip, "b f c h w -> (b f) c h w")
         truth = visible_part(rearrange(true_alpha, "b f 1 h w -> (b f) h w"))
@@ -47,7 +52,7 @@ class PromptedSam(nn.Module):
         return rearrange(torch.stack(masks), "(b f) h w -> b f 1 h w", f=frames).to(clip)
 
     def mask(self, embedding: Tensor, truth: Tensor) -> Tensor:
-        """The mask of one picture, `h w` bool, whose true mask is `truth`."""
+        """SAM's mask `h w` bool of one image with embedding `1 c g g`, prompted from the true mask `h w` bool."""
         if not truth.any():
             return truth
         size = (truth.shape[-2], truth.shape[-1])
@@ -57,16 +62,16 @@ class PromptedSam(nn.Module):
 
 
 class SamMaskEncoder(nn.Module):
-    """SAM's masks in the place of a distilled encoder's features: explicit layout, to compare with ILDiff's implicit.
+    """Image encoder for `LayoutAdapter` that returns SAM's masks: explicit layout, for comparison with ILDiff's.
 
-    An image encoder for `LayoutAdapter`: pictures `n 3 h w` in [0, 1] to `n 48 h/16 w/16`. SAM is asked, without any
-    truth, for what lies in the rectangle around all that differs from the border's color; the probabilities of its
-    three masks, a quarter of SAM's own size each way, are brought to a quarter of the picture's and folded into 16 x 16
-    patches: nothing is lost at SAM's own size, below it the masks get coarser.
+    Maps images `n 3 h w` in [0, 1] to `n 48 h/16 w/16`. SAM is prompted by the bounding box of all pixels that differ
+    from the border color; the true alpha is not used. The probabilities of its three masks, predicted at a quarter of
+    SAM's input size, are resized to a quarter of the image size and folded by pixel-unshuffle to stride 16. This loses
+    nothing for images of SAM's input size; for smaller images, masks get coarser.
 
     Args:
         sam: a `segment_anything` network, frozen here.
-        tolerance: difference from the border's color, in [0, 1] in any channel, that counts.
+        tolerance: difference from the border color in any channel, in [0, 1], above which a pixel counts as foreground.
     """
 
     out_channels, stride = 48, 16
@@ -77,7 +82,7 @@ class SamMaskEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
-        """The folded probabilities."""
+        """Mask probabilities `n 48 h/16 w/16` of images `n 3 h w` in [0, 1]."""
         height, width = pictures.shape[-2:]
         embeddings = embed_pictures(self.sam, pictures)  # n c g g
         masks = []
@@ -88,32 +93,32 @@ class SamMaskEncoder(nn.Module):
         return F.pixel_unshuffle(folded, 4)  # n 48 h/16 w/16
 
     def boxes(self, pictures: Tensor) -> Tensor:
-        """Around what is not background, `n 4`; the whole picture where all of it is."""
+        """Bounding box of the foreground, `n 4`; the whole image if there is no foreground."""
         color = estimate_background(pictures[:, None])  # n 3
         differs = ((pictures - color[:, :, None, None]).abs() > self.tolerance).any(1)  # n h w
         differs |= ~differs.any(dim=-1, keepdim=True).any(dim=-2, keepdim=True)
         return boxes_of(differs)
 
 
-LEFT_TOP, RIGHT_BOTTOM, ON_SUBJECT = 2, 3, 1  # labels of points; SAM 2 takes a box as two
-SUBJECT = 1  # any number does, there is one thing to follow
+LEFT_TOP, RIGHT_BOTTOM, ON_SUBJECT = 2, 3, 1  # SAM 2's point labels; it encodes a box as two corner points
+SUBJECT = 1  # object id; arbitrary, since only one object is tracked
 
 
 class PromptedSam2(nn.Module):
     """SAM 2 (arXiv 2408.00714) prompted on one "frame containing the subject", as in table II of ILDiff (2412.20901).
 
-    The prompts are the center point and the outer rectangle of the true alpha on that frame, both at once: SAM 2 reads
-    a box as its two corners before the point, and then answers with one mask. The mask is followed to the end of the
-    clip and then back to its start in one memory, as the official predictor does it: the way back remembers what the
-    way there saw. Small holes that the official demo fills stay.
+    The prompt consists of center point and bounding box of the true alpha in that frame. SAM 2 encodes the box as its
+    two corners, followed by the point, and predicts a single mask. The mask is propagated to the end of the clip and
+    then back to its start with one memory, as in the official predictor, so that the backward pass uses the memory of
+    the forward pass. Unlike in the official demo, small holes are not filled.
 
     Args:
-        network: a `Sam2VideoModel`, see `glassine.pretrained.sam`; frozen (typed as a module so that a loader may
-            make it).
-        soft: return the sigmoid of the mask's logits; by default the mask itself, as segmentation is compared.
-        prompt_first: prompt the first frame that shows the subject. The paper does not say which one it took; the
-            default is the frame that shows most of it, since stickers often start as a speck or a fading corner, and
-            a comparison should give the other method its best chance.
+        network: a `Sam2VideoModel`, see `glassine.pretrained.sam`; frozen (typed as a module so that a loader can
+            create it).
+        soft: return the sigmoid of the mask logits; by default the binary mask, as in comparisons of segmentation.
+        prompt_first: prompt the first frame that shows the subject. The default is the frame with the largest visible
+            area, since stickers often start as a small or fading part, and a baseline should not be put at a
+            disadvantage. The paper does not say which frame it uses.
     """
 
     def __init__(self, network: nn.Module, soft: bool = False, prompt_first: bool = False) -> None:
@@ -124,21 +129,21 @@ class PromptedSam2(nn.Module):
         self.soft, self.prompt_first = soft, prompt_first
 
     def train(self, mode: bool = True) -> "PromptedSam2":
-        """Train mode for all but the network, which stays frozen."""
+        """Set the mode; the network stays in eval mode."""
         super().train(mode)
         self.network.eval()
         return self
 
     @torch.no_grad()
     def forward(self, clip: Tensor, alpha: Tensor) -> Tensor:
-        """Find alpha.
+        """Track the subject of each clip.
 
         Args:
-            clip: opaque, `b f 3 h w` in [0, 1], of any size.
-            alpha: the true one, `b f 1 h w` in [0, 1]; but for the choice of the frame, only that frame's is read.
+            clip: opaque clips `b f 3 h w` in [0, 1], of any size.
+            alpha: true alpha `b f 1 h w` in [0, 1], used to choose the prompted frame and to make its prompts.
 
         Returns:
-            Alpha `b f 1 h w`, 0 or 1 unless `soft`; 0 where the true one shows nothing in the whole clip.
+            Alpha `b f 1 h w`, 0 or 1 unless `soft`; all 0 for clips whose true alpha is empty.
 
         Raises:
             ValueError: clip and alpha differ in size.
@@ -148,7 +153,7 @@ class PromptedSam2(nn.Module):
         return torch.stack([self.follow(*one) for one in zip(clip, alpha[:, :, 0], strict=True)])
 
     def follow(self, frames: Tensor, true_alpha: Tensor) -> Tensor:
-        """Alpha `f 1 h w` of one clip `f 3 h w` whose true one is `f h w`."""
+        """Alpha `f 1 h w` of one clip `f 3 h w` with true alpha `f h w`."""
         visible = visible_part(true_alpha)  # f h w
         shown = (true_alpha * visible).sum((-2, -1))  # f
         if not shown.any():
@@ -166,7 +171,7 @@ class PromptedSam2(nn.Module):
         return (masks.sigmoid() if self.soft else masks > 0).to(frames)
 
     def open_session(self, frames: Tensor) -> Sam2VideoInferenceSession:
-        """What transformers' processor makes of `f 3 h w`: squares of the network's size, normalized."""
+        """Session with frames `f 3 h w` resized to the network's square input and normalized, as by transformers."""
         device, size = self.network.device, self.network.config.image_size
         squares = F.interpolate(frames.to(device), (size, size), mode="bilinear", antialias=True)  # f 3 s s
         return Sam2VideoInferenceSession(
@@ -180,7 +185,7 @@ class PromptedSam2(nn.Module):
         )
 
     def prompt(self, session: Sam2VideoInferenceSession, frame: int, mask: Tensor) -> None:
-        """Ask on this frame for what the `mask`, `h w` bool, shows: its box, then its center."""
+        """Add the bounding box and the center point of `mask` (`h w` bool) as prompts on this frame."""
         size, (height, width) = self.network.config.image_size, mask.shape
         corners = torch.cat([boxes_of(mask[None]).view(2, 2), center_points(mask[None])])  # 3 2, x before y
         points = (corners * corners.new_tensor([size / width, size / height]))[None, None]  # 1 1 3 2

@@ -1,9 +1,9 @@
-"""Segment Anything (arXiv 2304.02643) with gradients and at any size, and its prompts.
+"""Segment Anything (arXiv 2304.02643) with gradients and at any input size, and its prompts.
 
-The parts are `segment_anything`'s own; its `build_sam` fixes the picture at 1024 px and its `Sam.forward` has no
-gradients. Pictures are `n 3 h w` in [0, 1]; SAM sees them with their longer side scaled to `image_size`, padded right
-and below. Points and boxes are made from masks as in SAM's training and in ILDiff's test. `TimmImageEncoder` makes a
-timm network the image encoder of the layout adapter.
+Uses the modules of `segment_anything`, whose `build_sam` fixes the input size at 1024 px and whose `Sam.forward` has no
+gradients. Images are `n 3 h w` in [0, 1]; they are resized so that the longer side is `image_size`, and padded at the
+right and bottom. Points and boxes are made from masks as in SAM's training and in ILDiff's evaluation.
+`TimmImageEncoder` allows a timm network as image encoder of the layout adapter.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from glassine.utils.tensors import weights_digest
 
 @dataclass(frozen=True)
 class Prompts:
-    """k prompts on one picture, in pixels: one point each, one box each, or both.
+    """k prompts on one image, in pixels: a point, a box or both for each.
 
     Attributes:
-        points: `k 2`, x before y, on what is meant; None for none.
-        boxes: `k 4`, left, top, right, bottom; None for none.
+        points: foreground points `k 2`, x before y; None for none.
+        boxes: `k 4`: left, top, right, bottom; None for none.
     """
 
     points: Tensor | None = None
@@ -36,20 +36,20 @@ class Prompts:
 
     @property
     def labelled_points(self) -> tuple[Tensor, Tensor] | None:
-        """The points as SAM takes them: coordinates `k 1 2` and labels `k 1`, 1 for foreground."""
+        """The points in SAM's format: coordinates `k 1 2` and labels `k 1`, all 1 for foreground."""
         if self.points is None:
             return None
         return self.points[:, None], torch.ones_like(self.points[:, :1])
 
     def scaled(self, x: float, y: float) -> "Prompts":
-        """The same on a picture `x` times as wide and `y` times as high."""
+        """The same prompts on an image `x` times as wide and `y` times as high."""
         factors = torch.tensor([x, y])
         points = None if self.points is None else self.points.float() * factors.to(self.points.device)
         boxes = None if self.boxes is None else self.boxes.float() * factors.repeat(2).to(self.boxes.device)
         return Prompts(points, boxes)
 
     def check(self, height: int, width: int) -> None:
-        """Raise UserError if there is no prompt, a malformed one, or one outside a picture of this size."""
+        """Raise UserError if there is no prompt, or one that is malformed or outside an image of this size."""
         given = [corners.reshape(-1, 2) for corners in (self.points, self.boxes) if corners is not None]
         if not given:
             raise UserError("there must be points, boxes or both, got neither")
@@ -68,24 +68,24 @@ class Prompts:
 
 
 def visible_part(alpha: Tensor) -> Tensor:
-    """What a true alpha `... h w` in [0, 1] shows for prompts to be made of, `... h w` bool.
+    """Bool mask `... h w` of the visible object in a true alpha `... h w` in [0, 1], from which prompts are made.
 
-    From half of the frame's highest alpha, so that a fading sticker keeps its prompts; nothing where all is below a
-    255th.
+    The threshold is half of the maximum alpha of each frame, so that a fading sticker keeps its prompts. Frames whose
+    maximum is below 1/255 are empty.
     """
     highest = alpha.amax((-2, -1), keepdim=True)
     return (alpha > highest / 2) & (highest >= 1 / 255)
 
 
 def boxes_of(masks: Tensor) -> Tensor:
-    """The outer rectangle of each mask, `k h w` bool to `k 4` float, last pixels included; no mask may be empty."""
+    """The bounding box of each mask, `k h w` bool to `k 4` float, with inclusive coordinates; no mask may be empty."""
     return masks_to_boxes(masks).float()
 
 
 def center_points(masks: Tensor) -> Tensor:
-    """The foreground pixel nearest to each mask's center of mass, `k h w` bool to `k 2` float; none may be empty.
+    """The foreground pixel nearest to each mask's center of mass: `k h w` bool to `k 2` float; no mask may be empty.
 
-    A ring's center lies in its hole, where a point would be a prompt for something else.
+    The center of mass itself may lie outside the object, such as in the hole of a ring.
     """
     points = []
     for mask in masks:
@@ -96,9 +96,9 @@ def center_points(masks: Tensor) -> Tensor:
 
 
 def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """A foreground pixel of each mask, all equally likely: `k h w` bool to `k 2` float; none may be empty.
+    """A uniformly sampled foreground pixel of each mask: `k h w` bool to `k 2` float; no mask may be empty.
 
-    A `generator`, here and below, is on the device of what it draws for.
+    The `generator` must be on the device of the masks.
     """
     chosen = torch.multinomial(masks.flatten(1).float(), 1, generator=generator)[:, 0]  # k
     width = masks.shape[-1]
@@ -106,9 +106,12 @@ def random_points(masks: Tensor, generator: torch.Generator | None = None) -> Te
 
 
 def loosened(boxes: Tensor, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-    """Boxes as if drawn by hand (SAM, appendix A): each side moved by noise of a tenth of the box, up to 20 pixels.
+    """Imitate hand-drawn boxes (SAM, appendix A): shift each side by Gaussian noise.
 
-    `boxes` is `k 4`; `size` height and width of the picture, which the result stays in.
+    Args:
+        boxes: `k 4` in pixels. The standard deviation is 10% of the box's side, and shifts are limited to 20 pixels.
+        size: height and width of the image; boxes are clipped to it.
+        generator: source of randomness, on the device of the boxes.
     """
     height, width = size
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)  # k 4: w h w h
@@ -122,12 +125,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TimmImageEncoder(nn.Module):
-    """One feature map of a timm network: pictures `n 3 h w` in [0, 1] to `n d h/stride w/stride`.
+    """One feature map of a timm network: images `n 3 h w` in [0, 1] to `n d h/stride w/stride`.
 
     Args:
-        name: any timm model that can return feature maps.
-        stage: index of the map among those timm returns; for most networks stage 3 has a stride of 16.
-        pretrained: take timm's public weights (needs the hub or timm's cache).
+        name: any timm model that supports `features_only`.
+        stage: index of the feature map; for most networks, stage 3 has a stride of 16.
+        pretrained: load timm's public weights (needs the hub or timm's cache).
+
+    Attributes:
+        out_channels: channels of the feature map (d).
+        stride: pixels per feature.
     """
 
     mean: Tensor
@@ -144,15 +151,15 @@ class TimmImageEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """The feature map."""
+        """The feature map `n d h/stride w/stride` of images `n 3 h w` in [0, 1]."""
         return self.network((pictures - self.mean) / self.std)[0]
 
 
 def drop_later_blocks(network: nn.Module, last: str) -> None:
-    """Delete what follows the block named `last`, for instance `blocks.2`.
+    """Delete all blocks after the one named `last`, for instance `blocks.2`.
 
-    timm's MobileNets run and keep their blocks behind the last map that is asked for; they would cost time, count as
-    parameters, and never get a gradient.
+    timm's MobileNets keep and run the blocks after the last requested feature map. These would cost time, count as
+    parameters and never get a gradient.
     """
     blocks, _, number = last.rpartition(".")
     if number.isdigit():
@@ -173,21 +180,21 @@ def make_sam(
     decoder_mlp_dim: int = 2048,
     patch_size: int = 16,
 ) -> Sam:
-    """SAM of any size with fresh weights, for use as a `class_path` in a YAML; the defaults are ViT-B's.
+    """SAM of any size with random weights, for use as a `class_path` in a YAML; the defaults are ViT-B's.
 
     Args:
-        image_size: longer side of what it sees, in pixels; a multiple of `patch_size`.
-        embed_dim: width of the image encoder.
-        depth: its blocks.
-        num_heads: heads of each.
-        global_attn_indexes: blocks that attend over the whole picture instead of a window.
-        window_size: side of a window, in patches.
-        out_channels: channels of the picture's embedding and width of the mask decoder; a multiple of 8.
-        decoder_mlp_dim: hidden width in the mask decoder.
-        patch_size: pixels to a patch.
+        image_size: longer side of the input in pixels; a multiple of `patch_size`.
+        embed_dim: width of the image encoder; a multiple of `num_heads`.
+        depth: blocks of the image encoder.
+        num_heads: attention heads per block.
+        global_attn_indexes: blocks with global instead of windowed attention.
+        window_size: side of a window in patches.
+        out_channels: channels of the image embedding and width of the mask decoder; a multiple of 8.
+        decoder_mlp_dim: hidden width of the mask decoder's MLPs.
+        patch_size: side of a patch in pixels.
 
     Raises:
-        ValueError: sizes that do not go together.
+        ValueError: a size that is not such a multiple.
     """
     if image_size % patch_size or out_channels % 8 or embed_dim % num_heads:
         raise ValueError(
@@ -227,20 +234,20 @@ def make_sam(
 
 
 def frozen_sam(sam: nn.Module) -> Sam:
-    """The network, frozen; TypeError if it is no SAM."""
+    """Freeze `sam` and return it; raises TypeError if it is not a segment_anything `Sam`."""
     if not isinstance(sam, Sam):
         raise TypeError(f"sam must be a segment_anything Sam, got a {type(sam).__name__}")
     return sam.requires_grad_(False).eval()
 
 
 def seen_size(sam: Sam, height: int, width: int) -> tuple[int, int]:
-    """Height and width at which SAM sees a picture, before the padding."""
+    """Height and width to which SAM resizes an image, before padding."""
     scale = sam.image_encoder.img_size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def embed_pictures(sam: Sam, pictures: Tensor) -> Tensor:
-    """The image encoder's output for `n 3 h w` in [0, 1]: `n c g g`, padding included."""
+    """The image encoder's output `n c g g`, including padding, for images `n 3 h w` in [0, 1]."""
     seen = seen_size(sam, *pictures.shape[-2:])
     if pictures.shape[-2:] != seen:
         pictures = F.interpolate(pictures, seen, mode="bilinear", antialias=True, align_corners=False)
@@ -250,17 +257,21 @@ def embed_pictures(sam: Sam, pictures: Tensor) -> Tensor:
 def decode_masks(
     sam: Sam, embedding: Tensor, prompts: Prompts, size: tuple[int, int], multimask: bool
 ) -> tuple[Tensor, Tensor]:
-    """Mask logits `k m s s` at a quarter of SAM's size, padding included, and predicted IoU `k m`, for one picture.
+    """Predict masks for k prompts on one image.
 
     Args:
         sam: the network.
-        embedding: of that picture, `1 c g g`.
-        prompts: in pixels of the picture.
-        size: its height and width.
-        multimask: three masks a prompt (for a single point, which may mean a part or the whole) instead of one.
+        embedding: embedding of the image, `1 c g g`.
+        prompts: prompts in pixels of the image.
+        size: height and width of the image.
+        multimask: predict three masks per prompt instead of one; meant for a single point, which may stand for a part
+            or for the whole.
+
+    Returns:
+        Mask logits `k m s s` at a quarter of SAM's input size, including padding, and predicted IoU `k m`.
 
     Raises:
-        UserError: a prompt lies outside the picture.
+        UserError: a prompt is malformed or outside the image.
     """
     prompts.check(*size)
     seen = seen_size(sam, *size)
@@ -277,12 +288,12 @@ def decode_masks(
 
 
 def enlarge_masks(sam: Sam, masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits `k m s s` without the padding and at the picture's `size`, `k m h w`."""
+    """Remove the padding of logits `k m s s` and resize them to the image's `size`: `k m h w`."""
     return sam.postprocess_masks(masks, seen_size(sam, *size), size)
 
 
 def shrink_masks(sam: Sam, masks: Tensor) -> Tensor:
-    """Masks `k h w` in [0, 1] as SAM's decoder is to draw them, `k s s`, padding clear: training's target."""
+    """Training target for the mask decoder: masks `k h w` in [0, 1] resized and zero-padded to `k s s`."""
     height, width = seen_size(sam, *masks.shape[-2:])
     side, small = sam.image_encoder.img_size, 4 * sam.prompt_encoder.image_embedding_size[0]
     seen = F.interpolate(masks[:, None], (height, width), mode="area")
@@ -294,11 +305,11 @@ class SamTeacher(nn.Module):
     """SAM's frozen image encoder as a teacher: `n 3 h w` in [0, 1] to features `n c g' g'` without the padding.
 
     Args:
-        sam: only its image encoder is kept in use.
-        pictures_a_pass: how many it sees at a time; ViT-H's attention over 1024 px takes half a GB for each.
+        sam: the network; only its image encoder is used.
+        pictures_a_pass: images per forward pass; ViT-H's attention at 1024 px needs half a GB per image.
 
     Attributes:
-        out_channels: channels of the features, 256 for every published SAM.
+        out_channels: channels of the features; 256 for all published SAMs.
         identity: image size, channels and a digest of the weights, which identify a teacher.
     """
 
@@ -316,7 +327,7 @@ class SamTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
-        """The features."""
+        """Features `n c g' g'` of images `n 3 h w` in [0, 1]."""
         parts = [embed_pictures(self.sam, part) for part in pictures.split(self.pictures_a_pass)]
         features = torch.cat(parts)  # n c g g
         encoder = self.sam.image_encoder

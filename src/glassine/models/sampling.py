@@ -1,4 +1,4 @@
-"""Settings of the sampler, and diffusers' solvers by name."""
+"""Sampler settings, and diffusers' solvers by name."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,12 +24,14 @@ class SamplerConfig:
     """Settings of the sampler.
 
     Attributes:
-        num_inference_steps: solver steps; VSD2M takes 25 of DDIM ("Experimental Setups"), DPM-Solver++ needs 8 to 15.
-        guidance_scale: of classifier-free guidance; 1 is no guidance and half the work. None is the default of the
-            network: 3 with a `latent_mean`, 1 if given frames correct that, else 7.5.
+        num_inference_steps: solver steps, 1 to 1000. VSD2M uses 25 steps of DDIM ("Experimental Setups"); DPM-Solver++
+            needs 8 to 15.
+        guidance_scale: scale of classifier-free guidance, at least 0; 1 is no guidance and halves the cost. None is the
+            network's default: 3 with a `latent_mean`, 1 if given frames correct that mean, else 7.5.
         solver: `ddim` (arXiv 2010.02502, deterministic) or `dpm++` (DPM-Solver++ 2M, arXiv 2211.01095).
-        guidance_rescale: how far the guided prediction is rescaled to the contrast of the text-conditioned one (arXiv
-            2305.08891, section 3.4); 0, as VSD2M, changes nothing; 0.7 is that paper's for zero terminal SNR.
+        guidance_rescale: how far the guided prediction is rescaled to the standard deviation of the text-conditioned
+            one (arXiv 2305.08891, section 3.4), in [0, 1]. 0, as in VSD2M, is off; the paper uses 0.7 with zero
+            terminal SNR.
 
     Raises:
         UserError: a setting out of range.
@@ -53,16 +55,17 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class Distilled:
-    """What a distilled network was made for, part of its configuration.
+    """Sampler settings for which a network was distilled; part of its configuration.
 
     Attributes:
-        num_inference_steps: solver steps that it needs; None if only guidance was distilled, for any number of steps.
-        teacher_steps: of the network that it was distilled from, the most that it takes; None for no limit.
-        solver: the only one that it takes.
-        guidance_scale: for the text, that is in its predictions; the default one if `text_range` is given.
-        image_guidance_scale: likewise, for the base image.
-        text_range: lowest and highest scale for the text if that is an input of the network; None if it is fixed.
-        image_range: likewise, for the base image.
+        num_inference_steps: solver steps it was distilled for; None if only guidance was distilled, which allows any
+            number of steps and any solver.
+        teacher_steps: solver steps of its teacher, the maximum it allows; None for no limit.
+        solver: the only solver it allows if `num_inference_steps` is given.
+        guidance_scale: text guidance scale built into its predictions; the default if `text_range` is given.
+        image_guidance_scale: the same for the base image.
+        text_range: lowest and highest text guidance scale if the scale is an input of the network; None if it is fixed.
+        image_range: the same for the base image.
 
     Raises:
         UserError: a number out of range.
@@ -89,14 +92,18 @@ class Distilled:
 
     @property
     def scales(self) -> tuple[tuple[str, float, tuple[float, float] | None], ...]:
-        """Name, default and range of both guidance scales, that of the text first."""
+        """Name, default and range of both guidance scales, text first."""
         return (
             ("guidance_scale", self.guidance_scale, self.text_range),
             ("image_guidance_scale", self.image_guidance_scale, self.image_range),
         )
 
     def checked_scales(self, text: float | None, image: float | None) -> tuple[float, float]:
-        """The guidance scales for a call, None for the default ones; UserError for one that the network cannot take."""
+        """The guidance scales for text and image of a call; None stands for the default.
+
+        Raises:
+            UserError: a scale outside the range of the network.
+        """
         chosen = []
         for (name, usual, bounds), given in zip(self.scales, (text, image), strict=True):
             scale = usual if given is None else given
@@ -108,14 +115,14 @@ class Distilled:
         return chosen[0], chosen[1]
 
     def check_steps(self, sampling: SamplerConfig) -> None:
-        """Warn if there are other steps than the network was made for.
+        """Warn if the number of steps differs from the one the network was distilled for.
 
         Raises:
-            UserError: more steps than it can take, or another solver.
+            UserError: more steps than `teacher_steps`, or another solver.
         """
         steps, made_for, most = sampling.num_inference_steps, self.num_inference_steps, self.teacher_steps
         if made_for is None or (steps, sampling.solver) == (made_for, self.solver):
-            return
+            return  # with guidance alone distilled, any steps and solver do
         if sampling.solver != self.solver:
             raise UserError(f"solver must be {self.solver} for this distilled network, got {sampling.solver}")
         if most is not None and steps > most:
@@ -129,11 +136,11 @@ class Distilled:
 
 
 class UnusualSteps(UserWarning):
-    """Another number of solver steps than a distilled network was made for."""
+    """A distilled network is sampled with another number of solver steps than it was distilled for."""
 
 
 def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -> Any:
-    """diffusers' solver for the noise schedule of `scheduler`, with its timesteps."""
+    """diffusers' solver for the noise schedule of `scheduler`, with its timesteps set."""
     kind, options = SOLVERS[sampling.solver]
     solver = kind.from_config(scheduler.config, **options)
     solver.set_timesteps(sampling.num_inference_steps, device=device)
@@ -141,6 +148,6 @@ def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -
 
 
 def check_seeds(prompts: Sequence[str], seeds: Sequence[int]) -> None:
-    """Raise UserError unless there is one seed for each prompt."""
+    """Raise UserError unless there is one seed per prompt and at least one prompt."""
     if len(prompts) != len(seeds) or not prompts:
         raise UserError(f"there must be one seed for each prompt, got {len(prompts)} prompts and {len(seeds)} seeds")

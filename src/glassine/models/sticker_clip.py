@@ -1,7 +1,7 @@
-"""Networks that evaluate generated stickers, for use without public weights.
+"""Networks to evaluate generated stickers, which do not need public weights.
 
-`StickerCLIP` embeds clips and captions in one space; `StickerNames` classifies which emoji a picture shows;
-`TagVocabulary` turns a sticker's tags into network input.
+`StickerCLIP` embeds clips and captions in one space, `StickerNames` classifies which emoji an image shows, and
+`TagVocabulary` encodes a sticker's tags.
 """
 
 import hashlib
@@ -21,10 +21,13 @@ from glassine.utils.errors import UserError
 
 
 class TagVocabulary:
-    """Known tags, and the shares in which a sticker has them; case and outer spaces do not count.
+    """A vocabulary of tags, and encoding of a sticker's tags; ignores case and surplus whitespace.
 
     Args:
-        words: the tags; ValueError where one comes twice.
+        words: the tags.
+
+    Raises:
+        ValueError: a tag occurs twice.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -35,23 +38,26 @@ class TagVocabulary:
 
     @classmethod
     def count(cls, stickers: Iterable[Iterable[str]], min_count: int = 1) -> "TagVocabulary":
-        """The trigger words that at least `min_count` stickers have, the most frequent first."""
+        """Vocabulary of the trigger words that at least `min_count` stickers have, most frequent first."""
         counts = Counter(word for words in stickers for word in {plain(word) for word in words})
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls(word for word, stickers_with in ordered if stickers_with >= min_count)
 
     def mixture(self, stickers: Sequence[Iterable[str]]) -> Tensor:
-        """`b v`: a sticker's known tags in equal shares that sum up to 1; zeros where none is known."""
+        """`b v`: equal weights that sum to 1 for each sticker's known tags; zeros if none is known."""
         return equal_shares(stickers, len(self.words), self.places.get)
 
 
 class HashedTags:
-    """Any words as tags, each in one of `size` places by its SHA-256: for data whose words are not known beforehand.
+    """Tags hashed to one of `size` places by their SHA-256, for data whose vocabulary is not known in advance.
 
-    Of a few words, two rarely share a place: of 500 in 2,048 places four fifths have one of their own.
+    Collisions are rare for few words: of 500 words in 2,048 places, four fifths share their place with no other.
 
     Args:
         size: number of places.
+
+    Raises:
+        ValueError: `size` is below 1.
     """
 
     def __init__(self, size: int) -> None:
@@ -60,16 +66,16 @@ class HashedTags:
         self.size = size
 
     def mixture(self, stickers: Sequence[Iterable[str]]) -> Tensor:
-        """`b v`: the places of a sticker's words in equal shares that sum up to 1; zeros where it has no word."""
+        """`b v`: equal weights that sum to 1 for the places of each sticker's words; zeros if it has no words."""
         return equal_shares(stickers, self.size, self.place)
 
     def place(self, word: str) -> int | None:
-        """That of a word, the same on every machine; None for an empty one."""
+        """The place of a word, the same on every machine; None for an empty word."""
         return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big") % self.size if word else None
 
 
 def equal_shares(stickers: Sequence[Iterable[str]], size: int, place: Callable[[str], int | None]) -> Tensor:
-    """`b size`: the places of each sticker's words in equal shares that sum up to 1; zeros where none has one."""
+    """`b size`: equal weights that sum to 1 for the places of each sticker's words; zeros if no word has a place."""
     shares = torch.zeros(len(stickers), size)
     for row, words in zip(shares, stickers, strict=True):
         places = map(place, map(plain, [words] if isinstance(words, str) else words))
@@ -78,26 +84,26 @@ def equal_shares(stickers: Sequence[Iterable[str]], size: int, place: Callable[[
 
 
 def plain(word: str) -> str:
-    """A tag as it is compared."""
+    """Normalize a tag for comparison: whitespace collapsed, case folded."""
     return " ".join(word.split()).casefold()
 
 
 class ClipEncoder(nn.Module):
-    """Features of a clip: a timm network on each frame, then residual convolutions over the frames.
+    """Features of a clip: a timm network on each frame, then residual convolutions over time.
 
-    With `shifted`, the frames see each other before their features are pooled: stages of the network take channels from
-    the frames beside (Temporal Shift Module, arXiv 1811.08383, section 3). What moves a little is lost in the pooling.
+    With `shifted`, stages of the network exchange channels between neighboring frames (Temporal Shift Module, arXiv
+    1811.08383, section 3), which preserves small movements that spatial pooling would lose.
 
     Args:
-        name: timm model, without weights; with `shifted` or `kept_stages` of MobileNet's or EfficientNet's kind (stem,
-            stages, head). `tf_efficientnet_lite0` can start from ImageNet weights, see `kept_stages` and
-            `glassine.pretrained.efficientnet_lite.start_from_imagenet`; its pictures are scaled to [-1, 1] then.
-        size: pixels of both sides of what it sees; clips are resized to that.
-        channels: of the features; few, so that the covariance of a few hundred clips has full rank.
-        temporal_layers: convolutions over three frames each; 0 has none.
-        shifted: share of the channels that come from the frames beside, half from either; 0 shifts none.
-        kept_stages: the stem and so many stages keep the weights that they were given and are never trained, which
-            saves a third of the time where they come from ImageNet; 0 trains all.
+        name: timm model, created without weights; for `shifted` or `kept_stages` one with the structure of MobileNet or
+            EfficientNet (stem, stages, head). `tf_efficientnet_lite0` can be initialized from ImageNet weights with
+            `glassine.pretrained.efficientnet_lite.start_from_imagenet`. EfficientNets get images scaled to [-1, 1].
+        size: height and width in pixels to which frames are resized.
+        channels: channels of the features; few, so that the covariance of a few hundred clips has full rank.
+        temporal_layers: number of residual convolutions over three frames.
+        shifted: fraction of channels taken from neighboring frames, half from each side; 0 for none.
+        kept_stages: number of stages that are frozen together with the stem, which saves a third of the time if they
+            are initialized from ImageNet; 0 trains all.
     """
 
     mean: Tensor
@@ -115,7 +121,7 @@ class ClipEncoder(nn.Module):
         super().__init__()
         self.frames: Any = timm.create_model(name, num_classes=channels)
         self.efficient = isinstance(self.frames, EfficientNet)
-        if self.efficient:  # depthwise convolutions: a third faster on a CPU
+        if self.efficient:  # channels_last makes depthwise convolutions a third faster on a CPU
             self.frames.to(memory_format=torch.channels_last)
         self.out_channels = channels
         self.temporal = nn.ModuleList(TemporalBlock(self.out_channels) for _ in range(temporal_layers))
@@ -125,20 +131,20 @@ class ClipEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> "ClipEncoder":
-        """Train mode for all but the stages that are kept as they are."""
+        """Set the mode; frozen stages stay in eval mode."""
         super().train(mode)
         for part in self.kept():
             part.eval()
         return self
 
     def kept(self) -> list[nn.Module]:
-        """The parts that are never trained."""
+        """The frozen parts."""
         if not self.kept_stages:
             return []
         return [self.frames.conv_stem, self.frames.bn1, *self.frames.blocks[: self.kept_stages]]
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Opaque clips `b f 3 h w` in [0, 1] to features `b d`."""
+        """Features `b d` of opaque clips `b f 3 h w` in [0, 1]."""
         pictures = self.prepared(rearrange(clip, "b f c h w -> (b f) c h w"))
         by_stage = self.shifted or self.kept_stages
         features = self.through_stages(pictures, clip.shape[1]) if by_stage else self.frames(pictures)  # (b f) d
@@ -148,7 +154,7 @@ class ClipEncoder(nn.Module):
         return features.mean(dim=2)
 
     def prepared(self, pictures: Tensor) -> Tensor:
-        """Pictures `n 3 h w` in [0, 1] at the size and on the scale of the network."""
+        """Images `n 3 h w` in [0, 1], resized and normalized for the network."""
         if pictures.shape[-2:] != (self.size, self.size):
             pictures = F.interpolate(
                 pictures, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
@@ -157,22 +163,22 @@ class ClipEncoder(nn.Module):
         return pictures.contiguous(memory_format=torch.channels_last) if self.efficient else pictures
 
     def through_stages(self, pictures: Tensor, frames: int) -> Tensor:
-        """Features `(b f) d` of pictures `(b f) 3 h w`, whose trained stages see the frames beside them."""
+        """Features `(b f) d` of images `(b f) 3 h w`; the trained stages exchange channels between frames."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.kept_stages):
             hidden = self.frames.bn1(self.frames.conv_stem(pictures))
             for stage in self.frames.blocks[: self.kept_stages]:
                 hidden = stage(hidden)
         for stage in self.frames.blocks[self.kept_stages :]:
             hidden = stage(shift(hidden, frames, self.shifted))
-        if self.efficient:  # MobileNet's head has its last convolution behind the pooling
+        if self.efficient:  # MobileNetV4's head applies its last convolution after the pooling
             hidden = self.frames.bn2(self.frames.conv_head(hidden))
         return self.frames.forward_head(hidden)
 
 
 def shift(hidden: Tensor, frames: int, share: float) -> Tensor:
-    """`(b f) c h w` with some channels from the frame before and as many from the frame after.
+    """Replace a `share` of the channels of `(b f) c h w`, half by those of the previous and half of the next frame.
 
-    The first and the last frame keep their own where there is none beside, so that a still clip stays as it is.
+    The first and last frame keep their own channels where they have no neighbor, so that static clips do not change.
     """
     moved = int(hidden.shape[1] * share / 2)
     if not moved or frames == 1:
@@ -184,7 +190,7 @@ def shift(hidden: Tensor, frames: int, share: float) -> Tensor:
 
 
 class TemporalBlock(nn.Module):
-    """A residual convolution over time."""
+    """A residual depthwise convolution over three frames, with an MLP."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -199,17 +205,17 @@ class TemporalBlock(nn.Module):
 
 
 class StickerCLIP(nn.Module):
-    """Contrastive image-text training (CLIP, arXiv 2103.00020, section 2.3) on stickers and their captions.
+    """Contrastive model of stickers and captions (CLIP, arXiv 2103.00020, section 2.3).
 
-    With temporal layers and a motion head it is the video encoder behind `fvd_glassine`, without them the image-text
-    model behind `clip_glassine`. Neither is FVD's I3D or CLIP; numbers of theirs compare with each other alone.
+    With temporal layers and a motion head, it is the video encoder of `fvd_glassine`; without them, the image-text
+    model of `clip_glassine`. These scores are not comparable with those of FVD's I3D or of CLIP.
 
     Args:
-        encoder: clips to `b d`.
-        text_encoder: `list[str]` to `b n d'`, padded positions zero; frozen.
+        encoder: clips to features `b d`.
+        text_encoder: `list[str]` to `b n d'`, with zeros at padded positions; frozen.
         text_channels: d'.
-        width: of the space.
-        motions: number of classes of a motion head, see `glassine.tasks.sticker_clip`; 0 is no head.
+        width: dimension of the joint embedding.
+        motions: classes of the motion head, see `glassine.tasks.sticker_clip`; 0 for no head.
     """
 
     def __init__(
@@ -223,29 +229,29 @@ class StickerCLIP(nn.Module):
         self.motion_head = nn.Linear(encoder.out_channels, motions) if motions else None
 
     def train(self, mode: bool = True) -> "StickerCLIP":
-        """Train mode for all but the text encoder."""
+        """Set the mode; the text encoder stays in eval mode."""
         super().train(mode)
         self.text_encoder.eval()
         return self
 
     def features(self, clip: Tensor) -> Tensor:
-        """What a Fréchet distance is taken of: `b d`."""
+        """Features `b d` of clips `b f 3 h w` in [0, 1], for Fréchet distances."""
         return self.encoder(clip)
 
     def embed_clips(self, clip: Tensor) -> Tensor:
-        """Unit vectors `b width` of opaque clips `b f 3 h w` in [0, 1]."""
+        """Normalized embeddings `b width` of opaque clips `b f 3 h w` in [0, 1]."""
         return self.embed_features(self.features(clip))
 
     def embed_features(self, features: Tensor) -> Tensor:
-        """Unit vectors `b width` of clips' features `b d`."""
+        """Normalized embeddings `b width` from the features `b d` of clips."""
         return F.normalize(self.of_clip(features), dim=-1)
 
     def embed_pictures(self, pictures: Tensor) -> Tensor:
-        """Unit vectors `b width` of pictures `b 3 h w` in [0, 1]."""
+        """Normalized embeddings `b width` of opaque images `b 3 h w` in [0, 1]."""
         return self.embed_clips(pictures[:, None])
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors `b width`."""
+        """Normalized embeddings `b width` of b texts."""
         with torch.no_grad():
             states = self.text_encoder(list(texts))  # b n d'
         counted = states.abs().sum(dim=-1, keepdim=True) > 0  # b n 1
@@ -257,13 +263,13 @@ NAME_BYTES = 64
 
 
 class StickerNames(nn.Module):
-    """A classifier over the groups of stickers, by the cosine between a picture's embedding and a prototype a group.
+    """Classifier over sticker groups, by the cosine of an image's embedding with one prototype per group.
 
-    The names of the groups are part of the weights, so that a file of them says which class is which. They are kept as
-    float bytes, since averaging weights would round integers.
+    The names of the groups are saved with the weights, so that a weight file identifies its classes. Their bytes are
+    stored as floats, because averaging of weights would round integers.
 
     Args:
-        encoder: pictures, as clips of one frame, to embeddings.
+        encoder: images, as clips of one frame, to embeddings.
         classes: number of prototypes, the maximum number of groups.
     """
 
@@ -278,7 +284,7 @@ class StickerNames(nn.Module):
 
     @property
     def names(self) -> list[str]:
-        """Of the groups, in the order of the logits; none before `set_names`."""
+        """Names of the groups, in the order of the logits; empty before `set_names`."""
         rows = self.labels.round().to(torch.uint8).cpu().numpy()
         return [bytes(row).rstrip(b"\0").decode() for row in rows if row.any()]
 
@@ -286,7 +292,7 @@ class StickerNames(nn.Module):
         """Set the names of the groups.
 
         Raises:
-            UserError: more names than classes, a name twice, an empty or a long one.
+            UserError: more names than classes, a duplicate, or a name that is empty or longer than 64 bytes.
         """
         if len(names) > self.classes:
             raise UserError(f"classes must be at least the {len(names)} groups of the data, got {self.classes}")
@@ -301,20 +307,19 @@ class StickerNames(nn.Module):
         self.labels.copy_(labels)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Embeddings `b d` of opaque pictures `b 3 h w` in [0, 1], of any length."""
+        """Embeddings `b d` of opaque images `b 3 h w` in [0, 1], not normalized."""
         return self.encoder(pictures[:, None])
 
     def appearance(self, pictures: Tensor) -> Tensor:
-        """Pooled features `b d'` of opaque pictures `b 3 h w` in [0, 1], before they are turned into an embedding.
+        """Pooled features `b d'` of opaque images `b 3 h w` in [0, 1], before the embedding layer.
 
-        Training pulls embeddings of a group together, whatever its pictures look like; these features describe
-        their appearance.
+        They describe the appearance of an image; embeddings do so less, since training makes those of a group similar.
         """
         frames = self.encoder.frames
         return frames.forward_head(frames.forward_features(self.encoder.prepared(pictures)), pre_logits=True)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits `b n` of opaque pictures `b 3 h w` in [0, 1], one for each of `names`."""
+        """Logits `b n` of opaque images `b 3 h w` in [0, 1], one per name in `names`."""
         return self.classify(self.features(pictures))
 
     def classify(self, features: Tensor) -> Tensor:
@@ -325,5 +330,5 @@ class StickerNames(nn.Module):
 
     @property
     def count(self) -> int:
-        """How many groups have a name."""
+        """Number of named groups."""
         return int((self.labels[:, 0] > 0).sum())

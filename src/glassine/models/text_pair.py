@@ -1,4 +1,4 @@
-"""Two text encoders as one, such as CLIP with FLAN-T5 beside it."""
+"""Two text encoders combined into one, such as CLIP and FLAN-T5."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ class TextEncoderPair(nn.Module):
     """Encodes texts as the tokens of one encoder followed by those of another, for a UNet with `second_text`.
 
     Args:
-        first: a `glassine.pretrained.text_encoder.TextEncoder`, the one that the image network knows.
-        second: another; its padding is filled with the mean of the text's tokens.
+        first: the `glassine.pretrained.text_encoder.TextEncoder` that the image network was trained with.
+        second: another one; its padding is filled with the mean of the text's tokens.
 
     Attributes:
-        width: of a token, the larger of both.
-        length: number of tokens, of both together.
+        width: channels of a token: the larger of the two widths.
+        length: number of tokens of both encoders together.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
@@ -28,11 +28,11 @@ class TextEncoderPair(nn.Module):
         self.length = sum(int(one.length) for one in encoders)
 
     def forward(self, texts: list[str]) -> Tensor:
-        """`prompt_embeds` `b n d`, n of the first before those of the second; see `joined`."""
+        """`prompt_embeds` `b n d`: tokens of the first encoder, then of the second, padded to one width by `joined`."""
         return joined(self.first(texts), fill_padding(self.second(texts)))
 
     @property
     def identity(self) -> dict[str, str]:
-        """Identity of both; see `glassine.pretrained.text_encoder.TextEncoder.identity`."""
+        """Identities of both encoders; see `glassine.pretrained.text_encoder.TextEncoder.identity`."""
         parts: tuple[tuple[str, Any], ...] = (("", self.first), ("second_", self.second))
         return {f"{prefix}{name}": value for prefix, part in parts for name, value in part.identity.items()}

@@ -1,4 +1,4 @@
-"""Text-to-video by latent diffusion: what VSD2M's methods share around a video UNet of any kind."""
+"""Text-to-video latent diffusion: the parts that VSD2M's methods share, for any video UNet."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,9 +17,9 @@ from glassine.utils.errors import UserError
 
 @contextmanager
 def image_unet_only(network: Any) -> Iterator[None]:
-    """Within, the UNet of a `TransparentVideo` is its image UNet: `image_unet`, else its spatial part.
+    """Context in which a `TransparentVideo` uses its image UNet: `image_unet`, or the spatial part of `unet`.
 
-    This replaces an attribute of the network, so that no other thread can use it meanwhile.
+    Not thread-safe: it replaces the attribute `unet` of the network.
     """
     unet = network.unet
     still = unet.without_motion() if network.animates and network.image_unet is None else nullcontext()
@@ -35,17 +35,21 @@ class TextToVideo(nn.Module):
     """A video UNet with the VAE, the text encoder and the noise schedule that it was trained with.
 
     Args:
-        unet: called as diffusers' `UNet3DConditionModel`. It has as many input channels as the latents, as many again
-            for `latent_mean`, and one more for a mask of given frames (see `glassine.nn.conditioning`).
+        unet: same call signature as diffusers' `UNet3DConditionModel`. Its input channels are those of the latents, the
+            same number again for `latent_mean`, and optionally one for a mask of given frames (see
+            `glassine.nn.conditioning`).
         vae: diffusers interface; frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type (`epsilon`, `v_prediction`).
-        latent_mean: a `LatentPrior` or `MotionPrior`, read by the UNet beside the noisy latents; None, as in papers,
-            for none.
-        mean_of_given: whether given frames, if there are any, correct it: it is shifted as a whole so that on average
-            it is right about them. A mean that is the same for all frames is thereby replaced.
-        styles: that the captions of its training named at their end (`a rocket, 3D`), the most usual one first; empty
-            for none.
+        latent_mean: a `LatentPrior` or `MotionPrior`, whose output is concatenated to the noisy latents; None, as in
+            the papers, for none.
+        mean_of_given: whether given frames correct the predicted mean: one offset for all frames makes its average
+            error on the given frames zero. A mean that is constant over time thereby becomes the mean of these frames.
+        styles: style names that end the training captions (`a rocket, 3D`), most frequent first; empty for none.
+
+    Raises:
+        ValueError: input channels that fit neither with nor without a mask, `mean_of_given` without `latent_mean`, or a
+            `latent_mean` with other channels than the latents.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class TextToVideo(nn.Module):
 
     @property
     def read_channels(self) -> int:
-        """Input channels of the UNet without the mask: those of the noisy latents and of their mean."""
+        """Input channels of the UNet without the mask: those of the noisy latents and of the predicted mean."""
         return self.latent_channels * (1 + (self.latent_mean is not None))
 
     @property
@@ -97,31 +101,34 @@ class TextToVideo(nn.Module):
 
     @property
     def usual_frames(self) -> int:
-        """Default number of frames: that of the `MotionPrior`, else VSD2M's 8."""
+        """Default number of frames: that of the `MotionPrior` if there is one, else 8 as in VSD2M."""
         return int(getattr(self.latent_mean, "num_frames", 8))
 
     @property
     def size_multiple(self) -> int:
-        """Height and width must be multiples of this: the VAE divides by 8, all blocks of the UNet but one by 2."""
+        """Height and width must be multiples of this: the VAE downsamples by 8, all but one UNet block by 2."""
         return 8 * 2 ** (len(self.unet.config["block_out_channels"]) - 1)  # type: ignore[index]
 
     @torch.no_grad()
     def encode(self, clip: Tensor) -> Tensor:
-        """Latents `b f c h/8 w/8` as the UNet takes them, of an opaque `clip` `b f 3 h w` in [0, 1]."""
+        """Normalized latents `b f c h/8 w/8` of an opaque `clip` `b f 3 h w` in [0, 1]."""
         frames = rearrange(clip * 2 - 1, "b f c h w -> (b f) c h w")
         latents = self.vae.encode(frames).latent_dist.mean  # type: ignore[operator]
         return self.normalize(rearrange(latents, "(b f) c h w -> b f c h w", f=clip.shape[1]))
 
     @torch.no_grad()
     def decode(self, latents: Tensor, frames_a_pass: int = 8) -> Tensor:
-        """The clip `b f 3 8h 8w` in [0, 1] of `latents` `b f c h w`, a few frames at a time to bound memory."""
+        """Decode normalized `latents` `b f c h w` to clips `b f 3 8h 8w` in [0, 1].
+
+        The VAE decodes `frames_a_pass` frames at a time, to limit memory.
+        """
         frames = rearrange(self.denormalize(latents), "b f c h w -> (b f) c h w")
         decoded = [self.vae.decode(part).sample for part in frames.split(frames_a_pass)]  # type: ignore[operator]
         clip = (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
         return rearrange(clip, "(b f) c h w -> b f c h w", f=latents.shape[1])
 
     def normalize(self, latents: Tensor) -> Tensor:
-        """The VAE's latents `b f c h w`, scaled to a mean of about 0 and a standard deviation of about 1."""
+        """Scale the VAE's latents `b f c h w` to a mean of about 0 and a standard deviation of about 1."""
         mean, std = self.latent_statistics(latents)
         return (latents - mean) / std
 
@@ -133,7 +140,7 @@ class TextToVideo(nn.Module):
     def latent_statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the VAE's latents, `c 1 1` each, from diffusers' configuration.
 
-        Stable Diffusion's VAEs have `scaling_factor` only; `latents_mean` and `latents_std` are per channel.
+        Stable Diffusion's VAEs only have `scaling_factor`; `latents_mean` and `latents_std` are per channel.
         """
         config: Any = self.vae.config
         mean, std = config.get("latents_mean") or (0.0,), config.get("latents_std") or (1.0,)
@@ -154,11 +161,11 @@ class TextToVideo(nn.Module):
             noisy: latents `b f c h w`.
             timesteps: `b`.
             prompt_embeds: `b n d`.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`.
-            cond_mask: `b f` bool, true for frames that are given.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true.
+            cond_mask: `b f` bool, true for given frames.
 
         Raises:
-            UserError: there are given frames, but the UNet does not take them.
+            UserError: frames are given, but the UNet has no mask channel.
         """
         if cond_mask is not None and cond_latents is not None and cond_mask.any():
             if not self.takes_cond_mask:
@@ -178,7 +185,10 @@ class TextToVideo(nn.Module):
     def beside_mean(
         self, noisy: Tensor, prompt_embeds: Tensor, cond_latents: Tensor | None = None, cond_mask: Tensor | None = None
     ) -> Tensor:
-        """Latents `b f c h w` with their mean as further channels, if there is one; it has a loss of its own."""
+        """Latents `b f c h w` concatenated with the predicted mean, if any: `b f 2c h w`.
+
+        Without gradients: the task trains the mean with its own loss.
+        """
         if self.latent_mean is None:
             return noisy
         size = (noisy.shape[-2], noisy.shape[-1])
@@ -205,18 +215,19 @@ class TextToVideo(nn.Module):
         """Clips `b f 3 h w` in [0, 1].
 
         Args:
-            prompts: one for each clip.
-            seeds: one for each clip; prompt, seed and settings determine the clip, up to rounding in batches.
+            prompts: one per clip.
+            seeds: one per clip; prompt, seed and settings determine the clip, up to rounding that depends on the batch.
             size: height and width in pixels.
             num_frames: f.
-            negative_prompt: what guidance leads away from.
-            sampling: None for its defaults.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`.
-            cond_mask: `b f` bool, true for frames that are given.
+            negative_prompt: prompt of the unconditional prediction in classifier-free guidance.
+            sampling: None for the defaults of `SamplerConfig`.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true.
+            cond_mask: `b f` bool, true for given frames.
             progress: called after each step with its number and the number of steps.
 
         Raises:
-            UserError: a size that the networks cannot take, no frame, or numbers of prompts and seeds that differ.
+            UserError: a size that the networks cannot process, `num_frames` below 1, or different numbers of prompts
+                and seeds.
         """
         sampling = sampling or SamplerConfig()
         self.check_size(size, num_frames)
@@ -243,7 +254,7 @@ class TextToVideo(nn.Module):
         return self.decode(latents)
 
     def guidance_scale(self, sampling: SamplerConfig, around: bool = False) -> float:
-        """The scale of `sampling`, or the default of this network; `around`: whether frames are given."""
+        """The scale of `sampling`, or this network's default; `around` tells whether frames are given."""
         if sampling.guidance_scale is not None:
             return sampling.guidance_scale
         if around and self.mean_of_given:
@@ -251,13 +262,13 @@ class TextToVideo(nn.Module):
         return USUAL_SCALE if self.latent_mean is None else SCALE_WITH_MEAN
 
     def draw_noise(self, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
-        """`b f c h/8 w/8` for clips of `shape` f, h, w; each clip's from its own seed, the same on all devices."""
+        """Noise `b f c h/8 w/8` for clips of `shape` (f, h, w), drawn on the CPU with one seed per clip."""
         frames, height, width = shape
         size = (frames, self.latent_channels, height // 8, width // 8)
         return torch.stack([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
-        """Raise UserError if the networks cannot make clips of that size."""
+        """Raise UserError if the networks cannot generate clips of this size."""
         multiple = self.size_multiple
         if min(size) < multiple or size[0] % multiple or size[1] % multiple:
             raise UserError(

@@ -1,10 +1,10 @@
 """LayerDiffuse's latent transparency: alpha encoded into the latents of a frozen VAE (arXiv 2402.17113).
 
-`TransparencyEncoder` adjusts the VAE's latents, `TransparencyDecoder` reads alpha and color from them,
-`TransparencyVAE` is the pair around its VAE. Decoding can average over flipped and rotated views, as in the released
-code. The layouts are the official ones, so the SD 1.5 weights load by name (1,181,764 and 104,104,804 parameters); the
-tiny networks are the same classes with smaller arguments. Images are `b c h w` in [0, 1], latents `b 4 h/8 w/8`, not
-multiplied by the VAE's `scaling_factor`.
+`TransparencyEncoder` adjusts the VAE's latents, `TransparencyDecoder` predicts alpha and color from them, and
+`TransparencyVAE` combines both with the VAE. Decoding can average over flipped and rotated views, as in the released
+code. Layer names and sizes are the official ones, so the SD 1.5 weights load by name (1,181,764 and 104,104,804
+parameters); the tiny networks use the same classes with smaller arguments. Images are `b c h w` in [0, 1]; latents are
+`b 4 h/8 w/8`, not multiplied by the VAE's `scaling_factor`.
 """
 
 import math
@@ -26,10 +26,14 @@ TestTimeAugmentation = Literal["none", "hflip", "full"]
 
 
 def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: TestTimeAugmentation) -> Tensor:
-    """LayerDiffuse's test-time augmentation: `decode(*inputs)`, `b 4 h w`, clipped to [0, 1].
+    """LayerDiffuse's test-time augmentation of `decode(*inputs)`: `b 4 h w`, clipped to [0, 1].
 
-    `full` takes four rotations, with and without a flip, each clipped, then the median, which for an even count is the
-    lower of the two middle values; `hflip` is the mean of two of the eight (ours); `none` one.
+    Args:
+        decode: maps the inputs to RGBA `b 4 h w`.
+        inputs: `b c h w` each, transformed together.
+        tta: `full`: the median over four rotations with and without a flip, which for eight values is the lower of the
+            two middle ones, as in the released code. `hflip` (ours): the mean over the image and its mirror image.
+            `none`: a single pass.
     """
     views = {"none": [(False, 0)], "hflip": [(False, 0), (True, 0)]}.get(
         tta, [(flip, turns) for flip in (False, True) for turns in range(4)]
@@ -41,7 +45,7 @@ def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: 
         results.append(rgba.flip(3) if flip else rgba)
     if tta == "none":
         return results[0]
-    if tta == "hflip":  # the lower of two would always be too low
+    if tta == "hflip":  # the median of two is the lower value, which is biased
         return torch.stack(results).mean(dim=0)
     return torch.stack(results).median(dim=0).values
 
@@ -54,10 +58,13 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     Args:
         latent_channels: channels of the VAE's latents.
-        block_out_channels: width at each scale, a stride of 2 between them; the official (32, 64, 128, 256).
-        patch_size: pixel-unshuffle before the first convolution, a cheaper stem for small networks; official 1.
+        block_out_channels: channels at each scale, with a stride of 2 between scales; officially (32, 64, 128, 256).
+        patch_size: pixel-unshuffle before the first convolution, which makes small networks faster; officially 1.
 
-    The last convolution starts at zero: an untrained encoder does not change the VAE's latents.
+    The last convolution is zero-initialized, so that an untrained encoder does not change the VAE's latents.
+
+    Raises:
+        ValueError: the total stride is not 8.
     """
 
     @register_to_config
@@ -89,28 +96,31 @@ class TransparencyEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """U-Net from an opaque picture and its latents to alpha and straight color (section 3.1 and appendix A).
+    """U-Net that predicts alpha and straight color from an opaque image and its latents (section 3.1, appendix A).
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         latent_channels: channels of the latents.
-        block_out_channels: width at each scale; the official (32, 32, 64, 128, 256, 512, 512).
-        attention_scales: how many of the coarsest scales have self-attention; official 3.
-        layers_per_block: residual blocks a scale on the way down (one more on the way up).
-        attention_head_dim: width of a head.
+        block_out_channels: channels at each scale; officially (32, 32, 64, 128, 256, 512, 512).
+        attention_scales: number of the coarsest scales that have self-attention; officially 3.
+        layers_per_block: residual blocks per scale in the encoder; the decoder has one more.
+        attention_head_dim: channels per attention head.
         norm_num_groups: groups of every GroupNorm.
-        patch_size: pixel-unshuffle at the entrance and pixel-shuffle at the exit, for small networks; official 1.
-        hint_channels: channels of an optional hint picture (ours: see `layout_hint.py`), added through a
-            zero-initialized convolution like the latents, so that weights trained without a hint still load and
-            start unchanged; official 0.
-        mix_channels: further output channels, after the four, from a zero-initialized convolution (ours: `ILDiff`
-            weighs alphas by them); official 0.
+        patch_size: pixel-unshuffle of the input and pixel-shuffle of the output, for small networks; officially 1.
+        hint_channels: channels of an optional hint image (ours, see `glassine.models.ildiff.LayoutHint`). Like the
+            latents it is added through a zero-initialized convolution, so that weights trained without a hint can be
+            loaded and give the same results at first; officially 0.
+        mix_channels: additional output channels from a zero-initialized convolution (ours; `ILDiff` weights alphas by
+            them); officially 0.
 
-    Height and width must be multiples of `size_multiple` (64 at full size). `enable_gradient_checkpointing` keeps the
-    input of each residual block alone: at full size a frame of 512 px then takes a fifth of the memory.
+    Height and width must be multiples of `size_multiple` (64 at full size). With `enable_gradient_checkpointing`, only
+    the input of each residual block is kept, which reduces memory to a fifth for a frame of 512 px at full size.
+
+    Raises:
+        ValueError: no scale below the first has the resolution of the latents.
     """
 
-    _supports_gradient_checkpointing = True  # of diffusers' blocks, which check for it themselves
+    _supports_gradient_checkpointing = True  # diffusers' blocks do the checkpointing themselves
 
     @register_to_config
     def __init__(
@@ -128,7 +138,7 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         widths, last = list(block_out_channels), len(block_out_channels) - 1
-        # the latents join where the U-Net's grid is theirs: before down block 3 at full size
+        # the latents are added at the scale of their resolution: before down block 3 at full size
         self.latent_block = int(math.log2(LATENT_STRIDE // patch_size))
         if not 1 <= self.latent_block <= last:
             raise ValueError(f"patch_size and scales must reach the latents' grid, got {patch_size} and {len(widths)}")
@@ -190,9 +200,12 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.mix_conv_out = zero_module(nn.Conv2d(widths[0], mix_channels * patch_size**2, 3, padding=1))
 
     def forward(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None) -> Tensor:
-        """`pixel` (`b 3 h w`), `latents` (`b 4 h/8 w/8`), `hint` (`b k h w`) to `b 4 h w`: alpha first, unclipped.
+        """Unclipped alpha and color, `b 4 h w` with alpha first; `b 4+mix_channels h w` with `mix_channels`.
 
-        With `mix_channels`, to `b 4+mix_channels h w`.
+        Args:
+            pixel: opaque image `b 3 h w` in [0, 1].
+            latents: `b 4 h/8 w/8`.
+            hint: `b k h w`; ignored by a network without `hint_channels`.
         """
         x = self.conv_in(F.pixel_unshuffle(pixel, self.patch_size))  # b d h/p w/p
         if self.hint_conv_in is not None and hint is not None:
@@ -216,24 +229,25 @@ class TransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The decoder as a U-Net without normalization, for the tiny scale: a multi-scale stem and plain blocks.
+    """Transparency decoder without normalization, for the tiny scale.
 
-    A GroupNorm removes the level of a flat area, which is what alpha is; the plain network keeps it and trains faster
-    with few channels. The latents join at their own grid, as in `TransparencyDecoder`, from the start.
+    GroupNorm removes the absolute level of flat areas, and alpha consists of flat areas. Without it, a network with few
+    channels trains faster. The latents are added at their own resolution as in `TransparencyDecoder`, but their
+    convolution is not zero-initialized.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         latent_channels: channels of the latents.
-        block_out_channels: width at each scale, finest first, a stride of 2 between them.
-        layers_per_block: residual blocks a scale, on each way.
-        patch_size: pixel-unshuffle at the entrance and pixel-shuffle at the exit.
+        block_out_channels: channels at each scale, finest first, with a stride of 2 between scales.
+        layers_per_block: residual blocks per scale, in the encoder and in the decoder.
+        patch_size: pixel-unshuffle of the input and pixel-shuffle of the output.
         hint_channels: see `TransparencyDecoder`.
         mix_channels: see `TransparencyDecoder`.
 
     Height and width must be multiples of `size_multiple`.
 
     Raises:
-        ValueError: no scale has the latents' grid.
+        ValueError: no scale below the first has the resolution of the latents.
     """
 
     _supports_gradient_checkpointing = True
@@ -284,7 +298,7 @@ class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.gradient_checkpointing = enable
 
     def forward(self, pixel: Tensor, latents: Tensor, hint: Tensor | None = None) -> Tensor:
-        """As `TransparencyDecoder.forward`: `b 4(+mix_channels) h w`, alpha first, unclipped."""
+        """Same arguments and result as `TransparencyDecoder.forward`."""
         x = self.conv_in(F.pixel_unshuffle(pixel, self.patch_size))  # b d h/p w/p
         if self.hint_conv_in is not None and hint is not None:
             x = x + self.hint_conv_in(F.pixel_unshuffle(hint, self.patch_size))
@@ -307,14 +321,14 @@ class PlainTransparencyDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 
 class TransparencyVAE(nn.Module):
-    """The codec: a frozen VAE with the transparency encoder and decoder around it.
+    """Codec for transparent images: a frozen VAE with a transparency encoder and decoder.
 
     Args:
-        vae: any 8x VAE with the diffusers interface; never trained here.
-        encoder: alpha and color to a latent offset.
-        decoder: picture and latents to alpha and color; a `TransparencyDecoder` or a `PlainTransparencyDecoder`.
-        offset_scale: gain of the offset in units of the posterior's standard deviation. The released code uses 300,
-            so that the zero-initialized encoder does not start too weak; the paper's text has no such factor.
+        vae: any 8x VAE with the diffusers interface; frozen.
+        encoder: predicts a latent offset from alpha and color.
+        decoder: predicts alpha and color from image and latents; a `TransparencyDecoder` or `PlainTransparencyDecoder`.
+        offset_scale: gain of the offset in units of the posterior's standard deviation. The released code uses 300, so
+            that the zero-initialized encoder learns fast enough at first; the paper does not mention this factor.
     """
 
     def __init__(
@@ -325,28 +339,32 @@ class TransparencyVAE(nn.Module):
         self.encoder, self.decoder, self.offset_scale = encoder, decoder, offset_scale
 
     def train(self, mode: bool = True) -> "TransparencyVAE":
-        """Train mode for all but the VAE, which stays frozen."""
+        """Set the mode of encoder and decoder; the VAE stays in eval mode."""
         super().train(mode)
         self.vae.eval()
         return self
 
     def encode(self, foreground: Tensor, alpha: Tensor, color: Tensor | None = None) -> Tensor:
-        """Adjusted latents of a transparent picture.
+        """Adjusted latents `b 4 h/8 w/8` of a transparent image: mean + std * offset_scale * encoder(...).
 
-        `foreground` is straight and color-padded, `b 3 h w`; `alpha` `b 1 h w`. The VAE sees the picture composited
-        on mid gray (premultiplied in [-1, 1]); the offset is deterministic: mean + std * offset_scale * encoder(...).
-        `color` is the straight color that is composited, `b 3 h w`, where padding has changed it at soft edges, as the
-        published one does; None is `foreground`.
+        Mean and std are those of the VAE's posterior for the image on mid gray (premultiplied in [-1, 1]). Nothing is
+        sampled.
+
+        Args:
+            foreground: straight, color-padded color `b 3 h w` in [0, 1].
+            alpha: `b 1 h w` in [0, 1].
+            color: straight color `b 3 h w` to composite, if padding has changed `foreground` at soft edges, as the
+                published padding does; None uses `foreground`.
         """
         premultiplied = ((foreground if color is None else color) * 2 - 1) * alpha
         posterior = self.vae.encode(premultiplied).latent_dist  # type: ignore[operator]
         return posterior.mean + posterior.std * (self.offset_scale * self.encoder(alpha, foreground))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """The frozen VAE's decoding of the latents: `b 3 h w` in [0, 1], on mid gray."""
+        """The frozen VAE's decoding of the latents: the image on mid gray, `b 3 h w` in [0, 1]."""
         return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
     def decode(self, latents: Tensor, tta: TestTimeAugmentation = "none") -> tuple[Tensor, Tensor]:
-        """Alpha (`b 1 h w`) and straight color (`b 3 h w`) of adjusted latents."""
+        """Alpha `b 1 h w` and straight color `b 3 h w` in [0, 1] of adjusted latents `b 4 h/8 w/8`."""
         rgba = average_views(self.decoder, (self.reconstruct(latents), latents), tta)
         return rgba[:, :1], rgba[:, 1:]

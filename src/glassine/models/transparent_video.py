@@ -1,4 +1,4 @@
-"""Layer-Animate (section III-B): text to a transparent image, and from that to a transparent clip."""
+"""Layer-Animate (section III-B): a transparent image from a text, and a transparent clip from that image."""
 
 import math
 from collections.abc import Sequence
@@ -28,26 +28,32 @@ from glassine.utils.errors import UserError
 
 
 class TransparentVideo(TextToVideo):
-    """Diffusion in LayerDiffuse's adjusted latents, which carry alpha.
+    """Diffusion in LayerDiffuse's adjusted latents, which include alpha.
 
-    With an image UNet it generates transparent images (the first stage); with a `MotionUNet` it animates one: the
-    reference frame of the UNet is the base image, free of noise at every step. Latents are normalized as the VAE's.
+    With an image UNet, it generates transparent images (the first stage). With a `MotionUNet`, it animates an image:
+    the UNet's reference frame is this base image, without noise at every step. Latents are normalized with the VAE's
+    statistics.
 
     Args:
-        unet: called as `VideoUNet`: `FrameUNet`, `ImageUNet`, `MotionUNet`.
-        codec: `TransparencyVAE` with the VAE (typed as a module so that a loader may make it); frozen.
+        unet: a network with the call signature of `VideoUNet`: `FrameUNet`, `ImageUNet` or `MotionUNet`.
+        codec: `TransparencyVAE` with the VAE (typed as a module so that a loader can create it); frozen.
         text_encoder: `list[str]` to `b n d`; frozen.
         scheduler: noise schedule and prediction type.
-        image_scheduler: of the first stage, if the image UNet was trained with another one than the motion modules, as
-            Stable Diffusion 1.5 and AnimateDiff were; None for the same.
+        image_scheduler: noise schedule of the first stage, if the image UNet and the motion modules were trained with
+            different schedules, as Stable Diffusion 1.5 and AnimateDiff were; None uses `scheduler`.
         latent_mean: see `TextToVideo`.
-        mean_of_given: see `TextToVideo`; the base image, moved as the `MotionPrior` predicts, is then an input of every
-            frame; in the paper it is seen by Inter-Frame Attention alone.
-        image_unet: UNet of the first stage, for a `unet` whose spatial part was trained further (the paper's is not);
-            None uses the spatial part. Frozen.
-        alpha_levels: decoded alpha that counts as clear and as opaque; values between are stretched, since a small
-            codec hardly ever predicts 1.
+        mean_of_given: see `TextToVideo`. The base image, with the motion that the `MotionPrior` predicts, is then an
+            input for every frame. In the paper, only Inter-Frame Attention uses the base image.
+        image_unet: UNet of the first stage, if the spatial part of `unet` was trained further (not in the paper);
+            frozen. None uses the spatial part.
+        alpha_levels: decoded alphas that are mapped to 0 and to 1, in [0, 1]; values in between are stretched linearly,
+            since a small codec hardly ever predicts 1.
         styles: see `TextToVideo`.
+
+    Raises:
+        TypeError: `codec` is not a `TransparencyVAE`.
+        ValueError: `image_unet` has other sizes than `unet`, or `alpha_levels` do not increase within [0, 1]; see also
+            `TextToVideo`.
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class TransparentVideo(TextToVideo):
         super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given, styles)
         self.codec: TransparencyVAE = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
-        del self._modules["vae"]  # it has a place in the codec; weights with two names cannot be saved
+        del self._modules["vae"]  # it is part of the codec; weights with two names cannot be saved
         for name in ("in_channels", "cross_attention_dim", "block_out_channels") if image_unet is not None else ():
             ours, theirs = unet.config[name], image_unet.config[name]  # type: ignore[index,union-attr]
             if not np.array_equal(ours, theirs):
@@ -93,17 +99,20 @@ class TransparentVideo(TextToVideo):
 
     @property
     def size_multiple(self) -> int:
-        """Height and width must be multiples of this for the UNet and for the transparency decoder."""
+        """Height and width must be multiples of this, for the UNet and the transparency decoder."""
         return math.lcm(super().size_multiple, int(self.codec.decoder.size_multiple))  # type: ignore[arg-type]
 
     @property
     def animates(self) -> bool:
-        """Whether the UNet makes clips rather than single pictures."""
+        """Whether the UNet generates clips rather than single images."""
         return isinstance(self.unet, MotionUNet)
 
     @property
     def usual_frames(self) -> int:
-        """Default number of frames: Layer-Animate's 16 or as many as there are positions; 1 for an image UNet."""
+        """Default number of frames: 1 for an image UNet, the `MotionPrior`'s, or 16 as in Layer-Animate.
+
+        The latter is limited by the number of positions of the motion modules.
+        """
         if not self.animates:
             return 1
         most = int(self.unet.config["motion_max_seq_length"])  # type: ignore[index]
@@ -111,19 +120,19 @@ class TransparentVideo(TextToVideo):
 
     @property
     def usual_sampling(self) -> Animation:
-        """The sampler's settings where none are given: 25 steps of DDIM."""
+        """Default sampler settings: 25 steps of DDIM."""
         return Animation()
 
     @property
     def needs_base(self) -> bool:
-        """Whether clips are made around a base image, so that one is generated if none is given."""
+        """Whether clips are generated around a base image, which is generated first if none is given."""
         if not self.animates:
             return False
         config: Any = self.unet.config
         return config["inter_frame_attention"] is not None if config["base_image"] is None else config["base_image"]
 
     def reference_index(self, num_frames: int) -> int:
-        """Number of the frame that is the base image."""
+        """Index of the base image's frame."""
         return self.unet.reference_index(num_frames) if self.animates else 0  # type: ignore[operator]
 
     @torch.no_grad()
@@ -131,7 +140,7 @@ class TransparentVideo(TextToVideo):
         """The codec's adjusted latents `b f c h/8 w/8`, not normalized.
 
         Args:
-            foreground: straight and color-padded (`glassine.data.alpha.pad_color`), `b f 3 h w` in [0, 1].
+            foreground: straight, color-padded color (`glassine.data.alpha.pad_color`), `b f 3 h w` in [0, 1].
             alpha: `b f 1 h w` in [0, 1].
             color: see `TransparencyVAE.encode`, `b f 3 h w`.
         """
@@ -145,9 +154,10 @@ class TransparentVideo(TextToVideo):
 
     @torch.no_grad()
     def decode_transparent(self, latents: Tensor, tta: TestTimeAugmentation = "none", frames_a_pass: int = 8) -> Tensor:
-        """Straight RGBA `b f 4 8h 8w` in [0, 1] of `latents` `b f c h w`, alpha stretched by `alpha_levels`.
+        """Decode normalized `latents` `b f c h w` to straight RGBA `b f 4 8h 8w` in [0, 1].
 
-        The transparency decoder sees the latents and what the VAE decodes from them, a picture on mid gray.
+        The inputs of the transparency decoder are the latents and the VAE's decoding of them on mid gray. Alpha is
+        stretched by `alpha_levels`.
         """
         frames = rearrange(self.denormalize(latents), "b f c h w -> (b f) c h w")
         decoded = torch.cat([torch.cat(self.codec.decode(p, tta)[::-1], dim=1) for p in frames.split(frames_a_pass)])
@@ -164,14 +174,14 @@ class TransparentVideo(TextToVideo):
         cond_mask: Tensor | None = None,
         motion: Tensor | None = None,
     ) -> Tensor:
-        """The UNet's prediction `b f c h w`; given frames are free of noise.
+        """The UNet's prediction `b f c h w`; given frames have no noise.
 
         Args:
             noisy: latents `b f c h w`.
             timesteps: `b`.
             prompt_embeds: `b n d`.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`.
-            cond_mask: `b f` bool, true for frames that are given.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true.
+            cond_mask: `b f` bool, true for given frames.
             motion: buckets `b`, for a `MotionUNet` with `motion_buckets`.
         """
         if not self.animates:
@@ -200,22 +210,24 @@ class TransparentVideo(TextToVideo):
         """Straight RGBA clips `b f 4 h w` in [0, 1].
 
         Args:
-            prompts: one for each clip.
-            seeds: one for each clip; prompt, seed and settings determine the clip, up to rounding in batches.
+            prompts: one per clip.
+            seeds: one per clip; prompt, seed and settings determine the clip, up to rounding that depends on the batch.
             size: height and width in pixels.
-            num_frames: f; of 16, frame 8 is the base image if the reference is the middle.
-            negative_prompt: what guidance leads away from.
-            sampling: an `Animation`, or a `SamplerConfig` for its defaults; None for 25 steps of DDIM.
-            cond_latents: clean latents `b f c h w`, read where `cond_mask`, instead of `base`.
-            cond_mask: `b f` bool, true for frames that are given.
-            progress: called after each step with its number and the number of steps, including those of a base image.
-            base: straight, color-padded RGBA pictures `b 4 h w` in [0, 1] to be animated. None generates them first
-                with the same seeds if the UNet needs one.
-            motion: bucket of the amount of motion, from 0; None leaves it open.
+            num_frames: f. With a middle reference, frame 8 of 16 is the base image.
+            negative_prompt: prompt of the predictions without text.
+            sampling: an `Animation`, or a `SamplerConfig`, which is completed by the defaults of `Animation`; None for
+                25 steps of DDIM.
+            cond_latents: clean latents `b f c h w`, used where `cond_mask` is true; an alternative to `base`.
+            cond_mask: `b f` bool, true for given frames.
+            progress: called after each step with its number and the number of steps, including those for a base image.
+            base: straight, color-padded RGBA images `b 4 h w` in [0, 1] to be animated. If None and the UNet needs
+                base images, they are generated first with the same seeds.
+            motion: bucket of the amount of motion, from 0; None if unknown.
 
         Raises:
-            UserError: sizes, frames, pictures or motion that the networks cannot take, or numbers of prompts and seeds
-                that differ.
+            UserError: sizes, frames, images or motion that the networks do not support, or different numbers of prompts
+                and seeds.
+            ValueError: both `base` and conditioning latents are given.
         """
         how = as_animation(sampling)
         self.check_size(size, num_frames)
@@ -242,10 +254,14 @@ class TransparentVideo(TextToVideo):
         return self.decode_transparent(latents)
 
     def encode_base(self, base: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Latents `b 1 c h w` of straight RGBA pictures `b 4 h w` in [0, 1]; `shape` is the b, h and w asked for.
+        """Normalized latents `b 1 c h/8 w/8` of straight RGBA images `b 4 h w` in [0, 1].
+
+        Args:
+            base: the images.
+            shape: required b, h and w.
 
         Raises:
-            UserError: a network that makes single pictures, or pictures of another shape.
+            UserError: the network does not animate, or the images are invalid (see `check_base`).
         """
         if not self.animates:
             raise UserError("base must be None for a network without motion modules, which makes single pictures")
@@ -253,9 +269,9 @@ class TransparentVideo(TextToVideo):
         return self.encode_transparent(base[:, None, :3], base[:, None, 3:])
 
     def around(self, still: Tensor, num_frames: int, reference: Any = None) -> tuple[Tensor, Tensor]:
-        """`cond_latents` `b f c h w` and `cond_mask` `b f` of a clip whose reference frame is `still` `b 1 c h w`.
+        """`cond_latents` `b f c h w` and `cond_mask` `b f` of clips whose reference frame is `still` `b 1 c h w`.
 
-        `reference` is what the network's `reference_index` takes beside the number of frames; None for its own.
+        `reference` is the optional second argument of the network's `reference_index`; None leaves it out.
         """
         cond_mask = torch.zeros(len(still), num_frames, dtype=torch.bool, device=still.device)
         place = () if reference is None else (reference,)
@@ -271,8 +287,8 @@ class TransparentVideo(TextToVideo):
         sampling: SamplerConfig | None = None,
         progress: Progress = lambda *_: None,
     ) -> Tensor:
-        """Latents `b 1 c h w` of transparent images: the first stage."""
-        how = replace(as_animation(sampling), motion_adapter_scale=0.0)  # there are none
+        """The first stage: sample latents `b 1 c h/8 w/8` of transparent images; arguments as in `sample`."""
+        how = replace(as_animation(sampling), motion_adapter_scale=0.0)  # an image UNet has no motion adapters
         shape = (1, *size)
         with image_unet_only(self):
             return sample_latents(
@@ -280,7 +296,7 @@ class TransparentVideo(TextToVideo):
             )
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
-        """Raise UserError if the networks cannot make clips of that size."""
+        """Raise UserError if the networks cannot generate clips of this size."""
         super().check_size(size, num_frames)
         if self.animates:
             self.unet.check_frames(num_frames)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Small 8x VAEs with the diffusers interface, for the tiny scale; the paper scale uses `AutoencoderKL`."""
+"""Small 8x VAEs with the diffusers interface, for the tiny scale; full-size networks use `AutoencoderKL`."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ from glassine.nn.diffusion import checkpoint_layer, zero_module
 
 
 class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The diffusers interface around an `encoder`, to mean and log-variance, and a `decoder`, which subclasses make."""
+    """diffusers' VAE interface; subclasses create `encoder` (images to mean and log-variance) and `decoder`."""
 
     _supports_gradient_checkpointing = True
     gradient_checkpointing = False
@@ -24,34 +24,34 @@ class EncoderDecoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     decoder: nn.Module
 
     def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
-        """Called by diffusers' `enable_gradient_checkpointing`: each residual block is checkpointed on its own."""
+        """Called by diffusers' `enable_gradient_checkpointing`; checkpoints each residual block separately."""
         checkpoint_blocks(self, enable)
         self.gradient_checkpointing = enable
 
     def encode(self, x: Tensor) -> AutoencoderKLOutput:
-        """Posterior over latents of pictures `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
+        """Posterior over latents of images `b 3 h w` in [-1, 1]; `latent_dist.mean` is `b c h/8 w/8`."""
         return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(self.encoder(x)))
 
     def decode(self, z: Tensor) -> DecoderOutput:
-        """Pictures `b 3 h w` in [-1, 1] (unclipped) from unscaled latents `b c h/8 w/8`."""
+        """Images `b 3 h w` in [-1, 1], unclipped, from unscaled latents `b c h/8 w/8`."""
         return DecoderOutput(sample=self.decoder(z))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction through the posterior's mean."""
+        """The reconstruction `b 3 h w` from the mean of the posterior."""
         return self.decode(self.encode(x).latent_dist.mean).sample
 
 
 class SmallVAE(EncoderDecoder):
-    """Convolutional KL-VAE behind pixel-unshuffle stems, so that no convolution runs at full resolution.
+    """Convolutional KL-VAE with pixel-unshuffle stems, so that no convolution runs at full resolution.
 
     Args:
         latent_channels: channels of the latents, 4 as in Stable Diffusion.
-        width: channels on the latent grid, in the encoder and the decoder.
-        decoder_width: channels of the decoder's last stage, at a quarter of the resolution.
-        blocks: residual blocks a stage.
-        scaling_factor: what a diffusion model multiplies the latents by; 1 / their standard deviation.
-        latents_mean: per channel, subtracted first; None for 0.
-        latents_std: per channel, divided by then; None for 1.
+        width: channels at latent resolution in the encoder; the decoder has twice as many.
+        decoder_width: channels of the decoder's last stage, at a quarter of the image size.
+        blocks: residual blocks per stage.
+        scaling_factor: factor by which a diffusion model multiplies the latents: 1 / their standard deviation.
+        latents_mean: mean per channel, which a diffusion model subtracts first; None for 0.
+        latents_std: standard deviation per channel, by which it then divides; None for 1.
     """
 
     @register_to_config
@@ -88,24 +88,24 @@ class SmallVAE(EncoderDecoder):
 
 
 class MultiScaleVAE(EncoderDecoder):
-    """Convolutional KL-VAE of three scales without normalization: the second edition's.
+    """Convolutional KL-VAE with several scales and no normalization; `glassine:vae` is one.
 
-    Stickers are flat areas and thin lines. A stem that unshuffles by 8 at once (`SmallVAE`) has to code every line
-    position by channels, and a GroupNorm removes the level of a flat area; here lines are seen at half the resolution,
-    and levels pass. Residual branches end at zero, so that an untrained block is the identity.
+    Stickers consist of flat areas and thin lines. `SmallVAE` unshuffles by 8 in one step, so it has to encode line
+    positions in channels, and its GroupNorm removes the absolute level of flat areas. Here the first scale has half the
+    resolution of the image, and levels are preserved. The last convolution of each residual branch is zero-initialized.
 
     Args:
         latent_channels: channels of the latents.
-        encoder_widths: channels at each of the encoder's scales, finest first; a stride of 2 between them.
-        decoder_widths: likewise of the decoder.
-        blocks: residual blocks a scale.
-        patch_size: pixel-unshuffle before the first convolution; times 2 for each further scale it makes 8.
-        scaling_factor: what a diffusion model multiplies the latents by.
-        latents_mean: per channel, subtracted first; None for 0.
-        latents_std: per channel, divided by then; None for 1.
+        encoder_widths: channels at each scale of the encoder, finest first, with a stride of 2 between scales.
+        decoder_widths: the same for the decoder.
+        blocks: residual blocks per scale.
+        patch_size: pixel-unshuffle before the first convolution; `patch_size * 2 ** (scales - 1)` must be 8.
+        scaling_factor: factor by which a diffusion model multiplies the latents.
+        latents_mean: mean per channel, which a diffusion model subtracts first; None for 0.
+        latents_std: standard deviation per channel, by which it then divides; None for 1.
 
     Raises:
-        ValueError: scales that do not make a stride of 8.
+        ValueError: the total stride is not 8.
     """
 
     @register_to_config
@@ -144,7 +144,7 @@ class MultiScaleVAE(EncoderDecoder):
 
 
 class RoundTrip(nn.Module):
-    """A VAE's reconstruction of pictures: encode to the posterior's mean and decode, for `VaeRoundTrip`.
+    """A VAE's reconstruction of images from the mean of the posterior, for `VaeRoundTrip`.
 
     Args:
         vae: any VAE with the diffusers interface.
@@ -156,13 +156,13 @@ class RoundTrip(nn.Module):
 
     @torch.no_grad()
     def forward(self, clip: Tensor) -> Tensor:
-        """`f 3 h w` in [0, 1] to the same."""
+        """Images `f 3 h w` in [0, 1] to their reconstruction, of the same shape and range."""
         latents = self.vae.encode(clip * 2 - 1).latent_dist.mean  # type: ignore[operator]
         return (self.vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU and a 3x3 convolution, twice, around an identity."""
+    """Residual block: GroupNorm, SiLU and 3x3 convolution, twice."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class ResidualBlock(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """ReLU and a 3x3 convolution, twice, around an identity; nothing is normalized."""
+    """Residual block without normalization: ReLU and 3x3 convolution, twice."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class PlainBlock(nn.Module):
 
 
 def checkpoint_blocks(network: nn.Module, enable: bool) -> None:
-    """Gradient checkpointing of each residual block of this file in the `network`."""
+    """Enable or disable gradient checkpointing of each `ResidualBlock` and `PlainBlock` in `network`."""
     for layer in network.modules():
         if isinstance(layer, ResidualBlock | PlainBlock):
             checkpoint_layer(layer, enable)

@@ -1,15 +1,14 @@
 """VideoGPT's second stage (arXiv 2104.10157): a transformer over the codes of a frozen VQ-VAE, conditioned on tags.
 
-Size: VSD2M (table 4) says 0.102 B, neither depth nor width. Its other rows count VAE and text encoder, so here VQ-VAE
-and prior count together: the authors' VQ-VAE (21.14 M), width 576 and 4 heads of their prior, 20 layers as in their
-larger one for GIFs (github.com/wilson1yan/VideoGPT; VideoGPT-Paper, `gpt_large`): 102.36 M with 500 tags. If the prior
-alone were meant, 8 layers of width 1024 and 1024 codes have 102.23 M. The authors' own combinations do not fit: 49, 54
-and 276 M.
+Size: VSD2M (table 4) gives 0.102 B parameters, but neither depth nor width. Its other rows include VAE and text
+encoder, so we count VQ-VAE and prior together: the authors' VQ-VAE (21.14 M), and a prior with their width of 576 and 4
+heads and with 20 layers as in their larger one for GIFs (github.com/wilson1yan/VideoGPT; VideoGPT-Paper, `gpt_large`)
+have 102.36 M with 500 tags. If VSD2M counts the prior only, 8 layers of width 1024 with 1024 codes have 102.23 M. The
+authors' own combinations, with 49, 54 and 276 M, do not match.
 
-Objective: VideoGPT is autoregressive, and VSD2M explains its 193 s per clip by "serial prediction". But its text
-("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) is that of MAGVIT (arXiv 2212.05199,
-section 3.2), a masked model. So `objective` is an argument, and what was timed is the default.
-
+Objective: VideoGPT is autoregressive, and VSD2M explains its 193 s per clip by "serial prediction". But VSD2M's text
+("embeds conditions as corrupted visual tokens into multivariate mask", equation 1) describes MAGVIT (arXiv 2212.05199,
+section 3.2), a masked model. So `objective` is an argument; the default is autoregressive, the one VSD2M timed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,14 +33,17 @@ Generator = torch.Generator | None
 
 @dataclass(frozen=True)
 class TokenSampling:
-    """Settings of sampling codes.
+    """Settings for sampling codes.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest code.
-        top_k: draw among this many of the likeliest; None for all.
-        top_p: draw among the likeliest that together have this probability, above 0 to 1.
-        guidance_scale: 1 is off; more moves logits away from those for no tags (arXiv 2207.12598).
-        steps: passes of a masked prior, 12 in MAGVIT; an autoregressive one needs one per code.
+        temperature: divides the logits; 0 takes the most likely code.
+        top_k: sample from the k most likely codes; None for all.
+        top_p: sample from the most likely codes whose probabilities sum up to this, in (0, 1].
+        guidance_scale: scale of classifier-free guidance by the tags (arXiv 2207.12598); 1 is off.
+        steps: forward passes of a masked prior, 12 in MAGVIT. An autoregressive prior needs one per code.
+
+    Raises:
+        ValueError: a setting out of range.
     """
 
     temperature: float = 1.0
@@ -56,17 +58,22 @@ class TokenSampling:
             raise ValueError(f"temperature must be at least 0, top_k and steps at least 1, top_p in (0, 1], got {self}")
 
     def warpers(self) -> list[Any]:
-        """transformers' restrictions of the logits `n k`."""
+        """transformers' logits warpers for `top_k` and `top_p`, which take logits `n k`."""
         kept = [TopKLogitsWarper(self.top_k)] if self.top_k else []
         return [*kept, TopPLogitsWarper(self.top_p)] if self.top_p < 1 else kept
 
     def draw(self, logits: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Codes and the logarithms of their probabilities, `b ...`, from logits `b ... k`; `2b ... k` with guidance."""
+        """Sample codes `b ...` and return them with their log-probabilities `b ...`.
+
+        Args:
+            logits: `b ... k`; with guidance `2b ... k`, first those with tags, then those without.
+            generator: source of randomness; None is torch's default.
+        """
         if self.guidance_scale != 1:
             cond, uncond = logits.chunk(2)
             logits = uncond + self.guidance_scale * (cond - uncond)
         logits = logits.float() / (self.temperature or 1)
-        flat = logits.flatten(0, -2)  # n k, as the warpers need it
+        flat = logits.flatten(0, -2)  # n k, the shape that the warpers need
         for warper in self.warpers():
             flat = warper(None, flat)
         logits = flat.view_as(logits)
@@ -75,7 +82,7 @@ class TokenSampling:
 
 
 def gumbel(like: Tensor, generator: Generator) -> Tensor:
-    """Gumbel noise of a tensor's shape, drawn where the generator is: the largest of logits + noise is a fair draw."""
+    """Gumbel noise of the shape of `like`, sampled on the generator's device: argmax(logits + noise) is a sample."""
     place = like.device if generator is None else generator.device
     return -(-torch.rand(like.shape, generator=generator, device=place).log()).log().to(like)
 
@@ -84,31 +91,33 @@ Progress = Callable[[int, int], None]
 
 
 class VideoGPT(nn.Module):
-    """Transformer over the flattened codes of a clip, after a token for its tags.
+    """Transformer over the flattened codes of a clip, preceded by a token for its tags.
 
-    As in the authors' code: the vectors of codes are the input, the output layer starts at zero, positions are a table
-    an axis, side by side, attention is full. Theirs conditions each norm's gain and offset on a class; here the mean
-    of the tags' vectors is the first token, as a class is in MAGVIT: it takes any number of tags in any order, and 20
-    layers of norms for 500 tags would be 24 M parameters. Another vector is for stickers without known tags.
+    As in the authors' code, the inputs are the vectors of the codes, the output layer is zero-initialized, positions
+    are one learned table per axis, concatenated, and attention is full. Their code conditions the gain and offset of
+    each norm on a class. Here the first token is the mean of the tags' vectors, as it is the class in MAGVIT: this
+    allows any number of tags in any order, and conditional norms in 20 layers for 500 tags would have 24 M parameters.
+    A separate vector stands for stickers without known tags.
 
     Args:
-        vqvae: a trained `VideoVQVAE` (typed as a module so that a loader may make it); frozen.
-        tags: the vocabulary, see `TagVocabulary.count`; other words are ignored. A number takes any words, by their
-            hashes, see `HashedTags`.
-        frames: of a clip.
-        size: its height and width in pixels.
-        width: of a token; a multiple of `heads`.
-        layers: transformer blocks.
-        heads: of each attention.
-        dropout: after attention and after feed-forward.
-        objective: `autoregressive`, each code from those before it; or `masked`, all codes from those not masked, with
-            masks and order of MaskGIT (MAGVIT, section 2), attention both ways.
-        gradient_checkpointing: compute blocks again in the backward pass, as the authors do, to save memory.
+        vqvae: a trained `VideoVQVAE` (typed as a module so that a loader can create it); frozen.
+        tags: the vocabulary, see `TagVocabulary.count`; other words are ignored. A number allows any words, which are
+            hashed to this many places, see `HashedTags`.
+        frames: frames of a clip.
+        size: height and width of a clip in pixels.
+        width: channels of a token; a multiple of `heads`.
+        layers: number of transformer blocks.
+        heads: heads of each attention.
+        dropout: dropout after attention and after feed-forward.
+        objective: `autoregressive` predicts each code from those before it. `masked` predicts all codes from the
+            unmasked ones, with bidirectional attention and with the mask schedule and sampling order of MaskGIT
+            (MAGVIT, section 2).
+        gradient_checkpointing: recompute the blocks in the backward pass to save memory, as the authors do.
 
     Raises:
-        TypeError: `vqvae` is another network.
-        ValueError: a width that does not divide, or a tag twice.
-        UserError: the VQ-VAE cannot take such clips.
+        TypeError: `vqvae` is not a `VideoVQVAE`.
+        ValueError: `width` is not a multiple of `heads`, or a tag occurs twice.
+        UserError: the VQ-VAE cannot encode clips of this size.
     """
 
     def __init__(
@@ -152,18 +161,19 @@ class VideoGPT(nn.Module):
 
     @torch.no_grad()
     def encode(self, clip: Tensor) -> Tensor:
-        """Codes `b n` of clips `b f 3 h w` in [0, 1], frame by frame and row by row."""
+        """Codes `b n` of clips `b f 3 h w` in [0, 1], ordered by frame, row and column."""
         return self.vqvae.encode(clip).flatten(1)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
-        """Clips `b f 3 h w` in [0, 1] of codes `b n`."""
+        """Clips `b f 3 h w` in [0, 1] from codes `b n`."""
         return self.vqvae.decode(codes.unflatten(1, self.grid))
 
     def nats(self, codes: Tensor, mixture: Tensor, generator: Generator = None) -> Tensor:
-        """-log p, `b n`, of the codes `b n` of stickers with tags `b v` (see `TagVocabulary.mixture`).
+        """Negative log-likelihood `b n` in nats of codes `b n`, given tags `b v` (see `TagVocabulary.mixture`).
 
-        A masked prior answers for all codes, masked or not, as equation 1 has it; `generator` (CPU) draws the masks.
+        For a masked prior it is computed for all codes, masked or not, as in VSD2M's equation 1; `generator` (on the
+        CPU) samples the masks.
         """
         given = codes
         if self.masked:
@@ -174,7 +184,7 @@ class VideoGPT(nn.Module):
         return F.cross_entropy(rearrange(logits, "b n k -> b k n"), codes, reduction="none")
 
     def forward(self, codes: Tensor, mixture: Tensor) -> Tensor:
-        """Logits `b n k` for the codes `b n`; `vqvae.codes` is the mask token of a masked prior."""
+        """Logits `b n k` for codes `b n`, given tags `b v`; index `vqvae.codes` is the mask token of a masked prior."""
         start = self.input(self.tag_vectors(mixture))[:, None]  # b 1 d
         table = self.vqvae.codebook.vectors
         if self.mask is not None:
@@ -188,7 +198,7 @@ class VideoGPT(nn.Module):
         return self.output(self.norm(x[:, -codes.shape[1] :]))
 
     def tag_vectors(self, mixture: Tensor) -> Tensor:
-        """`b v` to `b c`: the mean of the tags' vectors, or the one for none."""
+        """`b v` to `b c`: the mean of the tags' vectors, or the vector for no tags."""
         return mixture @ self.tags + (1 - mixture.sum(1, keepdim=True)) * self.no_tags
 
     def places(self) -> Tensor:
@@ -206,13 +216,13 @@ class VideoGPT(nn.Module):
         generator: Generator = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Clips `b f 3 h w` in [0, 1], one for each list of tags.
+        """Generate clips `b f 3 h w` in [0, 1], one per list of tags.
 
         Args:
-            tags: words; a list without a known one generates any sticker.
-            sampling: see there; None for its defaults.
-            generator: source of randomness; a seed gives the same codes on every run.
-            progress: called after each step with the steps done and their total.
+            tags: words of each clip; a list without a known word generates a random sticker.
+            sampling: settings; None for the defaults of `TokenSampling`.
+            generator: source of randomness; the same seed gives the same codes.
+            progress: called after each step with the number of steps done and their total.
         """
         sampling = sampling or TokenSampling()
         mixture = self.vocabulary.mixture(tags).to(self.no_tags)
@@ -225,7 +235,7 @@ class VideoGPT(nn.Module):
         return self.decode(codes[: len(tags)])
 
     def draw_serially(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
-        """Codes `b n` after each step, one more each time."""
+        """Sample one code per step; yields codes `b n`, of which the first i are valid after step i."""
         places, vectors = self.places(), self.tag_vectors(mixture)  # n d, b c
         codes = torch.zeros(len(mixture), len(places), dtype=torch.long, device=mixture.device)
         caches: list[list[Tensor]] = [[] for _ in self.blocks]
@@ -234,12 +244,12 @@ class VideoGPT(nn.Module):
             for block, cache in zip(self.blocks, caches, strict=True):
                 x = block(x, cache)
             drawn, _ = sampling.draw(self.output(self.norm(x[:, 0])), generator)  # b
-            codes[:, step] = drawn.repeat(len(codes) // len(drawn))  # with guidance, all of them twice
+            codes[:, step] = drawn.repeat(len(codes) // len(drawn))  # with guidance, for both halves of the batch
             vectors = self.vqvae.codebook.vectors[codes[:, step]]
             yield codes
 
     def draw_masked(self, mixture: Tensor, sampling: TokenSampling, generator: Generator) -> Iterator[Tensor]:
-        """Codes `b n` after each pass: the most confident codes are kept, others drawn again (MaskGIT's order)."""
+        """MaskGIT's decoding: keep the most confident codes in each pass, mask the others; yields codes `b n`."""
         n, masked = len(self.places()), self.vqvae.codes
         codes = torch.full((len(mixture), n), masked, device=mixture.device)
         for step in range(1, sampling.steps + 1):
@@ -254,7 +264,7 @@ class VideoGPT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each after a norm, around an identity."""
+    """Transformer block with pre-norm attention and feed-forward."""
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The video UNets of VSD2M's methods: diffusers' networks, with temporal layers of one's choice.
+"""The video UNets of VSD2M's methods: diffusers' networks with configurable temporal layers.
 
-`VideoUNet` is ModelScope's `UNet3DConditionModel`, `I2VGen` is I2VGen-XL (Zhang et al., arXiv 2311.04145) as VSD2M
-compares it: "we discard its image guidance".
+`VideoUNet` is ModelScope's `UNet3DConditionModel`. `I2VGen` is I2VGen-XL (Zhang et al., arXiv 2311.04145) as in VSD2M's
+comparison: "we discard its image guidance".
 """
 
 import re
@@ -25,10 +25,10 @@ LAYER = re.compile(r"(transformer_in|.+\.(resnets|attentions|temp_attentions|tem
 
 
 class TemporalUNet(nn.Module):
-    """Mixin, in front of one of diffusers' video UNets."""
+    """Mixin for diffusers' video UNets; list it before the diffusers class."""
 
     _supports_gradient_checkpointing = True
-    # loaded weights are copied: used in place, unaligned in a mapped file, they change the last digits of results
+    # copy loaded weights: used in place, unaligned in the mapped file, they change the last digits of results
     _supports_param_buffer_assignment = False
     gradient_checkpointing = False
     config: Any
@@ -41,15 +41,15 @@ class TemporalUNet(nn.Module):
         return {name: module for name, module in found if TEMPORAL.fullmatch(name)}
 
     def freeze_spatial(self) -> None:
-        """Train the temporal layers alone, as VSD2M does on Stable Diffusion's spatial part."""
+        """Train only the temporal layers, as VSD2M does with Stable Diffusion's spatial part."""
         self.requires_grad_(False)
         for layer in self.temporal_layers().values():
             layer.requires_grad_(True)
 
     def _set_gradient_checkpointing(self, enable: bool = True, gradient_checkpointing_func: Any = None) -> None:
-        """Called by diffusers' `enable_gradient_checkpointing`, which the library's 3D blocks ignore.
+        """Called by diffusers' `enable_gradient_checkpointing`, which diffusers' own 3D blocks ignore.
 
-        Each residual block, transformer and temporal layer is checkpointed on its own.
+        Checkpoints each residual block, transformer and temporal layer separately.
         """
         for name, layer in self.named_modules():
             if LAYER.fullmatch(name):
@@ -76,9 +76,9 @@ class TemporalUNet(nn.Module):
 
 
 class VideoUNet(TemporalUNet, UNet3DConditionModel):
-    """`UNet3DConditionModel` whose temporal layers a `TemporalMethod` puts in; saved and loaded as any diffusers model.
+    """`UNet3DConditionModel` with the temporal layers of a `TemporalMethod`; saved and loaded as any diffusers model.
 
-    Arguments beside `temporal` are diffusers' with diffusers' defaults, which are ModelScope's text-to-video UNet
+    All arguments except `temporal` are diffusers', with diffusers' defaults: ModelScope's text-to-video UNet
     (`unet/config.json` of `ali-vilab/text-to-video-ms-1.7b`), the full size of the paper's methods. In a YAML, methods
     differ in one key:
 
@@ -89,11 +89,11 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):
     ```
 
     Args:
-        temporal: the method, or `class_path` and `init_args` of one, as they stand in a saved `config.json`. None is
-            `MakeAVideo`, diffusers' own layers: `from_pretrained` loads ModelScope's folder as it is.
+        temporal: the method, or its `class_path` and `init_args` as saved in `config.json`. None is `MakeAVideo`,
+            diffusers' own layers, so that `from_pretrained` can load ModelScope's folder unchanged.
 
     Raises:
-        UserError: `temporal` describes no method, or one that does not fit the widths.
+        UserError: `temporal` is not a method, or does not fit the widths.
     """
 
     @register_to_config
@@ -101,7 +101,7 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):
     def __init__(self, inherited: dict[str, Any], temporal: TemporalMethod | dict[str, Any] | None = None) -> None:
         super().__init__(**inherited)
         method = MakeAVideo() if temporal is None else make_method(temporal)
-        # in the constructor: `from_pretrained` fills only layers that exist when it returns
+        # in the constructor: `from_pretrained` only fills layers that exist when it returns
         self.put_in(method)
         self.register_to_config(temporal=method.describe())  # type: ignore[operator]
 
@@ -130,7 +130,7 @@ class VideoUNet(TemporalUNet, UNet3DConditionModel):
         mid_block_additional_residual: Tensor | None = None,
         return_dict: bool = True,
     ) -> UNet3DConditionOutput | tuple[Tensor]:
-        """The prediction for noisy latents, `b c f h w`; the last arguments are diffusers'.
+        """The prediction `b c f h w` for noisy latents; all further arguments are diffusers'.
 
         Args:
             sample: noisy latents `b c f h w`.
@@ -159,21 +159,21 @@ IMAGE_CHANNELS = 4  # of the image's latents, fixed in diffusers
 
 
 class I2VGen(TemporalUNet, I2VGenXLUNet):
-    """diffusers' `I2VGenXLUNet`, called as `VideoUNet`: its image is zero, as latents and as embedding.
+    """diffusers' `I2VGenXLUNet` with the call signature of `VideoUNet`; image latents and image embedding are zero.
 
-    diffusers' pipeline uses a zero embedding for the unguided half of classifier-free guidance. The layers for the
-    image stay, so that public weights load and the number of parameters is the published one; their output for zeros
-    is a learned constant. Their first weights get no gradient, since they are multiplied by zeros.
+    diffusers' pipeline also uses a zero embedding, for the unconditional half of classifier-free guidance. The layers
+    for the image are kept, so that public weights load and the number of parameters is the published one. Their output
+    for zeros is a learned constant; their first weights get no gradient, since their input is zero.
 
-    Arguments beside `fps` are diffusers' with diffusers' defaults, the `unet/config.json` of `ali-vilab/i2vgen-xl`.
+    All other arguments are diffusers', with diffusers' defaults: the `unet/config.json` of `ali-vilab/i2vgen-xl`.
 
     Args:
         fps: frames per second given to the network; 16 is the default of diffusers' pipeline.
-        zero_init: start the last layers of the temporal attentions and of the embedding of `fps` at zero, as the other
-            methods' are (`MakeAVideo`). Without meaning where weights are loaded.
-        image_tokens: whether text attention also looks at the tokens of the image that is not there, as public weights
-            want it. Without them, and with `zero_init`, an untrained network is the image network on every frame: the
-            start that the other methods have.
+        zero_init: zero-initialize the last layers of the temporal attentions and of the embedding of `fps`, as for the
+            other methods (see `MakeAVideo`). Has no effect on loaded weights.
+        image_tokens: whether text attention includes the tokens of the (zero) image, which public weights expect. With
+            False and `zero_init`, an untrained network equals the image network on every frame, as for the other
+            methods.
     """
 
     own_layers = re.compile(r"(image_latents_|context_embedding|fps_embedding).*")
@@ -191,18 +191,18 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
             rates = self.fps_embedding
             assert isinstance(rates, nn.Sequential)
             zero_module(rates[-1])
-        self.text_tokens = 0  # of the call that is under way
+        self.text_tokens = 0  # number of text tokens in the current call
         if not image_tokens:
             for layer in self.modules():
                 if isinstance(layer, Transformer2DModel):
                     layer.register_forward_pre_hook(self.only_text, with_kwargs=True)
 
     def only_text(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Take the image's tokens, which stand behind the text's, away from an attention."""
+        """Forward pre-hook that removes the image's tokens, which follow those of the text, from an attention."""
         return args, kwargs | {"encoder_hidden_states": kwargs["encoder_hidden_states"][:, : self.text_tokens]}
 
     def freeze_spatial(self) -> None:
-        """Train the temporal layers and those that an image UNet does not have."""
+        """Train only the temporal layers and the layers that an image UNet does not have."""
         super().freeze_spatial()
         for name, parameter in self.named_parameters():
             if self.own_layers.match(name):
@@ -221,7 +221,7 @@ class I2VGen(TemporalUNet, I2VGenXLUNet):
             sample: noisy latents `b c f h w`.
             timestep: `b`, or one for all.
             encoder_hidden_states: text embeddings `b n d`.
-            return_dict: false gives a tuple.
+            return_dict: False returns a tuple.
 
         Raises:
             UserError: shapes that do not fit.

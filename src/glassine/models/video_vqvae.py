@@ -1,6 +1,6 @@
-"""VideoGPT's first stage (arXiv 2104.10157): a 3D VQ-VAE that turns a clip into a small grid of codes.
+"""VideoGPT's first stage (arXiv 2104.10157): a 3D VQ-VAE that encodes a clip as a small grid of codes.
 
-Facts are from the authors' code (github.com/wilson1yan/VideoGPT, `videogpt/vqvae.py`); where they are left, it is said.
+Follows the authors' code (github.com/wilson1yan/VideoGPT, `videogpt/vqvae.py`); deviations are noted.
 """
 
 import math
@@ -20,24 +20,24 @@ AXES = ("(b h w) f d", "(b f w) h d", "(b f h) w d")
 class VideoVQVAE(nn.Module):
     """Strided 3D convolutions and axial-attention residual blocks around a codebook.
 
-    The defaults are the authors': 21.142 M parameters; the codebook's vectors are buffers, since no gradient reaches
-    them. Two differences, which do not show at 4 x 4 x 4: an axis that a stage does not halve has a kernel of 3 there
-    (4 would pad unevenly), and the decoder's stages mirror the encoder's. Under DDP, the norms' batch statistics are
-    each process's own unless `trainer.sync_batchnorm` is true; those of the codebook are summed.
+    The defaults are the authors': 21.142 M parameters. The codebook's vectors are buffers, since they get no gradient.
+    Two differences, which have no effect for a downsampling of 4 x 4 x 4: the kernel is 3 along axes that a stage does
+    not halve (4 would need uneven padding), and the decoder's stages mirror the encoder's. Under DDP, batch norms use
+    per-process statistics unless `trainer.sync_batchnorm` is true; codebook statistics are summed over processes.
 
     Args:
-        width: channels inside; even, and a multiple of `heads`.
+        width: hidden channels; even, and a multiple of `heads`.
         blocks: residual blocks of the encoder, and of the decoder.
-        heads: of each axial attention.
-        codes: vectors in the codebook. 2048 in the authors' code, 1024 in that of their paper (VideoGPT-Paper).
-        code_width: their length.
-        downsample: how many frames, rows and columns a code stands for: powers of two, not all 1.
-        decay: of the codebook's moving averages, a training step.
-        restart_below: a code that fewer latents than this choose in a step (moving average, all processes together) is
-            dead and is restarted from a latent of the batch; 0 for never.
+        heads: heads of each axial attention.
+        codes: number of codes. 2048 in the authors' code, 1024 in the code of their paper (VideoGPT-Paper).
+        code_width: channels of a code's vector.
+        downsample: number of frames, rows and columns per code: powers of two, not all 1.
+        decay: decay of the codebook's moving averages per training step.
+        restart_below: a code chosen by fewer latents than this per step (moving average over all processes) is dead and
+            is restarted from a random latent of the batch; 0 never restarts.
 
     Raises:
-        ValueError: a downsampling that is no power of two, or a width that does not divide.
+        ValueError: `downsample` is not made of powers of two, or `width` is odd or not a multiple of `heads`.
     """
 
     def __init__(
@@ -79,7 +79,11 @@ class VideoVQVAE(nn.Module):
         )
 
     def grid(self, frames: int, size: tuple[int, int]) -> tuple[int, int, int]:
-        """Codes of a clip along time, height and width; UserError if it cannot be divided so."""
+        """Number of codes along time, height and width for clips of `frames` frames and `size` (height, width).
+
+        Raises:
+            UserError: a side of the clip is not a multiple of `downsample`.
+        """
         clip = (frames, *size)
         if any(n % d for n, d in zip(clip, self.downsample, strict=True)):
             given, needed = (" x ".join(map(str, numbers)) for numbers in (clip, self.downsample))
@@ -89,14 +93,14 @@ class VideoVQVAE(nn.Module):
         return f, h, w
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode to codes and decode; in training mode the codebook is updated.
+        """Encode to codes and decode; in training mode, update the codebook.
 
         Args:
             clip: `b f 3 h w` in [0, 1].
 
         Returns:
-            The reconstruction `b f 3 h w`, not clipped; the codes `b f' h' w'`; and the mean squared distance of the
-            latents to their codes' vectors.
+            The unclipped reconstruction `b f 3 h w`, the codes `b f' h' w'`, and the mean squared distance between the
+            latents and the vectors of their codes.
         """
         latents = self.latents(clip)  # b f' h' w' d
         if self.training:
@@ -123,20 +127,20 @@ class VideoVQVAE(nn.Module):
         return rearrange(latents, "b d f h w -> b f h w d").float()
 
     def render(self, latents: Tensor) -> Tensor:
-        """Decoder: `b f' h' w' d` to clips `b f 3 h w` around [0, 1]."""
+        """The decoder: `b f' h' w' d` to unclipped clips `b f 3 h w`."""
         return rearrange(self.decoder(rearrange(latents, "b f h w d -> b d f h w")), "b c f h w -> b f c h w") + 0.5
 
 
 class Codebook(nn.Module):
-    """Vectors that follow the mean of the latents that choose them (VQ-VAE, arXiv 1711.00937).
+    """Codebook updated by moving averages: each vector is the mean of the latents that chose it (arXiv 1711.00937).
 
-    Under DDP each process counts and sums up the latents that chose a code; one all-reduce adds counts and sums over
-    the processes, so that all hold the same codebook, as if one had seen the whole batch. Vectors to begin and to
-    restart with are drawn on the first process and broadcast.
+    Under DDP, counts and sums of the latents per code are added over the processes by one all-reduce, so that all
+    processes have the same codebook, as if one had processed the whole batch. Initial and restarted vectors are sampled
+    on the first process and broadcast.
 
-    Three differences to the authors' code: the moving averages are of shares of a batch, so that its size does not
-    matter; a restarted code counts as an average one, so that it has time to be chosen; and whether the
-    codebook is initialized is kept in checkpoints, while theirs is initialized again on resuming.
+    Three differences from the authors' code: moving averages are taken of fractions of a batch, so that they do not
+    depend on its size; a restarted code gets an average count, so that it is not restarted again at once; and
+    checkpoints record that the codebook is initialized, whereas theirs is initialized again when a run is resumed.
     """
 
     vectors: Tensor
@@ -154,22 +158,22 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:
-        """The code of each latent, `... d` to `...`."""
+        """The nearest code of each latent, `... d` to `...`."""
         with torch.autocast(latents.device.type, enabled=False):
             vectors = self.vectors.float()
-            # the latents' own lengths are left out: they are the same for all codes
+            # squared distance without the latent's squared norm, which is the same for all codes
             return (vectors.square().sum(1) - 2 * latents @ vectors.T).argmin(-1)
 
     @torch.no_grad()
     def begin(self, latents: Tensor) -> None:
-        """Take the vectors from the first batch, `... d`."""
+        """Initialize the vectors from the first batch of latents `... d`; later calls do nothing."""
         if not self.begun:
             self.restart(torch.ones_like(self.shares, dtype=torch.bool), latents.flatten(0, -2))
             self.begun.fill_(True)
 
     @torch.no_grad()
     def learn(self, latents: Tensor, codes: Tensor) -> None:
-        """One step of the moving averages, for latents `... d` with codes `...`."""
+        """One step of the moving averages for latents `... d` with codes `...`; restarts dead codes."""
         latents, codes = latents.flatten(0, -2), codes.flatten()  # n d, n
         counted = F.pad(latents, (0, 1), value=1.0)  # n d+1
         seen = counted.new_zeros(len(self.vectors), counted.shape[1]).index_add_(0, codes, counted)  # sums | counts
@@ -182,11 +186,11 @@ class Codebook(nn.Module):
         self.restart(self.shares * total < self.restart_below, latents)
 
     def restart(self, dead: Tensor, latents: Tensor) -> None:
-        """Put the `dead` codes (bool, one each) on random latents `n d`."""
+        """Set the vectors of `dead` codes (bool `k`) to random latents out of `n d`."""
         many = len(self.vectors)
         places = torch.randperm(len(latents), device=latents.device).repeat(-(-many // len(latents)))[:many]
         drawn = latents[places]
-        if len(latents) < many:  # some come twice
+        if len(latents) < many:  # latents are repeated: noise makes them differ
             drawn = drawn + torch.randn_like(drawn) * 0.01 / drawn.shape[1] ** 0.5
         if distributed.is_available() and distributed.is_initialized():
             distributed.broadcast(drawn, 0)
@@ -196,7 +200,7 @@ class Codebook(nn.Module):
 
 
 class AttentionResidualBlock(nn.Module):
-    """A 3 x 3 x 3 and a 1 x 1 x 1 convolution and axial attention, each after a norm and a ReLU, around an identity."""
+    """Residual block: 3 x 3 x 3 convolution, 1 x 1 x 1 convolution, axial attention, each after batch norm and ReLU."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -212,7 +216,7 @@ class AttentionResidualBlock(nn.Module):
 
 
 class AxialAttention(nn.Module):
-    """Self-attention along time, height and width apart, summed."""
+    """Sum of self-attention along time, along height and along width."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -236,7 +240,13 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
 
     def forward(self, x: Tensor, cache: list[Tensor] | None = None) -> Tensor:
-        """`b n d` to the same. A `cache` keeps keys and values of tokens that come one by one; it is empty at first."""
+        """`b n d` to the same.
+
+        Args:
+            x: tokens `b n d`.
+            cache: keys and values of earlier tokens, for decoding one token at a time; pass an empty list at first, it
+                is updated in place.
+        """
         q, k, v = rearrange(self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads)
         if cache is not None:
             cache[:] = k, v = [torch.cat(pair, dim=2) for pair in zip(cache, (k, v), strict=True)] if cache else [k, v]
@@ -245,5 +255,5 @@ class Attention(nn.Module):
 
 
 def strided(kind: Callable[..., nn.Module], given: int, made: int, stride: tuple[int, ...]) -> nn.Module:
-    """A convolution that halves (or, transposed, doubles) the axes whose stride is 2."""
+    """A convolution that halves the axes whose stride is 2, or doubles them if `kind` is transposed."""
     return kind(given, made, kernel_size=tuple(4 if s == 2 else 3 for s in stride), stride=stride, padding=1)

@@ -1,8 +1,8 @@
-"""Evidence about a flat background without learning: its color, distance to it, enclosed regions, and damage.
+"""Evidence about a flat background without learning: its color, distances to it, enclosed regions, and compression.
 
-Not in the papers. Which color is the background, and whether a patch of that color lies outside of the sticker or is
-enclosed by its outline (an eye, a tooth), is hard to learn for a small network but can be computed. `DamageStatistics`
-measure compression artifacts as a few numbers per frame.
+Not in the papers. The background color, and whether a patch of this color is outside of the sticker or enclosed by its
+outline (an eye, a tooth), are hard to learn for a small network but easy to compute. `DamageStatistics` measures
+compression artifacts by a few numbers per frame.
 """
 
 import math
@@ -18,17 +18,17 @@ LEVELS = (0.008, 0.012, 0.02, 0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
 
 
 def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
-    """The color that most of the border has: `b f 3 h w` in [0, 1] to `b 3`.
+    """The most frequent color of the border: `b f 3 h w` in [0, 1] to `b 3`.
 
-    The mode, not the mean or the median, since a sticker may touch the border: the fullest cell of a coarse color
-    histogram over the border pixels of all frames, then the mean of the pixels within `tolerance` of that cell's.
+    The mode is used, not mean or median, since a sticker may touch the border. It is the mean of the border pixels of
+    all frames within `tolerance` (of any channel) of the mean of the fullest cell in a coarse color histogram.
     """
     border = torch.cat([clip[..., 0, :], clip[..., -1, :], clip[..., 0], clip[..., -1]], dim=-1)  # b f 3 n
     border = rearrange(border, "b f c n -> b (f n) c")
     colors = []
     for pixels in border:  # n 3
         red, green, blue = (pixels * 15.999).long().clamp(0, 15).unbind(1)
-        cell = (red * 16 + green) * 16 + blue  # by hand: CUDA has no matrix product of integers
+        cell = (red * 16 + green) * 16 + blue  # not a matrix product: CUDA has none for integers
         fullest = torch.bincount(cell, minlength=4096).argmax()
         center = pixels[cell == fullest].mean(0)
         near = (pixels - center).abs().amax(1) < tolerance
@@ -39,34 +39,33 @@ def estimate_background(clip: Tensor, tolerance: float = 0.06) -> Tensor:
 def border_barrier(distance: Tensor, levels: tuple[float, ...] = LEVELS) -> Tensor:
     """Smallest tolerance at which a flood fill from the border reaches each pixel: `b h w` to `b h w`.
 
-    The smallest of `levels` at which the pixel is reached from outside the picture over pixels whose `distance` is
-    at most that level, in whole 255ths, 1 where none reaches it: a flood fill at every tolerance at once. Not
-    differentiable.
+    The tolerance is one of `levels`, or 1 where no fill reaches the pixel. A fill passes pixels whose `distance`,
+    quantized to 8 bits, is at most the tolerance. Not differentiable.
     """
     maps = (distance.detach().float().cpu().clamp(0, 1) * 255).byte().numpy()  # b h w
     limits = [int(level * 255) for level in levels]
     barriers = np.full(maps.shape, 1.0, np.float32)
     for image, barrier in zip(maps, barriers, strict=True):
         for level, limit in zip(reversed(levels), reversed(limits), strict=True):
-            padded = np.pad((image > limit).astype(np.uint8), 1)  # a ring of background joins all border pixels
+            padded = np.pad((image > limit).astype(np.uint8), 1)  # a ring of background connects all border pixels
             cv2.floodFill(padded, None, (0, 0), 2)
             barrier[padded[1:-1, 1:-1] == 2] = level
     return torch.from_numpy(barriers).to(distance)
 
 
 def spread_small(distance: Tensor, unit: float = 0.01) -> Tensor:
-    """Map [0, 1] to [0, 1] by logarithm, linear below `unit`: 0.01 and 0.1 lie nearly as far apart as 0.1 and 1.
+    """Map [0, 1] to [0, 1] by a logarithm that is linear below `unit`: 0.01 to 0.1 gets nearly the range of 0.1 to 1.
 
-    Compression leaves differences of a hundredth, and a sticker on its own color differs by little more: a network
-    hardly uses them without this.
+    Differences by compression are about 0.01, and those of a sticker on its own color hardly larger. Without this
+    mapping, a network makes little use of them.
     """
     return torch.log1p(distance / unit) / math.log1p(1 / unit)
 
 
 class BackgroundEvidence(nn.Module):
-    """Five channels: signed difference to the background (3), its largest absolute value, and `border_barrier`.
+    """Five channels: signed difference from the background (3), its maximum absolute value, and `border_barrier`.
 
-    The last two are stretched by `spread_small`.
+    The last two are mapped by `spread_small`.
     """
 
     channels = 5
@@ -82,16 +81,16 @@ class BackgroundEvidence(nn.Module):
         return torch.cat([difference, spread_small(distance), spread_small(barrier)], dim=2)
 
 
-NEAR = 0.04  # of the background: where a clean file is smooth
+NEAR = 0.04  # maximum distance from the background of pixels that are smooth in a clean file
 UNIT = 1 / 255
 
 
 class DamageStatistics(nn.Module):
-    """Shares of pixels that are rougher than each of four levels, near the background's color and anywhere.
+    """Shares of pixels whose roughness exceeds each of four levels, near the background color and overall.
 
-    Roughness is the absolute second mixed difference, which is zero on ramps in either direction, so soft edges and
-    gradients leave it small; the ringing of JPEG and the dots of a dithered palette do not. A convolutional network
-    finds this hard to see: the amounts are 1/255 to 6/255, and its normalization removes the overall level.
+    Roughness is the absolute value of a mixed second difference. It is zero on linear ramps, so it is small for soft
+    edges and gradients, and large for JPEG's ringing and for dithering. A convolutional network hardly detects it: the
+    values are 1/255 to 6/255, and normalization layers remove the overall level.
     """
 
     levels = (0.7 * UNIT, 1.5 * UNIT, 3 * UNIT, 6 * UNIT)

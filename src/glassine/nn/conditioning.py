@@ -47,7 +47,7 @@ class FrameMasks:
         count = 1 + (torch.rand(clips, generator=generator) * (frames - 1)).long()  # b
         first_frames = number < count[:, None]  # b f
         order = torch.rand(clips, frames, generator=generator)
-        order[:, [0, -1]] = -1.0  # the ends come first
+        order[:, [0, -1]] = -1.0  # the first and last frame are given first
         between = order.argsort(dim=1).argsort(dim=1) < count[:, None].clamp(min=2)  # b f
         given = torch.where((task == 1)[:, None], first_frames, between & (task == 2)[:, None])
         return given & ~given.all(dim=1, keepdim=True)  # clips too short for the task are generated
@@ -93,8 +93,8 @@ class MotionTimeEmbedding(TimestepEmbedding):
 
     Args:
         in_channels: as in `TimestepEmbedding`.
-        time_embed_dim: likewise.
-        act_fn: likewise.
+        time_embed_dim: as in `TimestepEmbedding`.
+        act_fn: as in `TimestepEmbedding`.
         buckets: number of buckets.
     """
 
@@ -110,12 +110,12 @@ class MotionTimeEmbedding(TimestepEmbedding):
 
 
 class ClipConditions(NamedTuple):
-    """Numbers that condition a whole clip; None for those that a network does not take.
+    """Conditions per clip; None for conditions that a network does not have.
 
     Attributes:
         motion: buckets `b` of the amount of motion; the number of buckets stands for an unknown amount.
         rate: `b`, frames per second at which the clip was sampled; 0 stands for an unknown rate.
-        scales: `b 2`, guidance scales for text and image, of a network that guidance was distilled into.
+        scales: `b 2`, guidance scales for text and image, for a network into which guidance was distilled.
     """
 
     motion: Tensor | None = None
@@ -124,20 +124,20 @@ class ClipConditions(NamedTuple):
 
 
 class ClipTimeEmbedding(TimestepEmbedding):
-    """diffusers' time embedding, to which what is known about the clip is added.
+    """diffusers' time embedding, with embeddings of the known `ClipConditions` added to it.
 
-    Each part ends in zeros, so that an untrained embedding changes nothing; an unknown value adds nothing either,
-    except an unknown amount of motion, which has a vector of its own as in `MotionTimeEmbedding`. Animated Stickers
-    (arXiv 2402.06088) conditions on motion buckets and varies the sampling frame rate; guidance scales as inputs are by
-    Meng et al. (arXiv 2210.03142, section 3.1).
+    The last layer of each embedding is zero-initialized, so that an untrained one changes nothing. Unknown values add
+    nothing, except for an unknown amount of motion, which has its own vector as in `MotionTimeEmbedding`. Animated
+    Stickers (arXiv 2402.06088) conditions on motion buckets and varies the sampling frame rate; guidance scales as
+    inputs follow Meng et al. (arXiv 2210.03142, section 3.1).
 
     Args:
-        in_channels: as in `TimestepEmbedding`; also the number of sinusoids of each number.
-        time_embed_dim: likewise.
-        act_fn: likewise.
+        in_channels: as in `TimestepEmbedding`; also the number of sinusoids per condition.
+        time_embed_dim: as in `TimestepEmbedding`.
+        act_fn: as in `TimestepEmbedding`.
         buckets: number of motion buckets; 0 for none.
         rate: whether the frame rate is a condition.
-        scales: whether guidance scales are.
+        scales: whether guidance scales are conditions.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class ClipTimeEmbedding(TimestepEmbedding):
         if condition.motion is not None:
             embedding = embedding + self.motion(condition.motion)
         if condition.rate is not None:
-            # doubling the rate is the same step everywhere; 100 per octave gives waves of a few octaves
+            # log scale: doubling the rate is the same step everywhere; 100 per octave gives waves of a few octaves
             octaves = 100 * condition.rate.clamp(min=0.1).log2()
             waves = get_timestep_embedding(octaves, self.waves).to(sample)
             known = (condition.rate > 0)[:, None].to(sample)  # b 1

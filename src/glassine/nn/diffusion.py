@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from glassine.utils.errors import UserError
 
-# from arXiv 2305.08891, section 3.4, for schedules that end in pure noise
+# guidance_rescale of arXiv 2305.08891, section 3.4, for schedules that end in pure noise
 RESCALE = 0.7
 M = TypeVar("M", bound=nn.Module)
 
@@ -67,12 +67,12 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
 
 
 def clean_and_noise(predicted: Tensor, noisy: Tensor, kept: Tensor, prediction_type: str) -> tuple[Tensor, Tensor]:
-    """The clean sample and the noise, `b ...` each, that a network's prediction stands for.
+    """The clean sample and the noise, `b ...` each, that correspond to a network's prediction.
 
     Args:
         predicted: `b ...`.
-        noisy: its input, the same shape.
-        kept: alphas_cumprod at its timesteps, `b`; positive if the noise is predicted.
+        noisy: the network's input, the same shape.
+        kept: alphas_cumprod at the timesteps, `b`; must be positive for `epsilon`.
         prediction_type: `epsilon`, `v_prediction` or `sample`.
     """
     signal, spread = (part.view(-1, *[1] * (noisy.ndim - 1)).to(noisy) for part in (kept.sqrt(), (1 - kept).sqrt()))
@@ -84,7 +84,7 @@ def clean_and_noise(predicted: Tensor, noisy: Tensor, kept: Tensor, prediction_t
 
 
 def prediction_for(clean: Tensor, noisy: Tensor, kept: Tensor, prediction_type: str) -> Tensor:
-    """The prediction for `noisy` that stands for the `clean` sample: the inverse of `clean_and_noise`."""
+    """The prediction for `noisy` that corresponds to the `clean` sample: the inverse of `clean_and_noise`."""
     signal, spread = (part.view(-1, *[1] * (noisy.ndim - 1)).to(noisy) for part in (kept.sqrt(), (1 - kept).sqrt()))
     if prediction_type == "v_prediction":
         return (signal * noisy - clean) / spread
@@ -131,13 +131,13 @@ def recomputed(layer: nn.Module, *inputs: Any, **options: Any) -> Any:
 
 
 def enable_checkpointing(*networks: nn.Module) -> None:
-    """Gradient checkpointing in networks of diffusers' kind: their backward pass takes more time and less memory.
+    """Enable gradient checkpointing in diffusers' networks, which saves memory at the cost of time.
 
-    Of an `AutoencoderKL` every residual block is checkpointed on its own: diffusers does so for whole scales, of which
-    the finest is then the largest part of a step.
+    In an `AutoencoderKL`, each residual block is checkpointed separately. diffusers checkpoints whole scales, where the
+    finest scale alone then needs most of the memory of a step.
 
     Raises:
-        UserError: a network without it.
+        UserError: a network does not support it.
     """
     for network in networks:
         if not getattr(network, "_supports_gradient_checkpointing", False):

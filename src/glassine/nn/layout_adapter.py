@@ -1,13 +1,13 @@
-"""Two small adapters: ILDiff's layout adapter and LayerDiffuse's attention over layers.
+"""Two adapters: ILDiff's layout adapter and LayerDiffuse's attention over image layers.
 
 `LayoutAdapter` (arXiv 2412.20901, section II-B) adds implicit layout features, smoothed over time, to the latents.
 
 `LayerAttention` (arXiv 2402.17113) follows the released code (`attention_sharing.py` of `sd-forge-layerdiffuse`): every
-attention layer of SD 1.5's UNet, self and cross, has LoRA and is followed by attention over the layers that are
-generated together. With x the input of the attention layer and a its output this is
-`a + o(attention over layers of i(norm(x + a)))`. For transparent images there is one layer, and attention over one
-element is its value, whatever query and key are: `a + o(v(i(norm(x + a))))`. So the file's `temporal_q` and
-`temporal_k` have no effect and are left out. LoRA is merged when it is loaded (`glassine.pretrained.layer_diffuse`).
+attention layer of SD 1.5's UNet, self and cross, has LoRA and is followed by attention over the image layers that are
+generated together. With input x and output a of the attention layer, the result is
+`a + o(attention over layers of i(norm(x + a)))`. Transparent images have a single layer, and attention over one element
+returns its value for any query and key: `a + o(v(i(norm(x + a))))`. Therefore `temporal_q` and `temporal_k` of the
+weight file have no effect and are left out. LoRA is merged when loaded (`glassine.pretrained.layer_diffuse`).
 """
 
 from typing import Any
@@ -23,19 +23,19 @@ from glassine.nn.diffusion import zero_module
 class LayoutAdapter(nn.Module):
     """Image encoder, `depth` 3D convolutions with GroupNorm and ReLU, a 2D convolution, adaptive average pooling.
 
-    The 1x1 convolution from the encoder's channels to `width` is ours; the paper does not mention one. If
-    the encoder's grid is coarser than the latents', as at a patch of 16 for an eighth, the pooling repeats values.
+    The 1x1 convolution from the encoder's channels to `width` is ours; the paper does not mention one. If the encoder's
+    grid is coarser than that of the latents (stride 16 instead of 8), the pooling repeats values.
 
     Args:
-        image_encoder: pictures `n 3 h w` in [0, 1] to features `n d h' w'`; must have `out_channels` (d). In the paper
-            a light network distilled from SAM.
-        depth: number of 3D convolutions over (frame, height, width); the paper's ablation prefers 5 (table III). At 0
-            no information passes between frames.
-        width: channels of the 3D convolutions; the paper does not say.
-        latent_channels: channels of the latents that the output is added to.
-        norm_num_groups: groups of every GroupNorm. Its statistics are per frame: pooled over the clip they would let a
-            frame leak into all others even at depth 0, and make results depend on how a long sticker is cut in chunks.
-        zero_init: start the 2D convolution at zero, so that an untrained adapter does not change the latents. Not
+        image_encoder: images `n 3 h w` in [0, 1] to features `n d h' w'`; must have `out_channels` (d). In the paper, a
+            lightweight network distilled from SAM.
+        depth: number of 3D convolutions over (frame, height, width); 5 is best in the paper's ablation (table III).
+            With 0, there is no information flow between frames.
+        width: channels of the 3D convolutions; not given in the paper.
+        latent_channels: channels of the latents to which the output is added.
+        norm_num_groups: groups of every GroupNorm. Its statistics are per frame: statistics over the clip would mix
+            frames even for depth 0, and results for long stickers would depend on how they are split into chunks.
+        zero_init: zero-initialize the 2D convolution, so that an untrained adapter does not change the latents. Not
             mentioned in the paper, but implied by "harmless injection".
     """
 
@@ -65,7 +65,7 @@ class LayoutAdapter(nn.Module):
         return len(self.temporal_layers)
 
     def forward(self, clip: Tensor, grid: tuple[int, int]) -> Tensor:
-        """`clip` (`b f 3 h w` in [0, 1]) to what is added to its latents, `b f 4 *grid`."""
+        """The offset `b f c *grid` for the latents of clips `b f 3 h w` in [0, 1]; `grid` is their size (h, w)."""
         frames = clip.shape[1]
         x = self.conv_in(self.image_encoder(rearrange(clip, "b f c h w -> (b f) c h w")))  # (b f) d h' w'
         for layer in self.temporal_layers:
@@ -79,12 +79,13 @@ MOTION = "motion_modules"
 
 
 class LayerAttention(nn.Module):
-    """Attention processor: the layer's own attention, then that over a single layer.
+    """Attention processor: the layer's own attention, followed by attention over a single image layer.
 
-    The last projection starts at zero, so that an untrained one changes nothing. Names of weights are the file's.
+    The last projection is zero-initialized, so that an untrained processor changes nothing. Weights have the names of
+    the released file.
 
     Args:
-        width: of the tokens.
+        width: channels of the tokens.
     """
 
     def __init__(self, width: int) -> None:
@@ -104,12 +105,12 @@ class LayerAttention(nn.Module):
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        """Tokens `b n d` to the same, as diffusers calls its processors."""
+        """Tokens `b n d` to the same shape, with the signature of diffusers' processors."""
         attended = self.attention(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         return self.after(hidden_states, attended)
 
     def after(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
-        """What follows the attention layer's own result `attended`, `b n d` both."""
+        """The attention over layers, applied to input and output (`attended`) of an attention layer, `b n d` each."""
         x = self.temporal_i(self.temporal_n(hidden_states + attended))
         return attended + self.temporal_o(self.temporal_v(x))
 
@@ -117,7 +118,7 @@ class LayerAttention(nn.Module):
 def spatial_attentions(unet: nn.Module) -> dict[str, Any]:
     """The attention layers of an image UNet, or of the spatial part of a video UNet, in LayerDiffuse's order.
 
-    That is the way down, the way up, then the middle; in each block self-attention before cross-attention.
+    The order is down blocks, up blocks, mid block; in each block, self-attention before cross-attention.
     """
     parts = (unet.get_submodule(part).named_modules(prefix=part) for part in ("down_blocks", "up_blocks", "mid_block"))
     layers = {name: layer for part in parts for name, layer in part if isinstance(layer, Attention)}
@@ -125,6 +126,6 @@ def spatial_attentions(unet: nn.Module) -> dict[str, Any]:
 
 
 def add_layer_attention(unet: nn.Module) -> None:
-    """Give every spatial attention layer of one of diffusers' UNets its `LayerAttention`, in place."""
+    """Add a `LayerAttention` to every spatial attention layer of a diffusers UNet, in place."""
     for layer in spatial_attentions(unet).values():
         layer.set_processor(LayerAttention(layer.to_out[0].out_features))

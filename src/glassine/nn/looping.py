@@ -1,7 +1,7 @@
-"""Clips that loop: the frame after the last one is the first.
+"""Looping clips, in which the first frame follows the last.
 
-A temporal layer that wraps around sees the clip as a circle. Attention over frames without positions does so anyway;
-convolutions are padded with the frames of the other end, and positions lie on a circle.
+In a temporal layer that wraps around, convolutions over time have circular padding, and position embeddings are
+periodic. Attention over frames without positions needs no change.
 """
 
 import math
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 def cycle(length: int, channels: int, like: Tensor) -> Tensor:
-    """`length channels`: sinusoids of whole periods, so that the last position is as near to the first as any neighbor.
+    """Periodic position embeddings `length channels`: the last position is as close to the first as to its neighbor.
 
     Args:
-        length: number of positions.
-        channels: even.
-        like: tensor whose device and dtype are taken.
+        length: number of positions, the period.
+        channels: number of channels, even.
+        like: tensor that determines device and dtype.
     """
     turns = torch.arange(length, device=like.device, dtype=torch.float32) * (2 * math.pi / length)
     harmonics = 1 + torch.arange(channels // 2, device=like.device) % max(1, length // 2)
@@ -26,10 +26,11 @@ def cycle(length: int, channels: int, like: Tensor) -> Tensor:
 
 
 def wrap_around(layers: Iterable[nn.Module], wraps: bool = True) -> None:
-    """Let temporal layers see clips as circles, or as lines again; no weights change.
+    """Set whether temporal layers treat clips as loops; does not change weights.
 
     Args:
-        layers: modules whose 3D convolutions are temporal, `k x 1 x 1`; those with positions have an attribute `wraps`.
+        layers: modules whose 3D convolutions are temporal, `k x 1 x 1`; submodules with positions have an attribute
+            `wraps`.
         wraps: whether the first frame follows the last.
     """
     for layer in layers:
@@ -41,5 +42,5 @@ def wrap_around(layers: Iterable[nn.Module], wraps: bool = True) -> None:
 
 
 def neighbor_changes(clips: Tensor, wraps: bool = False) -> Tensor:
-    """Differences of neighboring frames, `b f ...` to `b f-1 ...`; `b f ...` with that of the ends if it wraps."""
+    """Differences of neighboring frames, `b f ...` to `b f-1 ...`; if `wraps`, also of last to first: `b f ...`."""
     return clips.roll(-1, dims=1) - clips if wraps else clips.diff(dim=1)

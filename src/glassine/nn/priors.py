@@ -20,17 +20,20 @@ class LatentPrior(nn.Module):
 
     It is trained with squared error, so it carries no detail.
 
-    It can remember the captions that it was trained on. Outside training, a text then stands for those nearest to it:
-    a few thousand captions do not teach a network what lies between them, and "a dancing cat" is drawn as a cat, not as
-    a blur. The idea of going by the nearest known items is kNN-Diffusion's (arXiv 2204.02849).
+    It can remember its training captions. In eval mode, a text is then replaced by a weighted mean of the nearest
+    captions, since a network does not learn from a few thousand captions to interpolate between them: "a dancing cat"
+    is drawn as a cat and not as a blur. Using nearest training items follows kNN-Diffusion (arXiv 2204.02849).
 
     Args:
         prompt_dim: d, width of the text embeddings.
         channels: c, channels of the latents.
         size: height and width of the training latents; other sizes are interpolated.
         width: width of the hidden layers.
-        num_captions: room for remembered captions; 0 remembers none.
-        temperature: of the softmax over cosine similarities, by which the captions are weighted.
+        num_captions: maximum number of remembered captions; 0 remembers none.
+        temperature: temperature of the softmax over cosine similarities that weights the captions.
+
+    Raises:
+        ValueError: a negative `num_captions`, or a `temperature` that is not positive.
     """
 
     captions: Tensor
@@ -64,18 +67,18 @@ class LatentPrior(nn.Module):
         return self.resized(self.layers(self.pooled(prompt_embeds)).view(-1, *self.shape), size)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each of `num_frames` frames, `b f c h w`: here the same for all. Raises like the call."""
+        """The mean of each frame, `b f c h w`, here the same for all frames; raises as `forward` does."""
         return self(prompt_embeds, size)[:, None].expand(-1, num_frames, -1, -1, -1)
 
     def freeze_spatial(self) -> None:
-        """Train only frame-dependent parameters: here there are none."""
+        """Train only frame-dependent parameters; this class has none."""
         self.requires_grad_(False)
 
     def remember(self, pooled: Tensor) -> None:
-        """Take `pooled` `n d` for the captions that texts are compared with.
+        """Store `pooled` `n d`, the mean token embeddings of the training captions.
 
         Raises:
-            UserError: there is no room for so many.
+            UserError: more than `num_captions`.
         """
         room = len(getattr(self, "captions", ()))
         if len(pooled) > room:
@@ -84,7 +87,7 @@ class LatentPrior(nn.Module):
         self.captions[: len(pooled)] = pooled
 
     def nearest(self, pooled: Tensor) -> Tensor:
-        """The weighted mean of the remembered captions, `b d`; `pooled` itself if there are none."""
+        """The weighted mean `b d` of the remembered captions nearest to `pooled` `b d`; `pooled` if there are none."""
         if not hasattr(self, "captions") or not self.captions.any():
             return pooled
         captions = self.captions.float()  # empty rows have similarity 0, far below any text's nearest
@@ -92,7 +95,7 @@ class LatentPrior(nn.Module):
         return ((similarity / self.temperature).softmax(dim=1) @ captions).to(pooled)
 
     def pooled(self, prompt_embeds: Tensor) -> Tensor:
-        """The mean over the tokens, `b d`, padding ignored; outside training that of the nearest known captions."""
+        """The mean over tokens without padding, `b d`; in eval mode replaced by `nearest`."""
         if prompt_embeds.shape[-1] != self.prompt_dim:
             raise UserError(
                 f"text embeddings must be {self.prompt_dim} wide for this latent_mean, got {prompt_embeds.shape[-1]}: "
@@ -109,12 +112,12 @@ class LatentPrior(nn.Module):
 
 
 def hidden_layers(prompt_dim: int, width: int) -> list[nn.Module]:
-    """From a text's mean embedding, `prompt_dim` wide, to `width` features."""
+    """Layers from a text's mean embedding of width `prompt_dim` to `width` features."""
     return [nn.LayerNorm(prompt_dim), nn.Linear(prompt_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]
 
 
 class MotionPrior(LatentPrior):
-    """A `LatentPrior` for all frames, plus each frame's offset from it: the motion that a text suggests.
+    """A `LatentPrior` plus an offset for each frame: the mean motion for a text.
 
     It does for motion what `LatentPrior` does for appearance. Without it, the temporal layers of a small video UNet
     barely respond to the prompt at high noise, where motion is decided; these four linear layers, the last two
@@ -129,7 +132,9 @@ class MotionPrior(LatentPrior):
         size: see `LatentPrior`.
         width: see `LatentPrior`.
         num_frames: f, frames of the training clips; other lengths are interpolated in time.
-        rank: rank of the map to all frames.
+        rank: rank of the linear map to the latents of all frames.
+        num_captions: see `LatentPrior`.
+        temperature: see `LatentPrior`.
     """
 
     def __init__(
@@ -153,7 +158,7 @@ class MotionPrior(LatentPrior):
         zero_module(last)
 
     def of_frames(self, prompt_embeds: Tensor, num_frames: int, size: tuple[int, int] | None = None) -> Tensor:
-        """The mean of each frame, `b f c h w`; see `LatentPrior.of_frames`. One frame has no motion."""
+        """The mean of each frame, `b f c h w`; see `LatentPrior.of_frames`. A single frame has no motion."""
         mean = super().of_frames(prompt_embeds, num_frames, size)
         if num_frames == 1:
             return mean

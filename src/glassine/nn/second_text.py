@@ -1,4 +1,4 @@
-"""A second text encoder beside the first, for networks whose cross-attention knows only one."""
+"""A second text encoder for networks whose cross-attention supports only one."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,17 @@ from glassine.utils.errors import UserError
 
 
 class SecondText(nn.Module):
-    """The first encoder's tokens, each with what it reads from the second's: x + W attention(x, y), W zero at first.
+    """The first encoder's tokens x with attention to the second's tokens y: x + W attention(x, y).
 
-    The cross-attentions of an image network keep their number of tokens, their width and, untrained, their output. For
-    the text encoders of Animated Stickers (arXiv 2402.06088), CLIP and FLAN-T5, which Emu (arXiv 2309.15807) has; how
-    they are joined is not published, and this is ours.
+    W is zero-initialized, so the number and the width of the tokens for the cross-attention of an image network do not
+    change, and neither does the output of the untrained network. Animated Stickers (arXiv 2402.06088) uses the text
+    encoders of Emu (arXiv 2309.15807), CLIP and FLAN-T5. How they are combined is not published; this is our design.
 
     Args:
-        tokens: number of the first encoder's.
-        width: of the first.
-        second_width: of the second.
-        heads: of the attention; it must divide `width`.
+        tokens: number of tokens of the first encoder.
+        width: width of its tokens.
+        second_width: width of the second encoder's tokens.
+        heads: attention heads; a single head is used if this does not divide `width`.
 
     Raises:
         UserError: an argument out of range.
@@ -36,10 +36,10 @@ class SecondText(nn.Module):
         zero_module(self.attention.out_proj)
 
     def forward(self, embeds: Tensor) -> Tensor:
-        """`b tokens width` from both encoders' tokens, `b n m` of `glassine.models.text_pair.TextEncoderPair`.
+        """`b tokens width` from the output `b n m` of a `glassine.models.text_pair.TextEncoderPair`.
 
         Raises:
-            UserError: a shape that does not fit.
+            UserError: the shape does not fit.
         """
         if embeds.ndim != 3 or embeds.shape[1] <= self.tokens or embeds.shape[2] < max(self.width, self.second_width):
             raise UserError(
@@ -53,6 +53,6 @@ class SecondText(nn.Module):
 
 
 def joined(first: Tensor, second: Tensor) -> Tensor:
-    """`b n1 d1` and `b n2 d2` as `b (n1 + n2) max(d1, d2)`, the narrower with zeros after its channels."""
+    """Concatenate tokens `b n1 d1` and `b n2 d2` to `b (n1 + n2) max(d1, d2)`, zero-padding the narrower channels."""
     width = max(first.shape[2], second.shape[2])
     return torch.cat([nn.functional.pad(one, (0, width - one.shape[2])) for one in (first, second)], dim=1)

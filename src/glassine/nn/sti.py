@@ -51,7 +51,7 @@ class STI(TemporalMethod):
         attentions: number of consecutive self-attentions.
         feed_forward: whether a feed-forward layer follows them.
         positions: sinusoidal embeddings added to the tokens, for the frame or for frame, row and column. The paper has
-            none, but without them all regions of all frames would look alike to the attention.
+            none, but without them attention cannot distinguish the positions of tokens.
         mix: one number per `layer` or `channel`, as semantic and 1 - semantic; or two `free` factors per layer. The
             paper mentions a "proportion of these two branches".
         share: initial share of the semantic branch.

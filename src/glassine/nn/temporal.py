@@ -164,7 +164,7 @@ class TemporalAttention(nn.Module):
 
 
 def make_method(description: TemporalMethod | dict[str, Any]) -> TemporalMethod:
-    """The method described by `class_path` and `init_args`; raises UserError if they describe none."""
+    """The method described by `class_path` and `init_args`; raises UserError if they do not describe one."""
     if isinstance(description, TemporalMethod):
         return description
     try:
@@ -268,11 +268,11 @@ class VideoFactory(TemporalMethod):
         window: maximum frames, height and width of a window; see `window_counts`. Not given in the abstract; 8
             spans all frames of a sticker.
         zero_init: see `MakeAVideo`.
-        positions: `none`, or `frames_and_space`: sinusoids for frame, row and column added to what attends, as STI has
-            them; a row of their own in comparisons, since the abstract has none.
+        positions: `none`, or `frames_and_space`: sinusoids for frame, row and column are added to the features, as in
+            STI. The abstract has none, so this is a separate row in comparisons.
 
     Raises:
-        UserError: other positions.
+        UserError: unknown `positions`.
     """
 
     window: tuple[int, int, int] = (8, 8, 8)
@@ -299,8 +299,8 @@ class SwappedAttention(TemporalAttention):
     """Attention over the frames of a pixel, then windowed cross-attention between its input and its output.
 
     Args:
-        base: layer whose parts are used; its second self-attention attends across instead.
-        window: frames, height and width at most.
+        base: layer whose parts are used; its second self-attention becomes the cross-attention.
+        window: maximum frames, height and width of a window.
         spatial_asks: whether the spatial features are the queries and the temporal ones the keys, or the reverse.
         positions: whether sinusoids for frame, row and column are added to the features.
     """

@@ -1,4 +1,4 @@
-"""One object of a scene: its position at each moment, the light around it, and its face."""
+"""An object of a scene with its motion and effects, and generation of faces."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,24 +21,26 @@ def _always(at: float) -> float:
 
 @dataclass(frozen=True)
 class Actor:
-    """A thing, its place, its movement and its effects. Lengths are shares of the picture's size.
+    """An object with its position, movement and effects. Lengths are fractions of the image size.
 
     Attributes:
-        parts: what to draw, back to front.
+        parts: parts to draw, from back to front.
         x: horizontal center, 0..1.
         y: vertical center, 0..1.
         scale: length of an object unit.
-        turn: fixed turn, in turns.
-        tracks: movements, applied together.
-        opacity: opacity of the whole over the loop.
-        phase: offset of the parts' own movements.
-        jelly: strength of a wave through all outlines.
-        boil: strength of the jitter of hand-drawn lines, object units; redrawn six times a loop.
-        glow: color of the light around it, or None; with ``glow_size`` and ``glow_strength``.
+        turn: constant rotation in turns.
+        tracks: movements, which are combined.
+        opacity: opacity of the whole object as a function of the phase.
+        phase: phase offset of the parts' own movements.
+        jelly: amplitude of a wave through all outlines, in object units.
+        boil: amplitude of the jitter of hand-drawn lines, in object units; changes six times per loop.
+        glow: color of the glow around the object, or None.
+        glow_size: standard deviation of the glow.
+        glow_strength: opacity of the glow, 0..1.
         shadow: ``""``, ``"drop"`` (offset copy) or ``"contact"`` (an ellipse on the ground).
-        rim: width of a solid border around everything (die-cut stickers), 0 for none.
-        rim_color: its color.
-        trail: number of fading copies left behind.
+        rim: width of a solid border around the object (die-cut stickers), 0 for none.
+        rim_color: color of the border.
+        trail: number of fading copies at earlier phases.
         smear: length of a horizontal motion blur.
     """
 
@@ -62,7 +64,7 @@ class Actor:
     smear: float = 0.0
 
     def draw(self, canvas: Canvas, at: float) -> None:
-        """Draw the actor at phase ``at`` (0..1) of the loop over what is on the canvas."""
+        """Draw the actor at phase ``at`` (0..1) of the loop on the canvas."""
         for step in range(self.trail, 0, -1):
             self._draw_once(canvas, (at - 0.045 * step) % 1.0, 0.45 * (1 - step / (self.trail + 1)))
         self._draw_once(canvas, at, 1.0)
@@ -239,7 +241,7 @@ def _mouth(mood: str, rng: np.random.Generator, y: float, w: float) -> list[Part
 
 
 def features(rng: np.random.Generator, y: float = 0.0, size: float = 1.0) -> tuple[str, list[Part]]:
-    """A mood and the parts of a face that shows it, centered on (0, ``y``)."""
+    """A random mood and the parts of a face that shows it, centered at (0, ``y``)."""
     mood = str(rng.choice(list(MOODS)))
     dx, r = size * rng.uniform(0.28, 0.42), size * rng.uniform(0.13, 0.21)
     parts = _eyes(mood, rng, dx, y - 0.12 * size, r)

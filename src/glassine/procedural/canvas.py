@@ -1,4 +1,4 @@
-"""Drawing with exact alpha: anti-aliased coverage masks laid over each other in premultiplied color."""
+"""Drawing with exact alpha: anti-aliased coverage masks, composited in premultiplied color."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from glassine.procedural.outlines import Outline
 Plane = NDArray[np.float32]
 Color = tuple[float, float, float] | Plane  # three numbers in 0..1, or planes 3 h w
 
-# with OpenCV's own edge smoothing on top: smooth edges at a fraction of the cost of 4x4 samples. That smoothing reaches
-# outwards, so shapes come out about a third of a pixel larger than drawn; the alpha is that of the larger shape.
+# 2x2 samples with OpenCV's anti-aliasing give smooth edges at a fraction of the cost of 4x4 samples. The anti-aliasing
+# extends outwards, so shapes are about a third of a pixel larger than specified; alpha is that of the larger shape.
 _OVERSAMPLE = 2
-_SHIFT = 4  # OpenCV reads fixed-point coordinates: 4 bits are 1/16 of an oversampled pixel
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: steps of 1/16 of an oversampled pixel
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Coverage in part of the picture.
+    """Coverage in a rectangle of the image.
 
     Attributes:
-        x: left edge of the part, in pixels.
-        y: its upper edge.
+        x: left edge of the rectangle in pixels.
+        y: upper edge of the rectangle in pixels.
         alpha: coverage ``h w`` in 0..1.
     """
 
@@ -33,7 +33,7 @@ class Mask:
     alpha: Plane
 
     def within(self, other: "Mask") -> "Mask":
-        """This mask, cut to where ``other`` covers."""
+        """This mask multiplied by ``other``, in the rectangle of this mask."""
         h, w = self.alpha.shape
         cut = np.zeros((h, w), np.float32)
         oh, ow = other.alpha.shape
@@ -48,18 +48,18 @@ class Mask:
 def coverage(
     outlines: Sequence[Outline], size: int, width: float = 0.0, closed: bool = True, feather: float = 0.0
 ) -> Mask | None:
-    """How much of each pixel the outlines cover.
+    """Coverage of each pixel by the outlines.
 
     Args:
-        outlines: pixel coordinates (pixel ``i`` spans ``i`` to ``i + 1``). Filled even-odd, so an outline inside
-            another one is a hole.
-        size: width and height of the picture; what lies outside is cut off.
-        width: 0 fills; more draws a line of that many pixels along the outlines.
+        outlines: pixel coordinates (pixel ``i`` spans ``i`` to ``i + 1``). Filled by the even-odd rule, so that an
+            outline inside another one is a hole.
+        size: width and height of the image; anything outside is cropped.
+        width: 0 fills the outlines; otherwise the width in pixels of lines along them.
         closed: whether lines return to their first point.
-        feather: standard deviation of a blur of the edge, in pixels.
+        feather: standard deviation in pixels of a blur of the edge.
 
     Returns:
-        The mask, or None when nothing falls into the picture.
+        The mask, or None if everything is outside the image.
     """
     everything = np.concatenate(outlines) if len(outlines) > 1 else outlines[0]
     margin = width / 2 + 3 * feather + 1.5
@@ -82,14 +82,14 @@ def coverage(
         1 / 255
     )
     if 0 < width < 1 / _OVERSAMPLE:
-        alpha *= width * _OVERSAMPLE  # thinner than the thinnest line: fainter instead
+        alpha *= width * _OVERSAMPLE  # lines cannot be thinner than one sample, so reduce their coverage
     if feather > 0.2:
         alpha = blur(alpha, feather)
     return Mask(x0, y0, alpha)
 
 
 def blur(plane: Plane, sigma: float) -> Plane:
-    """Gaussian blur of one plane; wide blurs run at a lower resolution, where nobody sees the difference."""
+    """Gaussian blur of one plane; large sigmas are computed at a lower resolution, with no visible difference."""
     h, w = plane.shape
     step = 1
     while sigma / step > 3 and min(h, w) // (2 * step) >= 8:
@@ -102,7 +102,7 @@ def blur(plane: Plane, sigma: float) -> Plane:
 
 
 class Canvas:
-    """A picture to draw on: planes ``4 h w`` float32, premultiplied RGBA, empty at first.
+    """An image to draw on: planes ``4 h w`` float32, premultiplied RGBA, initially transparent.
 
     Args:
         size: width and height in pixels.
@@ -113,11 +113,11 @@ class Canvas:
         self.planes: Plane = np.zeros((4, size, size), np.float32)
 
     def lay(self, mask: Mask, color: Color) -> None:
-        """Lay a color over what is there (the "over" operator), as far as the mask covers.
+        """Composite a color over the image (the "over" operator).
 
         Args:
             mask: coverage times opacity.
-            color: three numbers, or planes ``3 h w`` of the mask's size.
+            color: three numbers in 0..1, or planes ``3 h w`` of the mask's size.
         """
         h, w = mask.alpha.shape
         part = self.planes[:, mask.y : mask.y + h, mask.x : mask.x + w]
@@ -127,14 +127,14 @@ class Canvas:
         part[3] += mask.alpha
 
     def lay_canvas(self, other: "Canvas", opacity: float = 1.0) -> None:
-        """Lay a whole picture over this one, faded to ``opacity``."""
+        """Composite another canvas over this one, multiplied by ``opacity``."""
         if opacity <= 0:
             return
         self.planes *= 1 - opacity * other.planes[3]
         self.planes += other.planes if opacity >= 1 else opacity * other.planes
 
     def lay_under(self, mask: Mask, color: tuple[float, float, float]) -> None:
-        """Put a color behind what is there: shadows, glow, the white rim of a die-cut sticker."""
+        """Composite a color under the image: shadow, glow, or the border of a die-cut sticker."""
         h, w = mask.alpha.shape
         part = self.planes[:, mask.y : mask.y + h, mask.x : mask.x + w]
         free = mask.alpha * (1 - part[3])
@@ -143,10 +143,10 @@ class Canvas:
         part[3] += free
 
     def rgba(self) -> NDArray[np.uint8]:
-        """The picture as straight 8-bit RGBA, ``h w 4``; invisible pixels are black."""
+        """The image as straight 8-bit RGBA, ``h w 4``; invisible pixels are black."""
         alpha = self.planes[3]
         scale = np.zeros_like(alpha)
-        np.divide(255.0, alpha, out=scale, where=alpha > 1 / 510)  # what rounds to alpha 0 stays black
+        np.divide(255.0, alpha, out=scale, where=alpha > 1 / 510)  # pixels whose alpha rounds to 0 stay black
         channels = [cv2.multiply(self.planes[c], scale, dtype=cv2.CV_8U) for c in range(3)]
         channels.append(cv2.convertScaleAbs(alpha, alpha=255.0))
         return np.asarray(cv2.merge(channels), np.uint8)

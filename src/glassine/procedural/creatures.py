@@ -1,4 +1,4 @@
-"""Things with a face: smileys, animals, ghosts, robots, monsters."""
+"""Objects with faces: smileys, animals, ghosts, robots, monsters."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _ANIMALS = {
 
 
 def animal(rng: np.random.Generator) -> Thing:
-    """An animal's head, sometimes with a body."""
+    """The head of an animal."""
     kind = str(rng.choice(list(_ANIMALS)))
     mood, face = features(rng, 0.08, 0.85)
     head = smooth(
@@ -98,7 +98,7 @@ def animal(rng: np.random.Generator) -> Thing:
 
 
 def ghost(rng: np.random.Generator) -> Thing:
-    """A ghost: white or see-through, with a wavy hem."""
+    """A ghost with a wavy hem."""
     mood, face = features(rng, -0.15, 0.7)
     hem = [(0.75 - 0.25 * i, 0.92 - 0.2 * (i % 2)) for i in range(7)]
     outline = np.concatenate([arc(0, -0.1, 0.75, 0.85, 0.5, 1.0, 32), smooth(hem, closed=False, per_corner=5)])
@@ -117,7 +117,7 @@ def ghost(rng: np.random.Generator) -> Thing:
 
 
 def snowman(rng: np.random.Generator) -> Thing:
-    """A snowman with a hat and a carrot."""
+    """A snowman with a hat and a carrot nose."""
     hat = [
         detail(rectangle(-0.28, -1.0, 0.28, -0.6, 0.04), role="dark"),
         detail(rectangle(-0.45, -0.64, 0.45, -0.54, 0.04), role="dark"),

@@ -1,4 +1,4 @@
-"""Glass: vessels, bubbles, gems and lenses, their see-through paints; and words as outlines."""
+"""Glass objects (vessels, bubbles, gems, lenses) and their semi-transparent paints; words as outlines."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,14 +15,14 @@ from glassine.procedural.palette import Part, Thing, base, line
 
 @dataclass(frozen=True)
 class Glass:
-    """A see-through body: thin in the middle, denser and brighter towards its rim.
+    """A glass body: more transparent in the middle, denser and brighter towards the rim.
 
     Attributes:
-        tint: its color.
+        tint: color of the glass.
         body: opacity in the middle, 0..1.
-        rim: opacity on the edge, 0..1.
+        rim: opacity at the edge, 0..1.
         softness: width of the rim in object units.
-        shine: how far the rim turns from the tint to white, 0..1.
+        shine: how far the rim is mixed with white, 0..1.
     """
 
     tint: RGB
@@ -32,7 +32,7 @@ class Glass:
     shine: float = 0.5
 
     def __call__(self, spot: Spot) -> tuple[Color, Plane]:
-        """The tint turning white, alpha times the glass's opacity."""
+        """The tint mixed with white towards the rim, and alpha times the opacity of the glass."""
         edge = np.clip((1 - spot.depth(self.softness)) * 2, 0, 1)
         edge *= edge
         color = blend(self.tint, (1.0, 1.0, 1.0), edge * np.float32(self.shine))
@@ -41,7 +41,7 @@ class Glass:
 
 @dataclass(frozen=True)
 class Haze:
-    """A soft light or cloud: opacity falls from the middle to nothing at the edge of the unit circle around it."""
+    """A soft light or cloud: opacity decreases from the center to 0 at the unit circle."""
 
     inner: RGB
     outer: RGB
@@ -49,14 +49,14 @@ class Haze:
     power: float = 1.5
 
     def __call__(self, spot: Spot) -> tuple[Color, Plane]:
-        """Colors from inner to outer, alpha falling outwards."""
+        """Colors from inner to outer, and alpha that decreases outwards."""
         x, y = spot.xy()
         r = np.minimum(np.sqrt(x * x + y * y), 1)
         return blend(self.inner, self.outer, r), spot.mask.alpha * ((1 - r) ** np.float32(self.power) * self.opacity)
 
 
 def vessel(rng: np.random.Generator) -> Thing:
-    """A glass vessel with something in it."""
+    """A glass vessel with content."""
     name, name_zh, outline, level = (
         (
             "bottle",
@@ -114,7 +114,7 @@ def vessel(rng: np.random.Generator) -> Thing:
 
 
 def bubble(rng: np.random.Generator) -> Thing:
-    """Soap bubbles, a gem, a jelly, a drop, a marble: glass all over."""
+    """An object made entirely of glass: soap bubble, water drop, jelly, gem, heart, ice cube or jellyfish."""
     name, name_zh, outline = (
         ("soap bubble", "肥皂泡", ellipse(n=72)),
         ("water drop", "水滴", drop()),
@@ -178,7 +178,7 @@ def magnifier(_: np.random.Generator) -> Thing:
 GLASSWARE = (vessel, vessel, bubble, bubble, bubble, magnifier)
 
 
-_EM = 128  # pixels a letter is traced at
+_EM = 128  # font size in pixels at which letters are traced
 WORDS = (
     "OK",
     "LOL",
@@ -218,7 +218,7 @@ WORDS = (
 
 @lru_cache(maxsize=128)
 def letter(character: str) -> tuple[tuple[Outline, ...], float]:
-    """The outlines of one letter (line height 1, baseline near 0.3) and its advance, in Pillow's own font."""
+    """The outlines of one letter (line height 1, baseline near 0.3) and its advance, in Pillow's default font."""
     font = ImageFont.load_default(_EM)
     advance = float(font.getlength(character))
     image = Image.new("L", (int(advance) + _EM // 2, int(_EM * 1.4)))
@@ -233,7 +233,7 @@ def letter(character: str) -> tuple[tuple[Outline, ...], float]:
 
 
 def word(rng: np.random.Generator) -> Thing:
-    """One to seven letters, each a carrier of its own; sometimes in a bubble or on a bar."""
+    """A word, in which each letter is a base part; sometimes on a bar."""
     text = str(rng.choice(WORDS))
     traced = [letter(c) for c in text]
     total = sum(advance for _, advance in traced)

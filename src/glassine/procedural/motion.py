@@ -1,4 +1,4 @@
-"""How things move: poses over a loop, all of them smooth functions of the phase 0..1."""
+"""Movements: poses as functions of the phase 0..1 of a loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ TAU = 2 * np.pi
 
 @dataclass(frozen=True)
 class Pose:
-    """A placement: scale, then shear, then turn, then shift (object units; ``turn`` in turns, clockwise)."""
+    """A transformation: scale, then shear, then rotation, then shift (object units; ``turn`` in turns, clockwise)."""
 
     x: float = 0.0
     y: float = 0.0
@@ -56,9 +56,9 @@ def track(name: str, amount: float, cycles: int, phase: float) -> Track:
 
     Args:
         name: one of :data:`VERBS`.
-        amount: its strength, 1 is normal.
-        cycles: whole repetitions in one loop, at least 1.
-        phase: where it starts, 0..1.
+        amount: amplitude; 1 is normal.
+        cycles: repetitions per loop, at least 1.
+        phase: phase offset, 0..1.
     """
 
     def pose(at: float) -> Pose:
@@ -107,11 +107,11 @@ def fade(name: str, low: float, cycles: int, phase: float) -> Callable[[float], 
     """The opacity of a whole object over a loop.
 
     Args:
-        name: ``"wave"`` (up and down), ``"in"``, ``"out"``, ``"still"`` (constant ``low``), ``"flicker"``, or anything
-            else for always 1.
-        low: the lowest opacity, 0..1.
-        cycles: repetitions in one loop.
-        phase: where it starts, 0..1.
+        name: ``"wave"`` (up and down), ``"in"``, ``"out"``, ``"still"`` (constant ``low``) or ``"flicker"``; any other
+            name is constant 1.
+        low: minimum opacity, 0..1.
+        cycles: repetitions per loop.
+        phase: phase offset, 0..1.
     """
 
     def opacity(at: float) -> float:
@@ -134,7 +134,7 @@ def fade(name: str, low: float, cycles: int, phase: float) -> Callable[[float], 
 
 
 def own_move(name: str, at: float, phase: float) -> Pose:
-    """The small movement of a part: ``blink``, ``look``, ``talk``, ``sway``, ``wave``, ``spin``, ``beat``, ``rise``."""
+    """The movement of a part: ``blink``, ``look``, ``talk``, ``sway``, ``wave``, ``spin``, ``beat`` or ``rise``."""
     u = (at + phase) % 1.0
     wave = float(np.sin(u * TAU))
     match name:

@@ -1,4 +1,4 @@
-"""Things that grow, fall or shine, and plain emblems."""
+"""Plants, weather, fruit, a butterfly, and plain emblems."""
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def rain_cloud(rng: np.random.Generator) -> Thing:
 
 
 def rainbow(_: np.random.Generator) -> Thing:
-    """Colored bands with open space below."""
+    """A rainbow on two clouds, with transparent space below."""
     bands = [
         line(arc(0, 0.5, r, r, 0.5, 1.0, 32), width=0.17, role=role)
         for r, role in ((0.9, "tongue"), (0.74, "light"), (0.58, "second"), (0.42, "body"))
@@ -108,7 +108,7 @@ def blossom(rng: np.random.Generator) -> Thing:
 
 
 def tree(_: np.random.Generator) -> Thing:
-    """A fir tree with balls."""
+    """A Christmas tree with balls and a star."""
     tiers = [base(points([(-w, y), (0, y - 0.65), (w, y)])) for w, y in ((0.7, 0.65), (0.55, 0.25), (0.4, -0.15))]
     balls = [
         detail(ellipse(x, y, 0.07, n=18), role=role, move="beat", pivot=(x, y))
@@ -144,7 +144,7 @@ def mushroom(rng: np.random.Generator) -> Thing:
 
 
 def fruit(rng: np.random.Generator) -> Thing:
-    """An apple, orange or cherry with a leaf and a glint."""
+    """An apple or an orange with a leaf."""
     name, name_zh = (("apple", "苹果"), ("orange", "橙子"))[int(rng.integers(2))]
     body = (
         smooth(
@@ -182,7 +182,7 @@ def watermelon(_: np.random.Generator) -> Thing:
 
 
 def butterfly(_: np.random.Generator) -> Thing:
-    """A butterfly that beats its wings."""
+    """A butterfly with moving wings."""
     upper = smooth([(0.05, -0.1), (0.55, -0.85), (0.98, -0.6), (0.8, -0.05)])
     lower = smooth([(0.05, 0.0), (0.7, 0.1), (0.72, 0.65), (0.3, 0.7)])
     wings: list[Part] = []

@@ -1,4 +1,4 @@
-"""Things people make: sweets, toys, houses, vehicles."""
+"""Manufactured objects: cakes, toys, houses, vehicles."""
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def balloon(rng: np.random.Generator) -> Thing:
 
 
 def house(_: np.random.Generator) -> Thing:
-    """A house whose windows may look like the background."""
+    """A house whose windows may have the color of the background."""
     windows = [detail(rectangle(x, 0.05, x + 0.28, 0.35), role="panel") for x in (-0.5, 0.22)]
     bars = [line(points([(x + 0.14, 0.05), (x + 0.14, 0.35)]), width=0.03) for x in (-0.5, 0.22)]
     return Thing(
@@ -137,7 +137,7 @@ def rocket(_: np.random.Generator) -> Thing:
 
 
 def car(_: np.random.Generator) -> Thing:
-    """A car with see-through windows and turning wheels."""
+    """A car with transparent windows and turning wheels."""
     body = smooth(
         [(-0.95, 0.2), (-0.85, -0.1), (-0.3, -0.15), (0.6, -0.15), (0.95, 0.1), (0.95, 0.45), (0, 0.48), (-0.95, 0.45)]
     )
@@ -168,7 +168,7 @@ def car(_: np.random.Generator) -> Thing:
 
 
 def boat(_: np.random.Generator) -> Thing:
-    """A sailing boat."""
+    """A sailboat."""
     hull = smooth([(-0.9, 0.35), (0.9, 0.35), (0.6, 0.85), (-0.6, 0.85)], per_corner=4)
     sails = [
         base(points([(0.05, -0.95), (0.05, 0.2), (0.75, 0.2)]), role="white"),

@@ -1,4 +1,4 @@
-"""Outlines to draw with: closed or open point lists ``n 2`` (x right, y down) in a box of about -1 to 1."""
+"""Outlines: closed or open lists of points ``n 2`` (x right, y down), in a box of about -1 to 1."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ def points(xy: Sequence[tuple[float, float]]) -> Outline:
 
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, n: int = 24) -> Outline:
-    """Part of an ellipse from angle ``start`` to ``end`` in turns (0 is right, 0.25 is down)."""
+    """Arc of an ellipse from angle ``start`` to ``end`` in turns (0 is right, 0.25 is down)."""
     t = np.linspace(start, end, n) * TAU
     return np.stack([cx + rx * np.cos(t), cy + ry * np.sin(t)], axis=1).astype(np.float32)
 
 
 def ellipse(cx: float = 0.0, cy: float = 0.0, rx: float = 1.0, ry: float | None = None, n: int = 48) -> Outline:
-    """A whole ellipse, or a circle when ``ry`` is None."""
+    """An ellipse, or a circle if ``ry`` is None."""
     return arc(cx, cy, rx, rx if ry is None else ry, 0.0, 1.0 - 1.0 / n, n)
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> Outline:
-    """An axis-aligned rectangle with round corners."""
+    """An axis-aligned rectangle, with round corners if ``radius`` is above 0."""
     r = min(radius, (x1 - x0) / 2, (y1 - y0) / 2)
     if r <= 0:
         return points([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
@@ -35,7 +35,7 @@ def rectangle(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -
 
 
 def smooth(corners: Sequence[tuple[float, float]] | Outline, closed: bool = True, per_corner: int = 8) -> Outline:
-    """A curve through all corners (uniform Catmull-Rom spline)."""
+    """A smooth curve through all corners (uniform Catmull-Rom spline)."""
     p = np.asarray(corners, dtype=np.float32)
     if closed:
         before, here, after, beyond = np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0)
@@ -56,7 +56,7 @@ def polar(radius: NDArray[np.floating], turn: float = 0.0) -> Outline:
 
 
 def polygon(sides: int, turn: float = -0.25) -> Outline:
-    """A regular polygon, first corner up."""
+    """A regular polygon; by default the first corner is at the top."""
     return polar(np.ones(sides), turn)
 
 
@@ -72,12 +72,12 @@ def flower(petals: int, depth: float = 0.25, n: int = 96) -> Outline:
 
 
 def gear(teeth: int, depth: float = 0.2) -> Outline:
-    """A cog wheel."""
+    """A gear wheel; ``depth`` is the height of its teeth."""
     return polar(np.tile([1.0, 1.0, 1 - depth, 1 - depth], teeth))
 
 
 def blob(rng: np.random.Generator, roughness: float = 0.25, n: int = 72) -> Outline:
-    """A random round shape; ``roughness`` 0 is a circle, above 0.5 it gets wild."""
+    """A random round shape; ``roughness`` 0 is a circle, above 0.5 it is very irregular."""
     t = np.arange(n) / n * TAU
     radius = np.ones(n)
     for k in range(2, 7):
@@ -86,7 +86,7 @@ def blob(rng: np.random.Generator, roughness: float = 0.25, n: int = 72) -> Outl
 
 
 def heart(n: int = 64) -> Outline:
-    """A heart, tip down."""
+    """A heart with the tip at the bottom."""
     t = np.arange(n) / n * TAU
     x = np.sin(t) ** 3
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16.5
@@ -94,14 +94,14 @@ def heart(n: int = 64) -> Outline:
 
 
 def drop() -> Outline:
-    """A drop, tip up."""
+    """A drop with the tip at the top."""
     return smooth(
         [(0, -1), (0.28, -0.42), (0.6, 0.15), (0.55, 0.65), (0, 0.98), (-0.55, 0.65), (-0.6, 0.15), (-0.28, -0.42)]
     )
 
 
 def crescent(fullness: float = 0.55) -> Outline:
-    """A moon's sickle, open to the right."""
+    """A crescent moon, open to the right."""
     outer = arc(0, 0, 1, 1, 0.17, 0.83, 36)
     inner = arc(0, 0, 1 - fullness, 1, 0.83, 0.17, 36)
     inner[:, 0] += float(outer[-1, 0] - inner[0, 0])
@@ -109,7 +109,7 @@ def crescent(fullness: float = 0.55) -> Outline:
 
 
 def cloud(rng: np.random.Generator) -> Outline:
-    """A cloud with a flat underside."""
+    """A cloud with a flat bottom."""
     bumps = int(rng.integers(3, 6))
     x = np.linspace(-0.68, 0.68, bumps)
     top = [(float(v), float(0.1 - 0.4 * np.sqrt(1 - (v / 0.95) ** 2) + rng.uniform(-0.08, 0.05))) for v in x]
@@ -121,7 +121,7 @@ def cloud(rng: np.random.Generator) -> Outline:
 def place(
     outline: Outline, x: float = 0.0, y: float = 0.0, sx: float = 1.0, sy: float | None = None, turn: float = 0.0
 ) -> Outline:
-    """Scale, then turn (in turns, clockwise), then shift an outline."""
+    """Scale, then rotate (in turns, clockwise), then shift an outline."""
     c, s = np.cos(turn * TAU), np.sin(turn * TAU)
     p = outline * np.asarray([sx, sx if sy is None else sy], dtype=np.float32)
     return (p @ np.asarray([[c, s], [-s, c]], dtype=np.float32) + np.asarray([x, y], dtype=np.float32)).astype(
@@ -130,5 +130,5 @@ def place(
 
 
 def mirror(outline: Outline) -> Outline:
-    """The outline seen from behind: x changes sign."""
+    """Mirror an outline: negate x."""
     return outline * np.asarray([-1, 1], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a shape is filled with: each paint turns a mask and its place on the object into colors and opacity."""
+"""Paints: each maps a mask and its position on the object to colors and alpha."""
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -15,10 +15,10 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Spot:
-    """The pixels to be painted and where they lie on the object.
+    """The pixels to paint and their position on the object.
 
     Attributes:
-        mask: the pixels.
+        mask: coverage of the pixels.
         to_pixels: ``2 3`` matrix from object units to pixels.
     """
 
@@ -35,12 +35,12 @@ class Spot:
         """``2 3`` matrix from pixels of the mask to object units."""
         square = np.vstack([self.to_pixels, [0, 0, 1]])
         square[:2, 2] -= (self.mask.x + 0.5, self.mask.y + 0.5)
-        if abs(np.linalg.det(square)) < 1e-6:  # seen edge-on, in the middle of a flip
+        if abs(np.linalg.det(square)) < 1e-6:  # edge-on in the middle of a flip: not invertible
             square[:2, :2] += np.eye(2) * 0.5
         return np.linalg.inv(square)[:2]
 
     def along(self, row: NDArray[np.float64]) -> Plane:
-        """The linear function ``row . (x, y, 1)`` of the mask's pixels, ``h w``."""
+        """The affine function ``row . (x, y, 1)`` at the mask's pixels, ``h w``."""
         h, w = self.mask.alpha.shape
         x = np.arange(w, dtype=np.float32) * np.float32(row[0]) + np.float32(row[2])
         y = np.arange(h, dtype=np.float32) * np.float32(row[1])
@@ -51,12 +51,12 @@ class Spot:
         return self.along(self.to_object[0]), self.along(self.to_object[1])
 
     def depth(self, softness: float) -> Plane:
-        """A soft height: near 1 well inside the mask, 0.5 on its edge; ``softness`` in object units."""
+        """The blurred mask: near 1 well inside, 0.5 at the edge; ``softness`` is sigma in object units."""
         return blur(self.mask.alpha, max(1.0, softness * self.scale))
 
 
 class Paint(Protocol):
-    """Fills a mask: returns the color and the mask's new alpha (its own, unless the paint is see-through)."""
+    """Fills a mask: returns color and alpha; alpha is that of the mask unless the paint is semi-transparent."""
 
     def __call__(self, spot: Spot) -> tuple[Color, Plane]:
         """Colors (three numbers or planes ``3 h w``) and alpha ``h w``, both in 0..1."""
@@ -64,7 +64,7 @@ class Paint(Protocol):
 
 
 def blend(first: RGB, second: RGB, t: Plane) -> Plane:
-    """Between two colors: ``3 h w`` for ``t`` of ``h w`` in 0..1."""
+    """Interpolate between two colors: ``3 h w`` for ``t`` of ``h w`` in 0..1."""
     out = np.empty((3, *t.shape), np.float32)
     for channel, (a, b) in enumerate(zip(first, second, strict=True)):
         np.multiply(t, np.float32(b - a), out=out[channel])
@@ -100,7 +100,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Radial:
-    """A gradient from a center outwards: the ball shading of glossy emoji."""
+    """A radial gradient, as in the shading of glossy emoji."""
 
     inner: RGB
     outer: RGB
@@ -116,7 +116,7 @@ class Radial:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Stripes, dots or checks of two colors; edges are soft over about a pixel."""
+    """Stripes, dots or checks of two colors, with edges anti-aliased over about a pixel."""
 
     kind: str
     first: RGB
@@ -140,7 +140,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Puffy:
-    """Another paint, lit from one side as if the shape were inflated."""
+    """Another paint with the shading of an inflated shape that is lit from one side."""
 
     base: Paint
     strength: float = 0.5
@@ -154,7 +154,7 @@ class Puffy:
         h, w = spot.mask.alpha.shape
         step = max(1, min(int(sigma / 2), h // 4, w // 4))
         small = cv2.resize(spot.mask.alpha, (-(-w // step), -(-h // step)), interpolation=cv2.INTER_AREA)
-        # a reflected border: where the picture ends the shape goes on
+        # replicated border: the shape may continue beyond the image
         small = cv2.GaussianBlur(small, (0, 0), max(0.8, sigma / step), borderType=cv2.BORDER_REPLICATE)
         slope = cv2.Sobel(small, cv2.CV_32F, 1, 0, scale=self.light[0]) + cv2.Sobel(
             small, cv2.CV_32F, 0, 1, scale=self.light[1]
@@ -172,20 +172,20 @@ class Puffy:
 
 @lru_cache(maxsize=8)
 def _grain(seed: int, size: int) -> Plane:
-    """Camera grain for a whole picture, drawn once for all frames."""
+    """Camera grain for a whole image, cached for all frames."""
     return np.random.default_rng(seed).standard_normal((size, size), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Texture:
-    """A photo-like surface: a color ramp looked up by a noise tile that is glued to the object, plus grain.
+    """A photo-like surface: a color ramp indexed by noise that moves with the object, plus grain.
 
     Attributes:
-        tile: noise ``n n`` in 0..1 that repeats without a seam.
+        tile: seamlessly tileable noise ``n n`` in 0..1.
         ramp: colors ``k 3`` in 0..1 from low to high noise.
         zoom: tiles per object unit.
         grain: standard deviation of the grain.
-        seed: of the grain, which is glued to the picture like a camera's.
+        seed: seed of the grain, which is fixed to the image as in a camera.
     """
 
     tile: Plane
@@ -211,7 +211,7 @@ class Texture:
         )
         index = cv2.convertScaleAbs(noise, alpha=255)
         right, low = spot.mask.x + w, spot.mask.y + h
-        sheet = _grain(self.seed % 4, 256 * -(-max(right, low) // 256))  # few sizes, so that the cache is hit
+        sheet = _grain(self.seed % 4, 256 * -(-max(right, low) // 256))  # few different sizes, for the cache
         grain = sheet[spot.mask.y : low, spot.mask.x : right] * np.float32(self.grain)
         planes = np.stack([np.asarray(cv2.LUT(index, self._table[:, c]), np.float32) + grain for c in range(3)])
         return np.clip(planes, 0, 1), spot.mask.alpha

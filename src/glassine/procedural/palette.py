@@ -1,4 +1,4 @@
-"""The parts a drawing is made of, and palettes that give a color to every role a part can have."""
+"""The parts of a drawing, and palettes that assign a color to every role of a part."""
 
 import colorsys
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _HUES = (
     (1.01, "red", "红色"),
 )
 
-# the backgrounds people put stickers on: objects painted in them are what a matting network gets wrong
+# common background colors: objects of these colors are hard cases for matting networks
 _PLAIN = (
     ((1.0, 1.0, 1.0), "white", "白色"),
     ((0.94, 0.94, 0.93), "white", "白色"),
@@ -33,12 +33,12 @@ _PLAIN = (
 
 @dataclass(frozen=True)
 class Palette:
-    """Colors by role, and what the main one is called.
+    """Colors by role, and the name of the main color.
 
     Attributes:
         colors: role -> RGB in 0..1; see :class:`glassine.procedural.palette.Part`.
-        name: the body's color in English.
-        name_zh: the same in Chinese.
+        name: English name of the body's color.
+        name_zh: its Chinese name.
     """
 
     colors: dict[str, RGB]
@@ -47,12 +47,12 @@ class Palette:
 
 
 def hsv(h: float, s: float, v: float) -> RGB:
-    """A color from hue, saturation and value, each clipped to 0..1 (the hue wraps)."""
+    """RGB from hue (modulo 1), saturation and value (clipped to 0..1)."""
     return colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
 
 
 def tone(color: RGB, amount: float) -> RGB:
-    """Lighter (``amount`` above 0: towards white) or darker (below 0: towards black)."""
+    """Mix a color with white (``amount`` above 0) or black (``amount`` below 0); ``amount`` is in -1..1."""
     if amount >= 0:
         r, g, b = (c + (1 - c) * amount for c in color)
     else:
@@ -61,11 +61,11 @@ def tone(color: RGB, amount: float) -> RGB:
 
 
 def random_palette(rng: np.random.Generator, plain: float = 0.22) -> Palette:
-    """Draw a palette.
+    """Sample a palette.
 
     Args:
-        rng: the source of randomness.
-        plain: how often the body is white, gray or black.
+        rng: random generator.
+        plain: probability of a white, gray or black body.
     """
     hue = float(rng.choice([rng.uniform(0, 1), rng.uniform(0.08, 0.15)], p=[0.75, 0.25]))
     vivid = float(rng.uniform(0.35, 1.0))
@@ -100,17 +100,17 @@ class Part:
     """One shape of a drawing, in object units.
 
     Attributes:
-        outlines: filled even-odd (an outline inside another is a hole), or lines when ``width`` is above 0.
-        role: what it is, so that a style can choose its paint: ``body``, ``second``, ``accent``, ``dark``, ``white``,
-            ``panel`` (an enclosed area that may look like the background), ``blush``, ``tongue``, ``light``, ``clear``
-            (glass in every style), ``hollow`` (outlined, never filled).
+        outlines: filled by the even-odd rule (an outline inside another is a hole), or lines if ``width`` is above 0.
+        role: determines the paint in each style: ``body``, ``second``, ``accent``, ``dark``, ``white``, ``panel`` (an
+            enclosed area that may have the color of the background), ``blush``, ``tongue``, ``light``, ``clear`` (glass
+            in every style), ``hollow`` (outlined, never filled).
         width: line width.
         closed: whether a line returns to its first point.
-        clip: draw only inside the latest part with ``base``.
-        base: a carrier: gets shading and an outline, and clips the details on top of it.
-        move: how it moves on its own (see :func:`glassine.procedural.motion.own_move`).
-        pivot: the point its own move turns or scales about.
-        soft: feathering of its edge.
+        clip: clip the part to the last part with ``base``.
+        base: a base part, which gets shading and an outline, and to which details are clipped.
+        move: its own movement (see :func:`glassine.procedural.motion.own_move`).
+        pivot: center of rotation and scaling in its own movement.
+        soft: standard deviation of the feathering of its edge.
         opacity: 0 to 1.
     """
 
@@ -131,11 +131,11 @@ class Thing:
     """A drawing with its name in two languages.
 
     Attributes:
-        name: English, without article.
-        name_zh: Chinese.
+        name: English name, without article.
+        name_zh: Chinese name.
         tags: search words in both languages.
-        parts: from back to front.
-        ocr: the words to be read in it.
+        parts: parts from back to front.
+        ocr: text visible in the drawing.
     """
 
     name: str
@@ -146,7 +146,7 @@ class Thing:
 
 
 def base(*outlines: Outline, role: str = "body", move: str = "", pivot: tuple[float, float] = (0.0, 0.0)) -> Part:
-    """A carrying shape."""
+    """A base part."""
     return Part(outlines, role, base=True, move=move, pivot=pivot)
 
 
@@ -157,7 +157,7 @@ def detail(
     move: str = "",
     pivot: tuple[float, float] = (0.0, 0.0),
 ) -> Part:
-    """A shape on top of a carrying shape."""
+    """A part on top of a base part."""
     return Part(outlines, role, clip=clip, move=move, pivot=pivot)
 
 
@@ -169,5 +169,5 @@ def line(
     move: str = "",
     pivot: tuple[float, float] = (0.0, 0.0),
 ) -> Part:
-    """Lines with round ends."""
+    """Lines along the outlines."""
     return Part(outlines, role, width=width, closed=closed, move=move, pivot=pivot)

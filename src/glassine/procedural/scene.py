@@ -1,6 +1,6 @@
-"""Scenes: a family says which objects, styles and effects may be combined.
+"""Scenes: a family determines which objects, styles and effects can be combined.
 
-Also here: objects that enclose an area which may have the color of the background.
+Also defines objects that enclose an area that may have the color of the background.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from glassine.procedural.styles import Dressed, dress
 
 
 def television(_: np.random.Generator) -> Thing:
-    """A television with aerials."""
+    """A television with an antenna."""
     aerials = line(points([(-0.4, -0.95), (0, -0.55), (0.4, -0.95)]), width=0.06)
     picture = detail(rectangle(-0.78, -0.44, 0.5, 0.58, 0.1), role="panel")
     knobs = [detail(ellipse(0.73, y, 0.1, n=20)) for y in (-0.2, 0.15)]
@@ -33,7 +33,7 @@ def television(_: np.random.Generator) -> Thing:
 
 
 def phone(_: np.random.Generator) -> Thing:
-    """A phone that shows a heart."""
+    """A phone with a heart on its screen."""
     picture = detail(rectangle(-0.42, -0.8, 0.42, 0.72, 0.05), role="panel")
     like = detail(place(heart(40), 0, 0, 0.25), role="tongue", move="beat")
     parts = (base(rectangle(-0.5, -0.98, 0.5, 0.98, 0.16)), picture, like)
@@ -56,7 +56,7 @@ def speech_bubble(_: np.random.Generator) -> Thing:
 
 
 def window(rng: np.random.Generator) -> Thing:
-    """A window whose panes are solid or of glass."""
+    """A window with opaque or glass panes."""
     panes = [(x, y) for x in (-0.7, 0.08) for y in (-0.8, 0.08)]
     glass = [rectangle(x, y, x + 0.62, y + 0.72) for x, y in panes]
     if rng.random() < 0.5:
@@ -85,7 +85,7 @@ def mirror_glass(_: np.random.Generator) -> Thing:
 SCREENS = (television, phone, note, speech_bubble, window, envelope, mirror_glass)
 
 
-# family -> what the caption says about it, in English and Chinese
+# family -> its phrase in captions, in English and Chinese
 FAMILIES = {
     "emoji": ("glossy emoji", "光泽表情"),
     "flat": ("flat vector drawing", "扁平插画"),
@@ -107,17 +107,17 @@ _SOLID = ("emoji", "emoji", "flat", "flat", "line_art", "photo")
 
 @dataclass(frozen=True)
 class Scene:
-    """A sticker before it is rendered.
+    """A sticker before rendering.
 
     Attributes:
         family: one of :data:`FAMILIES`.
-        actors: from back to front.
-        cells: 0, or the number of pixels across of a pixel-art sticker.
-        title: what is shown and what it does, in English.
+        actors: objects from back to front.
+        cells: side in pixels of the canvas of a pixel-art sticker; 0 for other stickers.
+        title: caption of objects and movement in English.
         title_zh: the same in Chinese.
         tags: search words.
         domain: ``"cartoon"`` or ``"real"``.
-        ocr: the words to be read in it.
+        ocr: text visible in the sticker.
     """
 
     family: str
@@ -130,7 +130,7 @@ class Scene:
     ocr: str
 
     def frame(self, at: float, size: int) -> NDArray[np.uint8]:
-        """The picture at phase ``at`` (0..1): straight RGBA, ``size size 4`` uint8."""
+        """Render phase ``at`` (0..1) of the loop: straight RGBA, ``size size 4`` uint8."""
         canvas = Canvas(self.cells or size)
         for actor in self.actors:
             actor.draw(canvas, at)
@@ -194,7 +194,7 @@ def _actor(thing: Thing, style: str, palette: Palette, rng: np.random.Generator,
 
 
 def _effects(actor: Actor, family: str, style: str, palette: Palette, rng: np.random.Generator) -> Actor:
-    """The family's own effect always, the others now and then."""
+    """Add the family's own effect, and sometimes others."""
     if family == "border" or (family not in ("glass", "glow", "holes") and rng.random() < 0.05):
         rim_color = (1.0, 1.0, 1.0) if rng.random() < 0.75 else palette.colors["panel"]
         actor = replace(actor, rim=float(rng.uniform(0.012, 0.04)), rim_color=rim_color, scale=actor.scale * 0.9)
@@ -224,7 +224,7 @@ def _effects(actor: Actor, family: str, style: str, palette: Palette, rng: np.ra
 
 
 def _swarm(rng: np.random.Generator, family: str) -> list[Actor]:
-    """Small things around the main one: sparkles, hearts, confetti, puffs of smoke, light."""
+    """Small objects around the main one: sparkles, hearts, confetti, smoke, light."""
     hazy = family in ("glow", "fade") and rng.random() < 0.7
     shapes = (place(star(4, 0.25)), heart(32), drop(), ellipse(n=24), polygon(4), flower(5, 0.4, 40), star(5))
     outline = ellipse(n=24) if hazy else shapes[int(rng.integers(len(shapes)))]
@@ -255,11 +255,11 @@ def _swarm(rng: np.random.Generator, family: str) -> list[Actor]:
 
 
 def make_scene(family: str, rng: np.random.Generator) -> Scene:
-    """Draw a sticker of a family at random.
+    """Create a random sticker of a family.
 
     Args:
         family: one of :data:`FAMILIES`.
-        rng: decides everything.
+        rng: random generator, which determines the result.
     """
     count = int(rng.integers(2, 5)) if family == "group" else 1
     actors: list[Actor] = []

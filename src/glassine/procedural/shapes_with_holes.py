@@ -1,4 +1,4 @@
-"""Things with true holes and thin parts."""
+"""Objects with real holes and thin parts."""
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def glasses(rng: np.random.Generator) -> Thing:
 
 
 def key(_: np.random.Generator) -> Thing:
-    """A key with an open bow."""
+    """A key with a hole in its bow."""
     return Thing(
         "key",
         "钥匙",
@@ -90,7 +90,7 @@ def key(_: np.random.Generator) -> Thing:
 
 
 def padlock(_: np.random.Generator) -> Thing:
-    """A lock: the shackle encloses background."""
+    """A padlock, whose shackle encloses background."""
     shackle = line(
         np.concatenate([points([(-0.4, 0)]), arc(0, -0.35, 0.4, 0.5, 0.5, 1.0, 28), points([(0.4, 0)])]),
         width=0.16,
@@ -110,7 +110,7 @@ def padlock(_: np.random.Generator) -> Thing:
 
 
 def lattice(rng: np.random.Generator) -> Thing:
-    """Thin crossing lines: a net, a fence, a spider's web, a wheel with spokes, a ladder."""
+    """Thin crossing lines: a net, a spider web, a wheel with spokes or a ladder."""
     name, name_zh = (("net", "网"), ("spider web", "蜘蛛网"), ("wheel", "车轮"), ("ladder", "梯子"))[
         int(rng.integers(4))
     ]
@@ -158,7 +158,7 @@ def lattice(rng: np.random.Generator) -> Thing:
 
 
 def cup(rng: np.random.Generator) -> Thing:
-    """A mug whose handle encloses background, with rising steam."""
+    """A mug whose handle encloses background, sometimes with rising steam."""
     body = smooth([(-0.65, -0.35), (0.45, -0.35), (0.4, 0.75), (-0.1, 0.88), (-0.6, 0.75)], per_corner=6)
     steam = [
         Part(

@@ -1,6 +1,7 @@
-"""A seeded renderer of stickers: wide variety, exact alpha, captions in English and Chinese, no network.
+"""A seeded renderer of diverse stickers with exact alpha and captions in English and Chinese.
 
-Nothing here imports the rest of the package; `glassine.data.sources.procedural` makes a source of stickers of it.
+Does not use the network. `glassine.procedural` imports nothing from the rest of the package;
+`glassine.data.sources.procedural` wraps this renderer as a data source.
 """
 
 from collections.abc import Sequence
@@ -14,18 +15,18 @@ from glassine.procedural.scene import FAMILIES, Scene, make_scene
 
 
 class StickerRenderer:
-    """An endless series of rendered stickers; what number ``i`` shows depends on ``(seed, i)`` and its family alone.
+    """A series of rendered stickers; the content of number ``i`` only depends on ``(seed, i)`` and its family.
 
-    Alpha is exact: every picture is composited from coverage masks, so half-transparent glass, shadows, glows and
-    fades carry the opacity they were drawn with. Content is placed in shares of the picture, so one sticker rendered
-    at two sizes shows the same thing.
+    Alpha is exact: every image is composited from coverage masks, so semi-transparent glass, shadows, glows and fades
+    have the opacity with which they were drawn. Positions and sizes are fractions of the image size, so a sticker has
+    the same content at every size.
 
     Args:
-        seed: chooses the whole series.
+        seed: seed of the whole series.
         size: width and height in pixels, 16 to 2048.
-        num_frames: frames of each sticker, or a range ``(least, most)`` to draw from.
-        length: how many stickers the series has.
-        families: which families to draw from, with equal probability; None for all (see :data:`FAMILIES`).
+        num_frames: frames per sticker, or a range ``(least, most)`` to sample from.
+        length: number of stickers in the series.
+        families: families to sample from, with equal probability; None for all (see :data:`FAMILIES`).
 
     Raises:
         ValueError: an unknown family, a size, a length or a number of frames out of range.
@@ -57,7 +58,7 @@ class StickerRenderer:
         return self._length
 
     def durations(self, index: int) -> tuple[int, ...]:
-        """Milliseconds of each frame.
+        """Duration of each frame in milliseconds.
 
         Raises:
             IndexError: ``index`` is outside 0..len-1.
@@ -65,15 +66,18 @@ class StickerRenderer:
         return self._plan(index)[1]
 
     def render(self, index: int, frames: Sequence[int], size: int | None = None) -> NDArray[np.uint8]:
-        """Some frames only, which costs only those.
+        """Render some frames of a sticker.
 
         Args:
-            index: which sticker.
-            frames: frame numbers, in any order, repeats allowed.
-            size: another size than the source's.
+            index: index of the sticker.
+            frames: frame indices, in any order and with repeats.
+            size: width and height in pixels; None uses the renderer's.
 
         Returns:
             Straight RGBA, ``f h w 4`` uint8; invisible pixels are black.
+
+        Raises:
+            IndexError: ``index`` or a frame index is out of range.
         """
         scene, durations = self._plan(index)
         total = len(durations)
@@ -82,7 +86,7 @@ class StickerRenderer:
         return np.stack([scene.frame(f / total, size or self.size) for f in frames])
 
     def info(self, index: int) -> dict[str, Any]:
-        """What the sticker shows, in words; its ``key``, ``family``, ``durations`` and ``num_frames``."""
+        """Captions and tags of the sticker; its ``key``, ``family``, ``durations`` and ``num_frames``."""
         scene, durations = self._plan(index)
         return {
             "description": scene.title,
@@ -104,7 +108,7 @@ class StickerRenderer:
 
 @lru_cache(maxsize=64)
 def _plan(seed: int, index: int, families: tuple[str, ...], frames: tuple[int, int]) -> tuple[Scene, tuple[int, ...]]:
-    """The scene and its timing; frames of one sticker are usually asked for one after the other."""
+    """The scene and its durations; cached, since frames of a sticker are usually rendered in sequence."""
     rng = np.random.default_rng((seed, index))
     family = families[int(rng.random() * len(families))]
     tempo = int(rng.choice([40, 42, 50, 67, 80, 100, 120]))

@@ -1,4 +1,4 @@
-"""How a drawing is rendered: each style gives every part a paint, an outline, or both."""
+"""Rendering styles: each style assigns a paint, an outline, or both to every part of a drawing."""
 
 from dataclasses import dataclass, replace
 
@@ -16,13 +16,13 @@ STYLES = ("emoji", "flat", "line_art", "outline", "photo", "glass", "neon")
 
 @dataclass(frozen=True)
 class Dressed:
-    """A part ready to draw.
+    """A part with its paint and outline.
 
     Attributes:
         part: the shape.
-        paint: its filling; None leaves it open.
-        ink: color of the line around it; None draws none.
-        ink_width: width of that line in object units.
+        paint: its fill; None for no fill.
+        ink: color of its outline; None for no outline.
+        ink_width: width of the outline in object units.
     """
 
     part: Part
@@ -32,13 +32,13 @@ class Dressed:
 
 
 def dress(thing: Thing, style: str, palette: Palette, rng: np.random.Generator) -> tuple[Dressed, ...]:
-    """Give every part of a thing its paint.
+    """Assign paint and outline to every part of a drawing.
 
     Args:
         thing: the drawing.
         style: one of :data:`STYLES`.
         palette: colors by role.
-        rng: for the style's own choices (line width, gradients, patterns, textures).
+        rng: random generator for the choices of the style (line width, gradients, patterns, textures).
     """
     maker = {
         "emoji": _emoji,
@@ -50,7 +50,7 @@ def dress(thing: Thing, style: str, palette: Palette, rng: np.random.Generator) 
         "neon": _neon,
     }[style]
     parts = thing.parts
-    if style == "outline":  # the inside stays open: only lines and small dark marks are drawn
+    if style == "outline":  # no fill: only lines and small dark marks are drawn
         parts = tuple(
             replace(p, role="hollow") if p.width == 0 and p.role not in ("dark", "tongue") else p for p in parts
         )
@@ -63,7 +63,7 @@ def _glass_paint(tint: RGB, rng: np.random.Generator) -> Glass:
 
 
 def _glint(part: Part, rng: np.random.Generator, strength: float) -> list[Dressed]:
-    """Reflections of a window and a lamp, kept inside the part."""
+    """One or two reflections, clipped to the part."""
     every = np.concatenate(part.outlines)
     low, high = every.min(0), every.max(0)
     cx, cy = (float(v) for v in low + (high - low) * (0.32, 0.25))
@@ -79,7 +79,7 @@ def _glint(part: Part, rng: np.random.Generator, strength: float) -> list[Dresse
 
 
 def _emoji(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """Glossy: gradients, inflated shading, reflections."""
+    """Glossy emoji: gradients, shading of an inflated shape, reflections."""
     light = (float(rng.uniform(-0.9, 0.2)), float(rng.uniform(-1.0, -0.5)))
     puff, deep = rng.uniform(0.3, 1.1), rng.uniform(0.1, 0.4)
     spread = rng.uniform(0.1, 0.35)
@@ -103,7 +103,7 @@ def _emoji(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) 
 
 
 def _flat(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """One color a part, now and then a pattern; half of them outlined."""
+    """One color per part, sometimes a pattern; half of the drawings have outlines."""
     ink = palette.colors["ink"] if rng.random() < 0.5 else None
     width = float(rng.uniform(0.03, 0.1))
     kind = str(rng.choice(["none", "none", "stripes", "dots", "checks"]))
@@ -122,7 +122,7 @@ def _flat(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -
 
 
 def _line_art(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """Ink lines; closed shapes are filled with paper white, or left open where their role is ``hollow``."""
+    """Ink lines; closed shapes are filled with the paper color, or not filled if their role is ``hollow``."""
     ink, paper = palette.colors["ink"], palette.colors["paper"]
     width = float(rng.uniform(0.025, 0.085))
     touch = palette.colors["body"] if rng.random() < 0.3 else paper  # one colored role, as in spot-color prints
@@ -146,7 +146,7 @@ def _line_art(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generato
 
 
 def _neon(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """Bright tubes around open shapes; the glow is the actor's."""
+    """Bright outlines without fill; the glow is added by the actor."""
     width = float(rng.uniform(0.035, 0.08))
     hue = float(rng.random())
     out = []
@@ -160,7 +160,7 @@ def _neon(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -
 
 
 def _glass(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """Bodies see-through, details solid or nearly so."""
+    """Semi-transparent bodies with opaque details."""
     tint = palette.colors[str(rng.choice(["clear", "body"]))]
     glass = _glass_paint(tint, rng)
     out: list[Dressed] = []
@@ -176,7 +176,7 @@ def _glass(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) 
 
 
 def noise_tile(rng: np.random.Generator, n: int = 128, falloff: float = 0.55) -> Plane:
-    """Noise that repeats without a seam, ``n n`` in 0..1; ``falloff`` is the strength of each finer octave."""
+    """Seamlessly tileable noise ``n n`` in 0..1; ``falloff`` is the amplitude ratio of successive octaves."""
     total = np.zeros((n, n), np.float32)
     strength = 1.0
     for cells in (3, 6, 12, 24, 48):
@@ -192,7 +192,7 @@ def noise_tile(rng: np.random.Generator, n: int = 128, falloff: float = 0.55) ->
 
 
 def _photo(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) -> list[Dressed]:
-    """Textured, lit, grainy, with feathered edges and sometimes fur: a cut-out photograph."""
+    """Imitation of a cut-out photograph: texture, lighting, grain, feathered edges and sometimes fur."""
     tile = noise_tile(rng, falloff=rng.uniform(0.4, 0.9))
     zoom, grain = rng.uniform(0.25, 0.9), rng.uniform(0.0, 0.05)
     light = (float(rng.uniform(-1, 1)), float(rng.uniform(-1.0, -0.3)))
@@ -220,7 +220,7 @@ def _photo(parts: tuple[Part, ...], palette: Palette, rng: np.random.Generator) 
 
 
 def _fur(part: Part, rng: np.random.Generator) -> Part:
-    """Short hairs across the part's edge, pointing outwards."""
+    """Short hairs along the part's edge, pointing outwards."""
     edge = part.outlines[0]
     middle = edge.mean(0)
     long = float(rng.uniform(0.05, 0.16))

@@ -34,7 +34,7 @@ LAST_STEP = "#last"
 def without_fused_attention(network: nn.Module) -> None:
     """Let diffusers' attention layers use plain matrix products: on a CPU, torch's fused backward pass is slow.
 
-    The image network's training step took 0.72 instead of 0.98 s in bf16 on one core, 32 pictures of 16 x 16 latents.
+    A training step of the image network takes 0.72 s instead of 0.98 s (bf16, one core, 32 latents of 16 x 16).
     """
     for module in network.modules():
         if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
@@ -83,13 +83,13 @@ class StickerTask(LightningModule):
         return (p for p in self.parameters() if p.requires_grad)
 
     def rows(self, batch_idx: int, count: int) -> list[int]:
-        """Rows of the dataset that the stickers of an evaluation batch are, for seeds of their own.
+        """Dataset rows of the stickers in an evaluation batch, used as seeds.
 
-        The same for any number of processes and size of batch.
+        They do not depend on the number of processes and the batch size.
 
         Args:
-            batch_idx: number of the batch in this process.
-            count: stickers in it; the last batch may have fewer than others.
+            batch_idx: index of the batch in this process.
+            count: number of stickers in the batch; the last batch may be smaller.
         """
         trainer = self._trainer  # None outside of a run
         ranks = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
@@ -129,9 +129,9 @@ class StickerTask(LightningModule):
         torch.manual_seed(hash(place) % 2**63)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """The backward pass, after a check that the loss is finite; also for `manual_backward`.
+        """Check that the loss is finite, then run the backward pass; also called by `manual_backward`.
 
-        On a GPU the loss is only checked every `log_every_n_steps` steps, since this synchronizes the device.
+        On a GPU, the loss is only checked every `log_every_n_steps` steps, since this synchronizes the device.
 
         Raises:
             UserError: the loss is nan or inf; the message names the step and the last good checkpoint.
@@ -175,7 +175,7 @@ class StickerTask(LightningModule):
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Clips for TensorBoard: name to `b f 3 h w` or RGBA `b f 4 h w`, straight alpha, all in [0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} shows nothing")
+        raise NotImplementedError(f"{type(self).__name__} must implement preview")
 
 
 def drop_frozen(task: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -264,7 +264,7 @@ class ScoredTask(StickerTask):
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
         """Score a batch of whole clips."""
-        raise NotImplementedError(f"{type(self).__name__} scores nothing")
+        raise NotImplementedError(f"{type(self).__name__} must implement evaluation_step")
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Score a batch."""

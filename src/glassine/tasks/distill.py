@@ -119,7 +119,7 @@ class DistillTask(StickerTask):
         self.evaluate(batch, "test", batch_idx)
 
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
-        """Log both."""
+        """Log the loss and the unexplained variance."""
         pictures = rearrange(batch["clip"], "b f c h w -> (b f) c h w")
         target = self.targets(batch, pictures)
         rebuilt = self.reconstruction(pictures, torch.Generator().manual_seed(batch_idx))

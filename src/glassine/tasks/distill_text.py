@@ -27,7 +27,7 @@ class DistillTextTask(StickerTask):
     Args:
         student: network whose `embed` maps texts to `b d`, with `width` and `tokenizer`: a `TextEncoder` that is not
             frozen.
-        teacher: likewise; frozen.
+        teacher: network with the same interface; frozen.
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.

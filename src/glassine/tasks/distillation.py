@@ -1,4 +1,4 @@
-"""Distill an `ImageToVideo`: its guidance into one pass, then its many solver steps into few."""
+"""Distill an `ImageToVideo`: first guidance into a single pass, then many solver steps into few."""
 
 from typing import Any
 
@@ -15,37 +15,37 @@ from glassine.pretrained.weights import load_partial
 from glassine.tasks.image_to_video import ImageToVideoTask, Place, changes
 from glassine.utils.errors import UserError
 
-INPUTS = "time_embedding.scales."  # what a student with guidance scales as inputs has beside its teacher
+INPUTS = "time_embedding.scales."  # weights that a student with guidance scales as inputs has, but not its teacher
 
 
 class DistillationTask(ImageToVideoTask):
-    """Learn in one step what a teacher does in several; what the student is made for is its own `distilled`.
+    """Train a student to predict in one step the result of several steps or passes of its teacher.
 
-    Without `num_inference_steps` only guidance is distilled (Meng et al., arXiv 2210.03142, section 3.1): at every
-    timestep the student's one prediction is to be the teacher's three, guided. With it, one of the student's DDIM steps
-    is to arrive where `substeps` of the teacher's arrive (progressive distillation, Salimans and Ho, arXiv 2202.00512;
-    there two, here 25 or 24 steps to 8 by three and 8 to 4 by two). The teacher of the second run is the student of
-    the first.
+    The student's attribute `distilled` determines the kind of distillation. Without `num_inference_steps`, only
+    guidance is distilled (Meng et al., arXiv 2210.03142, section 3.1): at every timestep, the target of the student's
+    single prediction is the guided combination of the teacher's three. With `num_inference_steps`, the target of one
+    DDIM step of the student is the result of `substeps` steps of the teacher (progressive distillation, Salimans and
+    Ho, arXiv 2202.00512). They use two substeps; we go from 24 steps (close to the usual 25) to 8 with three substeps,
+    and from 8 to 4 with two. The student of one run is the teacher of the next.
 
-    Why not consistency distillation (LCM, arXiv 2310.04378; TCD, arXiv 2402.19159): its multistep sampler takes the
-    clean prediction and adds new noise, which in clips loses motion that was already decided, and its target is a
-    moving average of the student, which few training steps do not bring into place. A progressive student is
-    deterministic in its seed, makes the clip that its teacher makes, needs no sampler but DDIM, and its schedule,
-    velocities down to pure noise, is what that paper proposes. That is an argument, not a comparison: the other was not
-    tried.
+    Consistency distillation (LCM, arXiv 2310.04378; TCD, arXiv 2402.19159) was not tried, for these reasons. Its
+    multistep sampler adds new noise to the clean prediction, which loses motion that was already determined. Its target
+    is a moving average of the student, which needs many training steps. A progressively distilled student is
+    deterministic given its seed, generates the same clip as its teacher and only needs DDIM; v-prediction on a schedule
+    that ends in pure noise is what Salimans and Ho propose.
 
-    Distillation is known to damp motion: `motion` is logged, the change from frame to frame in the student's clean
-    prediction relative to its target's, and `change_weight` adds the error of the change to the loss.
+    Distillation tends to reduce motion. Therefore `motion` is logged, the change from frame to frame in the student's
+    clean prediction relative to that of its target, and `change_weight` adds the error of this change to the loss.
 
     Args:
         generator: the student, an `ImageToVideo` with `distilled`.
         optimizer: see `StickerTask`.
-        teacher: bundle (`glassine:NAME` or a folder), or checkpoint of a run, of an `ImageToVideo`.
+        teacher: bundle (`glassine:NAME` or a folder) or checkpoint of an `ImageToVideo`.
         lr_scheduler: see `StickerTask`.
-        init_from: see `StickerTask`; None starts from the teacher's weights, which then must be of the same sizes.
-        substeps: solver steps of the teacher that make one of the student's.
-        guidance_rescale: of the guided teacher, see `SamplerConfig`.
-        transparent: see `ImageToVideoTask`, also for the following.
+        init_from: see `StickerTask`; None starts from the teacher's weights, which must then have the same sizes.
+        substeps: solver steps of the teacher per step of the student.
+        guidance_rescale: rescaling of the teacher's guided prediction, see `SamplerConfig`.
+        transparent: see `ImageToVideoTask`, as for the following arguments.
         drop_motion: probability of dropping the amount of motion.
         drop_rate: probability of dropping the frame rate.
         reference: which frame is the still.
@@ -55,10 +55,11 @@ class DistillationTask(ImageToVideoTask):
         change_weight: weight of the error of the change from frame to frame.
         motion_thresholds: see `motion_bucket`.
         gradient_checkpointing: saves memory at the cost of time.
-        preview_sampling: None is what the student is made for.
+        preview_sampling: sampling settings of the previews; None uses the settings in `distilled`.
 
     Raises:
-        UserError: no such teacher, or one that the student cannot learn from; steps that do not fit.
+        UserError: `distilled` is missing, does not fit `substeps` or the teacher, or the teacher is missing or has
+            another noise schedule.
     """
 
     frozen: tuple[str, ...] = (*ImageToVideoTask.frozen, "teacher")
@@ -115,7 +116,7 @@ class DistillationTask(ImageToVideoTask):
             raise UserError(f"solver must be ddim for a progressively distilled network, got {made_for.solver}")
 
     def checked_teacher(self, source: str) -> ImageToVideo:
-        """The teacher, frozen; UserError if the student cannot learn from it."""
+        """Load and freeze the teacher; raises UserError if it is not compatible with the student."""
         teacher = load_own(source)
         if not isinstance(teacher, ImageToVideo):
             what = "nothing" if teacher is None else f"a {type(teacher).__name__}"
@@ -131,7 +132,7 @@ class DistillationTask(ImageToVideoTask):
                 f"guidance scales must be those that are distilled into the teacher, {guided.scales}, got "
                 f"{self.made_for.scales}"
             )
-        teacher.codec, teacher.text_encoder = ours.codec, ours.text_encoder  # once in memory
+        teacher.codec, teacher.text_encoder = ours.codec, ours.text_encoder  # share them to save memory
         return teacher.requires_grad_(False).eval()
 
     def on_fit_start(self) -> None:
@@ -179,12 +180,12 @@ class DistillationTask(ImageToVideoTask):
         """The student's error `b f c h w`, its timesteps `b`, and its motion relative to the target's, a number.
 
         Args:
-            latents: `b f c h w`.
+            latents: clean latents `b f c h w`.
             noise: the same shape.
-            places: `b` in [0, 1): which of the student's timesteps, evenly.
+            places: `b` in [0, 1), mapped evenly to the student's timesteps.
             prompt_embeds: `b n d`.
-            cond_mask: `b f` bool.
-            conditions: by name, `b ...` each.
+            cond_mask: `b f` bool, true for the still's frame.
+            conditions: conditions by name, `b ...` each.
         """
         scheduler = self.generator.scheduler
         kept, kind = scheduler.alphas_cumprod.to(latents.device), scheduler.config["prediction_type"]
@@ -200,9 +201,9 @@ class DistillationTask(ImageToVideoTask):
         return made - target, starts, motion
 
     def timesteps(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """First and last timestep `b` of a step of the student, which the solver takes when sampling.
+        """First and last timestep `b` of a step of the student, as taken by the solver in sampling.
 
-        The last is -1 where nothing but the clean clip follows, and the first itself where only guidance is distilled.
+        The last timestep is -1 if the step ends at the clean clip. If only guidance is distilled, it equals the first.
         """
         scheduler, steps = self.generator.scheduler, self.made_for.num_inference_steps
         count = int(scheduler.config["num_train_timesteps"])
@@ -216,7 +217,7 @@ class DistillationTask(ImageToVideoTask):
         return starts, (starts - count // steps).clamp(min=-1)
 
     def draw_scales(self, clips: int) -> Tensor:
-        """Guidance scales `b 2` for text and image: fixed ones, or evenly from their range in training."""
+        """Guidance scales `b 2` for text and image: in training sampled uniformly from their ranges, else defaults."""
         if not self.training:
             return torch.tensor([[usual for _, usual, _ in self.made_for.scales]] * clips, device=self.device)
         drawn = torch.rand(clips, 2, device=self.device)
@@ -235,14 +236,14 @@ class DistillationTask(ImageToVideoTask):
         scales: Tensor,
         conditions: dict[str, Tensor],
     ) -> Tensor:
-        """What the student is to predict, `b f c h w`, to arrive where its teacher does.
+        """The target of the student's prediction, `b f c h w`, such that its step ends where the teacher's steps end.
 
-        A step leads from z_t to z_s = a_s x + o_s e, with x and e of the prediction. So a single one arrives at z_s
-        with x = (z_s - o_s / o_t z_t) / (a_s - o_s / o_t a_t).
+        A DDIM step leads from z_t to z_s = a_s x + o_s e, where x and e are the predicted clean sample and noise. So a
+        single step ends at z_s for x = (z_s - o_s / o_t z_t) / (a_s - o_s / o_t a_t).
         """
         scheduler = self.generator.scheduler
         kind = scheduler.config["prediction_type"]
-        # one more for -1, after which nothing is left of the noise
+        # an additional last entry, which index -1 selects: no noise
         kept = torch.cat([scheduler.alphas_cumprod.float(), torch.ones(1)]).to(noisy.device)
         given = (latents, prompt_embeds, cond_mask, scales, conditions)
         if torch.equal(starts, ends):
@@ -269,7 +270,7 @@ class DistillationTask(ImageToVideoTask):
         scales: Tensor,
         conditions: dict[str, Tensor],
     ) -> Tensor:
-        """The teacher's prediction `b f c h w`, guided; of a distilled teacher the one that it makes."""
+        """The teacher's guided prediction `b f c h w`; a distilled teacher predicts it directly."""
         teacher = self.teacher
         if teacher.distilled is not None:
             inputs = {"scales": scales} if teacher.unet.config["guidance_inputs"] else {}  # type: ignore[index]

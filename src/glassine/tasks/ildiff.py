@@ -12,16 +12,16 @@ from glassine.nn.diffusion import enable_checkpointing
 from glassine.tasks.base import ScoredTask
 
 Part = Literal["image_encoder", "adapter", "decoder", "hint"]
-RELATIVE_FLOOR = 1e-5  # 50 dB: little is gained beyond
+RELATIVE_FLOOR = 1e-5  # 50 dB; lower errors are not rewarded further
 
 
 class ILDiffTask(ScoredTask):
     """L = alpha_weight * L_alpha + rgb_weight * L_rgb + harmless_weight * L_p.
 
-    L_alpha and L_rgb are squared errors of the transparency decoder's output; L_p is the squared error between the
-    clip and what the frozen VAE decodes from the adjusted latents; all pixels are in [0, 1], as in LayerDiffuse's
-    L_identity. The paper gives no weights: all default to 1 but
-    L_rgb, whose padded colors outside the sticker are invisible.
+    L_alpha and L_rgb are squared errors of the transparency decoder's output. L_p is the squared error between the clip
+    and the frozen VAE's decoding of the adjusted latents. All pixels are in [0, 1], as in LayerDiffuse's L_identity.
+    The paper gives no weights: all default to 1 except that of L_rgb, since padded colors outside the sticker are
+    invisible.
 
     Args:
         ildiff: the network (typed as a module so that a loader can create it).
@@ -35,9 +35,9 @@ class ILDiffTask(ScoredTask):
         alpha_weight: weight of L_alpha.
         alpha_l1_weight: weight of an additional absolute alpha error; 0 in the paper. It sharpens edges that L_alpha
             leaves soft.
-        relative_weight: weight of an additional ln L_alpha per clip (HINet's loss, arXiv 2105.06070, i.e. PSNR); 0
-            in the paper. Halving the error then counts the same for easy and hard clips, while the other terms
-            ignore clips with small errors.
+        relative_weight: weight of an additional ln L_alpha per clip (HINet's loss, arXiv 2105.06070, i.e. PSNR); 0 in
+            the paper. Halving the error then counts the same for easy and hard clips, whereas the other terms are
+            dominated by hard clips.
         own_alpha_weight: weight of the same alpha errors on the decoder's own alpha, before the hint's candidates are
             mixed in. Ours, for networks with a hint: candidates are correct so often that the decoder would otherwise
             get no gradient at pixels where all of them are wrong.
@@ -45,8 +45,8 @@ class ILDiffTask(ScoredTask):
         harmless_weight: weight of L_p.
         harmless_frames: frames of each clip on which L_p is computed, chosen at random; None uses all. The VAE's
             decoder is the most expensive part of a step if the transparency decoder sees the input.
-        pixel_sources: fraction of training steps for each decoder input; None uses the network's own
-            setting. With both, the weights work with both.
+        pixel_sources: fraction of training steps for each decoder input, so that the weights work with both; None uses
+            the network's own setting.
         gradient_checkpointing: of the decoder and the VAE; saves memory, costs time.
     """
 
@@ -118,7 +118,7 @@ class ILDiffTask(ScoredTask):
         return names[int(torch.multinomial(shares, 1))]
 
     def evaluation_step(self, batch: dict[str, Any]) -> None:
-        """Score a batch of whole clips; the true background is only an input in training."""
+        """Score a batch of whole clips; the background is estimated, and only given in training."""
         alpha, foreground = self.ildiff.decode(batch["clip"])
         self.scores.update(alpha, batch["alpha"], foreground, batch["foreground"])
 

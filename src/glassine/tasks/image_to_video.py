@@ -1,4 +1,4 @@
-"""Train the stages of Animated Stickers (arXiv 2402.06088) that learn from clips: base to teachers and student."""
+"""Train the stages of Animated Stickers (arXiv 2402.06088) that use clips as data: base, teachers and student."""
 
 from typing import Any, Literal, get_args
 
@@ -19,13 +19,14 @@ Place = Literal["first", "middle", "random"]
 
 
 class ImageToVideoTask(TransparentImageTask):
-    """Noise prediction on clips around one of their own frames, which is the still.
+    """Noise prediction on clips, conditioned on one of their frames, the still.
 
-    Batches are those of `TransparentImageTask`; for opaque clips (`transparent: false`) those of `StickerVideoTask`.
-    Beside, `fps` (`b`) for a network with that condition, and `motion` (`b`) in caches for one with motion buckets.
+    Batches are those of `TransparentImageTask`; for opaque clips (`transparent: false`), those of `StickerVideoTask`.
+    In addition, a network with `frame_rate` needs `fps` (`b`), and cached batches for a network with `motion_buckets`
+    need `motion` (`b`).
 
-    The recipes of the paper's teachers "vary by data order and sampling framerate": here the seed, `init_from` and the
-    data's folders; `strides`; `reference`; and the temporal layer of the UNet.
+    The recipes of the paper's teachers "vary by data order and sampling framerate". Ours vary by seed, `init_from`,
+    data folders, `strides`, `reference` and the UNet's temporal layers.
 
     Args:
         generator: an `ImageToVideo` (typed as a module so that a loader can create it).
@@ -34,19 +35,20 @@ class ImageToVideoTask(TransparentImageTask):
         init_from: see `StickerTask`.
         spatial_from: see `StickerVideoTask`: the image network, or a run with other temporal layers. Ignored with
             `init_from`.
-        train_spatial: False trains the temporal layers, the first convolution and the clip's conditions alone.
+        train_spatial: False only trains the temporal layers, the first convolution and the embeddings of conditions.
         transparent: True trains on latents with alpha, False on opaque clips.
-        drop_prompt: probability of dropping the prompt; half of these clips drop the still, too, as far as `drop_image`
+        drop_prompt: probability of dropping the prompt. Half of these clips also drop the still, as far as `drop_image`
             allows, as in InstructPix2Pix.
         drop_image: probability of dropping the still.
         drop_motion: probability of dropping the amount of motion.
         drop_rate: probability of dropping the frame rate.
-        reference: which frame is the still: `first`, `middle` (number f // 2) or `random`.
-        num_frames: frames of a clip to train on; None takes all that the data have.
-        strides: every n-th frame of the data makes a clip, n drawn from these; the frame rate is divided by it.
-        loops: whether the data are whole loops: a clip may then start at any frame and go on over the end, and if it
-            spans the whole loop, its ends are neighbors in the loss, too.
-        change_weight: weight of the error of the change from frame to frame, beside that of the frames.
+        reference: which frame is the still: `first`, `middle` (index f // 2) or `random`.
+        num_frames: frames of a training clip; None uses all frames of the data.
+        strides: a training clip consists of every n-th frame, with n sampled from these; the frame rate is divided by
+            n.
+        loops: whether the data are whole loops. A clip can then start at any frame and wrap around, and in a clip that
+            spans the whole loop, the last and first frame count as neighbors in the loss.
+        change_weight: weight of the error of the change from frame to frame, in addition to that of the frames.
         motion_thresholds: see `motion_bucket`; one fewer than the network has buckets. The default fits 8 frames.
         min_snr_gamma: see `StickerVideoTask`.
         gradient_checkpointing: saves memory at the cost of time.
@@ -54,8 +56,9 @@ class ImageToVideoTask(TransparentImageTask):
         timestep_shift: see `StickerVideoTask`.
 
     Raises:
-        UserError: settings out of range, or thresholds of the wrong number; in training, clips that are too short, or
-            without a condition that the network has.
+        TypeError: `generator` is not an `ImageToVideo`.
+        UserError: settings out of range, or a wrong number of thresholds; in training, clips that are too short or lack
+            a condition of the network.
     """
 
     generator: ImageToVideo
@@ -148,7 +151,7 @@ class ImageToVideoTask(TransparentImageTask):
         return loss
 
     def drop(self, conditions: dict[str, Tensor], clips: int) -> None:
-        """Forget, at random, some clips' amount of motion and frame rate."""
+        """Randomly replace amounts of motion and frame rates of some clips by unknown, in place."""
         moves, rates = torch.rand(2, clips, device=self.device)  # b each
         if "motion" in conditions:
             conditions["motion"] = torch.where(moves < self.drop_motion, self.buckets, conditions["motion"])
@@ -156,7 +159,13 @@ class ImageToVideoTask(TransparentImageTask):
             conditions["rate"] = torch.where(rates < self.drop_rate, 0.0, conditions["rate"])
 
     def clip_loss(self, error: Tensor, timesteps: Tensor, wraps: bool) -> Tensor:
-        """The weighted squared error `b f c h w` of frames and, by `change_weight`, of their changes; a number."""
+        """The loss, a scalar: weighted squared error of frames and, with `change_weight`, of their changes.
+
+        Args:
+            error: prediction minus target, `b f c h w`.
+            timesteps: `b`.
+            wraps: whether last and first frame are neighbors.
+        """
         losses = error.square().flatten(1).mean(1)  # b
         if self.change_weight and error.shape[1] > 1:
             losses = losses + self.change_weight * neighbor_changes(error, wraps).square().flatten(1).mean(1)
@@ -168,16 +177,18 @@ class ImageToVideoTask(TransparentImageTask):
         return losses.mean()
 
     def clips(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, bool, dict[str, Tensor]]:
-        """Clips of `num_frames` `b f c h w`, whether all of them close, and their conditions by name.
+        """Random training clips `b f c h w`, whether they are closed loops, and their conditions by name.
 
-        The amount of motion of every n-th frame is that of the whole clip, scaled by how much more the latents change.
+        The amount of motion is that of the whole clip, scaled by the ratio of mean changes in the latents.
         """
         frames = latents.shape[1]
         wanted = frames if self.num_frames is None else self.num_frames
         fitting = [n for n in self.strides if (wanted * n if self.loops else (wanted - 1) * n + 1) <= frames]
         if not fitting or wanted < 2:
+            stride = min(self.strides)
+            least = max(2, wanted * stride if self.loops else (wanted - 1) * stride + 1)
             raise UserError(
-                f"clips must have at least {max(2, wanted * min(self.strides))} frames for num_frames and strides, got "
+                f"clips must have at least {least} frames for num_frames and strides, got "
                 f"{frames}: set data.num_frames"
             )
         stride = fitting[int(torch.randint(len(fitting), ())) if len(fitting) > 1 else 0]
@@ -196,7 +207,7 @@ class ImageToVideoTask(TransparentImageTask):
         return chosen, closes, conditions
 
     def measured(self, batch: dict[str, Any], latents: Tensor) -> dict[str, Tensor]:
-        """Conditions of the clips as they are in the batch."""
+        """Conditions of the whole clips of the batch."""
         conditions = {}
         if self.buckets:
             conditions["motion"] = motion_bucket(self.amount(batch).to(latents), self.motion_thresholds)
@@ -227,16 +238,16 @@ class ImageToVideoTask(TransparentImageTask):
         return torch.arange(frames, device=latents.device) == place[:, None]
 
     def conditions(self, batch: dict[str, Any], latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """In evaluation the still is the middle frame, or the first; the amount of motion is known."""
+        """In evaluation: the frames that are stills (for `random` the middle one), and the amount of motion."""
         place: Place = "middle" if self.reference == "random" else self.reference
         return self.still_frames(latents, place), self.measured(batch, latents).get("motion")
 
     def more_conditions(self, batch: dict[str, Any], latents: Tensor) -> dict[str, Tensor]:
-        """In evaluation the frame rate is known."""
+        """In evaluation: the frame rate, if it is a condition."""
         return {name: value for name, value in self.measured(batch, latents).items() if name != "motion"}
 
     def sampled(self, batch: dict[str, Any], seeds: list[int], sampling: SamplerConfig) -> Tensor:
-        """RGBA `b f 4 h w` for the captions of a batch, around the stickers' own frames."""
+        """RGBA `b f 4 h w` for the captions of a batch, with the stickers' own frames as stills."""
         frames, _, height, width = batch["alpha"].shape[1:]
         place = self.generator.reference_index(frames, None if self.reference == "random" else self.reference)
         base = torch.cat([batch["foreground"], batch["alpha"]], dim=2)[:, place]  # b 4 h w

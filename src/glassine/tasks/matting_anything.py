@@ -21,7 +21,7 @@ class MattingAnythingTask(ScoredTask):
     for twice as many more steps they learn inside SAM's mask or in the unknown region of a trimap, half of the steps
     each; after that in the trimap's or where the coarser alpha is uncertain, which is where they are used. All this
     follows the authors' trainer; its composition loss, which their published configurations do not enable, is omitted,
-    as are frames in which nothing is visible.
+    as are empty frames.
 
     Args:
         network: frozen SAM and the head.
@@ -34,7 +34,7 @@ class MattingAnythingTask(ScoredTask):
         warmup_steps: a fifth of the authors' 20,000 steps.
         trimap_width: the trimap's unknown region is dilated inwards and outwards by random diameters below this, in
             pixels, for each frame and side.
-        band_widths: likewise for the uncertain regions of strides 8 and 4.
+        band_widths: the same for the uncertain regions of strides 8 and 4.
         point_share: fraction of steps whose prompts also have the center point; 0 in the authors' code. Above 0, the
             head sees the masks that SAM predicts for such prompts before it is tested with them.
     """

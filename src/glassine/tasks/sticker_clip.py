@@ -88,7 +88,7 @@ class StickerCLIPTask(StickerTask):
         return loss
 
     def contrast(self, clips: Tensor, texts: Tensor, groups: list[str]) -> Tensor:
-        """Mean cross-entropy in both directions, of unit vectors `b d`."""
+        """Mean cross-entropy in both directions, for normalized embeddings `b d`."""
         logits = self.clip.logit_scale.clamp(max=4.6052).exp() * clips @ texts.T  # b b; at most 100, section 2.5
         same = torch.tensor([[a == b for b in groups] for a in groups], device=logits.device, dtype=logits.dtype)
         target = same / same.sum(dim=1, keepdim=True)
@@ -122,7 +122,7 @@ class StickerCLIPTask(StickerTask):
         self.log_dict(named, batch_size=len(found), sync_dist=True)
 
     def accuracy(self, clips: Tensor, kinds: Tensor) -> float:
-        """Loss and accuracy of the motion head."""
+        """Accuracy of the motion head on clips of the given `kinds`."""
         assert self.clip.motion_head is not None
         said = self.clip.motion_head(self.clip.features(clips)).argmax(dim=1)
         return (said == kinds).float().mean().item()
@@ -135,7 +135,7 @@ class StickerCLIPTask(StickerTask):
 
 
 def moved(clip: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Clips `b f 3 h w` with reordered frames, and the index in `MOTIONS` of each, `b`."""
+    """Clips `b f 3 h w` with randomly reordered frames, and the index in `MOTIONS` of each, `b`."""
     count, frames = clip.shape[:2]
     kinds = torch.randint(len(MOTIONS), (count,), generator=generator)
     forward = torch.arange(frames)

@@ -1,4 +1,4 @@
-"""Train the classifier that tells real stickers from cartoons, on shards whose `domain` is a label."""
+"""Train the domain classifier, real or cartoon, on shards whose `domain` is the label."""
 
 from typing import Any, Literal
 
@@ -16,17 +16,17 @@ DOMAINS = ("cartoon", "real")
 
 
 class StickerDomainTask(StickerTask):
-    """Cross-entropy over two domains, each frame of a clip on its own; classes weigh alike however many there are.
+    """Class-balanced cross-entropy over two domains, on each frame of a clip independently.
 
-    Validation measures accuracy and sets the temperature of `StickerDomain.calibrate`; test measures accuracy, Brier
-    score and expected calibration error with it.
+    Validation measures accuracy and fits the temperature by `StickerDomain.calibrate`. Test measures accuracy, Brier
+    score and expected calibration error with this temperature.
 
     Args:
-        network: a `StickerDomain` (typed as a module so that a loader may make it).
+        network: a `StickerDomain` (typed as a module so that a loader can create it).
         optimizer: see `StickerTask`.
         lr_scheduler: see `StickerTask`.
         init_from: see `StickerTask`.
-        start: `imagenet` starts the encoder from ImageNet weights (extra `train`).
+        start: `imagenet` initializes the encoder with ImageNet weights (extra `train`); None keeps random weights.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class StickerDomainTask(StickerTask):
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def on_fit_start(self) -> None:
-        """Take the weights to start from."""
+        """Load the initial weights."""
         if self.start is not None and self.init_from is None and self.trainer.ckpt_path is None:
             start_from_imagenet(self.network.encoder)
         super().on_fit_start()
@@ -64,41 +64,41 @@ class StickerDomainTask(StickerTask):
         """Logits `(b f) 2` and labels `(b f)` of all frames.
 
         Raises:
-            UserError: a domain that is neither real nor cartoon.
+            UserError: a `domain` that is neither `real` nor `cartoon`.
         """
         unknown = [domain for domain in batch["domain"] if domain not in DOMAINS]
         if unknown:
-            raise UserError(f"domain must be one of {', '.join(DOMAINS)}, got {unknown[0]!r}: label the stickers so")
+            raise UserError(f"domain must be one of {', '.join(DOMAINS)}, got {unknown[0]!r}: relabel the stickers")
         clip = batch["clip"]
         labels = torch.tensor([DOMAINS.index(domain) for domain in batch["domain"]], device=clip.device)
         return self.network(clip.flatten(0, 1)), labels.repeat_interleave(clip.shape[1])
 
     def on_validation_epoch_start(self) -> None:
-        """Forget earlier answers."""
+        """Reset the collected logits and labels."""
         self.seen = []
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Keep the answers."""
+        """Collect logits and labels."""
         logits, labels = self.answers(batch)
         self.seen.append((logits.cpu(), labels.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Accuracy, and the temperature."""
+        """Log the accuracy, and fit and log the temperature."""
         if self.seen:
             logits, labels = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
             self.log("val/accuracy", (logits.argmax(dim=1) == labels).float().mean())
             self.log("val/temperature", self.network.calibrate(logits, labels))
 
     def on_test_epoch_start(self) -> None:
-        """Forget earlier answers."""
+        """Reset the collected logits and labels."""
         self.seen = []
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Keep the answers."""
+        """Collect logits and labels."""
         self.validation_step(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
-        """Accuracy and calibration."""
+        """Log accuracy, Brier score and expected calibration error (10 bins)."""
         if not self.seen:
             return
         logits, labels = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
@@ -117,5 +117,5 @@ class StickerDomainTask(StickerTask):
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """What it is trained on."""
+        """The input clips."""
         return {"input": batch["clip"]}

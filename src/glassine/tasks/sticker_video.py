@@ -117,7 +117,7 @@ class StickerVideoTask(StickerTask):
         return loss
 
     def groups(self, latents: Tensor) -> list[tuple[Tensor | slice, int]]:
-        """Rows that go through the UNet together, and with how many frames."""
+        """Rows that the UNet processes together, and their number of frames."""
         frames = latents.shape[1]
         if self.stills == "repeat":
             return [(slice(None), frames)]
@@ -176,10 +176,11 @@ class StickerVideoTask(StickerTask):
         motion: Tensor | None = None,
         **more: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The prediction and what it should be, `b f c h w` float32; `more` are further conditions of the network.
+        """The prediction and its target, `b f c h w` float32; `more` are additional conditions of the network.
 
-        Noise is added in float32 whatever the precision: bfloat16 has 8 bits, too few for what is left of a picture at
-        high noise, or of the noise at the low one.
+        Noise is added in float32 for any training precision: the 8 bits of bfloat16 are too few for the remaining
+            signal
+        at high noise, or for the noise at low noise.
         """
         latents, noise = latents.float(), noise.float()
         scheduler = self.generator.scheduler
@@ -190,7 +191,7 @@ class StickerVideoTask(StickerTask):
             "sample": lambda: latents,
         }[scheduler.config["prediction_type"]]()
         condition = more if motion is None else {**more, "motion": motion}
-        dtype = next(self.generator.unet.parameters()).dtype  # other than float32 under bf16-true alone
+        dtype = next(self.generator.unet.parameters()).dtype  # differs from float32 only under bf16-true
         given = (noisy.to(dtype), timesteps, prompt_embeds.to(dtype), latents.to(dtype), cond_mask)
         preds = self.generator(*given, **condition)
         return preds.float(), target.float()
@@ -237,7 +238,7 @@ class StickerVideoTask(StickerTask):
         return torch.zeros(latents.shape[:2], dtype=torch.bool, device=latents.device), None
 
     def more_conditions(self, batch: dict[str, Any], latents: Tensor) -> dict[str, Tensor]:
-        """In evaluation: further conditions of the network by name, `b ...` each."""
+        """In evaluation: additional conditions of the network by name, `b ...` each."""
         return {}
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:

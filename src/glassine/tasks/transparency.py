@@ -20,7 +20,7 @@ class TransparencyTask(StickerTask):
     """L = L_recon + identity_weight * L_identity + adversarial_weight * L_disc.
 
     L_recon is the squared error of alpha and of the color-padded straight color. L_identity (harmlessness) is the
-    squared error between the frozen VAE's decoding of the adjusted latents and the picture on mid gray, so that the
+    squared error between the frozen VAE's decoding of the adjusted latents and the image on mid gray, so that the
     latents remain valid for the diffusion model. L_disc is a PatchGAN on RGBA with hinge losses. All pixels are in
     [0, 1], as in ILDiff's L_p, so that weights compare; errors in [-1, 1] would count four times as much.
 
@@ -143,7 +143,7 @@ class TransparencyTask(StickerTask):
     def evaluate(self, batch: dict[str, Any], stage: str) -> None:
         """Log the round trip's PSNR, averaged over frames."""
         alpha, foreground, color = alpha_and_colors(batch)
-        with torch.autocast(alpha.device.type, enabled=False):  # what is measured runs in float32
+        with torch.autocast(alpha.device.type, enabled=False):  # evaluate in float32 for any training precision
             latents = self.codec.encode(foreground, alpha, color)
             picture = self.codec.reconstruct(latents)
             decoded = self.codec.decoder(picture, latents)[:, :1].clamp(0, 1)

@@ -19,9 +19,9 @@ from glassine.utils.tensors import weights_digest
 class TransparentImageTask(StickerVideoTask):
     """The usual noise prediction loss, on latents adjusted by the transparency encoder.
 
-    There is no public training code. What is trained depends on the network: all of a `FrameUNet` or `ImageUNet`, or
-    only LoRA, see `glassine.nn.lora.with_lora`; and a `latent_mean`, if there is one. Every frame of a clip is treated
-    as an independent image.
+    There is no public training code. All parameters of a `FrameUNet` or `ImageUNet` are trained, or only LoRA (see
+    `glassine.nn.lora.with_lora`); so is a `latent_mean`, if there is one. Every frame of a clip is treated as an
+    independent image.
 
     A batch has `foreground` (straight, color-padded, `b f 3 h w`) and `alpha` (`b f 1 h w`), or cached adjusted
     `latents` (`b f c h w`, not normalized), and `caption` or cached `prompt_embeds`.

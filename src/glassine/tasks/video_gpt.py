@@ -68,7 +68,7 @@ class VideoGPTTask(StickerTask):
         self.evaluate(batch, "test", batch_idx)
 
     def evaluate(self, batch: dict[str, Any], stage: str, batch_idx: int) -> None:
-        """Log both."""
+        """Log the loss with and without tags."""
         codes, mixture = self.prior.encode(batch["clip"]), self.mixture(batch)
         loss, uncond = (
             self.prior.nats(codes, shares, torch.Generator().manual_seed(batch_idx)).mean()
