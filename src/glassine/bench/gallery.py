@@ -35,9 +35,7 @@ DRAWN = {
     "glass on white": ("glass", "white"),
 }
 SEEDS = tuple(range(8))
-# captions of training stickers, new combinations of their words, and a Chinese caption
-PROMPTS = ("grinning face", "red heart", "rocket", "a waving panda", "blue car", "笑脸")
-STILL_PROMPTS = (
+PROMPTS = (
     "grinning face", "red heart", "rocket", "pizza", "a dancing cat", "thumbs up", "ghost", "birthday cake",
     "crying face", "a waving panda", "blue car", "微笑的脸",
 )  # fmt: skip

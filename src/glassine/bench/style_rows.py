@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from glassine.bench.style_cases import Frames
 from glassine.models.classic import ColorProjection, GrabCut, for_damaged_files, true_boxes
-from glassine.pipelines.cutout import CutoutPipeline, Method
+from glassine.pipelines.cutout import TINY, CutoutPipeline, Method
+from glassine.pipelines.refining import SHIPPED
+from glassine.pretrained.shared_tensors import file_digest
+from glassine.pretrained.weights import WEIGHTS_FILE, locate
 from glassine.utils.errors import UserError
 
 Levels = NDArray[np.uint8]  # f h w
@@ -60,7 +63,10 @@ def make_rows(names: list[str] | None = None, device: str = "cpu") -> list[Style
         "closed_form": ("closed form alone", "closed-form"),
         "network": ("network alone", "network"),
     }
-    found = [StyleRow(name, title, partial(_by_pipeline, pipeline, method)) for name, (title, method) in own.items()]
+    found = [
+        StyleRow(name, title, partial(_by_pipeline, pipeline, method), settings=_weights(method))
+        for name, (title, method) in own.items()
+    ]
     fill = {damaged: ColorProjection(DAMAGED if damaged else CLEAN, band=1) for damaged in (False, True)}
     exact, calm = ColorProjection(0.012, 1), for_damaged_files()
     found += [
@@ -87,6 +93,12 @@ def make_rows(names: list[str] | None = None, device: str = "cpu") -> list[Style
 
 ROW_NAMES = ("cutout", "closed_form", "network", "flood_fill", "projection", "calm", "grabcut", "closed_form_matting")
 CLOSED = ("flood_fill", "projection", "calm")  # closed-form baselines of the cut-out
+
+
+def _weights(method: Method) -> dict[str, float | int | str]:
+    """Digest of the weights that a method uses, so that records of others are measured again."""
+    source = {"auto": SHIPPED, "network": TINY}.get(method)
+    return {} if source is None else {"weights": file_digest(locate(source) / WEIGHTS_FILE)}
 
 
 def _by_pipeline(pipeline: CutoutPipeline, method: Method, frames: Frames, damaged: bool, truth: Levels) -> Levels:

@@ -186,9 +186,17 @@ def styles(args: argparse.Namespace) -> None:
     from glassine.bench.styles import RESULTS, condition_table, evaluate, write_styles
     from glassine.bench.tables import print_table
 
+    if args.sheet is not None and args.sheet.suffix.lower() != ".png":
+        raise UserError(f"--sheet must be a .png file, got {args.sheet}")
     rows = make_rows(args.methods, args.device)
     cases = find_cases(args.shards, args.split, args.limit, args.rendered)
     print(f"{len(cases)} stickers of {len({case.group for case in cases})} groups, split {args.split}")
+    if args.sheet is not None:
+        from glassine.bench.style_pictures import draw_styles
+
+        draw_styles(cases, args.sheet, args.conditions)
+        print(f"wrote {args.sheet}")
+        return
     data = "-".join([*(folder.name for folder in args.shards), *(["rendered"] if args.rendered else [])])
     records = evaluate(rows, cases, args.split, args.to / RESULTS, args.conditions, args.again, data, progress_bar)
     print_table(condition_table(records, args.conditions or list(CONDITIONS)))
@@ -281,10 +289,9 @@ def prompts(args: argparse.Namespace) -> None:
 
 def grid(args: argparse.Namespace) -> None:
     """Draw a grid of seeds."""
-    from glassine.bench.gallery import PROMPTS, STILL_PROMPTS, WAYS, grid_maker, make_grid
+    from glassine.bench.gallery import WAYS, grid_maker, make_grid
 
-    prompts = STILL_PROMPTS if args.way == "still" else PROMPTS
-    paths = make_grid(grid_maker(args.way, args.weights, args.device), args.to / WAYS[args.way], prompts)
+    paths = make_grid(grid_maker(args.way, args.weights, args.device), args.to / WAYS[args.way])
     print("wrote", " and ".join(str(path) for path in paths))
 
 

@@ -189,6 +189,12 @@ def add_styles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"rows: {', '.join(ROW_NAMES)} (default: all)")
     parser.add_argument("--conditions", nargs="+", metavar="NAME", help=f"{', '.join(CONDITIONS)} (default: all)")
     parser.add_argument("--again", action="store_true", help="repeat existing measurements")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE.png",
+        help="only draw the stickers, one condition each, with their cut-outs on the backgrounds of chats",
+    )
     parser.add_argument("--device", default="cpu", help="of the network: auto, cpu or gpu (default: %(default)s)")
 
 

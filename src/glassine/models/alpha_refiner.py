@@ -74,6 +74,11 @@ class AlphaRefiner(nn.Module):
             inputs: of `refiner_inputs`, `b 11 h w`.
             closed: closed-form alpha, `b 1 h w`, as in the inputs.
         """
+        correction, gate = self.correct(inputs)
+        return closed + gate * correction
+
+    def correct(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The correction, and its gate in [0, 1], both `b 1 h w` float32."""
         x = self.conv_in(F.pixel_unshuffle(inputs, self.patch_size))
         skips = []
         for scale, block in enumerate(self.down_blocks):
@@ -85,4 +90,4 @@ class AlphaRefiner(nn.Module):
             x = F.pixel_shuffle(self.upsamplers[scale](x), 2)
             x = self.up_blocks[scale](self.joins[scale](torch.cat([x, skips[scale]], dim=1)))
         correction, gate = F.pixel_shuffle(self.conv_out(F.relu(x)), self.patch_size).float().split(1, dim=1)
-        return closed + torch.sigmoid(gate - 1) * correction
+        return correction, torch.sigmoid(gate)

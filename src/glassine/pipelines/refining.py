@@ -72,7 +72,7 @@ class Refiner:
         return self._network
 
     def __call__(self, cuts: Sequence[FrameCut], pictures: Sequence[Picture], longest: int) -> list[Levels]:
-        """Corrected alpha of frames, `h w` uint8 each.
+        """Corrected alpha of frames, `h w` uint8 each; frames that repeat the one before cost nothing.
 
         Args:
             cuts: their closed forms, `decide`d.
@@ -80,10 +80,13 @@ class Refiner:
             longest: pixels of the longer side that the network sees; larger pictures are reduced for it, and its
                 correction is enlarged.
         """
+        new = [number for number, cut in enumerate(cuts) if not number or cut is not cuts[number - 1]]
         found: list[Levels] = []
-        for start in range(0, len(cuts), BATCH):
-            found += self._batch(cuts[start : start + BATCH], pictures[start : start + BATCH], longest)
-        return found
+        for start in range(0, len(new), BATCH):
+            some = new[start : start + BATCH]
+            found += self._batch([cuts[number] for number in some], [pictures[number] for number in some], longest)
+        places = np.cumsum([number in set(new) for number in range(len(cuts))]) - 1
+        return [found[place] for place in places]
 
     def _batch(self, cuts: Sequence[FrameCut], pictures: Sequence[Picture], longest: int) -> list[Levels]:
         import torch

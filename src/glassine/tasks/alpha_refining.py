@@ -11,17 +11,18 @@ from glassine.tasks.base import StickerTask
 
 
 class AlphaRefiningTask(StickerTask):
-    """L = mean over pictures of log(squared error of alpha + floor): what is minimized is minus the mean PSNR.
+    """L = mean over pictures of the root of alpha's mean squared error, with and without the gate.
 
-    A picture that is nearly right counts as much as one that is wrong, so that the network learns to leave alone what
-    the closed form does well.
+    The root makes a picture that is nearly right count as much as one that is wrong, so that the network learns to
+    leave alone what the closed form does well. The error without the gate lets the correction learn where the gate is
+    still closed.
 
     Args:
         network: see there.
         optimizer: see `StickerTask`, as the next two.
         lr_scheduler: see there.
         init_from: see there.
-        floor: squared error below which nothing is gained; 3e-5 is 45 dB.
+        proposal_weight: of the error without the gate.
         channels_last: memory layout, the faster one for bfloat16 convolutions on CPUs.
 
     A batch is one of `glassine.data.cut_cache.CachedCuts`.
@@ -33,26 +34,31 @@ class AlphaRefiningTask(StickerTask):
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
         init_from: str | None = None,
-        floor: float = 3e-5,
+        proposal_weight: float = 0.3,
         channels_last: bool = True,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, init_from)
-        self.network, self.floor = network, floor
+        self.network, self.proposal_weight = network, proposal_weight
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
 
-    def predict(self, batch: dict[str, Any]) -> Tensor:
-        """Corrected alpha, `b 1 h w`, not clipped."""
+    def corrected(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Alpha with the gated and with the whole correction, `b 1 h w`, not clipped."""
         picture, behind, closed, opened = (batch[name] for name in ("picture", "behind", "closed", "opened"))
         inputs = refiner_inputs(picture, behind, closed, opened, batch["noise"].float())
-        return self.network(inputs, closed)
+        correction, gate = self.network.correct(inputs)
+        return closed + gate * correction, closed + correction
+
+    def predict(self, batch: dict[str, Any]) -> Tensor:
+        """Corrected alpha, `b 1 h w`, not clipped."""
+        return self.corrected(batch)[0]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """The loss; logged as the PSNR that it stands for, in dB."""
-        error = (self.predict(batch) - batch["alpha"]).square().mean((1, 2, 3))
-        loss = (error + self.floor).log().mean()
-        self.log("train/psnr", -4.3429 * loss)
-        return loss
+        """The loss; logged with the root mean squared error of the closed form, where it starts."""
+        refined, proposed = (root_error(alpha, batch["alpha"]) for alpha in self.corrected(batch))
+        started = root_error(batch["closed"], batch["alpha"])
+        self.log_dict({"train/refined": refined, "train/proposed": proposed, "train/gain": started - refined})
+        return refined + self.proposal_weight * proposed
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """PSNR of the corrected and of the closed-form alpha, of damaged and of undamaged files, in dB."""
@@ -85,3 +91,8 @@ class AlphaRefiningTask(StickerTask):
         shown = {"picture": batch["picture"], "closed form": batch["closed"], "refined": self.predict(batch)}
         shown["truth"] = batch["alpha"]
         return {name: planes.expand(-1, 3, -1, -1)[:, None].clamp(0, 1) for name, planes in shown.items()}
+
+
+def root_error(alpha: Tensor, truth: Tensor) -> Tensor:
+    """Mean over pictures `b 1 h w` of the root of the mean squared error."""
+    return ((alpha - truth).square().mean((1, 2, 3)) + 1e-6).sqrt().mean()

@@ -188,8 +188,7 @@ class ImageToVideoTask(TransparentImageTask):
             stride = min(self.strides)
             least = max(2, wanted * stride if self.loops else (wanted - 1) * stride + 1)
             raise UserError(
-                f"clips must have at least {least} frames for num_frames and strides, got "
-                f"{frames}: set data.num_frames"
+                f"clips must have at least {least} frames for num_frames and strides, got {frames}: set data.num_frames"
             )
         stride = fitting[int(torch.randint(len(fitting), ())) if len(fitting) > 1 else 0]
         span = frames if self.loops else frames - (wanted - 1) * stride

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glassine.bench.records import read_records
 from glassine.bench.style_cases import CONDITIONS, FAMILIES, Case, find_cases, seed_of, show
+from glassine.bench.style_pictures import GAP, TILE, chat_backgrounds, draw_styles, laid_over
 from glassine.bench.style_rows import ROW_NAMES, StyleRow, make_rows
 from glassine.bench.styles import best_closed, condition_table, evaluate, of_style, psnr, style_table, worse_than
 from glassine.utils.errors import UserError
@@ -96,3 +98,25 @@ def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_grad
 def test_bad_settings_are_named(change, message):
     with pytest.raises(UserError, match=message):
         change()
+
+
+def test_the_sheet_shows_input_and_result_on_four_chat_backgrounds(cases, tmp_path):
+    class Everything:
+        """Keeps the whole picture."""
+
+        class report:
+            method = "kept"
+
+        def stream(self, pairs):
+            return pairs
+
+    draw_styles(cases, tmp_path / "sheet.png", ["white"], Everything())
+    page = np.asarray(Image.open(tmp_path / "sheet.png"))
+    top, first = GAP, [GAP + column * (TILE + GAP) for column in range(5)]
+    tiles = [page[top : top + TILE, left : left + TILE] for left in first]
+    for tile in tiles[1:]:  # nothing was removed, so that no background shows
+        np.testing.assert_array_equal(tile, tiles[0])
+    backgrounds = chat_backgrounds()
+    assert len({picture.tobytes() for picture in backgrounds}) == 4
+    clear = np.zeros((TILE, TILE, 4), np.uint8)
+    np.testing.assert_array_equal(laid_over(clear, backgrounds[3]), backgrounds[3])
