@@ -1,4 +1,4 @@
-"""A network that corrects closed-form alpha: a plain U-Net that starts as the identity and learns where to differ."""
+"""A network that corrects closed-form alpha: a plain U-Net with an alpha of its own and a gate between the two."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +11,7 @@ from glassine.models.vae import PlainBlock
 from glassine.nn.diffusion import zero_module
 
 CHANNELS = 11
+CLOSED_GATE = 3.0  # the gate's logit at the start, below 0
 MOST_NOISE = 16.0  # in 255ths; noisier files look the same to the network
 
 
@@ -34,8 +35,8 @@ def refiner_inputs(picture: Tensor, behind: Tensor, closed: Tensor, opened: Tens
 class AlphaRefiner(nn.Module):
     """U-Net of plain residual blocks from a picture and its closed-form alpha to a corrected alpha.
 
-    The result is `closed + g * d` with a correction d, zero at the start, and a gate g in [0, 1]: where the closed form
-    is right, as on undamaged flat backgrounds, the network can leave it exactly as it is.
+    The result is `closed + g * (own - closed)` with the network's own alpha and a gate g in [0, 1], nearly closed at the
+    start: where the closed form is right, as on undamaged flat backgrounds, the network leaves it as it is.
 
     Args:
         block_out_channels: width at each scale, finest first, a stride of 2 between them.
@@ -68,17 +69,17 @@ class AlphaRefiner(nn.Module):
         self.conv_out = zero_module(nn.Conv2d(widths[0], 2 * patch_size**2, 3, padding=1))
 
     def forward(self, inputs: Tensor, closed: Tensor) -> Tensor:
-        """Alpha `b 1 h w`, not clipped to [0, 1].
+        """Alpha `b 1 h w` in [0, 1].
 
         Args:
             inputs: of `refiner_inputs`, `b 11 h w`.
-            closed: closed-form alpha, `b 1 h w`, as in the inputs.
+            closed: closed-form alpha, `b 1 h w` in [0, 1], as in the inputs.
         """
-        correction, gate = self.correct(inputs)
-        return closed + gate * correction
+        logits, gate = self.propose(inputs)
+        return closed + gate * (torch.sigmoid(logits) - closed)
 
-    def correct(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The correction, and its gate in [0, 1], both `b 1 h w` float32."""
+    def propose(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the network's own alpha, and the gate in [0, 1], both `b 1 h w` float32."""
         x = self.conv_in(F.pixel_unshuffle(inputs, self.patch_size))
         skips = []
         for scale, block in enumerate(self.down_blocks):
@@ -89,5 +90,5 @@ class AlphaRefiner(nn.Module):
         for scale in range(len(skips) - 1, -1, -1):
             x = F.pixel_shuffle(self.upsamplers[scale](x), 2)
             x = self.up_blocks[scale](self.joins[scale](torch.cat([x, skips[scale]], dim=1)))
-        correction, gate = F.pixel_shuffle(self.conv_out(F.relu(x)), self.patch_size).float().split(1, dim=1)
-        return correction, torch.sigmoid(gate)
+        logits, gate = F.pixel_shuffle(self.conv_out(F.relu(x)), self.patch_size).float().split(1, dim=1)
+        return logits, torch.sigmoid(gate - CLOSED_GATE)
