@@ -35,8 +35,8 @@ def refiner_inputs(picture: Tensor, behind: Tensor, closed: Tensor, opened: Tens
 class AlphaRefiner(nn.Module):
     """U-Net of plain residual blocks from a picture and its closed-form alpha to a corrected alpha.
 
-    The result is `closed + g * (own - closed)` with the network's own alpha and a gate g in [0, 1], nearly closed at the
-    start: where the closed form is right, as on undamaged flat backgrounds, the network leaves it as it is.
+    The result is `closed + g * (own - closed)` with the network's own alpha and a gate g in [0, 1], nearly closed at
+    the start: where the closed form is right, as on undamaged flat backgrounds, the network leaves it as it is.
 
     Args:
         block_out_channels: width at each scale, finest first, a stride of 2 between them.

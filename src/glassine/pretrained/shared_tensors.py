@@ -26,31 +26,32 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
-def find_shared(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names of tensors of `state` that equal one of `other`, bit for bit, and its name there.
+def find_shared(state: Mapping[str, Tensor], other: Mapping[str, Tensor], precision: torch.dtype) -> dict[str, str]:
+    """Names of tensors of `state` that equal one of `other` as far as a file can tell, and its name there.
 
-    Tensors of one number throughout, such as zeros, are left out: they are equal by chance.
+    Two tensors are equal if they differ by no more than the rounding of `precision`, half or eight bits. Tensors of one
+    number throughout, such as zeros, are left out: they are equal by chance.
     """
-    places: dict[tuple[tuple[int, ...], float], list[str]] = {}
+    rounding = 1 / 200 if precision == torch.int8 else 1 / 1000  # of the largest magnitude; a step of 8 bits is 1 / 127
+    places: dict[tuple[int, ...], list[str]] = {}
     for name, tensor in other.items():
         if _counts(tensor):
-            places.setdefault(_look(tensor), []).append(name)
+            places.setdefault(tuple(tensor.shape), []).append(name)
     found = {}
     for name, tensor in state.items():
-        if _counts(tensor):
-            for candidate in places.get(_look(tensor), []):
-                if torch.equal(tensor.float(), other[candidate].float()):
-                    found[name] = candidate
-                    break
+        if not _counts(tensor):
+            continue
+        candidates = places.get(tuple(tensor.shape), [])
+        for candidate in sorted(candidates, key=lambda one: one != name):  # its own name first
+            theirs = other[candidate].float()
+            if (tensor.float() - theirs).abs().max() <= rounding * theirs.abs().max():
+                found[name] = candidate
+                break
     return found
 
 
 def _counts(tensor: Tensor) -> bool:
     return tensor.is_floating_point() and tensor.numel() >= FEWEST and bool(tensor.min() < tensor.max())
-
-
-def _look(tensor: Tensor) -> tuple[tuple[int, ...], float]:
-    return tuple(tensor.shape), float(tensor.detach().flatten()[:: max(1, tensor.numel() // 512)].double().sum())
 
 
 def shared_header(source: str, file: Path, names: Mapping[str, str]) -> dict[str, str]:

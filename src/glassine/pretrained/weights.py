@@ -312,7 +312,7 @@ def save_bundle(
     Floating-point tensors are stored as `dtype`, or unchanged if out of its range; half precision halves the file and
     is converted back to the network's precision when loaded. `torch.int8` halves it again: the weights of layers are
     stored in eight bits with one scale per output channel, all other tensors in half precision. Tensors that equal one
-    of the bundle `shared_with`, bit for bit, are not stored: that bundle must be there when this one is loaded.
+    of the bundle `shared_with` up to that rounding are not stored: that bundle must be there when this one is loaded.
 
     Raises:
         UserError: a weight is not finite, or the folder cannot be written.
@@ -324,7 +324,7 @@ def save_bundle(
     header = {}
     if shared_with is not None:
         file = locate(shared_with) / WEIGHTS_FILE
-        names = find_shared(state, read_state(file))
+        names = find_shared(state, read_state(file), dtype)
         state = {name: tensor for name, tensor in state.items() if name not in names}
         header = shared_header(shared_with, file, names) if names else {}
     if dtype == torch.int8:

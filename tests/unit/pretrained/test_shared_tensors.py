@@ -46,6 +46,17 @@ def test_shared_tensors_are_stored_once_and_load_bit_for_bit(tmp_path: Path, pre
     assert read_state(tmp_path / "second" / "model.safetensors").keys() == second.state_dict().keys()
 
 
+@pytest.mark.parametrize(("change", "shares"), [(0.0001, True), (0.1, False)])
+def test_what_differs_by_more_than_the_rounding_is_stored(tmp_path: Path, change, shares):
+    first = build_vae(0)
+    save_bundle(first, VAE, tmp_path / "first", torch.int8)
+    for parameter in first.parameters():
+        parameter.data += change * torch.randn_like(parameter)
+    save_bundle(first, VAE, tmp_path / "second", torch.int8, shared_with=str(tmp_path / "first"))
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("first", "second")]
+    assert (sizes[1] < 0.5 * sizes[0]) == shares
+
+
 def test_another_bundle_in_the_place_of_the_shared_one_is_refused(tmp_path: Path):
     two_bundles(tmp_path, torch.float16)
     save_bundle(build_vae(2), VAE, tmp_path / "first")
