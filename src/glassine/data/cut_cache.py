@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
@@ -82,6 +83,7 @@ class CachedCuts(LazyDataset):
         folders: of the caches.
         training: whether samples vary.
         limit: maximum number of samples, evenly spaced; None for all.
+        reduce: factor by which height and width are reduced, for a fast start of a training.
         seed: of what is random.
 
     Raises:
@@ -89,12 +91,19 @@ class CachedCuts(LazyDataset):
     """
 
     def __init__(
-        self, folders: str | list[str], training: bool = False, limit: int | None = None, seed: int | None = None
+        self,
+        folders: str | list[str],
+        training: bool = False,
+        limit: int | None = None,
+        reduce: int = 1,
+        seed: int | None = None,
     ) -> None:
         self.folders = [folders] if isinstance(folders, str) else list(folders)
         if not self.folders or (limit is not None and limit < 1):
             raise UserError(f"folders must be named and limit at least 1, got {self.folders} and {limit}")
-        self.training, self.limit, self.seed = training, limit, seed
+        if reduce < 1:
+            raise UserError(f"reduce must be at least 1, got {reduce}")
+        self.training, self.limit, self.reduce, self.seed = training, limit, reduce, seed
 
     def _open(self) -> None:
         self.files = [CacheFiles(CUTS, Path(folder)) for folder in self.folders]
@@ -109,7 +118,7 @@ class CachedCuts(LazyDataset):
 
     def evaluation(self, split: str) -> "CachedCuts":
         """The same samples, unvaried; a split has a cache of its own."""
-        return CachedCuts(self.folders, limit=self.limit, seed=self.seed)
+        return CachedCuts(self.folders, limit=self.limit, reduce=self.reduce, seed=self.seed)
 
     def __getitem__(self, item: int | SampleId) -> dict[str, Any]:
         self.setup()
@@ -120,6 +129,8 @@ class CachedCuts(LazyDataset):
         number, index = self.files[folder].find(row)
         file = self.files[folder].file(number)
         planes = file.get_slice("cuts")[index].float() / 255  # 9 h w
+        if self.reduce > 1:
+            planes = F.avg_pool2d(planes, self.reduce)
         noise = float(file.get_slice("noise")[index])
         if self.training:
             planes = varied(planes, sample_generator(self.seed or 0, epoch, place))

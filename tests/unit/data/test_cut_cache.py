@@ -78,3 +78,13 @@ def test_limit_spreads_evenly(tmp_path: Path):
     assert [CachedCuts(str(tmp_path), limit=3)[n]["key"] for n in range(3)] == ["square 0", "square 2", "square 4"]
     with pytest.raises(UserError, match="limit at least 1"):
         CachedCuts(str(tmp_path), limit=0)
+
+
+def test_samples_come_at_a_fraction_of_their_size(tmp_path: Path):
+    write(tmp_path)
+    small = CachedCuts(str(tmp_path), reduce=2)
+    assert small[0]["alpha"].shape == (1, 8, 8)
+    assert small[0]["alpha"].mean() == CachedCuts(str(tmp_path))[0]["alpha"].mean()
+    assert small.evaluation("val")[1]["picture"].shape == (3, 8, 8)
+    with pytest.raises(UserError, match="reduce must be at least 1, got 0"):
+        CachedCuts(str(tmp_path), reduce=0)
