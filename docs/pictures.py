@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and of these pages: `python docs/pictures.py`. About two minutes on two cores.
+"""Draw the pictures of the README and of these pages: `python docs/pictures.py`. About four minutes on two cores.
 
 Every drawing is the suite's own: stickers of the procedural renderer and what the shipped networks make.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from glassine.__main__ import main
+from glassine.bench.gallery import PROMPTS as GRID_PROMPTS
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.data.sticker import Sticker
@@ -21,7 +22,7 @@ SEED, FRAMES, SIZE = 11, 12, 192
 # number in the series, color of the background
 SHOWN = ((9, (255, 255, 255)), (27, (255, 214, 10)), (12, (52, 199, 89)), (33, (255, 255, 255)), (57, (90, 200, 250)))
 GAP, PAPER = 12, (255, 255, 255)
-PROMPTS = ("rocket", "ghost", "red heart")
+PROMPTS = ("rocket", "pizza", "ghost")
 
 
 def over(frames: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -97,6 +98,17 @@ def generated(folder: Path) -> None:
     write(grid([row]), "generate.webp", 125)
 
 
+def generated_frames(folder: Path) -> None:
+    """Seed 0 of each prompt of the grids, opaque, its frames side by side."""
+    rows = []
+    for number, prompt in enumerate(GRID_PROMPTS):
+        made = folder / f"frames{number}.webp"
+        main(["generate", prompt, str(made), "--seed", "0", "--quiet"])
+        frames = repeated(read_sticker(made).frames[..., :3], 8)
+        rows.append([frame[None] for frame in resized(frames, 96)])
+    write(grid(rows), "generated_frames.webp")
+
+
 def animated(folder: Path) -> None:
     """A still, and what `glassine animate` makes of it."""
     source = ProceduralStickers(seed=SEED, size=256, num_frames=1, length=60)
@@ -114,4 +126,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         before_and_after(Path(folder))
         generated(Path(folder))
+        generated_frames(Path(folder))
         animated(Path(folder))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from glassine.bench.style_cases import Frames
 from glassine.models.classic import ColorProjection, GrabCut, for_damaged_files, true_boxes
 from glassine.pipelines.cutout import TINY, CutoutPipeline, Method
-from glassine.pipelines.refining import SHIPPED
 from glassine.pretrained.shared_tensors import file_digest
 from glassine.pretrained.weights import WEIGHTS_FILE, locate
 from glassine.utils.errors import UserError
@@ -97,8 +96,7 @@ CLOSED = ("flood_fill", "projection", "calm")  # closed-form baselines of the cu
 
 def _weights(method: Method) -> dict[str, float | int | str]:
     """Digest of the weights that a method uses, so that records of others are measured again."""
-    source = {"auto": SHIPPED, "network": TINY}.get(method)
-    return {} if source is None else {"weights": file_digest(locate(source) / WEIGHTS_FILE)}
+    return {} if method == "closed-form" else {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)}
 
 
 def _by_pipeline(pipeline: CutoutPipeline, method: Method, frames: Frames, damaged: bool, truth: Levels) -> Levels:

@@ -261,7 +261,7 @@ def add_ablation(parser: argparse.ArgumentParser) -> None:
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
     """Arguments of `prompts`."""
-    parser.add_argument("--weights", default="glassine:tiny-sti", help="network to score (default: %(default)s)")
+    parser.add_argument("--weights", default="glassine:sti", help="network to score (default: %(default)s)")
     parser.add_argument("--transparency", choices=("opaque", "ildiff", "latents"), default="opaque")
     parser.add_argument("--evaluator", default="glassine:tiny-names", help="bundle or run (default: %(default)s)")
     parser.add_argument("--data", default="data/world", help="shards of all stickers (default: %(default)s)")

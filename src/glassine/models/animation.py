@@ -180,8 +180,9 @@ def sample_latents(
             noised = scheduler.add_noise(cond_latents, noise, timesteps)
             latents = torch.where(cond_mask[:, :, None, None, None], noised, latents)
         noisy = torch.cat([solver.scale_model_input(latents, timestep)] * len(branches))
-        with lora_scale(network.unet, how.motion_adapter_scale, "motion"):
-            predictions = network(noisy, timesteps.repeat(len(branches)), embeds, **conditions).chunk(len(branches))
+        with lora_scale(network.unet, how.motion_adapter_scale, "motion"), network.autocast(embeds.device):
+            predictions = network(noisy, timesteps.repeat(len(branches)), embeds, **conditions)
+        predictions = predictions.to(embeds).chunk(len(branches))
         weighed = [weight * one for weight, one in zip(branches.values(), predictions, strict=True)]
         guided = rescale_noise_cfg(torch.stack(weighed).sum(0), predictions[-1], how.guidance_rescale, cond_mask)
         latents = solver.step(guided, timestep, latents).prev_sample

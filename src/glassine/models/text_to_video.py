@@ -1,7 +1,7 @@
 """Text-to-video latent diffusion: the parts that VSD2M's methods share, for any video UNet."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from glassine.models.sampling import SCALE_WITH_MEAN, USUAL_SCALE, Progress, SamplerConfig, check_seeds, make_solver
 from glassine.nn.conditioning import fill_padding
-from glassine.nn.diffusion import rescale_noise_cfg
+from glassine.nn.diffusion import rescale_noise_cfg, share_noise
+from glassine.utils.devices import fast_autocast
 from glassine.utils.errors import UserError
 
 
@@ -46,9 +47,15 @@ class TextToVideo(nn.Module):
         mean_of_given: whether given frames correct the predicted mean: one offset for all frames makes its average
             error on the given frames zero. A mean that is constant over time thereby becomes the mean of these frames.
         styles: style names that end the training captions (`a rocket, 3D`), most frequent first; empty for none.
+        shared_noise: share of the noise's variance that all frames have in common, in training and sampling, see
+            `glassine.nn.diffusion.share_noise`. Frames of small networks then stay together. 0 in VSD2M.
+
+    Attributes:
+        fast: sample in bfloat16 where the device computes in it.
 
     Raises:
-        ValueError: input channels that fit neither with nor without a mask, `mean_of_given` without `latent_mean`, or a
+        ValueError: `shared_noise` out of range, input channels that fit neither with nor without a mask,
+            `mean_of_given` without `latent_mean`, or a
             `latent_mean` with other channels than the latents.
     """
 
@@ -61,8 +68,10 @@ class TextToVideo(nn.Module):
         latent_mean: nn.Module | None = None,
         mean_of_given: bool = False,
         styles: tuple[str, ...] = (),
+        shared_noise: float = 0.0,
     ) -> None:
         super().__init__()
+        self.fast, self.shared_noise = False, shared_noise
         self.unet, self.styles = unet, tuple(styles)
         self.latent_mean, self.mean_of_given = latent_mean, mean_of_given
         self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
@@ -71,6 +80,8 @@ class TextToVideo(nn.Module):
         if self.takes_cond_mask not in (0, 1):
             got, needed = int(unet.config["in_channels"]), self.read_channels  # type: ignore[index]
             raise ValueError(f"in_channels of the UNet must be {needed}, or {needed + 1} with a mask, got {got}")
+        if not 0 <= shared_noise <= 1:
+            raise ValueError(f"shared_noise must be in [0, 1], got {shared_noise}")
         if latent_mean is None and mean_of_given:
             raise ValueError("mean_of_given needs a latent_mean, got None")
         channels = getattr(latent_mean, "shape", (self.latent_channels,))[0]
@@ -242,7 +253,9 @@ class TextToVideo(nn.Module):
             noisy = solver.scale_model_input(latents, timestep)
             conditions = [None if x is None else torch.cat([x] * copies) for x in (cond_latents, cond_mask)]
             timesteps = timestep.expand(copies * len(prompts))
-            prediction = self(torch.cat([noisy] * copies), timesteps, embeds, *conditions)
+            with self.autocast(embeds.device):
+                prediction = self(torch.cat([noisy] * copies), timesteps, embeds, *conditions)
+            prediction = prediction.to(embeds)
             if guided:
                 noise_pred_uncond, noise_pred_text = prediction.chunk(2)
                 prediction = noise_pred_uncond + scale * (noise_pred_text - noise_pred_uncond)
@@ -252,6 +265,10 @@ class TextToVideo(nn.Module):
         if cond_latents is not None and cond_mask is not None:
             latents = torch.where(cond_mask[:, :, None, None, None], cond_latents, latents)
         return self.decode(latents)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Context of the UNet's passes while sampling: bfloat16 if `fast` is set and the device computes in it."""
+        return fast_autocast(device) if self.fast else nullcontext()
 
     def guidance_scale(self, sampling: SamplerConfig, around: bool = False) -> float:
         """The scale of `sampling`, or this network's default; `around` tells whether frames are given."""
@@ -264,8 +281,13 @@ class TextToVideo(nn.Module):
     def draw_noise(self, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
         """Noise `b f c h/8 w/8` for clips of `shape` (f, h, w), drawn on the CPU with one seed per clip."""
         frames, height, width = shape
-        size = (frames, self.latent_channels, height // 8, width // 8)
-        return torch.stack([torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        size = (self.latent_channels, height // 8, width // 8)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.stack([torch.randn((frames, *size), generator=generator) for generator in generators])
+        if self.shared_noise == 0 or frames == 1:
+            return noise
+        shared = torch.stack([torch.randn(size, generator=generator) for generator in generators])
+        return share_noise(noise, shared, self.shared_noise)
 
     def check_size(self, size: tuple[int, int], num_frames: int) -> None:
         """Raise UserError if the networks cannot generate clips of this size."""

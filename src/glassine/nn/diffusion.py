@@ -91,6 +91,19 @@ def prediction_for(clean: Tensor, noisy: Tensor, kept: Tensor, prediction_type: 
     return (noisy - signal * clean) / spread if prediction_type == "epsilon" else clean
 
 
+def share_noise(noise: Tensor, shared: Tensor, share: float) -> Tensor:
+    """Noise of frames that is correlated: each frame has `share` of its variance in common with all others.
+
+    PYoCo's mixed noise model (Ge et al., arXiv 2305.10474, section 3.1), in which `share` is a^2 / (1 + a^2).
+
+    Args:
+        noise: independent for each frame, `b f c h w`.
+        shared: the same for all frames, `b c h w`.
+        share: in [0, 1]; 0 returns `noise`.
+    """
+    return noise if share == 0 else share**0.5 * shared[:, None] + (1 - share) ** 0.5 * noise
+
+
 def draw_timesteps(count: int, steps: int, shift: float = 1.0, device: torch.device | None = None) -> Tensor:
     """Sample `count` random timesteps in [0, `steps`).
 

@@ -1,36 +1,30 @@
 """Cut stickers out of their background: opaque frames in, transparent frames out, of any size and length.
 
 The background is modeled first (`background_models`); alpha is closed-form where that is sure (`closed_cutout`), and
-the network's elsewhere. Frames are streamed in overlapping windows (`overlapping_windows`), so that memory does not
-grow with their number; while huge frames wait for their alpha they are kept in a temporary file (`FrameStore`).
+corrected by a network elsewhere. Frames are streamed in overlapping windows (`overlapping_windows`), so that memory
+does not grow with their number; while huge frames wait for their alpha they are kept in a temporary file
+(`FrameStore`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glassine.data.sticker import Sticker
-from glassine.pipelines.background_models import NEAR, border_of
+from glassine.pipelines.background_models import GOOD_FIT
 from glassine.pipelines.background_track import BackgroundTrack
-from glassine.pipelines.backgrounds import Color, find_background
-from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut, vote
-from glassine.pipelines.finishing import (
-    Opacity,
-    finish,
-    finish_closed,
-    is_transparent_already,
-    laid_on,
-    opaque_border_color,
-)
-from glassine.pipelines.frame_store import Frame, FrameStore, StoredFrame, overlapping_windows
-from glassine.pipelines.insets import largest_difference
+from glassine.pipelines.backgrounds import Color
+from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut
+from glassine.pipelines.finishing import Opacity, finish_closed, is_transparent_already, laid_on, opaque_border_color
+from glassine.pipelines.frame_store import Frame, FrameStore, drained, overlapping_windows
+from glassine.pipelines.network_cutout import LOOKAHEAD, Cut, NetworkCutter, NetworkSettings, check_frame, frames_ahead
+from glassine.pipelines.refining import BATCH, Refiner
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject
 from glassine.pipelines.upsampling import WorkingSize
@@ -48,38 +42,8 @@ Method = Literal["auto", "closed-form", "network"]
 METHODS: tuple[Method, ...] = ("auto", "closed-form", "network")
 OPACITIES: tuple[Opacity, ...] = ("auto", "opaque", "translucent")
 TINY = "glassine:tiny-ildiff"
-LOOKAHEAD = 8
-LOOKAHEAD_PIXELS = 2**26  # fewer frames are read ahead if they are huge
 STILL_FRAMES = 48  # read ahead where only a temporal median can tell the background
 POOLED, POOLED_PIXELS = 32, 2**23  # frames over which closed areas are decided at once; fewer if they are large
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One frame on its way through the network: the input, its duration, and what the network sees."""
-
-    original: StoredFrame  # h w 4 uint8
-    duration: int
-    seen: NDArray[np.float32]  # 3 h' w'
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One frame with its closed form: the input, its duration, and alpha at the working size."""
-
-    original: StoredFrame  # h w 4 uint8
-    duration: int
-    closed: FrameCut
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """How the network is used; see `CutoutPipeline.stream`."""
-
-    resolution: int
-    chunk: int
-    pixel_source: PixelSource | None
-    tta: TestTimeAugmentation
 
 
 @dataclass(frozen=True)
@@ -90,12 +54,12 @@ class SubjectHints:
     prior: SubjectPrior | None
 
 
-SMALL = 48  # pixels of the longer side: the network has not seen such stickers, and enlarging them costs too much
+SMALL = 48  # pixels of the longer side: the networks have not seen such stickers
 MERGING, DAMAGED = 0.05, 2.5  # share of the edge, 255ths of noise: beyond both the network is better
 
 
 def needs_network(cuts: list[FrameCut], size: WorkingSize) -> bool:
-    """Whether the network will do better than the closed form.
+    """Whether ILDiff will do better than the closed form.
 
     On 84 stickers of seven styles (training and validation groups), undamaged files were better in closed form even
     where the sticker's edge has the background's color (24 against 22 dB); under JPEG and palettes the network had 20
@@ -104,12 +68,26 @@ def needs_network(cuts: list[FrameCut], size: WorkingSize) -> bool:
     if max(size.full) < SMALL:
         return False
     flat = all(cut.behind.kind == "flat" and not cut.behind.inset for cut in cuts)
-    noise, merging = (float(np.mean([getattr(cut, name) for cut in cuts])) for name in ("noise", "merging"))
+    noise, merging = _means(cuts)
     return flat and noise > DAMAGED and merging > MERGING
 
 
+def needs_refining(cuts: list[FrameCut], size: WorkingSize) -> bool:
+    """Whether the closed form is unsure: damage, an edge in the background's color, or a background of no model."""
+    if max(size.full) < SMALL:
+        return False
+    noise, merging = _means(cuts)
+    unknown = any(cut.behind.fit < GOOD_FIT for cut in cuts)
+    return unknown or noise > DAMAGED or merging > MERGING
+
+
+def _means(cuts: list[FrameCut]) -> tuple[float, float]:
+    noise, merging = (float(np.mean([getattr(cut, name) for cut in cuts])) for name in ("noise", "merging"))
+    return noise, merging
+
+
 class CutoutPipeline:
-    """Transparent stickers from opaque ones: a background model, closed-form alpha, and ILDiff where that is unsure.
+    """Transparent stickers from opaque ones: a background model, closed-form alpha, and a network where that is unsure.
 
     Colors are the input's own, un-mixed from the background at soft pixels. An input frame with transparency is
     composited on the background first, and no pixel of the result is more opaque than it was.
@@ -119,42 +97,32 @@ class CutoutPipeline:
             loads one, called when a sticker needs it for the first time.
         device: `auto` is CUDA if available, else the CPU.
         config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
+        refiner: corrects the closed form where that is unsure; None lets `ildiff` do it, on flat backgrounds.
 
     Attributes:
         report: on the latest sticker of `stream`; complete once its last frame is there.
     """
 
     def __init__(
-        self, ildiff: ILDiff | Callable[[], tuple[ILDiff, dict]], device: str = "auto", config: dict | None = None
+        self,
+        ildiff: ILDiff | Callable[[], tuple[ILDiff, dict]],
+        device: str = "auto",
+        config: dict | None = None,
+        refiner: Refiner | None = None,
     ) -> None:
-        self._device_name = device
-        self._device: torch.device | None = None
-        self.config = config
-        self._network: ILDiff | None = None
-        self._load: Callable[[], tuple[ILDiff, dict]] | None = None
+        self.network = NetworkCutter(ildiff, device, config)
+        self.refiner = refiner
         self.report = CutoutReport()
-        if hasattr(ildiff, "decode"):  # a network, or what stands in for one
-            self._network = cast("ILDiff", ildiff).to(self.device).eval()
-        else:
-            self._load = cast("Callable[[], tuple[ILDiff, dict]]", ildiff)
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
-        if self._device is None:
-            from glassine.utils.devices import pick_device
-
-            self._device = pick_device(self._device_name)
-        return self._device
+        """Where the networks run."""
+        return self.network.device
 
     @property
     def ildiff(self) -> ILDiff:
-        """The network, loaded on first use."""
-        if self._network is None:
-            assert self._load is not None
-            network, self.config = self._load()
-            self._network = network.to(self.device).eval()
-        return self._network
+        """ILDiff, loaded on first use."""
+        return self.network.ildiff
 
     @classmethod
     def from_pretrained(cls, source: str = TINY, device: str = "auto") -> Self:
@@ -190,9 +158,9 @@ class CutoutPipeline:
         from glassine.pretrained.weights import save_bundle
 
         network = self.ildiff
-        if self.config is None:
+        if self.network.config is None:
             raise ValueError("save_pretrained needs the network's class_path and init_args: pass them as config")
-        save_bundle(network, self.config, Path(folder))
+        save_bundle(network, self.network.config, Path(folder))
 
     def __call__(
         self,
@@ -251,13 +219,13 @@ class CutoutPipeline:
             frames: the input, read as results are consumed.
             background: red, green, blue (0 to 255) of the flat background; None finds a model of the background,
                 flat or not, on the border of the frames.
-            resolution: longer side, in pixels, of what the network sees.
+            resolution: longer side, in pixels, of what a network sees.
             chunk: frames per forward pass; memory and time depend on it, the result does not.
             pixel_source: what the transparency decoder looks at: the VAE's `reconstruction`, as in the papers, or the
                 `input`; None is the network's own setting.
             tta: test-time augmentation, 1, 2 or 8 passes.
             method: `closed-form` needs no network; `network` is ILDiff on a flat background, as in the paper; `auto`
-                is the closed form, with the network where that is unsure and the network helps.
+                is the closed form, corrected by a network where that is unsure.
             opacity: `opaque` makes all but edges opaque, `translucent` finds the least alpha that explains the
                 picture (for glass, smoke and glows on a flat background); `auto` is `opaque` in closed form.
             force: cut out a sticker that is transparent already, which otherwise is kept as it is.
@@ -276,11 +244,12 @@ class CutoutPipeline:
         if opacity not in OPACITIES:
             raise UserError(f"opacity must be one of {', '.join(OPACITIES)}, got {opacity!r}")
         self.report = CutoutReport()
+        how = NetworkSettings(resolution, chunk, pixel_source, tta)
         if method == "network":
             self.report.method = "network"
-            return self._stream_network(iter(frames), background, resolution, chunk, pixel_source, tta)
-        how = NetworkSettings(resolution, chunk, pixel_source, tta) if method == "auto" else None
-        return self._stream(iter(frames), background, opacity, force, SubjectHints(subject, prior), how)
+            return self.network.whole(iter(frames), background, how, self.report)
+        hints = SubjectHints(subject, prior)
+        return self._stream(iter(frames), background, opacity, force, hints, how if method == "auto" else None)
 
     def _stream(
         self,
@@ -295,13 +264,12 @@ class CutoutPipeline:
         if not head:
             return
         size = WorkingSize.at_most(head[0][0].shape[:2], CLOSED_RESOLUTION)
-        ahead = max(1, min(LOOKAHEAD, LOOKAHEAD_PIXELS // max(1, head[0][0].size // 4)))
-        head += islice(source, ahead - 1)
+        head += islice(source, frames_ahead(head[0][0], LOOKAHEAD) - 1)
         report = self.report
         report.was_transparent = any(int(frame[..., 3].min()) < 255 for frame, _ in head)
         if not force and is_transparent_already([frame for frame, _ in head]):
             report.method = "kept"
-            for frame, duration in chain(_drain(head), source):
+            for frame, duration in chain(drained(head), source):
                 report.count(kept=float((frame[..., 3] > 0).mean()), fit=1.0)
                 yield frame, duration
             return
@@ -309,8 +277,7 @@ class CutoutPipeline:
         seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
         track = BackgroundTrack(seen, background)
         if background is None and not track.is_found:
-            more = max(1, min(STILL_FRAMES, LOOKAHEAD_PIXELS // max(1, head[0][0].size // 4)))
-            head += islice(source, max(0, more - len(head)))
+            head += islice(source, max(0, frames_ahead(head[0][0], STILL_FRAMES) - len(head)))
             seen = [size.reduced(laid_on(frame, under, size)) for frame, _ in head]
             track.look_for_still_picture(seen)
         del seen
@@ -318,53 +285,50 @@ class CutoutPipeline:
 
         def prepare(pair: tuple[Frame, int]) -> Cut:
             frame, duration = pair
-            expected = (*size.full, 4)
-            if frame.shape != expected or frame.dtype != np.uint8:
-                raise UserError(f"all frames must be uint8 {expected} as the first, got {frame.dtype} {frame.shape}")
+            check_frame(frame, size)
             closed = cutter.cut(size.reduced(laid_on(frame, under, size)))
             return Cut(store.put(frame), duration, closed)
 
-        prepared = map(prepare, chain(_drain(head), source))
-        by_network = False
+        prepared = map(prepare, chain(drained(head), source))
         pooled = max(1, min(POOLED, POOLED_PIXELS // max(1, size.inner[0] * size.inner[1])))
         for window in overlapping_windows(prepared, pooled, 0):
             cuts = [item.closed for item in window.items]
             cutter.decide(cuts, report)
-            if not report.frames and not cutter.asked:  # decided once: alpha must not change its kind on the way
-                by_network = network is not None and needs_network(cuts, size)
+            # decided once: alpha must not change its kind on the way
+            if not report.frames and network is not None and not cutter.asked:
+                report.method = self._method(cuts, size, report.method)
             report.asked = cutter.asked
-            if by_network and network is not None:
-                report.method = "network"
-                yield from self._with_network(window.items, size, under, network)
+            if report.method == "network" and network is not None:
+                for item, frame in self.network.block(window.items, size, under, network):
+                    self._count(item.closed, frame)
+                    yield frame, item.duration
                 continue
             report.method = "prior" if cutter.asked else report.method
-            for item in window.items:
+            items: Iterable[Cut] = window.items
+            if report.method == "refined" and network is not None:
+                items = self._refined(window.items, size, under, network.resolution)
+            for item in items:
                 frame = finish_closed(item.original.load(), item.closed, size, under, opacity)
                 item.original.drop()
                 self._count(item.closed, frame)
                 yield frame, item.duration
                 del frame  # before the next one is made
 
-    def _with_network(
-        self, items: list[Cut], closed_size: WorkingSize, under: Color, how: NetworkSettings
-    ) -> Iterator[tuple[Frame, int]]:
-        """The network's alpha for one block of frames on a flat background."""
-        size = WorkingSize.of(closed_size.full, how.resolution, self.ildiff.size_multiple)
-        colors: list[Color] = []
-        alphas: list[NDArray[np.float32]] = []
-        for window in overlapping_windows(items, how.chunk, self.ildiff.temporal_radius):
-            color = window.items[window.own.start].closed.behind.mean_color
-            clip = np.stack([size.shrink(laid_on(i.original.load(), under, size), color) for i in window.items])
-            alphas += list(self._alphas(clip, window.own, color, how.pixel_source, how.tta))
-            colors += [color] * (len(alphas) - len(colors))
-        inner = [np.ascontiguousarray(small[: size.inner[0], : size.inner[1]]) for small in alphas]
-        answers = vote([item.closed for item in items], inner)
-        for item, small, color, solid in zip(items, alphas, colors, answers, strict=True):
-            frame = finish(item.original.load(), small, size, color, (item.closed, solid))
-            item.original.drop()
-            self._count(item.closed, frame)
-            yield frame, item.duration
-            del frame
+    def _method(self, cuts: list[FrameCut], size: WorkingSize, usual: str) -> str:
+        if self.refiner is not None:
+            return "refined" if needs_refining(cuts, size) else usual
+        return "network" if needs_network(cuts, size) else usual
+
+    def _refined(self, items: list[Cut], size: WorkingSize, under: Color, longest: int) -> Iterator[Cut]:
+        """The items with corrected alpha, a few at a time."""
+        assert self.refiner is not None
+        self.refiner.device = self.device
+        for start in range(0, len(items), BATCH):
+            some = items[start : start + BATCH]
+            pictures = [size.reduced(laid_on(item.original.load(), under, size)) for item in some]
+            levels = self.refiner([item.closed for item in some], pictures, longest)
+            for item, alpha in zip(some, levels, strict=True):
+                yield replace(item, closed=replace(item.closed, alpha=alpha, opened=alpha, areas=None))
 
     def _count(self, closed: FrameCut, frame: Frame) -> None:
         report, behind = self.report, closed.behind
@@ -374,71 +338,3 @@ class CutoutPipeline:
             report.background = "changing"
         kept = float((frame[..., 3] > 0).mean())
         report.count(fit=behind.fit, noise=closed.noise, kept=kept, doubtful=closed.doubtful)
-
-    def _stream_network(
-        self,
-        source: Iterator[tuple[Frame, int]],
-        background: Color | None,
-        resolution: int,
-        chunk: int,
-        pixel_source: PixelSource | None,
-        tta: TestTimeAugmentation,
-    ) -> Iterator[tuple[Frame, int]]:
-        head = list(islice(source, 1))
-        if not head:
-            return
-        ahead = max(1, min(LOOKAHEAD, LOOKAHEAD_PIXELS // max(1, head[0][0].size // 4)))
-        head += islice(source, ahead - 1)
-        color = background or find_background([frame for frame, _ in head])
-        self.report.was_transparent = any(int(frame[..., 3].min()) < 255 for frame, _ in head)
-        self.report.color = color
-        size = WorkingSize.of(head[0][0].shape[:2], resolution, self.ildiff.size_multiple)
-        store = FrameStore()
-
-        def prepare(pair: tuple[Frame, int]) -> Prepared:
-            return _prepare(*pair, color, size, store)
-
-        prepared = map(prepare, chain(_drain(head), source))  # a loop would hold a frame until the next one is there
-        for window in overlapping_windows(prepared, chunk, self.ildiff.temporal_radius):
-            clip = np.stack([item.seen for item in window.items])
-            alphas = self._alphas(clip, window.own, color, pixel_source, tta)
-            for item, small in zip(window.items[window.own], alphas, strict=True):
-                original = item.original.load()
-                frame = finish(original, small, size, color)
-                fit = float((largest_difference(border_of(original), np.asarray(color)) <= NEAR).mean())
-                self.report.count(fit=fit, kept=float((frame[..., 3] > 0).mean()))
-                del original
-                item.original.drop()
-                yield frame, item.duration
-                del frame  # before the next one is made
-
-    def _alphas(
-        self,
-        clip: NDArray[np.float32],
-        own: slice,
-        background: Color,
-        pixel_source: PixelSource | None,
-        tta: TestTimeAugmentation,
-    ) -> NDArray[np.float32]:
-        """Alpha of the own frames of one window, `f 3 h w` in [0, 1] to `g h w`."""
-        import torch
-
-        with torch.inference_mode():
-            batch = torch.from_numpy(clip)[None].to(self.device)  # 1 f c h w
-            color = torch.tensor([background], device=self.device, dtype=torch.float32) / 255  # 1 3
-            alpha, _ = self.ildiff.decode(batch, color, pixel_source, tta, own)
-            return alpha[0, :, 0].float().cpu().numpy()  # g h w
-
-
-def _prepare(frame: Frame, duration: int, background: Color, size: WorkingSize, store: FrameStore) -> Prepared:
-    expected = (*size.full, 4)
-    if frame.shape != expected or frame.dtype != np.uint8:
-        raise UserError(f"all frames must be uint8 {expected} as the first, got {frame.dtype} {frame.shape}")
-    return Prepared(store.put(frame), duration, size.shrink(laid_on(frame, background, size), background))
-
-
-def _drain(items: list) -> Iterator:
-    """The items in order; each is released once it is taken, which keeps memory small."""
-    items.reverse()
-    while items:
-        yield items.pop()

@@ -114,3 +114,10 @@ def overlapping_windows(items: Iterable[T], size: int, radius: int) -> Iterator[
             held.popleft()
         before = min(end, radius)
         held.extend(islice(source, before + size + radius - len(held)))
+
+
+def drained(items: list) -> Iterator:
+    """The items in order; each is released once it is taken, which keeps memory small."""
+    items.reverse()
+    while items:
+        yield items.pop()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from glassine.models.alpha_refiner import AlphaRefiner
 
-SHIPPED = "glassine:alpha-refiner"
 BATCH = 8  # frames a forward pass
 
 
@@ -43,11 +42,11 @@ class Refiner:
     """The network with its weights, loaded when it is first used.
 
     Args:
-        source: `glassine:NAME`, or a folder of `glassine export weights`.
+        source: a folder of `glassine export weights`; none ships.
         device: where it runs.
     """
 
-    def __init__(self, source: str = SHIPPED, device: torch.device | str = "cpu") -> None:
+    def __init__(self, source: str, device: torch.device | str = "cpu") -> None:
         self.source, self.device = source, device
         self._network: AlphaRefiner | None = None
 
@@ -67,8 +66,8 @@ class Refiner:
             network = load_bundle(self.source)
             if not isinstance(network, AlphaRefiner):
                 raise UserError(f"{self.source} must hold an AlphaRefiner, got a {type(network).__name__}")
-            network = network.to(self.device, memory_format=torch.channels_last)
-            self._network = network.eval()
+            network = network.to(self.device).eval()
+            self._network = network.to(memory_format=torch.channels_last)
         return self._network
 
     def __call__(self, cuts: Sequence[FrameCut], pictures: Sequence[Picture], longest: int) -> list[Levels]:
@@ -99,7 +98,7 @@ class Refiner:
         small = (max(1, round(width * scale)), max(1, round(height * scale)))  # OpenCV's order
         planes = [np.dstack([picture, planes_of(cut, picture)]) for cut, picture in zip(cuts, pictures, strict=True)]
         if scale < 1:
-            planes = [cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in planes]
+            planes = [np.asarray(cv2.resize(p, small, interpolation=cv2.INTER_AREA), np.uint8) for p in planes]
         multiple = self.network.size_multiple
         pad = (0, -small[1] % multiple), (0, -small[0] % multiple), (0, 0)
         stack = np.stack([np.pad(plane, pad, mode="edge") for plane in planes])
@@ -115,5 +114,5 @@ class Refiner:
 def _corrected(levels: Levels, change: NDArray[np.float32]) -> Levels:
     """Alpha levels with a change in [-1, 1] of any size added."""
     if change.shape != levels.shape:
-        change = cv2.resize(change, levels.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        change = np.asarray(cv2.resize(change, levels.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     return (levels + 255 * change + 0.5).clip(0, 255).astype(np.uint8)

@@ -47,6 +47,7 @@ class GenerationPipeline(Generic[Network]):
     def __init__(self, model: Network, device: str = "auto", config: dict | None = None) -> None:
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
+        self.model.fast = True
         self.config = config
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -145,7 +146,7 @@ def to_bytes(clips: Tensor) -> np.ndarray:
     return rearrange((clips * 255).round().byte(), "b f c h w -> b f h w c").cpu().numpy()
 
 
-TINY = "glassine:tiny-sti"
+TINY = "glassine:sti"
 STILL = "glassine:image"  # single pictures
 
 

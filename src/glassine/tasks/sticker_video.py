@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.conditioning import FrameMasks
-from glassine.nn.diffusion import draw_timesteps, min_snr_weight, signal_to_noise
+from glassine.nn.diffusion import draw_timesteps, min_snr_weight, share_noise, signal_to_noise
 from glassine.pretrained.priors import check_latents, load_latent_prior
 from glassine.pretrained.video_unet import load_spatial_part
 from glassine.tasks.base import StickerTask
@@ -97,6 +97,8 @@ class StickerVideoTask(StickerTask):
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
         noise = torch.randn_like(latents)
+        if self.generator.shared_noise and latents.shape[1] > 1:
+            noise = share_noise(noise, torch.randn_like(latents[:, 0]), self.generator.shared_noise)
         losses = torch.cat(
             [
                 self.losses(latents[rows, :frames], noise[rows, :frames], timesteps[rows], prompt_embeds[rows])

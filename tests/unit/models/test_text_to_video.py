@@ -210,3 +210,20 @@ def test_latents_are_normalised_as_the_vae_says_and_back():
     torch.testing.assert_close(latents, (raw - mean) / std)
     there_and_back = generator.vae(clip.flatten(0, 1) * 2 - 1).unflatten(0, (2, 2)) / 2 + 0.5
     torch.testing.assert_close(generator.decode(latents), there_and_back.clamp(0, 1))
+
+
+def test_frames_share_as_much_of_their_noise_as_is_asked_for():
+    network = tiny_generator()
+    alone = network.draw_noise([1, 2], (64, 64, 64))
+    network.shared_noise = 0.8
+    noise = network.draw_noise([1, 2], (64, 64, 64))
+    assert noise.shape == alone.shape
+    assert noise.std() == pytest.approx(1, abs=0.15)
+    common = (noise[0, :32] * noise[0, 32:]).mean()  # covariance of two frames
+    assert common == pytest.approx(0.8, abs=0.2)
+    assert (alone[0, :32] * alone[0, 32:]).mean().abs() < 0.1
+    assert torch.equal(network.draw_noise([2], (64, 64, 64))[0], noise[1])
+    network.shared_noise = 0.0
+    assert torch.equal(network.draw_noise([1, 2], (64, 64, 64)), alone)
+    with pytest.raises(ValueError, match=r"shared_noise must be in \[0, 1\], got 2"):
+        TextToVideo(network.unet, network.vae, network.text_encoder, network.scheduler, shared_noise=2)

@@ -111,6 +111,6 @@ def test_mistakes_are_said(source):
         pipeline("a cat", fps=0)
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         pipeline("a cat", batch_size=0)
-    with pytest.raises(UserError, match="must hold a TextToVideo such as glassine:tiny-sti, got a SmallVAE"):
+    with pytest.raises(UserError, match="must hold a TextToVideo such as glassine:sti, got a SmallVAE"):
         TextToStickerPipeline.from_pretrained("glassine:tiny-vae")
     assert torch.is_grad_enabled()

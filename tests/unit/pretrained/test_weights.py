@@ -10,7 +10,7 @@ from torch import nn
 
 from glassine.models.vae import SmallVAE
 from glassine.pretrained.run_parts import load_part, read_run_config
-from glassine.pretrained.weights import ASSETS, load_bundle, read_state, save_bundle, save_model, with_weights
+from glassine.pretrained.weights import ASSETS, load_bundle, locate, read_state, save_bundle, save_model, with_weights
 from glassine.utils.errors import UserError
 
 SMALL = {"class_path": "glassine.models.vae.SmallVAE", "init_args": {"width": 8, "decoder_width": 8, "blocks": 1}}
@@ -130,7 +130,7 @@ def test_what_ships_loads(name):
 def test_what_ships_is_small_and_each_has_a_card_that_says_how_it_was_made():
     folders = [ASSETS / name for name in SHIPPED]
     sizes = {folder.name: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
-    evaluators, generators = ("tiny-clip", "tiny-video"), ("image", "tiny-image", "tiny-sti")
+    evaluators, generators = ("tiny-clip", "tiny-video"), ("image", "tiny-image", "sti")
     animation = ("tiny-transparent-image", "tiny-motion", "tiny-layer-animate")
     assert sum(sizes.get(name, 0) for name in evaluators) <= 10e6
     assert all(sizes.get(name, 0) <= 30e6 for name in generators)
@@ -248,3 +248,8 @@ def test_an_exported_part_does_not_need_the_weights_that_its_training_began_with
     again = load_bundle(str(tmp_path / "second"))
     for name, tensor in trained.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+
+
+def test_weights_that_were_replaced_are_named_with_their_successor():
+    with pytest.raises(UserError, match=r"glassine:tiny-sti is of the first edition .* use glassine:sti"):
+        locate("glassine:tiny-sti")
