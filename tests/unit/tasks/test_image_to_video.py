@@ -132,7 +132,7 @@ def test_settings_out_of_range_are_refused(arguments, says):
 
 def test_data_that_do_not_fit_are_a_clear_error():
     about, latents = numbered(frames=4)
-    with pytest.raises(UserError, match="clips must have at least 16 frames"):
+    with pytest.raises(UserError, match="clips must have at least 15 frames"):
         task(num_frames=8, strides=(2,)).clips(about, latents)
     with pytest.raises(UserError, match="clips must have fps"):
         task().clips({"motion": about["motion"]}, latents)
