@@ -100,6 +100,9 @@ def test_matting_methods_are_scored_on_any_condition(place, tmp_path, capsys):
     assert main(score(place, "color_projection", *more)) == 0
     assert values(tmp_path)["psnr_mean"] > 15
     assert ", gray" in capsys.readouterr().out
+    assert main(score(place, "color_projection", "--metrics", "psnr", "--to", str(tmp_path))) == 0
+    (record,) = read_records(tmp_path)
+    assert set(record.conditions) == {"white", "gray"}  # what was measured before is kept
     again = ["--metrics", "ssim", "--to", str(tmp_path / "clips")]
     assert main(score(place, "color_projection", *again, against=str(place / "right"))) == 0
     assert set(values(tmp_path / "clips")) == {"ssim", "composite_ssim"}
