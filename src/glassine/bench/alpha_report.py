@@ -307,7 +307,7 @@ def without_weights(records: Sequence[Record]) -> str:
 
 
 def describe(records: Sequence[Record]) -> str:
-    """The caption of a table: metric, test set, what methods are told, and hardware."""
+    """The caption of a table: metric, test set, the prompts that methods get, and hardware."""
     first = records[0]
     machines = sorted({record.costs_on for record in records if record.costs_on})
     return (

@@ -109,8 +109,12 @@ def over_checkerboard(frames: Pixels) -> Pixels:
     """Premultiplied `f h w 4` composited on a checkerboard; `f h w 3` unchanged."""
     if frames.shape[-1] == 3:
         return frames
-    board = checkerboard(frames.shape[1], frames.shape[2], SQUARE)
-    mixed = frames[..., :3] + (board * (255 - frames[..., 3:].astype(np.int64)) + 127) // 255
+    return laid_over(frames, checkerboard(frames.shape[1], frames.shape[2], SQUARE))
+
+
+def laid_over(frames: Pixels, behind: Pixels) -> Pixels:
+    """Premultiplied `... h w 4` over a picture `h w 3` (or `h w 1`): `... h w 3`."""
+    mixed = frames[..., :3] + (behind * (255 - frames[..., 3:].astype(np.int64)) + 127) // 255
     return mixed.clip(0, 255).astype(np.uint8)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from glassine.pretrained.weights import SHIPPED, shipped_folder
+from glassine.pretrained.shared_tensors import file_digest
+from glassine.pretrained.weights import SHIPPED, WEIGHTS_FILE, shipped_folder
 from glassine.utils.errors import UserError
 from glassine.utils.experiments import (
     config_arguments,
@@ -278,8 +279,8 @@ def shipped_digests(config: Any) -> dict[str, str]:
         return {name: digest for part in parts for name, digest in shipped_digests(part).items()}
     if not isinstance(config, str) or not config.startswith(SHIPPED):
         return {}
-    file = shipped_folder(config) / "model.safetensors"
-    return {config: hashlib.blake2b(file.read_bytes(), digest_size=6).hexdigest() if file.is_file() else "missing"}
+    file = shipped_folder(config) / WEIGHTS_FILE
+    return {config: file_digest(file, size=6) if file.is_file() else "missing"}
 
 
 def logger_folder(config: Mapping[str, Any], version: str | None = None) -> Path:

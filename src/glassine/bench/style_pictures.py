@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from glassine.bench.gallery import laid_over, premultiplied
 from glassine.bench.style_cases import CONDITIONS, Case, show
 from glassine.bench.styles import psnr
 from glassine.pipelines.cutout import CutoutPipeline
@@ -81,12 +82,4 @@ def draw_styles(
 
 def _small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`h w 4` as a premultiplied tile."""
-    alpha = frame[..., 3:].astype(np.uint16)
-    premultiplied = np.concatenate([(frame[..., :3] * alpha // 255).astype(np.uint8), frame[..., 3:]], axis=-1)
-    return np.asarray(cv2.resize(premultiplied, (TILE, TILE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def laid_over(tile: NDArray[np.uint8], behind: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A premultiplied tile `h w 4` over a picture `h w 3`."""
-    clear = 255 - tile[..., 3:].astype(np.uint16)
-    return (tile[..., :3] + (behind * clear + 127) // 255).clip(0, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(premultiplied(frame), (TILE, TILE), interpolation=cv2.INTER_AREA), np.uint8)

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from glassine.data.cache_files import CacheFiles, CacheKind, Content, Progress, write_cache
+from glassine.data.clips import spread_rows
 from glassine.data.dataset import LazyDataset
 from glassine.data.sampler import SampleId, sample_generator
 from glassine.utils.errors import UserError
 
 CUTS = CacheKind("cuts", what="cut-outs", makers="closed form", verb="cache-cuts")
-PLANES = 9
 Cut = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """A picture `h w 3` uint8 to estimated background and two alphas, `h w 5` uint8, and its noise in 255ths."""
 
@@ -108,8 +108,7 @@ class CachedCuts(LazyDataset):
     def _open(self) -> None:
         self.files = [CacheFiles(CUTS, Path(folder)) for folder in self.folders]
         self._ends = list(accumulate(len(files) for files in self.files))
-        count = min(self._ends[-1], self.limit or self._ends[-1])
-        self._rows = np.linspace(0, self._ends[-1] - 1, count).round().astype(int).tolist()
+        self._rows = spread_rows(np.arange(self._ends[-1]), self.limit).tolist()
         self._about = [[json.loads(header["about"]) for header in files.headers] for files in self.files]
 
     def __len__(self) -> int:

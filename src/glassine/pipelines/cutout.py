@@ -1,7 +1,7 @@
 """Cut stickers out of their background: opaque frames in, transparent frames out, of any size and length.
 
 The background is modeled first (`background_models`); alpha is closed-form where that is sure (`closed_cutout`), and
-corrected by a network elsewhere. Frames are streamed in overlapping windows (`overlapping_windows`), so that memory
+a network's elsewhere. Frames are streamed in overlapping windows (`overlapping_windows`), so that memory
 does not grow with their number; while huge frames wait for their alpha they are kept in a temporary file
 (`FrameStore`).
 """
@@ -9,7 +9,7 @@ does not grow with their number; while huge frames wait for their alpha they are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from glassine.data.sticker import Sticker
-from glassine.pipelines.background_models import GOOD_FIT
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.backgrounds import Color
 from glassine.pipelines.closed_cutout import CLOSED_RESOLUTION, ClosedCutter, FrameCut
 from glassine.pipelines.finishing import Opacity, finish_closed, is_transparent_already, laid_on, opaque_border_color
 from glassine.pipelines.frame_store import Frame, FrameStore, drained, overlapping_windows
 from glassine.pipelines.network_cutout import LOOKAHEAD, Cut, NetworkCutter, NetworkSettings, check_frame, frames_ahead
-from glassine.pipelines.refining import BATCH, Refiner
 from glassine.pipelines.report import CutoutReport
 from glassine.pipelines.unknown_background import Subject
 from glassine.pipelines.upsampling import WorkingSize
@@ -68,26 +66,12 @@ def needs_network(cuts: list[FrameCut], size: WorkingSize) -> bool:
     if max(size.full) < SMALL:
         return False
     flat = all(cut.behind.kind == "flat" and not cut.behind.inset for cut in cuts)
-    noise, merging = _means(cuts)
+    noise, merging = (float(np.mean([getattr(cut, name) for cut in cuts])) for name in ("noise", "merging"))
     return flat and noise > DAMAGED and merging > MERGING
 
 
-def needs_refining(cuts: list[FrameCut], size: WorkingSize) -> bool:
-    """Whether the closed form is unsure: damage, an edge in the background's color, or a background of no model."""
-    if max(size.full) < SMALL:
-        return False
-    noise, merging = _means(cuts)
-    unknown = any(cut.behind.fit < GOOD_FIT for cut in cuts)
-    return unknown or noise > DAMAGED or merging > MERGING
-
-
-def _means(cuts: list[FrameCut]) -> tuple[float, float]:
-    noise, merging = (float(np.mean([getattr(cut, name) for cut in cuts])) for name in ("noise", "merging"))
-    return noise, merging
-
-
 class CutoutPipeline:
-    """Transparent stickers from opaque ones: a background model, closed-form alpha, and a network where that is unsure.
+    """Transparent stickers from opaque ones: a background model, closed-form alpha, and ILDiff where that is unsure.
 
     Colors are the input's own, un-mixed from the background at soft pixels. An input frame with transparency is
     composited on the background first, and no pixel of the result is more opaque than it was.
@@ -97,7 +81,6 @@ class CutoutPipeline:
             loads one, called when a sticker needs it for the first time.
         device: `auto` is CUDA if available, else the CPU.
         config: `class_path` and `init_args` of the network, needed by `save_pretrained` only.
-        refiner: corrects the closed form where that is unsure; None lets `ildiff` do it, on flat backgrounds.
 
     Attributes:
         report: on the latest sticker of `stream`; complete once its last frame is there.
@@ -108,10 +91,8 @@ class CutoutPipeline:
         ildiff: ILDiff | Callable[[], tuple[ILDiff, dict]],
         device: str = "auto",
         config: dict | None = None,
-        refiner: Refiner | None = None,
     ) -> None:
         self.network = NetworkCutter(ildiff, device, config)
-        self.refiner = refiner
         self.report = CutoutReport()
 
     @property
@@ -225,7 +206,7 @@ class CutoutPipeline:
                 `input`; None is the network's own setting.
             tta: test-time augmentation, 1, 2 or 8 passes.
             method: `closed-form` needs no network; `network` is ILDiff on a flat background, as in the paper; `auto`
-                is the closed form, corrected by a network where that is unsure.
+                is the closed form, with the network where that is unsure and the network helps.
             opacity: `opaque` makes all but edges opaque, `translucent` finds the least alpha that explains the
                 picture (for glass, smoke and glows on a flat background); `auto` is `opaque` in closed form.
             force: cut out a sticker that is transparent already, which otherwise is kept as it is.
@@ -295,8 +276,8 @@ class CutoutPipeline:
             cuts = [item.closed for item in window.items]
             cutter.decide(cuts, report)
             # decided once: alpha must not change its kind on the way
-            if not report.frames and network is not None and not cutter.asked:
-                report.method = self._method(cuts, size, report.method)
+            if not report.frames and network is not None and not cutter.asked and needs_network(cuts, size):
+                report.method = "network"
             report.asked = cutter.asked
             if report.method == "network" and network is not None:
                 for item, frame in self.network.block(window.items, size, under, network):
@@ -304,31 +285,12 @@ class CutoutPipeline:
                     yield frame, item.duration
                 continue
             report.method = "prior" if cutter.asked else report.method
-            items: Iterable[Cut] = window.items
-            if report.method == "refined" and network is not None:
-                items = self._refined(window.items, size, under, network.resolution)
-            for item in items:
+            for item in window.items:
                 frame = finish_closed(item.original.load(), item.closed, size, under, opacity)
                 item.original.drop()
                 self._count(item.closed, frame)
                 yield frame, item.duration
                 del frame  # before the next one is made
-
-    def _method(self, cuts: list[FrameCut], size: WorkingSize, usual: str) -> str:
-        if self.refiner is not None:
-            return "refined" if needs_refining(cuts, size) else usual
-        return "network" if needs_network(cuts, size) else usual
-
-    def _refined(self, items: list[Cut], size: WorkingSize, under: Color, longest: int) -> Iterator[Cut]:
-        """The items with corrected alpha, a few at a time."""
-        assert self.refiner is not None
-        self.refiner.device = self.device
-        for start in range(0, len(items), BATCH):
-            some = items[start : start + BATCH]
-            pictures = [size.reduced(laid_on(item.original.load(), under, size)) for item in some]
-            levels = self.refiner([item.closed for item in some], pictures, longest)
-            for item, alpha in zip(some, levels, strict=True):
-                yield replace(item, closed=replace(item.closed, alpha=alpha, opened=alpha, areas=None))
 
     def _count(self, closed: FrameCut, frame: Frame) -> None:
         report, behind = self.report, closed.behind

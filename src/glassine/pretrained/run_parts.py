@@ -65,7 +65,7 @@ LOADERS = {
 
 
 def without_loaders(description: Any, network: nn.Module) -> Any:
-    """The description of a trained network without where its weights first came from, so that it stands alone.
+    """The description of a trained network without the loaders of its initial weights, so that it can be built alone.
 
     Args:
         description: its `class_path` and `init_args`; nested ones describe its parts of the same names.

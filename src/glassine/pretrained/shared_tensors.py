@@ -20,10 +20,10 @@ SHARED = "shared"
 FEWEST = 1024  # numbers of a tensor; smaller ones are not worth a name
 
 
-def file_digest(path: Path) -> str:
-    """Digest of a file's content, 16 hexadecimal digits."""
+def file_digest(path: Path, size: int = 8) -> str:
+    """Digest of a file's content, `size` bytes as hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=size)).hexdigest()
 
 
 def find_shared(state: Mapping[str, Tensor], other: Mapping[str, Tensor], precision: torch.dtype) -> dict[str, str]:

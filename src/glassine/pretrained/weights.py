@@ -31,7 +31,7 @@ from glassine.utils.tensors import in_eight_bits, out_of_eight_bits, write_tenso
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
-REPLACED = {"tiny-sti": "sti"}  # weights of the first edition, and their successors
+REPLACED = {"glassine:tiny-sti": "glassine:sti"}  # weights of the first edition, and their successors
 WEIGHTS_FILE = "model.safetensors"
 SEARCHED = "GLASSINE_WEIGHTS"
 """Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
@@ -235,8 +235,8 @@ def locate(source: str) -> Path:
         command = f"glassine export weights {checkpoint} --part PART --to FOLDER"
         raise UserError(f"{source} is a training run: first `{command}`")
     if not (folder / "config.yaml").is_file():
-        if successor := REPLACED.get(source.removeprefix(SHIPPED)) if source.startswith(SHIPPED) else None:
-            raise UserError(f"{source} is of the first edition and no longer ships: use {SHIPPED}{successor}")
+        if source in REPLACED:
+            raise UserError(f"{source} is of the first edition and no longer ships: use {REPLACED[source]}")
         shipped = ", ".join(sorted(SHIPPED + f.parent.name for f in ASSETS.glob("*/config.yaml")))
         raise UserError(f"no weights at {source}: give a folder with config.yaml, or one of {shipped or 'none yet'}")
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import re
@@ -58,16 +59,20 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+@functools.cache  # samplers ask at every step
+def cpu_computes_in_bfloat16() -> bool:
+    """Whether this machine's CPU has AVX-512 BF16 or AMX."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text(encoding="utf-8") if info.is_file() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def fast_autocast(device: torch.device | str) -> contextlib.AbstractContextManager[object]:
     """Autocast to bfloat16 where the device computes in it: GPUs, and CPUs with AVX-512 BF16 or AMX."""
     import torch
 
     kind = torch.device(device).type
-    fast = kind == "cuda"
-    if kind == "cpu":
-        info = Path("/proc/cpuinfo")
-        flags = info.read_text(encoding="utf-8") if info.is_file() else ""
-        fast = "avx512_bf16" in flags or "amx_bf16" in flags
+    fast = kind == "cuda" or (kind == "cpu" and cpu_computes_in_bfloat16())
     return torch.autocast(kind, torch.bfloat16) if fast else contextlib.nullcontext()
 
 

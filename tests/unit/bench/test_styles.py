@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glassine.bench.gallery import laid_over
 from glassine.bench.records import read_records
 from glassine.bench.style_cases import CONDITIONS, FAMILIES, Case, find_cases, seed_of, show
-from glassine.bench.style_pictures import GAP, TILE, chat_backgrounds, draw_styles, laid_over
+from glassine.bench.style_pictures import GAP, TILE, chat_backgrounds, draw_styles
 from glassine.bench.style_rows import ROW_NAMES, StyleRow, make_rows
 from glassine.bench.styles import best_closed, condition_table, evaluate, of_style, psnr, style_table, worse_than
 from glassine.utils.errors import UserError
