@@ -50,6 +50,7 @@ class ImageToVideo(TransparentVideo):
         mean_of_given: see `TextToVideo`: whether a given still corrects the predicted mean.
         alpha_levels: see `TransparentVideo`.
         styles: see `TextToVideo`.
+        shared_noise: see `TextToVideo`.
         distilled: the settings for which the network was distilled; None if it was not.
 
     Raises:
@@ -68,6 +69,7 @@ class ImageToVideo(TransparentVideo):
         mean_of_given: bool = False,
         alpha_levels: tuple[float, float] = (0.0, 1.0),
         styles: tuple[str, ...] = (),
+        shared_noise: float = 0.0,
         distilled: Distilled | None = None,
     ) -> None:
         if not isinstance(unet, ImageToVideoUNet):
@@ -81,6 +83,7 @@ class ImageToVideo(TransparentVideo):
             mean_of_given=mean_of_given,
             alpha_levels=alpha_levels,
             styles=styles,
+            shared_noise=shared_noise,
         )
         if not self.takes_cond_mask:
             needed = self.read_channels + 1

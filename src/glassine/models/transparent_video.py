@@ -49,6 +49,7 @@ class TransparentVideo(TextToVideo):
         alpha_levels: decoded alphas that are mapped to 0 and to 1, in [0, 1]; values in between are stretched linearly,
             since a small codec hardly ever predicts 1.
         styles: see `TextToVideo`.
+        shared_noise: see `TextToVideo`.
 
     Raises:
         TypeError: `codec` is not a `TransparencyVAE`.
@@ -68,10 +69,11 @@ class TransparentVideo(TextToVideo):
         image_unet: nn.Module | None = None,
         alpha_levels: tuple[float, float] = (0.0, 1.0),
         styles: tuple[str, ...] = (),
+        shared_noise: float = 0.0,
     ) -> None:
         if not isinstance(codec, TransparencyVAE):
             raise TypeError(f"codec must be a TransparencyVAE, got a {type(codec).__name__}")
-        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given, styles)
+        super().__init__(unet, codec.vae, text_encoder, scheduler, latent_mean, mean_of_given, styles, shared_noise)
         self.codec: TransparencyVAE = codec.requires_grad_(False).eval()
         self.image_scheduler: Any = image_scheduler or scheduler
         del self._modules["vae"]  # it is part of the codec; weights with two names cannot be saved

@@ -151,7 +151,7 @@ class DistillationTask(ImageToVideoTask):
         latents, wraps, conditions = self.clips(batch, latents)
         self.drop(conditions, len(latents))
         cond_mask = self.still_frames(latents, self.reference)
-        noise, places = torch.randn_like(latents), torch.rand(len(latents), device=latents.device)
+        noise, places = self.draw_noise(latents), torch.rand(len(latents), device=latents.device)
         error, timesteps, motion = self.distill(latents, noise, places, prompt_embeds, cond_mask, conditions)
         loss = self.clip_loss(error, timesteps, wraps)
         self.log_dict({"train/loss": loss, "train/motion": motion})
@@ -160,7 +160,7 @@ class DistillationTask(ImageToVideoTask):
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
         """Log the distance to the teacher, with the same noise each time, and the relative amount of motion."""
         latents, prompt_embeds = self.inputs(batch)
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_idx)).to(latents)
+        noise = self.draw_noise(latents, torch.Generator().manual_seed(batch_idx))
         places = (torch.arange(len(latents), device=latents.device) + 0.5) / len(latents)
         cond_mask, moves = self.conditions(batch, latents)
         conditions = self.more_conditions(batch, latents) | ({} if moves is None else {"motion": moves})

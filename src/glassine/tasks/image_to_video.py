@@ -144,7 +144,7 @@ class ImageToVideoTask(TransparentImageTask):
         cond_mask = self.still_frames(latents, self.reference) & shown[:, None]
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
-        noise = torch.randn_like(latents)
+        noise = self.draw_noise(latents)
         preds, target = self.predictions(latents, noise, timesteps, prompt_embeds, cond_mask, **conditions)
         loss = self.clip_loss(preds - target, timesteps, wraps)
         self.log("train/loss", loss)

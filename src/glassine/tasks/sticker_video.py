@@ -96,9 +96,7 @@ class StickerVideoTask(StickerTask):
         prompt_embeds = torch.where(dropped, self.empty_prompt(prompt_embeds), prompt_embeds)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
-        noise = torch.randn_like(latents)
-        if self.generator.shared_noise and latents.shape[1] > 1:
-            noise = share_noise(noise, torch.randn_like(latents[:, 0]), self.generator.shared_noise)
+        noise = self.draw_noise(latents)
         losses = torch.cat(
             [
                 self.losses(latents[rows, :frames], noise[rows, :frames], timesteps[rows], prompt_embeds[rows])
@@ -107,6 +105,15 @@ class StickerVideoTask(StickerTask):
         )  # b
         self.log("train/loss", losses.mean())
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
+
+    def draw_noise(self, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noise for `latents` `b f c h w`, of which frames have `shared_noise` in common; a `generator` draws it on the CPU."""
+
+        def drawn(like: Tensor) -> Tensor:
+            return torch.randn_like(like) if generator is None else torch.randn(like.shape, generator=generator).to(like)
+
+        noise, share = drawn(latents), self.generator.shared_noise
+        return share_noise(noise, drawn(latents[:, 0]), share) if share and latents.shape[1] > 1 else noise
 
     def mean_loss(self, latents: Tensor, prompt_embeds: Tensor) -> Tensor:
         """Squared error of `latent_mean`, 0 if there is none or it is not trained."""
@@ -181,8 +188,7 @@ class StickerVideoTask(StickerTask):
         """The prediction and its target, `b f c h w` float32; `more` are additional conditions of the network.
 
         Noise is added in float32 for any training precision: the 8 bits of bfloat16 are too few for the remaining
-            signal
-        at high noise, or for the noise at low noise.
+        signal at high noise, or for the noise at low noise.
         """
         latents, noise = latents.float(), noise.float()
         scheduler = self.generator.scheduler
@@ -225,8 +231,7 @@ class StickerVideoTask(StickerTask):
     def evaluation_step(self, batch: dict[str, Any], batch_idx: int, stage: str) -> None:
         """Log the unweighted loss at evenly spaced timesteps, without dropping conditions."""
         latents, prompt_embeds = self.inputs(batch)
-        generator = torch.Generator().manual_seed(batch_idx)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noise = self.draw_noise(latents, torch.Generator().manual_seed(batch_idx))
         steps = self.generator.scheduler.config["num_train_timesteps"]
         places = (torch.arange(len(latents)) + 0.5) / len(latents)  # b
         timesteps = (places * steps).long().to(latents.device)

@@ -123,7 +123,7 @@ class TransparentVideoTask(TransparentImageTask):
         cond_mask = self.cond_mask(latents, image >= self.drop_image)
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = draw_timesteps(len(latents), steps, self.timestep_shift, latents.device)
-        losses = self.losses(latents, torch.randn_like(latents), timesteps, prompt_embeds, cond_mask, motion)
+        losses = self.losses(latents, self.draw_noise(latents), timesteps, prompt_embeds, cond_mask, motion)
         self.log("train/loss", losses.mean())
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
