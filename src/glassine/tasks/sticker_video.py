@@ -107,10 +107,16 @@ class StickerVideoTask(StickerTask):
         return losses.mean() + self.mean_loss(latents, prompt_embeds)
 
     def draw_noise(self, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise for `latents` `b f c h w`, of which frames have `shared_noise` in common; a `generator` draws it on the CPU."""
+        """Noise for `latents` `b f c h w`, of which frames have `shared_noise` in common.
+
+        Args:
+            latents: gives shape, type and device.
+            generator: draws the noise, on the CPU; None for the global generator of the device.
+        """
+        device = latents.device if generator is None else None
 
         def drawn(like: Tensor) -> Tensor:
-            return torch.randn_like(like) if generator is None else torch.randn(like.shape, generator=generator).to(like)
+            return torch.randn(like.shape, generator=generator, device=device).to(like)
 
         noise, share = drawn(latents), self.generator.shared_noise
         return share_noise(noise, drawn(latents[:, 0]), share) if share and latents.shape[1] > 1 else noise
