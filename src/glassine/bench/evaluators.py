@@ -14,7 +14,8 @@ from glassine.bench.intervals import DISTANCE_DRAWS, group_weights
 from glassine.bench.loading import load_network
 from glassine.metrics.clip_score import ClipScores
 from glassine.metrics.dynamic_degree import DynamicDegree, farneback_flow
-from glassine.metrics.fvd import KVD, weighted_frechet_distance, weighted_kernel_distance
+from glassine.metrics.feature_distances import weighted_frechet_distance, weighted_kernel_distance
+from glassine.metrics.fvd import KVD
 from glassine.metrics.vqa import VQA
 from glassine.models.sticker_clip import StickerCLIP
 from glassine.utils.errors import UserError
