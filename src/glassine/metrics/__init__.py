@@ -2,7 +2,8 @@
 
 from glassine.metrics.base import VideoMetric
 from glassine.metrics.image import AlphaPSNR, AlphaSSIM, CompositePSNR, CompositeSSIM
-from glassine.metrics.matting import MAD, MSE, Conn, Grad, HolesFilled, InteriorPunched, SemiTransparentMAD
+from glassine.metrics.matting import MAD, MSE, Conn, Grad, SemiTransparentMAD
+from glassine.metrics.matting_areas import HolesFilled, InteriorPunched
 from glassine.metrics.matting_scores import MattingScores
 from glassine.metrics.temporal import DtSSD, Flicker
 

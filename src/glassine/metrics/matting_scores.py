@@ -18,16 +18,8 @@ from glassine.metrics.image import (
     psnr,
     ssim,
 )
-from glassine.metrics.matting import (
-    MAD,
-    MSE,
-    SEMI_TRANSPARENT,
-    Conn,
-    Grad,
-    HolesFilled,
-    InteriorPunched,
-    SemiTransparentMAD,
-)
+from glassine.metrics.matting import MAD, MSE, SEMI_TRANSPARENT, Conn, Grad, SemiTransparentMAD
+from glassine.metrics.matting_areas import HolesFilled, InteriorPunched
 from glassine.metrics.temporal import STILL_THRESHOLD, DtSSD, Flicker
 
 PSNR_SUMMARY = ("mean", "median", "share_under_20db", "pooled")
