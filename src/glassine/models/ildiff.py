@@ -18,10 +18,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from glassine.models.classic import ColorProjection, for_damaged_files
-from glassine.models.transparency import TestTimeAugmentation, average_views
 from glassine.nn.background import BackgroundEvidence, DamageStatistics, estimate_background, spread_small
 from glassine.nn.diffusion import zero_module
 from glassine.nn.layout_adapter import LayoutAdapter
+from glassine.nn.view_averaging import TestTimeAugmentation, average_views
 from glassine.utils.errors import UserError
 
 

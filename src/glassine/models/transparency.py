@@ -8,9 +8,9 @@ parameters); the tiny networks use the same classes with smaller arguments. Imag
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -21,34 +21,7 @@ from torch.nn import functional as F
 
 from glassine.models.vae import PlainBlock, checkpoint_blocks
 from glassine.nn.diffusion import zero_module
-
-TestTimeAugmentation = Literal["none", "hflip", "full"]
-
-
-def average_views(decode: Callable[..., Tensor], inputs: Sequence[Tensor], tta: TestTimeAugmentation) -> Tensor:
-    """LayerDiffuse's test-time augmentation of `decode(*inputs)`: `b 4 h w`, clipped to [0, 1].
-
-    Args:
-        decode: maps the inputs to RGBA `b 4 h w`.
-        inputs: `b c h w` each, transformed together.
-        tta: `full`: the median over four rotations with and without a flip, which for eight values is the lower of the
-            two middle ones, as in the released code. `hflip` (ours): the mean over the image and its mirror image.
-            `none`: a single pass.
-    """
-    views = {"none": [(False, 0)], "hflip": [(False, 0), (True, 0)]}.get(
-        tta, [(flip, turns) for flip in (False, True) for turns in range(4)]
-    )
-    results = []
-    for flip, turns in views:
-        seen = (torch.rot90(x.flip(3) if flip else x, turns, (2, 3)) for x in inputs)
-        rgba = torch.rot90(decode(*seen).clamp(0, 1), -turns, (2, 3))
-        results.append(rgba.flip(3) if flip else rgba)
-    if tta == "none":
-        return results[0]
-    if tta == "hflip":  # the median of two is the lower value, which is biased
-        return torch.stack(results).mean(dim=0)
-    return torch.stack(results).median(dim=0).values
-
+from glassine.nn.view_averaging import TestTimeAugmentation, average_views
 
 LATENT_STRIDE = 8
 

@@ -22,8 +22,9 @@ from glassine.models.animation import (
 from glassine.models.motion_unet import MotionUNet
 from glassine.models.sampling import Progress, SamplerConfig
 from glassine.models.text_to_video import TextToVideo, image_unet_only
-from glassine.models.transparency import TestTimeAugmentation, TransparencyVAE
+from glassine.models.transparency import TransparencyVAE
 from glassine.nn.conditioning import fill_padding
+from glassine.nn.view_averaging import TestTimeAugmentation
 from glassine.utils.errors import UserError
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a cut-out in closed form
     import torch
 
     from glassine.models.ildiff import ILDiff, PixelSource
-    from glassine.models.transparency import TestTimeAugmentation
+    from glassine.nn.view_averaging import TestTimeAugmentation
     from glassine.pipelines.subject_priors import SubjectPrior
 
 RESOLUTION, CHUNK = 256, 32

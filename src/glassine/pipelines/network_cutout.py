@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a cut-out in closed form
     import torch
 
     from glassine.models.ildiff import ILDiff, PixelSource
-    from glassine.models.transparency import TestTimeAugmentation
+    from glassine.nn.view_averaging import TestTimeAugmentation
 
 LOOKAHEAD = 8
 LOOKAHEAD_PIXELS = 2**26  # fewer frames are read ahead if they are huge

@@ -7,7 +7,6 @@ from glassine.models.transparency import (
     TransparencyDecoder,
     TransparencyEncoder,
     TransparencyVAE,
-    average_views,
 )
 from glassine.models.vae import SmallVAE
 
@@ -104,21 +103,3 @@ def test_the_plain_decoder_answers_as_the_official_one_and_reads_latents_and_hin
 def test_a_plain_decoder_without_the_latents_grid_is_refused():
     with pytest.raises(ValueError, match="stride of 8, got patch_size 2 and 2 scales"):
         PlainTransparencyDecoder(block_out_channels=(8, 8))
-
-
-def test_eight_views_are_undone_before_they_are_averaged():
-    picture = torch.rand(1, 4, 6, 6)
-    torch.testing.assert_close(average_views(lambda x: x, [picture], "full"), picture)
-    torch.testing.assert_close(average_views(lambda x: x, [picture], "hflip"), picture)
-
-
-def test_the_average_is_the_lower_median_of_clipped_views():
-    values = iter([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 7.0])
-    result = average_views(lambda x: torch.full((1, 4, 2, 2), next(values)), [torch.zeros(1, 4, 2, 2)], "full")
-    assert result.unique().tolist() == pytest.approx([0.4])  # the fourth smallest of eight
-
-
-def test_two_views_are_averaged_by_their_mean():
-    values = iter([0.2, 0.6])
-    result = average_views(lambda x: torch.full((1, 4, 2, 2), next(values)), [torch.zeros(1, 4, 2, 2)], "hflip")
-    assert result.unique().tolist() == pytest.approx([0.4])
