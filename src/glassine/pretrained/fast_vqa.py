@@ -14,7 +14,8 @@ from torchvision.models.video.swin_transformer import (
     shifted_window_attention_3d,
 )
 
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 
 GRID = 7  # fragments along each side of a frame
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the authors' 123.675 ... and 58.395 ..., of 255

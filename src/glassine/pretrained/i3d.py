@@ -7,7 +7,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 # channels of the four branches: 1x1x1 | 1x1x1, 3x3x3 | 1x1x1, 3x3x3 | pool, 1x1x1

@@ -11,9 +11,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from glassine.pretrained.hub import hub_errors
+from glassine.pretrained.partial_loading import LoadReport, load_partial, misfit
 from glassine.pretrained.run_parts import load_part, read_run_config
 from glassine.pretrained.video_unet import IMAGE, SETTINGS, TEMPORAL, load_donor, setting_misfits, widen_conv_in
-from glassine.pretrained.weights import SHIPPED, LoadReport, load_bundle, load_partial, misfit
+from glassine.pretrained.weights import SHIPPED, load_bundle
 from glassine.utils.errors import UserError
 
 # layers of our networks that image networks do not have

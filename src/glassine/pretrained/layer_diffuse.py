@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glassine.pretrained.weights import Shape, load_partial, read_state, refuse_misfits, shape_misfits
+from glassine.pretrained.partial_loading import Shape, load_partial, refuse_misfits, shape_misfits
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 STAGES = {"layer2": "stages.0", "layer3": "stages.1", "layer4": "stages.2"}

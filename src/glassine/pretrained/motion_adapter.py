@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from glassine.pretrained.hub import check_complete, hub_errors
 from glassine.pretrained.image_unet import MOTION, load_own, merged_state
-from glassine.pretrained.weights import LoadReport, load_bundle, load_partial, misfit, read_state, save_model
+from glassine.pretrained.partial_loading import LoadReport, load_partial, misfit
+from glassine.pretrained.weights import load_bundle, read_state, save_model
 from glassine.utils.errors import UserError
 
 FILES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")

@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from glassine.pretrained.image_unet import load_own
+from glassine.pretrained.partial_loading import load_partial
 from glassine.pretrained.video_unet import read_inside
-from glassine.pretrained.weights import load_bundle, load_partial
+from glassine.pretrained.weights import load_bundle
 from glassine.utils.errors import UserError
 from glassine.utils.tensors import weights_digest
 

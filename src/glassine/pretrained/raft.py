@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 STRIDE = 8

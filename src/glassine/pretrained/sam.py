@@ -8,7 +8,8 @@ from segment_anything.modeling import Sam
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from glassine.pretrained.hub import load_transformers
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 SamName = Literal["vit_b", "vit_l", "vit_h"]

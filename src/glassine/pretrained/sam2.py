@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VideoModel, Sam2VisionConfig
 
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.utils.errors import UserError
 
 TRUNK = "image_encoder.trunk."

@@ -18,7 +18,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from glassine.pretrained.hub import check_complete, hub_errors
-from glassine.pretrained.weights import LoadReport, load_partial, locate, misfit, read_state
+from glassine.pretrained.partial_loading import LoadReport, load_partial, misfit
+from glassine.pretrained.weights import locate, read_state
 from glassine.utils.errors import UserError
 
 VIDEO = {kind.__name__: kind for kind in (UNet3DConditionModel, I2VGenXLUNet)}

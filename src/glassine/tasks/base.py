@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from glassine.metrics.matting_scores import MattingScores
 from glassine.nn.inter_frame_attention import InterFrameAttention
-from glassine.pretrained.weights import load_partial, read_state
+from glassine.pretrained.partial_loading import load_partial
+from glassine.pretrained.weights import read_state
 from glassine.tasks.checkpoints import last_checkpoint, last_good
 from glassine.utils.colors import checkerboard
 from glassine.utils.errors import UserError

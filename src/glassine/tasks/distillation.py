@@ -11,7 +11,7 @@ from glassine.models.sampling import Distilled, SamplerConfig, make_solver
 from glassine.nn.conditioning import EIGHT_FRAMES
 from glassine.nn.diffusion import RESCALE, clean_and_noise, draw_timesteps, prediction_for, rescale_noise_cfg
 from glassine.pretrained.image_unet import load_own
-from glassine.pretrained.weights import load_partial
+from glassine.pretrained.partial_loading import load_partial
 from glassine.tasks.image_to_video import ImageToVideoTask, Place, changes
 from glassine.utils.errors import UserError
 
