@@ -15,7 +15,7 @@ from glassine.bench.evaluate_video import write_clips
 from glassine.bench.evaluators import FAMILIES
 from glassine.bench.protocols import CaptionedSet
 from glassine.bench.records import read_record, read_records
-from glassine.bench.score import METRICS
+from glassine.bench.score_request import METRICS
 from glassine.cli import score as cli_score
 from glassine.data.shards import ShardFormat, build_shards
 from glassine.data.sources.procedural import ProceduralStickers

@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> None:
     """
     from glassine.bench.evaluators import Evaluators, EvaluatorSources
     from glassine.bench.progress import progress_bar
-    from glassine.bench.score import Request, lines, score
+    from glassine.bench.score import lines, score
+    from glassine.bench.score_request import Request
     from glassine.utils.devices import pick_device
 
     if args.clips < 1 or (args.limit is not None and args.limit < 2):
