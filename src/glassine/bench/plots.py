@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glassine.bench.alpha_report import depth_of, sorted_by_depth, trained
+from glassine.bench.ablation_report import depth_of, sorted_by_depth, trained
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.records import Record
 from glassine.bench.specs import METHODS

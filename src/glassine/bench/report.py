@@ -9,17 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glassine.bench.alpha_report import (
-    alike,
-    config_of,
-    depth_block,
-    depth_page,
-    front_block,
-    full_tables,
-    overview_block,
-    paper_block,
-    variants_page,
-)
+from glassine.bench.ablation_report import alike, config_of, depth_block, depth_page, variants_page
+from glassine.bench.alpha_report import front_block, full_tables, overview_block, paper_block
 from glassine.bench.chain_report import write_chain
 from glassine.bench.claims import FLOORS, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from glassine.bench.ablation_report import ABLATION_CONDITIONS
 from glassine.bench.alpha_methods import ildiff_method
-from glassine.bench.alpha_report import ABLATION_CONDITIONS, print_scores
+from glassine.bench.alpha_report import print_scores
 from glassine.bench.evaluate import AlphaEvaluator, Evaluator
 from glassine.bench.evaluate_video import AnimationEvaluator, VideoEvaluator
 from glassine.bench.methods import SHIPPED_TRANSPARENCY, Sources, make_methods

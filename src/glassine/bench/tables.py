@@ -17,6 +17,7 @@ from glassine.utils.files import atomic_path
 Table = tuple[list[str], list[list[str]]]
 """Head, and rows with as many cells."""
 NOTHING = "–"
+ILDIFF_PUBLISHED = ("published PSNR (TASD-T)", "published SSIM (TASD-T)")
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,11 @@ def published_tables(published: Sequence[dict[str, Any]]) -> str:
         about = f"{entry['title']}: {entry['paper']}, table {entry['table']}, on {entry['data']}."
         parts.append(f"{about}\n\n{markdown((head, rows))}")
     return "\n\n".join(parts)
+
+
+def printed_rows(published: Sequence[dict[str, Any]], table: str) -> dict[str, dict[str, Any]]:
+    """The published rows of a paper's `table`, such as `II`, by name."""
+    return {row["name"]: row for entry in published if entry["table"] == table for row in entry["rows"]}
 
 
 def shown(published: Any) -> str:

@@ -165,7 +165,7 @@ def evaluators(args: argparse.Namespace) -> "Evaluators":
 def ablation(args: argparse.Namespace) -> None:
     """Train and evaluate the arms of an ablation, and print its table."""
     from glassine.bench import study
-    from glassine.bench.alpha_report import depth_table, variants_table
+    from glassine.bench.ablation_report import depth_table, variants_table
     from glassine.bench.specs import depth_ablation, variants_ablation
     from glassine.bench.tables import print_table
 
