@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glassine.bench.ablation_report import depth_of, sorted_by_depth, trained
-from glassine.bench.protocols import CONDITION_TITLES
+from glassine.bench.protocols import CONDITION_TITLES, TEST_SET
 from glassine.bench.records import Record
 from glassine.bench.specs import METHODS
 from glassine.bench.tables import Row, conditions_of, mean_over
 from glassine.utils.files import atomic_path
 
-TEST_SET = "stickers"
 SCORES = {
     "fvd_glassine_native_8f_white": "fvd_glassine (lower is better)",
     "clip_glassine_similarity_softmax_white": "clip_glassine similarity (higher is better)",

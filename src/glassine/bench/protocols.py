@@ -42,6 +42,7 @@ CONDITION_TITLES = {
 }
 PROCEDURAL = "procedural_"  # followed by a family of the procedural source
 SETS = {"stickers": "real stickers", "procedural": "procedural stickers"}
+TEST_SET = "stickers"  # of the tables and plots that show a single one
 PROCEDURAL_CLIPS = 200  # default size of the procedural test set
 RATE = 8.0  # frames per second of generated clips, and so of all clips whose motion is measured
 WHITE = FlatBackground((1.0, 1.0, 1.0), "white")

@@ -131,10 +131,10 @@ def write_generation(
         split: of the stickers. Pages of splits other than `test` have their own names, and their numbers are never
             written into the README.
     """
+    from glassine.bench.generation_report import about_generation, generation_report, method_table
     from glassine.bench.parameter_counts import METHODS as FULL_SIZE
     from glassine.bench.parameter_counts import count_parameters
     from glassine.bench.plots import plot_steps
-    from glassine.bench.video_report import about_generation, generation_report, method_table
 
     records = generation_records(benchmarks, steps, split)
     trained = [record for record in records if record.costs.get("steps")]
@@ -166,7 +166,7 @@ def animation_records(benchmarks: Path, split: str = "test") -> list[Record]:
 
 def write_animation(benchmarks: Path, readme: Path | None = None, split: str = "test") -> list[Record]:
     """Write `animation.md` and the README's blocks, and return the records; see `write_generation`."""
-    from glassine.bench.video_report import animation_report, readme_blocks
+    from glassine.bench.animation_report import animation_report, readme_blocks
 
     records = animation_records(benchmarks, split)
     if records:

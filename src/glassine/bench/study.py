@@ -13,6 +13,7 @@ import torch
 from glassine.bench.ablation_report import ABLATION_CONDITIONS
 from glassine.bench.alpha_methods import ildiff_method
 from glassine.bench.alpha_report import print_scores
+from glassine.bench.animation_report import ROUTES
 from glassine.bench.evaluate import AlphaEvaluator, Evaluator
 from glassine.bench.evaluate_video import AnimationEvaluator, VideoEvaluator
 from glassine.bench.methods import SHIPPED_TRANSPARENCY, Sources, make_methods
@@ -32,7 +33,6 @@ from glassine.bench.run import Budget, Run
 from glassine.bench.specs import Ablation
 from glassine.bench.speed import Load, time_together
 from glassine.bench.video_methods import REFERENCE_TITLES, REFERENCES, reference_method
-from glassine.bench.video_report import ROUTES
 from glassine.data.sticker import Split
 from glassine.pretrained.run_parts import read_run_config
 from glassine.utils.devices import pick_device

@@ -11,7 +11,7 @@ import yaml
 
 from glassine.bench.methods import TITLES
 from glassine.bench.protocols import CONDITION_TITLES
-from glassine.bench.records import Record
+from glassine.bench.records import Cell, Record
 from glassine.utils.files import atomic_path
 
 Table = tuple[list[str], list[list[str]]]
@@ -128,6 +128,20 @@ def mean_over(row: Row, conditions: Sequence[str], name: str) -> list[float]:
         if values:
             per_seed.append(statistics.fmean(values))
     return per_seed
+
+
+def shown_columns(records: Sequence[Record], columns: Mapping[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Those of `columns` for which any record has a score."""
+    present = {name for record in records for cell in record.conditions.values() for name in cell.scores}
+    return {name: column for name, column in columns.items() if name in present}
+
+
+def counted(cell: Cell) -> str:
+    """Text with the number of clips, groups and seeds per caption."""
+    if cell.num_groups is None:
+        return f"{cell.stickers} clips, groups not recorded"
+    seeds = -(-cell.stickers // cell.num_groups)
+    return f"{cell.stickers} clips of {cell.num_groups} groups, {seeds} seed{'s' if seeds > 1 else ''} a caption"
 
 
 def transposed(table: Table) -> Table:

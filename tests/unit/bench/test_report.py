@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from glassine.bench.alpha_report import alpha_detail, matting_detail, overview, table_two
+from glassine.bench.animation_report import SECTIONS
 from glassine.bench.methods import TITLES
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.report import ALPHA_RESULTS, PAGES, write_all, write_alpha
@@ -19,7 +20,6 @@ from glassine.bench.tables import (
     to_rows,
     write_blocks,
 )
-from glassine.bench.video_report import SECTIONS
 from glassine.utils.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
