@@ -21,15 +21,9 @@ from glassine.bench.methods import Method
 from glassine.bench.progress import ShowProgress, no_progress
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet
 from glassine.bench.records import Record, plain
+from glassine.bench.specs import FLOORS
 from glassine.bench.speed import shortest_in_turns
-from glassine.bench.video_methods import (
-    REFERENCE_TITLES,
-    VideoSampler,
-    around_stills,
-    reference_method,
-    training_clips,
-    true_clips,
-)
+from glassine.bench.video_methods import REFERENCE_TITLES, REFERENCES, VideoSampler, around_stills, reference_method
 from glassine.metrics.looping import loop_gap
 from glassine.metrics.temporal import alpha_flicker
 from glassine.models.animation import Animation
@@ -47,7 +41,6 @@ TITLES = {
     "steps_4": "4 steps",
 }
 TEACHER = "teacher_"  # followed by its name
-FLOORS = {"train": training_clips, "true": true_clips}
 CLIP_SCORES = ("image_agreement", "motion", "motion_over_seeds", "loop_gap", "alpha_flicker")
 MEASURED = (
     "clips around the middle frames of held-out stickers, one sticker a group, by their captions; distances, agreement "
@@ -239,8 +232,8 @@ def evaluate_chain(
             record.costs_on = processor(evaluators.device)
             record.save(folder)
         records.append(record)
-    for name, load in FLOORS.items():
-        sampler = load(evaluators.device)
+    for name in FLOORS:
+        sampler = REFERENCES[name](evaluators.device)
         method = reference_method(name, sampler)
         record = evaluator.open(method.new_record(evaluator.eval_set, data, REFERENCE_TITLES[name]), folder)
         records.append(evaluator.measure(record, sampler, folder, method.title, [tested.name]))

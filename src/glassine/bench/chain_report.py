@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from glassine.bench.chain import FLOORS, TEACHER, TITLES
+from glassine.bench.chain import TEACHER, TITLES
 from glassine.bench.gaps import row_gap, signed
 from glassine.bench.intervals import Interval, ratio_interval
 from glassine.bench.protocols import SETS
 from glassine.bench.records import Record, read_records
+from glassine.bench.specs import FLOORS
 from glassine.bench.tables import NOTHING, Table, fixed, markdown, one_setup, short, write_text
 
 RESULTS = Path("results") / "animated_stickers"

@@ -18,7 +18,7 @@ from glassine.bench.tables import NOTHING, Table, markdown, read_optional
 from glassine.utils.errors import UserError
 
 CLAIMS = "claims.yaml"
-FLOORS = ("train",)
+FLOOR = "train"  # training clips, scored at the number of clips of the methods
 WORDS = ("holds", "reversed", "undecided", "not measured")
 
 
@@ -145,7 +145,7 @@ def judge_claim(claim: Claim, records: Sequence[Record]) -> Judged:
     better, worse = (rows_of(records, name, claim.conditions) for name in claim.rows)
     score = next((name for name in claim.scores if has_score((*better, *worse), name)), claim.scores[0])
     starts = [record for record in records if record.costs.get("steps") == 0]
-    floors = [record for record in records if record.method in FLOORS]
+    floors = [record for record in records if record.method == FLOOR]
     verdict = judge(better, worse, score, claim.conditions, claim.higher, starts, floors)
     if claim.incomparable and verdict.word != "not measured":
         verdict = Verdict("undecided", claim.incomparable, verdict.gap)

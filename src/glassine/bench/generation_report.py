@@ -9,7 +9,7 @@ from typing import Any
 from glassine.bench.protocols import SETS, TEST_SET
 from glassine.bench.records import Record
 from glassine.bench.run import Spec
-from glassine.bench.specs import METHODS, NOT_COMPARABLE, POSITIONS, START, TRAINING_SETS
+from glassine.bench.specs import FLOORS, METHODS, NOT_COMPARABLE, POSITIONS, START, TRAINING_SETS
 from glassine.bench.tables import (
     NOTHING,
     Row,
@@ -41,7 +41,6 @@ GENERATION_OPTIONAL = {
     "kvd_i3d_rep2_16f_white": ("KVD (I3D, rep2_16f) ↓", short),
     "vqa_fast_b_white": ("VQA (FAST-VQA-B) ↑", fixed(3)),
 }
-FLOORS = ("train", "true")
 
 
 def method_table(

@@ -12,7 +12,7 @@ from pathlib import Path
 from glassine.bench.ablation_report import alike, config_of, depth_block, depth_page, variants_page
 from glassine.bench.alpha_report import front_block, full_tables, overview_block, paper_block
 from glassine.bench.chain_report import write_chain
-from glassine.bench.claims import FLOORS, claims_page, judge_all, read_claims, verdict_block
+from glassine.bench.claims import FLOOR, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records
 from glassine.bench.styles import write_styles
 from glassine.bench.tables import markdown, one_setup, read_optional, write_blocks, write_text
@@ -97,7 +97,7 @@ def generation_records(benchmarks: Path, steps: float | None = None, split: str 
 
 
 def one_test_set(records: Sequence[Record]) -> list[Record]:
-    """Keep only cells on the same test stickers, those with the most groups; the floors keep all cells.
+    """Keep only cells on the same test stickers, those with the most groups; the floor keeps all cells.
 
     Records without cells left are dropped, unless they have `missing` set.
     """
@@ -105,14 +105,14 @@ def one_test_set(records: Sequence[Record]) -> list[Record]:
     for record in records:
         for condition, cell in record.conditions.items():
             groups = frozenset(cell.groups)
-            if record.method not in FLOORS and len(groups) >= len(shown.get(condition, ())):
+            if record.method != FLOOR and len(groups) >= len(shown.get(condition, ())):
                 shown[condition] = groups
     kept = []
     for record in records:
         cells = {
             name: cell
             for name, cell in record.conditions.items()
-            if record.method in FLOORS or frozenset(cell.groups) == shown.get(name)
+            if record.method == FLOOR or frozenset(cell.groups) == shown.get(name)
         }
         if cells or record.missing:
             kept.append(replace(record, conditions=cells))

@@ -22,7 +22,8 @@ from glassine.bench.progress import ShowProgress, no_progress, parallel_map
 from glassine.bench.protocols import CaptionedClip, CaptionedSet, VideoEvalSet, unique_samples
 from glassine.bench.records import Cell, Record, fingerprint, read_record
 from glassine.bench.score_request import CLIPS, METRICS, Request, source_of, test_set
-from glassine.bench.video_methods import VideoSampler, training_clips, true_clips
+from glassine.bench.specs import FLOORS
+from glassine.bench.video_methods import REFERENCES, VideoSampler
 from glassine.data.transforms import evaluation_conditions
 from glassine.metrics.matting_scores import MattingScores
 from glassine.utils.devices import processor
@@ -150,12 +151,12 @@ def floor_names(request: Request, real: CaptionedSet) -> list[str]:
     """Names of the floors, real clips that distances are compared with, that the test set has."""
     if not {"fvd", "kvd"} & set(request.metrics) or request.source == "true":
         return []
-    return ["true"] if isinstance(real, FolderSet) else ["train", "true"]
+    return ["true"] if isinstance(real, FolderSet) else list(FLOORS)
 
 
 def floor(evaluator: ClipEvaluator, name: str, folder: Path) -> Record:
     """The record of a floor, `train` or `true`; only distances are measured."""
-    sampler = {"train": training_clips, "true": true_clips}[name](evaluator.request.device)
+    sampler = REFERENCES[name](evaluator.request.device)
     distances = tuple(one for one in evaluator.request.metrics if one in ("fvd", "kvd"))
     alone = ClipEvaluator(
         evaluator.eval_set, evaluator.evaluators, replace(evaluator.request, metrics=distances), evaluator.progress

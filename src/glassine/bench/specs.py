@@ -48,6 +48,7 @@ POSITIONS = by_name(
 # why a row cannot be compared with the other rows of its table
 NOT_COMPARABLE = {"video_gpt": "trained from nothing, at 64 px"}
 START = "_start"  # suffix of the names of networks before training
+FLOORS = ("train", "true")  # rows of real clips, which distances are compared with
 # the rows of Layer-Animate's table I, then its ablation
 STILL_MOVING = ("layer_animate/tiny_still_moving_motion", "layer_animate/tiny_still_moving")
 ANIMATION = by_name(

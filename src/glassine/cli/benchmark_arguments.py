@@ -7,14 +7,13 @@ from pathlib import Path
 from glassine.bench.methods import SD15, SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
 from glassine.bench.protocols import CONDITION_TITLES
 from glassine.bench.run import DATA, LATENTS, Budget
-from glassine.bench.specs import ANIMATION, DEPTHS, METHODS, POSITIONS, TRAINING_SETS, VARIANTS
+from glassine.bench.specs import ANIMATION, DEPTHS, FLOORS, METHODS, POSITIONS, TRAINING_SETS, VARIANTS
 from glassine.bench.style_cases import CONDITIONS
 from glassine.bench.style_rows import ROW_NAMES
 
 SHIPPED_VAE = "glassine:tiny-vae"
 RECORDS = Path("benchmarks")
 README = Path("README.md")
-FLOORS = ("true", "train")
 REFERENCES = (*FLOORS, "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
 CHAIN = ("base", "in_domain", "student", "guidance", "steps_8", "steps_4")  # of `glassine.bench.chain`
 # arguments of `glassine data cache-latents`; SHARDS stands for the shard folder
