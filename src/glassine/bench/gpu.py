@@ -9,7 +9,6 @@ import contextlib
 import gc
 import json
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glassine.bench.parameter_counts import stable_diffusion_vae
 from glassine.bench.records import versions
+from glassine.bench.speed import seconds, synchronize
 from glassine.bench.tables import markdown
 from glassine.models.sampling import SamplerConfig, make_solver
 from glassine.models.video_unet import VideoUNet
@@ -65,22 +65,6 @@ def inputs(size: Size, device: torch.device, clips: int = 1) -> tuple[Tensor, Te
     """Random latents `b c f h w` and prompt embeddings `b n d`, bf16."""
     noise = torch.randn(clips, *size.latents, device=device, dtype=torch.bfloat16)
     return noise, torch.randn(clips, *size.text, device=device, dtype=torch.bfloat16)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall time of one call in seconds, including the work it queued on the GPU."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    synchronize(device)
-    start = time.perf_counter()
-    work()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the GPU is idle; does nothing on a CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def free() -> None:
@@ -173,7 +157,7 @@ def profiled(unet: nn.Module, size: Size, device: torch.device) -> list[dict[str
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as trace:
         unet(noise, step, embeds)
-        synchronize(device)
+        synchronize()
     events = trace.key_averages()
     times = {e.key: float(e.self_device_time_total if on_gpu else e.self_cpu_time_total) for e in events}
     total = sum(times.values()) or 1.0
