@@ -14,10 +14,10 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from glassine.metrics.generated import GeneratedClipMetric, exactly, opaque_clips, score_name
 from glassine.metrics.image import background_color
+from glassine.utils.colors import LUMA
 from glassine.utils.errors import UserError
 
 # weights of red, green and blue in luma (ITU-R BT.601)
-LUMA = (0.299, 0.587, 0.114)
 
 
 def farneback_flow(first: Tensor, second: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glassine.utils.colors import LUMA
+
 
 def compose_scenes(
     foreground: Tensor,
@@ -64,7 +66,6 @@ def random_moves(count: int, scales: tuple[float, float], generator: torch.Gener
     return torch.cat([turn, -turn @ center[:, :, None]], dim=2)
 
 
-LUMA = (0.299, 0.587, 0.114)
 GRAY_AXIS = 1 / math.sqrt(3)
 
 

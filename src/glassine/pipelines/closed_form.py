@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from glassine.pipelines.background_models import connected_to_border
 from glassine.pipelines.file_noise import CROSS, Mask, disc, noise_near_edges
 from glassine.pipelines.insets import Floats, Picture, largest_difference
+from glassine.utils.colors import LUMA
 
 NEARLY_FLAT = 8  # of 255: a background that changes by less over the picture
 
@@ -63,8 +64,8 @@ def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
 
     White cloth looks like every second square of a checkerboard; it does not alternate with gray.
     """
-    seen = np.asarray(cv2.transform(evidence.picture.astype(np.float32), LUMA), np.float32)
-    behind = np.asarray(cv2.transform(evidence.behind, LUMA), np.float32)
+    seen = np.asarray(cv2.transform(evidence.picture.astype(np.float32), LUMA_ROW), np.float32)
+    behind = np.asarray(cv2.transform(evidence.behind, LUMA_ROW), np.float32)
 
     def mean(plane: Floats) -> Floats:
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
@@ -76,7 +77,7 @@ def shows_pattern(evidence: Evidence, side: int = 25) -> Mask:
     return cv2.dilate(shown.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
-LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+LUMA_ROW = np.array([LUMA], np.float32)
 
 
 OFF = 8.0  # dithering and ringing move a color off the line between two by as many times the noise
@@ -145,7 +146,7 @@ def muted_difference(picture: Picture, behind: Floats) -> Floats:
 
 
 LUMA_CHROMA = np.array(
-    [[0.299, 0.587, 0.114], [-0.7 * 0.169, -0.7 * 0.331, 0.7 * 0.5], [0.7 * 0.5, -0.7 * 0.419, -0.7 * 0.081]],
+    [LUMA, [-0.7 * 0.169, -0.7 * 0.331, 0.7 * 0.5], [0.7 * 0.5, -0.7 * 0.419, -0.7 * 0.081]],
     np.float32,
 )
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.closed_form import LUMA, Evidence
+from glassine.pipelines.closed_form import LUMA_ROW, Evidence
 
 Places = tuple[NDArray[np.intp], ...]  # rows and columns
 WEIGHTS = Path(__file__).parents[1] / "assets" / "closed-areas" / "areas.npz"
@@ -107,7 +107,7 @@ def _looks(
     shore = (cv2.dilate(part, np.ones((21, 21), np.uint8)) > near) & outside
     wall = ring & (distance > SEEN)
     colors = picture[wall] if wall.sum() > 4 else picture[ring] if ring.any() else np.zeros((1, 3), np.float32)
-    middle, luma = np.median(colors, axis=0), colors @ LUMA[0]
+    middle, luma = np.median(colors, axis=0), colors @ LUMA_ROW[0]
     ground = behind[mask].mean(axis=0)
     outline = (
         float(shore.sum() / max(1, ring.sum())),
@@ -116,7 +116,7 @@ def _looks(
         count / max(1.0, filled) if filled else 0.0,
     )
     walls = (
-        float(middle @ LUMA[0]) / 255,
+        float(middle @ LUMA_ROW[0]) / 255,
         float(np.ptp(middle)) / 255,
         float(luma.std()) / 64,
         float((luma < BLACK).mean()),
@@ -125,7 +125,7 @@ def _looks(
     inner = (
         float(distance[mask].mean()) / 8,
         float(picture[mask].std(axis=0).max()) / 16,
-        float(ground @ LUMA[0]) / 255,
+        float(ground @ LUMA_ROW[0]) / 255,
         float(np.ptp(ground)) / 255,
     )
     return outline, walls, inner

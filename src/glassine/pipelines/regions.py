@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glassine.pipelines.closed_form import Evidence
+from glassine.pipelines.closed_form import LUMA_ROW, Evidence
 from glassine.pipelines.damaged_areas import damaged_evidence, shape_features
 from glassine.pipelines.insets import largest_difference
 
@@ -82,7 +82,7 @@ def describe(
             inner = sum(cv2.contourArea(c) > 3 for c, link in zip(contours, tree[0], strict=True) if link[3] >= 0)
         wall = (cv2.dilate(part, np.ones((7, 7), np.uint8)) > cv2.dilate(part, np.ones((3, 3), np.uint8))) & (away > 8)
         line = (cv2.dilate(part, np.ones((5, 5), np.uint8)) > cv2.dilate(part, CROSS)) & (away > 8)
-        luma = colors[line] @ np.array((0.299, 0.587, 0.114), np.float32)
+        luma = colors[line] @ LUMA_ROW[0]
         dark = len(luma) > 0 and float(np.median(luma)) < 75
         spread = float(colors[wall].std(axis=0).max()) if wall.sum() > 4 else 60.0
         back = behind[rows, columns]

@@ -1,9 +1,10 @@
-"""Colors by name, and the gray squares that transparency is shown on."""
+"""Colors by name, their luma, and the gray squares that transparency is shown on."""
 
 import numpy as np
 from PIL import ImageColor
 
 LIGHT, DARK = 255, 212
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 
 def checkerboard(height: int, width: int, square: int = 8) -> np.ndarray:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from glassine.data.transforms.base import Augmentation, Floats, grown
+from glassine.utils.colors import LUMA
 
 _SAMPLES = 800
 _LEVELS = 32  # per channel in the table from color to nearest palette entry
@@ -113,7 +114,7 @@ class LineArt(Augmentation):
         return np.stack(edges)
 
 
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+_LUMA = np.array(LUMA, np.float32)
 _GRAY_AXIS = np.full((3, 3), 1 / 3)
 # The cross product with the gray axis: turns colors around it
 _TURN = np.array(((0, -1, 1), (1, 0, -1), (-1, 1, 0))) / np.sqrt(3)
