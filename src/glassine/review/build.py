@@ -22,7 +22,8 @@ from glassine import __version__
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.codecs.timing import whole_durations
 from glassine.data.sticker import Sticker
-from glassine.review.manifest import Manifest, ReviewClip
+from glassine.review.clips import ReviewClip
+from glassine.review.manifest import Manifest
 from glassine.review.plan import MOST_CLIPS, STILLS_NAME, KeyClip, KeyTrial, ReviewKey, draw_forms
 from glassine.study.build import clip_names
 from glassine.study.plan import ANSWERS_NAME, SITE_NAME

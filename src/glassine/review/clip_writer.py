@@ -16,21 +16,8 @@ import numpy as np
 from glassine.data.codecs import read_sticker, write_sticker
 from glassine.data.codecs.timing import whole_durations
 from glassine.data.sticker import Sticker
-from glassine.review.manifest import (
-    FORMAT,
-    MANIFEST_NAME,
-    Manifest,
-    ReviewClip,
-    Teacher,
-    check_clips,
-    check_prompt,
-    check_settings,
-    check_shape,
-    checked_clip,
-    clip_row,
-    load_manifest,
-    parse_teacher,
-)
+from glassine.review.clips import ReviewClip, Teacher, check_clips, check_prompt, checked_clip, clip_row, parse_teacher
+from glassine.review.manifest import FORMAT, MANIFEST_NAME, Manifest, check_settings, check_shape, load_manifest
 from glassine.utils.errors import UserError, output_error
 from glassine.utils.files import atomic_path, read_plain, sole_writer
 from glassine.utils.json_lines import append_lines, parse_line

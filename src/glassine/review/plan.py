@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-from glassine.review.manifest import Teacher
+from glassine.review.clips import Teacher
 from glassine.study.plan import FORMS
 from glassine.utils.errors import UserError
 from glassine.utils.files import read_plain

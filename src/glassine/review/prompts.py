@@ -15,7 +15,7 @@ from glassine.data.shards import StickerShards
 from glassine.data.sources.procedural import ProceduralStickers
 from glassine.pipelines.animate import check_still, is_opaque, read_still
 from glassine.review.build import without_domain
-from glassine.review.manifest import checked_clip, clip_row
+from glassine.review.clips import checked_clip, clip_row
 from glassine.utils.errors import UserError
 
 LONGEST_KEY = 40  # letters of a sticker's key in an id, which stands in file names

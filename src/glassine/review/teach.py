@@ -18,7 +18,7 @@ from glassine.pipelines.animate import AnimatePipeline
 from glassine.pretrained.run_parts import load_part, read_run_config
 from glassine.pretrained.weights import load_bundle, locate
 from glassine.review.clip_writer import ClipWriter
-from glassine.review.manifest import Teacher
+from glassine.review.clips import Teacher
 from glassine.review.prompts import Prompt
 from glassine.utils.class_paths import read_yaml
 from glassine.utils.errors import UserError
