@@ -8,7 +8,6 @@ package. SIGTERM or Ctrl-C ends the running step at its next optimizer step and 
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -21,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glassine.bench.commands import Commands
 from glassine.bench.run import FitRun, logger_folder
-from glassine.pretrained.weights import ASSETS, SEARCHED
+from glassine.pretrained.weights import ASSETS
 from glassine.utils.errors import UserError, exit_code
 from glassine.utils.experiments import read_experiment
 from glassine.utils.files import atomic_path
@@ -127,8 +127,7 @@ class Queue:
         if jobs < 1:
             raise UserError(f"jobs must be at least 1, got {jobs}")
         self.steps, self.state, self.accelerator, self.jobs = steps, state, accelerator, jobs
-        self._children: list[subprocess.Popen[bytes]] = []
-        self._stopped = False
+        self._commands = Commands(state / "weights", jobs)
         self._records: dict[str, Record] = {}
         for step in steps:
             file = state / f"{step.name}.json"
@@ -168,15 +167,15 @@ class Queue:
         unknown = set(only or ()) - {step.name for step in self.steps}
         if unknown:
             raise UserError(f"steps must be among {', '.join(s.name for s in self.steps)}, got {min(unknown)!r}")
-        signal.signal(signal.SIGTERM, self._stop)
-        timer = threading.Timer(60 * (minutes or 0), self._stop)
+        signal.signal(signal.SIGTERM, self._commands.stop)
+        timer = threading.Timer(60 * (minutes or 0), self._commands.stop)
         if minutes is not None:
             timer.start()
         waiting = [step for step in self.steps if only is None or step.name in only]
         running: dict[Future[None], Step] = {}
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
-                while not self._stopped:
+                while not self._commands.stopped:
                     waiting = [step for step in waiting if not self.is_done(step)]
                     ready = [
                         step for step in waiting if all(self.is_done(o) for o in self.steps if o.name in step.needs)
@@ -190,7 +189,7 @@ class Queue:
                         running.pop(future)
                         future.result()
             except (KeyboardInterrupt, UserError):
-                self._stop()
+                self._commands.stop()
                 raise
             finally:
                 timer.cancel()
@@ -208,7 +207,7 @@ class Queue:
         print(f"{step.name}: starts ({time.strftime('%H:%M')})", flush=True)
         try:
             if step.fit is None:
-                done = self._call(step.run)
+                done = self._commands.run(step.run)
             else:
                 done = self._train(step, step.training(self.accelerator))
             record.finished = time.time() if done else 0.0
@@ -219,9 +218,9 @@ class Queue:
 
     def _train(self, step: Step, training: FitRun) -> bool:
         if training.steps_done < training.steps:
-            finished = self._call(training.arguments())
+            finished = self._commands.run(training.arguments())
             if training.steps_done < training.steps:
-                if finished and not self._stopped:
+                if finished and not self._commands.stopped:
                     raise UserError(
                         f"training {training.config} stopped early: {training.folder} is kept, resume the queue"
                     )
@@ -232,37 +231,9 @@ class Queue:
         folder = self.state / "weights" / str(step.weights)
         how = ["--precision", step.precision]
         how += ["--shared-with", step.shared_with] if step.shared_with is not None else []
-        return self._call(["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder), *how])
-
-    def _call(self, arguments: Sequence[str]) -> bool:
-        """Run `glassine ARGUMENTS`, or with `-m` first a module, as a child that sees the queue's weights.
-
-        Returns:
-            Whether it came to its end; False after the queue was stopped.
-
-        Raises:
-            UserError: it failed by itself.
-        """
-        searched = [str(self.state / "weights"), os.environ.get(SEARCHED, "")]
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.jobs))
-        environment = {**os.environ, SEARCHED: os.pathsep.join(filter(None, searched)), "OMP_NUM_THREADS": threads}
-        module = [] if arguments[0] == "-m" else ["-m", "glassine"]
-        # a session of its own: Ctrl-C in a terminal reaches the queue alone, which then asks its children to stop
-        child = subprocess.Popen([sys.executable, *module, *arguments], env=environment, start_new_session=True)
-        self._children.append(child)
-        if self._stopped:
-            child.send_signal(signal.SIGTERM)
-        code = child.wait()
-        self._children.remove(child)
-        if code and not self._stopped:
-            raise UserError(f"`glassine {' '.join(arguments)}` ended with {code}, see above")
-        return not code
-
-    def _stop(self, *_: Any) -> None:
-        """Ask the running steps to end at their next optimizer step."""
-        self._stopped = True
-        for child in self._children:
-            child.send_signal(signal.SIGTERM)
+        return self._commands.run(
+            ["export", "weights", str(checkpoint), "--part", step.part, "--to", str(folder), *how]
+        )
 
     def _set_aside(self, step: Step) -> None:
         """Keep an earlier training of the step beside, so that it starts again."""
@@ -291,7 +262,7 @@ class Queue:
             if step.fit is not None and step.weights is not None and not self.is_done(step):
                 checkpoint = step.training(self.accelerator).checkpoint
                 if checkpoint.is_file():
-                    self._stopped = False
+                    self._commands.stopped = False
                     self._export(step, checkpoint)
 
     def status(self) -> str:
