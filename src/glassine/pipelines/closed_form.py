@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.pipelines.background_models import connected_to_border
-from glassine.pipelines.file_noise import CROSS, Mask, disc, noise_near_edges
+from glassine.pipelines.file_noise import CROSS, EXACT, Mask, disc, noise_near_edges
 from glassine.pipelines.insets import Floats, Picture, largest_difference
 from glassine.utils.colors import LUMA
 
@@ -81,6 +81,8 @@ LUMA_ROW = np.array([LUMA], np.float32)
 
 
 OFF = 8.0  # dithering and ringing move a color off the line between two by as many times the noise
+SAME, ABOUT = 0.94, 0.6  # squared cosines of colors in the same, and in about the same, direction
+TRACE = 0.12  # of the sticker's color in a pixel
 DAMAGED_BAND = 2  # pixels of an edge that compression blurs
 
 
@@ -111,6 +113,46 @@ def merging(evidence: Evidence, alpha: Floats) -> float:
     return float((farthest[shore] < 30).mean())
 
 
+FAINT, WIDEST_HALO = 16.0, 10.0  # 255ths of a halo's colors, pixels
+FAINTEST, FAINTER = 3.5, 0.15  # 255ths where it begins; of what lies behind it
+
+
+def nearest_place(places: Mask) -> NDArray[np.int64]:
+    """For each pixel, `h w`, the flat index of the nearest of `places`, of which there must be one."""
+    labels = cv2.distanceTransformWithLabels(
+        (~places).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    at = np.flatnonzero(places.reshape(-1))
+    index = np.zeros(len(at) + 1, np.int64)
+    index[labels.reshape(-1)[at]] = at
+    return index[labels]
+
+
+def faint_halo(distance: Floats, outside: Mask) -> Mask:
+    """What hardly differs from the background and lies before a clear edge: a glow or the rest of a blur.
+
+    A pale part of the sticker is deeper than a halo, has no clear edge behind it, or does not fade out.
+
+    Args:
+        distance: from the background, `h w` in 255ths.
+        outside: what is background without doubt, `h w`.
+    """
+    reached = connected_to_border(distance <= FAINT)
+    between = reached & ~outside
+    shore = (cv2.dilate(between.astype(np.uint8), CROSS) > 0) & ~reached
+    first = between & (cv2.dilate(outside.astype(np.uint8), CROSS) > 0)
+    if not shore.any() or not first.any():
+        return np.zeros_like(outside)
+    behind_shore = cv2.dilate(distance, np.ones((5, 5), np.uint8))
+    to_shore = cv2.distanceTransform((~shore).astype(np.uint8), cv2.DIST_L2, 5)
+    ends = distance < FAINTER * behind_shore.reshape(-1)[nearest_place(shore)]
+    depth = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 5)
+    around = cv2.blur(first.astype(np.float32), (9, 9))
+    beginning = cv2.blur(first * distance, (9, 9)) / np.maximum(around, 1e-6)
+    fades = (beginning <= FAINTEST).reshape(-1)[nearest_place(first)]
+    return between & ends & (to_shore + depth <= WIDEST_HALO) & fades
+
+
 LEAST_AREA = 6  # pixels of a closed area; smaller ones are noise
 
 
@@ -129,12 +171,19 @@ def closed_form(evidence: Evidence) -> ClosedForm:
     outside = connected_to_border(near)
     closed = near & ~outside
     areas = _closed_areas(closed, evidence)
-    band = edge_width(distance, outside) if not evidence.damaged else DAMAGED_BAND
-    alpha = _project(evidence, calm, outside, band)
+    halo = np.zeros_like(outside)
+    if not evidence.damaged:
+        # what the tolerance lets through of a clean file is the faint rim of an edge
+        if tolerance > EXACT and evidence.noise == 0 and not evidence.patterned:
+            exactly = outside & connected_to_border(distance <= EXACT)
+            halo, outside = outside & ~exactly, exactly
+        halo |= faint_halo(distance, outside)
+    band = edge_width(distance, outside | halo) if not evidence.damaged else DAMAGED_BAND
+    alpha = _project(evidence, calm, outside, band, halo)
     opened = alpha
     if areas.any():
         # what separates a closed area from the outside keeps the alpha that it has against both
-        opened = np.minimum(alpha, _project(evidence, calm, outside | (areas > 0), band))
+        opened = np.minimum(alpha, _project(evidence, calm, outside | (areas > 0), band, halo))
     return ClosedForm(alpha, opened, areas, band)
 
 
@@ -196,14 +245,14 @@ def edge_width(distance: Floats, outside: Mask, most: int = 4) -> int:
     return most
 
 
-def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Floats:
-    """Alpha 0 `outside`, 1 deep inside, and by color in a band of `band` pixels between."""
+def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int, halo: Mask) -> Floats:
+    """Alpha 0 `outside`, 1 deep inside, and by color in a `halo` and in a band of `band` pixels between."""
     alpha = (~outside).astype(np.float32)
-    inside = (~outside).astype(np.uint8)
+    inside = (~outside & ~halo).astype(np.uint8)
     if not inside.any() or not outside.any():
         return alpha
     solid = cv2.erode(inside, disc(band), borderValue=1) > 0
-    edge = (inside > 0) & ~solid
+    edge = ~outside & ~solid
     if not edge.any():
         return alpha
     at = np.flatnonzero(edge.reshape(-1))
@@ -212,6 +261,7 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Flo
     length_mixed = np.sqrt(np.square(mixed).sum(axis=1))
     # the solid color that is nearest, where there is one near enough
     best = np.full(len(at), np.inf, np.float32)
+    strength, cosine = np.zeros((2, len(at)), np.float32)  # of the nearest solid color, and of its direction, squared
     share = np.ones(len(at), np.float32)
     if solid.any():
         from_solid, labels = cv2.distanceTransformWithLabels(
@@ -222,14 +272,22 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int) -> Flo
         place_of[labels.reshape(-1)[places]] = places
         solid_color = calm.reshape(-1, 3)[place_of[labels.reshape(-1)[at]]].astype(np.float32) - behind
         share, best = _share(mixed, solid_color)
-        best[from_solid.reshape(-1)[at] > band + 2.5] = np.inf
+        strength = np.sqrt(np.square(solid_color).sum(axis=1))
+        along = np.maximum((mixed * solid_color).sum(axis=1), 0)
+        cosine = np.square(along / np.maximum(strength * length_mixed, 1.0))
+        best[(from_solid.reshape(-1)[at] > band + 2.5) & ~halo.reshape(-1)[at]] = np.inf
     # thin lines have no solid part, and an outline may be thinner than the band: then the color around that lies
     # farthest from the background in the pixel's own direction is what it is a mixture of
     doubtful = best > 6 + OFF * evidence.noise + 0.06 * length_mixed
     if doubtful.any():
         chosen = at[doubtful]
         farthest = _farthest(evidence, calm, chosen, mixed[doubtful], length_mixed[doubtful], 3)
-        share[doubtful] = np.clip(length_mixed[doubtful] / np.maximum(farthest, 1.0), 0, 1)
+        length = length_mixed[doubtful]
+        guessed = np.clip(length / np.maximum(farthest, 1.0), 0, 1)
+        guessed = np.where((farthest < 1.1 * length) & (cosine[doubtful] > ABOUT), share[doubtful], guessed)
+        # of a pixel that hardly differs from the background even the direction is uncertain
+        trace = length < TRACE * strength[doubtful]
+        share[doubtful] = np.where(trace, length / np.maximum(strength[doubtful], 1.0), guessed)
     alpha.reshape(-1)[at] = share
     return alpha
 
@@ -258,6 +316,6 @@ def _farthest(
             other = calm[ny, nx].astype(np.float32) - evidence.behind[ny, nx]  # n 3
             along = (other * unit).sum(axis=1)
             square = np.square(other).sum(axis=1)
-            same_direction = along * along > 0.94 * square
+            same_direction = along * along > SAME * square
             np.maximum(reach, np.where(same_direction, along, 0), out=reach)
     return reach

@@ -201,14 +201,37 @@ def halo_around_a_disc(inner: int, outer: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(plane[..., None], 3, axis=2).astype(np.uint8), away
 
 
-def test_a_faint_halo_before_a_clear_edge_is_background_and_a_pale_body_is_not():
+def test_a_faint_halo_before_a_clear_edge_is_nearly_clear_and_a_pale_body_is_not():
     white = np.full((96, 96, 3), 255, np.float32)
     picture, away = halo_around_a_disc(60, 249)
     alpha = closed_form(look(picture, white)).alpha
-    assert (alpha[away > 27] == 0).all()
+    assert (alpha[away > 27] < 0.05).all()
     assert (alpha[away < 22] == 1).all()
     picture, away = halo_around_a_disc(244, 249)  # behind the pale rim there is nothing that stands out
     assert (closed_form(look(picture, white)).alpha[away < 30] == 1).all()
+
+
+def test_a_halo_that_fades_out_keeps_its_alpha():
+    y, x = np.mgrid[:128, :128]
+    away = np.hypot(y - 64, x - 64)
+    truth = np.where(away <= 40, 1.0, np.clip(0.07 - 0.01 * (away - 40), 0, 0.07))
+    for dark in ((70, 60, 90), (20, 60, 160)):
+        for gray in (128, 255):
+            picture = truth[..., None] * np.asarray(dark) + (1 - truth[..., None]) * gray
+            alpha = closed_form(look(picture.round().astype(np.uint8), np.full((128, 128, 3), gray, np.float32))).alpha
+            assert np.abs(alpha - truth)[np.abs(away - 40) > 1].max() < 0.05
+
+
+def test_an_edge_of_a_shade_of_its_own_is_mixed_from_what_is_about_its_color():
+    y, x = np.mgrid[:96, :96]
+    depth = 31 - np.maximum(np.abs(y - 48), np.abs(x - 48))
+    picture = np.full((96, 96, 3), 128, np.uint8)
+    # red with an edge of a wine red, of which the outermost pixels hold a quarter
+    for row, color in enumerate(((116, 103, 115), (140, 29, 95), (195, 29, 69), (216, 22, 59), (218, 17, 61)), start=1):
+        picture[depth >= row] = color
+    alpha = closed_form(look(picture, np.full(picture.shape, 128, np.float32))).alpha
+    assert np.abs(alpha[depth == 1] - 0.25).max() < 0.06
+    assert (alpha[depth > 1] > 0.99).all()
 
 
 def test_the_edge_of_a_dithered_sticker_is_as_opaque_as_its_inside():
