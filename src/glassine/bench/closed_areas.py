@@ -1,7 +1,8 @@
-"""Train the small classifier that separates holes from parts of a sticker in damaged files (`pipelines.damaged_areas`).
+"""Train the small classifiers that separate holes from parts of a sticker (`pipelines.regions`).
 
-The examples are closed areas in stickers of the training split, on flat, patterned and graded backgrounds, after JPEG
-and GIF-palette compression. Accuracy is reported by leave-one-family-out cross-validation over sticker styles.
+The examples are closed areas in stickers of the training split: for one network on flat, patterned and graded
+backgrounds after JPEG and GIF-palette compression (`pipelines.damaged_areas`), for the other on undamaged white.
+Accuracy is reported by leave-one-family-out cross-validation over sticker styles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +20,11 @@ from glassine.bench.style_cases import CONDITIONS, Case, show
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter
 from glassine.pipelines.damaged_areas import MOST, SHAPES, log_odds
-from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
+from glassine.pipelines.regions import BIAS, FEATURES, UNDECIDED, WEIGHTS
 from glassine.utils.files import atomic_path
 
 DAMAGED = tuple(name for name in CONDITIONS if "+" in name and "scene" not in name)
+WHITE = ("white",)
 # styles that are held out together; every other style is held out alone
 FAMILIES = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
 HIDDEN, STEPS, BATCH, RATE, DECAY = 24, 1500, 512, 0.01, 0.003
@@ -35,7 +37,7 @@ class Examples:
     """Labelled closed areas.
 
     Attributes:
-        features: `n d`, with `d = len(FEATURES) + len(SHAPES)`.
+        features: `n d`: `FEATURES`, and `SHAPES` in damaged files.
         holes: `n` bool, the label: hole or part.
         shares: `n`, pixels of the area over visible pixels of the sticker.
         styles: `n`, style of the sticker.
@@ -50,14 +52,17 @@ class Examples:
 def gather(
     cases: Sequence[Case], conditions: Sequence[str] = DAMAGED, advance: Callable[[], None] = lambda: None
 ) -> Examples:
-    """Collect the closed areas that the closed form finds in damaged files.
+    """Collect the closed areas that the closed form finds.
+
+    Areas of files in which the closed form sees no damage have no `SHAPES`; they are left out of damaged conditions.
 
     Args:
         cases: stickers with true alpha.
-        conditions: keys of `style_cases.CONDITIONS`.
+        conditions: keys of `style_cases.CONDITIONS`, all of them damaged (with a "+") or none.
         advance: called after each sticker of each condition.
     """
     features, holes, shares, styles = [], [], [], []
+    damaged = "+" in conditions[0]
     for condition in conditions:
         for case in cases:
             pictures = [np.ascontiguousarray(frame[..., :3]) for frame in show(case, condition)]
@@ -67,14 +72,14 @@ def gather(
                 visible = max(1, int((alpha > 0).sum()))
                 for area in cut.described if cut.areas is not None else []:
                     solid = float(alpha[cut.areas == area.number].mean()) / 255
-                    if area.shapes is None or 1 - SURE < solid < SURE:
+                    if (area.shapes is not None) != damaged or 1 - SURE < solid < SURE:
                         continue
-                    features.append(np.concatenate([area.features, area.shapes]))
+                    features.append(np.concatenate([area.features, *([area.shapes] if damaged else [])]))
                     holes.append(solid < 0.5)
                     shares.append(area.pixels / visible)
                     styles.append(case.style)
             advance()
-    count = len(FEATURES) + len(SHAPES)
+    count = len(FEATURES) + damaged * len(SHAPES)
     return Examples(
         np.asarray(features, np.float32).reshape(-1, count),
         np.asarray(holes, bool),
@@ -133,12 +138,14 @@ def left_out(examples: Examples) -> dict[str, dict[str, float]]:
 
     Returns:
         Style -> `areas` (number of areas), `holes` (share of holes), and the accuracies of the logistic fit on
-        undamaged files (`clean`) and of this network (`here`); shares and accuracies in [0, 1], weighted by area.
+        undamaged files (`rule`), of this network (`network`) and of both together (`both`); shares and accuracies in
+        [0, 1], weighted by area.
     """
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}
     folds = [*FAMILIES, *((style,) for style in styles if style not in grouped)]
-    old = examples.features[:, : len(FEATURES)] @ WEIGHTS.astype(np.float32) + BIAS > 0
+    rule = np.clip(examples.features[:, : len(FEATURES)] @ WEIGHTS.astype(np.float32) + BIAS, -5, 5)
+    weight = UNDECIDED if examples.features.shape[1] > len(FEATURES) else 1.0
     found: dict[str, dict[str, float]] = {}
     for fold in folds:
         outside = np.isin(examples.styles, fold)
@@ -147,13 +154,15 @@ def left_out(examples: Examples) -> dict[str, dict[str, float]]:
         net = fit(examples, ~outside)
         for style in sorted(set(fold) & set(styles)):
             mine = examples.styles == style
-            new = log_odds(net, examples.features[mine]) > 0
+            new = np.clip(log_odds(net, examples.features[mine]), -5, 5)
             share, truth = examples.shares[mine], examples.holes[mine]
+            answers = {"rule": rule[mine], "network": new, "both": new + weight * rule[mine]}
             found[style] = {
                 "areas": int(mine.sum()),
                 "holes": round(float((share * truth).sum() / share.sum()), 3),
-                "clean": round(float((share * (old[mine] == truth)).sum() / share.sum()), 3),
-                "here": round(float((share * (new == truth)).sum() / share.sum()), 3),
+            } | {
+                name: round(float((share * ((odds > 0) == truth)).sum() / share.sum()), 3)
+                for name, odds in answers.items()
             }
     return found
 

@@ -132,8 +132,11 @@ def _by_matting(networks: dict[bool, ColorProjection], frames: Frames, damaged: 
         sure = cv2.erode((hint >= 128).astype(np.uint8), kernel, borderValue=1)
         clear = cv2.erode((hint < 128).astype(np.uint8), kernel, borderValue=1)
         unknown = (sure == 0) & (clear == 0)
+        if not sure.any() or not clear.any():  # matting needs an example of both
+            planes.append(hint)
+            continue
         alpha = sure.astype(np.float64)
-        if unknown.any() and not unknown.all():
+        if unknown.any():
             trimap = np.where(unknown, 0.5, alpha)
             matrix, right = make_linear_system(cf_laplacian(frame[..., :3] / 255.0, is_known=~unknown), trimap)
             places = np.flatnonzero(unknown.ravel())

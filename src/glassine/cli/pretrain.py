@@ -41,9 +41,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     tokenizer.add_argument(
         "--words", type=int, default=12000, help="words taken from MiniLM's vocabulary (default: %(default)s)"
     )
-    areas = kinds.add_parser("closed-areas", help="train the network that tells holes in damaged files")
+    areas = kinds.add_parser("closed-areas", help="train the networks that tell holes of a sticker")
     areas.add_argument(
         "--from", dest="sources", type=Path, default=Path("data/world"), metavar="FOLDER", help="of shard folders"
+    )
+    areas.add_argument(
+        "--files", choices=["damaged", "white"], default="damaged", help="after JPEG and palettes, or clean on white"
     )
     areas.add_argument("--limit", type=int, default=60, help="stickers of each folder (default: %(default)s)")
     areas.add_argument("--rendered", type=int, default=30, help="of each procedural family (default: %(default)s)")
@@ -90,28 +93,32 @@ def run(args: argparse.Namespace) -> None:
 
 
 def closed_areas(args: argparse.Namespace) -> None:
-    """Gather examples, measure on styles that training left out, and write the network."""
+    """Gather examples, measure on styles that training left out, and write one of the networks."""
     import json
 
     from rich.progress import Progress
 
-    from glassine.bench.closed_areas import DAMAGED, fit, gather, left_out, write_network
+    from glassine.bench.closed_areas import DAMAGED, WHITE, fit, gather, left_out, write_network
     from glassine.bench.style_cases import find_cases
     from glassine.bench.tables import print_table
     from glassine.data.shards import shard_folders
     from glassine.pipelines.damaged_areas import WEIGHTS
+    from glassine.pipelines.regions import ON_WHITE
     from glassine.utils.files import atomic_path
 
     cases = find_cases(shard_folders(args.sources), "train", args.limit, args.rendered)
+    conditions, weights, measured = (
+        (WHITE, ON_WHITE, "left_out_white.json") if args.files == "white" else (DAMAGED, WEIGHTS, "left_out.json")
+    )
     with Progress() as bar:
-        task = bar.add_task("closed areas", total=len(cases) * len(DAMAGED))
-        examples = gather(cases, advance=lambda: bar.advance(task))
+        task = bar.add_task("closed areas", total=len(cases) * len(conditions))
+        examples = gather(cases, conditions, advance=lambda: bar.advance(task))
     net, told = fit(examples), left_out(examples)
-    to = WEIGHTS.parent if args.to is None else args.to
-    write_network(net, to / WEIGHTS.name)
-    with atomic_path(to / "left_out.json") as path:
+    to = weights.parent if args.to is None else args.to
+    write_network(net, to / weights.name)
+    with atomic_path(to / measured) as path:
         path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    head = ["style left out", "areas", "holes, of the area", "right by the fit on clean files", "right here"]
+    head = ["style left out", "areas", "holes, of the area", "right by the rule", "by the network", "by both"]
     print_table((head, [[style, *(f"{value:g}" for value in row.values())] for style, row in told.items()]))
 
 

@@ -139,17 +139,18 @@ def _twin(one: tuple[float, float, int], other: tuple[float, float, int], tall: 
 
 
 @cache
-def _network() -> dict[str, NDArray[np.float32]]:
-    with np.load(WEIGHTS, allow_pickle=False) as file:
+def read_network(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The arrays of a network that `glassine.bench.closed_areas.write_network` has written; cached."""
+    with np.load(path, allow_pickle=False) as file:
         return {name: file[name].astype(np.float32) for name in file.files}
 
 
 def log_odds(net: Mapping[str, NDArray[np.float32]], features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log odds that closed areas are holes: `...` from their numbers, `... len(FEATURES) + len(SHAPES)`.
+    """Log odds that closed areas are holes: `...` from their numbers `... d`.
 
     Args:
         net: `mean`, `scale`, `w1`, `b1`, `w2`, `b2` of `glassine.bench.closed_areas.fit`.
-        features: `regions.FEATURES` and `SHAPES` of each.
+        features: of each the numbers that the network was fitted on, `regions.FEATURES` and perhaps `SHAPES`.
     """
     values = np.clip((features - net["mean"]) / net["scale"], -MOST, MOST)
     return np.asarray(np.maximum(values @ net["w1"] + net["b1"], 0) @ net["w2"] + net["b2"][0])
@@ -163,4 +164,4 @@ def damaged_evidence(features: NDArray[np.float64], shapes: NDArray[np.float32])
         shapes: `SHAPES` of it.
     """
     both = np.concatenate([features.astype(np.float32), shapes])
-    return float(np.clip(log_odds(_network(), both), -5, 5))
+    return float(np.clip(log_odds(read_network(WEIGHTS), both), -5, 5))

@@ -1,8 +1,8 @@
 """Closed areas of the background's color: each is a hole of the sticker or a part of it, and gets one answer.
 
 What an area looks like is summed up in a few numbers; a logistic function of them, fitted on stickers of the training
-split of five styles, says how likely it is a hole. Evidence is pooled over the frames through which an area can be
-followed.
+split of five styles, says how likely it is a hole. On white, where one picture says least, a small network of the same
+numbers adds its log odds. Evidence is pooled over the frames through which an area can be followed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.pipelines.closed_form import LUMA_ROW, Evidence
-from glassine.pipelines.damaged_areas import damaged_evidence, shape_features
+from glassine.pipelines.damaged_areas import WEIGHTS as DAMAGED_WEIGHTS
+from glassine.pipelines.damaged_areas import damaged_evidence, log_odds, read_network, shape_features
 from glassine.pipelines.insets import largest_difference
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -34,6 +35,7 @@ FEATURES = (
 # is drawn on paper, and what its lines enclose is the paper's white; and a face on its own color is no hole
 WEIGHTS = np.asarray([2.0, -3.7, 1.8, 0.5, -3.2, -2.7, -4.5, 0.9, 0.6, -6.0])
 BIAS = 3.6
+ON_WHITE = DAMAGED_WEIGHTS.with_name("white.npz")  # a network of the same numbers, added to the rule on white
 UNDECIDED = 0.15  # weight of the rule beside the network in damaged files
 
 
@@ -113,6 +115,9 @@ def hole_evidence(area: Area) -> float:
     """Log odds that a closed area is a hole."""
     rule = float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))
     if area.shapes is None:
-        return rule
+        if not area.features[FEATURES.index("white")]:
+            return rule
+        said = float(log_odds(read_network(ON_WHITE), area.features.astype(np.float32)))
+        return float(np.clip(rule + np.clip(said, -5, 5), -5, 5))
     # the network, and the rule where it is undecided: a thin ring on white
     return float(np.clip(damaged_evidence(area.features, area.shapes) + UNDECIDED * rule, -5, 5))

@@ -87,6 +87,14 @@ def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_grad
     assert {row.name for row in make_rows()} == set(ROW_NAMES)
 
 
+def test_matting_leaves_a_sticker_that_is_nowhere_solid_as_the_fill_cut_it():
+    pytest.importorskip("pymatting")
+    frames = np.full((1, 64, 64, 4), 255, np.uint8)
+    frames[:, 30:33, 10:50, :3] = 0  # a line narrower than the band in which matting is unsure
+    row, fill = make_rows(["closed_form_matting"])[0], make_rows(["flood_fill"])[0]
+    assert np.array_equal(row.cut(frames, False, frames[..., 3]), fill.cut(frames, False, frames[..., 3]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
