@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from glassine.pipelines.insets import NO_INSET, Floats, Inset, Picture, find_inset, largest_difference
 from glassine.pipelines.ramps import find_ramp
+from glassine.pipelines.rounds import find_round
 
 Kind = Literal["flat", "profile", "gradient", "checkerboard", "picture", "unknown"]
 NEAR = 16  # of 255: colors this close are one color under compression
@@ -116,7 +117,7 @@ def _simplest(picture: Picture) -> Behind:
         return flat
     best = flat
     # a gradient of few levels passes for a noisy flat color: what explains the border more closely is taken
-    for fitted in (_profile, _checkerboard, _gradient, _ramp):
+    for fitted in (_profile, _checkerboard, _gradient, _ramp, _round):
         other = fitted(picture)
         if other is None or (flat.fit >= 0.4 and not _leaves_something(other, picture)):
             continue
@@ -124,7 +125,8 @@ def _simplest(picture: Picture) -> Behind:
             best = max(best, other, key=lambda model: _reach(model, picture))
         elif _better(other, best):
             best = other
-        if best.fit > 0.95 and best.noise <= 2:
+        # a gradient that fits the border may be wrong inside, so that all kinds of them are compared
+        if best.fit > 0.95 and best.noise <= 2 and best.kind != "gradient":
             break
     if best.fit < GOOD_FIT and best.kind == "flat" and best.fit < 0.35:
         return Behind("unknown", best.colors, best.fit, best.noise)
@@ -246,6 +248,14 @@ def _ramp(picture: Picture) -> Behind | None:
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     places = [border_of(plane[..., None])[:, 0] for plane in (x, y)]
     colors = find_ramp(picture, border_of(picture).astype(np.float32), *places)
+    return None if colors is None else _judged("gradient", colors, picture)
+
+
+def _round(picture: Picture) -> Behind | None:
+    """A round gradient around any point, of any stops."""
+    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
+    places = [border_of(plane[..., None])[:, 0] for plane in (x, y)]
+    colors = find_round(picture, border_of(picture).astype(np.float32), *places)
     return None if colors is None else _judged("gradient", colors, picture)
 
 

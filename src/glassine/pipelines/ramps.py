@@ -30,23 +30,44 @@ def find_ramp(picture: Picture, border: Floats, px: Floats, py: Floats) -> Float
     Returns:
         `h w 3` in 0..255; None where no direction explains enough of the border, or colors change as at an edge.
     """
+
+    def share(angle: float) -> float:
+        return explained(border, px * np.cos(angle) + py * np.sin(angle))
+
     best = (LEAST, 0.0)
     for angle in _angles(0, np.pi, np.radians(4)):
-        best = max(best, (_share(border, px, py, angle), angle))
+        best = max(best, (share(angle), angle))
     if best[0] <= LEAST:
         return None
     for step in (1.0, 0.25):
         for angle in _angles(best[1] - np.radians(4 * step), best[1] + np.radians(4 * step), np.radians(step)):
-            best = max(best, (_share(border, px, py, angle), angle))
+            best = max(best, (share(angle), angle))
     angle = best[1]
-    places, colors = _line(border, px, py, angle, at_last=True)
-    if np.ptp(colors, axis=0).max() < CHANGES:  # noise on a flat color
+    line = smooth_line(border, px * np.cos(angle) + py * np.sin(angle))
+    if line is None:
         return None
-    if _has_edge(border, px * np.cos(angle) + py * np.sin(angle), places, colors):
-        return None
+    places, colors = line
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     along = x * np.cos(angle) + y * np.sin(angle)
+    return colors_at(along, places, colors)
+
+
+def colors_at(along: Floats, places: Floats, colors: Floats) -> Floats:
+    """Colors `... 3` at coordinates `...`, between those known at `places` (`k`, increasing; `colors` is `k 3`)."""
     return np.stack([np.interp(along, places, colors[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+
+def smooth_line(border: Floats, along: Floats) -> tuple[Floats, Floats] | None:
+    """Places `k` and colors `k 3` of a gradient along a coordinate; None if they hardly change, or as at an edge.
+
+    Args:
+        border: the outermost pixels, `n 3` in 0..255.
+        along: the coordinate of each, `n`, in pixels.
+    """
+    places, colors = _line(border, along, at_last=True)
+    if np.ptp(colors, axis=0).max() < CHANGES:  # noise on a flat color
+        return None
+    return None if _has_edge(border, along, places, colors) else (places, colors)
 
 
 def _has_edge(border: Floats, along: Floats, places: Floats, colors: Floats) -> bool:
@@ -66,30 +87,33 @@ def _angles(first: float, last: float, step: float) -> list[float]:
     return [float(angle) for angle in np.arange(first, last, step)]
 
 
-def _share(border: Floats, px: Floats, py: Floats, angle: float) -> float:
-    """How much of the border a ramp in this direction explains, less a little for what it leaves.
+def explained(border: Floats, along: Floats) -> float:
+    """How much of the border colors that depend on `along` alone explain, less a little for what they leave.
 
-    It is made of every second pixel and judged by the others: noise has no ramp.
+    They are made of every second pixel and judged by the others: noise has no gradient.
     """
-    places, colors = _line(border[::2], px[::2], py[::2], angle)
-    away = _away(border[1::2], px[1::2] * np.cos(angle) + py[1::2] * np.sin(angle), places, colors)
+    places, colors = _line(border[::2], along[::2])
+    away = _away(border[1::2], along[1::2], places, colors)
     near = away <= AGREES
     return float(near.mean()) - 0.01 * float(away[near].mean() if near.any() else AGREES)
 
 
+def misfit(border: Floats, along: Floats, most: float = 60.0) -> float:
+    """How far the border is from colors that depend on `along` alone, on average, each pixel at most `most` of 255."""
+    return float(np.minimum(_away(border[1::2], along[1::2], *_line(border[::2], along[::2])), most).mean())
+
+
 def _away(border: Floats, along: Floats, places: Floats, colors: Floats) -> Floats:
-    """How far each border pixel is from the ramp, the largest difference of its channels: `n`."""
-    expected = np.stack([np.interp(along, places, colors[:, c]) for c in range(3)], axis=1)
-    return np.abs(border - expected).max(axis=1).astype(np.float32)
+    """How far each border pixel is from the line's color, the largest difference of its channels: `n`."""
+    return np.abs(border - colors_at(along, places, colors)).max(axis=1).astype(np.float32)
 
 
-def _line(border: Floats, px: Floats, py: Floats, angle: float, at_last: bool = False) -> tuple[Floats, Floats]:
-    """The ramp's colors `k 3` at `k` places along the direction, from coarse to fine.
+def _line(border: Floats, along: Floats, at_last: bool = False) -> tuple[Floats, Floats]:
+    """Colors `k 3` at `k` places along a coordinate, from coarse to fine.
 
     A sticker may hide most of the border at some places: medians of wide bins tell what it hides, and what is far from
     them has no part in the means of narrow ones.
     """
-    along = px * np.cos(angle) + py * np.sin(angle)
     least, most = float(along.min()), float(along.max())
     share = (along - least) / max(most - least, 1e-6)
     last = len(border) // PIXELS_A_BIN_AT_LAST if at_last else min(len(border) // PIXELS_A_BIN, MOST_BINS)
