@@ -264,7 +264,11 @@ PAGES = (
     Page("distill.md", "glassine benchmark probe RUN", write_probes),
     Page("results/data_speed.md", "glassine benchmark data", write_data_speed),
     Page("gpu.md", "glassine benchmark speed", write_gpu),
-    Page("styles.md", "glassine benchmark styles --split test", lambda folder, readme: write_styles(folder)),
+    Page(
+        "styles.md",
+        "glassine benchmark styles --split test",
+        lambda folder, readme: write_styles(folder, readme=readme),
+    ),
     Page(
         "animated_stickers.md",
         "glassine benchmark animated-stickers --split test --row NAME=WEIGHTS",

@@ -14,7 +14,7 @@ from glassine.bench.progress import Progress, ShowProgress, no_progress
 from glassine.bench.records import Cell, Record, fingerprint, plain, read_record, read_records
 from glassine.bench.style_cases import CONDITIONS, NUM_FRAMES, SIZE, Case, show
 from glassine.bench.style_rows import CLOSED, ROW_NAMES, Levels, StyleRow
-from glassine.bench.tables import Table, markdown, one_setup, percent, write_text
+from glassine.bench.tables import Table, markdown, one_setup, percent, write_blocks, write_text
 from glassine.data.sticker import Split
 from glassine.metrics.image import PSNR_CAP
 from glassine.metrics.image import psnr as clip_psnr
@@ -180,6 +180,34 @@ def style_table(records: Sequence[Record], conditions: Sequence[str]) -> Table:
     return ["style", "condition", "n / groups", *(record.title for record in shown), "gap"], rows
 
 
+def overview_block(records: Sequence[Record], conditions: Sequence[str]) -> str:
+    """The documentation's table: a row for each condition, a column for each method, and what was measured."""
+    rows = []
+    for name in conditions:
+        best = best_closed(records, name)
+        ours = next((r for r in records if r.method == OURS and name in r.conditions), None)
+        cells = [record.conditions.get(name) for record in records]
+        shown = [
+            f"{cell.scores['psnr_mean'] or 0:.1f} ({percent(cell.scores['psnr_share_under_20db'] or 0)})"
+            if cell
+            else "–"
+            for cell in cells
+        ]
+        gap = signed(row_gap([ours], [best], "psnr_mean", [name]), 1) if ours and best else ""
+        rows.append([CONDITIONS[name], *shown, gap])
+    head = ["background", *(record.title for record in records), "gap [95%]"]
+    cell = next(cell for record in records for cell in record.conditions.values())
+    styles = dict.fromkeys(key.partition("/")[0] for key in records[0].stickers)
+    return (
+        f"{markdown((head, rows))}\n\n"
+        f"Alpha PSNR in dB, mean over {cell.stickers} stickers of {cell.num_groups} groups of the split "
+        f"{records[0].split} (share under 20 dB), {records[0].num_frames} frames each at {records[0].size} px, in "
+        f"{len(styles)} styles: {', '.join(styles)}. The gap is that of `glassine cutout` to the best of the plain "
+        "closed forms (flood fill with color projection, two color projections) under that condition, with its 95% "
+        "interval over groups; GrabCut gets the true box."
+    )
+
+
 def best_closed(records: Sequence[Record], condition: str) -> Record | None:
     """The record of the closed form with the highest mean PSNR under a condition; None if there is none."""
     able = [record for record in records if record.method in CLOSED and condition in record.conditions]
@@ -194,8 +222,14 @@ def worse_than(ours: Cell, best: Record, condition: str, margin: float = 0.3) ->
     return percent(sum(mine[key][1] < other[key][1] - margin for key in shared) / max(1, len(shared)))
 
 
-def write_styles(benchmarks: Path, split: Split = "test") -> Path | None:
-    """Write the page of a split from its records and return its path; None if there are no records."""
+def write_styles(benchmarks: Path, split: Split = "test", readme: Path | None = None) -> Path | None:
+    """Write the page of a split from its records and return its path; None if there are no records.
+
+    Args:
+        benchmarks: folder with `results/styles`.
+        split: of the stickers.
+        readme: file next to whose documentation the block `styles` is written, of the split `test` only.
+    """
     from glassine.bench.report import page_of
 
     records = [record for record in one_setup(read_records(benchmarks / RESULTS), split) if record.conditions]
@@ -214,4 +248,5 @@ def write_styles(benchmarks: Path, split: Split = "test") -> Path | None:
     ]
     path = page_of(benchmarks / "styles.md", split)
     write_text("\n\n".join(parts) + "\n", path)
+    write_blocks(readme if split == "test" else None, {"styles": overview_block(records, names)})
     return path

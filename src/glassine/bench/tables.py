@@ -196,15 +196,15 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-RESULTS_PAGE = "docs/results.md"
+PAGES_WITH_BLOCKS = ("docs/results.md", "docs/cutout.md")
 
 
 def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
-    """Replace the blocks between markers in the README and the page of results.
+    """Replace the blocks between markers in the README and in pages of the documentation.
 
     Args:
-        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; the markers may also be in `docs/results.md` next
-            to it. None, or a file that does not exist, for none.
+        readme: file with `<!-- table:NAME -->` and `<!-- /table -->`; the markers may also be in `PAGES_WITH_BLOCKS`
+            next to it. None, or a file that does not exist, for none.
         blocks: Markdown by name.
 
     Returns:
@@ -212,7 +212,7 @@ def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:
     """
     if readme is None or not readme.is_file():
         return False
-    for page in (readme, readme.parent / RESULTS_PAGE):
+    for page in (readme, *(readme.parent / name for name in PAGES_WITH_BLOCKS)):
         if page.is_file():
             before = text = page.read_text(encoding="utf-8")
             for name, block in blocks.items():

@@ -12,7 +12,7 @@ from glassine.bench.methods import TITLES
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.report import ALPHA_RESULTS, PAGES, write_all, write_alpha
 from glassine.bench.tables import (
-    RESULTS_PAGE,
+    PAGES_WITH_BLOCKS,
     markdown,
     one_setup,
     published_tables,
@@ -166,17 +166,17 @@ def test_the_tables_in_the_repository_are_those_of_its_records(tmp_path):
     shutil.copytree(benchmarks, tmp_path / "benchmarks")
     readme = tmp_path / "README.md"
     readme.write_text((REPOSITORY / "README.md").read_text())
-    results = tmp_path / RESULTS_PAGE
-    results.parent.mkdir()
-    results.write_text((REPOSITORY / RESULTS_PAGE).read_text())
+    for name in PAGES_WITH_BLOCKS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((REPOSITORY / name).read_text())
     written, empty = write_all(tmp_path / "benchmarks", readme)
     for page in written:
         assert page.read_text() == (benchmarks / page.relative_to(tmp_path / "benchmarks")).read_text(), page
     assert readme.read_text() == (REPOSITORY / "README.md").read_text()
-    assert results.read_text() == (REPOSITORY / RESULTS_PAGE).read_text()
+    for name in PAGES_WITH_BLOCKS:
+        assert (tmp_path / name).read_text() == (REPOSITORY / name).read_text()
     assert set(empty.values()) == {
         "glassine benchmark speed",
-        "glassine benchmark styles --split test",
         "glassine benchmark animated-stickers --split test --row NAME=WEIGHTS",
     }
     assert len(written) + len(empty) == len(PAGES)
@@ -231,7 +231,11 @@ def test_without_a_file_nothing_is_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("page", "tables"),
-    [("README.md", ["front"]), (RESULTS_PAGE, ["verdicts", "alpha", "paper", "depth", "generation", *SECTIONS])],
+    [
+        ("README.md", ["front"]),
+        ("docs/results.md", ["verdicts", "alpha", "paper", "depth", "generation", *SECTIONS]),
+        ("docs/cutout.md", ["styles"]),
+    ],
 )
 def test_our_own_has_a_place_for_every_table_that_is_written_into_it(page, tables):
     text = (REPOSITORY / page).read_text(encoding="utf-8")

@@ -9,7 +9,16 @@ from glassine.bench.records import read_records
 from glassine.bench.style_cases import CONDITIONS, FAMILIES, Case, find_cases, seed_of, show
 from glassine.bench.style_pictures import GAP, TILE, chat_backgrounds, draw_styles
 from glassine.bench.style_rows import ROW_NAMES, StyleRow, make_rows
-from glassine.bench.styles import best_closed, condition_table, evaluate, of_style, psnr, style_table, worse_than
+from glassine.bench.styles import (
+    best_closed,
+    condition_table,
+    evaluate,
+    of_style,
+    psnr,
+    style_table,
+    worse_than,
+    write_styles,
+)
 from glassine.utils.errors import UserError
 
 
@@ -72,6 +81,21 @@ def test_tables_name_the_gap_to_the_best_closed_form_and_records_resume(cases, t
     assert len(by_style) == 3 * len(names)
     assert by_style[0][:3] == [cases[0].style, "white", "1 / 1"]
     assert of_style(records[0], cases[1].style).conditions["white"].keys == [cases[1].key]
+
+
+def test_the_page_of_the_test_split_and_the_documentation_are_written_from_records(cases, tmp_path):
+    rows = [StyleRow("cutout", "ours", perfect), StyleRow("calm", "calm", solid)]
+    evaluate(rows, cases[:2], "test", tmp_path / "results" / "styles", ["white", "gray"])
+    readme, page = tmp_path / "README.md", tmp_path / "docs" / "cutout.md"
+    page.parent.mkdir()
+    page.write_text("before\n<!-- table:styles -->\nold\n<!-- /table -->\nafter\n")
+    readme.write_text("no table here\n")
+    assert write_styles(tmp_path, readme=readme) == tmp_path / "styles.md"
+    text = page.read_text()
+    assert "old" not in text
+    assert "| white | 60.0 (0%) |" in text
+    assert "2 stickers of 2 groups of the split test" in text
+    assert write_styles(tmp_path, "val") is None
 
 
 def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_gradient(cases):
