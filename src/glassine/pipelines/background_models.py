@@ -245,17 +245,19 @@ def _gradient(picture: Picture) -> Behind | None:
 
 def _ramp(picture: Picture) -> Behind | None:
     """A linear gradient in any direction, of any stops."""
-    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
-    places = [border_of(plane[..., None])[:, 0] for plane in (x, y)]
-    colors = find_ramp(picture, border_of(picture).astype(np.float32), *places)
-    return None if colors is None else _judged("gradient", colors, picture)
+    return _told_by_border(find_ramp, picture)
 
 
 def _round(picture: Picture) -> Behind | None:
     """A round gradient around any point, of any stops."""
+    return _told_by_border(find_round, picture)
+
+
+def _told_by_border(find: Callable[..., Floats | None], picture: Picture) -> Behind | None:
+    """The gradient that `find` reads off the border's colors and their columns and rows."""
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     places = [border_of(plane[..., None])[:, 0] for plane in (x, y)]
-    colors = find_round(picture, border_of(picture).astype(np.float32), *places)
+    colors = find(picture, border_of(picture).astype(np.float32), *places)
     return None if colors is None else _judged("gradient", colors, picture)
 
 

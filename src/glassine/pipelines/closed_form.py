@@ -117,15 +117,15 @@ FAINT, WIDEST_HALO = 16.0, 10.0  # 255ths of a halo's colors, pixels
 FAINTEST, FAINTER = 3.5, 0.15  # 255ths where it begins; of what lies behind it
 
 
-def nearest_place(places: Mask) -> NDArray[np.int64]:
-    """For each pixel, `h w`, the flat index of the nearest of `places`, of which there must be one."""
-    labels = cv2.distanceTransformWithLabels(
+def nearest_place(places: Mask) -> tuple[Floats, NDArray[np.int64]]:
+    """For each pixel, `h w`, the distance to the nearest of `places`, and its flat index; there must be one."""
+    away, labels = cv2.distanceTransformWithLabels(
         (~places).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
+    )
     at = np.flatnonzero(places.reshape(-1))
     index = np.zeros(len(at) + 1, np.int64)
     index[labels.reshape(-1)[at]] = at
-    return index[labels]
+    return np.asarray(away, np.float32), index[labels]
 
 
 def faint_halo(distance: Floats, outside: Mask) -> Mask:
@@ -144,12 +144,12 @@ def faint_halo(distance: Floats, outside: Mask) -> Mask:
     if not shore.any() or not first.any():
         return np.zeros_like(outside)
     behind_shore = cv2.dilate(distance, np.ones((5, 5), np.uint8))
-    to_shore = cv2.distanceTransform((~shore).astype(np.uint8), cv2.DIST_L2, 5)
-    ends = distance < FAINTER * behind_shore.reshape(-1)[nearest_place(shore)]
+    to_shore, on_shore = nearest_place(shore)
+    ends = distance < FAINTER * behind_shore.reshape(-1)[on_shore]
     depth = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 5)
     around = cv2.blur(first.astype(np.float32), (9, 9))
     beginning = cv2.blur(first * distance, (9, 9)) / np.maximum(around, 1e-6)
-    fades = (beginning <= FAINTEST).reshape(-1)[nearest_place(first)]
+    fades = (beginning <= FAINTEST).reshape(-1)[nearest_place(first)[1]]
     return between & ends & (to_shore + depth <= WIDEST_HALO) & fades
 
 
@@ -264,13 +264,8 @@ def _project(evidence: Evidence, calm: Picture, outside: Mask, band: int, halo: 
     strength, cosine = np.zeros((2, len(at)), np.float32)  # of the nearest solid color, and of its direction, squared
     share = np.ones(len(at), np.float32)
     if solid.any():
-        from_solid, labels = cv2.distanceTransformWithLabels(
-            1 - solid.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        places = np.flatnonzero(solid.reshape(-1))
-        place_of = np.zeros(len(places) + 1, np.int64)
-        place_of[labels.reshape(-1)[places]] = places
-        solid_color = calm.reshape(-1, 3)[place_of[labels.reshape(-1)[at]]].astype(np.float32) - behind
+        from_solid, nearest = nearest_place(solid)
+        solid_color = calm.reshape(-1, 3)[nearest.reshape(-1)[at]].astype(np.float32) - behind
         share, best = _share(mixed, solid_color)
         strength = np.sqrt(np.square(solid_color).sum(axis=1))
         along = np.maximum((mixed * solid_color).sum(axis=1), 0)
