@@ -1,12 +1,14 @@
-"""Run a verb in a forked copy of this process, and kill it: after some seconds, or before one of its writes."""
+"""Run a verb in a process of its own, and kill it: after some seconds, or before one of its writes."""
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
 import tarfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import onnx
@@ -22,6 +24,8 @@ from glassine.utils.signals import stop_on_sigterm
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
 WRITES = os.O_WRONLY | os.O_RDWR
+SERVER = multiprocessing.get_context("forkserver")
+IMPORTED = ["tests.helpers.killing", "diffusers", "lightning.pytorch", "torchmetrics", "transformers"]
 
 
 def fork(
@@ -30,9 +34,11 @@ def fork(
     kill_after: float | None = None,
     kill_before: int | None = None,
     number: signal.Signals = signal.SIGKILL,
-    anew: bool = False,
 ) -> tuple[int, float, int]:
-    """Run a verb of `main` in `folder`.
+    """Run a verb of `main` in `folder`, in a process of its own.
+
+    It is forked from a server that has imported everything and has no threads: a copy of the tests' own process may
+    wait forever for a lock which one of its threads held.
 
     Args:
         arguments: of the verb.
@@ -40,54 +46,42 @@ def fork(
         kill_after: seconds.
         kill_before: of its changes to files in `folder` (counted from 0), the one before which it is killed.
         number: the signal.
-        anew: start a new interpreter, for verbs that wait for threads which a forked copy does not have.
 
     Returns:
         Its exit status, its seconds, and how many changes it made.
     """
-    sys.stdout.flush()
-    reader, writer = os.pipe()
+    SERVER.set_forkserver_preload(IMPORTED)
+    reader, writer = SERVER.Pipe(duplex=False)
+    process = SERVER.Process(target=watched, args=(folder, writer, kill_before, number, arguments))
+    process.start()
+    writer.close()
     started = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        code = 99
-        try:
-            os.close(reader)
-            os.chdir(folder)
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for stream in (1, 2):
-                os.dup2(nothing, stream)
-            if anew:
-                os.set_inheritable(writer, True)
-                os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
-                told = [str(folder), str(writer), str(-1 if kill_before is None else kill_before), str(number.value)]
-                os.execv(sys.executable, [sys.executable, "-m", "tests.helpers.killing", *told, *arguments])
-            code = watched(folder, writer, kill_before, number, arguments)
-        finally:
-            os._exit(code)
-    os.close(writer)
-    done = 0
+    process.join(kill_after)
+    if process.exitcode is None:
+        os.kill(process.pid, number)
+        process.join()
+    seconds = time.monotonic() - started
+    assert process.exitcode is not None
+    os.set_blocking(reader.fileno(), False)
     try:
-        while not done:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if not done and kill_after is not None and time.monotonic() - started > kill_after:
-                os.kill(child, number)
-                kill_after = None
-            time.sleep(0.002)
-        seconds = time.monotonic() - started
-        os.set_blocking(reader, False)
-        return os.waitstatus_to_exitcode(status), seconds, len(os.read(reader, 2**16))
+        return process.exitcode, seconds, len(os.read(reader.fileno(), 2**16))
     except BlockingIOError:  # a worker of the dead process still has the other end
-        return os.waitstatus_to_exitcode(status), seconds, 0
+        return process.exitcode, seconds, 0
     finally:
-        os.close(reader)
+        reader.close()
 
 
-def watched(folder: Path, writer: int, kill_before: int | None, number: signal.Signals, arguments: list[str]) -> int:
-    """Run a verb in this process under `watch`; its exit code."""
+def watched(
+    folder: Path, writer: Connection, kill_before: int | None, number: signal.Signals, arguments: list[str]
+) -> None:
+    """Run a verb in this process under `watch`, and end with its exit code."""
+    os.chdir(folder)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
     stop_on_sigterm()
-    sys.addaudithook(watch(folder, writer, kill_before, number))
-    return main(arguments)
+    sys.addaudithook(watch(folder, writer.fileno(), kill_before, number))
+    sys.exit(main(arguments))
 
 
 def watch(folder: Path, writer: int, kill_before: int | None, number: signal.Signals) -> Callable[..., None]:
@@ -153,9 +147,3 @@ def check_whole(folder: Path) -> None:
                 assert path.stat().st_size
             case _:
                 raise AssertionError(f"{path} is of no kind that is known here")
-
-
-if __name__ == "__main__":
-    where, pipe, before, signal_number, *words = sys.argv[1:]
-    kill = None if before == "-1" else int(before)
-    sys.exit(watched(Path(where), int(pipe), kill, signal.Signals(int(signal_number)), words))

@@ -145,7 +145,6 @@ class Verb:
         copies: inputs that the verb changes, which each run gets as its own.
         kills: times that it is killed, of the many that the environment asks for.
         never_over: a folder that the verb refuses to write over once it is whole.
-        anew: see `fork`.
     """
 
     words: str
@@ -153,7 +152,6 @@ class Verb:
     copies: tuple[str, ...] = ()
     kills: float = 1.0
     never_over: str = ""
-    anew: bool = False
 
     def arguments(self, inputs: Path) -> list[str]:
         return [part.replace("INPUTS", str(inputs)) for part in self.words.split()]
@@ -215,7 +213,6 @@ VERBS = {
         "--ildiff INPUTS/cuts_out --device cpu --to out --readme README.md --limit 2",
         (weights, shards),
         kills=0.5,
-        anew=True,
     ),
     "study-build": Verb(f"study build study {METHODS}", (study,)),
     "review-build": Verb("review build INPUTS/chosen/clips review", (reviewed,)),
@@ -246,7 +243,7 @@ def check_finished(verb: Verb, arguments: list[str], again: Path, wanted: set[st
     """The next run succeeds, and leaves what an unbroken one leaves."""
     if verb.never_over:
         shutil.rmtree(again / verb.never_over, ignore_errors=True)
-    assert fork(arguments, again, anew=verb.anew)[0] == 0
+    assert fork(arguments, again)[0] == 0
     check_whole(again)
     assert files_of(again) == wanted
 
@@ -257,13 +254,13 @@ def test_a_kill_before_any_change_on_the_disk(inputs, tmp_path, name):
     folder = inputs(verb)
     arguments = verb.arguments(folder)
     once = verb.begin(folder, tmp_path / "once")
-    status, _, changes = fork(arguments, once, anew=verb.anew)
+    status, _, changes = fork(arguments, once)
     assert status == 0
     assert changes > 1
     # the first one, and the last ones, where files get their names
     for number in sorted({0, changes // 2, *range(max(0, changes - 3), changes)}):
         again = verb.begin(folder, tmp_path / f"again{number}")
-        assert fork(arguments, again, kill_before=number, anew=verb.anew)[0] == -signal.SIGKILL
+        assert fork(arguments, again, kill_before=number)[0] == -signal.SIGKILL
         check_whole(again)
         check_finished(verb, arguments, again, files_of(once))
 
@@ -276,19 +273,19 @@ def test_kills_at_any_time_leave_whole_files_and_the_next_run_finishes(inputs, t
     folder = inputs(verb)
     arguments = verb.arguments(folder)
     once = verb.begin(folder, tmp_path / "once")
-    status, seconds, changes = fork(arguments, once, anew=verb.anew)
+    status, seconds, changes = fork(arguments, once)
     assert status == 0
     check_whole(once)
     kills = max(2, round(KILLS * verb.kills))
     again, chance = verb.begin(folder, tmp_path / "again"), random.Random(name)
     for number in range(kills):  # into the same folder, from early to late; most of the writing is near the end
-        fork(arguments, again, kill_after=seconds * (0.3 + 0.75 * (number + chance.random()) / kills), anew=verb.anew)
+        fork(arguments, again, kill_after=seconds * (0.3 + 0.75 * (number + chance.random()) / kills))
         check_whole(again)
     check_finished(verb, arguments, again, files_of(once))
     # and before what it does to files: a run that finds another's work does less
     again = verb.begin(folder, tmp_path / "changes")
     for number in sorted(chance.sample(range(changes), min(kills, changes))):
-        fork(arguments, again, kill_before=number, anew=verb.anew)
+        fork(arguments, again, kill_before=number)
         check_whole(again)
     check_finished(verb, arguments, again, files_of(once))
 
@@ -301,13 +298,13 @@ def test_sigterm_leaves_nothing_hidden(inputs, tmp_path, name):
     folder = inputs(verb)
     arguments = verb.arguments(folder)
     again = verb.begin(folder, tmp_path / "again")
-    status, seconds, changes = fork(arguments, verb.begin(folder, tmp_path / "once"), anew=verb.anew)
+    status, seconds, changes = fork(arguments, verb.begin(folder, tmp_path / "once"))
     assert status == 0
     ends = [{"kill_after": seconds * share} for share in (0.5, 0.9)]
     ends += [{"kill_before": changes * share // 10} for share in (3, 6, 9)]
     for number, end in enumerate(ends):
         again = verb.begin(folder, tmp_path / f"again{number}")
-        status, *_ = fork(arguments, again, number=signal.SIGTERM, **end, anew=verb.anew)
+        status, *_ = fork(arguments, again, number=signal.SIGTERM, **end)
         assert status in (0, 128 + signal.SIGTERM)
         check_whole(again)
         hidden = {file for file in files_of(again) if any(part.startswith(".") for part in Path(file).parts)}
