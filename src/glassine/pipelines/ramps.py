@@ -31,6 +31,9 @@ def find_ramp(picture: Picture, border: Floats, px: Floats, py: Floats) -> Float
         `h w 3` in 0..255; None where no direction explains enough of the border, or colors change as at an edge.
     """
 
+    if not changes(border):
+        return None
+
     def share(angle: float) -> float:
         return explained(border, px * np.cos(angle) + py * np.sin(angle))
 
@@ -50,6 +53,11 @@ def find_ramp(picture: Picture, border: Floats, px: Floats, py: Floats) -> Float
     y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     along = x * np.cos(angle) + y * np.sin(angle)
     return colors_at(along, places, colors)
+
+
+def changes(border: Floats) -> bool:
+    """Whether nine tenths of the border (`n 3` in 0..255) differ by more than the noise of a flat color."""
+    return bool(np.ptp(np.percentile(border, (5, 95), axis=0), axis=0).max() >= 0.6 * CHANGES)
 
 
 def colors_at(along: Floats, places: Floats, colors: Floats) -> Floats:

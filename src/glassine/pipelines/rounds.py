@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassine.pipelines.insets import Floats, Picture, largest_difference
-from glassine.pipelines.ramps import colors_at, explained, misfit, smooth_line
+from glassine.pipelines.ramps import changes, colors_at, explained, misfit, smooth_line
 
 Point = tuple[float, float]  # in widths and heights of the picture
 GRID = np.linspace(0, 1, 17).tolist()
@@ -18,6 +18,7 @@ STARTS, MOST_MOVES = 4, 8
 STEPS = (0.03, 0.015, 0.007, 0.003)
 MOST_PIXELS = 600  # of the border, in the search
 LEAST = 0.85  # of the border
+FAR = 17.5  # of 255: on validation stickers the grid's best point is nearer than 17 before gradients, 18 on before scenes
 GOES_ON = 6.0  # of 255: how far a ring's colors are from what the rings before it foretell
 LEAST_RING = 0.08  # share of a ring that goes on
 
@@ -40,6 +41,8 @@ def find_round(picture: Picture, border: Floats, px: Floats, py: Floats) -> Floa
     def away(x: Floats, y: Floats, point: Point) -> Floats:
         return np.hypot(x - point[0] * width, (y - point[1] * height) * stretch)
 
+    if not changes(border):
+        return None
     few = slice(None, None, max(1, len(border) // MOST_PIXELS))
 
     def error(point: Point) -> float:
@@ -47,7 +50,10 @@ def find_round(picture: Picture, border: Floats, px: Floats, py: Floats) -> Floa
 
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     found: tuple[float, Floats] | None = None
-    for start in _starts(error):
+    starts = _starts(error)
+    if error(starts[0]) > FAR:
+        return None
+    for start in starts:
         point = _improved(error, start)
         along = away(px, py, point)
         line = smooth_line(border, along) if explained(border, along) > LEAST else None
