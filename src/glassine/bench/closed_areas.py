@@ -1,8 +1,8 @@
-"""Train the small classifiers that separate holes from parts of a sticker (`pipelines.regions`).
+"""Train the small classifiers that separate holes from parts of a sticker (`pipelines.area_networks`).
 
-The examples are closed areas in stickers of the training split: for one network on flat, patterned and graded
-backgrounds after JPEG and GIF-palette compression (`pipelines.damaged_areas`), for the other on undamaged white.
-Accuracy is reported by leave-one-family-out cross-validation over sticker styles.
+The examples are closed areas in stickers of the training split, for three networks: after JPEG and GIF-palette
+compression, undamaged on white, and undamaged on other colors and patterns. Accuracy is reported by
+leave-one-family-out cross-validation over sticker styles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +17,22 @@ from torch import nn
 from torch.nn import functional as F
 
 from glassine.bench.style_cases import CONDITIONS, Case, show
+from glassine.pipelines.area_networks import MOST, AreaNetwork, log_odds
+from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter
-from glassine.pipelines.damaged_areas import MOST, SHAPES, log_odds
-from glassine.pipelines.regions import BIAS, FEATURES, UNDECIDED, WEIGHTS
+from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
 from glassine.utils.files import atomic_path
 
-DAMAGED = tuple(name for name in CONDITIONS if "+" in name and "scene" not in name)
-WHITE = ("white",)
+SEEN_ON = {
+    "damaged": tuple(name for name in CONDITIONS if "+" in name and "scene" not in name),
+    "white": ("white",),
+    "color": ("gray", "own", "gradient", "two_colors", "checkerboard"),
+}
+"""The conditions whose areas each of `NETWORKS` learns from."""
 # styles that are held out together; every other style is held out alone
 FAMILIES = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
+MEMBERS = 3  # networks from other seeds, whose mean is one of that many times the width
 HIDDEN, STEPS, BATCH, RATE, DECAY = 24, 1500, 512, 0.01, 0.003
 SURE = 0.7  # mean true alpha from which an area counts as a part; below 1 - SURE it counts as a hole
 MOST_SHARE = 0.3  # an area is weighted by the square root of its share of the sticker, capped at this share
@@ -37,7 +43,7 @@ class Examples:
     """Labelled closed areas.
 
     Attributes:
-        features: `n d`: `FEATURES`, and `SHAPES` in damaged files.
+        features: `n d`: `FEATURES` and `SHAPES`.
         holes: `n` bool, the label: hole or part.
         shares: `n`, pixels of the area over visible pixels of the sticker.
         styles: `n`, style of the sticker.
@@ -49,20 +55,17 @@ class Examples:
     styles: NDArray[np.str_]
 
 
-def gather(
-    cases: Sequence[Case], conditions: Sequence[str] = DAMAGED, advance: Callable[[], None] = lambda: None
-) -> Examples:
+def gather(cases: Sequence[Case], conditions: Sequence[str], advance: Callable[[], None] = lambda: None) -> Examples:
     """Collect the closed areas that the closed form finds.
 
-    Areas of files in which the closed form sees no damage have no `SHAPES`; they are left out of damaged conditions.
+    Of damaged files only those in which the closed form sees damage count, since the others ask another network.
 
     Args:
         cases: stickers with true alpha.
-        conditions: keys of `style_cases.CONDITIONS`, all of them damaged (with a "+") or none.
+        conditions: keys of `style_cases.CONDITIONS`.
         advance: called after each sticker of each condition.
     """
     features, holes, shares, styles = [], [], [], []
-    damaged = "+" in conditions[0]
     for condition in conditions:
         for case in cases:
             pictures = [np.ascontiguousarray(frame[..., :3]) for frame in show(case, condition)]
@@ -72,16 +75,15 @@ def gather(
                 visible = max(1, int((alpha > 0).sum()))
                 for area in cut.described if cut.areas is not None else []:
                     solid = float(alpha[cut.areas == area.number].mean()) / 255
-                    if (area.shapes is not None) != damaged or 1 - SURE < solid < SURE:
+                    if area.damaged != ("+" in condition) or 1 - SURE < solid < SURE:
                         continue
-                    features.append(np.concatenate([area.features, *([area.shapes] if damaged else [])]))
+                    features.append(np.concatenate([area.features, area.shapes]))
                     holes.append(solid < 0.5)
                     shares.append(area.pixels / visible)
                     styles.append(case.style)
             advance()
-    count = len(FEATURES) + damaged * len(SHAPES)
     return Examples(
-        np.asarray(features, np.float32).reshape(-1, count),
+        np.asarray(features, np.float32).reshape(-1, len(FEATURES) + len(SHAPES)),
         np.asarray(holes, bool),
         np.asarray(shares, np.float32),
         np.asarray(styles, np.str_),
@@ -89,19 +91,18 @@ def gather(
 
 
 def fit(
-    examples: Examples, chosen: NDArray[np.bool_] | slice = slice(None), seed: int = 0
+    examples: Examples, chosen: NDArray[np.bool_] | slice = slice(None), members: int = MEMBERS
 ) -> dict[str, NDArray[np.float32]]:
     """Train the classifier, with equal total weight for each style.
 
     Args:
         examples: from `gather`.
         chosen: mask `n` of the training examples; all by default.
-        seed: of initialization, batches and dropout.
+        members: networks to train, from seeds 0, 1, ...; the result is their mean.
 
     Returns:
-        The network's arrays by name, as `damaged_areas.log_odds` takes them.
+        The network's arrays by name, as `area_networks.log_odds` takes them.
     """
-    generator = torch.Generator().manual_seed(seed)
     features = examples.features[chosen]
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
     inputs = torch.from_numpy((features - mean) / scale).clamp(-MOST, MOST)
@@ -110,6 +111,23 @@ def fit(
     for style in np.unique(examples.styles[chosen]):
         mine = examples.styles[chosen] == style
         weights[mine] /= weights[mine].sum()
+    layers = [_fit_once(inputs, truth, torch.from_numpy(weights), seed) for seed in range(members)]
+    whole = {
+        "w1": torch.cat([first.weight.T for first, _ in layers], dim=1),
+        "b1": torch.cat([first.bias for first, _ in layers]),
+        "w2": torch.cat([second.weight[0] for _, second in layers]) / members,
+        "b2": torch.stack([second.bias for _, second in layers]).mean(dim=0),
+    }
+    return {"mean": mean, "scale": scale} | {
+        name: np.ascontiguousarray(value.detach().numpy()) for name, value in whole.items()
+    }
+
+
+def _fit_once(
+    inputs: torch.Tensor, truth: torch.Tensor, chance: torch.Tensor, seed: int
+) -> tuple[nn.Linear, nn.Linear]:
+    """Train one network on numbers `n d` and labels `n`, drawn with weights `n`; its two layers."""
+    generator = torch.Generator().manual_seed(seed)
     first, second = nn.Linear(inputs.shape[1], HIDDEN), nn.Linear(HIDDEN, 1)
     for layer in (first, second):
         bound = layer.in_features**-0.5
@@ -117,7 +135,6 @@ def fit(
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
     optimizer = torch.optim.AdamW([*first.parameters(), *second.parameters()], RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
-    chance = torch.from_numpy(weights)
     for _ in range(STEPS):
         batch = torch.multinomial(chance, BATCH, replacement=True, generator=generator)
         hidden = first(inputs[batch]).relu()
@@ -127,25 +144,25 @@ def fit(
         loss.backward()
         optimizer.step()
         schedule.step()
-    layers = {"w1": first.weight.T, "b1": first.bias, "w2": second.weight[0], "b2": second.bias}
-    return {"mean": mean, "scale": scale} | {
-        name: np.ascontiguousarray(value.detach().numpy()) for name, value in layers.items()
-    }
+    return first, second
 
 
-def left_out(examples: Examples) -> dict[str, dict[str, float]]:
+def left_out(examples: Examples, network: AreaNetwork) -> dict[str, dict[str, float]]:
     """Accuracy on each style, weighted by area, of a network trained without that style's family.
 
+    Args:
+        examples: from `gather`.
+        network: which of `NETWORKS` it is, for the rule's weight.
+
     Returns:
-        Style -> `areas` (number of areas), `holes` (share of holes), and the accuracies of the logistic fit on
-        undamaged files (`rule`), of this network (`network`) and of both together (`both`); shares and accuracies in
-        [0, 1], weighted by area.
+        Style -> `areas` (number of areas), `holes` (share of holes), and the accuracies of the rule in `regions`
+        (`rule`), of this network (`network`) and of both together (`both`); shares and accuracies in [0, 1], weighted
+        by area.
     """
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}
     folds = [*FAMILIES, *((style,) for style in styles if style not in grouped)]
     rule = np.clip(examples.features[:, : len(FEATURES)] @ WEIGHTS.astype(np.float32) + BIAS, -5, 5)
-    weight = UNDECIDED if examples.features.shape[1] > len(FEATURES) else 1.0
     found: dict[str, dict[str, float]] = {}
     for fold in folds:
         outside = np.isin(examples.styles, fold)
@@ -154,9 +171,9 @@ def left_out(examples: Examples) -> dict[str, dict[str, float]]:
         net = fit(examples, ~outside)
         for style in sorted(set(fold) & set(styles)):
             mine = examples.styles == style
-            new = np.clip(log_odds(net, examples.features[mine]), -5, 5)
+            new = log_odds(net, examples.features[mine])
             share, truth = examples.shares[mine], examples.holes[mine]
-            answers = {"rule": rule[mine], "network": new, "both": new + weight * rule[mine]}
+            answers = {"rule": rule[mine], "network": new, "both": new + network.rule * rule[mine]}
             found[style] = {
                 "areas": int(mine.sum()),
                 "holes": round(float((share * truth).sum() / share.sum()), 3),

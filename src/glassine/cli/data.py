@@ -27,7 +27,7 @@ from glassine.data.sources import StickerSource
 from glassine.data.sources.emoji_art import default_cache
 from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
-from glassine.data.sources.world import FPS, SIZE, SOURCES, Fetching
+from glassine.data.sources.world import COLLECTIONS, FPS, ICONS, SIZE, SOURCES, Fetching
 from glassine.data.sticker import SPLITS, Split
 from glassine.utils.errors import UserError, printable
 from glassine.utils.files import atomic_path
@@ -35,11 +35,16 @@ from glassine.utils.progress import progress_bar
 
 _MOST_NAMED = 20
 _GIVEN = [name for name, source in SOURCES.items() if source.given]
-_LINES = "\n".join(f"  {name:<13}  {source.about}" for name, source in SOURCES.items())
+_LINES, _ICON_LINES = (
+    "\n".join(f"  {name:<19}  {source.about}" for name, source in sources.items()) for sources in COLLECTIONS.values()
+)
 _SOURCES = f"""sources:
 {_LINES}
-  world          all of these that can be reached, one folder each; what cannot is named, and the rest is written.
-                 The exit code is 0 where at least one source is there.
+  world                all of these that can be reached, one folder each; what cannot is named, and the rest is
+                       written. The exit code is 0 where at least one source is there.
+other styles, on which the cut-out is trained, too:
+{_ICON_LINES}
+  icons                all of these, likewise
 Drawings (SVG, Lottie) need the extras: pip install 'glassine[svg,lottie]'. They are drawn with 256 px, or --size."""
 
 
@@ -56,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=_SOURCES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fetch_parser.add_argument("name", choices=[*SOURCES, "world"], metavar="SOURCE", help="see below")
+    fetch_parser.add_argument("name", choices=[*SOURCES, *ICONS, *COLLECTIONS], metavar="SOURCE", help="see below")
     fetch_parser.add_argument("--to", type=Path, default=None, help="default: data/SOURCE")
     fetch_parser.add_argument("--cache", type=Path, default=None, help="where downloads are kept")
     fetch_parser.add_argument(
@@ -171,7 +176,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _fetch(args: argparse.Namespace, console: Console) -> None:
     """Fetch one source, or all: then unreachable sources are named and the others are still written."""
-    names = list(SOURCES) if args.name == "world" else [args.name]
+    together = COLLECTIONS.get(args.name)
+    names = [args.name] if together is None else list(together)
     to = args.to or Path("data") / args.name
     if args.given is not None and args.name not in (*_GIVEN, "world"):
         raise UserError(f"--from is for {', '.join(_GIVEN)} and world, got it with {args.name}; leave it out")
@@ -182,19 +188,19 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
         given=args.given,
         packs=tuple(args.packs),
         animated_only=args.animated_only,
-        partial=args.name == "world",
+        partial=together is not None,
     )
     missing = dict[str, str]()
     for name in names:
         try:
-            source = SOURCES[name].open(how, args.size or SIZE, fps or None)
-            _build(source, to / name if args.name == "world" else to, fps, args, console)
+            source = (SOURCES | ICONS)[name].open(how, args.size or SIZE, fps or None)
+            _build(source, to if together is None else to / name, fps, args, console)
         except UserError as error:
             if len(missing) + 1 == len(names):
                 raise
             missing[name] = str(error)
             console.print(f"{name} is skipped: {error}", style="yellow", highlight=False, markup=False)
-    if args.name == "world":
+    if together is not None:
         console.print(f"{len(names) - len(missing)} of {len(names)} sources are in {to}", highlight=False)
         for name, reason in missing.items():
             console.print(f"  missing: {name}: {reason}", style="yellow", highlight=False, markup=False)

@@ -43,10 +43,19 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     areas = kinds.add_parser("closed-areas", help="train the networks that tell holes of a sticker")
     areas.add_argument(
-        "--from", dest="sources", type=Path, default=Path("data/world"), metavar="FOLDER", help="of shard folders"
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        default=[Path("data/world"), Path("data/icons")],
+        metavar="FOLDER",
+        help="of shard folders (default: data/world data/icons)",
     )
     areas.add_argument(
-        "--files", choices=["damaged", "white"], default="damaged", help="after JPEG and palettes, or clean on white"
+        "--files",
+        choices=["damaged", "white", "color"],
+        default="damaged",
+        help="after JPEG and palettes; clean on white; clean on other colors and patterns (default: %(default)s)",
     )
     areas.add_argument("--limit", type=int, default=60, help="stickers of each folder (default: %(default)s)")
     areas.add_argument("--rendered", type=int, default=30, help="of each procedural family (default: %(default)s)")
@@ -98,25 +107,23 @@ def closed_areas(args: argparse.Namespace) -> None:
 
     from rich.progress import Progress
 
-    from glassine.bench.closed_areas import DAMAGED, WHITE, fit, gather, left_out, write_network
+    from glassine.bench.closed_areas import SEEN_ON, fit, gather, left_out, write_network
     from glassine.bench.style_cases import find_cases
     from glassine.bench.tables import print_table
     from glassine.data.shards import shard_folders
-    from glassine.pipelines.damaged_areas import WEIGHTS
-    from glassine.pipelines.regions import ON_WHITE
+    from glassine.pipelines.area_networks import NETWORKS
     from glassine.utils.files import atomic_path
 
-    cases = find_cases(shard_folders(args.sources), "train", args.limit, args.rendered)
-    conditions, weights, measured = (
-        (WHITE, ON_WHITE, "left_out_white.json") if args.files == "white" else (DAMAGED, WEIGHTS, "left_out.json")
-    )
+    folders = [folder for source in args.sources for folder in shard_folders(source)]
+    cases = find_cases(folders, "train", args.limit, args.rendered)
+    network, conditions = NETWORKS[args.files], SEEN_ON[args.files]
     with Progress() as bar:
         task = bar.add_task("closed areas", total=len(cases) * len(conditions))
         examples = gather(cases, conditions, advance=lambda: bar.advance(task))
-    net, told = fit(examples), left_out(examples)
-    to = weights.parent if args.to is None else args.to
-    write_network(net, to / weights.name)
-    with atomic_path(to / measured) as path:
+    net, told = fit(examples), left_out(examples, network)
+    to = network.path.parent if args.to is None else args.to
+    write_network(net, to / network.path.name)
+    with atomic_path(to / f"left_out_{network.name}.json") as path:
         path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     head = ["style left out", "areas", "holes, of the area", "right by the rule", "by the network", "by both"]
     print_table((head, [[style, *(f"{value:g}" for value in row.values())] for style, row in told.items()]))

@@ -1,8 +1,8 @@
 """Closed areas of the background's color: each is a hole of the sticker or a part of it, and gets one answer.
 
 What an area looks like is summed up in a few numbers; a logistic function of them, fitted on stickers of the training
-split of five styles, says how likely it is a hole. On white, where one picture says least, a small network of the same
-numbers adds its log odds. Evidence is pooled over the frames through which an area can be followed.
+split of five styles, says how likely it is a hole. Beside this rule, small networks that were trained on many styles
+look at shapes as well. Evidence is pooled over the frames through which an area can be followed.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glassine.pipelines.area_networks import SURE, combined, network_for
+from glassine.pipelines.area_shapes import shape_features
 from glassine.pipelines.closed_form import LUMA_ROW, Evidence
-from glassine.pipelines.damaged_areas import WEIGHTS as DAMAGED_WEIGHTS
-from glassine.pipelines.damaged_areas import damaged_evidence, log_odds, read_network, shape_features
 from glassine.pipelines.insets import largest_difference
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -35,21 +35,25 @@ FEATURES = (
 # is drawn on paper, and what its lines enclose is the paper's white; and a face on its own color is no hole
 WEIGHTS = np.asarray([2.0, -3.7, 1.8, 0.5, -3.2, -2.7, -4.5, 0.9, 0.6, -6.0])
 BIAS = 3.6
-ON_WHITE = DAMAGED_WEIGHTS.with_name("white.npz")  # a network of the same numbers, added to the rule on white
-UNDECIDED = 0.15  # weight of the rule beside the network in damaged files
 
 
 @dataclass(frozen=True)
 class Area:
-    """One closed area in one frame: its number in `ClosedForm.areas`, its pixels, and its features.
+    """One closed area in one frame.
 
-    `shapes` are those of `damaged_areas.SHAPES`, of damaged files only.
+    Attributes:
+        number: in `ClosedForm.areas`.
+        pixels: how many it has.
+        features: `FEATURES`.
+        shapes: `area_shapes.SHAPES`.
+        damaged: whether compression has moved the file's colors.
     """
 
     number: int
     pixels: int
     features: NDArray[np.float64]
-    shapes: NDArray[np.float32] | None = None
+    shapes: NDArray[np.float32]
+    damaged: bool
 
 
 def describe(
@@ -71,7 +75,7 @@ def describe(
     sticker = max(1, int((~outside).sum()))
     from_outside = np.asarray(cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
     places = [np.nonzero(areas == number) for number in range(1, count + 1)]
-    shapes = shape_features(evidence, outside, areas, places, from_outside) if evidence.damaged else None
+    shapes = shape_features(evidence, outside, areas, places, from_outside)
     found = []
     for number, (rows, columns) in enumerate(places, 1):
         top, bottom = max(0, rows.min() - 4), min(height, rows.max() + 5)
@@ -106,18 +110,12 @@ def describe(
             white * float(np.clip(1.5 - from_outside[rows, columns].min() / 8, 0, 1)),
             (1 - white) * float(dark) * float(len(rows) > 0.3 * sticker),
         )
-        seen = None if shapes is None else shapes[number - 1]
-        found.append(Area(number, len(rows), np.asarray(features), seen))
+        found.append(Area(number, len(rows), np.asarray(features), shapes[number - 1], evidence.damaged))
     return found
 
 
 def hole_evidence(area: Area) -> float:
-    """Log odds that a closed area is a hole."""
-    rule = float(np.clip(area.features @ WEIGHTS + BIAS, -5, 5))
-    if area.shapes is None:
-        if not area.features[FEATURES.index("white")]:
-            return rule
-        said = float(log_odds(read_network(ON_WHITE), area.features.astype(np.float32)))
-        return float(np.clip(rule + np.clip(said, -5, 5), -5, 5))
-    # the network, and the rule where it is undecided: a thin ring on white
-    return float(np.clip(damaged_evidence(area.features, area.shapes) + UNDECIDED * rule, -5, 5))
+    """Log odds in [-5, 5] that a closed area is a hole."""
+    rule = float(np.clip(area.features @ WEIGHTS + BIAS, -SURE, SURE))
+    network = network_for(area.damaged, bool(area.features[FEATURES.index("white")]))
+    return combined(network, np.concatenate([area.features.astype(np.float32), area.shapes]), rule)

@@ -18,7 +18,9 @@ STARTS, MOST_MOVES = 4, 8
 STEPS = (0.03, 0.015, 0.007, 0.003)
 MOST_PIXELS = 600  # of the border, in the search
 LEAST = 0.85  # of the border
-FAR = 17.5  # of 255: on validation stickers the grid's best point is nearer than 17 before gradients, 18 on before scenes
+FAR = (
+    17.5  # of 255: on validation stickers the grid's best point is nearer than 17 before gradients, 18 on before scenes
+)
 GOES_ON = 6.0  # of 255: how far a ring's colors are from what the rings before it foretell
 LEAST_RING = 0.08  # share of a ring that goes on
 

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glassine.bench.closed_areas import WHITE, Examples, fit, gather, left_out, write_network
+from glassine.bench.closed_areas import SEEN_ON, Examples, fit, gather, left_out, write_network
 from glassine.bench.style_cases import find_cases
-from glassine.pipelines import damaged_areas
-from glassine.pipelines.damaged_areas import SHAPES, damaged_evidence, log_odds
+from glassine.pipelines import area_networks
+from glassine.pipelines.area_networks import NETWORKS, combined, log_odds
+from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.regions import FEATURES
 
 COUNT = len(FEATURES) + len(SHAPES)
@@ -23,7 +24,7 @@ def examples() -> Examples:
 
 
 def test_a_style_that_was_left_out_is_told_right(examples: Examples):
-    told = left_out(examples)
+    told = left_out(examples, NETWORKS["white"])
     assert set(told) == {"fluent", "noto", "rendered text"}
     assert all(row["areas"] == 300 and row["network"] > 0.8 for row in told.values())
 
@@ -32,15 +33,20 @@ def test_what_is_written_is_what_a_cut_out_reads(examples: Examples, tmp_path: P
     net = fit(examples)
     again = fit(examples)
     assert all(np.array_equal(net[name], again[name]) for name in net)
-    write_network(net, tmp_path / "areas.npz")
-    monkeypatch.setattr(damaged_areas, "WEIGHTS", tmp_path / "areas.npz")
-    damaged_areas.read_network.cache_clear()
-    try:
-        one = examples.features[0]
-        found = damaged_evidence(one[: len(FEATURES)].astype(np.float64), one[len(FEATURES) :])
-        assert found == pytest.approx(float(np.clip(log_odds(net, one[None])[0], -5, 5)), abs=1e-4)
-    finally:
-        damaged_areas.read_network.cache_clear()
+    write_network(net, tmp_path / "white.npz")
+    monkeypatch.setattr(area_networks, "FOLDER", tmp_path)
+    one = examples.features[0]
+    alone = float(log_odds(net, one))
+    assert combined(NETWORKS["white"], one, 0.0) == pytest.approx(alone, abs=1e-4)
+    assert combined(NETWORKS["white"], one, -0.5) == pytest.approx(max(-5, alone - 0.5), abs=1e-4)
+
+
+def test_several_members_are_one_network_of_their_mean(examples: Examples):
+    first, both = fit(examples, members=1), fit(examples, members=2)
+    width = len(first["b1"])
+    assert len(both["b1"]) == 2 * width
+    np.testing.assert_array_equal(both["w1"][:, :width], first["w1"])
+    np.testing.assert_allclose(both["w2"][:width] * 2, first["w2"], rtol=1e-6)
 
 
 def test_areas_of_damaged_stickers_are_gathered_with_their_truth():
@@ -53,9 +59,9 @@ def test_areas_of_damaged_stickers_are_gathered_with_their_truth():
     assert set(examples.styles) <= {"rendered holes", "rendered border"}
 
 
-def test_areas_of_clean_stickers_on_white_have_no_shapes():
+def test_areas_of_clean_stickers_on_white():
     cases = [case for case in find_cases([], "train", 1, 2) if case.style in ("rendered holes", "rendered border")]
-    examples = gather(cases, WHITE)
+    examples = gather(cases, SEEN_ON["white"])
     assert len(examples.holes)
-    assert examples.features.shape[1] == len(FEATURES)
-    assert set(left_out(examples)) <= {"rendered holes", "rendered border"}
+    assert examples.features.shape[1] == COUNT
+    assert set(left_out(examples, NETWORKS["white"])) <= {"rendered holes", "rendered border"}

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,22 @@ class EmojiNames:
         """The emoji's name, or an empty string if the language has none."""
         return self.labels.get(emoji_key(stem), "")
 
+    def stem_of(self, name: str) -> str:
+        """The code points of the emoji of this name, whatever its case and punctuation; an empty string if none has."""
+        return self._stems.get(letters_of(name), "")
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        return {letters_of(label): key for key, label in self.labels.items()}
+
     def tags_of(self, stem: str) -> list[str]:
         """The emoji's search words, if any."""
         return list(self.tags.get(emoji_key(stem), []))
+
+
+def letters_of(name: str) -> str:
+    """A name's letters and digits, in lower case."""
+    return re.sub(r"[^a-z0-9]+", "", name.lower())
 
 
 _TABLE = "emoji_groups.json"

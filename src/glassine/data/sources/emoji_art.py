@@ -109,6 +109,10 @@ class EmojiCatalog:
             EmojiNames.from_emojibase(_load_json(folder / file.replace("/", "-"))) for file in _NAME_FILES
         )
 
+    def stem_of(self, name: str) -> str:
+        """The code points of the emoji with this English name; an empty string if there is none."""
+        return self._english.stem_of(name)
+
     def info(self, stem: str, art: EmojiArt, name: str = "") -> dict[str, Any]:
         """The metadata stored in shards for an emoji; its domain is ``"cartoon"``.
 

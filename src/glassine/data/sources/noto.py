@@ -19,11 +19,11 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from glassine.data.codecs import decode_bytes, read_sticker
+from glassine.data.codecs import read_sticker
 from glassine.data.sources import SourceItem
 from glassine.data.sources.emoji_art import EmojiArt, EmojiCatalog, fetch_art, make_cache
+from glassine.data.sources.iconify import draw, svg_of
 from glassine.data.sources.npm import package_folder
-from glassine.data.sticker import Sticker
 from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path, open_plain, read_plain
 
@@ -80,7 +80,7 @@ class NotoStickers:
             found = {stem: aliases.get(name, {}).get("parent", name) for stem, name in sorted(names.items())}
             bodies = {stem: icons["icons"][name] for stem, name in found.items() if name in icons["icons"]}
             sides = icons.get("width", 16), icons.get("height", 16)
-            self._drawings = {stem: _svg(icon, *sides) for stem, icon in bodies.items()}
+            self._drawings = {stem: svg_of(icon, *sides) for stem, icon in bodies.items()}
             self._names = {stem: name.replace("-", " ") for stem, name in found.items()}
         except FileNotFoundError as error:
             raise UserError(f"noto is not in {cache}; run `glassine data fetch noto`") from error
@@ -93,22 +93,9 @@ class NotoStickers:
     def items(self) -> Iterator[SourceItem]:
         """The emoji in code point order."""
         for stem, drawing in self._drawings.items():
-            load = partial(_draw, drawing, stem, self._size)
+            load = partial(draw, drawing, stem, self._size)
             info = self._catalog.info(stem, ART, self._names[stem])
             yield SourceItem(f"{ART.source}-{stem}", None, info, load)
-
-
-def _svg(icon: dict[str, object], width: float, height: float) -> str:
-    box = " ".join(str(icon.get(key, default)) for key, default in zip(_BOX, (0, 0, width, height), strict=True))
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="{_XLINK}" viewBox="{box}">{icon["body"]}</svg>'
-
-
-_BOX = ("left", "top", "width", "height")
-_XLINK = "http://www.w3.org/1999/xlink"
-
-
-def _draw(drawing: str, stem: str, size: int) -> Sticker:
-    return decode_bytes(drawing.encode(), f"noto {stem}", size=size)
 
 
 def codes() -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from glassine.data.sources import StickerSource, fluent, noto
+from glassine.data.sources import StickerSource, fluent, iconify, noto
 from glassine.data.sources.emoji_art import fetch_names, make_cache
 from glassine.utils.errors import UserError
 
@@ -97,5 +97,21 @@ SOURCES: dict[str, WorldSource] = {
         _noto_animated, "449 animated Noto emoji: Lottie (Google's font server or --from, CC BY 4.0)", given=True
     ),
 }
-"""By name, as `glassine data fetch` takes them."""
-EMOJI_SOURCES = tuple(name for name, source in SOURCES.items() if source.emoji)
+"""The world's, by name, as `glassine data fetch` takes them."""
+
+
+def _icons(icons: iconify.IconSet, how: Fetching, size: int, fps: float | None) -> StickerSource:
+    iconify.fetch(icons, how.cache, say=how.say)
+    return iconify.IconStickers(icons, how.cache, size)
+
+
+ICONS: dict[str, WorldSource] = {
+    icons.art.source: WorldSource(
+        partial(_icons, icons), f"{icons.art.attribution}: SVG (npm, {icons.art.license})", emoji=icons.emoji
+    )
+    for icons in iconify.ICON_SETS
+}
+"""Other styles, for what must know many: the cut-out. No generator is trained on them."""
+COLLECTIONS = {"world": SOURCES, "icons": ICONS}
+"""What `glassine data fetch` fetches under one name, one folder a source."""
+EMOJI_SOURCES = tuple(name for name, source in (SOURCES | ICONS).items() if source.emoji)

@@ -1,12 +1,10 @@
-"""Closed areas in damaged files: what compression leaves of them, and a small network of it that knows holes.
+"""Shapes, places and surroundings of closed areas, as numbers.
 
-JPEG, palettes and dithering move colors, so that what `regions` looks at is blurred; shapes, places and the colors
-around an area say more there. The network is a layer of 24 numbers, trained by `glassine pretrain closed-areas`.
+They say more than the few numbers of the rule in `regions` where JPEG and palettes have moved colors, and where
+stickers are of many styles: a white mark on a colored tile is a part, a ring's middle is a hole.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,7 +13,6 @@ from numpy.typing import NDArray
 from glassine.pipelines.closed_form import LUMA_ROW, Evidence
 
 Places = tuple[NDArray[np.intp], ...]  # rows and columns
-WEIGHTS = Path(__file__).parents[1] / "assets" / "closed-areas" / "areas.npz"
 SHAPES = (
     "touches outside",  # background within 10 pixels, over the length of the rim
     "size", "solid", "round", "filled", "tall", "of its box",
@@ -27,7 +24,6 @@ SHAPES = (
     "background's luma", "background's saturation", "noise", "damaged", "patterned",
     "sticker's size", "sticker tall", "contrast",
 )  # fmt: skip
-MOST = 4  # standard deviations of a number from its mean
 BLACK, SEEN = 75, 8  # luma below which a wall is a black line, difference from which a pixel is a wall
 
 
@@ -38,7 +34,7 @@ def shape_features(
     places: Sequence[Places],
     depth: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """What the network looks at, of each closed area besides `regions.FEATURES`: `n len(SHAPES)`.
+    """What the networks look at, of each closed area besides `regions.FEATURES`: `n len(SHAPES)`.
 
     Args:
         evidence: the picture.
@@ -136,32 +132,3 @@ def _twin(one: tuple[float, float, int], other: tuple[float, float, int], tall: 
     alike = min(one[2], other[2]) / max(one[2], other[2])
     level, apart = abs(one[0] - other[0]) / tall, abs(one[1] - other[1]) / wide
     return alike * max(0.0, 1 - 4 * level) * min(1.0, 4 * apart)
-
-
-@cache
-def read_network(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a network that `glassine.bench.closed_areas.write_network` has written; cached."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name].astype(np.float32) for name in file.files}
-
-
-def log_odds(net: Mapping[str, NDArray[np.float32]], features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log odds that closed areas are holes: `...` from their numbers `... d`.
-
-    Args:
-        net: `mean`, `scale`, `w1`, `b1`, `w2`, `b2` of `glassine.bench.closed_areas.fit`.
-        features: of each the numbers that the network was fitted on, `regions.FEATURES` and perhaps `SHAPES`.
-    """
-    values = np.clip((features - net["mean"]) / net["scale"], -MOST, MOST)
-    return np.asarray(np.maximum(values @ net["w1"] + net["b1"], 0) @ net["w2"] + net["b2"][0])
-
-
-def damaged_evidence(features: NDArray[np.float64], shapes: NDArray[np.float32]) -> float:
-    """Log odds that a closed area of a damaged file is a hole.
-
-    Args:
-        features: `regions.FEATURES` of it.
-        shapes: `SHAPES` of it.
-    """
-    both = np.concatenate([features.astype(np.float32), shapes])
-    return float(np.clip(log_odds(read_network(WEIGHTS), both), -5, 5))

@@ -1,9 +1,10 @@
 import cv2
 import numpy as np
+import pytest
 
+from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.closed_form import closed_form, look
-from glassine.pipelines.damaged_areas import SHAPES
-from glassine.pipelines.regions import describe, hole_evidence
+from glassine.pipelines.regions import describe
 
 
 def two_eyes(damage: bool):
@@ -21,24 +22,17 @@ def column(features: np.ndarray, name: str) -> np.ndarray:
     return features[:, SHAPES.index(name)]
 
 
-def test_shapes_say_where_and_what_an_area_is():
-    evidence = two_eyes(damage=True)
-    assert evidence.damaged
+@pytest.mark.parametrize("damage", [False, True])
+def test_shapes_say_where_and_what_an_area_is(damage):
+    evidence = two_eyes(damage)
+    assert evidence.damaged == damage
     found = closed_form(evidence)
-    features = np.stack([area.shapes for area in describe(evidence, found.alpha <= 0, found.areas)])
+    areas = describe(evidence, found.alpha <= 0, found.areas)
+    assert all(area.damaged == damage for area in areas)
+    features = np.stack([area.shapes for area in areas])
     assert features.shape == (2, len(SHAPES))
     assert (column(features, "twin") > 0.8).all()
     assert (column(features, "round") > 0.6).all()
     assert (column(features, "height") < 0.5).all()
     np.testing.assert_allclose(column(features, "off center"), 0.2, atol=0.05)
     assert (column(features, "background's luma") > 0.99).all()
-
-
-def test_only_damaged_files_ask_the_network():
-    for damage in (False, True):
-        evidence = two_eyes(damage)
-        found = closed_form(evidence)
-        areas = describe(evidence, found.alpha <= 0, found.areas)
-        assert len(areas) == 2
-        assert all((area.shapes is not None) == damage for area in areas)
-        assert all(-5 <= hole_evidence(area) <= 5 for area in areas)
