@@ -25,7 +25,7 @@ MINUTES ?= 10
 SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup data world train-distill train-ildiff train-sti train-layer-animate train-animated-stickers ablate-depth ablate-variants \
+.PHONY: help setup data world icons train-distill train-ildiff train-sti train-layer-animate train-animated-stickers ablate-depth ablate-variants \
 	benchmark bench-data bench-gpu curate-demo pretrain pretrain-pack test test-full fuzz docs wheel lint format \
 	tensorboard clean
 
@@ -50,6 +50,9 @@ $(DATA)/.ready-%: | setup
 
 world: setup ## fetch all five sources of stickers and build shards (NOTO=FILE: the animated Noto emoji without network)
 	$(BIN)/glassine data fetch world --to data/world $(if $(NOTO),--from $(NOTO))
+
+icons: setup ## fetch nine more styles of drawings, which teach the cut-out (9,562 stickers)
+	$(BIN)/glassine data fetch icons --to data/icons
 
 train-distill: setup data ## distil the shipped small SAM into a layout encoder, and probe what it learned
 	$(BIN)/glassine data cache-features $(DATA) --views 1 --device $(DEVICE) --to data/features/tiny

@@ -6,7 +6,7 @@ leave-one-family-out cross-validation over sticker styles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from glassine.bench.style_cases import CONDITIONS, Case, show
+from glassine.bench.style_cases import CONDITIONS, Case, seed_of, show
+from glassine.data.shards import resize_frames
 from glassine.pipelines.area_networks import MOST, AreaNetwork, log_odds
 from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.background_track import BackgroundTrack
@@ -25,7 +26,7 @@ from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
 from glassine.utils.files import atomic_path
 
 SEEN_ON = {
-    "damaged": tuple(name for name in CONDITIONS if "+" in name and "scene" not in name),
+    "damaged": tuple(name for name in CONDITIONS if "+" in name and "gradient" not in name),
     "white": ("white",),
     "color": ("gray", "own", "gradient", "two_colors", "checkerboard"),
 }
@@ -34,7 +35,7 @@ SEEN_ON = {
 FAMILIES = (("fluent", "fluent-3d"), ("fluent-flat",), ("noto", "noto-animated"))
 MEMBERS = 3  # networks from other seeds, whose mean is one of that many times the width
 HIDDEN, STEPS, BATCH, RATE, DECAY = 24, 1500, 512, 0.01, 0.003
-SURE = 0.7  # mean true alpha from which an area counts as a part; below 1 - SURE it counts as a hole
+CERTAIN = 0.7  # mean true alpha from which an area counts as a part; below 1 - CERTAIN it counts as a hole
 MOST_SHARE = 0.3  # an area is weighted by the square root of its share of the sticker, capped at this share
 
 
@@ -47,53 +48,75 @@ class Examples:
         holes: `n` bool, the label: hole or part.
         shares: `n`, pixels of the area over visible pixels of the sticker.
         styles: `n`, style of the sticker.
+        stickers: `n`, key of the sticker, and its condition.
     """
 
     features: NDArray[np.float32]
     holes: NDArray[np.bool_]
     shares: NDArray[np.float32]
     styles: NDArray[np.str_]
+    stickers: NDArray[np.str_]
 
 
 def gather(cases: Sequence[Case], conditions: Sequence[str], advance: Callable[[], None] = lambda: None) -> Examples:
     """Collect the closed areas that the closed form finds.
 
-    Of damaged files only those in which the closed form sees damage count, since the others ask another network.
+    Of damaged files only those in which the closed form sees damage count, since the others ask another network. Half
+    of the stickers get a margin: drawings fill their canvas, what users bring seldom does.
 
     Args:
         cases: stickers with true alpha.
         conditions: keys of `style_cases.CONDITIONS`.
         advance: called after each sticker of each condition.
     """
-    features, holes, shares, styles = [], [], [], []
+    found = list[tuple[NDArray[np.float32], bool, float, str, str]]()
     for condition in conditions:
-        for case in cases:
+        for plain in cases:
+            case = _with_margin(plain, np.random.default_rng(seed_of(plain, condition)))
             pictures = [np.ascontiguousarray(frame[..., :3]) for frame in show(case, condition)]
             cutter = ClosedCutter(BackgroundTrack(pictures, None))
+            before: NDArray[np.uint8] | None = None
             for picture, alpha in zip(pictures, case.frames[..., 3], strict=True):
-                cut = cutter.cut(picture)
+                if before is not None and np.array_equal(before, picture):
+                    continue  # a still
+                before, cut = picture, cutter.cut(picture)
                 visible = max(1, int((alpha > 0).sum()))
                 for area in cut.described if cut.areas is not None else []:
                     solid = float(alpha[cut.areas == area.number].mean()) / 255
-                    if area.damaged != ("+" in condition) or 1 - SURE < solid < SURE:
+                    if area.damaged != ("+" in condition) or 1 - CERTAIN < solid < CERTAIN:
                         continue
-                    features.append(np.concatenate([area.features, area.shapes]))
-                    holes.append(solid < 0.5)
-                    shares.append(area.pixels / visible)
-                    styles.append(case.style)
+                    numbers = np.concatenate([area.features, area.shapes]).astype(np.float32)
+                    found.append((numbers, solid < 0.5, area.pixels / visible, case.style, f"{case.key} {condition}"))
             advance()
+    features, holes, shares, styles, stickers = zip(*found, strict=True) if found else ((),) * 5
     return Examples(
         np.asarray(features, np.float32).reshape(-1, len(FEATURES) + len(SHAPES)),
         np.asarray(holes, bool),
         np.asarray(shares, np.float32),
         np.asarray(styles, np.str_),
+        np.asarray(stickers, np.str_),
     )
+
+
+def _with_margin(case: Case, rng: np.random.Generator) -> Case:
+    """The sticker as it is, or 70 to 97% as large anywhere on its canvas."""
+    if rng.random() < 0.5:
+        return case
+    height, width = case.frames.shape[1:3]
+    scale = rng.uniform(0.7, 0.97)
+    small = resize_frames(case.frames, round(height * scale), round(width * scale))
+    top, left = (
+        int(rng.integers(0, full - part + 1)) for full, part in zip((height, width), small.shape[1:3], strict=True)
+    )
+    frames = np.zeros_like(case.frames)
+    frames[:, top : top + small.shape[1], left : left + small.shape[2]] = small
+    return replace(case, frames=frames)
 
 
 def fit(
     examples: Examples, chosen: NDArray[np.bool_] | slice = slice(None), members: int = MEMBERS
 ) -> dict[str, NDArray[np.float32]]:
-    """Train the classifier, with equal total weight for each style.
+    """Train the classifier, with equal total weight for each style, and for each sticker of a style.
 
     Args:
         examples: from `gather`.
@@ -108,9 +131,10 @@ def fit(
     inputs = torch.from_numpy((features - mean) / scale).clamp(-MOST, MOST)
     truth = torch.from_numpy(examples.holes[chosen].astype(np.float32))
     weights = np.sqrt(np.minimum(examples.shares[chosen], MOST_SHARE))
-    for style in np.unique(examples.styles[chosen]):
-        mine = examples.styles[chosen] == style
-        weights[mine] /= weights[mine].sum()
+    # a chain of fifty links says no more than a ring does
+    for kind in (examples.stickers[chosen], examples.styles[chosen]):
+        _, places = np.unique(kind, return_inverse=True)
+        weights = weights / np.bincount(places, weights)[places]
     layers = [_fit_once(inputs, truth, torch.from_numpy(weights), seed) for seed in range(members)]
     whole = {
         "w1": torch.cat([first.weight.T for first, _ in layers], dim=1),
@@ -156,8 +180,8 @@ def left_out(examples: Examples, network: AreaNetwork) -> dict[str, dict[str, fl
 
     Returns:
         Style -> `areas` (number of areas), `holes` (share of holes), and the accuracies of the rule in `regions`
-        (`rule`), of this network (`network`) and of both together (`both`); shares and accuracies in [0, 1], weighted
-        by area.
+        (`rule`), of this network (`network`) and of both together (`both`); shares and accuracies are means over
+        stickers, weighted by area within each.
     """
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}
@@ -172,7 +196,9 @@ def left_out(examples: Examples, network: AreaNetwork) -> dict[str, dict[str, fl
         for style in sorted(set(fold) & set(styles)):
             mine = examples.styles == style
             new = log_odds(net, examples.features[mine])
-            share, truth = examples.shares[mine], examples.holes[mine]
+            truth = examples.holes[mine]
+            _, places = np.unique(examples.stickers[mine], return_inverse=True)
+            share = examples.shares[mine] / np.bincount(places, examples.shares[mine])[places]
             answers = {"rule": rule[mine], "network": new, "both": new + network.rule * rule[mine]}
             found[style] = {
                 "areas": int(mine.sum()),

@@ -125,7 +125,12 @@ def add_parser(subparsers: Any) -> None:
 def _add_format(parser: argparse.ArgumentParser, said: str) -> None:
     parser.add_argument("--fps", type=float, default=None, help=f"maximum frames per second; 0: all (default: {said})")
     parser.add_argument("--size", type=int, default=None, help="maximum longer side in pixels (default: unchanged)")
-    parser.add_argument("--codec", choices=list(FRAME_CODECS), default="jpeg+alpha", help="default: %(default)s")
+    parser.add_argument(
+        "--codec",
+        choices=list(FRAME_CODECS),
+        default=None,
+        help="default: jpeg+alpha; webp-lossless for icons, which it stores exactly in half the space",
+    )
     parser.add_argument(
         "--quality", type=int, default=92, help="quality of lossy colors, 0 to 100 (default: %(default)s)"
     )
@@ -193,8 +198,9 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
     missing = dict[str, str]()
     for name in names:
         try:
-            source = (SOURCES | ICONS)[name].open(how, args.size or SIZE, fps or None)
-            _build(source, to if together is None else to / name, fps, args, console)
+            known = (SOURCES | ICONS)[name]
+            source = known.open(how, args.size or SIZE, fps or None)
+            _build(source, to if together is None else to / name, fps, args, console, known.codec)
         except UserError as error:
             if len(missing) + 1 == len(names):
                 raise
@@ -206,8 +212,15 @@ def _fetch(args: argparse.Namespace, console: Console) -> None:
             console.print(f"  missing: {name}: {reason}", style="yellow", highlight=False, markup=False)
 
 
-def _build(source: StickerSource, to: Path, fps: float | None, args: argparse.Namespace, console: Console) -> None:
-    how = ShardFormat(codec=args.codec, quality=args.quality, fps=fps or None, size=args.size)
+def _build(
+    source: StickerSource,
+    to: Path,
+    fps: float | None,
+    args: argparse.Namespace,
+    console: Console,
+    codec: str = "jpeg+alpha",
+) -> None:
+    how = ShardFormat(codec=args.codec or codec, quality=args.quality, fps=fps or None, size=args.size)
     with progress_bar(console, f"writing {to}", len(source)) as advance:
         report = build_shards(source, to, how, args.workers, advance=advance)
     there = f", {report.skipped} already existed" if report.skipped else ""

@@ -38,7 +38,7 @@ class AreaNetwork:
 # chosen on nine sets of drawings that no training has seen
 NETWORKS = {
     network.name: network
-    for network in (AreaNetwork("damaged", 0.15), AreaNetwork("white", 1), AreaNetwork("color", 0.3))
+    for network in (AreaNetwork("damaged", 0.15), AreaNetwork("white", 0.5), AreaNetwork("color", 0.5))
 }
 
 

@@ -20,7 +20,8 @@ def examples() -> Examples:
     features = chance.normal(size=(900, COUNT)).astype(np.float32)
     holes = features[:, len(FEATURES)] + 0.2 * features[:, 0] > 0
     styles = np.array(["fluent", "noto", "rendered text"])[np.arange(900) % 3]
-    return Examples(features, holes, chance.uniform(0.01, 0.5, 900).astype(np.float32), styles)
+    stickers = np.array([str(number // 2) for number in range(900)])
+    return Examples(features, holes, chance.uniform(0.01, 0.5, 900).astype(np.float32), styles, stickers)
 
 
 def test_a_style_that_was_left_out_is_told_right(examples: Examples):
