@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glassine.bench.style_cases import Frames
 from glassine.models.classic import ColorProjection, GrabCut, for_damaged_files, true_boxes
+from glassine.pipelines.area_networks import NETWORKS
 from glassine.pipelines.cutout import TINY, CutoutPipeline, Method
 from glassine.pretrained.shared_tensors import file_digest
 from glassine.pretrained.weights import WEIGHTS_FILE, locate
@@ -95,8 +96,13 @@ CLOSED = ("flood_fill", "projection", "calm")  # closed-form baselines of the cu
 
 
 def _weights(method: Method) -> dict[str, float | int | str]:
-    """Digest of the weights that a method uses, so that records of others are measured again."""
-    return {} if method == "closed-form" else {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)}
+    """Digests of the weights that a method uses, so that records of others are measured again."""
+    areas = {f"areas_{name}": file_digest(network.path) for name, network in NETWORKS.items()}
+    return {
+        "closed-form": areas,
+        "network": {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)},
+        "auto": {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)} | areas,
+    }[method]
 
 
 def _by_pipeline(pipeline: CutoutPipeline, method: Method, frames: Frames, damaged: bool, truth: Levels) -> Levels:
