@@ -8,7 +8,7 @@ from rich.console import Console
 from glassine.cli import generation_options
 from glassine.utils.errors import UserError
 
-OPAQUE, CARRIES_ALPHA, STILL = "glassine:sti", "glassine:tiny-layer-animate", "glassine:image"
+OPAQUE, CARRIES_ALPHA, STILL = "glassine:sti", "glassine:layer-animate", "glassine:image"
 DESCRIPTION = """\
 Generate animated stickers from text. OUT's suffix sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder
 of PNGs without a suffix. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ...
