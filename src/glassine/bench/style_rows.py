@@ -98,11 +98,11 @@ CLOSED = ("flood_fill", "projection", "calm")  # closed-form baselines of the cu
 def _weights(method: Method) -> dict[str, float | int | str]:
     """Digests of the weights that a method uses, so that records of others are measured again."""
     areas = {f"areas_{name}": file_digest(network.path) for name, network in NETWORKS.items()}
-    return {
-        "closed-form": areas,
-        "network": {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)},
-        "auto": {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)} | areas,
-    }[method]
+    network = {"weights": file_digest(locate(TINY) / WEIGHTS_FILE)}
+    used: dict[str, float | int | str] = {}
+    used |= network if method != "closed-form" else {}
+    used |= areas if method != "network" else {}
+    return used
 
 
 def _by_pipeline(pipeline: CutoutPipeline, method: Method, frames: Frames, damaged: bool, truth: Levels) -> Levels:
