@@ -26,7 +26,7 @@ class Networks:
     device: str = "auto"
     cutout: str = "glassine:tiny-ildiff"
     generate: str = "glassine:sti"
-    animate: str = "glassine:layer-animate"
+    animate: str = "glassine:tiny-layer-animate"
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

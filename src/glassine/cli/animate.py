@@ -13,7 +13,7 @@ from glassine.utils.files import keep_input
 if TYPE_CHECKING:
     import numpy as np
 
-METHODS = {"layer-animate": "glassine:layer-animate", "animated-stickers": "glassine:animated-stickers"}
+METHODS = {"layer-animate": "glassine:tiny-layer-animate", "animated-stickers": "glassine:animated-stickers"}
 USUAL = "layer-animate"
 DESCRIPTION = """\
 Animate your own transparent image: STILL becomes the middle frame, PROMPT describes the motion ('waves hello').

@@ -44,7 +44,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     weights = parser.add_argument_group("weights: names that ship with glassine, or folders")
     weights.add_argument("--cutout-weights", default="glassine:tiny-ildiff", metavar="NAME|FOLDER")
     weights.add_argument("--generate-weights", default="glassine:sti", metavar="NAME|FOLDER")
-    weights.add_argument("--animate-weights", default="glassine:layer-animate", metavar="NAME|FOLDER")
+    weights.add_argument("--animate-weights", default="glassine:tiny-layer-animate", metavar="NAME|FOLDER")
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-upload", type=float, default=200, metavar="MB", help="of a file (default: %(default)s)")
     limits.add_argument("--max-frames", type=int, default=2000, help="of a file (default: %(default)s)")

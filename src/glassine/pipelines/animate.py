@@ -114,7 +114,7 @@ class FittedStill:
         return resize_frames(np.ascontiguousarray(frames[:, *self.box]), *self.full)
 
 
-TINY = "glassine:layer-animate"
+TINY = "glassine:tiny-layer-animate"
 
 
 class AnimatePipeline(GenerationPipeline[TransparentVideo]):

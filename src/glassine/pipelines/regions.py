@@ -117,5 +117,7 @@ def describe(
 def hole_evidence(area: Area) -> float:
     """Log odds in [-5, 5] that a closed area is a hole."""
     rule = float(np.clip(area.features @ WEIGHTS + BIAS, -SURE, SURE))
+    if area.features[FEATURES.index("inked")] and not area.damaged:
+        return rule  # what black lines enclose on white is paper; the network would open some of it
     network = network_for(area.damaged, bool(area.features[FEATURES.index("white")]))
     return combined(network, np.concatenate([area.features.astype(np.float32), area.shapes]), rule)

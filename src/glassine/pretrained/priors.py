@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from glassine.nn.priors import LatentPrior
 from glassine.pretrained.image_unet import load_own
 from glassine.pretrained.partial_loading import load_partial
 from glassine.pretrained.video_unet import read_inside
@@ -20,14 +19,13 @@ def load_latent_mean(source: str) -> nn.Module:
     """The `latent_mean` of a generator, for use as a `class_path` in a YAML.
 
     Args:
-        source: a bundle (`glassine:NAME` or a folder), or the checkpoint of a run, of a `TextToVideo`; or a bundle
-            of a `LatentPrior`.
+        source: a bundle (`glassine:NAME` or a folder), or the checkpoint of a run, of a `TextToVideo`.
 
     Raises:
         UserError: there is no network, or it has no `latent_mean`.
     """
     network: Any = load_own(source) or load_bundle(source)  # which raises if there is nothing
-    mean = network if isinstance(network, LatentPrior) else getattr(network, "latent_mean", None)
+    mean = getattr(network, "latent_mean", None)
     if mean is None:
         raise UserError(
             f"{source} must hold a generator with a latent_mean, such as glassine:tiny-image; or set it to null"
