@@ -22,7 +22,7 @@ from glassine.pipelines.area_networks import MOST, AreaNetwork, log_odds
 from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.background_track import BackgroundTrack
 from glassine.pipelines.closed_cutout import ClosedCutter
-from glassine.pipelines.regions import BIAS, FEATURES, WEIGHTS
+from glassine.pipelines.regions import FEATURES, rule_evidence
 from glassine.utils.files import atomic_path
 
 SEEN_ON = {
@@ -186,7 +186,7 @@ def left_out(examples: Examples, network: AreaNetwork) -> dict[str, dict[str, fl
     styles = np.unique(examples.styles).tolist()
     grouped = {style for family in FAMILIES for style in family}
     folds = [*FAMILIES, *((style,) for style in styles if style not in grouped)]
-    rule = np.clip(examples.features[:, : len(FEATURES)] @ WEIGHTS.astype(np.float32) + BIAS, -5, 5)
+    rule = rule_evidence(examples.features[:, : len(FEATURES)])
     found: dict[str, dict[str, float]] = {}
     for fold in folds:
         outside = np.isin(examples.styles, fold)

@@ -114,9 +114,14 @@ def describe(
     return found
 
 
+def rule_evidence(features: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Log odds in [-5, 5] by the rule alone that closed areas are holes: `...` from their `FEATURES`, `... d`."""
+    return np.asarray(np.clip(features @ WEIGHTS + BIAS, -SURE, SURE))
+
+
 def hole_evidence(area: Area) -> float:
     """Log odds in [-5, 5] that a closed area is a hole."""
-    rule = float(np.clip(area.features @ WEIGHTS + BIAS, -SURE, SURE))
+    rule = float(rule_evidence(area.features))
     if area.features[FEATURES.index("inked")] and not area.damaged:
         return rule  # what black lines enclose on white is paper; the network would open some of it
     network = network_for(area.damaged, bool(area.features[FEATURES.index("white")]))

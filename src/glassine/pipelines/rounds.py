@@ -52,10 +52,7 @@ def find_round(picture: Picture, border: Floats, px: Floats, py: Floats) -> Floa
 
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     found: tuple[float, Floats] | None = None
-    starts = _starts(error)
-    if error(starts[0]) > FAR:
-        return None
-    for start in starts:
+    for start in _starts(error):
         point = _improved(error, start)
         along = away(px, py, point)
         line = smooth_line(border, along) if explained(border, along) > LEAST else None
@@ -71,9 +68,11 @@ def find_round(picture: Picture, border: Floats, px: Floats, py: Floats) -> Floa
 
 
 def _starts(error: Callable[[Point], float]) -> list[Point]:
-    """The best points of a grid that are no neighbors, best first."""
+    """The best points of a grid that are no neighbors, best first; none if the best is far from the border's colors."""
     chosen: list[Point] = []
-    for _, (x, y) in sorted((error((x, y)), (x, y)) for x in GRID for y in GRID):
+    for away, (x, y) in sorted((error((x, y)), (x, y)) for x in GRID for y in GRID):
+        if not chosen and away > FAR:
+            break
         if all(max(abs(x - u), abs(y - v)) > 0.15 for u, v in chosen):
             chosen.append((x, y))
         if len(chosen) == STARTS:
