@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from torch.nn import Module
 
     from glassine.data.sticker import Sticker
     from glassine.models.sampling import Distilled, Progress
-    from glassine.models.text_to_video import TextToVideo
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
@@ -44,7 +44,7 @@ class Sampling(BaseModel):
     fps: float = Field(default=8, ge=0.1, le=60)
     format: Literal["webp", "gif", "png", "webm"] = "webp"
 
-    def call_settings(self, network: TextToVideo) -> dict[str, Any]:
+    def call_settings(self, network: Module) -> dict[str, Any]:
         """Arguments that the pipelines share; a distilled network keeps its own solver and number of steps."""
         steps, solver = made_for(network) or (STEPS, "dpm++")
         return {
@@ -57,7 +57,7 @@ class Sampling(BaseModel):
         }
 
 
-def made_for(network: TextToVideo) -> tuple[int, str] | None:
+def made_for(network: Module) -> tuple[int, str] | None:
     """Number of solver steps and solver of a network that is distilled for them; None for any other network."""
     distilled: Distilled | None = getattr(network, "distilled", None)
     if distilled is None or distilled.num_inference_steps is None:  # with guidance alone distilled it takes any number
@@ -87,7 +87,7 @@ def generate(context: Context, networks: Networks, request: GenerateRequest) -> 
         raise UserError(f"motion must be left out for method cutout, got {request.motion}: use method latents")
     context.progress(0, 0, "loading the network")
     pipeline: AnimatePipeline | TextToStickerPipeline
-    pipeline = networks.animator() if request.method == "latents" else networks.generator()
+    pipeline = networks.transparent_generator() if request.method == "latents" else networks.generator()
     settings = request.call_settings(pipeline.model) | {"height": request.size, "width": request.size}
     if request.method == "latents":
         settings["motion"] = request.motion

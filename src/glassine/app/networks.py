@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.cutout import CutoutPipeline
+    from glassine.pipelines.motion import MotionPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 
@@ -20,13 +21,15 @@ class Networks:
         device: `auto`, `cpu`, `cuda`, ...
         cutout: weights that cut out.
         generate: weights that make opaque stickers from text.
-        animate: weights that animate a still, or make transparent stickers from text.
+        animate: weights that animate a still.
+        latents: weights that make transparent stickers from text.
     """
 
     device: str = "auto"
     cutout: str = "glassine:tiny-ildiff"
     generate: str = "glassine:sti"
-    animate: str = "glassine:tiny-layer-animate"
+    animate: str = "glassine:motion-fields"
+    latents: str = "glassine:layer-animate"
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -55,11 +58,17 @@ class Networks:
             lambda: TextToStickerPipeline.from_pretrained(self.generate, cut_out, self.device),
         )
 
-    def animator(self) -> AnimatePipeline:
+    def animator(self) -> MotionPipeline | AnimatePipeline:
+        """The network that animates a still."""
+        from glassine.pipelines.motion import load_animator
+
+        return self._load(f"animate {self.animate}", lambda: load_animator(self.animate, self.device))
+
+    def transparent_generator(self) -> AnimatePipeline:
         """The network with alpha in its latents."""
         from glassine.pipelines.animate import AnimatePipeline
 
-        return self._load(f"animate {self.animate}", lambda: AnimatePipeline.from_pretrained(self.animate, self.device))
+        return self._load(f"animate {self.latents}", lambda: AnimatePipeline.from_pretrained(self.latents, self.device))
 
     def _load(self, name: str, load: Any) -> Any:
         with self._lock:

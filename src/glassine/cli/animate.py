@@ -13,8 +13,22 @@ from glassine.utils.files import keep_input
 if TYPE_CHECKING:
     import numpy as np
 
-METHODS = {"layer-animate": "glassine:tiny-layer-animate", "animated-stickers": "glassine:animated-stickers"}
-USUAL = "layer-animate"
+METHODS = {
+    "motion-fields": "glassine:motion-fields",
+    "layer-animate": "glassine:layer-animate",
+    "animated-stickers": "glassine:animated-stickers",
+}
+USUAL = "motion-fields"
+KINDS = {"ImageDynamics": "motion-fields", "TransparentVideo": "layer-animate", "ImageToVideo": "animated-stickers"}
+# options that motion fields cannot follow, with the value that means they were left out
+FRAMES_ONLY = {
+    "size": None,
+    "image_guidance": 1.0,
+    "motion_guidance": None,
+    "motion_adapter": 0.0,
+    "guidance_rescale": None,
+    "style": "auto",
+}
 DESCRIPTION = """\
 Animate your own transparent image: STILL becomes the middle frame, PROMPT describes the motion ('waves hello').
 Reads every format that `glassine cutout` reads, at any size; of an animation, the middle frame is used. OUT's suffix
@@ -22,9 +36,11 @@ sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder of PNGs with
 of STILL. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ... The same image,
 prompt, seed and settings always give the same sticker."""
 EPILOG = """\
-The network runs at --size and its output is upsampled to the size of the image, so stickers of large images are softer
-than the image. An image without transparency is rejected unless --cut-out is given, which first cuts it out of its flat
-background, as `glassine cutout` does."""
+With the usual method, motion-fields, a network says how the image moves in a loop, and its own pixels are moved: they
+stay as sharp as they are, but nothing new appears, such as an eye that closes. What fills its canvas is drawn a little
+smaller, so that it has room. The other methods make new frames of --size, which are enlarged to the size of the image;
+where a frame shows nothing but the image, moved, the image's own pixels are used. An image without transparency is
+rejected unless --cut-out is given, which first cuts it out of its flat background, as `glassine cutout` does."""
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,13 +58,17 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     generation_options.add_arguments(parser)
     generation_options.add_animation_arguments(parser)
     parser.add_argument(
-        "--size", type=int, nargs="+", default=[128], metavar="PIXELS", help="height and width of the network's input"
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="height and width of the frames that a network makes (default: 128; not for motion-fields)",
     )
     parser.add_argument(
         "--method",
         choices=tuple(METHODS),
-        help="animated-stickers is an image-to-video network, distilled to few steps, which takes --rate and "
-        f"--reference (default: that of --weights, else {USUAL})",
+        help="how: see below; animated-stickers is an image-to-video network, distilled to few steps, which takes "
+        f"--rate and --reference (default: that of --weights, else {USUAL})",
     )
     parser.add_argument(
         "--weights",
@@ -89,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
         keep_input(args.still, *targets, args.sheet)
     if args.cutout_weights is not None and not args.cut_out:
         raise UserError("--cutout-weights needs --cut-out: give both or neither")
-    source = checked_weights(args)
+    source, method = checked_weights(args)
     further: dict[str, Any] = {"rate": args.rate}
     if args.reference is not None:
         number = args.reference.isdecimal()
@@ -100,25 +120,47 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--negative needs --guidance above 1, for instance 3")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
     still = load_still(args, console)
-    make = generation_options.animator(args, source, still, further)
+    if method == "motion-fields":
+        make = mover(args, source, still)
+    else:
+        args.size = args.size or [128]
+        make = generation_options.animator(args, source, still, further)
     generation_options.make_and_write(args, targets, make, console)
 
 
-def checked_weights(args: argparse.Namespace) -> str:
-    """The weights for `--method`, or those given; UserError if these are of the other method."""
+def mover(args: argparse.Namespace, source: str, still: "np.ndarray") -> generation_options.Make:
+    """Makes stickers that are the still, moved."""
+    from glassine.pipelines.motion import MotionPipeline
+
+    pipeline = MotionPipeline.from_pretrained(source, args.device)
+    shared = ("num_frames", "num_inference_steps", "guidance_scale", "seed", "negative_prompt", "solver", "fps")
+    settings = generation_options.call_settings(args)
+    settings = {name: settings[name] for name in (*shared, "domain", "batch_size") if name in settings}
+    return lambda progress: pipeline(args.prompt, still, **settings, motion=args.motion, progress=progress)
+
+
+def checked_weights(args: argparse.Namespace) -> tuple[str, str | None]:
+    """The weights for `--method`, or those given, and their method; UserError if an option is not for it."""
     from glassine.pretrained.weights import locate
     from glassine.utils.class_paths import read_yaml
 
     source: str = args.weights or METHODS[args.method or USUAL]
     content = read_yaml(locate(source) / "config.yaml")  # what else is wrong with it is found when it is loaded
     kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
-    method = {"TransparentVideo": "layer-animate", "ImageToVideo": "animated-stickers"}.get(kind)
+    method = KINDS.get(kind)
     if args.method is not None and method not in (None, args.method):
         raise UserError(f"--weights must be of the method {args.method}, got {source}, which are of {method}")
     for name in ("reference", "rate"):
-        if getattr(args, name) is not None and method == "layer-animate":
+        if getattr(args, name) is not None and method in ("layer-animate", "motion-fields"):
             raise UserError(f"--{name} needs --method animated-stickers: leave it out")
-    return source
+    if method == "motion-fields":
+        for name, unset in FRAMES_ONLY.items():
+            if getattr(args, name) != unset:
+                raise UserError(
+                    f"--{name.replace('_', '-')} is for --method layer-animate and animated-stickers, which make "
+                    "frames: leave it out, or name one of them"
+                )
+    return source, method
 
 
 def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":

@@ -44,7 +44,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     weights = parser.add_argument_group("weights: names that ship with glassine, or folders")
     weights.add_argument("--cutout-weights", default="glassine:tiny-ildiff", metavar="NAME|FOLDER")
     weights.add_argument("--generate-weights", default="glassine:sti", metavar="NAME|FOLDER")
-    weights.add_argument("--animate-weights", default="glassine:tiny-layer-animate", metavar="NAME|FOLDER")
+    weights.add_argument("--animate-weights", default="glassine:motion-fields", metavar="NAME|FOLDER")
+    weights.add_argument("--latents-weights", default="glassine:layer-animate", metavar="NAME|FOLDER")
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-upload", type=float, default=200, metavar="MB", help="of a file (default: %(default)s)")
     limits.add_argument("--max-frames", type=int, default=2000, help="of a file (default: %(default)s)")
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
         job_seconds=60 * args.max_minutes,
         keep_days=args.keep_days,
     )
-    networks = Networks(args.device, args.cutout_weights, args.generate_weights, args.animate_weights)
+    own = (args.cutout_weights, args.generate_weights, args.animate_weights, args.latents_weights)
+    networks = Networks(args.device, *own)
 
     with Server(args.host, args.port) as server:  # before the app: a second instance is told about the port first
         app = create_app(

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from glassine.cli import caches, cut_cache, groups
+from glassine.cli import caches, cut_cache, groups, motion_cache
 from glassine.data.likeness import ALIKE_DB, FRAMES, SIDE, alpha_prints, nearest
 from glassine.data.shards import (
     FRAME_CODECS,
@@ -116,6 +116,7 @@ def add_parser(subparsers: Any) -> None:
     frames_parser = verbs.add_parser("cache-frames", help="cache small frames of stickers, for training VAEs")
     caches.add_frame_arguments(frames_parser)
     cut_cache.add_parser(verbs)
+    motion_cache.add_parser(verbs)
     latents_parser = verbs.add_parser(
         "cache-latents", help="cache VAE latents and text embeddings of stickers, for `CachedLatents` in training"
     )
@@ -173,6 +174,8 @@ def run(args: argparse.Namespace) -> None:
         caches.cache_frames(args, console)
     elif args.data_verb == "cache-cuts":
         cut_cache.cache_cuts(args, console)
+    elif args.data_verb == "cache-motion":
+        motion_cache.cache_motion(args, console)
     elif args.data_verb == "cache-latents":
         caches.cache_latents(args, console)
     else:

@@ -35,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps",
         "--num-inference-steps",
         type=int,
-        help="solver steps (default: 25, or those that a distilled network is made for)",
+        help="solver steps (default: 25; 12 for motion fields; or those that a distilled network is made for)",
     )
     parser.add_argument(
         "--solver",
         choices=("ddim", "dpm++"),
-        help="dpm++ needs 8 to 15 steps (default: ddim, or a distilled network's)",
+        help="dpm++ needs 8 to 15 steps (default: ddim; dpm++ for motion fields; or a distilled network's)",
     )
     parser.add_argument(
         "--guidance",
@@ -115,7 +115,7 @@ def check(args: argparse.Namespace) -> list[Path]:
         raise UserError("prompt must not be empty: describe the sticker, for instance 'a waving panda'")
     if args.motion_guidance is not None and args.motion is None:
         raise UserError("--motion-guidance needs --motion: give both or neither")
-    if len(args.size) > 2:
+    if args.size is not None and len(args.size) > 2:
         raise UserError(f"--size must be one number, or height and width, got {' '.join(map(str, args.size))}")
     return targets
 
@@ -127,8 +127,7 @@ def call_settings(args: argparse.Namespace) -> dict[str, Any]:
 
     return {
         "num_frames": args.frames,
-        "height": args.size[0],
-        "width": args.size[-1],
+        **({} if args.size is None else {"height": args.size[0], "width": args.size[-1]}),
         **({} if args.steps is None else {"num_inference_steps": args.steps}),
         **({} if args.solver is None else {"solver": args.solver}),
         "guidance_scale": args.guidance,

@@ -5,7 +5,6 @@ and colors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 from glassine.data.codecs import MAX_STICKER_PIXELS, open_sticker
-from glassine.data.shards import resize_frames
 from glassine.data.sticker import Sticker
 from glassine.data.transforms.clip_sample import make_sample, sticker_floats
 from glassine.models.animation import MOTION_GUIDANCE, Animation
@@ -24,6 +22,7 @@ from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
 from glassine.nn.inter_frame_attention import Reference
 from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colors, settle_alpha
+from glassine.pipelines.fitted_still import FittedStill
 from glassine.pipelines.text_to_sticker import (
     AUTO,
     DOMAIN,
@@ -84,37 +83,7 @@ def check_still(frame: Frame, name: str = "the picture") -> None:
         raise UserError(f"{name} must show something, got a fully transparent one")
 
 
-@dataclass(frozen=True)
-class FittedStill:
-    """Sizes in pixels, height first, of an image fitted into a frame as in training.
-
-    Attributes:
-        full: size of the image.
-        frame: size of the network's frame; the aspect ratio is kept, with transparent padding on both sides.
-    """
-
-    full: tuple[int, int]
-    frame: tuple[int, int]
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the frame covered by the image."""
-        scale = min(one / other for one, other in zip(self.frame, self.full, strict=True))
-        sides = [max(1, round(side * scale)) for side in self.full]
-        starts = [(room - side) // 2 for room, side in zip(self.frame, sides, strict=True)]
-        rows, columns = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
-        return rows, columns
-
-    def shrink(self, picture: Frame) -> Frame:
-        """Fit `h w 4` uint8, straight, into the frame, `1 h' w' 4`."""
-        return resize_frames(picture[None], *self.frame, keep_shape=True)
-
-    def enlarge(self, frames: Frame) -> Frame:
-        """Resize frames `f h' w' 4` uint8 from the network to the image's size `f h w 4`."""
-        return resize_frames(np.ascontiguousarray(frames[:, *self.box]), *self.full)
-
-
-TINY = "glassine:tiny-layer-animate"
+TINY = "glassine:layer-animate"
 
 
 class AnimatePipeline(GenerationPipeline[TransparentVideo]):
@@ -232,8 +201,10 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         captions, seeds = captions_and_seeds(
             prompt, seed, domain, "waves hello", "" if image is not None and style == AUTO else style, self.model.styles
         )
-        fitted = FittedStill(size, size) if image is None else self.fit(image, num_frames, size)
-        base = None if image is None else self.base(fitted.shrink(image))  # 4 h w
+        fitted = None if image is None else self.fit(image, num_frames, size)
+        base = None if fitted is None else self.base(fitted.shrink())  # 4 h w
+        place = {} if reference is None else {"reference": reference}
+        shown = self.model.reference_index(num_frames, **place)
         parts = batches(len(seeds), batch_size)
         stickers: list[Sticker] = []
         for number, rows in enumerate(parts):
@@ -250,9 +221,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
                 **further,
             )
             if base is not None:
-                place = {} if reference is None else {"reference": reference}
-                clips = give_back_colors(clips, base, self.model.reference_index(num_frames, **place))
-            stickers += [finish(frames, fitted, duration) for frames in to_bytes(clips)]
+                clips = give_back_colors(clips, base, shown)
+            stickers += [finish(frames, fitted, shown, duration) for frames in to_bytes(clips)]
         return stickers
 
     def fit(self, image: np.ndarray, num_frames: int, size: tuple[int, int]) -> FittedStill:
@@ -261,7 +231,7 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         if num_frames * height * width > MAX_STICKER_PIXELS:
             raise UserError(f"{num_frames} frames of {width}x{height} do not fit in memory: scale the image down first")
         check_still(image)
-        return FittedStill((height, width), size)
+        return FittedStill(image, size)
 
     def base(self, frames: np.ndarray) -> Tensor:
         """The base image `4 h w` in [0, 1], color-padded as in training, from `1 h w 4` uint8."""
@@ -270,9 +240,11 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         return torch.cat([sample["foreground"], sample["alpha"]], dim=1)[0].to(self.device)
 
 
-def finish(frames: np.ndarray, fitted: FittedStill, duration: int) -> Sticker:
-    """The sticker of one clip `f h w 4` uint8 at the image's size; transparent pixels have no color."""
-    frames = fitted.enlarge(np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8))
+def finish(frames: np.ndarray, fitted: FittedStill | None, reference: int, duration: int) -> Sticker:
+    """The sticker of one clip `f h w 4` uint8, at the size of the image if there is one; clear pixels have no color."""
+    frames = np.where(frames[..., 3:] > 0, frames, 0).astype(np.uint8)
+    if fitted is not None:
+        frames = fitted.enlarge(frames, reference)
     frames[..., 3] = settle_alpha(frames[..., 3])
     frames[frames[..., 3] == 0] = 0
     return Sticker(frames, (duration,) * len(frames))

@@ -7,13 +7,14 @@ argument of the call. Prompts get the domain prefix of VSD2M's training captions
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
 import numpy as np
 from einops import rearrange
 from torch import Tensor
 
 from glassine.data.sticker import Sticker
+from glassine.models.image_dynamics import ImageDynamics
 from glassine.models.sampling import Progress, SamplerConfig, Solver
 from glassine.models.text_to_video import TextToVideo
 from glassine.models.transparent_video import TransparentVideo
@@ -24,7 +25,7 @@ from glassine.utils.class_paths import read_yaml
 from glassine.utils.devices import pick_device
 from glassine.utils.errors import UserError
 
-Network = TypeVar("Network", bound=TextToVideo)
+Network = TypeVar("Network", bound=TextToVideo | ImageDynamics)
 SIZE = 128
 FPS = 8.0
 DOMAIN = "cartoon"
@@ -46,7 +47,7 @@ class GenerationPipeline(Generic[Network]):
 
     def __init__(self, model: Network, device: str = "auto", config: dict | None = None) -> None:
         self.device = pick_device(device)
-        self.model = model.to(self.device).eval()
+        self.model = cast(Network, model.to(self.device).eval())
         self.model.fast = True
         self.config = config
 

@@ -18,7 +18,7 @@ from tests.helpers.tiny_transparent import (
 from glassine.data.codecs import write_sticker
 from glassine.data.sticker import Sticker
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pipelines.animate import AnimatePipeline, FittedStill, check_still, is_opaque, read_still
+from glassine.pipelines.animate import AnimatePipeline, check_still, is_opaque, read_still
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.errors import UserError
 
@@ -61,7 +61,7 @@ def test_the_still_is_the_middle_frame_and_clean_at_every_step():
     seen = []
     network.unet.register_forward_hook(lambda _, args, __: seen.append(args[0]))
     pipeline("waves", square(), **FAST)
-    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink(square()))[None]  # 1 4 h w
+    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink())[None]  # 1 4 h w
     clean = network.encode_transparent(base[:, None, :3], base[:, None, 3:])[:, 0]
     for sample in seen:
         assert all(torch.equal(part[:, :, 2], clean) for part in sample.chunk(2))
@@ -69,7 +69,7 @@ def test_the_still_is_the_middle_frame_and_clean_at_every_step():
 
 def test_the_network_sees_color_under_the_clear_pixels_and_the_shape_kept():
     pipeline = AnimatePipeline(awake(), "cpu")
-    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink(square()))
+    base = pipeline.base(pipeline.fit(square(), 4, (32, 32)).shrink())
     color, alpha = base[:3], base[3]
     assert color[1].min() > 0.5  # green everywhere, not black
     assert alpha[:, :6].max() == 0
@@ -178,27 +178,6 @@ def test_of_an_animation_it_is_the_middle_frame(tmp_path, suffix):
     assert (number, count) == (2, 5)
     assert frame[16, 16, 2] > 200
     assert frame[16, 16, 0] < 50
-
-
-@pytest.mark.parametrize("full", [(77, 31), (31, 77), (128, 128), (1, 500), (33, 34)])
-def test_shapes_are_kept_and_sizes_come_back(full):
-    fitted = FittedStill(full, (64, 64))
-    seen = fitted.shrink(disc(*full))
-    assert seen.shape == (1, 64, 64, 4)
-    rows, columns = fitted.box
-    inside = np.zeros((64, 64), bool)
-    inside[rows, columns] = True
-    assert not seen[0][~inside].any()
-    assert max(rows.stop - rows.start, columns.stop - columns.start) == 64
-    back = fitted.enlarge(np.repeat(seen, 3, axis=0))
-    assert back.shape == (3, *full, 4)
-    assert np.abs(back[1, ..., 3].astype(int) - disc(*full)[..., 3]).mean() < 16
-
-
-def test_frames_that_are_wider_than_high_take_pictures_too():
-    fitted = FittedStill((50, 50), (32, 64))
-    assert fitted.box == (slice(0, 32), slice(16, 48))
-    assert fitted.enlarge(fitted.shrink(disc(50, 50))).shape == (1, 50, 50, 4)
 
 
 def test_what_cannot_be_animated_is_said():

@@ -1,0 +1,125 @@
+"""Animating a still by moving it: the field of its motion is generated, its pixels are its own (`ImageDynamics`)."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+
+from glassine.data.codecs import MAX_STICKER_PIXELS
+from glassine.data.sticker import Sticker
+from glassine.models.image_dynamics import SHRINK, ImageDynamics
+from glassine.models.sampling import Progress, SamplerConfig, Solver
+from glassine.nn.motion_fields import GRID
+from glassine.pipelines.animate import AnimatePipeline, check_still
+from glassine.pipelines.backgrounds import settle_alpha
+from glassine.pipelines.fitted_still import FittedStill
+from glassine.pipelines.text_to_sticker import (
+    AUTO,
+    DOMAIN,
+    FPS,
+    GenerationPipeline,
+    batches,
+    captions_and_seeds,
+    frame_duration,
+    part_of,
+)
+from glassine.pretrained.weights import load_bundle, locate
+from glassine.utils.class_paths import read_yaml
+from glassine.utils.errors import UserError
+
+FIELDS = "glassine:motion-fields"
+STEPS = 12  # of DPM-Solver++; more change little
+
+
+class MotionPipeline(GenerationPipeline[ImageDynamics]):
+    """Moves an image in a loop, at its own size: lines, colors and alpha stay as sharp as they are.
+
+    The image is the middle frame, bit for bit unless it had to be made smaller to have room to move.
+
+    Args:
+        model: the network.
+        device: `auto` is CUDA if available, else the CPU.
+        config: `class_path` and `init_args` of the network, only needed by `save_pretrained`.
+    """
+
+    @classmethod
+    def from_pretrained(cls, source: str = FIELDS, device: str = "auto") -> Self:
+        """The pipeline with shipped weights, or those in a folder of `save_pretrained` or `glassine export weights`.
+
+        Raises:
+            UserError: there are no weights at `source`, or they do not belong to an ImageDynamics.
+        """
+        network = load_bundle(source)
+        if not isinstance(network, ImageDynamics):
+            raise UserError(f"{source} must hold an ImageDynamics such as {FIELDS}, got a {type(network).__name__}")
+        return cls(network, device, read_yaml(locate(source) / "config.yaml"))
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        image: np.ndarray,
+        num_frames: int | None = None,
+        num_inference_steps: int = STEPS,
+        guidance_scale: float | None = None,
+        *,
+        seed: int | Sequence[int] = 0,
+        negative_prompt: str = "",
+        motion: int | None = None,
+        solver: Solver = "dpm++",
+        fps: float = FPS,
+        domain: str = DOMAIN,
+        batch_size: int = 1,
+        progress: Progress = lambda *_: None,
+    ) -> list[Sticker]:
+        """One sticker of the image's size for each seed.
+
+        Args:
+            prompt: the motion (`waves hello`); one for all stickers, or one for each.
+            image: `h w 4` uint8, straight RGBA, of any size.
+            num_frames: frames per sticker, at least 2; None is 16. The loop is the same, whatever their number.
+            num_inference_steps: see `SamplerConfig`, also for `guidance_scale` and `solver`.
+            guidance_scale: None is 1, no guidance.
+            seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
+            negative_prompt: prompt that guidance steers away from.
+            motion: amount of motion, 0 to 9 for the shipped network: from the calmest to the liveliest tenth of the
+                stickers that it learned from. None is the middle.
+            fps: frames per second.
+            domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
+            batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for bit.
+            progress: called with the number of solver steps done and their total over all stickers.
+
+        Raises:
+            UserError: an empty or too long prompt, an image that is fully opaque or transparent, a sticker that does
+                not fit in memory, or a setting out of range.
+        """
+        num_frames = self.checked_frames(num_frames, GRID, GRID)
+        height, width = image.shape[:2]
+        if num_frames * height * width > MAX_STICKER_PIXELS:
+            raise UserError(f"{num_frames} frames of {width}x{height} do not fit in memory: scale the image down first")
+        check_still(image)
+        sampling = SamplerConfig(num_inference_steps, guidance_scale, solver)
+        captions, seeds = captions_and_seeds(prompt, seed, domain, "waves hello", AUTO, ())
+        duration, reference = frame_duration(fps), num_frames // 2
+        fitted = FittedStill(image, (SHRINK * GRID, SHRINK * GRID))
+        still = torch.from_numpy(fitted.shrink()[0]).permute(2, 0, 1).float().to(self.device) / 255  # 4 h w
+        parts = batches(len(seeds), batch_size)
+        stickers: list[Sticker] = []
+        for number, rows in enumerate(parts):
+            told = part_of(progress, number, len(parts))
+            fields = self.model.sample(captions[rows], seeds[rows], still, negative_prompt, sampling, motion, told)
+            for field in fields.numpy():
+                frames = fitted.moved(field, num_frames, reference)
+                frames[..., 3] = settle_alpha(frames[..., 3])
+                frames[frames[..., 3] == 0] = 0
+                stickers.append(Sticker(frames, (duration,) * num_frames))
+        return stickers
+
+
+def load_animator(source: str, device: str = "auto") -> MotionPipeline | AnimatePipeline:
+    """The pipeline for any weights that animate a still; raises UserError for others."""
+    content = read_yaml(locate(source) / "config.yaml")
+    kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
+    if kind == ImageDynamics.__name__:
+        return MotionPipeline.from_pretrained(source, device)
+    return AnimatePipeline.from_pretrained(source, device)
