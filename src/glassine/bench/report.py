@@ -14,6 +14,7 @@ from glassine.bench.alpha_report import front_block, full_tables, overview_block
 from glassine.bench.chain_report import write_chain
 from glassine.bench.claims import FLOOR, claims_page, judge_all, read_claims, verdict_block
 from glassine.bench.records import Record, read_records
+from glassine.bench.stills import write_stills
 from glassine.bench.styles import write_styles
 from glassine.bench.tables import markdown, one_setup, read_optional, write_blocks, write_text
 from glassine.utils.errors import UserError
@@ -269,6 +270,7 @@ PAGES = (
         "glassine benchmark styles --split test",
         lambda folder, readme: write_styles(folder, readme=readme),
     ),
+    Page("stills.md", "glassine benchmark stills", write_stills),
     Page(
         "animated_stickers.md",
         "glassine benchmark animated-stickers --split test --row NAME=WEIGHTS",

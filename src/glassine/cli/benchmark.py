@@ -10,7 +10,7 @@ import torch
 from glassine.bench.methods import Sources, make_methods
 from glassine.bench.protocols import SETS
 from glassine.bench.run import DATA, Budget, Run
-from glassine.cli.benchmark_arguments import CACHES, SHARDS, add_parser, parse
+from glassine.cli.benchmark_arguments import add_parser, cache_latents, parse
 from glassine.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -287,6 +287,17 @@ def prompts(args: argparse.Namespace) -> None:
     print("\n".join(lines(record)))
 
 
+def stills(args: argparse.Namespace) -> None:
+    """Score what animates stills, print the table and write the page."""
+    from glassine.bench.stills import RESULTS, run_stills, stills_table, write_stills
+    from glassine.bench.tables import print_table
+
+    records = run_stills(args.row, args.stills, args.true, args.to / RESULTS, args.count, args.device)
+    print_table(stills_table(records))
+    write_stills(args.to)
+    print(f"wrote {args.to / 'stills.md'}")
+
+
 def grid(args: argparse.Namespace) -> None:
     """Draw a grid of seeds."""
     from glassine.bench.gallery import WAYS, grid_maker, make_grid
@@ -305,19 +316,6 @@ def cache_latents_of(run: Run) -> None:
     """Write or complete the latent caches that a run is trained on."""
     for name in run.trained_on.caches if run.trained_on is not None else ():
         cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator)
-
-
-def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
-    """Write or complete the cache `name` of `CACHES` in `folder/name`."""
-    from rich.console import Console
-
-    from glassine.cli import caches as verb
-
-    parser = argparse.ArgumentParser()
-    verb.add_latent_arguments(parser)
-    words = [shards if word == SHARDS else word for word in CACHES[name]]
-    words += ["--to", str(folder / name), "--device", device]
-    verb.cache_latents(parser.parse_args(words), Console(stderr=True))
 
 
 def check_numbers(args: argparse.Namespace, *names: str) -> None:
@@ -345,6 +343,7 @@ KINDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "run": evaluate_run,
     "probe": probe,
     "prompts": prompts,
+    "stills": stills,
     "grid": grid,
     "caches": caches,
 }

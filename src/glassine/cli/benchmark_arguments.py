@@ -97,6 +97,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add_split(one)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     add_prompts(add("prompts", "score a text-to-sticker network on randomly chosen emoji names", add_to))
+    add_stills(add("stills", "score what animates stills on drawings that no network has seen", add_to))
     one = add("grid", "sample grid of a shipped network, not cherry-picked", add_to)
     one.add_argument(
         "--way",
@@ -273,8 +274,39 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="frames per sticker (default: the network's)")
 
 
+def add_stills(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `stills`."""
+    usual = ["motion-fields=glassine:motion-fields", "layer-animate=glassine:layer-animate"]
+    parser.add_argument(
+        "--row", nargs="+", default=usual, metavar="NAME=WEIGHTS", help=f"networks (default: {' '.join(usual)})"
+    )
+    icons = [Path("data/icons") / name for name in ("noto-v1", "fxemoji")]
+    parser.add_argument(
+        "--stills", type=Path, nargs="+", default=icons, metavar="SHARDS", help="drawings (default: two icon sets)"
+    )
+    true = [Path("data/world") / name for name in ("fluent", "noto-animated")]
+    parser.add_argument(
+        "--true", type=Path, nargs="*", default=true, metavar="SHARDS", help="true stickers to compare with"
+    )
+    parser.add_argument("--count", type=int, default=64, help="stills (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments of `glassine benchmark`."""
     parser = argparse.ArgumentParser("glassine")
     add_parser(parser.add_subparsers())
     return parser.parse_args(["benchmark", *arguments])
+
+
+def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
+    """Write or complete the cache `name` of `CACHES` in `folder/name`."""
+    from rich.console import Console
+
+    from glassine.cli import caches as verb
+
+    parser = argparse.ArgumentParser()
+    verb.add_latent_arguments(parser)
+    words = [shards if word == SHARDS else word for word in CACHES[name]]
+    words += ["--to", str(folder / name), "--device", device]
+    verb.cache_latents(parser.parse_args(words), Console(stderr=True))

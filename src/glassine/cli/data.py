@@ -2,20 +2,17 @@
 
 import argparse
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from glassine.cli import caches, cut_cache, groups, motion_cache
-from glassine.data.likeness import ALIKE_DB, FRAMES, SIDE, alpha_prints, nearest
+from glassine.cli.data_info import name_damaged, show_info
 from glassine.data.shards import (
     FRAME_CODECS,
     ShardFormat,
-    StickerInfo,
     StickerShards,
     build_shards,
     contact_sheet,
@@ -28,8 +25,8 @@ from glassine.data.sources.emoji_art import default_cache
 from glassine.data.sources.fluent import PACKS
 from glassine.data.sources.folder import FolderStickers
 from glassine.data.sources.world import COLLECTIONS, FPS, ICONS, SIZE, SOURCES, Fetching
-from glassine.data.sticker import SPLITS, Split
-from glassine.utils.errors import UserError, printable
+from glassine.data.sticker import SPLITS
+from glassine.utils.errors import UserError
 from glassine.utils.files import atomic_path
 from glassine.utils.progress import progress_bar
 
@@ -158,7 +155,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.data_verb == "index":
         _index(args.shards, console)
     elif args.data_verb == "info":
-        _info(_open(args.shards, console), console, args.compare)
+        show_info(_open(args.shards, console), console, args.compare)
     elif args.data_verb == "groups":
         groups.make_table(args, console)
     elif args.data_verb == "regroup":
@@ -228,7 +225,7 @@ def _build(
         report = build_shards(source, to, how, args.workers, advance=advance)
     there = f", {report.skipped} already existed" if report.skipped else ""
     console.print(f"{report.written} stickers written to {to}{there}")
-    _name_damaged(report.damaged, console)
+    name_damaged(report.damaged, console)
     _name_some(report.left_out, "are not fully rendered", console)
     _name_some(report.notes, "have adjusted frame times", console)
     _name_some(report.wordless, "have a description without letters, treated as missing", console)
@@ -248,103 +245,14 @@ def _index(folder: Path, console: Console) -> None:
         index = rebuild_index(tar)
         index.save(index_path(tar))
         console.print(f"{tar}: {len(index.samples)} stickers", highlight=False)
-        _name_damaged(index.damaged, console)
+        name_damaged(index.damaged, console)
 
 
 def _open(folder: Path, console: Console) -> StickerShards:
     with warnings.catch_warnings(action="ignore"):  # all names are printed below
         shards = StickerShards(folder)
-    _name_damaged(shards.damaged, console)
+    name_damaged(shards.damaged, console)
     return shards
-
-
-def _name_damaged(damaged: dict[str, str], console: Console) -> None:
-    if damaged:
-        console.print(f"{len(damaged)} corrupt, skipped:", style="yellow")
-    for name, reason in damaged.items():
-        console.print(printable(f"  {name}: {reason}"), style="yellow", highlight=False, markup=False)
-
-
-def _info(shards: StickerShards, console: Console, most: int) -> None:
-    table = Table(title=f"{len(shards)} stickers in {shards.num_shards} shards, {shards.num_bytes / 1e6:.0f} MB")
-    for column in ("split", "stickers", "groups", "animated", "frames", "length", "sizes"):
-        table.add_column(column, justify="left" if column in ("split", "sizes") else "right", no_wrap=True)
-    readable, damaged = _infos(shards)
-    for split in (*SPLITS, None):
-        infos = [readable[row] for row in shards.select(split).tolist() if row in readable]
-        lengths = [sum(info.durations) / 1000 for info in infos if info.num_frames > 1]
-        table.add_row(
-            split or "all",
-            str(len(infos)),
-            str(len({info.group for info in infos})),
-            str(len(lengths)),
-            str(sum(info.num_frames for info in infos)),
-            f"{np.median(lengths):.2f} s" if lengths else "-",
-            _most(Counter(f"{info.width}x{info.height}" for info in infos)),
-            end_section=split == SPLITS[-1],
-        )
-    console.print(table)
-    domains = Counter(info.domain for info in readable.values())
-    console.print(f"domains: {_most(domains, 8)}; length: median of the animated ones", highlight=False)
-    _count_sources(readable, console)
-    groups.say_outdated(readable.values(), console)
-    _name_damaged(damaged, console)
-    if len(shards) <= most:
-        _compare(shards, console)
-    else:
-        console.print(f"not compared: {len(shards)} stickers are more than --compare {most}", highlight=False)
-
-
-def _count_sources(readable: dict[int, StickerInfo], console: Console) -> None:
-    sources = sorted({info.source for info in readable.values()})
-    if len(sources) < 2 and not any(info.license for info in readable.values()):
-        return
-    table = Table(title="stickers / groups")
-    for column in ("source", *SPLITS, "all", "license"):
-        table.add_column(column, justify="left" if column in ("source", "license") else "right", no_wrap=True)
-    for source in sources:
-        infos = [info for info in readable.values() if info.source == source]
-        parts = [[info for info in infos if info.split == split] for split in SPLITS]
-        counts = [f"{len(part)} / {len({info.group for info in part})}" for part in (*parts, infos)]
-        table.add_row(source or "-", *counts, _most(Counter(info.license or "-" for info in infos)))
-    console.print(table)
-    for line in sorted({info.attribution for info in readable.values() if info.attribution}):
-        console.print(f"  {line}", highlight=False, markup=False)
-
-
-def _compare(shards: StickerShards, console: Console) -> None:
-    """Print the nearest pairs across splits, to show that no test sticker has a near-duplicate in training."""
-    with progress_bar(console, "comparing", len(shards), transient=True) as advance:
-        prints = alpha_prints(shards, advance)
-    console.print(f"nearest pairs across splits, alpha PSNR at {SIDE} px, at most {FRAMES} frames per sticker:")
-    pairs: tuple[tuple[Split, Split], ...] = (("train", "test"), ("train", "val"), ("val", "test"))
-    for one, other in pairs:
-        pair = nearest(prints, shards.select(one), shards.select(other))
-        if pair is None:
-            continue
-        near = pair.decibels >= ALIKE_DB
-        console.print(
-            f"  {one} and {other}: {pair.decibels:.2f} dB ({shards.key(pair.left)}, {shards.key(pair.right)})"
-            + (f": near-duplicates (from {ALIKE_DB:g} dB); put them in one group" if near else ""),
-            style="yellow" if near else None,
-            highlight=False,
-        )
-
-
-def _infos(shards: StickerShards) -> tuple[dict[int, StickerInfo], dict[str, str]]:
-    """The metadata by row, and the reasons for missing metadata by name."""
-    infos, damaged = dict[int, StickerInfo](), dict[str, str]()
-    for row in range(len(shards)):
-        try:
-            infos[row] = shards.metadata(row)
-        except ValueError as error:
-            damaged[shards.name(row)] = str(error)
-    return infos, damaged
-
-
-def _most(counts: Counter[str], shown: int = 2) -> str:
-    names = [name for name, _ in counts.most_common(shown)]
-    return ", ".join(names) + (f" +{len(counts) - shown}" if len(counts) > shown else "")
 
 
 def _view(args: argparse.Namespace, console: Console) -> None:
