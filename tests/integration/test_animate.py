@@ -1,8 +1,11 @@
 """`glassine animate`, and `glassine generate` with alpha in the latents, as a user types them."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
+from tests.helpers.tiny_dynamics import save_tiny_dynamics
 from tests.helpers.tiny_generator import save_tiny_generator
 from tests.helpers.tiny_transparent import MOTION, plain, save_tiny_transparent, tiny_motion_unet, tiny_transparent
 
@@ -133,4 +136,42 @@ def test_the_two_ways_to_transparent_stickers_are_not_mixed_up(weights, tmp_path
     ):
         assert main(["generate", "a cat", str(tmp_path / "out.webp"), *FAST, *more]) == 2
         assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out.webp").exists()
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory) -> list[str]:
+    """Weights that move stills."""
+    return ["--weights", save_tiny_dynamics(tmp_path_factory.mktemp("fields"))]
+
+
+def test_motion_fields_move_the_still_itself(fields, pictures, tmp_path):
+    out = tmp_path / "out.webp"
+    line = ["animate", str(pictures / "still.png"), "waves hello", str(out), *fields, "--frames", "5", "--steps", "2"]
+    assert main([*line, "--method", "motion-fields", "--seed", "3", "--motion", "2", "--guidance", "2"]) == 0
+    frames = read_sticker(out).frames
+    still = np.asarray(Image.open(pictures / "still.png"))
+    assert frames.shape == (5, 45, 31, 4)
+    assert np.array_equal(frames[2], still)
+    assert any(not np.array_equal(frame, still) for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--size", "64"], "--size is for --method layer-animate and animated-stickers"),
+        (["--image-guidance", "2"], "--image-guidance is for --method"),
+        (["--motion-adapter", "1"], "--motion-adapter is for --method"),
+        (["--guidance-rescale", "0.5"], "--guidance-rescale is for --method"),
+        (["--style", "3D"], "--style is for --method"),
+        (["--rate", "8"], "--rate needs --method animated-stickers"),
+        (["--motion", "4"], r"motion must be in \[0, 3\], got 4"),
+        (["--frames", "1"], "num_frames must be at least 2, got 1"),
+        (["--method", "layer-animate"], "must be of the method layer-animate, got .*, which are of motion-fields"),
+    ],
+)
+def test_what_motion_fields_cannot_follow_is_said(fields, pictures, tmp_path, capsys, options, said):
+    line = ["animate", str(pictures / "still.png"), "waves", str(tmp_path / "out.webp"), *fields, "--steps", "2"]
+    assert main([*line, *options]) == 2
+    assert re.search(said, " ".join(capsys.readouterr().err.split()))
     assert not (tmp_path / "out.webp").exists()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from glassine.models.sampling import Progress, SamplerConfig, check_seeds, make_solver
 from glassine.nn.conditioning import fill_padding
-from glassine.nn.motion_fields import GRID, HARMONICS, amount_of, without_folds
+from glassine.nn.motion_fields import GRID, HARMONICS, amount_of, smoothed, without_folds
 from glassine.utils.errors import UserError
 
 SHRINK = 4  # the still is read at this many pixels a cell and side
@@ -33,6 +33,8 @@ class ImageDynamics(nn.Module):
         scheduler: noise schedule and prediction type.
         deviations: k, root mean square of each term in fields whose amount is 1.
         amounts: root mean square displacements in shares of the frame's side, ascending, that `motion` chooses from.
+        smoothing: blur of sampled fields, a standard deviation in cells. What a small network leaves of the noise is
+            rough, and the more a rough field moves, the sooner it folds.
 
     Raises:
         ValueError: channels of the UNet, or numbers of terms or amounts, that do not fit.
@@ -47,13 +49,14 @@ class ImageDynamics(nn.Module):
         scheduler: DDPMScheduler,
         deviations: Sequence[float] = (1.0,) * (2 * HARMONICS),
         amounts: Sequence[float] = (0.01, 0.02, 0.04),
+        smoothing: float = 1.0,
     ) -> None:
         super().__init__()
         self.unet = unet
         self.scheduler: Any = scheduler  # diffusers hides its classes from type checkers
         self.text_encoder = text_encoder.requires_grad_(False).eval()
         self.terms, self.amounts = len(deviations), tuple(amounts)
-        self.deviations = tuple(deviations)
+        self.deviations, self.smoothing = tuple(deviations), smoothing
         config: Any = unet.config
         needed = (2 * self.terms + 4 * SHRINK**2, 2 * self.terms)
         if (config["in_channels"], config["out_channels"]) != needed:
@@ -63,6 +66,8 @@ class ImageDynamics(nn.Module):
             raise ValueError(f"deviations must be an even number of positive numbers, got {self.deviations}")
         if not self.amounts or list(self.amounts) != sorted(self.amounts) or self.amounts[0] <= 0:
             raise ValueError(f"amounts must be ascending and above 0, got {self.amounts}")
+        if smoothing < 0:
+            raise ValueError(f"smoothing must be at least 0, got {smoothing}")
         width = int(config["cross_attention_dim"])
         self.amount_token = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
         self.fast = False
@@ -170,6 +175,7 @@ class ImageDynamics(nn.Module):
         alpha = (still[3] * 255).round().byte().cpu().numpy()
         fields = []
         for field in self.denormalize(terms).float().cpu().numpy():
+            field = smoothed(field, self.smoothing)
             field = field * (amount / max(amount_of(field, alpha), 1e-6))
             fields.append(torch.from_numpy(without_folds(field)))
         return torch.stack(fields)

@@ -142,6 +142,14 @@ def _moved(image: Floats, field: Floats, num_frames: int, reference: int) -> Flo
     return result
 
 
+def smoothed(field: Floats, cells: float) -> Floats:
+    """The field, blurred in space by this standard deviation in cells; 0 leaves it."""
+    if not cells:
+        return field
+    blurred = [cv2.GaussianBlur(term, (0, 0), cells, borderType=cv2.BORDER_REPLICATE) for term in field]
+    return np.stack(blurred).astype(np.float32)
+
+
 def without_folds(field: Floats) -> Floats:
     """The field, weakened as a whole until no cell is squeezed below `LEAST_AREA`: an image must not fold over."""
     paths = np.tensordot(terms(16, 8, len(field) // 2), field, 1) * field.shape[1]  # f g g 2, cells

@@ -8,6 +8,7 @@ from glassine.nn.motion_fields import (
     fit_motion,
     move,
     premultiplied,
+    smoothed,
     straight,
     terms,
     without_folds,
@@ -107,3 +108,11 @@ def test_premultiplying_and_back_keeps_what_is_seen():
     still = disc(30, 30)
     back = straight(premultiplied(still))
     assert np.abs(back.astype(int) - np.where(still[..., 3:] > 0, still, 0))[still[..., 3] > 30].max() <= 4
+
+
+def test_smoothing_keeps_what_moves_as_a_whole_and_takes_the_rough_away():
+    whole = np.full((2, 16, 16, 2), 0.1, np.float32)
+    assert smoothed(whole, 0) is whole
+    np.testing.assert_allclose(smoothed(whole, 1.0), whole, rtol=1e-5)
+    rough = np.random.default_rng(0).normal(0, 0.1, whole.shape).astype(np.float32)
+    assert smoothed(rough, 1.0).std() < 0.4 * rough.std()
