@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from glassine.data.sticker import Sticker
     from glassine.models.sampling import Distilled, Progress
     from glassine.pipelines.animate import AnimatePipeline
+    from glassine.pipelines.motion import MovedStickerPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -86,7 +87,7 @@ def generate(context: Context, networks: Networks, request: GenerateRequest) -> 
     if request.method == "cutout" and request.motion is not None:
         raise UserError(f"motion must be left out for method cutout, got {request.motion}: use method latents")
     context.progress(0, 0, "loading the network")
-    pipeline: AnimatePipeline | TextToStickerPipeline
+    pipeline: MovedStickerPipeline | AnimatePipeline | TextToStickerPipeline
     pipeline = networks.transparent_generator() if request.method == "latents" else networks.generator()
     settings = request.call_settings(pipeline.model) | {"height": request.size, "width": request.size}
     if request.method == "latents":

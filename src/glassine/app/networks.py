@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.cutout import CutoutPipeline
-    from glassine.pipelines.motion import MotionPipeline
+    from glassine.pipelines.motion import MotionPipeline, MovedStickerPipeline
     from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 
 
@@ -64,11 +64,16 @@ class Networks:
 
         return self._load(f"animate {self.animate}", lambda: load_animator(self.animate, self.device))
 
-    def transparent_generator(self) -> AnimatePipeline:
-        """The network with alpha in its latents."""
+    def transparent_generator(self) -> MovedStickerPipeline | AnimatePipeline:
+        """The network with alpha in its latents; what it makes is moved if stills are."""
         from glassine.pipelines.animate import AnimatePipeline
+        from glassine.pipelines.motion import MotionPipeline, MovedStickerPipeline
 
-        return self._load(f"animate {self.latents}", lambda: AnimatePipeline.from_pretrained(self.latents, self.device))
+        def load() -> AnimatePipeline:
+            return AnimatePipeline.from_pretrained(self.latents, self.device)
+
+        images, animator = self._load(f"latents {self.latents}", load), self.animator()
+        return MovedStickerPipeline(images, animator) if isinstance(animator, MotionPipeline) else images
 
     def _load(self, name: str, load: Any) -> Any:
         with self._lock:

@@ -216,11 +216,15 @@ def grid_maker(way: str, weights: str | None, device: str) -> Make:
     from glassine.pipelines.animate import TINY as ANIMATES
     from glassine.pipelines.animate import AnimatePipeline
     from glassine.pipelines.cutout import CutoutPipeline
+    from glassine.pipelines.motion import MotionPipeline, MovedStickerPipeline
     from glassine.pipelines.text_to_sticker import STILL, TINY, TextToStickerPipeline
 
     if way == "latents":
         animate = AnimatePipeline.from_pretrained(weights or ANIMATES, device=device)
-        return lambda prompt, seeds, progress: animate(prompt, seed=seeds, progress=progress)
+        if weights is not None:
+            return lambda prompt, seeds, progress: animate(prompt, seed=seeds, progress=progress)
+        moved = MovedStickerPipeline(animate, MotionPipeline.from_pretrained(device=device))
+        return lambda prompt, seeds, progress: moved(prompt, seed=seeds, progress=progress)
     cut_out = CutoutPipeline.from_pretrained(device=device) if way in ("ildiff", "still") else None
     shipped, frames = (STILL, 1) if way == "still" else (TINY, None)
     generate = TextToStickerPipeline.from_pretrained(weights or shipped, cut_out, device=device)

@@ -9,6 +9,7 @@ from glassine.cli import generation_options
 from glassine.utils.errors import UserError
 
 OPAQUE, CARRIES_ALPHA, STILL = "glassine:sti", "glassine:layer-animate", "glassine:image"
+MOVES = "glassine:motion-fields"
 DESCRIPTION = """\
 Generate animated stickers from text. OUT's suffix sets the format: .webp .gif .png .apng .webm .mov .zip, or a folder
 of PNGs without a suffix. With --n, several stickers are written as OUT-0, OUT-1, ..., with seeds SEED, SEED + 1, ...
@@ -16,8 +17,9 @@ The same prompt, seed and settings always give the same sticker. The shipped net
 of their training captions (emoji: faces, animals, food, things), in English and Chinese, and blend them for others."""
 EPILOG = f"""\
 There are two ways to get transparent stickers. --transparent generates opaque stickers and cuts them out (ILDiff, as in
-`glassine cutout`). --transparent --transparency latents generates a transparent image and then animates it, with alpha
-in the latents throughout (Layer-Animate, as in `glassine animate`); --weights then defaults to {CARRIES_ALPHA}.
+`glassine cutout`). --transparent --transparency latents generates a transparent image, with alpha in the latents
+(Layer-Animate's first stage; --weights then defaults to {CARRIES_ALPHA}), and moves it as `glassine animate` does:
+by {MOVES}, or with --method layer-animate by its second stage, which is what --weights of your own do.
 --still makes single pictures with {STILL}, in three styles; `glassine animate` moves them."""
 
 
@@ -54,6 +56,11 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help=f"weights for --transparent (default: {generation_options.CUTS_OUT})",
     )
     latents = parser.add_argument_group("options for --transparency latents")
+    latents.add_argument(
+        "--method",
+        choices=("motion-fields", "layer-animate"),
+        help="what moves the image (default: motion-fields, or layer-animate with --weights)",
+    )
     generation_options.add_animation_arguments(latents)
 
 
@@ -73,6 +80,11 @@ def run(args: argparse.Namespace) -> None:
             "--motion, --motion-guidance, --motion-adapter and --image-guidance need --transparent "
             "--transparency latents"
         )
+    if not latents and args.method is not None:
+        raise UserError("--method needs --transparent --transparency latents")
+    moved = latents and (args.method or ("layer-animate" if args.weights else "motion-fields")) == "motion-fields"
+    if moved and (args.motion_guidance is not None or args.motion_adapter or args.image_guidance != 1):
+        raise UserError("--motion-guidance, --motion-adapter and --image-guidance need --method layer-animate")
     if args.cutout_weights is not None and (latents or not args.transparent):
         raise UserError("--cutout-weights needs --transparent --transparency ildiff")
     if args.still and latents:
@@ -80,7 +92,12 @@ def run(args: argparse.Namespace) -> None:
     if args.still and args.frames not in (None, 1):
         raise UserError(f"--frames must be 1 or left out with --still, got {args.frames}")
     console = Console(stderr=True, quiet=args.quiet, highlight=False, markup=False, emoji=False)
-    make = generation_options.animator(args, args.weights or CARRIES_ALPHA) if latents else opaque(args)
+    if moved:
+        make = moved_images(args)
+    elif latents:
+        make = generation_options.animator(args, args.weights or CARRIES_ALPHA)
+    else:
+        make = opaque(args)
     generation_options.make_and_write(args, targets, make, console)
 
 
@@ -97,3 +114,14 @@ def opaque(args: argparse.Namespace) -> generation_options.Make:
     pipeline = TextToStickerPipeline.from_pretrained(source, cut_out, args.device)
     settings = generation_options.call_settings(args) | ({"num_frames": 1} if args.still else {})
     return lambda progress: pipeline(args.prompt, **settings, progress=progress)
+
+
+def moved_images(args: argparse.Namespace) -> generation_options.Make:
+    """Transparent images that are moved."""
+    from glassine.pipelines.animate import AnimatePipeline
+    from glassine.pipelines.motion import MotionPipeline, MovedStickerPipeline
+
+    images = AnimatePipeline.from_pretrained(args.weights or CARRIES_ALPHA, args.device)
+    pipeline = MovedStickerPipeline(images, MotionPipeline.from_pretrained(MOVES, args.device))
+    settings = generation_options.call_settings(args)
+    return lambda progress: pipeline(args.prompt, **settings, motion=args.motion, progress=progress)

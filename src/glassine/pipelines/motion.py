@@ -1,7 +1,7 @@
 """Animating a still by moving it: the field of its motion is generated, its pixels are its own (`ImageDynamics`)."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,14 +10,17 @@ from glassine.data.codecs import MAX_STICKER_PIXELS
 from glassine.data.sticker import Sticker
 from glassine.models.image_dynamics import SHRINK, ImageDynamics
 from glassine.models.sampling import Progress, SamplerConfig, Solver
+from glassine.models.transparent_video import TransparentVideo
+from glassine.nn.diffusion import RESCALE
 from glassine.nn.motion_fields import GRID
-from glassine.pipelines.animate import AnimatePipeline, check_still
+from glassine.pipelines.animate import AnimatePipeline, check_still, is_opaque
 from glassine.pipelines.backgrounds import settle_alpha
 from glassine.pipelines.fitted_still import FittedStill
 from glassine.pipelines.text_to_sticker import (
     AUTO,
     DOMAIN,
     FPS,
+    SIZE,
     GenerationPipeline,
     batches,
     captions_and_seeds,
@@ -114,6 +117,86 @@ class MotionPipeline(GenerationPipeline[ImageDynamics]):
                 frames[frames[..., 3] == 0] = 0
                 stickers.append(Sticker(frames, (duration,) * num_frames))
         return stickers
+
+
+class MovedStickerPipeline:
+    """Transparent stickers from text: a transparent image (Layer-Animate's first stage), moved by a motion field.
+
+    Args:
+        images: generates the images.
+        motion: moves them.
+    """
+
+    def __init__(self, images: AnimatePipeline, motion: MotionPipeline) -> None:
+        self.images, self.motion = images, motion
+
+    @property
+    def model(self) -> TransparentVideo:
+        """The network of the images."""
+        return self.images.model
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        num_frames: int | None = None,
+        height: int = SIZE,
+        width: int = SIZE,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        *,
+        seed: int | Sequence[int] = 0,
+        negative_prompt: str = "",
+        motion: int | None = None,
+        solver: Solver | None = None,
+        guidance_rescale: float = RESCALE,
+        fps: float = FPS,
+        domain: str = DOMAIN,
+        style: str = AUTO,
+        batch_size: int = 1,
+        progress: Progress = lambda *_: None,
+    ) -> list[Sticker]:
+        """One sticker for each seed.
+
+        Args:
+            prompt: what the sticker shows; also what moves. One for all stickers, or one for each.
+            num_frames: frames per sticker; 1 leaves the image as it is, None is 16.
+            height: of the image in pixels.
+            width: likewise.
+            num_inference_steps: for the image, see `AnimatePipeline`, also for the settings up to `batch_size`.
+            guidance_scale: for the image.
+            seed: of image and motion.
+            negative_prompt: for the image.
+            motion: amount of motion, see `MotionPipeline`.
+            solver: for the image.
+            guidance_rescale: for the image.
+            fps: frames per second.
+            domain: see `AnimatePipeline`.
+            style: see `AnimatePipeline`.
+            batch_size: images per batch.
+            progress: called with the number of solver steps done for the images, and their total.
+
+        Raises:
+            UserError: see both pipelines; what the image network makes is never refused.
+        """
+        if num_frames != 1:
+            self.motion.model.amount(motion)  # before an image is made
+            num_frames = self.motion.checked_frames(num_frames, height, width)
+        stills = self.images(
+            prompt, None, 1, height, width, num_inference_steps, guidance_scale, seed=seed,
+            negative_prompt=negative_prompt, solver=solver, guidance_rescale=guidance_rescale, fps=fps, domain=domain,
+            style=style, batch_size=batch_size, progress=progress,
+        )  # fmt: skip
+        if num_frames == 1:
+            return stills
+        texts, seeds = captions_and_seeds(prompt, seed, "", "a waving panda", "", ())
+        moved = []
+        for text, number, still in zip(texts, seeds, stills, strict=True):
+            if is_opaque(still.frames[0]) or not still.frames[0, ..., 3].any():  # nothing that could be moved
+                moved.append(Sticker(still.frames.repeat(num_frames, 0), (frame_duration(fps),) * num_frames))
+                continue
+            how: dict[str, Any] = {"seed": [number], "motion": motion, "fps": fps, "domain": domain}
+            moved += self.motion(text, still.frames[0], num_frames, **how)
+        return moved
 
 
 def load_animator(source: str, device: str = "auto") -> MotionPipeline | AnimatePipeline:

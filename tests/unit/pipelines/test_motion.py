@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from tests.helpers.tiny_dynamics import save_tiny_dynamics, tiny_dynamics
 from tests.helpers.tiny_generator import save_tiny_generator
+from tests.helpers.tiny_transparent import tiny_frame_unet, tiny_transparent
 
 from glassine.pipelines.animate import AnimatePipeline
-from glassine.pipelines.motion import MotionPipeline, load_animator
+from glassine.pipelines.motion import MotionPipeline, MovedStickerPipeline, load_animator
 from glassine.utils.errors import UserError
 
 FAST = {"num_inference_steps": 2, "num_frames": 6}
@@ -68,3 +69,20 @@ def test_what_cannot_be_moved_is_said():
         pipeline(" ", square())
     with pytest.raises(UserError, match="do not fit in memory"):
         pipeline("waves", np.broadcast_to(np.uint8(9), (20000, 20000, 4)))
+
+
+def test_an_image_from_text_is_moved_with_its_own_seed():
+    images = AnimatePipeline(tiny_transparent(tiny_frame_unet()), "cpu")
+    pipeline = MovedStickerPipeline(images, MotionPipeline(tiny_dynamics(), "cpu"))
+    size = {"height": 32, "width": 32, "num_inference_steps": 2}
+    stills = pipeline("a cat", 1, **size, seed=[3, 4])
+    moved = pipeline("a cat", 6, **size, seed=[3, 4], fps=4)
+    for still, sticker in zip(stills, moved, strict=True):
+        assert still.num_frames == 1
+        assert sticker.frames.shape == (6, 32, 32, 4)
+        assert sticker.durations == (250,) * 6
+        assert np.abs(sticker.frames[3].astype(int) - still.frames[0]).mean() < 40
+    alone = pipeline("a cat", 6, **size, seed=[4])[0]
+    assert np.array_equal(alone.frames, moved[1].frames)
+    with pytest.raises(UserError, match=r"motion must be in \[0, 3\], got 9"):
+        pipeline("a cat", **size, motion=9)
