@@ -158,5 +158,5 @@ def test_each_row_takes_the_looks_of_what_ships_and_not_its_motion(file):
     described = model(f"layer_animate/{file.stem}")["generator"]["init_args"]["latent_mean"]
     mean = build_network(described, file.name)
     assert type(mean) is LatentPrior
-    shipped = load_bundle("glassine:tiny-layer-animate").latent_mean
+    shipped = load_bundle("glassine:tiny-prior")
     assert all(torch.equal(tensor, shipped.state_dict()[name]) for name, tensor in mean.state_dict().items())

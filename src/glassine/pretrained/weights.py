@@ -28,7 +28,8 @@ from glassine.utils.tensors import in_eight_bits, out_of_eight_bits, write_tenso
 
 ASSETS = Path(__file__).parent.parent / "assets"
 SHIPPED = "glassine:"
-REPLACED = {"glassine:tiny-sti": "glassine:sti"}  # weights of the first edition, and their successors
+# weights of the first edition, and their successors
+REPLACED = {"glassine:tiny-sti": "glassine:sti", "glassine:tiny-layer-animate": "glassine:layer-animate"}
 WEIGHTS_FILE = "model.safetensors"
 SEARCHED = "GLASSINE_WEIGHTS"
 """Environment variable: folders of bundles in which `glassine:NAME` is looked up before the package's own."""
