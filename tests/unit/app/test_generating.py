@@ -57,6 +57,6 @@ def test_a_sticker_from_text_is_a_transparent_image_that_is_moved(tmp_path: Path
     with TestClient(create_app(tmp_path / "home", networks=networks), base_url="http://localhost") as app:
         job = finished(app, app.post("/v1/generate?wait=0", json=body).json(), 120)
         assert (job["state"], job["done"], job["total"]) == ("done", 4, 4), job
-        assert [file["frames"] for file in job["results"]] == [5, 5]
+        assert [file["about"]["frames"] for file in job["results"]] == [5, 5]
         job = finished(app, app.post("/v1/generate?wait=0", json=body | {"motion": 9}).json(), 120)
         assert (job["state"], "motion must be in [0, 3], got 9" in job["error"]) == ("failed", True), job
