@@ -33,6 +33,7 @@ class ImageDynamics(nn.Module):
         scheduler: noise schedule and prediction type.
         deviations: k, root mean square of each term in fields whose amount is 1.
         amounts: root mean square displacements in shares of the frame's side, ascending, that `motion` chooses from.
+        usual_motion: index of the amount that is used if none is asked for; None is the middle one.
         smoothing: blur of sampled fields, a standard deviation in cells. What a small network leaves of the noise is
             rough, and the more a rough field moves, the sooner it folds.
 
@@ -49,6 +50,7 @@ class ImageDynamics(nn.Module):
         scheduler: DDPMScheduler,
         deviations: Sequence[float] = (1.0,) * (2 * HARMONICS),
         amounts: Sequence[float] = (0.01, 0.02, 0.04),
+        usual_motion: int | None = None,
         smoothing: float = 1.0,
     ) -> None:
         super().__init__()
@@ -66,6 +68,9 @@ class ImageDynamics(nn.Module):
             raise ValueError(f"deviations must be an even number of positive numbers, got {self.deviations}")
         if not self.amounts or list(self.amounts) != sorted(self.amounts) or self.amounts[0] <= 0:
             raise ValueError(f"amounts must be ascending and above 0, got {self.amounts}")
+        self.usual_motion = len(self.amounts) // 2 if usual_motion is None else usual_motion
+        if not 0 <= self.usual_motion < len(self.amounts):
+            raise ValueError(f"usual_motion must be in [0, {len(self.amounts) - 1}], got {usual_motion}")
         if smoothing < 0:
             raise ValueError(f"smoothing must be at least 0, got {smoothing}")
         width = int(config["cross_attention_dim"])
@@ -118,14 +123,14 @@ class ImageDynamics(nn.Module):
         return fields * fields.new_tensor(self.deviations).view(-1, 1, 1, 1)
 
     def amount(self, motion: int | None) -> float:
-        """The displacement that `motion` stands for; None is the middle one.
+        """The displacement that `motion` stands for; None is the usual one.
 
         Raises:
             UserError: there is no such amount.
         """
         if motion is not None and not 0 <= motion < len(self.amounts):
             raise UserError(f"motion must be in [0, {len(self.amounts) - 1}], got {motion}")
-        return self.amounts[len(self.amounts) // 2 if motion is None else motion]
+        return self.amounts[self.usual_motion if motion is None else motion]
 
     @torch.no_grad()
     def sample(
@@ -147,7 +152,7 @@ class ImageDynamics(nn.Module):
             still: straight RGBA `4 4g 4g` in [0, 1].
             negative_prompt: prompt of the unconditional prediction in classifier-free guidance.
             sampling: None for the defaults of `SamplerConfig`; a guidance scale of None is 1.
-            motion: amount, from 0 for the smallest of `amounts`; None is the middle one.
+            motion: amount, from 0 for the smallest of `amounts`; None is the usual one.
             progress: called after each step with its number and the number of steps.
 
         Raises:

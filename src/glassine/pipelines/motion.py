@@ -86,7 +86,7 @@ class MotionPipeline(GenerationPipeline[ImageDynamics]):
             seed: one per sticker; an int stands for `seed`, `seed + 1`, ..., one per prompt.
             negative_prompt: prompt that guidance steers away from.
             motion: amount of motion, 0 to 9 for the shipped network: from the calmest to the liveliest tenth of the
-                stickers that it learned from. None is the middle.
+                stickers that it learned from. None is the network's own, which moves about as much as true stickers.
             fps: frames per second.
             domain: `cartoon` or `real`, prepended to the prompt as in training captions; empty for none.
             batch_size: stickers per batch. With 1, the result for a seed does not depend on the others, bit for bit.

@@ -72,5 +72,8 @@ def test_what_does_not_fit_is_said():
         ImageDynamics(unet, LetterText(), network.scheduler, [1.0, 1.0])
     with pytest.raises(ValueError, match="amounts must be ascending"):
         ImageDynamics(unet, LetterText(), network.scheduler, [1.0] * 8, [0.2, 0.1])
+    with pytest.raises(ValueError, match=r"usual_motion must be in \[0, 1\], got 2"):
+        ImageDynamics(unet, LetterText(), network.scheduler, [1.0] * 8, [0.1, 0.2], 2)
+    assert ImageDynamics(unet, LetterText(), network.scheduler, [1.0] * 8, [0.1, 0.2], 0).amount(None) == 0.1
     with pytest.raises(ValueError, match="deviations must be an even number of positive"):
         ImageDynamics(unet, LetterText(), network.scheduler, [1.0] * 7 + [0.0], [0.1])
