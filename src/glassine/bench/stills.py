@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ from glassine.utils.errors import UserError
 RESULTS = Path("results") / "stills"
 CAP = 50.0  # dB; frames that are equal have no PSNR
 SIZE, NUM_FRAMES = 128, 16
+DRAW = 1  # seed of the drawn stills; those of 0 were looked at while the networks' settings were chosen
 TRUE = "true"
 SCORES = {
     "alpha_psnr": "middle frame, alpha PSNR ↑",
@@ -58,9 +60,8 @@ class Still:
     frames: np.ndarray | None = None
 
 
-def find_stills(folders: Sequence[Path], count: int, draw: int = 0) -> list[Still]:
+def find_stills(folders: Sequence[Path], count: int, draw: int = DRAW) -> list[Still]:
     """Drawings of shards, as many of each folder, one a group, fitted into `SIZE` with a margin of an eighth.
-
     Raises:
         UserError: there are fewer than `count`.
     """
@@ -108,6 +109,8 @@ def find_clips(folders: Sequence[Path], count: int, draw: int = 0) -> list[Still
             groups.add(info.group)
             image = frames[NUM_FRAMES // 2]
             found.append(Still(f"{folder.name}/{info.key}", info.group, info.description, image, frames))
+    if folders and len(found) < count:
+        raise UserError(f"--true must hold {count} groups of animated stickers, got {len(found)}")
     return found
 
 
@@ -164,7 +167,8 @@ def score_stills(
     animate: Animate | None,
     stills: Sequence[Still],
     folder: Path,
-    draw: int = 0,
+    draw: int = DRAW,
+    device: str = "cpu",
     progress: Progress = lambda *_: None,
 ) -> Record:
     """Animate and score all stills, and write the record.
@@ -177,20 +181,23 @@ def score_stills(
         stills: to animate.
         folder: of the records.
         draw: seed of the drawn stills.
+        device: on which it runs.
         progress: called with the current work, the number of stills done, and the total.
     """
     items: dict[str, list[float | None]] = {name: [] for name in SCORES}
-    started = time.perf_counter()
+    seconds = []
     for number, still in enumerate(stills):
         progress(title, number, len(stills))
+        started = time.perf_counter()
         frames = still.frames if animate is None else animate(still.prompt, still.image).frames
+        seconds.append(time.perf_counter() - started)
         assert frames is not None
         for name, value in score_still(still.image, frames).items():
             items[name].append(plain(value, 4))
     record = Record(
         method, title, "test", SIZE, NUM_FRAMES, [still.key for still in stills], data="stills", weights=weights,
-        seed=draw, measured=MEASURED, costs_on=processor(torch.device("cpu")),
-        costs={} if animate is None else {"seconds": plain((time.perf_counter() - started) / len(stills), 2)},
+        seed=draw, measured=MEASURED, costs_on=processor(torch.device(device)),
+        costs={} if animate is None else {"seconds": plain(statistics.median(seconds), 2)},
     )  # fmt: skip
     scores: dict[str, float | None] = {}
     for name, values in items.items():
@@ -254,19 +261,25 @@ def run_stills(
     if count < 1 or not all(name and source for name, _, source in pairs):
         raise UserError(f"--count must be at least 1 and --row NAME=WEIGHTS, got {count} and {' '.join(given)}")
     rows = [(name, source) for name, _, source in pairs]
+    if len(dict(rows)) < len(rows):
+        raise UserError(f"--row must have a different NAME for each, got {' '.join(given)}")
+    from glassine.models.image_to_video import ImageToVideo
     from glassine.pipelines.motion import load_animator
+    from glassine.utils.devices import pick_device
 
     pipelines = {name: load_animator(source, device) for name, source in rows}  # first: errors show before slow work
+    on = pick_device(device).type
     drawings, clips = find_stills(stills, count), find_clips(true, count)
     records = []
     with progress_bar() as progress:
         for name, source in rows:
             pipeline = pipelines[name]
 
-            def animate(prompt: str, image: np.ndarray, pipeline: object = pipeline) -> Sticker:
-                return pipeline(prompt, image, num_frames=NUM_FRAMES, seed=0)[0]  # type: ignore[operator]
+            def animate(prompt: str, image: np.ndarray, pipeline: Any = pipeline) -> Sticker:
+                where = {"reference": "middle"} if isinstance(pipeline.model, ImageToVideo) else {}
+                return pipeline(prompt, image, num_frames=NUM_FRAMES, seed=0, **where)[0]
 
-            records.append(score_stills(name, name, source, animate, drawings, folder, progress=progress))
+            records.append(score_stills(name, name, source, animate, drawings, folder, device=on, progress=progress))
         if clips:
             records.append(score_stills(TRUE, "true stickers", "", None, clips, folder, progress=progress))
     return records

@@ -153,6 +153,8 @@ def checked_weights(args: argparse.Namespace) -> tuple[str, str | None]:
     for name in ("reference", "rate"):
         if getattr(args, name) is not None and method in ("layer-animate", "motion-fields"):
             raise UserError(f"--{name} needs --method animated-stickers: leave it out")
+    if args.method is not None and method is None:
+        raise UserError(f"--weights must be of the method {args.method}, got {source}, which animates no stills")
     if method == "motion-fields":
         for name, unset in FRAMES_ONLY.items():
             if getattr(args, name) != unset:

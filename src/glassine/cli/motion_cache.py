@@ -38,13 +38,16 @@ def cache_motion(args: argparse.Namespace, console: Console) -> None:
     from glassine.data.frame_cache import CachedFrames
     from glassine.data.motion_cache import write_motion
     from glassine.data.views import FrameViews
-    from glassine.nn.motion_fields import fit_motion
+    from glassine.nn.motion_fields import GRID, fit_motion
 
-    if not 1 <= args.references <= FRAMES or (args.limit or 1) < 1:
+    if not 1 <= args.references <= FRAMES or (args.limit is not None and args.limit < 1):
         raise UserError(
             f"--references must be in [1, {FRAMES}] and --limit at least 1, got {args.references} and {args.limit}"
         )
     frames = CachedFrames(args.frames, "all", FRAMES, by_subject=False, limit=args.limit)
+    if any(side % GRID for side in frames.size):
+        height, width = frames.size
+        raise UserError(f"cached frames must be of a --size that {GRID} divides, got {height} x {width}")
     fingerprint = FrameViews(frames, 1, None).fingerprint()
     with progress_bar(console, f"writing {args.to}", len(frames) * args.references) as progress:
         made = write_motion(frames, fingerprint, fit_motion, args.to, args.references, progress=progress)

@@ -24,7 +24,7 @@ from glassine.utils.errors import UserError
 
 MOTION = CacheKind("motion", what="motion fields", makers="version of the cache", verb="cache-motion")
 # changes whenever the same frames would give different bytes
-IDENTITY = {"motion": "1.0"}
+IDENTITY = {"motion": "2.0"}
 Fit = Callable[[np.ndarray, int], tuple[np.ndarray, float, float]]
 """Field, amount and gain of a clip `f h w 4` uint8 around one of its frames: `glassine.nn.motion_fields.fit_motion`."""
 STILL = 64  # side of the stored stills in pixels

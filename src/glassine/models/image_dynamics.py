@@ -51,7 +51,7 @@ class ImageDynamics(nn.Module):
         deviations: Sequence[float] = (1.0,) * (2 * HARMONICS),
         amounts: Sequence[float] = (0.01, 0.02, 0.04),
         usual_motion: int | None = None,
-        smoothing: float = 1.0,
+        smoothing: float = 1.5,
     ) -> None:
         super().__init__()
         self.unet = unet

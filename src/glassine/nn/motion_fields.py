@@ -26,9 +26,12 @@ RIDGE = 0.3  # weight of a small field against an exact one, growing with the ha
 SCALES = (0.7, 1.5, 3.0, 6.0, 12.0)  # in cells: what a cell does not know it takes from around
 ENOUGH = 2.0  # pixels of the sticker from which on a cell mostly counts itself
 LIFT = 0.35  # brightness of black where motion is estimated; 0 is what is around the sticker
-ROUNDS = 10  # of the inversion of a field
-FINE = 64  # side at which it is inverted, being smooth
+ROUNDS = 16  # of the inversion of a field
+FINE = 64  # side of the window's grid on which it is inverted, being smooth
 LEAST_AREA = 0.2  # to which share of its area a cell may be squeezed
+STEEPEST = 0.75  # how much neighboring cells may differ, in cells: from 1 on a field cannot be inverted by iteration
+LEAST_SIDE = 16  # pixels that optical flow needs
+MOMENTS = 32  # of the loop at which folds and reach are looked at
 
 
 class Motion(NamedTuple):
@@ -46,11 +49,9 @@ class Motion(NamedTuple):
 
 
 def terms(num_frames: int, reference: float, harmonics: int = HARMONICS) -> Floats:
-    """`f k`: the Fourier terms at each frame of a loop, less those at `reference`, whose displacement is 0."""
-    turns = np.arange(1, harmonics + 1)[None] * (2 * np.pi / num_frames)
-    at, still = np.arange(num_frames)[:, None] * turns, reference * turns  # f h, 1 h
-    pairs = np.stack([np.cos(at) - np.cos(still), np.sin(at) - np.sin(still)], axis=-1)  # f h 2
-    return pairs.reshape(num_frames, 2 * harmonics).astype(np.float32)
+    """`f k`: the Fourier terms at each frame of a loop; time is 0 at `reference`, and so are all terms."""
+    angle = 2 * np.pi * (np.arange(num_frames)[:, None] - reference) / num_frames * np.arange(1, harmonics + 1)  # f h
+    return np.stack([np.cos(angle) - 1, np.sin(angle)], axis=-1).reshape(num_frames, 2 * harmonics).astype(np.float32)
 
 
 def fit_motion(frames: Frames, reference: int, grid: int = GRID, harmonics: int = HARMONICS) -> Motion:
@@ -80,8 +81,9 @@ def fit_motion(frames: Frames, reference: int, grid: int = GRID, harmonics: int 
     field = np.linalg.lstsq(np.concatenate([basis, damping]), wanted, rcond=None)[0]
     field = field.reshape(-1, grid, grid, 2).astype(np.float32)
     shrunk = np.stack([cv2.resize(frame, (4 * grid, 4 * grid), interpolation=cv2.INTER_AREA) for frame in small])
-    moved_frames = _moved(shrunk[reference], field, len(frames), reference)
-    errors = [float(np.square(clip - shrunk).mean()) for clip in (shrunk[reference], moved_frames)]
+    rows = terms(len(frames), reference, harmonics)
+    moved = np.stack([_moved(shrunk[reference], np.tensordot(row, field, 1)) for row in rows])
+    errors = [float(np.square(clip - shrunk).mean()) for clip in (shrunk[reference], moved)]
     gain = 10 * float(np.log10(max(errors[0], 1e-7) / max(errors[1], 1e-7)))
     return Motion(field, amount_of(field, frames[reference, ..., 3]), gain)
 
@@ -90,25 +92,30 @@ def amount_of(field: Floats, alpha: Frames) -> float:
     """Root mean square displacement over the loop of what alpha `h w` shows, in shares of the frame's side."""
     grid = field.shape[1]
     shown = cv2.resize(alpha.astype(np.float32), (grid, grid), interpolation=cv2.INTER_AREA)
-    path = np.square(np.tensordot(terms(16, 8, len(field) // 2), field, 1)).sum(-1).mean(0)  # g g
+    path = np.square(_paths(field)).sum(-1).mean(0)  # g g
+    shown = shown if shown.any() else np.ones_like(shown)
     return float(np.sqrt((path * shown).sum() / max(float(shown.sum()), 1e-6)))
 
 
-def reach(field: Floats, alpha: Frames, num_frames: int = 16, seen_from: int = 8) -> tuple[Pair, Pair]:
+def reach(field: Floats, alpha: Frames, seen_from: int = 8) -> tuple[Pair, Pair]:
     """The box that what alpha `h w` shows keeps to in a loop: least and largest y and x, in shares of the sides."""
     height, width = alpha.shape
-    rows, columns = np.nonzero(alpha > min(seen_from, int(alpha.max()) - 1))
-    ends = []
-    for row in terms(num_frames, num_frames // 2, len(field) // 2):
-        goes = np.asarray(cv2.resize(np.tensordot(row, field, 1).astype(np.float32), (width, height)))[rows, columns]
-        y, x = rows / height + goes[:, 1], columns / width + goes[:, 0]  # n
-        ends.append((y.min(), x.min(), y.max() + 1 / height, x.max() + 1 / width))
-    found = np.asarray(ends)  # f 4
-    (top, left), (bottom, right) = found[:, :2].min(0).tolist(), found[:, 2:].max(0).tolist()
-    return (top, left), (bottom, right)
+    rows, columns = np.nonzero(alpha > max(0, min(seen_from, int(alpha.max()) - 1)))
+    if not len(rows):
+        rows, columns = (places.ravel() for places in np.mgrid[:height, :width])
+    goes = np.stack([cv2.resize(path, (width, height))[rows, columns] for path in _paths(field)])  # f n 2
+    y, x = rows / height + goes[..., 1], columns / width + goes[..., 0]
+    return (float(y.min()), float(x.min())), (float(y.max()) + 1 / height, float(x.max()) + 1 / width)
 
 
-def move(still: Frames, field: Floats, num_frames: int, reference: int) -> Frames:
+def _paths(field: Floats) -> Floats:
+    """Displacements `f g g 2` of the still at `MOMENTS` moments of the loop."""
+    return np.tensordot(terms(MOMENTS, 0, len(field) // 2), field, 1).astype(np.float32)
+
+
+def move(
+    still: Frames, field: Floats, num_frames: int, reference: int, window: tuple[int, int, int, int] | None = None
+) -> Frames:
     """The clip `f h w 4` of a still that moves in a loop.
 
     Args:
@@ -116,30 +123,40 @@ def move(still: Frames, field: Floats, num_frames: int, reference: int) -> Frame
         field: `k g g 2`.
         num_frames: f.
         reference: index of the frame that is the still, unchanged.
+        window: top, left, height and width in pixels of the part of the still, or beyond it, that the field is of;
+            around it everything moves as at its edge. None is the whole still.
     """
     result = np.empty((num_frames, *still.shape), np.uint8)
-    for number, frame in enumerate(_moved(premultiplied(still), field, num_frames, reference)):
-        result[number] = still if number == reference else straight(frame)
+    image = premultiplied(still)
+    for number, row in enumerate(terms(num_frames, reference, len(field) // 2)):
+        result[number] = still if number == reference else straight(_moved(image, np.tensordot(row, field, 1), window))
     return result
+
+
+def _moved(image: Floats, goes: Floats, window: tuple[int, int, int, int] | None = None) -> Floats:
+    """Premultiplied `h w 4`, moved by displacements `g g 2` of the window, of which each says where its place goes."""
+    height, width = image.shape[:2]
+    top, left, high, wide = (0, 0, height, width) if window is None else window
+    half = goes.shape[0] // 2
+    around = np.pad(goes.astype(np.float32), ((half, half), (half, half), (0, 0)), mode="edge")  # 2g 2g 2
+    fine = cv2.resize(around, (2 * FINE, 2 * FINE), interpolation=cv2.INTER_CUBIC)  # of twice the window
+    there = _inverted(np.asarray(fine, np.float32) * np.float32(FINE))  # in pixels of the fine grid
+    # where each pixel of the still lies on that grid
+    x = ((np.arange(width, dtype=np.float32) + 0.5 - left) / wide + 0.5) * FINE - 0.5
+    y = ((np.arange(height, dtype=np.float32) + 0.5 - top) / high + 0.5) * FINE - 0.5
+    grid_x, grid_y = np.broadcast_to(x, (height, width)), np.broadcast_to(y[:, None], (height, width))
+    found = cv2.remap(there, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # h w 2
+    scale = np.asarray([wide, high], np.float32) / FINE
+    return warp(image, np.asarray(found * scale, np.float32), interpolation=cv2.INTER_CUBIC)
 
 
 def optical_flow(first: Frames, second: Frames) -> Floats:
     """Where each pixel of `first` `h w` uint8 is in `second`: the way there, `h w 2` in pixels (DIS, 1603.03590)."""
+    height, width = first.shape
+    more = (0, max(0, LEAST_SIDE - height), 0, max(0, LEAST_SIDE - width))  # rows and columns to add
+    pair = [cv2.copyMakeBorder(frame, *more, cv2.BORDER_REPLICATE) if any(more) else frame for frame in (first, second)]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(flow.calc(first, second, None), np.float32)  # type: ignore[call-overload]
-
-
-def _moved(image: Floats, field: Floats, num_frames: int, reference: int) -> Floats:
-    """`move` for premultiplied values `h w 4`."""
-    height, width = image.shape[:2]
-    size, sides = np.asarray([width, height], np.float32), (min(width, FINE), min(height, FINE))
-    result = np.empty((num_frames, *image.shape), np.float32)
-    for number, row in enumerate(terms(num_frames, reference, len(field) // 2)):
-        goes = np.tensordot(row, field, 1).astype(np.float32)  # g g 2
-        there = _inverted(np.asarray(cv2.resize(goes, sides, interpolation=cv2.INTER_CUBIC), np.float32))
-        there = cv2.resize(there, (width, height), interpolation=cv2.INTER_LINEAR) * size
-        result[number] = warp(image, there.astype(np.float32))
-    return result
+    return np.asarray(flow.calc(*pair, None), np.float32)[:height, :width]  # type: ignore[call-overload]
 
 
 def smoothed(field: Floats, cells: float) -> Floats:
@@ -151,10 +168,17 @@ def smoothed(field: Floats, cells: float) -> Floats:
 
 
 def without_folds(field: Floats) -> Floats:
-    """The field, weakened as a whole until no cell is squeezed below `LEAST_AREA`: an image must not fold over."""
-    paths = np.tensordot(terms(16, 8, len(field) // 2), field, 1) * field.shape[1]  # f g g 2, cells
+    """The field, weakened as a whole until it neither folds the image nor tears it.
+
+    No cell is squeezed below `LEAST_AREA`, and no two neighbors differ by more than `STEEPEST`.
+    """
+    paths = _paths(field) * field.shape[1]  # f g g 2, cells
     across, down = np.diff(paths, axis=2)[:, :-1], np.diff(paths, axis=1)[:, :, :-1]  # f g-1 g-1 2
-    for share in np.linspace(1, 0, 41, dtype=np.float32):
+    squares = np.square(across).sum(-1) + np.square(down).sum(-1)
+    turned = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
+    steepest = np.sqrt((squares + np.sqrt(np.maximum(squares**2 - 4 * turned**2, 0))) / 2).max()  # singular value
+    strongest = min(1.0, STEEPEST / max(float(steepest), 1e-6))
+    for share in np.linspace(strongest, 0, 41):
         area = (1 + share * across[..., 0]) * (1 + share * down[..., 1]) - share**2 * across[..., 1] * down[..., 0]
         if area.min() >= LEAST_AREA:
             break
@@ -170,9 +194,9 @@ def premultiplied(frame: Frames) -> Floats:
 
 def straight(values: Floats) -> Frames:
     """`h w 4` premultiplied RGBA as uint8, straight; no color where nothing is seen."""
-    alpha = values[..., 3:].clip(0, 1)
-    color = np.where(alpha > 1 / 510, values[..., :3] / np.maximum(alpha, 1e-3), 0).clip(0, 1)
-    return (np.concatenate([color, alpha], -1) * 255).round().astype(np.uint8)
+    alpha = (values[..., 3:].clip(0, 1) * 255).round()
+    color = np.where(alpha > 0, values[..., :3] / np.maximum(values[..., 3:], 1e-3), 0).clip(0, 1) * 255
+    return np.concatenate([color.round(), alpha], -1).astype(np.uint8)
 
 
 def brightness(values: Floats) -> Frames:
@@ -181,21 +205,22 @@ def brightness(values: Floats) -> Frames:
     return ((LIFT * values[..., 3] + (1 - LIFT) * light).clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _inverted(field: Floats) -> Floats:
-    """Where each place of the frame comes from, `h w 2`, of a field that says where each place goes; both in shares."""
-    size = np.asarray(field.shape[1::-1], np.float32)
-    there: Floats = -field
+def _inverted(goes: Floats) -> Floats:
+    """Where each place of `h w 2` comes from, if that says where each place goes; both in pixels of this grid."""
+    there: Floats = -goes
     for _ in range(ROUNDS):
-        there = -warp(field, (there * size).astype(np.float32), cv2.BORDER_REPLICATE)
+        there = -warp(goes, there, cv2.BORDER_REPLICATE)
     return there
 
 
-def warp(values: Floats, flow: Floats, border: int = cv2.BORDER_CONSTANT) -> Floats:
+def warp(
+    values: Floats, flow: Floats, border: int = cv2.BORDER_CONSTANT, interpolation: int = cv2.INTER_LINEAR
+) -> Floats:
     """`h w c` read at each pixel plus its flow `h w 2` in pixels."""
     height, width = flow.shape[:2]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x, y = columns + flow[..., 0], rows + flow[..., 1]
-    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=border))
+    return np.asarray(cv2.remap(values, x, y, interpolation, borderMode=border))
 
 
 def _in_cells(flow: Floats, weight: Floats, grid: int) -> Floats:

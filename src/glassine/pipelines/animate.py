@@ -21,7 +21,7 @@ from glassine.models.sampling import Progress, Solver
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
 from glassine.nn.inter_frame_attention import Reference
-from glassine.pipelines.backgrounds import OPAQUE_FROM, give_back_colors, settle_alpha
+from glassine.pipelines.backgrounds import INVISIBLE_TO, OPAQUE_FROM, give_back_colors, settle_alpha
 from glassine.pipelines.fitted_still import FittedStill
 from glassine.pipelines.text_to_sticker import (
     AUTO,
@@ -79,7 +79,7 @@ def check_still(frame: Frame, name: str = "the picture") -> None:
             f"{name} must have transparent pixels around the sticker, got an opaque one: give an image with an alpha "
             "channel, or cut it out of its background first (--cut-out)"
         )
-    if not frame[..., 3].any():
+    if not (frame[..., 3] > INVISIBLE_TO).any():
         raise UserError(f"{name} must show something, got a fully transparent one")
 
 

@@ -64,7 +64,11 @@ class FittedStill:
 
     def shrink(self) -> Frames:
         """The image in the network's frame, `1 h w 4` uint8, straight."""
-        return resize_frames(self.shown()[None], *self.frame)
+        rows, columns, part = self._seen()
+        result = np.zeros((1, *self.frame, 4), np.uint8)
+        shown = FittedStill(self.image, self.frame, part).shown()
+        result[:, rows, columns] = resize_frames(shown[None], rows.stop - rows.start, columns.stop - columns.start)
+        return result
 
     def enlarge(self, frames: Frames, reference: int | None = None) -> Frames:
         """Frames of the network at the place and size of the image.
@@ -76,53 +80,75 @@ class FittedStill:
         Returns:
             `f h' w' 4` uint8, straight, of the size of the image.
         """
-        large = resize_frames(np.ascontiguousarray(frames), *self.window[2:])
+        rows, columns, part = self._seen()
+        frames = np.ascontiguousarray(frames[:, rows, columns])
+        shown = FittedStill(self.image, self.frame, part)
+        large = resize_frames(frames, *part[2:])
         if reference is not None:
-            large = carry_details(frames, large, self.shown(), reference)
-        return self._placed(large)
+            large = carry_details(frames, large, shown.shown(), reference)
+        result = np.zeros((len(frames), *self.image.shape[:2], 4), np.uint8)
+        inside, there = shown._places
+        result[:, *there] = large[:, *inside]
+        return result
 
     def moved(self, field: Floats, num_frames: int, reference: int) -> Frames:
-        """The image moved by a field (`glassine.nn.motion_fields`), `f h w 4` uint8, straight.
+        """The image moved by a field of its window (`glassine.nn.motion_fields`), `f h w 4` uint8, straight.
 
-        What the image shows is made smaller if it would leave its canvas, to `LEAST_SIZE` of it at most.
+        Nothing leaves the canvas that is on it: the image is shifted if it needs room on one side, drawn smaller if it
+        needs more, to `LEAST_SIZE` at most, and moved less if that is not enough.
         """
-        fitted = self.with_room(field)
-        top, left, height, width = fitted.window
-        wide = (top - height // 2, left - width // 2, height + 2 * (height // 2), width + 2 * (width // 2))
-        wider = FittedStill(fitted.image, fitted.frame, wide)  # so that nothing is cut off where the window ends
-        grown = np.asarray([width / wide[3], height / wide[2]], np.float32)
-        around = np.pad(field * grown, ((0, 0), *[(field.shape[1] // 2,) * 2] * 2, (0, 0)), mode="edge")
-        return wider._placed(move(wider.shown(), around, num_frames, reference))
+        fitted, field = self.with_room(field)
+        return move(fitted.image, field, num_frames, reference, fitted.window)
 
-    def with_room(self, field: Floats) -> "FittedStill":
-        """The still, drawn smaller if moving by `field` would cut something off that it does not cut off itself."""
-        low, high = (np.asarray(end) for end in reach(field, self.shrink()[0, ..., 3]))
-        sides, scale = np.asarray(self.image.shape[:2], float), np.asarray(self.window[2:])
-        low, high = low * scale + self.window[:2], high * scale + self.window[:2]  # in pixels of the image
-        slack = scale / self.frame  # a pixel of the frame
-        if (low >= -slack).all() and (high <= sides + slack).all():
-            return self
-        size = float(min(1, max(LEAST_SIZE, (sides / np.maximum(high - low, 1)).min())))
-        middle, room = (low + high) / 2, (high - low) * size / 2
-        place = np.clip(middle, np.minimum(room, sides / 2), np.maximum(sides - room, sides / 2)) - middle * size
-        return self._smaller(size, (round(float(place[0])), round(float(place[1]))))
+    def with_room(self, field: Floats) -> tuple["FittedStill", Floats]:
+        """The still and the field with which nothing is cut off that the image does not cut off itself."""
+        alpha, sides = self.shrink()[0, ..., 3], np.asarray(self.image.shape[:2], float)
+        # what the still takes, and what it comes to take while it moves, in pixels of the image: y, x
+        own, all_of_it = (self._box(reach(how, alpha)) for how in (0 * field, field))
+        own = own.clip(0, sides)
+        up, down = (own[0] - all_of_it[0]).clip(0), (all_of_it[1] - own[1]).clip(0)
+        slack = np.asarray(self.window[2:]) / self.frame  # a pixel of the frame
+        if (own[0] - up >= -slack).all() and (own[1] + down <= sides + slack).all():
+            return self, field
+        needed = own[1] - own[0] + up + down
+        size = float(min(1, max(LEAST_SIZE, (sides / np.maximum(needed, 1)).min())))
+        left_over = (sides / size - (own[1] - own[0])) / np.maximum(up + down, 1e-6)
+        less = left_over.clip(0, 1)  # y, x
+        up, down = up * less, down * less
+        first, last = (own[0] - up) * size, (own[1] + down) * size  # of the smaller image, before it is placed
+        middle = (own[0] + own[1]) / 2 * (1 - size)  # keeps the middle of the still where it is
+        place = np.clip(middle, -first, np.maximum(sides - last, -first))
+        smaller = self._smaller(size, (round(float(place[0])), round(float(place[1]))))
+        return smaller, (field * less[::-1].astype(np.float32)).astype(np.float32)
 
-    def _smaller(self, size: float, place: tuple[int, int]) -> "FittedStill":
+    def _box(self, box: tuple[tuple[float, float], tuple[float, float]]) -> Floats:
+        """First and last y and x, `2 2`, in pixels of the image, of a box in shares of the window."""
+        top, left, height, width = self.window
+        return np.asarray(box, np.float32) * (height, width) + (top, left)
+
+    def _smaller(self, size: float, place: Pair) -> "FittedStill":
         """The still with its content at this share of its size, and its top left corner at `place`."""
         height, width = (max(1, round(side * size)) for side in self.image.shape[:2])
         small = resize_frames(self.image[None], height, width)[0]
         image = np.zeros_like(self.image)
-        inside, there = shared((0, 0), image.shape[:2], place, (height, width))
+        inside, there = shared((0, 0), self.image.shape[:2], place, (height, width))
         image[inside] = small[there]
         top, left, high, wide = (round(value * size) for value in self.window)
         return FittedStill(image, self.frame, (top + place[0], left + place[1], max(1, high), max(1, wide)))
 
-    def _placed(self, large: Frames) -> Frames:
-        """Frames of the window's size on the image's canvas."""
-        result = np.zeros((len(large), *self.image.shape[:2], 4), np.uint8)
-        inside, there = self._places
-        result[:, *there] = large[:, *inside]
-        return result
+    def _seen(self) -> tuple[slice, slice, tuple[int, int, int, int]]:
+        """Rows and columns of the frame that the image reaches, and the part of the window that they are."""
+        parts, places = [], []
+        for start, side, frame, full in zip(
+            self.window[:2], self.window[2:], self.frame, self.image.shape[:2], strict=True
+        ):
+            pixel = side / frame
+            first = max(0, int(-start / pixel) - 1) if start < 0 else 0
+            last = min(frame, int((full - start) / pixel) + 2)
+            parts.append(slice(first, last))
+            places.append((start + round(first * pixel), max(1, round((last - first) * pixel))))
+        (top, height), (left, width) = places
+        return parts[0], parts[1], (top, left, height, width)
 
     @property
     def _places(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

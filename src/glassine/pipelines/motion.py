@@ -32,13 +32,14 @@ from glassine.utils.class_paths import read_yaml
 from glassine.utils.errors import UserError
 
 FIELDS = "glassine:motion-fields"
+LONGEST = 32_000  # pixels; OpenCV's limit for images that are warped
 STEPS = 12  # of DPM-Solver++; more change little
 
 
 class MotionPipeline(GenerationPipeline[ImageDynamics]):
     """Moves an image in a loop, at its own size: lines, colors and alpha stay as sharp as they are.
 
-    The image is the middle frame, bit for bit unless it had to be made smaller to have room to move.
+    The image is the middle frame, bit for bit unless it had to be shifted or made smaller to have room to move.
 
     Args:
         model: the network.
@@ -97,10 +98,8 @@ class MotionPipeline(GenerationPipeline[ImageDynamics]):
                 not fit in memory, or a setting out of range.
         """
         num_frames = self.checked_frames(num_frames, GRID, GRID)
-        height, width = image.shape[:2]
-        if num_frames * height * width > MAX_STICKER_PIXELS:
-            raise UserError(f"{num_frames} frames of {width}x{height} do not fit in memory: scale the image down first")
         check_still(image)
+        check_room(num_frames, *image.shape[:2])
         sampling = SamplerConfig(num_inference_steps, guidance_scale, solver)
         captions, seeds = captions_and_seeds(prompt, seed, domain, "waves hello", AUTO, ())
         duration, reference = frame_duration(fps), num_frames // 2
@@ -113,10 +112,22 @@ class MotionPipeline(GenerationPipeline[ImageDynamics]):
             fields = self.model.sample(captions[rows], seeds[rows], still, negative_prompt, sampling, motion, told)
             for field in fields.numpy():
                 frames = fitted.moved(field, num_frames, reference)
-                frames[..., 3] = settle_alpha(frames[..., 3])
-                frames[frames[..., 3] == 0] = 0
+                for index, frame in enumerate(frames):
+                    if index != reference:  # which stays as it is
+                        frame[..., 3] = settle_alpha(frame[..., 3])
+                        frame[frame[..., 3] == 0] = 0
                 stickers.append(Sticker(frames, (duration,) * num_frames))
         return stickers
+
+
+def check_room(num_frames: int, height: int, width: int) -> None:
+    """Raise UserError if a sticker of this size does not fit in memory, or cannot be moved."""
+    if num_frames * height * width > MAX_STICKER_PIXELS:
+        raise UserError(
+            f"{num_frames} frames of {width}x{height} do not fit in memory: make fewer, or scale the image down first"
+        )
+    if max(height, width) > LONGEST:
+        raise UserError(f"height and width must be at most {LONGEST} to be moved, got {height} and {width}")
 
 
 class MovedStickerPipeline:
@@ -178,9 +189,10 @@ class MovedStickerPipeline:
         Raises:
             UserError: see both pipelines; what the image network makes is never refused.
         """
+        self.motion.model.amount(motion)  # before an image is made
         if num_frames != 1:
-            self.motion.model.amount(motion)  # before an image is made
             num_frames = self.motion.checked_frames(num_frames, height, width)
+            check_room(num_frames, height, width)
         stills = self.images(
             prompt, None, 1, height, width, num_inference_steps, guidance_scale, seed=seed,
             negative_prompt=negative_prompt, solver=solver, guidance_rescale=guidance_rescale, fps=fps, domain=domain,

@@ -8,6 +8,7 @@ from glassine.nn.motion_fields import (
     fit_motion,
     move,
     premultiplied,
+    reach,
     smoothed,
     straight,
     terms,
@@ -52,6 +53,49 @@ def test_the_motion_of_a_clip_is_found_and_shows_the_clip_again():
     assert np.abs(premultiplied(move(clip[8], field, 16, 8)[0]) - premultiplied(clip[0])).mean() < 0.02
 
 
+@pytest.mark.parametrize("reference", [0, 3, 4, 12])
+def test_time_begins_at_the_still_wherever_it_is_in_the_loop(reference):
+    clip = circling()
+    field, amount, _ = fit_motion(clip, reference)
+    truth = 2 * 6 * np.abs(np.sin(np.pi * np.arange(16) / 16)) / SIDE  # chords of a circle
+    assert amount == pytest.approx(np.sqrt(np.square(truth).mean()), rel=0.2)
+    later = move(clip[reference], field, 16, 8)  # the same loop, with its still at another frame
+    ahead = clip[(reference + 4) % 16]
+    assert np.abs(premultiplied(later[12]) - premultiplied(ahead)).mean() < 0.03
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 5, 16, 24])
+def test_the_loop_is_the_same_with_any_number_of_frames(num_frames):
+    still, field = circling()[0], fit_motion(circling(), 0).field
+    fine = move(still, field, 48 * num_frames // 16 if num_frames % 2 == 0 else 3 * num_frames, 0)
+    coarse = move(still, field, num_frames, 0)
+    step = len(fine) // num_frames
+    assert np.abs(coarse.astype(int) - fine[::step]).max() <= 1
+    areas = np.tensordot(terms(num_frames, num_frames // 2), without_folds(20 * field), 1) * 16
+    across, down = np.diff(areas, axis=2)[:, :-1], np.diff(areas, axis=1)[:, :, :-1]
+    area = (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
+    assert area.min() > 0.1
+
+
+def test_what_is_moved_stays_sharp():
+    still = np.zeros((128, 128, 4), np.uint8)
+    still[20:108, 20:108] = (250, 250, 250, 255)
+    still[20:108, 20:108:6, :3] = still[20:108, 21:108:6, :3] = 10  # lines of two pixels
+    field = np.zeros((2, 16, 16, 2), np.float32)
+    field[1, ..., 0] = 0.5 / 128  # half a pixel, where interpolation blurs most
+    edges = [np.abs(np.diff(frame[40:90, 30:100, 0].astype(int), axis=1)).mean() for frame in move(still, field, 4, 2)]
+    assert edges[3] > 0.8 * edges[2]
+
+
+def test_a_stretch_that_could_not_be_inverted_is_weakened():
+    wild = np.zeros((2, 16, 16, 2), np.float32)
+    wild[1, :, 6:10, 0] = np.linspace(0, 0.4, 4)
+    wild[1, :, 10:, 0] = 0.4
+    calm = without_folds(wild)
+    assert np.diff(calm[1, ..., 0], axis=1).max() * 16 <= 0.75 + 1e-4
+    assert np.array_equal(without_folds(calm), calm)
+
+
 def test_a_clip_that_stands_still_has_no_motion():
     field, amount, gain = fit_motion(np.repeat(disc(30, 30)[None], 16, axis=0), 8)
     assert amount < 1e-3
@@ -71,7 +115,7 @@ def test_a_moved_still_keeps_its_colors_and_alpha_sharp_and_is_unchanged_at_its_
     field[0, ..., 0] = 0.1
     frames = move(still, field, 8, 4)
     assert np.array_equal(frames[4], still)
-    expected = disc(31.5 + 2 * 0.1 * SIDE, 31.5)
+    expected = disc(31.5 - 2 * 0.1 * SIDE, 31.5)  # half a loop later the cosine is -1, two less than at the still
     assert np.abs(premultiplied(frames[0]) - premultiplied(expected)).mean() < 0.01
     assert not frames[0][frames[0, ..., 3] == 0].any()
 
@@ -91,7 +135,7 @@ def test_folds_are_taken_out_and_gentle_fields_are_left_alone():
     wild[0, ..., 0] = -np.linspace(0, 1, 16)[None]  # everything goes to one line
     calm = without_folds(wild)
     assert 0 < np.abs(calm).max() < np.abs(wild).max()
-    paths = np.tensordot(terms(16, 8, 1), calm, 1) * 16
+    paths = np.tensordot(terms(32, 0, 1), calm, 1) * 16
     assert (1 + np.diff(paths[..., 0], axis=2)).min() >= LEAST_AREA - 1e-5
 
 
@@ -116,3 +160,12 @@ def test_smoothing_keeps_what_moves_as_a_whole_and_takes_the_rough_away():
     np.testing.assert_allclose(smoothed(whole, 1.0), whole, rtol=1e-5)
     rough = np.random.default_rng(0).normal(0, 0.1, whole.shape).astype(np.float32)
     assert smoothed(rough, 1.0).std() < 0.4 * rough.std()
+
+
+def test_a_still_that_is_too_faint_to_be_seen_small_is_moved_as_a_whole():
+    field = np.full((2, 16, 16, 2), 0.1, np.float32)
+    nothing = np.zeros((64, 64), np.uint8)
+    assert amount_of(field, nothing) > 0.05
+    (top, left), (bottom, right) = reach(field, nothing)
+    assert bottom - top >= 1
+    assert right - left >= 1

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,53 @@ def test_a_still_without_room_is_made_smaller_so_that_nothing_is_cut_off(down):
     assert max(sizes) - min(sizes) <= 2
     assert 100 * LEAST_SIZE <= sizes[8] <= 95
     assert sizes[8] / len(shown(frames[8])[1]) == pytest.approx(100 / 80, abs=0.06)
+
+
+@pytest.mark.parametrize("full", [(20, 400), (400, 20), (1, 500), (200, 400)])
+def test_long_stills_stay_on_their_canvas_and_move_less_where_there_is_no_room(full):
+    still = block(*full, 0, 0, *full)
+    field = np.zeros((2, 16, 16, 2), np.float32)
+    field[1, ..., 0], field[1, ..., 1] = 0.05, 0.08
+    frames = FittedStill(still, (64, 64)).moved(field, 16, 8)
+    seen = frames[..., 3].astype(float).sum((1, 2)) / 255 / (full[0] * full[1])
+    assert seen.min() > 0.6 * LEAST_SIZE**2
+    assert seen.max() - seen.min() < 0.2
+    if min(full) > 1:
+        assert not np.array_equal(frames[4], frames[8])
+
+
+def test_a_still_that_is_not_square_moves_by_as_much_across_as_its_field_says():
+    still = block(120, 240, 40, 90, 40, 60)
+    field = np.zeros((2, 16, 16, 2), np.float32)
+    field[1, ..., 0], field[1, ..., 1] = 0.1, 0.05
+    fitted = FittedStill(still, (64, 64))
+    frames = fitted.moved(field, 16, 8)
+    (rows, columns), side = shown(frames[12]), fitted.window[2]
+    assert rows[0] - 40 == pytest.approx(0.05 * side, abs=1.5)
+    assert columns[0] - 90 == pytest.approx(0.1 * side, abs=1.5)
+    assert np.array_equal(frames[8], still)
+
+
+def test_what_lies_far_from_the_sticker_is_kept():
+    still = block(300, 300, 200, 200, 60, 60)
+    still[4:10, 4:10] = (9, 9, 9, 6)  # too faint to count as the sticker
+    frames = FittedStill(still, (64, 64)).moved(shift(0.05), 16, 8)
+    assert np.array_equal(frames[8], still)
+    assert (frames[4, :40, :40, 3] > 0).any()
+
+
+def test_long_thin_stills_need_no_square_of_their_length():
+    still = block(30, 9000, 5, 5, 20, 8990)
+    fitted = FittedStill(still, (64, 64))
+    tracemalloc.start()
+    frames = fitted.moved(shift(0.001), 3, 1)
+    enlarged = fitted.enlarge(np.repeat(fitted.shrink(), 2, axis=0), reference=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert frames.shape == (3, 30, 9000, 4)
+    assert enlarged.shape == (2, 30, 9000, 4)
+    assert np.array_equal(enlarged[0], still)
+    assert peak < 800e6  # bytes; a square of its length has 324e6 a frame, four times that in float
 
 
 def test_a_picture_that_its_canvas_cuts_off_is_not_made_smaller_than_the_least_size():

@@ -27,6 +27,16 @@ def test_the_middle_frame_is_the_image_bit_for_bit_and_the_others_move():
     assert not sticker.frames[sticker.frames[..., 3] == 0].any()
 
 
+def test_soft_edges_of_the_image_are_kept_in_its_own_frame():
+    still = square()
+    still[30, 20:50, 3] = np.linspace(1, 254, 30)
+    (sticker,) = MotionPipeline(tiny_dynamics(), "cpu")("waves", still, **FAST)
+    assert np.array_equal(sticker.frames[3], still)
+    faint = np.where(still[..., 3:] > 0, (9, 9, 9, 4), 0).astype(np.uint8)
+    with pytest.raises(UserError, match="must show something"):
+        MotionPipeline(tiny_dynamics(), "cpu")("waves", faint)
+
+
 def test_a_seed_gives_the_same_sticker_however_many_are_made():
     pipeline = MotionPipeline(tiny_dynamics(), "cpu")
     alone = pipeline("waves", square(), **FAST, seed=5)[0]
@@ -67,6 +77,10 @@ def test_what_cannot_be_moved_is_said():
         pipeline("waves", square(), num_frames=1)
     with pytest.raises(UserError, match="prompt must not be empty"):
         pipeline(" ", square())
+    with pytest.raises(UserError, match="must be uint8 RGBA"):
+        pipeline("waves", np.zeros(5, np.uint8))
+    with pytest.raises(UserError, match="must be at most 32000 to be moved, got 1 and 40000"):
+        pipeline("waves", np.tile(np.uint8([[[9, 9, 9, 90]]]), (1, 40000, 1)))
     with pytest.raises(UserError, match="do not fit in memory"):
         pipeline("waves", np.broadcast_to(np.uint8(9), (20000, 20000, 4)))
 
