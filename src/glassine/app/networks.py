@@ -72,7 +72,7 @@ class Networks:
         def load() -> AnimatePipeline:
             return AnimatePipeline.from_pretrained(self.latents, self.device)
 
-        images, animator = self._load(f"latents {self.latents}", load), self.animator()
+        images, animator = self._load(f"animate {self.latents}", load), self.animator()
         return MovedStickerPipeline(images, animator) if isinstance(animator, MotionPipeline) else images
 
     def _load(self, name: str, load: Any) -> Any:

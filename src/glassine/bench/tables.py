@@ -196,7 +196,7 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-PAGES_WITH_BLOCKS = ("docs/results.md", "docs/cutout.md")
+PAGES_WITH_BLOCKS = ("docs/results.md", "docs/cutout.md", "docs/animate.md")
 
 
 def write_blocks(readme: Path | None, blocks: Mapping[str, str]) -> bool:

@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="guidance rescale: how much of the contrast added by guidance to remove, 0 to 1 (default: 0.7)",
     )
     parser.add_argument(
-        "--frames", type=int, help="frames per sticker (default: as in training, 8 or 16 for the shipped networks)"
+        "--frames",
+        type=int,
+        help="frames per sticker (default: as in training, 8 or 16 for the shipped networks; motion fields take any "
+        "number from 2 on)",
     )
     parser.add_argument("--fps", type=float, default=8.0, help="frames per second (default: %(default)s)")
     parser.add_argument("--domain", default="cartoon", help="cartoon or real, as in VSD2M; '' for none")

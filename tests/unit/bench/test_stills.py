@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
 from tests.helpers.small_shards import small_shards
+from tests.helpers.tiny_dynamics import save_tiny_dynamics
 
 from glassine.bench.records import read_records
-from glassine.bench.stills import CAP, TRUE, Still, find_stills, score_still, score_stills, stills_table, write_stills
+from glassine.bench.stills import (
+    CAP,
+    TRUE,
+    Still,
+    find_stills,
+    run_stills,
+    score_still,
+    score_stills,
+    stills_table,
+    write_stills,
+)
 from glassine.data.sticker import Sticker
 from glassine.nn.motion_fields import move
 from glassine.utils.errors import UserError
@@ -64,7 +75,11 @@ def test_records_have_intervals_and_make_a_table_with_true_stickers_last(tmp_pat
     assert [row[0] for row in rows] == ["moved", "true stickers"]
     assert rows[0][1].startswith("50.0 [50.0, 50.0]")
     assert (rows[0][-1], rows[1][-2], len(head)) == ("3 / 3", "", len(rows[0]))
-    assert write_stills(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "animate.md").write_text("<!-- table:stills -->\n<!-- /table -->\n")
+    (tmp_path / "README.md").write_text("")
+    assert write_stills(tmp_path, tmp_path / "README.md")
+    assert "Mean over 3 drawings" in (tmp_path / "docs" / "animate.md").read_text()
     assert "| moved |" in (tmp_path / "stills.md").read_text()
     assert not write_stills(tmp_path / "none")
 
@@ -84,3 +99,24 @@ def test_stills_are_drawings_of_as_many_groups_from_each_folder(tmp_path):
     assert found[0].prompt.startswith("square a")
     with pytest.raises(UserError, match="must be at least 7 groups"):
         find_stills(folders, 7)
+
+
+def test_rows_of_one_name_or_without_weights_are_refused(tmp_path):
+    for rows, said in ((["a=x", "a=y"], "a different NAME"), (["a="], "NAME=WEIGHTS"), (["a"], "NAME=WEIGHTS")):
+        with pytest.raises(UserError, match=said):
+            run_stills(rows, [tmp_path], [], tmp_path, 4, "cpu")
+    with pytest.raises(UserError, match="--count must be at least 1"):
+        run_stills(["a=x"], [tmp_path], [], tmp_path, 0, "cpu")
+
+
+def test_weights_by_name_are_scored_beside_true_stickers(tmp_path):
+    keys = [f"{letter}x" for letter in "klmn"]
+    small_shards(tmp_path / "drawings", {key: key for key in keys}, dict.fromkeys(keys, "test"))
+    source = save_tiny_dynamics(tmp_path / "weights")
+    records = run_stills([f"fields={source}"], [tmp_path / "drawings"], [], tmp_path / "to", 3, "cpu")
+    assert [(record.method, record.weights) for record in records] == [("fields", source)]
+    scores = records[0].conditions["stills"].scores
+    assert scores["alpha_psnr"] == CAP
+    assert scores["flow"] > 0
+    with pytest.raises(UserError, match="--true must hold 3 groups of animated stickers, got 0"):
+        run_stills([f"fields={source}"], [tmp_path / "drawings"], [tmp_path / "drawings"], tmp_path / "to", 3, "cpu")
