@@ -64,13 +64,16 @@ def test_records_have_intervals_and_make_a_table_with_true_stickers_last(tmp_pat
     folder = tmp_path / "results" / "stills"
     score_stills(TRUE, "true stickers", "", None, clips, folder)
     prompts: list[str] = []
+    seeds: list[int] = []
 
-    def animate(prompt: str, image: np.ndarray) -> Sticker:
+    def animate(prompt: str, image: np.ndarray, seed: int) -> Sticker:
         prompts.append(prompt)
+        seeds.append(seed)
         return Sticker(move(image, field(0.03), 16, 8), (100,) * 16)
 
     score_stills("fields", "moved", "somewhere", animate, stills, folder)
     assert prompts == ["waves"] * 3
+    assert seeds == [0, 1, 2]
     head, rows = stills_table(read_records(folder))
     assert [row[0] for row in rows] == ["moved", "true stickers"]
     assert rows[0][1].startswith("50.0 [50.0, 50.0]")
