@@ -38,12 +38,12 @@ SCORES = {
     "color_psnr": "middle frame, color PSNR ↑",
     "likeness": "other frames, after moving the still along: PSNR ↑",
     "sharpness": "sharpness of other frames over the still's",
-    "flow": "mean flow, % of the side a frame",
+    "flow": "mean flow, % of the sticker's longer side a frame",
 }
 MEASURED = (
     "stills of icon sets that no network has seen, though emoji of the same names were trained on; middle frame "
-    "against the still; every other frame against the still moved along DIS flow; mean Farneback flow on gray between "
-    "neighboring frames where the still shows something; LOW and HIGH are a 95% bootstrap interval over stills"
+    "against the still; every other frame against the still moved along DIS flow; mean Farneback flow on gray, in shares "
+    "of the sticker's longer side, between neighboring frames where the still shows something; LOW and HIGH are a 95% bootstrap interval over stills"
 )
 Animate = Callable[[str, np.ndarray, int], Sticker]
 """`(prompt, still h w 4, seed)` -> an animated sticker of the still's size."""
@@ -140,7 +140,7 @@ def score_still(still: np.ndarray, frames: np.ndarray) -> dict[str, float]:
         "color_psnr": _psnr(float((weight * np.square(color)).sum() / max(1.0, 3 * float(weight.sum())))),
         "likeness": statistics.fmean(likeness),
         "sharpness": statistics.fmean(_edges(frame) for frame in others) / max(edges, 1e-6),
-        "flow": 100 * statistics.fmean(flow) / min(still.shape[:2]),
+        "flow": 100 * statistics.fmean(flow) / max(len(np.flatnonzero(shown.any(axis))) for axis in (0, 1)),
     }
 
 
