@@ -42,8 +42,9 @@ SCORES = {
 }
 MEASURED = (
     "stills of icon sets that no network has seen, though emoji of the same names were trained on; middle frame "
-    "against the still; every other frame against the still moved along DIS flow; mean Farneback flow on gray, in shares "
-    "of the sticker's longer side, between neighboring frames where the still shows something; LOW and HIGH are a 95% bootstrap interval over stills"
+    "against the still; every other frame against the still moved along DIS flow; mean Farneback flow on gray, in "
+    "shares of the sticker's longer side, between neighboring frames where the still shows something; LOW and HIGH are "
+    "a 95% bootstrap interval over stills"
 )
 Animate = Callable[[str, np.ndarray, int], Sticker]
 """`(prompt, still h w 4, seed)` -> an animated sticker of the still's size."""
