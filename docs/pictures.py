@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and of these pages: `python docs/pictures.py`. About four minutes on two cores.
+"""Draw the pictures of the README and of these pages: `python docs/pictures.py`. About six minutes on two cores.
 
 Every drawing is the suite's own: stickers of the procedural renderer and what the shipped networks make.
 """
@@ -109,6 +109,18 @@ def generated_frames(folder: Path) -> None:
     write(grid(rows), "generated_frames.webp")
 
 
+def moved(folder: Path) -> None:
+    """Seed 0 of each prompt of the grids with alpha in the latents, moving."""
+    board, rows = checkerboard(128, 128, 12), []
+    for number, prompt in enumerate(GRID_PROMPTS):
+        made = folder / f"moved{number}.webp"
+        main(["generate", prompt, str(made), "--seed", "0", "--transparent", "--transparency", "latents", "--quiet"])
+        if number % 6 == 0:
+            rows.append([])
+        rows[-1].append(over(read_sticker(made).frames, board))
+    write(grid(rows), "latents_moving.webp", 125)
+
+
 def animated(folder: Path) -> None:
     """A still, and what `glassine animate` makes of it."""
     source = ProceduralStickers(seed=SEED, size=256, num_frames=1, length=60)
@@ -127,4 +139,5 @@ if __name__ == "__main__":
         before_and_after(Path(folder))
         generated(Path(folder))
         generated_frames(Path(folder))
+        moved(Path(folder))
         animated(Path(folder))
