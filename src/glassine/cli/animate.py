@@ -141,13 +141,10 @@ def mover(args: argparse.Namespace, source: str, still: "np.ndarray") -> generat
 
 def checked_weights(args: argparse.Namespace) -> tuple[str, str | None]:
     """The weights for `--method`, or those given, and their method; UserError if an option is not for it."""
-    from glassine.pretrained.weights import locate
-    from glassine.utils.class_paths import read_yaml
+    from glassine.pretrained.weights import kind_of
 
     source: str = args.weights or METHODS[args.method or USUAL]
-    content = read_yaml(locate(source) / "config.yaml")  # what else is wrong with it is found when it is loaded
-    kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
-    method = KINDS.get(kind)
+    method = KINDS.get(kind_of(source))
     if args.method is not None and method not in (None, args.method):
         raise UserError(f"--weights must be of the method {args.method}, got {source}, which are of {method}")
     for name in ("reference", "rate"):

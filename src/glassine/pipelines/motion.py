@@ -27,7 +27,7 @@ from glassine.pipelines.text_to_sticker import (
     frame_duration,
     part_of,
 )
-from glassine.pretrained.weights import load_bundle, locate
+from glassine.pretrained.weights import kind_of, load_bundle, locate
 from glassine.utils.class_paths import read_yaml
 from glassine.utils.errors import UserError
 
@@ -213,8 +213,6 @@ class MovedStickerPipeline:
 
 def load_animator(source: str, device: str = "auto") -> MotionPipeline | AnimatePipeline:
     """The pipeline for any weights that animate a still; raises UserError for others."""
-    content = read_yaml(locate(source) / "config.yaml")
-    kind = str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
-    if kind == ImageDynamics.__name__:
+    if kind_of(source) == ImageDynamics.__name__:
         return MotionPipeline.from_pretrained(source, device)
     return AnimatePipeline.from_pretrained(source, device)

@@ -133,6 +133,16 @@ def shipped_folder(source: str) -> Path:
     return found[0] if found else ASSETS / name
 
 
+def kind_of(source: str) -> str:
+    """Name of the class that a bundle's configuration describes, without loading it; empty if it describes none.
+
+    Raises:
+        UserError: there is no bundle.
+    """
+    content = read_yaml(locate(source) / "config.yaml")  # what else is wrong with it is found when it is loaded
+    return str(content.get("class_path") if isinstance(content, dict) else "").rpartition(".")[2]
+
+
 def load_bundle(source: str, frozen: bool = False) -> nn.Module:
     """A network from a folder with `config.yaml` (class_path, init_args) and `model.safetensors`.
 
