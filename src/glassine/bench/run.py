@@ -41,12 +41,14 @@ class FitRun:
         folder: where the run writes, `save_dir/name/version` of its logger.
         steps: number of optimizer steps; 0 saves the initial networks.
         overrides: additional arguments, for instance `--seed_everything 1`.
+        over: another YAML laid over the experiment; None for none.
     """
 
     config: Path
     folder: Path
     steps: int
     overrides: tuple[str, ...] = ()
+    over: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -61,12 +63,14 @@ class FitRun:
     @property
     def description(self) -> str:
         """The experiment and the overrides, for records."""
-        return " ".join([self.config.as_posix(), *self.overrides])
+        over = [self.over.as_posix()] if self.over is not None else []
+        return " ".join([self.config.as_posix(), *over, *self.overrides])
 
     def arguments(self) -> list[str]:
         """Command line arguments for a child process `glassine`, which resumes if there is a checkpoint."""
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
-        return ["fit", *config_arguments(self.config), *self.overrides, *resume]
+        over = ["-c", str(self.over)] if self.over is not None else []
+        return ["fit", *config_arguments(self.config), *over, *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
         """Everything that determines the result: the YAMLs, the overrides except the device, and shipped weights."""
@@ -74,7 +78,7 @@ class FitRun:
         if "--trainer.accelerator" in others:
             device = others.index("--trainer.accelerator")
             del others[device : device + 2]
-        config = read_experiment(self.config)
+        config = read_experiment(self.config, self.over)
         return {"config": config, "overrides": others, "weights": shipped_digests(config)}
 
     def asked_before(self) -> dict[str, Any] | None:
@@ -101,7 +105,8 @@ class FitRun:
             temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         try:
             resumed = self.checkpoint if self.checkpoint.is_file() else None
-            cli = fit(experiment_files(self.config), self.overrides, resumed)
+            over = [self.over] if self.over is not None else []
+            cli = fit([*experiment_files(self.config), *over], self.overrides, resumed)
             if not self.steps:  # without training, Lightning saved no checkpoint
                 cli.trainer.save_checkpoint(self.checkpoint)
         except UserError as error:
@@ -137,6 +142,7 @@ class Spec:
         overrides: additional arguments of every stage.
         seeds: default number of seeds.
         handover: argument by which a stage gets the checkpoint of the previous stage.
+        from_nothing: its networks start from random numbers, not from shared weights.
     """
 
     name: str
@@ -146,6 +152,7 @@ class Spec:
     overrides: tuple[str, ...] = ()
     seeds: int = 1
     handover: str = INIT_FROM
+    from_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,8 @@ class Budget:
         data: shard folder; None for the one in the YAML.
         marks: number of equal parts of a training after which checkpoints are scored, see `Run.marks`.
         overrides: additional arguments of `fit`.
+        start: YAML with the shared weights from which the methods start, laid over the experiments of those that start
+            from any; None for the weights that the experiments name.
     """
 
     steps: int = 200
@@ -167,6 +176,7 @@ class Budget:
     data: str | None = DATA
     marks: int = 2
     overrides: tuple[str, ...] = ()
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -190,8 +200,14 @@ class Run:
     @property
     def name(self) -> str:
         """Name of the last stage's folder."""
-        parts = [self.spec.name, self.training_set, f"seed{self.seed}", f"{self.budget.steps}steps"]
+        start = self.start.stem if self.start is not None else ""
+        parts = [self.spec.name, self.training_set, start, f"seed{self.seed}", f"{self.budget.steps}steps"]
         return "-".join(filter(None, parts))
+
+    @property
+    def start(self) -> Path | None:
+        """The YAML with the shared weights, see `Budget.start`; None if the method starts from nothing."""
+        return None if self.spec.from_nothing else self.budget.start
 
     @property
     def checkpoint(self) -> Path:
@@ -221,7 +237,7 @@ class Run:
         """The trainings, in order; each starts from the checkpoint of the previous one."""
         runs: list[FitRun] = []
         for number, config in enumerate(self.spec.stages):
-            content = read_experiment(config)
+            content = read_experiment(config, self.start)
             version = self.name if number == len(self.spec.stages) - 1 else f"{self.name}-stage{number}"
             arguments = [*self.spec.overrides, "--seed_everything", str(self.seed), "--data.seed", str(self.seed)]
             arguments += ["--trainer.logger.init_args.version", version]
@@ -236,7 +252,7 @@ class Run:
             if runs:
                 arguments += [self.spec.handover, str(runs[-1].checkpoint)]
             folder = logger_folder(content, version)
-            runs.append(FitRun(config, folder, self.budget.steps, (*arguments, *self.budget.overrides)))
+            runs.append(FitRun(config, folder, self.budget.steps, (*arguments, *self.budget.overrides), self.start))
         return runs
 
     @property

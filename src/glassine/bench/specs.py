@@ -17,7 +17,7 @@ EXPERIMENTS = Path("experiments")
 VQVAE = "--model.init_args.prior.init_args.vqvae.init_args.weights"
 
 
-def spec(name: str, title: str, *stages: str, part: str = "generator", seeds: int = 1, **more: str) -> Spec:
+def spec(name: str, title: str, *stages: str, part: str = "generator", seeds: int = 1, **more: str | bool) -> Spec:
     """A `Spec` whose stages are names of YAMLs below `experiments`, without suffix."""
     return Spec(name, title, tuple(EXPERIMENTS / f"{stage}.yaml" for stage in stages), part, seeds=seeds, **more)  # type: ignore[arg-type]
 
@@ -30,7 +30,14 @@ def by_name(*specs: Spec) -> dict[str, Spec]:
 # the rows of VSD2M's table 4
 METHODS = by_name(
     spec(
-        "video_gpt", "VideoGPT", "video_gpt/tiny_vqvae", "video_gpt/tiny_prior", part="prior", seeds=3, handover=VQVAE
+        "video_gpt",
+        "VideoGPT",
+        "video_gpt/tiny_vqvae",
+        "video_gpt/tiny_prior",
+        part="prior",
+        seeds=3,
+        handover=VQVAE,
+        from_nothing=True,
     ),
     spec("make_a_video", "Make-A-Video", "vsd2m/tiny_make_a_video", seeds=3),
     spec("video_ldm", "VideoLDM", "vsd2m/tiny_video_ldm", seeds=3),

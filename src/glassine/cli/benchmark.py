@@ -86,7 +86,7 @@ def generation(args: argparse.Namespace) -> None:
     from glassine.bench.specs import generation_runs
 
     check_numbers(args, "steps", "clips", "marks", "seeds", "limit")
-    budget = Budget(args.steps, args.device, args.latents, args.data, args.marks)
+    budget = Budget(args.steps, args.device, args.latents, args.data, args.marks, start=args.start)
     runs = generation_runs(args.methods, args.training_sets, args.seeds, budget)
     tested = {name: CaptionedSet(name, args.data, args.split, args.limit) for name in SETS}
     evaluator = VideoEvaluator(VideoEvalSet(tested, args.clips), evaluators(args), progress_bar, args.clips_to)
@@ -103,7 +103,7 @@ def animation(args: argparse.Namespace) -> None:
     from glassine.bench.specs import animation_runs
 
     check_numbers(args, "steps", "clips", "seeds", "limit")
-    budget = Budget(args.steps, args.device, args.latents, args.data)
+    budget = Budget(args.steps, args.device, args.latents, args.data, start=args.start)
     runs = animation_runs(args.methods, args.seeds, budget)
     tested = CaptionedSet("stickers", args.data, args.split, args.limit, num_frames=NUM_FRAMES, paced=True)
     eval_set = VideoEvalSet({"stickers": tested}, args.clips)
@@ -315,7 +315,20 @@ def caches(args: argparse.Namespace) -> None:
 def cache_latents_of(run: Run) -> None:
     """Write or complete the latent caches that a run is trained on."""
     for name in run.trained_on.caches if run.trained_on is not None else ():
-        cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator)
+        transparent = name.startswith("transparent")
+        makers = latent_makers(run.budget.start, "codec" if transparent else "vae")
+        cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator, makers)
+
+
+def latent_makers(start: Path | None, part: str) -> list[str]:
+    """Arguments of `data cache-latents` for the VAE or codec that a YAML of `--start` names; none without one."""
+    from glassine.utils.experiments import read_experiment
+
+    if start is None:
+        return []
+    network = read_experiment(start).get("model", {}).get("init_args", {}).get("generator", {}).get("init_args", {})
+    source = network.get(part, {}).get("init_args", {}).get("source")
+    return [f"--{part}", str(source)] if source is not None else []
 
 
 def check_numbers(args: argparse.Namespace, *names: str) -> None:

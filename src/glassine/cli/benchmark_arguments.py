@@ -211,6 +211,13 @@ def add_video(parser: argparse.ArgumentParser) -> None:
         help="made for each test set at least: several seeds a caption if it has fewer groups (default: %(default)s)",
     )
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE.yaml",
+        help="shared weights from which methods start, such as experiments/vsd2m/benchmark.yaml (default: the shipped "
+        "tiny ones); needs --latents of their VAE",
+    )
     add_evaluators(parser)
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
@@ -299,8 +306,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(["benchmark", *arguments])
 
 
-def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
-    """Write or complete the cache `name` of `CACHES` in `folder/name`."""
+def cache_latents(name: str, shards: str, folder: Path, device: str, makers: Sequence[str] = ()) -> None:
+    """Write or complete the cache `name` of `CACHES` in `folder/name`; `makers` are its networks if not the usual."""
     from rich.console import Console
 
     from glassine.cli import caches as verb
@@ -308,5 +315,5 @@ def cache_latents(name: str, shards: str, folder: Path, device: str) -> None:
     parser = argparse.ArgumentParser()
     verb.add_latent_arguments(parser)
     words = [shards if word == SHARDS else word for word in CACHES[name]]
-    words += ["--to", str(folder / name), "--device", device]
+    words += ["--to", str(folder / name), "--device", device, *makers]
     verb.cache_latents(parser.parse_args(words), Console(stderr=True))

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import diffusers
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from glassine.utils.errors import UserError
 
 Solver = Literal["ddim", "dpm++"]
-SOLVERS: dict[str, tuple[Any, dict[str, str]]] = {
-    "ddim": (DDIMScheduler, {}),
-    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+# classes of diffusers by name, imported when used: DPM-Solver's module imports scipy.stats
+SOLVERS: dict[str, tuple[str, dict[str, str]]] = {
+    "ddim": ("DDIMScheduler", {}),
+    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
 }
 Progress = Callable[[int, int], None]
 USUAL_SCALE, SCALE_WITH_MEAN = 7.5, 3.0  # guidance scales; a predicted mean already follows the prompt
@@ -141,8 +142,8 @@ class UnusualSteps(UserWarning):
 
 def make_solver(scheduler: Any, sampling: SamplerConfig, device: torch.device) -> Any:
     """diffusers' solver for the noise schedule of `scheduler`, with its timesteps set."""
-    kind, options = SOLVERS[sampling.solver]
-    solver = kind.from_config(scheduler.config, **options)
+    name, options = SOLVERS[sampling.solver]
+    solver = getattr(diffusers, name).from_config(scheduler.config, **options)
     solver.set_timesteps(sampling.num_inference_steps, device=device)
     return solver
 

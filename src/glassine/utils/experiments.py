@@ -43,14 +43,20 @@ def config_arguments(experiment: Path) -> list[str]:
     return [word for file in experiment_files(experiment) for word in ("-c", str(file))]
 
 
-def read_experiment(experiment: Path) -> dict[str, Any]:
+def read_experiment(experiment: Path, over: Path | None = None) -> dict[str, Any]:
     """The content of an experiment, with its overlay merged over the base.
+
+    Args:
+        experiment: YAML of the experiment.
+        over: another YAML, merged over the result.
 
     Raises:
         UserError: see `experiment_files`.
     """
     content: dict[str, Any] = {}
-    for file in experiment_files(experiment):
+    for file in [*experiment_files(experiment), *([over] if over is not None else [])]:
+        if not file.is_file():
+            raise UserError(f"no experiment at {file}")
         content = laid_over(content, yaml.safe_load(file.read_text(encoding="utf-8")))
     return content
 
