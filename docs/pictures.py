@@ -94,7 +94,7 @@ def generated(folder: Path) -> None:
     for prompt in PROMPTS:
         made = folder / f"{prompt}.webp"
         main(["generate", prompt, str(made), "--seed", "0", "--transparent", "--quiet"])
-        row.append(over(resized(repeated(read_sticker(made).frames, 8), SIZE), board))
+        row.append(over(resized(read_sticker(made).frames, SIZE), board))
     write(grid([row]), "generate.webp", 125)
 
 
@@ -110,11 +110,11 @@ def generated_frames(folder: Path) -> None:
 
 
 def moved(folder: Path) -> None:
-    """Seed 0 of each prompt of the grids with alpha in the latents, moving."""
+    """Seed 0 of each prompt of the grids transparent, moving."""
     board, rows = checkerboard(128, 128, 12), []
     for number, prompt in enumerate(GRID_PROMPTS):
         made = folder / f"moved{number}.webp"
-        main(["generate", prompt, str(made), "--seed", "0", "--transparent", "--transparency", "latents", "--quiet"])
+        main(["generate", prompt, str(made), "--seed", "0", "--transparent", "--quiet"])
         if number % 6 == 0:
             rows.append([])
         rows[-1].append(over(read_sticker(made).frames, board))

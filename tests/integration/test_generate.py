@@ -37,6 +37,14 @@ def test_transparent_stickers_are_cut_out(weights, tmp_path):
     assert read_sticker(out).frames.shape == (2, 32, 32, 4)
 
 
+def test_transparent_stickers_are_moved_images_by_default(tmp_path):
+    out = tmp_path / "cat.webp"
+    assert main(["generate", "a cat", str(out), "--transparent", "--steps", "2", "--motion", "5", "--quiet"]) == 0
+    frames = read_sticker(out).frames
+    assert frames.shape == (16, 128, 128, 4)
+    assert 0.05 < (frames[..., 3] > 128).mean() < 0.95
+
+
 @pytest.mark.parametrize("transparent", [[], ["--transparent"]])
 def test_a_still_sticker_is_one_plain_picture(weights, tmp_path, transparent):
     out = tmp_path / "cat.png"

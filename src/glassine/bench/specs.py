@@ -187,10 +187,12 @@ VARIANTS = {
     "variants/tuned_encoder": "distilled encoder, tuned",
     "variants/alpha_only": "RGB weight 0",
     "variants/rgb03": "RGB weight 0.3",
-    "tiny": "ours: with the hint",
+    "variants/hint": "ours: with the hint",
+    "variants/hint_no_adapter": "with the hint, without the adapter",
 }
-# has a step 0 of its own; the others share one, since their adapters are zero-initialized on the same decoder
-WITH_HINT = "tiny"
+# share a step 0 of their own; the others share another, since adapters are zero-initialized on the same decoder
+WITH_HINT = ("variants/hint", "variants/hint_no_adapter")
+STEP_0_HINT = "step 0 with the hint"
 STEP_0 = "step 0: nothing trained"
 # variants that differ only in depth share the runs of the depth ablation
 SHARED_DEPTHS = {"tiny_paper": 5, "variants/no_time": 0, "variants/depth10": 10}
@@ -225,7 +227,7 @@ def variants_ablation(names: Sequence[str] | None = None, folder: Path = ILDIFF)
     """The ablation of ILDiff's layout, time, masks and loss weights; `names` are keys of `VARIANTS`, None for all."""
     chosen = tuple(names or VARIANTS)
     arms = tuple(variant_arm(name, folder) for name in chosen)
-    starts = [start_of(depth_arm(0, base=folder / BASE.name), STEP_0)] if set(chosen) - {WITH_HINT} else []
-    if WITH_HINT in chosen:
-        starts.append(start_of(variant_arm(WITH_HINT, folder)))
+    starts = [start_of(depth_arm(0, base=folder / BASE.name), STEP_0)] if set(chosen) - set(WITH_HINT) else []
+    if set(chosen) & set(WITH_HINT):
+        starts.append(start_of(variant_arm(WITH_HINT[-1], folder), STEP_0_HINT))
     return Ablation("variants", "variant", "Variants of ILDiff", arms, tuple(starts))

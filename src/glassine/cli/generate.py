@@ -16,10 +16,11 @@ of PNGs without a suffix. With --n, several stickers are written as OUT-0, OUT-1
 The same prompt, seed and settings always give the same sticker. The shipped networks are small: they know the subjects
 of their training captions (emoji: faces, animals, food, things), in English and Chinese, and blend them for others."""
 EPILOG = f"""\
-There are two ways to get transparent stickers. --transparent generates opaque stickers and cuts them out (ILDiff, as in
-`glassine cutout`). --transparent --transparency latents generates a transparent image, with alpha in the latents
-(Layer-Animate's first stage; --weights then defaults to {CARRIES_ALPHA}), and moves it as `glassine animate` does:
-by {MOVES}, or with --method layer-animate by its second stage, which is what --weights of your own do.
+There are two ways to get transparent stickers. --transparent generates a transparent image, with alpha in the latents
+(Layer-Animate's first stage, {CARRIES_ALPHA}), and moves it as `glassine animate` does: by
+{MOVES}, or with --method layer-animate by its second stage, which is what --weights of your own do.
+--transparent --transparency ildiff generates opaque stickers and cuts them out (ILDiff, as in `glassine cutout`); so do
+--still, --cutout-weights and --weights without --transparency.
 --still makes single pictures with {STILL}, in three styles; `glassine animate` moves them."""
 
 
@@ -41,8 +42,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--transparency",
         choices=("ildiff", "latents"),
-        default="ildiff",
-        help="method, see below (default: %(default)s)",
+        help="method, see below (default: latents, or ildiff with --still, --weights or --cutout-weights)",
     )
     parser.add_argument(
         "--weights",
@@ -53,7 +53,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--cutout-weights",
         metavar="NAME|FOLDER",
-        help=f"weights for --transparent (default: {generation_options.CUTS_OUT})",
+        help=f"weights for --transparency ildiff (default: {generation_options.CUTS_OUT})",
     )
     latents = parser.add_argument_group("options for --transparency latents")
     latents.add_argument(
@@ -71,9 +71,10 @@ def run(args: argparse.Namespace) -> None:
         UserError: a prompt, setting or path is invalid.
     """
     targets = generation_options.check(args)
-    if args.transparency == "latents" and not args.transparent:
-        raise UserError("--transparency latents needs --transparent: give both or neither")
-    latents = args.transparency == "latents"
+    if args.transparency is not None and not args.transparent:
+        raise UserError(f"--transparency {args.transparency} needs --transparent: give both or neither")
+    others = args.still or args.weights is not None or args.cutout_weights is not None
+    latents = args.transparent and args.transparency != "ildiff" and (args.transparency == "latents" or not others)
     motion = args.motion is not None or args.motion_guidance is not None or args.motion_adapter
     if not latents and (motion or args.image_guidance != 1):
         raise UserError(

@@ -65,8 +65,8 @@ def test_positions_are_rows_of_their_own_on_real_stickers():
 
 def test_arms_that_start_alike_have_one_row_of_step_0():
     assert [one.title for one in depth_ablation().starts] == ["step 0: nothing trained"]
-    assert [one.name for one in variants_ablation().starts] == ["depth0_start", "tiny_start"]
-    assert [one.name for one in variants_ablation(["tiny"]).starts] == ["tiny_start"]
+    assert [one.name for one in variants_ablation().starts] == ["depth0_start", "variants-hint_no_adapter_start"]
+    assert [one.name for one in variants_ablation(["variants/hint"]).starts] == ["variants-hint_no_adapter_start"]
 
 
 def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
@@ -84,6 +84,18 @@ def test_a_run_gets_its_seed_its_data_and_the_checkpoint_of_its_first_stage():
     first, second = run_on(METHODS["video_gpt"], "procedural", 0, Budget(steps=7)).stages()
     assert "--data.train.init_args.root null" in " ".join(first.overrides)
     assert str(first.checkpoint) in second.overrides
+
+
+def test_shared_weights_are_laid_over_all_methods_but_those_that_start_from_nothing(tmp_path):
+    shared = tmp_path / "shared.yaml"
+    shared.write_text("model: {init_args: {spatial_from: 'glassine:other'}}\n")
+    budget = Budget(steps=7, start=shared)
+    (one,) = run_on(METHODS["sti"], "stickers", 0, budget).stages()
+    assert (one.folder.name, one.over) == ("sti-stickers-shared-seed0-7steps", shared)
+    assert one.arguments()[1:5] == ["-c", "experiments/vsd2m/tiny_sti.yaml", "-c", str(shared)]
+    assert one.asked()["config"]["model"]["init_args"]["spatial_from"] == "glassine:other"
+    assert run_on(METHODS["video_gpt"], "stickers", 0, budget).name == "video_gpt-stickers-seed0-7steps"
+    assert all(stage.over is None for stage in run_on(METHODS["video_gpt"], "stickers", 0, budget).stages())
 
 
 def test_every_row_of_layer_animate_has_three_seeds():
