@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from glassine.bench.loading import Loaded, load_network, shown
 from glassine.bench.methods import (
@@ -81,7 +82,11 @@ def layer_diffuse(
 
 
 def ildiff_method(
-    source: str = SHIPPED_ILDIFF, device: torch.device = CPU, title: str = TITLES["ildiff"], name: str = "ildiff"
+    source: str = SHIPPED_ILDIFF,
+    device: torch.device = CPU,
+    title: str = TITLES["ildiff"],
+    name: str = "ildiff",
+    failures: bool = False,
 ) -> AlphaMethod:
     """ILDiff from a bundle, a run or a checkpoint, used in one of three ways.
 
@@ -92,6 +97,7 @@ def ildiff_method(
         name: `ildiff_own` for the decoder's alpha before the hint's candidates are mixed in; `cutout` for the whole
             pipeline of `glassine cutout` except reading and writing files; any other name, such as `ildiff`, for the
             network's alpha with the candidates mixed in.
+        failures: also score the decoder's colors and harmlessness, see `with_failure_scores`.
 
     Returns:
         The row; with `missing` set and no function if the weights cannot be loaded.
@@ -107,7 +113,8 @@ def ildiff_method(
         raise UserError(f"{source} must be an ILDiff, got a {type(loaded.network).__name__}")
     network = loaded.network.to(device)
     function = cutting_out(network, device) if name == "cutout" else decoding(network, device, name != "ildiff_own")
-    return network_method(name, title, network, loaded, device, function)
+    method = network_method(name, title, network, loaded, device, function)
+    return with_failure_scores(method, network) if failures else method
 
 
 def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> AlphaFunction:
@@ -117,6 +124,30 @@ def decoding(network: ILDiff, device: torch.device, mixed: bool = True) -> Alpha
         return network.decode(clip.to(device), None if background is None else background.to(device), mixed=mixed)[0]
 
     return function
+
+
+def with_failure_scores(method: AlphaMethod, network: ILDiff) -> AlphaMethod:
+    """The row with two more scores of its network, for ablations: `decoder_rgb` and `harmlessness`, dB.
+
+    The former is the PSNR of the decoder's own colors, weighted by the true alpha; the latter of the clip after the
+    frozen VAE has decoded the adjusted latents, which L_p trains (section II-B).
+    """
+
+    @torch.inference_mode()
+    def more(clip: Tensor, alpha: Tensor, color: Tensor) -> dict[str, float]:
+        clip, alpha, color = (x.to(method.device) for x in (clip, alpha, color))
+        predicted = network.decode(clip)[1]
+        wrong = ((predicted - color).square().mean(2, keepdim=True) * alpha).sum() / alpha.sum().clamp(min=1e-6)
+        decoded = [network.reconstruct(network.adjusted_latents(clip)[:, i : i + 1]) for i in range(clip.shape[1])]
+        harm = F.mse_loss((torch.cat(decoded, dim=1) / 2 + 0.5).clamp(0, 1), clip)
+        return {"decoder_rgb": decibels(wrong), "harmlessness": decibels(harm)}
+
+    return dataclasses.replace(method, more=more, more_names=("decoder_rgb", "harmlessness"))
+
+
+def decibels(squared_error: Tensor) -> float:
+    """PSNR of values in [0, 1], at most 100 dB."""
+    return float(-10 * squared_error.clamp(min=1e-10).log10())
 
 
 def cutting_out(network: ILDiff, device: torch.device) -> AlphaFunction:

@@ -175,7 +175,7 @@ class AlphaEvaluator(Evaluator):
         todo: dict[str, list[tuple[AlphaMethod, Record]]] = {}
         for name in self.conditions:
             able = [row for row in rows if row[0].is_scored(name)]
-            if wanted := [row for row in able if again or self.missing(row[1], [name])]:
+            if wanted := [row for row in able if again or self.missing(row[1], [name]) or self.lacks(*row, name)]:
                 todo[name] = wanted
         for method, record in rows:
             if method.function is None:
@@ -192,9 +192,16 @@ class AlphaEvaluator(Evaluator):
                 for method, record in wanted:
                     step = partial(count.step, f"{CONDITION_TITLES[name]}: {method.title}")
                     results = parallel_map(partial(score_clip, method), samples, step)
-                    record.conditions[name] = make_cell(self.inputs(record, name), samples, results)
+                    cell = make_cell(self.inputs(record, name), samples, results)
+                    if method.more is not None:
+                        add_scores(cell, parallel_map(partial(more_scores, method), samples, lambda: None))
+                    record.conditions[name] = cell
                     record.save(folder)
         return [record for _, record in rows]
+
+    def lacks(self, method: AlphaMethod, record: Record, condition: str) -> bool:
+        """Whether a cell has been measured without the further scores of its method."""
+        return not set(method.more_names) <= set(record.conditions[condition].metrics)
 
     def load_clips(self, condition: str, step: Callable[[], None]) -> list[dict[str, Any]]:
         """All packed clips of a condition; damaged stickers are skipped and named in a warning."""
@@ -223,7 +230,7 @@ class AlphaEvaluator(Evaluator):
         Raises:
             UserError: the checkpoint cannot be loaded, or see `evaluate`.
         """
-        method = ildiff_method(str(checkpoint), self.device, run.spec.title)
+        method = ildiff_method(str(checkpoint), self.device, run.spec.title, failures=True)
         if method.function is None:
             raise UserError(method.missing)
         config = run.stages()[-1].description
@@ -278,6 +285,21 @@ def score_clip(method: AlphaMethod, sample: dict[str, Any]) -> MattingScores:
     """Scores of one packed clip. The method is not given the background; it may use the target only for prompts."""
     clip = sample["clip"].float().unsqueeze(0) / 255  # 1 f 3 h w
     return score_alpha(method.alpha(clip, None, sample["alpha"].unsqueeze(0)), sample)
+
+
+def more_scores(method: AlphaMethod, sample: dict[str, Any]) -> dict[str, float]:
+    """The further scores of a method on one packed clip."""
+    assert method.more is not None
+    clip, color = (sample[name].float().unsqueeze(0) / 255 for name in ("clip", "foreground"))  # 1 f 3 h w
+    return method.more(clip, sample["alpha"].unsqueeze(0), color)
+
+
+def add_scores(cell: Cell, scores: Sequence[dict[str, float]]) -> None:
+    """Add further scores of each clip, and their means, to a cell."""
+    for name in scores[0]:
+        values = [one[name] for one in scores]
+        cell.scores[name], cell.items[name] = plain(sum(values) / len(values)), [plain(value, 4) for value in values]
+        cell.metrics.append(name)
 
 
 def score_alpha(alpha: Tensor, sample: dict[str, Any]) -> MattingScores:

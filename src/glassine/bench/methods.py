@@ -111,11 +111,15 @@ class AlphaMethod(Method):
         function: `(clip, background, target alpha) -> alpha`; None if the weights are missing.
         size_multiple: height and width must be multiples of it.
         conditions: under which it is evaluated; None for all.
+        more: `(clip, target alpha, target color)` -> further scores of a network by name; None for none.
+        more_names: names of those scores.
     """
 
     function: AlphaFunction | None = None
     size_multiple: int = 1
     conditions: tuple[str, ...] | None = None
+    more: Callable[[Tensor, Tensor, Tensor], dict[str, float]] | None = None
+    more_names: tuple[str, ...] = ()
 
     def is_scored(self, condition: str) -> bool:
         """Whether it has weights and is evaluated under the condition."""

@@ -5,13 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.helpers.tiny_transparent import tiny_codec
 
+from glassine.bench.alpha_methods import with_failure_scores
 from glassine.bench.evaluate import AlphaEvaluator, evaluate
 from glassine.bench.methods import AlphaMethod, Sources, make_methods
 from glassine.bench.protocols import GLASS, AlphaEvalSet
 from glassine.bench.records import read_records
 from glassine.data.shards import ShardWriter
 from glassine.data.sticker import Sticker
+from glassine.models.ildiff import ILDiff
+from glassine.models.vae import RoundTrip
 from glassine.utils.errors import UserError
 
 SIZE = 48
@@ -134,6 +138,23 @@ def test_what_is_measured_is_kept_until_weights_or_settings_change(eval_set, tmp
     assert calls(lambda spy: spy.method(weights="w", digest="b")) == first
     assert calls(lambda spy: spy.method(weights="w", digest="b", settings={"band": 3})) == first
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_signs_of_failure_of_a_network_are_added_to_cells_that_lack_them(eval_set, tmp_path):
+    codec = tiny_codec()
+    network = ILDiff(codec.vae, codec.decoder, adapter=None).eval()
+    plain = Spy().method(weights="w", digest="a")
+    (before,) = evaluate([plain], eval_set, tmp_path, ["white"])
+    assert "harmlessness" not in before.conditions["white"].scores
+    (after,) = evaluate([with_failure_scores(plain, network)], eval_set, tmp_path, ["white"])
+    cell = after.conditions["white"]
+    assert cell.scores["psnr_mean"] == before.conditions["white"].scores["psnr_mean"]
+    clip = eval_set.dataset("white")[0]["clip"]  # f 3 h w
+    with torch.inference_mode():
+        rebuilt = RoundTrip(codec.vae)(clip)
+    expected = -10 * (rebuilt.clamp(0, 1) - clip).square().mean().log10()
+    assert cell.items["harmlessness"][0] == pytest.approx(float(expected), abs=0.3)  # clips are kept in 8 bits
+    assert all(0 < value < 60 for value in cell.items["decoder_rgb"])
 
 
 def test_costs_are_measured_again_on_another_machine_and_scores_are_not(eval_set, tmp_path, monkeypatch):
