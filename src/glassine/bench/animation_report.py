@@ -8,7 +8,7 @@ from typing import Any
 
 from glassine.bench.generation_report import FLOORS_SAID
 from glassine.bench.parameter_counts import count_layer_animate
-from glassine.bench.protocols import TEST_SET
+from glassine.bench.protocols import SETS, TEST_SET
 from glassine.bench.records import Record
 from glassine.bench.specs import ANIMATION, START, TRANSPARENT, start_of
 from glassine.bench.tables import (
@@ -84,6 +84,7 @@ def animation_table(
     names: Sequence[str],
     columns: Mapping[str, tuple[str, Any]],
     published: Sequence[dict[str, Any]] = (),
+    test_set: str = TEST_SET,
 ) -> Table:
     """A table of animation methods.
 
@@ -92,6 +93,7 @@ def animation_table(
         names: methods or references with a row, if they have records; followed by step 0 and `ALWAYS`.
         columns: score -> (title of the column, format of its values).
         published: numbers of the paper, which get their own columns if they are of one of the rows.
+        test_set: key of `SETS`.
     """
     titles = REFERENCE_TITLES | {name: method.title for name, method in ANIMATION.items()}
     starts = {name + START: start_of(ANIMATION[name]).title for name in names if name in ANIMATION}
@@ -102,9 +104,9 @@ def animation_table(
     head += ["s a clip", "parameters"]
     rows = []
     for name in (*names, *starts, *ALWAYS):
-        if seeds := tuple(record for record in records if record.method == name and TEST_SET in record.conditions):
+        if seeds := tuple(record for record in records if record.method == name and test_set in record.conditions):
             row = Row(titles[name], seeds)
-            cells = [spread(row.score(TEST_SET, score), write) for score, (_, write) in columns.items()]
+            cells = [spread(row.score(test_set, score), write) for score, (_, write) in columns.items()]
             costs = [typical(row.cost("seconds_per_clip"), short), typical(row.cost("parameters"), parameters)]
             cells = [str(printed.get(titles[name], {}).get(column, NOTHING)) for column in theirs] + cells
             rows.append([row.label, *cells, *costs])
@@ -121,6 +123,10 @@ def animation_report(records: Sequence[Record], published: Sequence[dict[str, An
     ]
     for name, tables in sections(records, published).items():
         parts.append(f"## {SECTIONS[name][0]}\n\n{tables}")
+    if any("second" in record.conditions for record in records):
+        columns = shown_columns(records, SEEN | ANIMATION_OPTIONAL)
+        found = [animation_table(records, tuple(ANIMATION), one, (), "second") for one in (columns, ALPHA)]
+        parts.append("\n\n".join([f"## Table I on {SETS['second']}", *map(markdown, found)]))
     if codec := accuracy(records):
         parts.append(codec)
     parts.append(f"## Full size\n\nMillions of parameters.\n\n{markdown(full_size())}")

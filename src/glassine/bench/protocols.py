@@ -41,8 +41,13 @@ CONDITION_TITLES = {
     "procedural_group": "procedural, several see-through things on white",
 }
 PROCEDURAL = "procedural_"  # followed by a family of the procedural source
-SETS = {"stickers": "real stickers", "procedural": "procedural stickers"}
+SETS = {
+    "stickers": "real stickers",
+    "procedural": "procedural stickers",
+    "second": "real stickers of a second domain",
+}
 TEST_SET = "stickers"  # of the tables and plots that show a single one
+SECOND = "noto-animated"  # folder of the second domain: animated Noto emoji, on which no method of a table is trained
 PROCEDURAL_CLIPS = 200  # default size of the procedural test set
 RATE = 8.0  # frames per second of generated clips, and so of all clips whose motion is measured
 WHITE = FlatBackground((1.0, 1.0, 1.0), "white")
@@ -200,7 +205,7 @@ class CaptionedSet:
 
     Args:
         name: key of `SETS`.
-        root: shard folder, for `stickers`.
+        root: shard folder, for all but `procedural`.
         split: `test` for published tables; `val` for choosing settings.
         count: maximum number of groups, evenly spread over all, at least 2; None for all (for `procedural`,
             `PROCEDURAL_CLIPS`).
@@ -230,7 +235,7 @@ class CaptionedSet:
         self.name, self.title, self.split, self.size, self.num_frames = name, SETS[name], split, size, num_frames
         self.root, self.paced = root, paced
         self._rows: np.ndarray | None = None
-        if name == "stickers":
+        if name != "procedural":
             self._shards = StickerShards(root)
             self._rows = first_of_groups(self._shards, split, count)
             if not len(self._rows):

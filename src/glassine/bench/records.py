@@ -130,7 +130,7 @@ class Record:
     @property
     def file_name(self) -> str:
         """Name of the file: one for each method, its weights, and set of stickers."""
-        clips = f"{len(self.stickers)}x{self.num_frames}"
+        clips = f"{len(self.stickers)}x{self.num_frames}" if self.stickers else f"{self.num_frames}f"
         parts = [self.data, self.split, f"{self.size}px", clips, self.method, self.weights]
         return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(filter(None, parts))).strip("-").lower() + ".json"
 

@@ -13,6 +13,7 @@ from glassine.bench.ablation_report import alike, config_of, depth_block, depth_
 from glassine.bench.alpha_report import front_block, full_tables, overview_block, paper_block
 from glassine.bench.chain_report import write_chain
 from glassine.bench.claims import FLOOR, claims_page, judge_all, read_claims, verdict_block
+from glassine.bench.protocols import SECOND
 from glassine.bench.records import Record, read_records
 from glassine.bench.stills import write_stills
 from glassine.bench.styles import write_styles
@@ -59,7 +60,8 @@ def write_ablation(name: str, records: Sequence[Record], benchmarks: Path) -> No
 def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     """Write `tables.md` and the README's blocks, and return the records that are shown.
 
-    Shown are the records of the test split with the largest common set of stickers, and those of the depth ablation.
+    Shown are the records of the test split with the largest common set of stickers, those of the second domain, and
+    those of the depth ablation.
 
     Args:
         benchmarks: folder with `results/alpha` and `published.yaml`.
@@ -68,13 +70,16 @@ def write_alpha(benchmarks: Path, readme: Path | None = None) -> list[Record]:
     Returns:
         The records; an empty list, and nothing is written, if there are no scores.
     """
-    records = one_setup(read_records(benchmarks / ALPHA_RESULTS))
+    found = read_records(benchmarks / ALPHA_RESULTS)
+    records = one_setup([record for record in found if record.data != SECOND])
     if not any(record.conditions for record in records):
         return []
+    second = one_setup([record for record in found if record.data == SECOND])
     published = read_optional(benchmarks / "published.yaml") or []
     by_depth = ablation_records(benchmarks, "depth")
-    write_text(full_tables(records, published, by_depth), benchmarks / "tables.md")
+    write_text(full_tables(records, published, by_depth, second), benchmarks / "tables.md")
     blocks = {"front": front_block(records), "alpha": overview_block(records), "paper": paper_block(records, published)}
+    blocks |= {"second": overview_block(second)} if second else {}
     write_blocks(readme, blocks | ({"depth": depth_block(by_depth, published)} if by_depth else {}))
     return records
 
@@ -181,7 +186,7 @@ def write_claims(benchmarks: Path, readme: Path | None = None) -> bool:
     """Write `claims.md` and the block of verdicts; returns whether there are claims and records."""
     claims = read_claims(benchmarks)
     shown = {
-        "alpha": one_setup(read_records(benchmarks / ALPHA_RESULTS)),
+        "alpha": one_setup([one for one in read_records(benchmarks / ALPHA_RESULTS) if one.data != SECOND]),
         "ablate_depth": ablation_records(benchmarks, "depth"),
         "ablate_variants": ablation_records(benchmarks, "variants"),
         "generation": generation_records(benchmarks),

@@ -74,8 +74,9 @@ ANIMATION = by_name(
 # step 0 without and with a base image; that of Still-Moving is the same as the former
 STARTS = ("motion_module", "layer_animate")
 
+REAL = ("stickers", "second")  # test sets of networks that were trained on real stickers
 TRAINING_SETS = {
-    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), ("stickers",)),
+    "stickers": TrainingSet("real stickers", ("stickers",), ("--data.train.init_args.procedural", "0"), REAL),
     "procedural": TrainingSet(
         "procedural stickers",
         ("procedural",),
@@ -83,18 +84,16 @@ TRAINING_SETS = {
         ("procedural",),
     ),
     "both": TrainingSet(
-        "both", ("stickers", "procedural"), ("--data.train.init_args.procedural", "1600"), ("stickers", "procedural")
+        "both", ("stickers", "procedural"), ("--data.train.init_args.procedural", "1600"), (*REAL, "procedural")
     ),
-    "stills": TrainingSet("real stills", ("stills",), (), ("stickers",)),
-    "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), ("stickers", "procedural")),
+    "stills": TrainingSet("real stills", ("stills",), (), REAL),
+    "all": TrainingSet("all three", ("stickers", "stills", "procedural"), (), (*REAL, "procedural")),
 }
 # training sets that are only used in table 5, which is about STI alone
 ONLY_STI = ("stills", "all")
 # training set of Layer-Animate's methods: the same stickers with alpha
 TRANSPARENT = "transparent"
-ALL_TRAINING_SETS = TRAINING_SETS | {
-    TRANSPARENT: TrainingSet("transparent stickers", ("transparent_loops",), (), ("stickers",))
-}
+ALL_TRAINING_SETS = TRAINING_SETS | {TRANSPARENT: TrainingSet("transparent stickers", ("transparent_loops",), (), REAL)}
 
 
 def run_on(one: Spec, training_set: str, seed: int, budget: Budget) -> Run:

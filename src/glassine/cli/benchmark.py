@@ -88,7 +88,7 @@ def generation(args: argparse.Namespace) -> None:
     check_numbers(args, "steps", "clips", "marks", "seeds", "limit")
     budget = Budget(args.steps, args.device, args.latents, args.data, args.marks, start=args.start)
     runs = generation_runs(args.methods, args.training_sets, args.seeds, budget)
-    tested = {name: CaptionedSet(name, args.data, args.split, args.limit) for name in SETS}
+    tested = {name: CaptionedSet(name, root, args.split, args.limit) for name, root in test_sets(args).items()}
     evaluator = VideoEvaluator(VideoEvalSet(tested, args.clips), evaluators(args), progress_bar, args.clips_to)
     study.generation(runs, evaluator, args.to, cache_latents_of, args.readme, args.beside)
     say_written(args, "generation.md")
@@ -105,11 +105,24 @@ def animation(args: argparse.Namespace) -> None:
     check_numbers(args, "steps", "clips", "seeds", "limit")
     budget = Budget(args.steps, args.device, args.latents, args.data, start=args.start)
     runs = animation_runs(args.methods, args.seeds, budget)
-    tested = CaptionedSet("stickers", args.data, args.split, args.limit, num_frames=NUM_FRAMES, paced=True)
-    eval_set = VideoEvalSet({"stickers": tested}, args.clips)
+    tested = {
+        name: CaptionedSet(name, root, args.split, args.limit, num_frames=NUM_FRAMES, paced=True)
+        for name, root in test_sets(args).items()
+        if name != "procedural"
+    }
+    eval_set = VideoEvalSet(tested, args.clips)
     evaluator = AnimationEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
     study.animation(runs, args.beside, evaluator, args.to, cache_latents_of, args.readme)
     say_written(args, "animation.md")
+
+
+def test_sets(args: argparse.Namespace) -> dict[str, str]:
+    """Shard folder of each test set; without the second domain where it is not at hand."""
+    roots = dict.fromkeys(SETS, args.data) | {"second": args.second}
+    if not Path(args.second).is_dir():
+        print(f"the second domain is skipped: no shards in {args.second}, see `glassine data fetch world`")
+        del roots["second"]
+    return roots
 
 
 def animated_stickers(args: argparse.Namespace) -> None:

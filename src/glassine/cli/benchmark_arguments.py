@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glassine.bench.methods import SD15, SHIPPED_ILDIFF, SHIPPED_MATTING, SHIPPED_SAM, SHIPPED_TRANSPARENCY, TITLES
-from glassine.bench.protocols import CONDITION_TITLES
+from glassine.bench.protocols import CONDITION_TITLES, SECOND
 from glassine.bench.run import DATA, LATENTS, Budget
 from glassine.bench.specs import ANIMATION, DEPTHS, FLOORS, METHODS, POSITIONS, TRAINING_SETS, VARIANTS
 from glassine.bench.style_cases import CONDITIONS
@@ -209,6 +209,11 @@ def add_video(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=200,
         help="made for each test set at least: several seeds a caption if it has fewer groups (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--second",
+        default=f"data/world/{SECOND}",
+        help="shard folder of a second domain, a test set of its own; skipped if missing (default: %(default)s)",
     )
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
     parser.add_argument(

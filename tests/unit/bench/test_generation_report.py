@@ -41,6 +41,15 @@ def test_seeds_stand_in_one_row_with_their_spread_and_published_numbers_apart():
     assert "2613.41" not in ours
 
 
+def test_a_second_domain_has_a_table_of_its_own():
+    one = record("sti", "stickers", 0, 2.0)
+    assert "second domain" not in generation_report([one], [], {})
+    one.conditions["second"] = Cell("x", 6, {"fvd_glassine_native_8f_white": 7.0})
+    page = generation_report([one], [], {})
+    below = page.split("## Real stickers of a second domain, trained on real stickers of the first")[1]
+    assert "| STI | 7.00 |" in below.split("##")[0]
+
+
 def test_scores_along_the_way_are_drawn_in_order_of_their_steps(tmp_path):
     ends = [record("sti", "stickers", 0, 2.0), record("sti", "stickers", 1, 4.0), record("video_gpt", "stickers", 0, 9)]
     early = record("sti", "stickers", 0, 5.0)

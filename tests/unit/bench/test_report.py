@@ -9,6 +9,7 @@ import pytest
 from glassine.bench.alpha_report import alpha_detail, matting_detail, overview, table_two
 from glassine.bench.animation_report import SECTIONS
 from glassine.bench.methods import TITLES
+from glassine.bench.protocols import SECOND
 from glassine.bench.records import Cell, Record, plain, read_record, read_records
 from glassine.bench.report import ALPHA_RESULTS, PAGES, write_all, write_alpha
 from glassine.bench.tables import (
@@ -118,6 +119,15 @@ def test_tables_are_written_identically_from_the_same_records(tmp_path):
     assert "stale" not in first[0]
     assert "33.0 (25%)" in first[0]
     assert cells(first[1].split("## White")[1], "ildiff")[1:6] == ["33.0", "34.0", "25%", "32.0", "0.900"]
+
+
+def test_a_second_domain_stands_apart_however_many_stickers_it_has(tmp_path):
+    record("threshold", 21.0).save(tmp_path / ALPHA_RESULTS)
+    record("threshold", 47.0, data=SECOND, stickers=["d", "e", "f", "g"]).save(tmp_path / ALPHA_RESULTS)
+    assert [one.data for one in write_alpha(tmp_path)] == ["shapes"]
+    first, second = (tmp_path / "tables.md").read_text().split("## A second domain")
+    assert "47.0" not in first
+    assert f"of `{SECOND}`" in second.split("\n## ")[0]
 
 
 def test_nothing_is_written_without_records_of_the_test_split(tmp_path):
