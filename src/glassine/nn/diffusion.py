@@ -1,7 +1,7 @@
 """Building blocks of diffusion models: guidance, loss weights, timesteps, gradient checkpointing, zero layers."""
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers import AutoencoderKL
@@ -89,6 +89,14 @@ def prediction_for(clean: Tensor, noisy: Tensor, kept: Tensor, prediction_type: 
     if prediction_type == "v_prediction":
         return (signal * noisy - clean) / spread
     return (noisy - signal * clean) / spread if prediction_type == "epsilon" else clean
+
+
+def prediction_target(scheduler: Any, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """What a network is trained to predict, of the shape of `clean`, by the scheduler's `prediction_type`."""
+    kind = scheduler.config["prediction_type"]
+    if kind == "v_prediction":
+        return cast(Tensor, scheduler.get_velocity(clean, noise, timesteps))
+    return {"epsilon": noise, "sample": clean}[kind]
 
 
 def share_noise(noise: Tensor, shared: Tensor, share: float) -> Tensor:

@@ -32,11 +32,10 @@ from glassine.pipelines.text_to_sticker import (
     batches,
     captions_and_seeds,
     frame_duration,
+    load_for,
     part_of,
     to_bytes,
 )
-from glassine.pretrained.weights import load_bundle, locate
-from glassine.utils.class_paths import read_yaml
 from glassine.utils.errors import UserError
 
 Frame = np.ndarray
@@ -106,10 +105,8 @@ class AnimatePipeline(GenerationPipeline[TransparentVideo]):
         Raises:
             UserError: there are no weights at `source`, or they do not belong to a TransparentVideo.
         """
-        network = load_bundle(source)
-        if not isinstance(network, TransparentVideo):
-            raise UserError(f"{source} must hold a TransparentVideo such as {TINY}, got a {type(network).__name__}")
-        return cls(network, device, read_yaml(locate(source) / "config.yaml"))
+        network, config = load_for(source, TransparentVideo, TINY)
+        return cls(network, device, config)
 
     def __call__(
         self,

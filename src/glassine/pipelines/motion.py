@@ -25,10 +25,10 @@ from glassine.pipelines.text_to_sticker import (
     batches,
     captions_and_seeds,
     frame_duration,
+    load_for,
     part_of,
 )
-from glassine.pretrained.weights import kind_of, load_bundle, locate
-from glassine.utils.class_paths import read_yaml
+from glassine.pretrained.weights import kind_of
 from glassine.utils.errors import UserError
 
 FIELDS = "glassine:motion-fields"
@@ -54,10 +54,8 @@ class MotionPipeline(GenerationPipeline[ImageDynamics]):
         Raises:
             UserError: there are no weights at `source`, or they do not belong to an ImageDynamics.
         """
-        network = load_bundle(source)
-        if not isinstance(network, ImageDynamics):
-            raise UserError(f"{source} must hold an ImageDynamics such as {FIELDS}, got a {type(network).__name__}")
-        return cls(network, device, read_yaml(locate(source) / "config.yaml"))
+        network, config = load_for(source, ImageDynamics, FIELDS)
+        return cls(network, device, config)
 
     def __call__(
         self,

@@ -7,7 +7,7 @@ argument of the call. Prompts get the domain prefix of VSD2M's training captions
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import numpy as np
 from einops import rearrange
@@ -70,6 +70,24 @@ class GenerationPipeline(Generic[Network]):
         num_frames = self.model.usual_frames if num_frames is None else num_frames
         self.model.check_size((height, width), num_frames)
         return num_frames
+
+
+def load_for(source: str, kind: type[Network], usual: str) -> tuple[Network, Any]:
+    """A network from shipped weights or a folder of weights, and the content of its `config.yaml`.
+
+    Args:
+        source: `glassine:NAME` or a folder.
+        kind: class that it must have.
+        usual: weights of this kind, as an example in the error.
+
+    Raises:
+        UserError: there are no weights at `source`, or they belong to a network of another kind.
+    """
+    network = load_bundle(source)
+    if not isinstance(network, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise UserError(f"{source} must hold {article} {kind.__name__} such as {usual}, got a {type(network).__name__}")
+    return network, read_yaml(locate(source) / "config.yaml")
 
 
 def captions_and_seeds(
@@ -180,15 +198,13 @@ class TextToStickerPipeline(GenerationPipeline[TextToVideo]):
         Raises:
             UserError: there are no weights at `source`, or they do not belong to a TextToVideo.
         """
-        network = load_bundle(source)
-        if not isinstance(network, TextToVideo):
-            raise UserError(f"{source} must hold a TextToVideo such as {TINY}, got a {type(network).__name__}")
+        network, config = load_for(source, TextToVideo, TINY)
         if isinstance(network, TransparentVideo):
             raise UserError(
                 f"{source} generates alpha in the latents: use AnimatePipeline, or `glassine generate --transparent "
                 "--transparency latents`"
             )
-        return cls(network, cut_out, device, read_yaml(locate(source) / "config.yaml"))
+        return cls(network, cut_out, device, config)
 
     def __call__(
         self,

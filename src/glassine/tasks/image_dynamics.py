@@ -7,7 +7,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from glassine.models.image_dynamics import ImageDynamics
-from glassine.nn.diffusion import min_snr_weight, signal_to_noise
+from glassine.nn.diffusion import min_snr_weight, prediction_target, signal_to_noise
 from glassine.tasks.base import StickerTask
 
 
@@ -51,7 +51,8 @@ class ImageDynamicsTask(StickerTask):
         device = batch["field"].device
         steps = self.generator.scheduler.config["num_train_timesteps"]
         timesteps = torch.randint(steps, (len(captions),), device=device)
-        errors = self.errors(batch, captions, timesteps, torch.randn_like(self.terms(batch)))  # b
+        terms = self.terms(batch)
+        errors = self.errors(terms, batch, captions, timesteps, torch.randn_like(terms))  # b
         if self.min_snr_gamma is not None:
             snr = signal_to_noise(self.generator.scheduler.alphas_cumprod, timesteps)
             kind = self.generator.scheduler.config["prediction_type"]
@@ -63,17 +64,15 @@ class ImageDynamicsTask(StickerTask):
         """The normalized terms `b 2k g g` of a batch."""
         return self.generator.normalize(batch["field"].float(), batch["amount"].float())
 
-    def errors(self, batch: dict[str, Any], captions: list[str], timesteps: Tensor, noise: Tensor) -> Tensor:
-        """Squared error of the prediction `b`."""
-        terms, scheduler = self.terms(batch), self.generator.scheduler
+    def errors(
+        self, terms: Tensor, batch: dict[str, Any], captions: list[str], timesteps: Tensor, noise: Tensor
+    ) -> Tensor:
+        """Squared error of the prediction `b`, for the terms of the batch."""
+        scheduler = self.generator.scheduler
         with torch.no_grad():
             embeds = self.generator.text_encoder(captions)
         noisy = scheduler.add_noise(terms, noise, timesteps)
-        target = {
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: scheduler.get_velocity(terms, noise, timesteps),
-            "sample": lambda: terms,
-        }[scheduler.config["prediction_type"]]()
+        target = prediction_target(scheduler, terms, noise, timesteps)
         predicted = self.generator(noisy, timesteps, batch["still"], embeds, batch["amount"].float())
         return (predicted.float() - target).square().flatten(1).mean(1)
 
@@ -91,5 +90,5 @@ class ImageDynamicsTask(StickerTask):
         noise = torch.randn(terms.shape, generator=torch.Generator().manual_seed(batch_idx)).to(terms)
         places = (torch.arange(len(terms)) + 0.5) / len(terms)
         timesteps = (places * self.generator.scheduler.config["num_train_timesteps"]).long().to(terms.device)
-        error = self.errors(batch, list(batch["caption"]), timesteps, noise).mean()
+        error = self.errors(terms, batch, list(batch["caption"]), timesteps, noise).mean()
         self.log(f"{stage}/loss", error, batch_size=len(terms), sync_dist=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from glassine.models.sampling import SamplerConfig
 from glassine.models.text_to_video import TextToVideo
 from glassine.nn.conditioning import FrameMasks
-from glassine.nn.diffusion import draw_timesteps, min_snr_weight, share_noise, signal_to_noise
+from glassine.nn.diffusion import draw_timesteps, min_snr_weight, prediction_target, share_noise, signal_to_noise
 from glassine.pretrained.priors import check_latents, load_latent_prior
 from glassine.pretrained.video_unet import load_spatial_part
 from glassine.tasks.base import StickerTask
@@ -199,11 +199,7 @@ class StickerVideoTask(StickerTask):
         latents, noise = latents.float(), noise.float()
         scheduler = self.generator.scheduler
         noisy = scheduler.add_noise(latents, noise, timesteps)  # b f c h w
-        target = {
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps),
-            "sample": lambda: latents,
-        }[scheduler.config["prediction_type"]]()
+        target = prediction_target(scheduler, latents, noise, timesteps)
         condition = more if motion is None else {**more, "motion": motion}
         dtype = next(self.generator.unet.parameters()).dtype  # differs from float32 only under bf16-true
         given = (noisy.to(dtype), timesteps, prompt_embeds.to(dtype), latents.to(dtype), cond_mask)
