@@ -30,14 +30,14 @@ def test_training_lowers_the_loss():
     optimizer = torch.optim.Adam(made.trainable_parameters(), 2e-3)
     torch.manual_seed(1)
     timesteps, noise = torch.tensor([100, 300, 500, 900]), torch.randn_like(made.terms(data))
-    before = made.errors(data, data["caption"], timesteps, noise).mean()
+    before = made.errors(made.terms(data), data, data["caption"], timesteps, noise).mean()
     for step in range(60):
         torch.manual_seed(step)
         loss = made.training_step(data, 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert made.errors(data, data["caption"], timesteps, noise).mean() < 0.7 * before
+    assert made.errors(made.terms(data), data, data["caption"], timesteps, noise).mean() < 0.7 * before
 
 
 def test_a_field_counts_the_same_at_every_amount():
