@@ -156,12 +156,15 @@ class ImageDynamics(nn.Module):
             progress: called after each step with its number and the number of steps.
 
         Raises:
-            UserError: an amount that the network does not have, or different numbers of prompts and seeds.
+            UserError: an amount that the network does not have, a negative prompt without guidance, or different numbers
+                of prompts and seeds.
         """
         sampling, amount = sampling or SamplerConfig(), self.amount(motion)
         check_seeds(prompts, seeds)
         scale = 1.0 if sampling.guidance_scale is None else sampling.guidance_scale
         guided = scale != 1
+        if negative_prompt and not guided:
+            raise UserError("negative_prompt needs a guidance_scale other than 1, for instance 3")
         embeds = self.text_encoder([negative_prompt] * len(prompts) * guided + list(prompts))  # (2)b n d
         solver = make_solver(self.scheduler, sampling, embeds.device)
         shape = (2 * self.terms, GRID, GRID)

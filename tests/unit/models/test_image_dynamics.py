@@ -63,6 +63,8 @@ def test_what_does_not_fit_is_said():
     network = tiny_dynamics()
     with pytest.raises(UserError, match=r"motion must be in \[0, 3\], got 4"):
         network.sample(["a"], [0], still(), sampling=FEW, motion=4)
+    with pytest.raises(UserError, match="negative_prompt needs a guidance_scale other than 1"):
+        tiny_dynamics().sample(["a"], [0], still(), "red", sampling=FEW)
     with pytest.raises(UserError, match="one seed for each prompt"):
         network.sample(["a"], [0, 1], still())
     with pytest.raises(UserError, match="num_frames must be at least 2, got 1"):
