@@ -156,8 +156,8 @@ class ImageDynamics(nn.Module):
             progress: called after each step with its number and the number of steps.
 
         Raises:
-            UserError: an amount that the network does not have, a negative prompt without guidance, or different numbers
-                of prompts and seeds.
+            UserError: an amount that the network does not have, a negative prompt without guidance, or different
+                numbers of prompts and seeds.
         """
         sampling, amount = sampling or SamplerConfig(), self.amount(motion)
         check_seeds(prompts, seeds)
