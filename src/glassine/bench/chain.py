@@ -36,6 +36,7 @@ TITLES = {
     "base": "base",
     "in_domain": "in-domain",
     "student": "student",
+    "one_teacher": "student of one teacher",
     "guidance": "student, guidance distilled",
     "steps_8": "8 steps",
     "steps_4": "4 steps",

@@ -15,7 +15,7 @@ SHIPPED_VAE = "glassine:tiny-vae"
 RECORDS = Path("benchmarks")
 README = Path("README.md")
 REFERENCES = (*FLOORS, "codec", "ildiff", "latents", "motion_0", "motion_4", "motion_9")
-CHAIN = ("base", "in_domain", "student", "guidance", "steps_8", "steps_4")  # of `glassine.bench.chain`
+CHAIN = ("base", "in_domain", "student", "one_teacher", "guidance", "steps_8", "steps_4")  # of `glassine.bench.chain`
 # arguments of `glassine data cache-latents`; SHARDS stands for the shard folder
 SHARDS = "SHARDS"
 CACHES = {

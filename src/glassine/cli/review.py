@@ -126,6 +126,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-votes", type=int, default=1, metavar="N", help="least number of annotators who would (default: 1)"
     )
+    parser.add_argument("--teachers", nargs="+", default=[], metavar="NAME", help="whose clips (default: all)")
     parser.add_argument(
         "--keep-out",
         type=Path,
@@ -224,7 +225,7 @@ def _export(args: argparse.Namespace) -> None:
     from glassine.study.rater_files import find_files
 
     key = load_key(args.review)
-    rule = Rule(args.by, args.min_share, args.min_votes)
+    rule = Rule(args.by, args.min_share, args.min_votes, tuple(args.teachers))
     annotators = read_annotators(find_files(args.answers or [args.review / ANSWERS_NAME]), key)
     exported = export_chosen(args.review, key, annotators, args.to, rule, args.keep_out or ())
     marked = "; no people chose" if args.by == "proxy" else ""

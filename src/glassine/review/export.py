@@ -37,11 +37,13 @@ class Rule:
         by: whose choice counts.
         min_share: least share of the annotators of a clip who would share it, in (0, 1].
         min_votes: least number of annotators who would.
+        teachers: whose clips; empty for all.
     """
 
     by: Literal["people", "proxy"] = "people"
     min_share: float = 0.5
     min_votes: int = 1
+    teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise UserError for values out of range."""
@@ -91,13 +93,18 @@ def export_chosen(
         how: format of the shards; None for the default of lossless frames.
 
     Raises:
-        UserError: nobody has chosen, nothing is left to export, or the folder cannot be written.
+        UserError: nobody has chosen, nothing is left to export, an unknown teacher, or the folder cannot be written.
     """
     rule = rule or Rule()
     judges = [one for one in annotators if (one.name == PROXY) == (rule.by == "proxy") and one.answers]
     if not judges:
         raise UserError(_nobody(rule, annotators))
-    votes = votes_of(judges)
+    if unknown := set(rule.teachers) - key.teachers.keys():
+        raise UserError(f"teachers must be among {', '.join(key.teachers)}, got {min(unknown)}")
+    every = votes_of(judges)
+    votes = {
+        clip: given for clip, given in every.items() if not rule.teachers or key.clips[clip].teacher in rule.teachers
+    }
     chosen = {
         clip: given
         for clip, given in votes.items()

@@ -68,6 +68,15 @@ def test_the_share_and_the_number_of_votes_decide(tmp_path: Path):
         assert export_chosen(tmp_path / "review", key, given, tmp_path / name, rule).teachers == {"calm": 2}
 
 
+def test_one_teacher_can_be_exported_alone(tmp_path: Path):
+    key = tiny_review(tmp_path, prompts=2)
+    given = annotators(tmp_path, key, anna=answers_of(key, lambda clip: True))
+    exported = export_chosen(tmp_path / "review", key, given, tmp_path / "calm", Rule(teachers=("calm",)))
+    assert (exported.chosen, exported.teachers) == (2, {"calm": 2})
+    with pytest.raises(UserError, match="teachers must be among calm, lively, got strict"):
+        export_chosen(tmp_path / "review", key, given, tmp_path / "none", Rule(teachers=("strict",)))
+
+
 def test_no_held_out_group_gets_in(tmp_path: Path):
     key = tiny_review(tmp_path, prompts=4, splits={1: "test", 2: "val"})
     given = annotators(tmp_path, key, anna=answers_of(key, lambda clip: clip.teacher == "calm"))
