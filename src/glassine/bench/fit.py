@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from glassine.data.datamodule import StickerDataModule
+from glassine.nn.diffusion import Float32Attention
 from glassine.pretrained.weights import read_state
 from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
@@ -161,15 +162,17 @@ class StickerCLI(LightningCLI):
             read_state(Path(path))
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run a verb; `fit` locks its output folders against other trainings.
+        """Run a verb; `fit` locks its output folders against other trainings, and is fast in bfloat16 on a CPU.
 
         Raises:
             UserError: another training writes into one of the folders.
         """
-        with ExitStack() as locks:
+        with ExitStack() as contexts:
             if subcommand == "fit":
                 for folder in written_folders(self.trainer):
-                    locks.enter_context(sole_writer(folder, "a training"))
+                    contexts.enter_context(sole_writer(folder, "a training"))
+                if self.trainer.precision == "bf16-mixed":
+                    contexts.enter_context(Float32Attention())
             super()._run_subcommand(subcommand)
 
     def _parse_ckpt_path(self) -> None:

@@ -1,8 +1,9 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from torch.nn import functional as F
 
-from glassine.nn.diffusion import draw_timesteps, min_snr_weight, rescale_noise_cfg, signal_to_noise
+from glassine.nn.diffusion import Float32Attention, draw_timesteps, min_snr_weight, rescale_noise_cfg, signal_to_noise
 from glassine.utils.errors import UserError
 
 
@@ -46,3 +47,15 @@ def test_a_shift_draws_more_noise_and_one_draws_all_alike():
     assert shifted.max() < 1000
     with pytest.raises(UserError, match="timestep_shift must be positive"):
         draw_timesteps(1, 1000, 0)
+
+
+def test_attention_of_a_bfloat16_training_is_exact_to_the_rounding_of_its_result():
+    query, key, value = (torch.randn(2, 2, 9, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    rounded = [x.bfloat16().requires_grad_() for x in (query, key, value)]
+    exact = F.scaled_dot_product_attention(*(x.float() for x in rounded))
+    with torch.autocast("cpu", torch.bfloat16), Float32Attention():
+        found = F.scaled_dot_product_attention(*rounded)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.bfloat16())
+    found.float().sum().backward()
+    assert all(x.grad is not None and x.grad.dtype == torch.bfloat16 for x in rounded)
