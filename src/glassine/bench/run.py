@@ -41,7 +41,7 @@ class FitRun:
         folder: where the run writes, `save_dir/name/version` of its logger.
         steps: number of optimizer steps; 0 saves the initial networks.
         overrides: additional arguments, for instance `--seed_everything 1`.
-        over: another YAML laid over the experiment; None for none.
+        over: another YAML laid over the base of the experiment, see `experiment_files`; None for none.
     """
 
     config: Path
@@ -64,13 +64,12 @@ class FitRun:
     def description(self) -> str:
         """The experiment and the overrides, for records."""
         over = [self.over.as_posix()] if self.over is not None else []
-        return " ".join([self.config.as_posix(), *over, *self.overrides])
+        return " ".join([*over, self.config.as_posix(), *self.overrides])
 
     def arguments(self) -> list[str]:
         """Command line arguments for a child process `glassine`, which resumes if there is a checkpoint."""
         resume = ["--ckpt_path", str(self.checkpoint)] if self.checkpoint.is_file() else []
-        over = ["-c", str(self.over)] if self.over is not None else []
-        return ["fit", *config_arguments(self.config), *over, *self.overrides, *resume]
+        return ["fit", *config_arguments(self.config, self.over), *self.overrides, *resume]
 
     def asked(self) -> dict[str, Any]:
         """Everything that determines the result: the YAMLs, the overrides except the device, and shipped weights."""
@@ -105,8 +104,7 @@ class FitRun:
             temporary.write_text(json.dumps(self.asked(), indent=1), encoding="utf-8")
         try:
             resumed = self.checkpoint if self.checkpoint.is_file() else None
-            over = [self.over] if self.over is not None else []
-            cli = fit([*experiment_files(self.config), *over], self.overrides, resumed)
+            cli = fit(experiment_files(self.config, self.over), self.overrides, resumed)
             if not self.steps:  # without training, Lightning saved no checkpoint
                 cli.trainer.save_checkpoint(self.checkpoint)
         except UserError as error:

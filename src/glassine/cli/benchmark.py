@@ -185,7 +185,7 @@ def ablation(args: argparse.Namespace) -> None:
     depth = args.kind == "depth"
     chosen = depth_ablation(args.depths) if depth else variants_ablation(args.variants)
     whole = None if depth else variants_ablation()
-    budget = Budget(args.steps, args.device, data=args.data)
+    budget = Budget(args.steps, args.device, data=args.data, start=args.start)
     records = study.ablate(chosen, args.seeds, budget, args.to, args.split, args.stickers, args.size, whole)
     print_table(depth_table(records) if depth else variants_table(records), chosen.title)
     print(f"wrote {args.to / f'ablate_{chosen.name}.md'}")

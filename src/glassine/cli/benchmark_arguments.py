@@ -216,18 +216,23 @@ def add_video(parser: argparse.ArgumentParser) -> None:
         help="shard folder of a second domain, a test set of its own; skipped if missing (default: %(default)s)",
     )
     parser.add_argument("--latents", type=Path, default=LATENTS, help="folder of caches (default: %(default)s)")
-    parser.add_argument(
-        "--start",
-        type=Path,
-        metavar="FILE.yaml",
-        help="shared weights from which methods start, such as experiments/vsd2m/benchmark.yaml (default: the shipped "
-        "tiny ones); needs --latents of their VAE",
-    )
+    add_start(parser, "vsd2m", "; needs --latents of their VAE")
     add_evaluators(parser)
     parser.add_argument("--i3d", help="path of i3d_pretrained_400.pt: adds FVD")
     parser.add_argument("--clip", help="hub id or path of a CLIP: adds its score and similarity")
     parser.add_argument("--fast-vqa", help="path of FAST-VQA-B's weights: adds VQA")
     parser.add_argument("--clips-to", type=Path, metavar="FOLDER", help="also write the clips, for `study build`")
+
+
+def add_start(parser: argparse.ArgumentParser, folder: str, more: str = "") -> None:
+    """Other weights to start from."""
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE.yaml",
+        help=f"shared weights from which methods start, such as experiments/{folder}/benchmark.yaml (default: the "
+        f"shipped tiny ones){more}",
+    )
 
 
 def add_evaluators(parser: argparse.ArgumentParser) -> None:
@@ -264,6 +269,7 @@ def add_chain(parser: argparse.ArgumentParser) -> None:
 
 def add_ablation(parser: argparse.ArgumentParser) -> None:
     """Of `depth` and `variants`."""
+    add_start(parser, "ildiff")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and data (default: 0)")
     parser.add_argument("--steps", type=int, default=150, help="of each run (default: %(default)s)")
     add_split(parser)

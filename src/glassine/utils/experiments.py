@@ -18,12 +18,21 @@ from glassine.utils.errors import UserError
 _COMMAND = re.compile(r"# glassine \w+ (?=.*-c \S+ .*-c )")
 
 
-def experiment_files(experiment: Path) -> list[Path]:
+def experiment_files(experiment: Path, over: Path | None = None) -> list[Path]:
     """The files to pass to `glassine fit` with `-c`, in order; the last one is `experiment` itself.
 
+    Args:
+        experiment: the experiment, or an overlay whose first line names its base.
+        over: another YAML, laid over the base and below the overlay.
+
     Raises:
-        UserError: the file does not exist, or an overlay's base is not where its first line says.
+        UserError: a file does not exist, or an overlay's base is not where its first line says.
     """
+    if over is not None:
+        if not over.is_file():
+            raise UserError(f"no experiment at {over}")
+        base, *overlays = experiment_files(experiment)
+        return [base, over, *overlays]
     if not experiment.is_file():
         raise UserError(f"no experiment at {experiment}: run this in the folder that contains `experiments`")
     with experiment.open(encoding="utf-8") as file:
@@ -38,9 +47,9 @@ def experiment_files(experiment: Path) -> list[Path]:
     return files
 
 
-def config_arguments(experiment: Path) -> list[str]:
-    """`-c FILE` for each file of an experiment, as arguments of `glassine fit`."""
-    return [word for file in experiment_files(experiment) for word in ("-c", str(file))]
+def config_arguments(experiment: Path, over: Path | None = None) -> list[str]:
+    """`-c FILE` for each file of `experiment_files`, as arguments of `glassine fit`."""
+    return [word for file in experiment_files(experiment, over) for word in ("-c", str(file))]
 
 
 def read_experiment(experiment: Path, over: Path | None = None) -> dict[str, Any]:
@@ -48,15 +57,13 @@ def read_experiment(experiment: Path, over: Path | None = None) -> dict[str, Any
 
     Args:
         experiment: YAML of the experiment.
-        over: another YAML, merged over the result.
+        over: another YAML, merged over the base.
 
     Raises:
         UserError: see `experiment_files`.
     """
     content: dict[str, Any] = {}
-    for file in [*experiment_files(experiment), *([over] if over is not None else [])]:
-        if not file.is_file():
-            raise UserError(f"no experiment at {file}")
+    for file in experiment_files(experiment, over):
         content = laid_over(content, yaml.safe_load(file.read_text(encoding="utf-8")))
     return content
 
