@@ -138,7 +138,7 @@ def with_failure_scores(method: AlphaMethod, network: ILDiff) -> AlphaMethod:
         clip, alpha, color = (x.to(method.device) for x in (clip, alpha, color))
         predicted = network.decode(clip)[1]
         wrong = ((predicted - color).square().mean(2, keepdim=True) * alpha).sum() / alpha.sum().clamp(min=1e-6)
-        decoded = [network.reconstruct(network.adjusted_latents(clip)[:, i : i + 1]) for i in range(clip.shape[1])]
+        decoded = [network.reconstruct(latents) for latents in network.adjusted_latents(clip).split(1, dim=1)]
         harm = F.mse_loss((torch.cat(decoded, dim=1) / 2 + 0.5).clamp(0, 1), clip)
         return {"decoder_rgb": decibels(wrong), "harmlessness": decibels(harm)}
 

@@ -194,7 +194,7 @@ class AlphaEvaluator(Evaluator):
                     results = parallel_map(partial(score_clip, method), samples, step)
                     cell = make_cell(self.inputs(record, name), samples, results)
                     if method.more is not None:
-                        add_scores(cell, parallel_map(partial(more_scores, method), samples, lambda: None))
+                        add_scores(cell, parallel_map(partial(more_scores, method), samples))
                     record.conditions[name] = cell
                     record.save(folder)
         return [record for _, record in rows]
