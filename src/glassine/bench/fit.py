@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from glassine.data.datamodule import StickerDataModule
-from glassine.nn.diffusion import Float32Attention
+from glassine.nn.diffusion import float32_attention
 from glassine.pretrained.weights import read_state
 from glassine.tasks.base import StickerTask
 from glassine.tasks.checkpoints import write_atomically
@@ -172,7 +172,7 @@ class StickerCLI(LightningCLI):
                 for folder in written_folders(self.trainer):
                     contexts.enter_context(sole_writer(folder, "a training"))
                 if self.trainer.precision == "bf16-mixed":
-                    contexts.enter_context(Float32Attention())
+                    contexts.enter_context(float32_attention())
             super()._run_subcommand(subcommand)
 
     def _parse_ckpt_path(self) -> None:

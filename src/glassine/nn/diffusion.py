@@ -1,5 +1,7 @@
 """Building blocks of diffusion models: guidance, loss weights, timesteps, gradient checkpointing, zero layers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -8,7 +10,6 @@ from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from glassine.utils.errors import UserError
@@ -173,20 +174,33 @@ def enable_checkpointing(*networks: nn.Module) -> None:
             network.enable_gradient_checkpointing()  # type: ignore[operator]
 
 
-class Float32Attention(TorchFunctionMode):
-    """Context in which attention of bfloat16 tensors is computed in float32, on a CPU.
+@contextmanager
+def float32_attention() -> Iterator[None]:
+    """Context in which attention of bfloat16 tensors `b h n d` is computed in float32, on a CPU.
 
     The backward pass of torch's fused attention takes 30 ms in bfloat16 on a CPU however few tokens there are (5 in
     float32); a training step of the tiny video networks takes 1.4 times as long with it.
-    """
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`; attention with its first three arguments, query, key and value `b h n d`, in float32."""
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention or args[0].dtype != torch.bfloat16 or args[0].is_cuda:
-            return func(*args, **kwargs)
+    The function itself is replaced: a `TorchFunctionMode` is off during a backward pass, where gradient checkpointing
+    computes attention once more.
+    """
+    fused = F.scaled_dot_product_attention
+
+    def attention(
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        if query.dtype != torch.bfloat16 or query.is_cuda:
+            return fused(query, key, value, attn_mask, *args, **kwargs)
+        if attn_mask is not None and attn_mask.is_floating_point():
+            attn_mask = attn_mask.float()
         with torch.autocast("cpu", enabled=False):
-            return func(*(x.float() for x in args[:3]), *args[3:], **kwargs).to(args[0].dtype)
+            return fused(query.float(), key.float(), value.float(), attn_mask, *args, **kwargs).to(query.dtype)
+
+    F.scaled_dot_product_attention = attention
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = fused
 
 
 def zero_module(module: M) -> M:

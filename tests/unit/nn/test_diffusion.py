@@ -2,8 +2,9 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from glassine.nn.diffusion import Float32Attention, draw_timesteps, min_snr_weight, rescale_noise_cfg, signal_to_noise
+from glassine.nn.diffusion import draw_timesteps, float32_attention, min_snr_weight, rescale_noise_cfg, signal_to_noise
 from glassine.utils.errors import UserError
 
 
@@ -53,9 +54,23 @@ def test_attention_of_a_bfloat16_training_is_exact_to_the_rounding_of_its_result
     query, key, value = (torch.randn(2, 2, 9, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
     rounded = [x.bfloat16().requires_grad_() for x in (query, key, value)]
     exact = F.scaled_dot_product_attention(*(x.float() for x in rounded))
-    with torch.autocast("cpu", torch.bfloat16), Float32Attention():
+    with torch.autocast("cpu", torch.bfloat16), float32_attention():
         found = F.scaled_dot_product_attention(*rounded)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, exact.bfloat16())
     found.float().sum().backward()
     assert all(x.grad is not None and x.grad.dtype == torch.bfloat16 for x in rounded)
+    assert F.scaled_dot_product_attention(*rounded).dtype == torch.bfloat16
+
+
+def test_attention_of_a_bfloat16_training_can_be_recomputed_by_gradient_checkpointing():
+    query = torch.randn(2, 2, 9, 8, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+
+    def attend(x):
+        return F.scaled_dot_product_attention(x, x, x).float().square().sum()
+
+    with float32_attention():
+        attend(query).backward()
+        exact, query.grad = query.grad, None
+        checkpoint(attend, query, use_reentrant=False).backward()
+    assert torch.equal(query.grad, exact)
