@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from glassine.bench.methods import Sources, make_methods
-from glassine.bench.protocols import SETS
-from glassine.bench.run import DATA, Budget, Run
+from glassine.bench.run import Budget
 from glassine.cli.benchmark_arguments import add_parser, cache_latents, parse
+from glassine.cli.benchmark_data import cache_latents_of, test_sets
 from glassine.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,15 +114,6 @@ def animation(args: argparse.Namespace) -> None:
     evaluator = AnimationEvaluator(eval_set, evaluators(args), progress_bar, args.clips_to)
     study.animation(runs, args.beside, evaluator, args.to, cache_latents_of, args.readme)
     say_written(args, "animation.md")
-
-
-def test_sets(args: argparse.Namespace) -> dict[str, str]:
-    """Shard folder of each test set; without the second domain where it is not at hand."""
-    roots = dict.fromkeys(SETS, args.data) | {"second": args.second}
-    if not Path(args.second).is_dir():
-        print(f"the second domain is skipped: no shards in {args.second}, see `glassine data fetch world`")
-        del roots["second"]
-    return roots
 
 
 def animated_stickers(args: argparse.Namespace) -> None:
@@ -323,25 +314,6 @@ def caches(args: argparse.Namespace) -> None:
     """Cache latents by name."""
     for name in args.names:
         cache_latents(name, args.data, args.latents, args.device)
-
-
-def cache_latents_of(run: Run) -> None:
-    """Write or complete the latent caches that a run is trained on."""
-    for name in run.trained_on.caches if run.trained_on is not None else ():
-        transparent = name.startswith("transparent")
-        makers = latent_makers(run.budget.start, "codec" if transparent else "vae")
-        cache_latents(name, run.budget.data or DATA, run.budget.latents, run.budget.accelerator, makers)
-
-
-def latent_makers(start: Path | None, part: str) -> list[str]:
-    """Arguments of `data cache-latents` for the VAE or codec that a YAML of `--start` names; none without one."""
-    from glassine.utils.experiments import read_experiment
-
-    if start is None:
-        return []
-    network = read_experiment(start).get("model", {}).get("init_args", {}).get("generator", {}).get("init_args", {})
-    source = network.get(part, {}).get("init_args", {}).get("source")
-    return [f"--{part}", str(source)] if source is not None else []
 
 
 def check_numbers(args: argparse.Namespace, *names: str) -> None:
