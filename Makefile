@@ -16,6 +16,8 @@ CHOOSE ?= rm -rf $(REVIEW) $(CHOSEN); $(BIN)/glassine review build $(ANIMATED)/t
 	$(BIN)/glassine review choose $(REVIEW) --worst 0.1; \
 	$(BIN)/glassine review export $(REVIEW) $(CHOSEN) --by proxy
 STEPS ?= 20
+benchmark-animated-stickers: STEPS = 200
+TEACHERS := every_other_frame every_frame first_frame random_frame
 PACKS ?= 1 2 3 4
 NOTO ?=
 SEEDS ?= 0 1 2
@@ -25,7 +27,8 @@ MINUTES ?= 10
 SEED ?= 0
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup data world icons train-distill train-ildiff train-sti train-layer-animate train-animated-stickers ablate-depth ablate-variants \
+.PHONY: help setup data world icons train-distill train-ildiff train-sti train-layer-animate train-animated-stickers \
+	benchmark-animated-stickers ablate-depth ablate-variants \
 	benchmark bench-data bench-gpu curate-demo pretrain pretrain-pack test test-full fuzz docs wheel lint format \
 	tensorboard clean
 
@@ -107,6 +110,46 @@ train-animated-stickers: setup ## every stage of Animated Stickers, a few steps 
 	still=$$(ls $(ANIMATED)/tiny_clips/stills/*.png | head -1); \
 	$(BIN)/glassine animate $$still 'waves hello' $(ANIMATED)/tiny.webp --weights $(ANIMATED)/tiny_weights \
 		--method animated-stickers --device $(DEVICE)
+
+benchmark-animated-stickers: setup data ## every stage of Animated Stickers on real stickers, its ablations, and their table (STEPS=200)
+	$(BIN)/glassine benchmark caches loops_16 transparent_loops --data $(DATA) --device $(DEVICE)
+	last() { echo $(ANIMATED)/stickers_$$1/checkpoints/last.ckpt; }; \
+	stage() { name=$$1 yaml=$$2; shift 2; done=$(ANIMATED)/stickers_$$name/.done-$(STEPS); \
+		test -e $$done && return; test ! -e $$(last $$name) || set -- "$$@" --ckpt_path $$(last $$name); \
+		$(BIN)/glassine fit -c experiments/animated_stickers/base.yaml -c experiments/animated_stickers/tiny.yaml \
+			-c experiments/animated_stickers/tiny_stickers.yaml -c experiments/animated_stickers/$$yaml.yaml \
+			--trainer.accelerator $(DEVICE) --trainer.max_steps $(STEPS) --trainer.val_check_interval $(STEPS) \
+			--trainer.logger.init_args.version stickers_$$name "$$@"; \
+		touch $$done; \
+	}; \
+	from() { echo --model.init_args.init_from $$(last $$1); }; \
+	start="--model.init_args.spatial_from glassine:tiny-image"; \
+	loops="--data.train.init_args.folders data/latents/transparent_loops"; \
+	stage base tiny_stickers $$start; \
+	stage in_domain in_domain $$(from base) $$loops; \
+	for one in $(TEACHERS); do stage teacher_$$one teachers/$$one $$(from in_domain) $$loops; done; \
+	stage teacher_sti teachers/sti --model.init_args.spatial_from $$(last in_domain) $$loops; \
+	stage teacher_one_stage teachers/one_stage $$start $$loops; \
+	stage teacher_no_motion ablations/no_motion $$(from in_domain) $$loops; \
+	$(BIN)/glassine teach $(DATA) --split train --limit 32 --seeds 0 --steps 12 --solver dpm++ --device $(DEVICE) \
+		--to $(ANIMATED)/stickers_clips \
+		$$(for one in $(TEACHERS) sti one_stage; do echo --teacher $$one=$$(last teacher_$$one); done); \
+	test -e $(ANIMATED)/stickers_chosen || { rm -rf $(ANIMATED)/stickers_review $(ANIMATED)/stickers_one; \
+		$(BIN)/glassine review build $(ANIMATED)/stickers_clips $(ANIMATED)/stickers_review; \
+		$(BIN)/glassine review choose $(ANIMATED)/stickers_review --worst 0.1; \
+		$(BIN)/glassine review export $(ANIMATED)/stickers_review $(ANIMATED)/stickers_one --by proxy --teachers every_other_frame; \
+		$(BIN)/glassine review export $(ANIMATED)/stickers_review $(ANIMATED)/stickers_chosen --by proxy; }; \
+	chosen="--data.train.init_args.procedural 0 --data.train.init_args.root $(ANIMATED)/stickers_chosen"; \
+	one="--data.train.init_args.procedural 0 --data.train.init_args.root $(ANIMATED)/stickers_one"; \
+	stage student student $$(from in_domain) $$chosen; \
+	stage one_teacher ablations/one_teacher $$(from in_domain) $$one; \
+	stage guidance guidance --model.init_args.teacher $$(last student) $$chosen; \
+	stage distill_8 distill_8 --model.init_args.teacher $$(last guidance) $$chosen; \
+	stage distill_4 distill_4 --model.init_args.teacher $$(last distill_8) $$chosen; \
+	$(BIN)/glassine benchmark animated-stickers --data $(DATA) --split test --device $(DEVICE) --seeds 2 --limit 32 \
+		$$(for one in base in_domain teacher_every_other_frame teacher_every_frame teacher_first_frame teacher_random_frame \
+			teacher_sti teacher_one_stage teacher_no_motion student one_teacher guidance; do echo --row $$one=$$(last $$one); done) \
+		--row steps_8=$$(last distill_8) --row steps_4=$$(last distill_4)
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
 	$(BIN)/glassine benchmark depth --seeds $(SEEDS) --device $(DEVICE) --data $(DATA)
