@@ -116,7 +116,7 @@ benchmark-animated-stickers: setup data ## every stage of Animated Stickers on r
 	last() { echo $(ANIMATED)/stickers_$$1/checkpoints/last.ckpt; }; \
 	stage() { name=$$1 yaml=$$2; shift 2; done=$(ANIMATED)/stickers_$$name/.done-$(STEPS); \
 		test -e $$done && return; test ! -e $$(last $$name) || set -- "$$@" --ckpt_path $$(last $$name); \
-		$(BIN)/glassine fit -c experiments/animated_stickers/base.yaml -c experiments/animated_stickers/tiny.yaml \
+		$(BIN)/glassine fit -c experiments/animated_stickers/base.yaml \
 			-c experiments/animated_stickers/tiny_stickers.yaml -c experiments/animated_stickers/$$yaml.yaml \
 			--trainer.accelerator $(DEVICE) --trainer.max_steps $(STEPS) --trainer.val_check_interval $(STEPS) \
 			--trainer.logger.init_args.version stickers_$$name "$$@"; \

@@ -40,8 +40,8 @@ def test_there_are_experiments():
     assert len(YAMLS) >= 5
 
 
-@pytest.mark.parametrize("file", YAMLS, ids=lambda file: str(file.relative_to(EXPERIMENTS)))
-def test_it_is_parsed(file):
+@pytest.fixture(scope="module")
+def parser() -> LightningArgumentParser:
     from lightning.pytorch import Trainer
 
     parser = LightningArgumentParser(exit_on_error=False)
@@ -50,6 +50,11 @@ def test_it_is_parsed(file):
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.add_lightning_class_args(StickerDataModule, "data")
     parser.add_lightning_class_args(StickerTask, "model", subclass_mode=True)
+    return parser
+
+
+@pytest.mark.parametrize("file", YAMLS, ids=lambda file: str(file.relative_to(EXPERIMENTS)))
+def test_it_is_parsed(file, parser):
     check_names(read_yaml(file), str(file))
     with policy():
         config = parser.parse_args(config_arguments(file))

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glassine.bench import closed_areas
 from glassine.bench.closed_areas import SEEN_ON, Examples, fit, gather, left_out, write_network
 from glassine.bench.style_cases import find_cases
 from glassine.pipelines import area_networks
@@ -11,6 +12,12 @@ from glassine.pipelines.area_shapes import SHAPES
 from glassine.pipelines.regions import FEATURES
 
 COUNT = len(FEATURES) + len(SHAPES)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Enough for areas as easily told as these."""
+    monkeypatch.setattr(closed_areas, "STEPS", 200)
 
 
 @pytest.fixture(scope="module")

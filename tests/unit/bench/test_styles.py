@@ -111,6 +111,7 @@ def test_every_row_gives_alpha_of_the_frames_and_ours_beats_flood_fill_on_a_grad
     assert {row.name for row in make_rows()} == set(ROW_NAMES)
 
 
+@pytest.mark.full  # pymatting compiles its functions when it is first imported, which takes a minute
 def test_matting_leaves_a_sticker_that_is_nowhere_solid_as_the_fill_cut_it():
     pytest.importorskip("pymatting")
     frames = np.full((1, 64, 64, 4), 255, np.uint8)
