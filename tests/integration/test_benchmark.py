@@ -180,13 +180,23 @@ def test_mistakes_are_one_line_and_exit_code_2(arguments, says, data, tmp_path, 
 def test_the_queue_trains_exports_and_then_has_nothing_to_do(config, tmp_path, capsys):
     content = yaml.safe_load(config.read_text())
     content["trainer"]["logger"]["init_args"]["save_dir"] = str(tmp_path / "runs")
-    shipped = tmp_path / "shipped.yaml"
-    shipped.write_text(yaml.safe_dump(content))
-    steps = [pretrain.Step("shipped", fit=str(shipped), part="ildiff", weights="ildiff")]
-    pretrain.Queue(steps, tmp_path / "state", "cpu").work()
+    first, second = tmp_path / "shipped.yaml", tmp_path / "shipped_fine.yaml"
+    first.write_text(yaml.safe_dump(content))
+    logger = content["trainer"]["logger"]["init_args"]
+    content["model"]["init_args"]["init_from"] = (
+        f"{Path(logger['save_dir']) / logger['name'] / logger['version']}/checkpoints/last.ckpt"
+    )
+    logger["version"] = "fine"
+    second.write_text(yaml.safe_dump(content))
+    steps = [
+        pretrain.Step("rough", fit=str(first)),
+        pretrain.Step("fine", fit=str(second), part="ildiff", weights="ildiff", needs=("rough",)),
+    ]
+    queue = pretrain.Queue(steps, tmp_path / "state", "cpu")
+    queue.work()
     weights = tmp_path / "state" / "weights" / "ildiff"
     assert load_bundle(str(weights)).decoder is not None
-    assert capsys.readouterr().out.count(": done") == 1
+    assert capsys.readouterr().out.count(": done") == 2
     written = (weights / "model.safetensors").stat().st_mtime_ns
     pretrain.Queue(steps, tmp_path / "state", "cpu").work()
     assert not capsys.readouterr().out
