@@ -8,15 +8,20 @@ DATA := data/fluent
 STI := lightning_logs/vsd2m/tiny_sti
 LAYERS := lightning_logs/layer_animate/tiny_layer_animate
 ANIMATED := lightning_logs/animated_stickers
-REVIEW := $(ANIMATED)/tiny_review
+# runs and folders of a chain of Animated Stickers begin so
+RUN = $(ANIMATED)/tiny
+REVIEW = $(RUN)_review
 # shards of the teachers' clips that were chosen; CHOOSE is the one place where that happens, here by measures: what a few
 # steps have taught would pass no threshold of true animations, so the worst tenth by each measure is left out
-CHOSEN := $(ANIMATED)/tiny_chosen
-CHOOSE ?= rm -rf $(REVIEW) $(CHOSEN); $(BIN)/glassine review build $(ANIMATED)/tiny_clips $(REVIEW); \
+CHOSEN = $(RUN)_chosen
+CHOOSE ?= rm -rf $(REVIEW) $(CHOSEN); $(BIN)/glassine review build $(RUN)_clips $(REVIEW); \
 	$(BIN)/glassine review choose $(REVIEW) --worst 0.1; \
 	$(BIN)/glassine review export $(REVIEW) $(CHOSEN) --by proxy
+# shell functions: the checkpoint of a stage, and the argument that starts from it
+LAST = last() { echo $(RUN)_$$1/checkpoints/last.ckpt; }; from() { echo --model.init_args.init_from $$(last $$1); }
 STEPS ?= 20
 benchmark-animated-stickers: STEPS = 200
+benchmark-animated-stickers: RUN = $(ANIMATED)/stickers_$(STEPS)
 TEACHERS := every_other_frame every_frame first_frame random_frame
 PACKS ?= 1 2 3 4
 NOTO ?=
@@ -89,8 +94,7 @@ train-animated-stickers: setup ## every stage of Animated Stickers, a few steps 
 			-c experiments/animated_stickers/tiny.yaml --trainer.accelerator $(DEVICE) --trainer.max_steps $(STEPS) \
 			--trainer.val_check_interval $(STEPS) --trainer.logger.init_args.version $$name "$$@"; \
 	}; \
-	last() { echo $(ANIMATED)/tiny_$$1/checkpoints/last.ckpt; }; \
-	from() { echo --model.init_args.init_from $$(last $$1); }; \
+	$(LAST); \
 	stage base tiny --model.init_args.spatial_from glassine:tiny-image; \
 	stage in_domain in_domain $$(from base); \
 	for teacher in every_other_frame first_frame random_frame; do \
@@ -113,16 +117,15 @@ train-animated-stickers: setup ## every stage of Animated Stickers, a few steps 
 
 benchmark-animated-stickers: setup data ## every stage of Animated Stickers on real stickers, its ablations, and their table (STEPS=200)
 	$(BIN)/glassine benchmark caches loops_16 transparent_loops --data $(DATA) --device $(DEVICE)
-	last() { echo $(ANIMATED)/stickers_$$1/checkpoints/last.ckpt; }; \
-	stage() { name=$$1 yaml=$$2; shift 2; done=$(ANIMATED)/stickers_$$name/.done-$(STEPS); \
+	$(LAST); \
+	stage() { name=$$1 yaml=$$2; shift 2; done=$(RUN)_$$name/.done; \
 		test -e $$done && return; test ! -e $$(last $$name) || set -- "$$@" --ckpt_path $$(last $$name); \
 		$(BIN)/glassine fit -c experiments/animated_stickers/base.yaml \
 			-c experiments/animated_stickers/tiny_stickers.yaml -c experiments/animated_stickers/$$yaml.yaml \
 			--trainer.accelerator $(DEVICE) --trainer.max_steps $(STEPS) --trainer.val_check_interval $(STEPS) \
-			--trainer.logger.init_args.version stickers_$$name "$$@"; \
+			--trainer.logger.init_args.version $(notdir $(RUN))_$$name "$$@"; \
 		touch $$done; \
 	}; \
-	from() { echo --model.init_args.init_from $$(last $$1); }; \
 	start="--model.init_args.spatial_from glassine:tiny-image"; \
 	loops="--data.train.init_args.folders data/latents/transparent_loops"; \
 	stage base tiny_stickers $$start; \
@@ -132,23 +135,20 @@ benchmark-animated-stickers: setup data ## every stage of Animated Stickers on r
 	stage teacher_one_stage teachers/one_stage $$start $$loops; \
 	stage teacher_no_motion ablations/no_motion $$(from in_domain) $$loops; \
 	$(BIN)/glassine teach $(DATA) --split train --limit 32 --seeds 0 --steps 12 --solver dpm++ --device $(DEVICE) \
-		--to $(ANIMATED)/stickers_clips \
+		--to $(RUN)_clips \
 		$$(for one in $(TEACHERS) sti one_stage; do echo --teacher $$one=$$(last teacher_$$one); done); \
-	test -e $(ANIMATED)/stickers_chosen || { rm -rf $(ANIMATED)/stickers_review $(ANIMATED)/stickers_one; \
-		$(BIN)/glassine review build $(ANIMATED)/stickers_clips $(ANIMATED)/stickers_review; \
-		$(BIN)/glassine review choose $(ANIMATED)/stickers_review --worst 0.1; \
-		$(BIN)/glassine review export $(ANIMATED)/stickers_review $(ANIMATED)/stickers_one --by proxy --teachers every_other_frame; \
-		$(BIN)/glassine review export $(ANIMATED)/stickers_review $(ANIMATED)/stickers_chosen --by proxy; }; \
-	chosen="--data.train.init_args.procedural 0 --data.train.init_args.root $(ANIMATED)/stickers_chosen"; \
-	one="--data.train.init_args.procedural 0 --data.train.init_args.root $(ANIMATED)/stickers_one"; \
+	test -e $(RUN)_one || { $(CHOOSE); \
+		$(BIN)/glassine review export $(REVIEW) $(RUN)_one --by proxy --teachers every_other_frame; }; \
+	chosen="--data.train.init_args.procedural 0 --data.train.init_args.root $(CHOSEN)"; \
+	one="--data.train.init_args.procedural 0 --data.train.init_args.root $(RUN)_one"; \
 	stage student student $$(from in_domain) $$chosen; \
 	stage one_teacher ablations/one_teacher $$(from in_domain) $$one; \
 	stage guidance guidance --model.init_args.teacher $$(last student) $$chosen; \
 	stage distill_8 distill_8 --model.init_args.teacher $$(last guidance) $$chosen; \
 	stage distill_4 distill_4 --model.init_args.teacher $$(last distill_8) $$chosen; \
 	$(BIN)/glassine benchmark animated-stickers --data $(DATA) --split test --device $(DEVICE) --seeds 2 --limit 32 \
-		$$(for one in base in_domain teacher_every_other_frame teacher_every_frame teacher_first_frame teacher_random_frame \
-			teacher_sti teacher_one_stage teacher_no_motion student one_teacher guidance; do echo --row $$one=$$(last $$one); done) \
+		$$(for one in base in_domain $(addprefix teacher_,$(TEACHERS) sti one_stage no_motion) student one_teacher guidance; do \
+			echo --row $$one=$$(last $$one); done) \
 		--row steps_8=$$(last distill_8) --row steps_4=$$(last distill_4)
 
 ablate-depth: setup data ## ILDiff at temporal depth 0, 3, 5 and 8 with few steps: table and plot (SEEDS="0 1 2")
