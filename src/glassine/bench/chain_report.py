@@ -1,4 +1,4 @@
-"""The page of Animated Stickers from records: all networks on the same stills, and the effect of distillation."""
+"""The page of Animated Stickers from records: all networks on the same stills, distillation's effect, and ablations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from glassine.bench.chain import TEACHER, TITLES
-from glassine.bench.gaps import row_gap, signed
+from glassine.bench.gaps import SEEDS, row_gap, signed
 from glassine.bench.intervals import Interval, ratio_interval
 from glassine.bench.protocols import SETS
 from glassine.bench.records import Record, read_records
@@ -17,6 +17,14 @@ from glassine.bench.tables import NOTHING, Table, fixed, markdown, one_setup, sh
 RESULTS = Path("results") / "animated_stickers"
 DISTILLED = ("guidance", "steps_8", "steps_4")  # compared with the student
 DAMPED = 0.15  # largest acceptable relative change of motion by distillation
+# what an ablation changes -> the changed row and the row beside it
+ABLATIONS = {
+    "the first frame as the still, not the middle one": ("teacher_first_frame", "teacher_every_other_frame"),
+    "no amount of motion as a condition": ("teacher_no_motion", "teacher_every_other_frame"),
+    "one stage, without general clips before": ("teacher_one_stage", "teacher_every_other_frame"),
+    "STI layers, new in this stage": ("teacher_sti", "teacher_every_other_frame"),
+    "a student of one teacher, not of all": ("one_teacher", "student"),
+}
 COLUMNS: dict[str, tuple[str, Any]] = {
     "fvd_glassine_native_{frames}f_white": ("fvd_glassine ↓", short),
     "kvd_glassine_native_{frames}f_white": ("kvd_glassine ↓", short),
@@ -54,7 +62,7 @@ def distilled_table(records: Sequence[Record], condition: str) -> Table:
     """Distilled networks against the student: differences and the ratio of motion, with 95% confidence intervals."""
     by_name = {record.method: record for record in records}
     student, rows = by_name.get("student"), []
-    distance = f"fvd_glassine_native_{records[0].num_frames}f_white"
+    distance = distance_of(records)
     for record in (by_name[name] for name in DISTILLED if name in by_name and student is not None):
         assert student is not None
         gaps = [signed(row_gap([record], [student], name, [condition])) for name in (distance, "image_agreement")]
@@ -64,6 +72,27 @@ def distilled_table(records: Sequence[Record], condition: str) -> Table:
         rows.append([record.title, *gaps, f"{motion.value:.2f} [{motion.low:.2f}, {motion.high:.2f}]", share])
     differences = ["fvd_glassine, difference", "still agreement, difference"]
     return ["network", *differences, "motion, ratio", "evaluations, ratio"], rows
+
+
+def ablation_table(records: Sequence[Record], condition: str) -> Table:
+    """Each change of `ABLATIONS` whose two rows are there: differences with 95% confidence intervals over stills."""
+    by_name, rows = {record.method: record for record in records}, []
+    for change, (name, other) in ABLATIONS.items():
+        if name in by_name and other in by_name:
+            changed, kept = by_name[name], by_name[other]
+            cells = [
+                signed(row_gap([changed], [kept], score, [condition]), digits)
+                for score, digits in ((distance_of(records), 2), ("image_agreement", 3), ("loop_gap", 2))
+            ]
+            motion = motion_ratio(changed, kept, condition)
+            cells.insert(2, f"{motion.value:.2f} [{motion.low:.2f}, {motion.high:.2f}]")
+            rows.append([change, f"{changed.title}, {kept.title}", *cells])
+    return ["change", "rows", "fvd_glassine ↓", "still agreement ↑", "motion, ratio", "loop gap"], rows
+
+
+def distance_of(records: Sequence[Record]) -> str:
+    """Name of the Fréchet distance in the records."""
+    return f"fvd_glassine_native_{records[0].num_frames}f_white"
 
 
 def motion_ratio(record: Record, other: Record, condition: str) -> Interval:
@@ -100,6 +129,14 @@ def chain_page(records: Sequence[Record], split: str) -> str:
                 "Against the student that they were distilled from, with 95% intervals over stills. Motion may change "
                 f"by {DAMPED:.0%} at most.",
                 markdown((head, rows)),
+            ]
+        ablations = ablation_table(shown, condition)
+        if ablations[1]:
+            parts += [
+                "What each ablation changes: the changed row minus the other, with 95% intervals over stills. Each "
+                "network was trained once, so the intervals leave out what another seed of training "
+                f"would change; an ordering takes {SEEDS} trainings.",
+                markdown(ablations),
             ]
     ways = dict.fromkeys(
         f"{record.title}: `{record.weights}`, {', '.join(f'{name} {value}' for name, value in record.settings.items())}"

@@ -6,7 +6,7 @@ from tests.helpers.tiny_image_to_video import save_tiny_image_to_video, tiny_ima
 
 from glassine.__main__ import main
 from glassine.bench.chain import ChainRow, sampling_of, spread_over_seeds
-from glassine.bench.chain_report import RESULTS, chain_table, distilled_table, write_chain
+from glassine.bench.chain_report import RESULTS, ablation_table, chain_table, distilled_table, write_chain
 from glassine.bench.records import Cell, Record, read_records
 from glassine.cli.benchmark_arguments import CHAIN
 from glassine.models.animation import Animation
@@ -57,6 +57,17 @@ def test_motion_that_distillation_damps_is_told_with_its_interval():
     assert distilled_table([few], "procedural")[1] == []
     shown = [row[0] for row in chain_table([few, record("true", [1.0] * 4), student], "procedural")[1]]
     assert shown == ["student", "steps_8", "true"]
+
+
+def test_an_ablation_is_told_where_both_of_its_rows_are_there():
+    usual, first = (
+        record(f"teacher_{name}", motion, loop_gap=0.0)
+        for name, motion in (("every_other_frame", [4.0, 8.0, 4.0, 8.0]), ("first_frame", [2.0, 4.0, 2.0, 4.0]))
+    )
+    head, rows = ablation_table([usual, first, record("student", [1.0] * 4)], "procedural")
+    assert [row[0] for row in rows] == ["the first frame as the still, not the middle one"]
+    assert rows[0][head.index("motion, ratio")] == "0.50 [0.50, 0.50]"
+    assert rows[0][head.index("loop gap")].startswith("+0.00")
 
 
 def test_the_verb_measures_once_and_writes_the_page(tmp_path, capsys):
