@@ -113,7 +113,7 @@ def animate(context: Context, networks: Networks, request: Sampling, still: Path
         UserError: an empty prompt, a still that cannot be animated, or settings that the network cannot follow.
     """
     from glassine.data.sticker import Sticker
-    from glassine.pipelines.animate import check_still, is_opaque, read_still
+    from glassine.pipelines.stills import check_still, is_opaque, read_still
 
     if not request.prompt.strip():
         raise UserError("prompt must not be empty: describe the motion, for instance 'waves hello'")

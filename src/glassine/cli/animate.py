@@ -168,7 +168,7 @@ def load_still(args: argparse.Namespace, console: Console) -> "np.ndarray":
     Raises:
         UserError: the image cannot be read or animated.
     """
-    from glassine.pipelines.animate import check_still, is_opaque, read_still
+    from glassine.pipelines.stills import check_still, is_opaque, read_still
 
     name = args.still.name
     still, number, frames = read_still(args.still)

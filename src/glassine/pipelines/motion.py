@@ -13,9 +13,10 @@ from glassine.models.sampling import Progress, SamplerConfig, Solver
 from glassine.models.transparent_video import TransparentVideo
 from glassine.nn.diffusion import RESCALE
 from glassine.nn.motion_fields import GRID
-from glassine.pipelines.animate import AnimatePipeline, check_still, is_opaque
+from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.backgrounds import settle_alpha
 from glassine.pipelines.fitted_still import FittedStill
+from glassine.pipelines.stills import check_still, is_opaque
 from glassine.pipelines.text_to_sticker import (
     AUTO,
     DOMAIN,

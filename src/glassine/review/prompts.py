@@ -13,7 +13,7 @@ import numpy as np
 from glassine.data.clips import spread_rows
 from glassine.data.shards import StickerShards
 from glassine.data.sources.procedural import ProceduralStickers
-from glassine.pipelines.animate import check_still, is_opaque, read_still
+from glassine.pipelines.stills import check_still, is_opaque, read_still
 from glassine.review.build import without_domain
 from glassine.review.clips import checked_clip, clip_row
 from glassine.utils.errors import UserError

@@ -3,7 +3,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from tests.helpers.tiny_generator import save_tiny_generator
 from tests.helpers.tiny_transparent import (
     MOTION,
@@ -15,10 +14,8 @@ from tests.helpers.tiny_transparent import (
     tiny_transparent,
 )
 
-from glassine.data.codecs import write_sticker
-from glassine.data.sticker import Sticker
 from glassine.models.transparent_video import TransparentVideo
-from glassine.pipelines.animate import AnimatePipeline, check_still, is_opaque, read_still
+from glassine.pipelines.animate import AnimatePipeline
 from glassine.pipelines.text_to_sticker import TextToStickerPipeline
 from glassine.utils.errors import UserError
 
@@ -152,42 +149,3 @@ def test_mistakes_are_said(source, tmp_path):
         AnimatePipeline.from_pretrained(save_tiny_generator(tmp_path))
     with pytest.raises(UserError, match="alpha in the latents: use AnimatePipeline"):
         TextToStickerPipeline.from_pretrained(source)
-
-
-def disc(height: int, width: int) -> np.ndarray:
-    """A red disc that touches the borders, `h w 4`."""
-    rows, columns = (np.linspace(-1, 1, side) for side in (height, width))
-    picture = np.zeros((height, width, 4), np.uint8)
-    picture[rows[:, None] ** 2 + columns**2 < 1] = (200, 30, 40, 255)
-    return picture
-
-
-def test_a_picture_is_read_as_it_is(tmp_path):
-    Image.fromarray(disc(20, 30)).save(tmp_path / "still.png")
-    frame, number, frames = read_still(tmp_path / "still.png")
-    assert (number, frames) == (0, 1)
-    assert np.array_equal(frame, disc(20, 30))
-
-
-@pytest.mark.parametrize("suffix", [".webp", ".gif", ".mov", ".zip"])
-def test_of_an_animation_it_is_the_middle_frame(tmp_path, suffix):
-    frames = np.stack([disc(32, 32)] * 5)
-    frames[2, 12:20, 12:20, :3] = (0, 0, 255)
-    write_sticker(Sticker(frames, (100,) * 5), tmp_path / f"moving{suffix}")
-    frame, number, count = read_still(tmp_path / f"moving{suffix}")
-    assert (number, count) == (2, 5)
-    assert frame[16, 16, 2] > 200
-    assert frame[16, 16, 0] < 50
-
-
-def test_what_cannot_be_animated_is_said():
-    opaque, clear = np.full((4, 4, 4), 255, np.uint8), np.zeros((4, 4, 4), np.uint8)
-    assert is_opaque(opaque)
-    assert not is_opaque(disc(9, 9))
-    check_still(disc(9, 9))
-    with pytest.raises(UserError, match=r"cat\.png must have transparent pixels .* cut it out of .*\(--cut"):
-        check_still(opaque, "cat.png")
-    with pytest.raises(UserError, match=r"cat\.png must show something, got a fully transparent one"):
-        check_still(clear, "cat.png")
-    with pytest.raises(UserError, match=r"must be uint8 RGBA \(height, width, 4\), got uint8 \(4, 4, 3\)"):
-        check_still(opaque[..., :3])
