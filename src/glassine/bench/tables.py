@@ -234,11 +234,11 @@ def print_table(table: Table, title: str = "", caption: str = "") -> None:
     from rich.table import Table as RichTable
 
     # output that is no terminal has no width, and Rich's default of 80 columns would wrap numbers
-    console = Console(markup=False, emoji=False, width=None if Console().is_terminal else 120)
+    console = Console(markup=False, emoji=False, width=None if Console().is_terminal else 200)
     head, rows = table
     drawn = RichTable(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
-    for number, name in enumerate(head):
-        drawn.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for number, name in enumerate(head):  # in a narrow terminal, names are broken before numbers are cut off
+        drawn.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     console.print(drawn)
