@@ -20,7 +20,7 @@ CHOOSE ?= rm -rf $(REVIEW) $(CHOSEN); $(BIN)/glassine review build $(RUN)_clips 
 # shell functions: the checkpoint of a stage, and the argument that starts from it
 LAST = last() { echo $(RUN)_$$1/checkpoints/last.ckpt; }; from() { echo --model.init_args.init_from $$(last $$1); }
 STEPS ?= 20
-benchmark-animated-stickers: STEPS = 200
+benchmark-animated-stickers: STEPS = 150
 benchmark-animated-stickers: RUN = $(ANIMATED)/stickers_$(STEPS)
 TEACHERS := every_other_frame every_frame first_frame random_frame
 PACKS ?= 1 2 3 4
@@ -115,7 +115,7 @@ train-animated-stickers: setup ## every stage of Animated Stickers, a few steps 
 	$(BIN)/glassine animate $$still 'waves hello' $(ANIMATED)/tiny.webp --weights $(ANIMATED)/tiny_weights \
 		--method animated-stickers --device $(DEVICE)
 
-benchmark-animated-stickers: setup data ## every stage of Animated Stickers on real stickers, its ablations, and their table (STEPS=200)
+benchmark-animated-stickers: setup data ## every stage of Animated Stickers on real stickers, its ablations, and their table (STEPS=150)
 	$(BIN)/glassine benchmark caches loops_16 transparent_loops --data $(DATA) --device $(DEVICE)
 	$(LAST); \
 	stage() { name=$$1 yaml=$$2; shift 2; done=$(RUN)_$$name/.done; \
@@ -146,7 +146,7 @@ benchmark-animated-stickers: setup data ## every stage of Animated Stickers on r
 	stage guidance guidance --model.init_args.teacher $$(last student) $$chosen; \
 	stage distill_8 distill_8 --model.init_args.teacher $$(last guidance) $$chosen; \
 	stage distill_4 distill_4 --model.init_args.teacher $$(last distill_8) $$chosen; \
-	$(BIN)/glassine benchmark animated-stickers --data $(DATA) --split test --device $(DEVICE) --seeds 2 --limit 32 \
+	$(BIN)/glassine benchmark animated-stickers --data $(DATA) --split test --device $(DEVICE) --seeds 2 --limit 20 \
 		$$(for one in base in_domain $(addprefix teacher_,$(TEACHERS) sti one_stage no_motion) student one_teacher guidance; do \
 			echo --row $$one=$$(last $$one); done) \
 		--row steps_8=$$(last distill_8) --row steps_4=$$(last distill_4)

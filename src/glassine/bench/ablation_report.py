@@ -52,7 +52,7 @@ def after_steps(record: Record) -> str:
     return (
         f"After {record.costs['steps']:.0f} steps each; mean alpha PSNR in dB (share under 20 dB) over "
         f"{len(record.stickers)} stickers of `{record.data}`, split `{record.split}`, {record.num_frames} frames of "
-        f"{record.size} x {record.size};"
+        f"{record.size} x {record.size}."
     )
 
 
